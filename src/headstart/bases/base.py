@@ -1,0 +1,160 @@
+"""A base: a pretrained model without its top, and everything that belongs to it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Fit = Literal["squash", "crop", "pad"]
+DataFormat = Literal["channels_last", "channels_first"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The affine map from raw pixels (0 to 255, RGB) to what a base was trained on: ``x * scale + offset``.
+
+    Every published image preprocessing is of this form: one number, or one per channel, after an optional swap of
+    RGB to BGR. Keeping it as data lets it travel inside the saved model as ordinary Keras layers, so that it is
+    applied exactly once wherever the model goes.
+
+    Args:
+        name: what users call it: ``[-1, 1]``, ``caffe``, ``torch``, ``built in`` …
+        scale: multiplies the pixels; one number, or three in the order of the base's own channels.
+        offset: added after scaling; likewise.
+        bgr: whether the base wants its channels as BGR.
+    """
+
+    name: str
+    scale: float | tuple[float, float, float] = 1.0
+    offset: float | tuple[float, float, float] = 0.0
+    bgr: bool = False
+
+    def array(self, pixels: np.ndarray) -> np.ndarray:
+        """Apply to pixels (..., h, w, 3) of any dtype; gives float32 of the same shape."""
+        x = pixels.astype(np.float32)
+        x = x[..., ::-1] if self.bgr else x
+        return x * np.asarray(self.scale, np.float32) + np.asarray(self.offset, np.float32)
+
+    def layer(self, x: Any, channel_axis: int = -1) -> Any:
+        """Apply as Keras layers to a symbolic uint8 tensor (n, h, w, 3); gives float32."""
+        import keras
+
+        if self.bgr:
+            x = keras.ops.flip(x, axis=channel_axis)
+        as_arg = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731 - Rescaling wants lists
+        return keras.layers.Rescaling(as_arg(self.scale), as_arg(self.offset), name="preprocessing")(x)
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """What it takes to load the same base again, in this process or another: plain data.
+
+    Args:
+        handle: canonical ``source:name``.
+        weights: ``"imagenet"`` (the published ones), ``"none"`` (random) or the path of a weights file.
+        input_size: (height, width) in pixels; None means the base's default.
+        cut: layer at which to remove the top (``file:`` bases only); None means to find it.
+    """
+
+    handle: str
+    weights: str = "imagenet"
+    input_size: tuple[int, int] | None = None
+    cut: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dict that :meth:`from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "BaseSpec":
+        """The inverse of :meth:`to_json`."""
+        size = value.get("input_size")
+        return cls(**{**value, "input_size": tuple(size) if size else None})
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained image model without its top.
+
+    Nothing heavy happens until :meth:`model` is called; making a Base imports neither Keras nor a backend.
+
+    Args:
+        spec: how to load it again.
+        input_size: (height, width) in pixels.
+        preprocessing: from raw pixels to the network's input.
+        build: ``build(include_top) -> keras.Model`` from preprocessed float32 images to feature maps (n, h', w', c),
+            or to class probabilities; reads the weights.
+        weights_path: the file the weights come from, or None for random ones.
+        weights_sha256: digest of that file (hex), or the word ``random``.
+        feature_dim: d, where known without building.
+        fit: how a photo of another shape becomes ``input_size``.
+        licence: of the weights, where known.
+    """
+
+    spec: BaseSpec
+    input_size: tuple[int, int]
+    preprocessing: Preprocessing
+    build: Callable[[bool], Any] = field(repr=False, compare=False)
+    weights_path: Path | None
+    weights_sha256: str
+    feature_dim: int | None = None
+    fit: Fit = "squash"
+    licence: str = "see the source"
+
+    @property
+    def handle(self) -> str:
+        """The canonical ``source:name``."""
+        return self.spec.handle
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies what this base computes: hex SHA-256 over weights, architecture, size and preprocessing."""
+        identity = {
+            "handle": self.handle,
+            "cut": self.spec.cut,
+            "weights": self.weights_sha256,
+            "input_size": self.input_size,
+            "preprocessing": asdict(self.preprocessing),
+            "keras": version("keras"),
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
+        """Build the Keras model: raw uint8 pixels (n, h, w, 3) in, features (n, d) out, frozen.
+
+        Every layer's ``trainable`` is False, so BatchNormalization runs in inference mode whatever a caller passes
+        for ``training``; the idiom ``base(x, training=False)`` alone does not ensure that (keras issue 20285).
+
+        Args:
+            include_top: keep the original classifier, giving probabilities (n, classes).
+            data_format: ``channels_first`` is for engines that want (n, 3, h, w); the input changes shape with it.
+        """
+        import keras
+
+        first = data_format == "channels_first"
+        before = keras.config.image_data_format()
+        keras.config.set_image_data_format(data_format)
+        try:
+            network = self.build(include_top)
+            network.trainable = False
+            h, w = self.input_size
+            inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
+            x = self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+            x = network(x, training=False)
+            if not include_top and len(x.shape) > 2:
+                x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+            return keras.Model(inputs, x, name="base")
+        finally:
+            keras.config.set_image_data_format(before)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,64 @@
+"""Handles: ``source:name``, with constructor options after a question mark, as in ``keras:MobileNetV2?alpha=0.35``."""
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.errors import InputError, did_you_mean
+
+SOURCES = {
+    "embedded": "headstart.bases.embedded",
+    "keras": "headstart.bases.keras_applications",
+    "file": "headstart.bases.local",
+}
+"""Source name -> the module that provides ``names() -> list[str]`` and ``load(spec) -> Base`` for it."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A parsed handle; ``str(handle)`` is its one canonical spelling."""
+
+    source: str
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        query = "&".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.source}:{self.name}" + (f"?{query}" if query else "")
+
+
+def parse_handle(text: str) -> Handle:
+    """Parse ``source:name[?option=value&...]``.
+
+    A local path is never guessed: ``models/my.keras`` without ``file:`` is refused, with both spellings it could mean,
+    because a directory that happens to be called ``keras`` must not change what a command does.
+
+    Raises:
+        InputError: no source, an unknown source, an empty name or an option that is not ``name=value``.
+    """
+    source, separator, rest = text.partition(":")
+    if not separator:
+        hint = f"file:{text}" if "/" in text or text.endswith(".keras") else f"keras:{text}"
+        raise InputError(
+            f"{text!r} is not a base handle: expected source:name, with a source of {', '.join(SOURCES)}. "
+            f"Did you mean {hint!r}? `headstart bases` lists them."
+        )
+    if source not in SOURCES:
+        raise InputError(
+            f"unknown source {source!r} in base handle {text!r}: expected one of {', '.join(SOURCES)}."
+            + did_you_mean(source, SOURCES)
+        )
+    name, _, query = rest.partition("?") if source != "file" else (rest, "", "")
+    if not name:
+        raise InputError(f"the base handle {text!r} has no name after the colon: expected for instance 'keras:Xception'.")
+    return Handle(source, name, tuple(_parse_option(text, item) for item in query.split("&") if item))
+
+
+def _parse_option(text: str, item: str) -> tuple[str, Any]:
+    key, separator, value = item.partition("=")
+    if not (key.isidentifier() and separator and value):
+        raise InputError(f"cannot read the option {item!r} in base handle {text!r}: expected name=value.")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value

@@ -1,0 +1,85 @@
+"""Read torch's legacy checkpoint format (before the zip container) without torch and without running pickled code.
+
+The file is five pickles, then the raw values: magic number, protocol version, system information, the object (here an
+ordered dict of tensors that refer to their storages by a persistent id), the list of storage keys; then, for each key,
+an int64 element count and the little-endian values. Unpickling is restricted to the three names such a file needs; a
+tensor becomes a plain description and then a NumPy array, so that nothing in the file can be executed.
+
+Source: torch/serialization.py, ``_legacy_save``.
+"""
+
+import pickle
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from headstart.errors import IntegrityError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_STORAGE_DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
+
+
+class _Tensor(NamedTuple):
+    storage: tuple[str, str]  # (key, storage type)
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, shape, stride, *_: _Tensor(storage, offset, shape, stride)
+        if module == "torch" and name in _STORAGE_DTYPES:
+            return name
+        raise pickle.UnpicklingError(f"the checkpoint asks for {module}.{name}, which a file of arrays does not need")
+
+    def persistent_load(self, pid: Any) -> tuple[str, str]:
+        _, storage_type, key, _device, _numel, _view = pid
+        return key, storage_type
+
+
+def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Read every tensor of a legacy torch checkpoint.
+
+    Returns:
+        Name -> array, in the file's order, with the shapes and dtypes saved.
+
+    Raises:
+        IntegrityError: not such a file, damaged, or one that asks for anything but arrays.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _read(file)
+    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, struct.error, AttributeError) as exc:
+        raise IntegrityError(f"cannot read the torch checkpoint {path}: {exc}. Expected a legacy file of tensors.") from exc
+
+
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+    if _RestrictedUnpickler(file).load() != _MAGIC:
+        raise ValueError("wrong magic number")
+    _RestrictedUnpickler(file).load()  # protocol version
+    _RestrictedUnpickler(file).load()  # system information: sizes of integers, byte order (little)
+    tensors: dict[str, _Tensor] = _RestrictedUnpickler(file).load()
+    keys = _RestrictedUnpickler(file).load()
+    types = dict(tensor.storage for tensor in tensors.values())
+    storages = {}
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        dtype = np.dtype(_STORAGE_DTYPES[types[key]])
+        storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    return {name: _array(tensor, storages[tensor.storage[0]]) for name, tensor in tensors.items()}
+
+
+def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+    # Strides matter: TensorFlow's kernels were transposed lazily before saving, so their values lie in TensorFlow's order.
+    reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)) + 1
+    if min((tensor.offset, *tensor.shape, *tensor.stride), default=0) < 0 or reach > len(storage):
+        raise ValueError(f"a tensor of shape {tensor.shape} reaches beyond its {len(storage)} stored values")
+    strides = [step * storage.itemsize for step in tensor.stride]
+    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)

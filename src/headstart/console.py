@@ -1,0 +1,103 @@
+"""The only place that prints: results to stdout, talk (progress, notes, warnings) to stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+quiet = False  # one switch: no talk at all (results are still printed)
+
+
+def result(text: str = "") -> None:
+    """Print one line of the answer to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def result_json(value: Any) -> None:
+    """Print a JSON document (one line) to stdout."""
+    result(json.dumps(value, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Tell the user something, on stderr."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """Tell the user something that may need action, on stderr."""
+    if not quiet:
+        start, end = ("\033[33m", "\033[0m") if sys.stderr.isatty() else ("", "")
+        sys.stderr.write(f"{start}warning:{end} {text}\n")
+        sys.stderr.flush()
+
+
+def error(text: str) -> None:
+    """Print the one line of a failed command to stderr, even when quiet."""
+    start, end = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    sys.stderr.write(f"{start}error:{end} {text}\n")
+    sys.stderr.flush()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a plain aligned table to stdout; columns whose index is in ``right`` are right-aligned."""
+    widths = [max(len(str(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["─" * w for w in widths], *rows):
+        cells = [
+            str(cell).rjust(w) if i in right else str(cell).ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        result("  ".join(cells).rstrip())
+
+
+class Progress:
+    """Counts done work and shows its rate and the time left; see :func:`progress`."""
+
+    plain_interval_s = 10.0
+
+    def __init__(self, label: str, total: int, unit: str) -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, 0
+        self._start = self._last = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def advance(self, n: int = 1) -> None:
+        """Record that ``n`` more units are done."""
+        self.done += n
+        if self._bar is not None:
+            self._bar.update(self._task, advance=n, rate=f"{self.rate:.0f} {self.unit}/s")
+        elif time.monotonic() - self._last > self.plain_interval_s:
+            self._last = time.monotonic()
+            left = (self.total - self.done) / max(self.rate, 1e-9)
+            note(f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {self.rate:.0f}/s, {left:.0f} s left")
+
+    @property
+    def rate(self) -> float:
+        """Units a second since the start."""
+        return self.done / max(time.monotonic() - self._start, 1e-9)
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str = "images") -> Iterator[Progress]:
+    """Show a bar that vanishes when done on a terminal, a line every ten seconds elsewhere."""
+    state = Progress(label, total, unit)
+    if quiet or not sys.stderr.isatty():
+        yield state
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        state._bar, state._task = bar, bar.add_task(label, total=total, rate="")
+        yield state
