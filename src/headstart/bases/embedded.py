@@ -56,10 +56,14 @@ def load(spec: BaseSpec) -> Base:
     """
     handle = parse_handle(spec.handle)
     if handle.name != NAME or handle.options:
-        raise InputError(f"unknown embedded base {spec.handle!r}: there is 'embedded:{NAME}'." + did_you_mean(handle.name, [NAME]))
+        raise InputError(
+            f"unknown embedded base {spec.handle!r}: there is 'embedded:{NAME}'." + did_you_mean(handle.name, [NAME])
+        )
     size = spec.input_size or (DEFAULT_SIZE, DEFAULT_SIZE)
     if min(size) < MIN_SIZE:
-        raise InputError(f"input size {size[0]}x{size[1]} is too small for {spec.handle}: expected at least {MIN_SIZE} pixels.")
+        raise InputError(
+            f"input size {size[0]}x{size[1]} is too small for {spec.handle}: expected at least {MIN_SIZE} pixels."
+        )
     path = None if spec.weights == "none" else _checkpoint_path() if spec.weights == "imagenet" else Path(spec.weights)
     if path and not path.is_file():
         raise InputError(f"no weights file at {path}: expected a torch checkpoint of EfficientNet-Lite0.")

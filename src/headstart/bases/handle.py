@@ -50,7 +50,9 @@ def parse_handle(text: str) -> Handle:
         )
     name, _, query = rest.partition("?") if source != "file" else (rest, "", "")
     if not name:
-        raise InputError(f"the base handle {text!r} has no name after the colon: expected for instance 'keras:Xception'.")
+        raise InputError(
+            f"the base handle {text!r} has no name after the colon: expected for instance 'keras:Xception'."
+        )
     return Handle(source, name, tuple(_parse_option(text, item) for item in query.split("&") if item))
 
 

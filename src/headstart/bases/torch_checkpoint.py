@@ -57,7 +57,9 @@ def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as file:
             return _read(file)
     except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, struct.error, AttributeError) as exc:
-        raise IntegrityError(f"cannot read the torch checkpoint {path}: {exc}. Expected a legacy file of tensors.") from exc
+        raise IntegrityError(
+            f"cannot read the torch checkpoint {path}: {exc}. Expected a legacy file of tensors."
+        ) from exc
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:

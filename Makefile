@@ -1,0 +1,44 @@
+# `make` or `make help` lists what there is to do. Continuous integration (.ci/run) calls the same targets.
+
+VENV   ?= .venv
+PYTHON ?= python3
+
+# Commands come from the environment that `make setup` makes, or, where there is none, from the PATH.
+BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check fix bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install headstart and its tools into .venv (VENV=folder, PYTHON=python3.12)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[dev]'
+
+demo: ## train on scanned digits that come with scikit-learn: no download, half a minute
+	$(BIN)python examples/digits.py build/digits
+	$(BIN)headstart train build/digits --name demo
+	@run=$$(ls -td runs/demo runs/demo-* 2>/dev/null | head -n 1) && \
+	echo && \
+	echo "report:  $$run/report.html" && \
+	echo "predict: $(BIN)headstart predict $$run build/digits/seven/0001.png"
+
+test: ## run all tests
+	$(BIN)python -m pytest
+
+test-fast: ## run the tests that take seconds
+	$(BIN)python -m pytest -m "not slow"
+
+check: ## look at format, style and types; change nothing
+	$(BIN)ruff format --check
+	$(BIN)ruff check
+	$(BIN)mypy
+
+fix: ## put format and style right where that can be done by machine
+	$(BIN)ruff format
+	$(BIN)ruff check --fix
+
+bench: ## compare with the Keras guide's loop (make bench DATA=folder, ARGS="--epochs 20")
+	@test -n "$(DATA)" || { echo 'make bench needs data: make bench DATA=folder, with one folder of pictures per class' >&2; exit 2; }
+	$(BIN)python benchmarks/run.py "$(DATA)" $(ARGS)

@@ -1,0 +1,205 @@
+"""The one decoding path: bytes -> uint8 RGB -> the base's input size. Training, evaluation, prediction all come here.
+
+What would otherwise depend on the library at hand is decided here, on purpose: EXIF rotation is applied, transparency
+is laid on white, CMYK, palette, grey and bilevel images become RGB, 16-bit values keep their high byte, an animation
+gives its first frame.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import (  # the plugins by name: Pillow's own lazy loading of them is not safe across threads
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from headstart.bases.base import Fit
+from headstart.errors import BadExample
+
+DECODER_VERSION = 1
+"""Part of every cache key: raise it when the same bytes would give other pixels."""
+
+MAX_PIXELS = 89_000_000
+"""Larger pictures are left out: a few kilobytes of PNG can claim gigabytes of memory ("decompression bombs")."""
+
+MAX_BYTES = 512 * 1024 * 1024
+
+FORMATS = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "MPO": {".jpg", ".jpeg", ".mpo"},  # what some phones write: a JPEG with a second picture behind it
+    "PNG": {".png"},
+    "WEBP": {".webp"},
+    "BMP": {".bmp"},
+    "GIF": {".gif"},
+    "TIFF": {".tif", ".tiff"},
+}
+_PLUGINS = (
+    BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+)  # fmt: skip
+EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
+
+_OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO through its JPEG plugin
+
+_CROP_FRACTION = 0.875  # the centre that ImageNet evaluation keeps: 224 of 256 pixels
+_PAD_COLOUR = (127, 127, 127)
+_RESAMPLE = Image.Resampling.BICUBIC
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Turns image files into arrays of one size.
+
+    Args:
+        size: (height, width) in pixels.
+        fit: how another shape becomes that size: ``squash`` stretches, ``crop`` keeps the centre (87.5 % of the short
+            side, as ImageNet evaluation does), ``pad`` adds grey bars.
+    """
+
+    size: tuple[int, int]
+    fit: Fit = "squash"
+
+    @property
+    def key(self) -> str:
+        """Identifies the pixels this decoder gives, for cache keys."""
+        return f"v{DECODER_VERSION}-{self.fit}-{self.size[0]}x{self.size[1]}"
+
+    def read(self, path: Path) -> np.ndarray:
+        """Read and decode one file; see :meth:`decode`."""
+        return self.decode(read_bytes(path), path.suffix)
+
+    def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
+        """Decode the bytes of one image file.
+
+        Args:
+            data: the file's content.
+            suffix: the extension it came under, such as ``.jpg``; None if it came without a name.
+
+        Returns:
+            uint8 array (h, w, 3), RGB.
+
+        Raises:
+            BadExample: empty, damaged, truncated, too large, not an image, or another format than its extension says.
+        """
+        try:
+            with Image.open(io.BytesIO(data), formats=_OPENED) as image:
+                _check(image, suffix)
+                return self._pixels(image)
+        except BadExample:
+            raise
+        except UnidentifiedImageError as exc:
+            raise BadExample(_unidentified(data)) from exc
+        except Exception as exc:
+            raise BadExample(f"damaged: {exc or type(exc).__name__}") from exc
+
+    def _pixels(self, image: Image.Image) -> np.ndarray:
+        h, w = self.size
+        rotated = image.getexif().get(_ORIENTATION, 1) >= 5
+        self._draft(image, (h, w) if rotated else (w, h))
+        rgb = _to_rgb(image)
+        upright = ImageOps.exif_transpose(_with_exif(rgb, image))
+        if self.fit == "squash":
+            upright = upright.resize((w, h), _RESAMPLE, reducing_gap=3.0)
+        elif self.fit == "crop":
+            upright = _centre(upright, w / h).resize((w, h), _RESAMPLE, reducing_gap=3.0)
+        else:
+            upright = ImageOps.pad(upright, (w, h), _RESAMPLE, color=_PAD_COLOUR)
+        return np.asarray(upright, np.uint8)
+
+    def _draft(self, image: Image.Image, target: tuple[int, int]) -> None:
+        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large photos cost less."""
+        if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+            return
+        scale = max(t / s for t, s in zip(target, image.size, strict=True))
+        if self.fit == "pad":
+            scale = min(t / s for t, s in zip(target, image.size, strict=True))
+        elif self.fit == "crop":
+            scale /= _CROP_FRACTION
+        image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file that is to be decoded.
+
+    Raises:
+        BadExample: missing, not readable, empty or absurdly large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise BadExample(f"too large: {size / 2**20:,.0f} MiB, and at most {MAX_BYTES // 2**20} are read")
+        data = path.read_bytes()
+    except OSError as exc:
+        raise BadExample(f"cannot be read: {exc.strerror or exc}") from exc
+    if not data:
+        raise BadExample("empty: 0 bytes")
+    return data
+
+
+def _check(image: Image.Image, suffix: str | None) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise BadExample(
+            f"too large: {image.width:,} x {image.height:,} pixels, and at most {MAX_PIXELS // 10**6} million are read"
+        )
+    extensions = FORMATS[str(image.format)]
+    if suffix and suffix.lower() in EXTENSIONS and suffix.lower() not in extensions:
+        raise BadExample(
+            f"mislabelled: {image.format} content under the extension {suffix}; rename it to {min(extensions)}"
+        )
+
+
+def _unidentified(data: bytes) -> str:
+    start = data[:512].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "not an image: a web page"
+    if start.startswith((b"<svg", b"<?xml")):
+        return "not an image: XML or SVG"
+    return f"not an image in a known format ({', '.join(_OPENED)}), or damaged at its start"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_high_byte(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _high_byte(values: np.ndarray) -> np.ndarray:
+    """Integers and floats beyond 8 bits, by the range their kind has: 16-bit integers, floats of 0 to 1 or 0 to 255."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values) * (255.0 if np.nanmax(values, initial=0.0) <= 1.0 else 1.0)
+        return np.clip(values + 0.5, 0, 255).astype(np.uint8)
+    return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
+
+
+def _with_exif(rgb: Image.Image, original: Image.Image) -> Image.Image:
+    """Conversions drop the EXIF block; the orientation in it must still be seen."""
+    if rgb is not original:
+        orientation = original.getexif().get(_ORIENTATION)
+        if orientation:
+            rgb.getexif()[_ORIENTATION] = orientation
+    return rgb
+
+
+def _centre(image: Image.Image, aspect: float) -> Image.Image:
+    w, h = image.size
+    side_w = int(min(w, h * aspect) * _CROP_FRACTION)
+    side_h = int(min(h, w / aspect) * _CROP_FRACTION)
+    left, top = (w - side_w) // 2, (h - side_h) // 2
+    return image.crop((left, top, left + max(side_w, 1), top + max(side_h, 1)))

@@ -1,0 +1,229 @@
+"""Engines: what executes a base or a finished model. One small interface, OpenVINO or Keras behind it."""
+
+import json
+import os
+import queue
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from filelock import FileLock
+
+from headstart import console, keras_process
+from headstart.bases.base import Base
+from headstart.errors import InputError
+
+EngineName = Literal["auto", "openvino", "keras"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Key = TypeVar("Key")
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
+"""Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
+
+_HINT = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class Engine(Protocol):
+    """Runs one model: uint8 pixels (n, h, w, 3) in, float32 (n, d) out."""
+
+    name: str
+    precision: str
+    batch_size: int
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute one batch and wait for it."""
+
+    def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
+        """Compute many batches as they come; yields (key, result) in the order of completion."""
+
+
+class OpenVINOEngine:
+    """A model in OpenVINO's intermediate representation, on the CPU.
+
+    Args:
+        xml: the ``.xml``; its ``.bin`` lies beside it.
+        precision: of the arithmetic; set on purpose, because OpenVINO would take bfloat16 by itself where it can.
+        hint: ``THROUGHPUT`` uses the cores for several batches side by side, ``LATENCY`` for one.
+    """
+
+    name = "openvino"
+    batch_size = 16
+
+    def __init__(self, xml: Path, precision: str, hint: str = "THROUGHPUT") -> None:
+        import openvino
+
+        self.precision = precision
+        self._async_queue = openvino.AsyncInferQueue
+        settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
+        self._compiled = _core().compile_model(str(xml), "CPU", settings)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute one batch and wait for it."""
+        return np.array(self._compiled(np.ascontiguousarray(pixels))[0])
+
+    def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
+        """Compute many batches, several at a time; yields (key, result) in the order of completion."""
+        done: queue.SimpleQueue[tuple[Key, np.ndarray]] = queue.SimpleQueue()
+        jobs = self._async_queue(self._compiled)
+        jobs.set_callback(lambda request, key: done.put((key, request.get_output_tensor(0).data.copy())))
+        for key, pixels in batches:
+            jobs.start_async({0: pixels}, key)  # waits while all are busy
+            while not done.empty():
+                yield done.get()
+        jobs.wait_all()
+        while not done.empty():
+            yield done.get()
+
+
+class KerasEngine:
+    """A Keras model in this process, on whatever backend and device Keras has here."""
+
+    name = "keras"
+    precision = "float32"
+    batch_size = 32
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute one batch and wait for it."""
+        return np.asarray(self._model.predict_on_batch(pixels))
+
+    def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
+        """Compute batch after batch."""
+        for key, pixels in batches:
+            yield key, self(pixels)
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def resolve_precision(precision: Precision) -> str:
+    """``auto`` means bfloat16 where the CPU computes in it natively (there it is 2 to 3 times faster), else float32.
+
+    Raises:
+        InputError: bfloat16 is asked for and this CPU would only emulate it.
+    """
+    if precision == "float32":
+        return precision
+    native = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == "bfloat16" and not native:
+        raise InputError("this CPU has no bfloat16 arithmetic: use --precision float32 or auto.")
+    return "bfloat16" if native else "float32"
+
+
+def compiled_base(base: Base, cache_folder: Path, probe: np.ndarray) -> Path | None:
+    """The engine's form of a base, converted once per machine and kept in the cache.
+
+    Args:
+        base: the base.
+        cache_folder: the cache.
+        probe: uint8 pictures (n, h, w, 3) on which a fresh conversion is compared with Keras.
+
+    Returns:
+        Path of the ``.xml``, or None if this base cannot be converted (that is remembered, too).
+    """
+    folder = cache_folder / "engines" / base.digest[:32]
+    facts = folder / "engine.json"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not facts.exists():
+            _convert(base, folder, probe)
+    return folder / "model.xml" if json.loads(facts.read_text())["converted"] else None
+
+
+def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
+    console.note(f"preparing {base.handle} for this machine (once) …")
+    # TensorFlow's converter is the second choice: slower to start, but it optimises graphs that only know channels last.
+    backends = [keras_process.INFERENCE_BACKEND] + (["tensorflow"] if find_spec("tensorflow") else [])
+    best: dict[str, Any] = {"converted": False, "problems": []}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
+        np.save(Path(scratch, "probe.npy"), probe)
+        for backend in backends:
+            out = Path(scratch, backend)
+            out.mkdir()
+            arguments = {"spec": base.spec.to_json(), "out": str(out / "model.xml"), "probe": f"{scratch}/probe.npy"}
+            try:
+                facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
+            except RuntimeError as exc:
+                best["problems"].append(f"{backend}: {str(exc).strip().splitlines()[-1]}")
+                continue
+            best = {"converted": True, "by": backend, "handle": base.handle, **facts}
+            if facts["optimised"]:
+                break
+        result = Path(scratch, best["by"]) if best["converted"] else Path(scratch, "none")
+        result.mkdir(exist_ok=True)
+        (result / "engine.json").write_text(json.dumps(best, indent=2))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(result, folder)
+
+
+def open_engine(
+    base: Base, cache_folder: Path, probe: np.ndarray, *, engine: EngineName = "auto", precision: str = "float32"
+) -> Engine:
+    """The engine for a base; falls back to Keras, with one line that says so, where OpenVINO cannot take the base.
+
+    Raises:
+        InputError: OpenVINO is asked for by name and cannot take the base.
+    """
+    if engine != "keras":
+        xml = compiled_base(base, cache_folder, probe)
+        if xml is not None:
+            return OpenVINOEngine(xml, precision)
+        if engine == "openvino":
+            raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
+        console.note(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
+    return KerasEngine(_keras_model(base))
+
+
+def _keras_model(base: Base) -> Any:
+    # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
+    os.environ.setdefault("KERAS_BACKEND", keras_process.training_backend())
+    return base.model()
+
+
+def measure(base: Base, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
+    """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
+    from headstart.features.store import cache_folder
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (16, *base.input_size, 3), np.uint8)
+    precision = resolve_precision("auto")
+    engines: dict[str, tuple[Engine, Engine]] = {}
+    xml = compiled_base(base, cache_folder(), pixels[:4])
+    if xml is not None:
+        engines[f"openvino {precision}"] = (
+            OpenVINOEngine(xml, precision),
+            OpenVINOEngine(xml, precision, hint="LATENCY"),
+        )
+    if any(find_spec(name) for name in keras_process.TRAINING_BACKENDS):
+        keras_engine = KerasEngine(_keras_model(base))
+        engines[f"keras {os.environ['KERAS_BACKEND']}"] = (keras_engine, keras_engine)
+    return {
+        name: (_rate(batched, pixels, seconds), 1000 / _rate(single, pixels[:1], seconds))
+        for name, (batched, single) in engines.items()
+    }
+
+
+def _rate(engine: Engine, pixels: np.ndarray, seconds: float) -> float:
+    engine(pixels)  # the first call compiles
+    start, images = time.perf_counter(), 0
+    deadline = start + seconds
+
+    def batches() -> Iterator[tuple[int, np.ndarray]]:
+        while time.perf_counter() < deadline:
+            yield 0, pixels
+
+    for _ in engine.stream(batches()):
+        images += len(pixels)
+    return images / (time.perf_counter() - start)

@@ -1,0 +1,238 @@
+"""The frozen pass: every example's bytes are read, digested, decoded and run through the base, once.
+
+Decoding and computing overlap: threads prepare batches (Pillow lets go of Python's lock), the engine computes them,
+and this thread writes what is done to the cache. Nothing is held beyond the batches in flight, whatever the number
+of files. Each finished batch is durable within about a second, so a killed run goes on where it was.
+"""
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from headstart import console
+from headstart.bases.base import Base
+from headstart.data.images import Decoder, read_bytes
+from headstart.errors import BadExample
+from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
+from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, cache_folder
+
+_PROBE_IMAGES = 4
+_COMMIT_INTERVAL_S = 1.0
+_POLL_INTERVAL_S = 0.25
+
+
+class FeatureSet:
+    """One feature vector per usable example, memory-mapped from the cache.
+
+    Attributes:
+        digests: content digest of each file, in the order asked for; None where the file cannot be used.
+        problems: index -> reason, for those that cannot.
+        dim: d, the length of a vector.
+        precision: of the engine that computed them.
+        computed: how many were computed now; the others came from the cache.
+        seconds: wall time of the pass.
+    """
+
+    def __init__(self, digests: list[Digest | None], problems: dict[int, str], store: FeatureStore, stats: "PassStats"):
+        self.digests, self.problems = digests, problems
+        self.precision, self.computed, self.seconds = stats.precision, stats.computed, stats.seconds
+        located = store.locate([digest for digest in digests if digest])
+        names = sorted({shard for shard, _ in located.values()})
+        self._shards = [store.open_shard(name) for name in names]
+        number = {name: i for i, name in enumerate(names)}
+        self._shard = np.full(len(digests), -1, np.int32)
+        self._row = np.zeros(len(digests), np.int64)
+        for i, digest in enumerate(digests):
+            if digest and digest in located:
+                shard, self._row[i] = located[digest]
+                self._shard[i] = number[shard]
+        self.dim = self._shards[0].shape[1] if self._shards else 0
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Feature vectors of the examples at ``indices``: float32 (len(indices), d), in that order."""
+        indices = np.asarray(indices)
+        out = np.empty((len(indices), self.dim), np.float32)
+        for number, shard in enumerate(self._shards):
+            here = np.flatnonzero(self._shard[indices] == number)
+            out[here] = shard[self._row[indices[here]]]
+        return out
+
+
+@dataclass
+class PassStats:
+    """What one pass did."""
+
+    precision: str
+    computed: int = 0
+    seconds: float = 0.0
+
+
+class _Prepared(NamedTuple):
+    digests: list[Digest]
+    pixels: np.ndarray
+    examined: int
+
+
+def extract(
+    base: Base,
+    paths: Sequence[Path],
+    *,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    cache: Path | None = None,
+) -> FeatureSet:
+    """Compute, or find in the cache, the features of image files.
+
+    Args:
+        base: the frozen base.
+        paths: the files, in the order the result will have.
+        engine: ``auto`` takes OpenVINO where it can run the base, else Keras.
+        precision: ``auto`` takes bfloat16 on CPUs that compute in it, else float32.
+        cache: the cache folder; None means the user's.
+
+    Returns:
+        A FeatureSet with one entry per path. Files that cannot be used have their reason in ``problems``.
+
+    Raises:
+        InputError: the engine or precision cannot be had here.
+    """
+    started = time.perf_counter()
+    work = _Pass(base, [Path(os.path.abspath(path)) for path in paths], engine, precision, cache or cache_folder())
+    try:
+        work.run()
+        work.stats.seconds = time.perf_counter() - started
+        return FeatureSet(work.digests, work.problems, work.store, work.stats)
+    finally:
+        work.close()
+
+
+class _Pass:
+    def __init__(self, base: Base, paths: list[Path], engine: EngineName, precision: Precision, cache: Path) -> None:
+        self.base, self.paths, self.cache, self.engine_name = base, paths, cache, engine
+        self.decoder = Decoder(base.input_size, base.fit)
+        self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
+        identity = f"{base.digest} {self.decoder.key} {engine == 'keras'} {self.stats.precision}"
+        self.files = FileIndex(cache, self.decoder.key)
+        self.store = FeatureStore(cache, hashlib.sha256(identity.encode()).hexdigest())
+        self.digests: list[Digest | None] = [None] * len(paths)
+        self.problems: dict[int, str] = {}
+        self._engine: Engine | None = None
+
+    def close(self) -> None:
+        self.store.close()
+        self.files.close()
+
+    def run(self) -> None:
+        for i, path in enumerate(self.paths):
+            known = self.files.look_up(path)
+            if known:
+                self._learn(i, known)
+        missing = self._missing()
+        if not missing:
+            return
+        with console.progress("features", total=len(missing)) as bar:
+            self._compute(missing, bar)
+            # What is left now is being computed by another process: take it over if that one dies.
+            while missing := self._missing():
+                time.sleep(_POLL_INTERVAL_S)
+                self._compute(missing, None)
+
+    def _learn(self, i: int, known: KnownFile) -> None:
+        if known.problem:
+            self.problems[i] = known.problem
+        else:
+            self.digests[i] = known.digest
+
+    def _missing(self) -> list[int]:
+        stored = self.store.locate([digest for digest in self.digests if digest])
+        return [i for i, digest in enumerate(self.digests) if i not in self.problems and digest not in stored]
+
+    def _compute(self, indices: list[int], bar: console.Progress | None) -> None:
+        committed = time.monotonic()
+        for prepared, features in self._results(self._prepared(indices), bar):
+            self.store.append(prepared.digests, features)
+            self.stats.computed += len(features)
+            if bar:
+                bar.advance(prepared.examined)
+            if time.monotonic() - committed > _COMMIT_INTERVAL_S:
+                self.store.commit()
+                committed = time.monotonic()
+        self.store.commit()
+
+    def _results(
+        self, batches: Iterator[_Prepared], bar: console.Progress | None
+    ) -> Iterator[tuple[_Prepared, np.ndarray]]:
+        """The engine is opened with the first real pictures in hand, so that it can be checked against Keras on them."""
+        filled = _with_pixels(batches, bar)
+        first = next(filled, None)
+        if first is None:
+            return
+        if self._engine is None:
+            probe = first.pixels[:_PROBE_IMAGES]
+            self._engine = open_engine(
+                self.base, self.cache, probe, engine=self.engine_name, precision=self.stats.precision
+            )
+        yield from self._engine.stream((prepared, prepared.pixels) for prepared in chain([first], filled))
+
+    def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
+        """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
+        size = 16 if self._engine is None else self._engine.batch_size
+        workers = os.cpu_count() or 1
+        waiting: deque[Future[_Prepared]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            for start in range(0, len(indices), size):
+                waiting.append(pool.submit(self._prepare, indices[start : start + size]))
+                if len(waiting) > workers + 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _prepare(self, indices: list[int]) -> _Prepared:
+        contents: dict[Digest, tuple[int, bytes]] = {}
+        learned: list[tuple[int, os.stat_result, KnownFile]] = []
+        for i in indices:
+            try:
+                stat = self.paths[i].stat()
+                data = read_bytes(self.paths[i])
+            except (BadExample, OSError) as exc:
+                self.problems[i] = str(exc)
+                continue
+            digest = hashlib.sha256(data).digest()
+            learned.append((i, stat, KnownFile(digest, None)))
+            contents[digest] = (i, data)
+        mine = self.store.claim(list(contents))
+        digests, pixels, problems = [], [], {}
+        for digest in mine:
+            i, data = contents[digest]
+            try:
+                pixels.append(self.decoder.decode(data, self.paths[i].suffix))
+                digests.append(digest)
+            except BadExample as exc:
+                problems[digest] = str(exc)
+                self.store.release(digest)
+        entries = [(i, stat, KnownFile(known.digest, problems.get(known.digest))) for i, stat, known in learned]
+        for i, _, known in entries:
+            self._learn(i, known)
+        self.files.remember((self.paths[i], stat, known) for i, stat, known in entries)
+        shape = (0, *self.decoder.size, 3)
+        return _Prepared(digests, np.stack(pixels) if pixels else np.empty(shape, np.uint8), len(indices))
+
+
+def _with_pixels(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:
+    for prepared in batches:
+        if len(prepared.pixels):
+            yield prepared
+        elif bar:
+            bar.advance(prepared.examined)

@@ -1,0 +1,99 @@
+"""Run a piece of Keras work in a child process, with the backend that is right for it.
+
+A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
+So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in half of
+TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from headstart import errors
+from headstart.errors import HeadstartError, UnavailableError
+
+INFERENCE_BACKEND = "openvino"
+TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
+
+_NOISE = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "GLOG_minloglevel": "3"}
+
+
+def training_backend() -> str:
+    """The backend to train with: ``KERAS_BACKEND`` if it can train, else the first one installed.
+
+    Raises:
+        UnavailableError: none is installed.
+    """
+    chosen = os.environ.get("KERAS_BACKEND", "")
+    for name in (chosen, *TRAINING_BACKENDS):
+        if name in TRAINING_BACKENDS and find_spec(name):
+            return name
+    raise UnavailableError(
+        "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
+        "Install one with: pip install 'headstart[tensorflow]'. A linear head (--head linear) needs none."
+    )
+
+
+def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENCE_BACKEND) -> Any:
+    """Call ``package.module:function(**arguments)`` in a child process and return its result.
+
+    Args:
+        function: where to find it; it must take and return what JSON can carry.
+        arguments: keyword arguments, JSON-able.
+        backend: Keras backend of the child.
+
+    Raises:
+        HeadstartError: whatever headstart error the function raised, as it was.
+        RuntimeError: the child failed otherwise; the text ends with its own traceback.
+    """
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
+        job.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
+        child = subprocess.run(
+            [sys.executable, "-m", "headstart.keras_process", str(job), str(answer)],
+            env={**_NOISE, **os.environ, "KERAS_BACKEND": backend},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        log = child.stderr.decode(errors="replace")
+        if not answer.exists():
+            raise RuntimeError(f"the Keras process for {function} ended with code {child.returncode}:\n{log[-4000:]}")
+        reply = json.loads(answer.read_text())
+    if "error" in reply:
+        kind = getattr(errors, reply["error"], HeadstartError)
+        raise kind(reply["text"])
+    if "traceback" in reply:
+        raise RuntimeError(f"the Keras process for {function} failed:\n{reply['traceback']}")
+    return reply["result"]
+
+
+def _main(job_path: str, answer_path: str) -> None:
+    if os.environ["KERAS_BACKEND"] == INFERENCE_BACKEND:
+        # Keras looks for TensorFlow whenever it serialises a model, and importing it only to learn that it is not
+        # wanted takes seconds. None in sys.modules is Python's own way to say "not importable here".
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    job = json.loads(Path(job_path).read_text())
+    module, _, name = job["function"].partition(":")
+    try:
+        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"])}
+    except HeadstartError as exc:
+        reply = {"error": type(exc).__name__, "text": str(exc)}
+    except Exception:  # noqa: BLE001 - reported to the parent, which raises it
+        import traceback
+
+        reply = {"traceback": traceback.format_exc()}
+    partial = Path(answer_path + ".partial")
+    partial.write_text(json.dumps(reply))
+    partial.replace(answer_path)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

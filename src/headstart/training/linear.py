@@ -1,0 +1,214 @@
+"""The linear head: regularised multinomial logistic regression, solved, with its strength chosen by cross-validation.
+
+    minimise over W, b:   sum_i w_i * CE(softmax(z_i W + b), y_i) / sum_i w_i  +  strength / 2 * |W|^2
+
+where z are features standardised by the training set's mean and deviation. L-BFGS solves it; the folds of the
+cross-validation and the fit on everything are solved side by side, as one wide matrix product per step, along a path
+from strong to weak regularisation that starts each problem from the last solution. The standardisation is folded into
+the result, which is an ordinary Dense layer.
+
+Rows come in blocks, so the same code serves features in memory and features on disk.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from headstart.data.split import folds
+
+STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(0.0, -5.5, -0.5))
+N_FOLDS = 5
+BLOCK_ROWS = 4096
+MEMORY_BUDGET_BYTES = 1 << 30
+"""Features up to this size are held in memory; larger sets are read from the cache in blocks at every step."""
+
+_CV_BUDGET = 4e10  # multiply-adds of one step of the cross-validation; beyond it a stratified sample is used
+_PATIENCE = 2  # strengths in a row that are worse than the best before the path stops
+
+RowReader = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A solved linear head: ``softmax(features @ kernel + bias)``.
+
+    Attributes:
+        kernel: float32 (d, classes).
+        bias: float32 (classes,).
+        strength: of the regularisation, on standardised features.
+        path: per strength tried: strength, log loss and accuracy over the held-out folds.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    strength: float
+    path: list[dict[str, float]]
+
+
+def solve(
+    rows: RowReader,
+    indices: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    *,
+    units: np.ndarray,
+    class_weights: np.ndarray,
+    seed: int,
+) -> LinearHead:
+    """Choose the strength by cross-validation and solve the head on all training examples.
+
+    Args:
+        rows: gives the features of the examples at given indices, float32 (k, d).
+        indices: the training examples, int (n,).
+        labels: their classes, int (n,).
+        n_classes: number of classes.
+        units: int (n,); examples of one unit (a group, or identical files) stay in one fold.
+        class_weights: float (n_classes,), the weight of one example of each class.
+        seed: of the folds.
+    """
+    data = _Data(rows, indices, labels)
+    width = data.dim * n_classes * (N_FOLDS + 1)
+    sample = _stratified_sample(labels, max(2000, int(_CV_BUDGET / width)), seed)
+    cv_data = data if len(sample) == len(labels) else _Data(rows, indices[sample], labels[sample])
+    fold = folds(labels[sample], units[sample], N_FOLDS, seed)
+    path, best, start = _path(cv_data, fold, n_classes, class_weights)
+    strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
+    weights = class_weights[labels][None, :]
+    parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=1e-6)
+    kernel, bias = parameters[:-1, 0, :], parameters[-1, 0, :]
+    kernel = kernel / data.scale[:, None]
+    return LinearHead(
+        kernel=kernel.astype(np.float32),
+        bias=(bias - data.mean @ kernel).astype(np.float32),
+        strength=strength,
+        path=path,
+    )
+
+
+class _Data:
+    """Standardised features with labels, in blocks; in memory if they fit the budget."""
+
+    def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray) -> None:
+        self._rows, self._indices, self.labels = rows, indices, labels
+        total, squares = 0.0, 0.0
+        for block in self._raw():
+            total = total + block.sum(0, dtype=np.float64)
+            squares = squares + np.square(block, dtype=np.float64).sum(0)
+        self.mean = np.asarray(total) / len(indices)
+        deviation = np.sqrt(np.maximum(np.asarray(squares) / len(indices) - self.mean**2, 0))
+        self.scale = np.where(deviation > 1e-6, deviation, 1.0)  # a feature that never moves says nothing
+        self.dim = len(self.mean)
+        self._held: list[np.ndarray] | None = None
+        if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
+            self._held = list(self._standardised())
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        for number, block in enumerate(self._held or self._standardised()):
+            yield slice(number * BLOCK_ROWS, number * BLOCK_ROWS + len(block)), block
+
+    def _raw(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self._indices), BLOCK_ROWS):
+            yield self._rows(self._indices[start : start + BLOCK_ROWS])
+
+    def _standardised(self) -> Iterator[np.ndarray]:
+        mean, scale = self.mean.astype(np.float32), self.scale.astype(np.float32)
+        for block in self._raw():
+            yield (block - mean) / scale
+
+
+def _path(
+    data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray
+) -> tuple[list[dict[str, float]], float, np.ndarray]:
+    """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards."""
+    example_weights = class_weights[data.labels]
+    used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
+    weights = used * example_weights
+    path: list[dict[str, float]] = []
+    best_loss, best_strength, best_start, worse = np.inf, STRENGTHS[0], None, 0
+    parameters: np.ndarray | None = None
+    for strength in STRENGTHS:
+        parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-4)
+        loss, accuracy = _held_out(data, parameters, fold, example_weights)
+        path.append({"strength": strength, "log_loss": loss, "accuracy": accuracy})
+        if loss < best_loss:
+            best_loss, best_strength, best_start, worse = loss, strength, parameters[:, -1:, :], 0
+        else:
+            worse += 1
+            if worse == _PATIENCE:
+                break
+    if best_start is None:
+        raise ValueError("the features of the training examples are not finite numbers")
+    return path, best_strength, best_start
+
+
+def _minimise(
+    data: _Data,
+    weights: np.ndarray,
+    n_classes: int,
+    strength: float,
+    *,
+    start: np.ndarray | None,
+    tolerance: float,
+) -> np.ndarray:
+    """Solve k problems that differ in their example weights (k, n); gives parameters (d + 1, k, classes), bias last."""
+    from scipy.optimize import minimize
+
+    shape = (data.dim + 1, len(weights), n_classes)
+    shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = flat.reshape(shape)
+        kernel = parameters[:-1].reshape(data.dim, -1).astype(np.float32)
+        gradient = np.empty(shape)
+        gradient[:-1] = strength * parameters[:-1]
+        gradient[-1] = 0.0
+        loss = 0.5 * strength * float(np.square(parameters[:-1]).sum())
+        for where, block in data.blocks():
+            logits = (block @ kernel).reshape(len(block), *shape[1:]) + parameters[-1].astype(np.float32)
+            rows, labels, share = np.arange(len(block)), data.labels[where], shares[:, where].T
+            log_p = _log_softmax(logits)
+            loss -= float((share * log_p[rows, :, labels]).sum(dtype=np.float64))
+            error = np.exp(log_p)
+            error[rows, :, labels] -= 1.0
+            error *= share[:, :, None]
+            gradient[:-1] += (block.T @ error.reshape(len(block), -1)).reshape(gradient[:-1].shape)
+            gradient[-1] += error.sum(0)
+        return loss, gradient.ravel()
+
+    initial = np.zeros(shape) if start is None else start
+    options = {"maxiter": 500, "maxcor": 20, "gtol": tolerance / len(weights), "ftol": 1e-9}
+    return minimize(objective, initial.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
+
+
+def _held_out(data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Weighted log loss and plain accuracy, each example judged by the problem that left its fold out."""
+    _, k, n_classes = parameters.shape
+    loss, right = 0.0, 0
+    for where, block in data.blocks():
+        logits = (block @ parameters[:-1].reshape(data.dim, -1).astype(np.float32)).reshape(len(block), k, n_classes)
+        mine = logits[np.arange(len(block)), fold[where]] + parameters[-1, fold[where]]
+        labels = data.labels[where]
+        loss -= float((weights[where] * _log_softmax(mine)[np.arange(len(block)), labels]).sum())
+        right += int((mine.argmax(1) == labels).sum())
+    return loss / float(weights.sum()), right / len(data)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Sorted positions of about ``size`` examples with every class in its share (and at least one fold's worth)."""
+    if len(labels) <= size:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(min(len(members), 2 * N_FOLDS), round(len(members) * size / len(labels)))
+        chosen.append(rng.permutation(members)[:count])
+    return np.sort(np.concatenate(chosen))
