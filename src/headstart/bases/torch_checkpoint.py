@@ -79,7 +79,7 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
-    # Strides matter: TensorFlow's kernels were transposed lazily before saving, so their values lie in TensorFlow's order.
+    # Strides matter: TensorFlow's kernels were transposed lazily before saving; their values lie in TensorFlow's order.
     reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)) + 1
     if min((tensor.offset, *tensor.shape, *tensor.stride), default=0) < 0 or reach > len(storage):
         raise ValueError(f"a tensor of shape {tensor.shape} reaches beyond its {len(storage)} stored values")

@@ -144,7 +144,7 @@ def compiled_base(base: Base, cache_folder: Path, probe: np.ndarray) -> Path | N
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     console.note(f"preparing {base.handle} for this machine (once) …")
-    # TensorFlow's converter is the second choice: slower to start, but it optimises graphs that only know channels last.
+    # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = [keras_process.INFERENCE_BACKEND] + (["tensorflow"] if find_spec("tensorflow") else [])
     best: dict[str, Any] = {"converted": False, "problems": []}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:

@@ -174,7 +174,7 @@ class _Pass:
     def _results(
         self, batches: Iterator[_Prepared], bar: console.Progress | None
     ) -> Iterator[tuple[_Prepared, np.ndarray]]:
-        """The engine is opened with the first real pictures in hand, so that it can be checked against Keras on them."""
+        """The engine is opened with the first real pictures in hand, to be checked against Keras on them."""
         filled = _with_pixels(batches, bar)
         first = next(filled, None)
         if first is None:

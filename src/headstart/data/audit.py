@@ -1,0 +1,181 @@
+"""What is wrong with the data, found before anything is trained on them, and said in words and with files."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Skipped, count_classes
+
+SMALL_CLASS = 20
+IMBALANCE = 3.0
+"""From this ratio of the largest to the smallest class on, examples are weighted by class unless told otherwise."""
+
+_EXAMPLES = 5
+_KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # of identical files in several splits, the held-out one stays
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one check.
+
+    Attributes:
+        check: its name.
+        state: ``found``, ``clean`` or ``not applicable``.
+        summary: one sentence.
+        examples: a few files or classes that show it.
+    """
+
+    check: str
+    state: Literal["found", "clean", "not applicable"]
+    summary: str
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found.
+
+    Attributes:
+        usable: int (m,), indices of the examples to use.
+        findings: one per check.
+        skipped: every file left out, and why.
+    """
+
+    usable: np.ndarray
+    findings: list[Finding]
+    skipped: list[Skipped]
+
+
+def audit(dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[int, str]) -> Audit:
+    """Check a data set whose files have all been read.
+
+    Args:
+        dataset: the examples.
+        digests: content digest of each, None where it cannot be used.
+        problems: index -> why an example cannot be used.
+    """
+    left_out = dict(problems)
+    copies = _copies(digests)
+    findings = [
+        _unreadable(dataset, problems),
+        _conflicting_labels(dataset, copies, left_out),
+        _exact_duplicates(dataset, copies, left_out),
+        _groups_across_splits(dataset, left_out),
+    ]
+    usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
+    counts = count_classes(dataset.labels[usable], dataset.classes)
+    findings += [_small_classes(counts), _imbalance(counts)]
+    skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
+    return Audit(usable, findings, skipped)
+
+
+def _copies(digests: Sequence[bytes | None]) -> list[list[int]]:
+    """Indices of the examples that share their bytes with others, one list for each content."""
+    same: defaultdict[bytes, list[int]] = defaultdict(list)
+    for i, digest in enumerate(digests):
+        if digest is not None:
+            same[digest].append(i)
+    return [indices for indices in same.values() if len(indices) > 1]
+
+
+def _unreadable(dataset: Dataset, problems: Mapping[int, str]) -> Finding:
+    total = len(problems) + len(dataset.skipped)
+    if not total:
+        return Finding("unreadable", "clean", "Every file was read.")
+    named = [f"{dataset.files[i]}: {problems[i]}" for i in sorted(problems)]
+    named += [f"{item.file}: {item.reason}" for item in dataset.skipped]
+    return Finding(
+        "unreadable", "found", f"{_files(total)} cannot be used and {_are(total)} left out.", named[:_EXAMPLES]
+    )
+
+
+def _conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> Finding:
+    found = [indices for indices in copies if len({int(dataset.labels[i]) for i in indices}) > 1]
+    for indices in found:
+        names = sorted({dataset.classes[dataset.labels[i]] for i in indices})
+        for i in indices:
+            other = next(j for j in indices if dataset.labels[j] != dataset.labels[i])
+            left_out[i] = f"the same bytes as {dataset.files[other]}, yet labelled both {' and '.join(names)}"
+    if not found:
+        return Finding("conflicting-labels", "clean", "No picture appears under two labels.")
+    count = sum(map(len, found))
+    summary = f"{_files(count)} with the same bytes as another under a different label {_are(count)} left out."
+    return Finding("conflicting-labels", "found", summary, [_pair(dataset, i) for i in found[:_EXAMPLES]])
+
+
+def _exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> Finding:
+    same_label = [indices for indices in copies if not any(i in left_out for i in indices)]
+    if not same_label:
+        return Finding("exact-duplicates", "clean", "No two files have the same bytes.")
+    across = []
+    if dataset.given_splits:
+        splits = dataset.given_splits
+        across = [indices for indices in same_label if len({splits[i] for i in indices}) > 1]
+        for indices in across:
+            kept = min(indices, key=lambda i: _KEPT_FIRST[splits[i]])
+            for i in indices:
+                if splits[i] != splits[kept]:
+                    left_out[i] = f"the same bytes as {dataset.files[kept]} in {splits[kept]}: kept on that side only"
+    copied = sum(len(indices) - 1 for indices in same_label)
+    if across:
+        rest = f"{len(across):,} of these pictures were in more than one split; each is kept on its held-out side only."
+    else:
+        rest = "They were put on the same side of the split." if not dataset.given_splits else "None crosses the split."
+    summary = f"{_files(copied)} {_are(copied)} an exact copy of another. {rest}"
+    return Finding(
+        "exact-duplicates", "found", summary, [_pair(dataset, i) for i in (across or same_label)[:_EXAMPLES]]
+    )
+
+
+def _groups_across_splits(dataset: Dataset, left_out: Mapping[int, str]) -> Finding:
+    check = "groups-across-splits"
+    if not dataset.groups:
+        return Finding(check, "not applicable", "No groups were named (--group-by).")
+    if not dataset.given_splits:
+        return Finding(check, "clean", "Every group is on one side of the split.")
+    sides: defaultdict[str, set[str]] = defaultdict(set)
+    for i, (group, side) in enumerate(zip(dataset.groups, dataset.given_splits, strict=True)):
+        if i not in left_out:
+            sides[group].add(side)
+    found = [group for group, where in sides.items() if len(where) > 1]
+    if not found:
+        return Finding(check, "clean", "Every group is on one side of the split.")
+    summary = f"{len(found):,} of {len(sides):,} groups are in more than one given split: the scores may be too good."
+    return Finding(
+        check, "found", summary, [f"{group}: {', '.join(sorted(sides[group]))}" for group in found[:_EXAMPLES]]
+    )
+
+
+def _small_classes(counts: dict[str, int]) -> Finding:
+    small = {name: n for name, n in counts.items() if n < SMALL_CLASS}
+    if not small:
+        return Finding("small-classes", "clean", f"Every class has at least {SMALL_CLASS} examples.")
+    summary = (
+        f"{len(small):,} of {len(counts):,} classes have fewer than {SMALL_CLASS} examples: expect wide intervals."
+    )
+    rarest = Counter(small).most_common()[: -_EXAMPLES - 1 : -1]
+    return Finding("small-classes", "found", summary, [f"{name}: {n}" for name, n in rarest])
+
+
+def _imbalance(counts: dict[str, int]) -> Finding:
+    largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    ratio = counts[largest] / max(counts[smallest], 1)
+    if ratio < IMBALANCE:
+        return Finding("imbalance", "clean", f"The largest class has {ratio:.1f} times the examples of the smallest.")
+    summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: look at balanced accuracy, not at accuracy."
+    return Finding("imbalance", "found", summary, [f"{name}: {counts[name]:,}" for name in (largest, smallest)])
+
+
+def _pair(dataset: Dataset, indices: list[int]) -> str:
+    return " = ".join(dataset.files[i] for i in indices[:3]) + (" = …" if len(indices) > 3 else "")
+
+
+def _files(n: int) -> str:
+    return "1 file" if n == 1 else f"{n:,} files"
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"

@@ -1,0 +1,303 @@
+"""Examples with labels, from class folders, split folders or a table. Finds and names files; opens none of them."""
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headstart.data.images import EXTENSIONS
+from headstart.data.tables import Columns, is_frame, is_table, read_rows
+from headstart.errors import InputError, did_you_mean
+
+SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "holdout": "test",
+}  # fmt: skip
+_NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+class Skipped(NamedTuple):
+    """A file left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled image files.
+
+    Attributes:
+        source: what the user gave.
+        root: folder that relative file names start from.
+        files: names relative to ``root``, or absolute where they lie elsewhere.
+        classes: class names; numbers in numeric order, else alphabetical.
+        labels: int64 (n,), indices into ``classes``.
+        given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None.
+        groups: per example the name of its patient, video, scene …; None without ``group_by``.
+        skipped: what was found but cannot be an example.
+    """
+
+    source: str
+    root: Path
+    files: list[str]
+    classes: list[str]
+    labels: np.ndarray
+    given_splits: list[str] | None = None
+    groups: list[str] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def path(self, i: int) -> Path:
+        """Full path of one example."""
+        return self.root / self.files[i]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Full paths of all examples, in order."""
+        return [self.root / file for file in self.files]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class name of every example, in order."""
+        return [self.classes[label] for label in self.labels]
+
+
+def load_dataset(
+    data: Any,
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_by: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """Find the labelled images of a folder, a table or a pandas DataFrame.
+
+    Args:
+        data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
+            ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; or a DataFrame. Paths in a file are relative to it,
+            paths in a DataFrame to the current folder.
+        path_column: of a table; found by its usual names when None, as are the next two.
+        label_column: of a table.
+        split_column: of a table.
+        group_by: what must stay together: a column of a table; for folders, the word ``folder`` (the folder a file
+            lies in) or a regular expression whose first group, found in the file name, names the unit.
+        classes: use these classes only, in this order; None takes all.
+
+    Raises:
+        InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
+    """
+    columns = Columns(path_column, label_column, split_column, group_by)
+    if is_frame(data):
+        source, root, found = "DataFrame", Path.cwd(), _from_table(data, columns)
+    else:
+        given = Path(data).expanduser()
+        if not given.exists():
+            raise InputError(f"no such file or folder: {given}{_near(given)}. Expected a folder of photos or a table.")
+        source, root = str(data), Path(os.path.abspath(given if given.is_dir() else given.parent))
+        if given.is_dir():
+            if any((path_column, label_column, split_column)):
+                raise InputError(f"{given} is a folder: columns can be named for tables only.")
+            found = _from_folder(root, group_by)
+        elif is_table(given):
+            found = _from_table(given, columns)
+        else:
+            raise InputError(
+                f"cannot read {given} as data: expected a folder of photos, or a .csv, .tsv, .jsonl or .parquet table."
+            )
+    return _dataset(source, root, found, classes)
+
+
+@dataclass
+class _Found:
+    files: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    splits: list[str] | None = None
+    groups: list[str] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+    empty_classes: list[str] = field(default_factory=list)
+
+
+def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | None) -> Dataset:
+    present = set(found.labels)
+    classes = list(wanted) if wanted else sorted(present, key=_class_order)
+    for name in classes:
+        if name not in present:
+            raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
+    if len(set(classes)) < 2:
+        raise InputError(_too_few_classes(source, found, classes))
+    skipped = found.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in found.empty_classes]
+    keep = [i for i, label in enumerate(found.labels) if label in set(classes)]
+    number = {name: i for i, name in enumerate(classes)}
+    return Dataset(
+        source=source,
+        root=root,
+        files=[found.files[i] for i in keep],
+        classes=classes,
+        labels=np.array([number[found.labels[i]] for i in keep], np.int64),
+        given_splits=[found.splits[i] for i in keep] if found.splits else None,
+        groups=[found.groups[i] for i in keep] if found.groups else None,
+        skipped=skipped,
+    )
+
+
+def _class_order(name: str) -> tuple[int, float, str]:
+    return (0, int(name), name) if re.fullmatch(r"-?\d{1,15}", name) else (1, 0, name)
+
+
+def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
+    if found.files:
+        return f"{source} has one class only ({classes[0]!r}, {len(found.files):,} examples): expected at least two."
+    named = f" {len(found.skipped)} files were left out, such as {found.skipped[0].file} ({found.skipped[0].reason})."
+    return (
+        f"{source} has no labelled images: expected one folder per class with image files in it "
+        f"({', '.join(sorted(EXTENSIONS))})." + (named if found.skipped else "")
+    )
+
+
+def _from_folder(root: Path, group_by: str | None) -> _Found:
+    parts = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
+    divided = {entry: name for entry, name in parts.items() if name and any(_folders(entry))}
+    found = _Found(splits=[] if divided else None)
+    if divided:
+        _check_split_folders(root, parts, divided)
+        for entry, name in divided.items():
+            _collect(root, entry, found)
+            found.splits += [name] * (len(found.files) - len(found.splits or ()))  # type: ignore[operator]
+    else:
+        _collect(root, root, found)
+    if group_by:
+        found.groups = [_group_of(file, group_by) for file in found.files]
+    return found
+
+
+def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path, str]) -> None:
+    strangers = [entry.name for entry, name in parts.items() if entry not in divided]
+    if strangers:
+        raise InputError(
+            f"{root} has split folders ({', '.join(e.name for e in divided)}) and others ({', '.join(strangers)}): "
+            "expected train, val and test folders only, or one folder per class only. Move the others away."
+        )
+    if "train" not in divided.values():
+        raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
+
+
+def _collect(root: Path, parent: Path, found: _Found) -> None:
+    """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
+    for entry in sorted(os.scandir(parent), key=lambda e: e.name):
+        if _hidden(entry.name):
+            continue
+        if not entry.is_dir():
+            found.skipped.append(Skipped(os.path.relpath(entry.path, root), "lies outside the class folders"))
+            continue
+        before = len(found.files)
+        for file in _walk(entry.path):
+            name = os.path.relpath(file, root)
+            if Path(file).suffix.lower() in EXTENSIONS:
+                found.files.append(name)
+                found.labels.append(entry.name)
+            else:
+                suffix = Path(file).suffix
+                reason = f"its extension {suffix} is not that of an image" if suffix else "it has no extension"
+                found.skipped.append(Skipped(name, reason))
+        if len(found.files) == before:
+            found.empty_classes.append(os.path.relpath(entry.path, root))
+
+
+def _group_of(file: str, group_by: str) -> str:
+    if group_by == "folder":
+        return os.path.dirname(file)
+    try:
+        match = re.search(group_by, file)
+    except re.error as exc:
+        raise InputError(
+            f"--group-by {group_by!r} is not a regular expression ({exc}), nor the word 'folder'."
+        ) from exc
+    if match is None:
+        raise InputError(f"--group-by {group_by!r} does not match the file name {file!r}: every file needs a group.")
+    return match[1] if match.re.groups else match[0]
+
+
+def _from_table(table: Any, columns: Columns) -> _Found:
+    found = _Found()
+    splits: list[str] = []
+    groups: list[str] = []
+    for row in read_rows(table, columns):
+        if not row.path or not row.label:
+            found.skipped.append(
+                Skipped(row.path or row.where, f"{row.where} has no {'label' if row.path else 'path'}")
+            )
+            continue
+        if row.split is not None:
+            known = _SPLIT_NAMES.get(row.split.strip().lower())
+            if known is None:
+                raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
+            splits.append(known)
+        if row.group is not None:
+            groups.append(row.group)
+        found.files.append(row.path)
+        found.labels.append(row.label)
+    found.splits, found.groups = splits or None, groups or None
+    if found.splits and "train" not in found.splits:
+        raise InputError("the table divides its rows into splits, and none of them is 'train'.")
+    return found
+
+
+def list_images(given: Iterable[str | Path]) -> list[Path]:
+    """Image files named by paths, folders (searched through, sorted) and glob patterns, in the order given.
+
+    Raises:
+        InputError: something names no file; or a folder holds no image.
+    """
+    paths: list[Path] = []
+    for item in map(str, given):
+        path = Path(item).expanduser()
+        if path.is_dir():
+            inside = [Path(file) for file in _walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
+            if not inside:
+                raise InputError(f"the folder {item} holds no images ({', '.join(sorted(EXTENSIONS))}).")
+            paths += inside
+        elif path.exists():
+            paths.append(path)
+        else:
+            matches = sorted(glob.glob(str(path), recursive=True))
+            if not matches:
+                raise InputError(f"no such file, folder or pattern: {item}{_near(path)}.")
+            paths += list_images(matches)
+    return paths
+
+
+def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Class name -> number of examples, for all classes in order."""
+    counts = Counter(labels.tolist())
+    return {name: counts[i] for i, name in enumerate(classes)}
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        yield from (os.path.join(parent, name) for name in sorted(files) if not _hidden(name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in _NOT_DATA
+
+
+def _near(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f" —{hint.rstrip('?')}" if (hint := did_you_mean(path.name, names)) else ""

@@ -1,0 +1,155 @@
+"""Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
+
+What must stay together is a *unit*: a patient, a video, a scene, or files with the same bytes. The order in which units
+are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others.
+"""
+
+import hashlib
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from headstart.data.dataset import SPLITS
+from headstart.errors import InputError
+
+
+def units_of(groups: Sequence[str] | None, digests: Sequence[Hashable]) -> np.ndarray:
+    """Number the units: examples that share a group, or their bytes, directly or by way of others, share a unit.
+
+    Returns:
+        int64 (n,), from 0 in the order of first appearance.
+    """
+    parent = list(range(len(digests)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, Hashable], int] = {}
+    for i, digest in enumerate(digests):
+        keys: list[tuple[str, Hashable]] = [("bytes", digest)]
+        if groups is not None:
+            keys.append(("group", groups[i]))
+        for key in keys:
+            j = root(first.setdefault(key, i))
+            parent[max(j, root(i))] = min(j, root(i))
+    return np.unique([root(i) for i in range(len(digests))], return_inverse=True)[1].astype(np.int64)
+
+
+def split(
+    labels: np.ndarray,
+    *,
+    units: np.ndarray,
+    keys: Sequence[bytes],
+    given: Sequence[str] | None = None,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+) -> np.ndarray:
+    """Divide examples into train, val and test.
+
+    A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``.
+
+    Args:
+        labels: int (n,), class of each example.
+        units: int (n,), see :func:`units_of`.
+        keys: content digest of each example.
+        given: the data's own division, or None.
+        val: fraction of all examples (of the given ``train``, if there is one).
+        test: fraction of all examples; a given division without ``test`` stays without.
+        seed: of the order in which units are dealt out.
+
+    Returns:
+        Array of str (n,): ``train``, ``val`` or ``test``.
+
+    Raises:
+        InputError: fractions that leave nothing to train on.
+    """
+    if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
+        raise InputError(f"--val {val:g} and --test {test:g}: expected fractions that leave something to train on.")
+    if given is not None:
+        parts = np.array(given, dtype="<U5")
+        if "val" in given or not val:
+            return parts
+        train = np.flatnonzero(parts == "train")
+        order = _order(units[train], [keys[i] for i in train.tolist()], seed)
+        taken = _assign(labels[train], units[train], np.array([1 - val, val]), order)
+        parts[train[taken == 1]] = "val"
+        return parts
+    fractions = np.array([1 - val - test, val, test])
+    return np.array(SPLITS)[_assign(labels, units, fractions, _order(units, keys, seed))]
+
+
+def folds(labels: np.ndarray, units: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Number the folds of a stratified cross-validation that keeps units together: int64 (n,), 0 to k-1."""
+    order = np.random.default_rng(seed).permutation(int(units.max()) + 1)
+    return _assign(labels, units, np.full(k, 1 / k), order)
+
+
+def _order(units: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
+    """Rank of every unit number: by the smallest hash of seed and content among its examples."""
+    salt = str(seed).encode()
+    smallest: dict[int, bytes] = {}
+    for unit, key in zip(units.tolist(), keys, strict=True):
+        value = hashlib.blake2b(key, key=salt, digest_size=16).digest()
+        smallest[unit] = min(value, smallest.get(unit, value))
+    rank = np.zeros(int(units.max(initial=-1)) + 1, np.int64)
+    for position, unit in enumerate(sorted(smallest, key=smallest.__getitem__)):
+        rank[unit] = position
+    return rank
+
+
+def _assign(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal units to parts so that every class comes near its quota in every part.
+
+    Units of several examples go first, largest first, each to the part that lacks most of its classes; units of one
+    example then fill the quotas exactly.
+    """
+    n_classes = int(labels.max()) + 1
+    counts = np.bincount(labels, minlength=n_classes)
+    quota = np.stack([_shares(int(n), fractions, shift=c) for c, n in enumerate(counts)]).astype(float)
+    left = quota.copy()
+    part = np.zeros(len(labels), np.int64)
+    size = np.bincount(units)
+    several = np.flatnonzero(size > 1)
+    members = np.argsort(units, kind="stable")
+    start = np.concatenate([[0], np.cumsum(size)])
+    for unit in several[np.lexsort((order[several], -size[several]))]:
+        mine = members[start[unit] : start[unit + 1]]
+        held = np.bincount(labels[mine], minlength=n_classes)
+        here = np.flatnonzero(held)
+        lacking = held[here] @ (left[here] / np.maximum(quota[here], 1e-9))
+        best = int(np.argmax(np.where(fractions > 0, lacking, -np.inf)))
+        part[mine] = best
+        left[:, best] -= held
+    alone = np.flatnonzero(size[units] == 1)
+    for c in range(n_classes):
+        mine = alone[labels[alone] == c]
+        mine = mine[np.argsort(order[units[mine]], kind="stable")]
+        wanted = np.maximum(left[c], 0)
+        takes = _shares(len(mine), wanted / wanted.sum() if wanted.sum() else fractions, shift=c)
+        part[mine] = np.repeat(np.arange(len(fractions)), takes)
+    return part
+
+
+def _shares(n: int, fractions: np.ndarray, shift: int) -> np.ndarray:
+    """Whole numbers that add up to n, near ``n * fractions``; no part with a claim gets nothing if n allows.
+
+    Args:
+        n: how many there are.
+        fractions: float (parts,), adding up to 1.
+        shift: where to begin when several parts have the same claim, so that not all classes favour the same part.
+    """
+    exact = n * fractions
+    shares = np.floor(exact + 1e-9).astype(int)
+    parts = len(fractions)
+    claims = sorted(range(parts), key=lambda p: (-(exact[p] - shares[p]).round(9), (-p - shift) % parts))
+    for p in claims[: n - int(shares.sum())]:
+        shares[p] += 1
+    if n >= np.count_nonzero(fractions):
+        for p in np.flatnonzero((shares == 0) & (fractions > 0)).tolist():
+            shares[shares.argmax()] -= 1
+            shares[p] = 1
+    return shares
