@@ -75,11 +75,17 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
     return reply["result"]
 
 
+class _NoTensorFlow:
+    """Keras looks for TensorFlow whenever it serialises a model; importing it only to learn that takes seconds."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
+
+
 def _main(job_path: str, answer_path: str) -> None:
     if os.environ["KERAS_BACKEND"] == INFERENCE_BACKEND:
-        # Keras looks for TensorFlow whenever it serialises a model, and importing it only to learn that it is not
-        # wanted takes seconds. None in sys.modules is Python's own way to say "not importable here".
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+        sys.meta_path.insert(0, _NoTensorFlow())
     job = json.loads(Path(job_path).read_text())
     module, _, name = job["function"].partition(":")
     try:

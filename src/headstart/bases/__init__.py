@@ -1,9 +1,10 @@
 """Stage 1 of 7, bases: takes a handle, gives a Base; next: data."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
-from headstart.bases.base import Base, BaseSpec, Preprocessing
+from headstart.bases.base import Base, BaseSpec, Fit, Preprocessing
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 
 DEFAULT_BASE = "embedded:efficientnet-lite0"
@@ -16,6 +17,7 @@ def load_base(
     *,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
     cut: str | None = None,
 ) -> Base:
     """Load a pretrained base by its handle.
@@ -24,6 +26,7 @@ def load_base(
         handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else.
         weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (not transfer learning).
         input_size: pixels, one number for a square or (height, width).
+        fit: how a photo of another shape becomes that size; the base's own way when None.
         cut: for ``file:`` bases, the layer whose output are the features.
 
     Raises:
@@ -36,4 +39,5 @@ def load_base(
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut)
     source = importlib.import_module(SOURCES[parse_handle(spec.handle).source])
-    return source.load(spec)
+    base = source.load(spec)
+    return replace(base, fit=fit) if fit else base

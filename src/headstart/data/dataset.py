@@ -81,6 +81,7 @@ def load_dataset(
     split_column: str | None = None,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
+    known_classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Find the labelled images of a folder, a table or a pandas DataFrame.
 
@@ -94,6 +95,7 @@ def load_dataset(
         group_by: what must stay together: a column of a table; for folders, the word ``folder`` (the folder a file
             lies in) or a regular expression whose first group, found in the file name, names the unit.
         classes: use these classes only, in this order; None takes all.
+        known_classes: those of a finished run, to evaluate it: the data may lack some, but have no others.
 
     Raises:
         InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
@@ -109,13 +111,17 @@ def load_dataset(
         if given.is_dir():
             if any((path_column, label_column, split_column)):
                 raise InputError(f"{given} is a folder: columns can be named for tables only.")
-            found = _from_folder(root, group_by)
+            found = _from_folder(root, group_by, need_train=known_classes is None)
         elif is_table(given):
             found = _from_table(given, columns)
         else:
             raise InputError(
                 f"cannot read {given} as data: expected a folder of photos, or a .csv, .tsv, .jsonl or .parquet table."
             )
+    if known_classes is None and found.splits and "train" not in found.splits:
+        raise InputError(f"{source} divides its examples into splits, and none of them is 'train'.")
+    if known_classes is not None:
+        return _dataset_of_known(source, root, found, known_classes)
     return _dataset(source, root, found, classes)
 
 
@@ -152,6 +158,21 @@ def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | Non
     )
 
 
+def _dataset_of_known(source: str, root: Path, found: _Found, classes: Sequence[str]) -> Dataset:
+    strangers = sorted(set(found.labels) - set(classes))
+    if strangers:
+        raise InputError(
+            f"{source} has classes that the run does not know: {', '.join(map(repr, strangers[:10]))}. "
+            f"It knows {', '.join(map(repr, classes[:10]))}{' …' if len(classes) > 10 else ''}."
+            + did_you_mean(strangers[0], classes)
+        )
+    if not found.files:
+        raise InputError(_too_few_classes(source, found, []))
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[label] for label in found.labels], np.int64)
+    return Dataset(source, root, found.files, list(classes), labels, found.splits, found.groups, found.skipped)
+
+
 def _class_order(name: str) -> tuple[int, float, str]:
     return (0, int(name), name) if re.fullmatch(r"-?\d{1,15}", name) else (1, 0, name)
 
@@ -166,12 +187,12 @@ def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
     )
 
 
-def _from_folder(root: Path, group_by: str | None) -> _Found:
+def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _Found:
     parts = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
     divided = {entry: name for entry, name in parts.items() if name and any(_folders(entry))}
     found = _Found(splits=[] if divided else None)
     if divided:
-        _check_split_folders(root, parts, divided)
+        _check_split_folders(root, parts, divided, need_train=need_train)
         for entry, name in divided.items():
             _collect(root, entry, found)
             found.splits += [name] * (len(found.files) - len(found.splits or ()))  # type: ignore[operator]
@@ -182,14 +203,14 @@ def _from_folder(root: Path, group_by: str | None) -> _Found:
     return found
 
 
-def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path, str]) -> None:
+def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path, str], *, need_train: bool) -> None:
     strangers = [entry.name for entry, name in parts.items() if entry not in divided]
     if strangers:
         raise InputError(
             f"{root} has split folders ({', '.join(e.name for e in divided)}) and others ({', '.join(strangers)}): "
             "expected train, val and test folders only, or one folder per class only. Move the others away."
         )
-    if "train" not in divided.values():
+    if need_train and "train" not in divided.values():
         raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
 
 
@@ -249,8 +270,6 @@ def _from_table(table: Any, columns: Columns) -> _Found:
         found.files.append(row.path)
         found.labels.append(row.label)
     found.splits, found.groups = splits or None, groups or None
-    if found.splits and "train" not in found.splits:
-        raise InputError("the table divides its rows into splits, and none of them is 'train'.")
     return found
 
 

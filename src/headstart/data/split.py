@@ -9,8 +9,11 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from headstart.data.dataset import SPLITS
+from headstart.data.audit import Finding
+from headstart.data.dataset import SPLITS, Skipped
 from headstart.errors import InputError
+
+MIN_TRAIN = 2
 
 
 def units_of(groups: Sequence[str] | None, digests: Sequence[Hashable]) -> np.ndarray:
@@ -80,6 +83,45 @@ def split(
         return parts
     fractions = np.array([1 - val - test, val, test])
     return np.array(SPLITS)[_assign(labels, units, fractions, _order(units, keys, seed))]
+
+
+def check_division(
+    labels: np.ndarray, parts: np.ndarray, classes: Sequence[str], *, skipped: Sequence[Skipped]
+) -> Finding:
+    """Check that every class can be learnt, and say which cannot be judged.
+
+    Args:
+        labels: int (n,) of the usable examples.
+        parts: their splits.
+        classes: class names.
+        skipped: files left out, to explain a class that has lost all of its own.
+
+    Raises:
+        InputError: a class has fewer than two examples to train on.
+    """
+    for number, name in enumerate(classes):
+        in_train, usable = int(((labels == number) & (parts == "train")).sum()), int((labels == number).sum())
+        if in_train < MIN_TRAIN:
+            lost = (
+                f" {len(skipped):,} files were left out, such as {skipped[0].file}: {skipped[0].reason}."
+                if skipped
+                else ""
+            )
+            raise InputError(
+                f"the class {name!r} has {usable} usable examples, {in_train} of them to train on: expected at least "
+                f"{MIN_TRAIN} to train on.{lost} Add pictures, leave the class out (--classes), or hold out less "
+                "(--val 0, --test 0)."
+            )
+    missing = [
+        f"{name}: none in {side}"
+        for side in ("val", "test")
+        for number, name in enumerate(classes)
+        if (parts == side).any() and not (labels[parts == side] == number).any()
+    ]
+    if missing:
+        summary = f"{len(missing):,} times a class has no example in a held-out split: it cannot be judged there."
+        return Finding("classes-in-splits", "found", summary, missing[:5])
+    return Finding("classes-in-splits", "clean", "Every class is in every split.")
 
 
 def folds(labels: np.ndarray, units: np.ndarray, k: int, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Convert a base into the engine's own form. Runs in a child process; see :mod:`headstart.keras_process`."""
+"""Prepare a base: the engine's own form, and the template of ``model.keras``. Runs in a Keras process."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from headstart.bases import Base, BaseSpec, load_base
+from headstart.keras_file import make_template
 
 MAX_DIFFERENCE = 1e-3
 """Largest relative L2 difference between engine (float32) and Keras that is still the same function."""
 
 
-def convert_base(spec: dict[str, Any], out: str, probe: str) -> dict[str, Any]:
+def convert_base(spec: dict[str, Any], out: str, probe: str, template: str) -> dict[str, Any]:
     """Write ``out`` (OpenVINO IR) for a base and compare it with Keras on a few pictures.
 
     The graph is exported with channels first where the base can be built so: OpenVINO works in that order, and from a
@@ -22,6 +23,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str) -> dict[str, Any]:
         spec: as :meth:`BaseSpec.to_json` gives it.
         out: path of the ``.xml``; the ``.bin`` goes beside it.
         probe: ``.npy`` with uint8 pictures (n, h, w, 3) to compare on.
+        template: path of the template of ``model.keras``, see :mod:`headstart.keras_file`: made while Keras is here.
 
     Returns:
         ``feature_dim``, ``difference`` (relative L2, float32) and ``optimised``: whether the graph is free of
@@ -31,7 +33,10 @@ def convert_base(spec: dict[str, Any], out: str, probe: str) -> dict[str, Any]:
 
     base = load_base(BaseSpec.from_json(spec))
     pixels = np.load(probe)
-    reference = np.asarray(base.model().predict(pixels, verbose=0))
+    model = base.model()
+    reference = np.asarray(model.predict(pixels, verbose=0))
+    if not Path(template).exists():
+        make_template(model, (), 0.0, Path(template), pixels)
     for channels_first in _orders(keras.backend.backend()):
         difference = _export_and_compare(base, Path(out), pixels, reference, channels_first=channels_first)
         if difference <= MAX_DIFFERENCE:

@@ -3,10 +3,12 @@
 import json
 import os
 import queue
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -108,6 +110,11 @@ def _core() -> Any:
     return openvino.Core()
 
 
+def can_compute_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16 natively."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def resolve_precision(precision: Precision) -> str:
     """``auto`` means bfloat16 where the CPU computes in it natively (there it is 2 to 3 times faster), else float32.
 
@@ -116,22 +123,42 @@ def resolve_precision(precision: Precision) -> str:
     """
     if precision == "float32":
         return precision
-    native = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = can_compute_bfloat16()
     if precision == "bfloat16" and not native:
         raise InputError("this CPU has no bfloat16 arithmetic: use --precision float32 or auto.")
     return "bfloat16" if native else "float32"
 
 
-def compiled_base(base: Base, cache_folder: Path, probe: np.ndarray) -> Path | None:
-    """The engine's form of a base, converted once per machine and kept in the cache.
+@dataclass(frozen=True)
+class Prepared:
+    """What is made once per base and machine, and kept in the cache.
+
+    Attributes:
+        folder: where it lies.
+        facts: ``converted``, ``by``, ``feature_dim``, ``difference`` …
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def xml(self) -> Path | None:
+        """The engine's form of the base; None if it cannot be converted."""
+        return self.folder / "model.xml" if self.facts["converted"] else None
+
+    @property
+    def template(self) -> Path:
+        """The template of ``model.keras`` for a linear head; see :mod:`headstart.keras_file`."""
+        return self.folder / "linear.keras"
+
+
+def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
+    """Convert a base for the engine and make the template of its ``model.keras``, unless that was done before.
 
     Args:
         base: the base.
         cache_folder: the cache.
         probe: uint8 pictures (n, h, w, 3) on which a fresh conversion is compared with Keras.
-
-    Returns:
-        Path of the ``.xml``, or None if this base cannot be converted (that is remembered, too).
     """
     folder = cache_folder / "engines" / base.digest[:32]
     facts = folder / "engine.json"
@@ -139,33 +166,49 @@ def compiled_base(base: Base, cache_folder: Path, probe: np.ndarray) -> Path | N
     with FileLock(f"{folder}.lock"):
         if not facts.exists():
             _convert(base, folder, probe)
-    return folder / "model.xml" if json.loads(facts.read_text())["converted"] else None
+    return Prepared(folder, json.loads(facts.read_text()))
 
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     console.note(f"preparing {base.handle} for this machine (once) …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = [keras_process.INFERENCE_BACKEND] + (["tensorflow"] if find_spec("tensorflow") else [])
-    best: dict[str, Any] = {"converted": False, "problems": []}
+    best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
+        template = Path(scratch, "linear.keras")
         for backend in backends:
             out = Path(scratch, backend)
             out.mkdir()
-            arguments = {"spec": base.spec.to_json(), "out": str(out / "model.xml"), "probe": f"{scratch}/probe.npy"}
+            arguments = {
+                "spec": base.spec.to_json(),
+                "out": str(out / "model.xml"),
+                "probe": f"{scratch}/probe.npy",
+                "template": str(template),
+            }
             try:
                 facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
             except RuntimeError as exc:
-                best["problems"].append(f"{backend}: {str(exc).strip().splitlines()[-1]}")
+                best["problems"].append(f"{backend}: {_essence(str(exc))}")
                 continue
-            best = {"converted": True, "by": backend, "handle": base.handle, **facts}
+            best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
                 break
-        result = Path(scratch, best["by"]) if best["converted"] else Path(scratch, "none")
+        if not template.exists():
+            raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
+        result = Path(scratch, best.get("by", "none"))
         result.mkdir(exist_ok=True)
+        for file in (template, template.with_suffix(".json")):
+            file.rename(result / file.name)
         (result / "engine.json").write_text(json.dumps(best, indent=2))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(result, folder)
+
+
+def _essence(traceback: str) -> str:
+    """The line of a traceback that names the exception; Keras adds many after it."""
+    named = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    return named[-1] if named else traceback.strip().splitlines()[-1]
 
 
 def open_engine(
@@ -177,7 +220,7 @@ def open_engine(
         InputError: OpenVINO is asked for by name and cannot take the base.
     """
     if engine != "keras":
-        xml = compiled_base(base, cache_folder, probe)
+        xml = prepare(base, cache_folder, probe).xml
         if xml is not None:
             return OpenVINOEngine(xml, precision)
         if engine == "openvino":
@@ -200,7 +243,7 @@ def measure(base: Base, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
     pixels = rng.integers(0, 256, (16, *base.input_size, 3), np.uint8)
     precision = resolve_precision("auto")
     engines: dict[str, tuple[Engine, Engine]] = {}
-    xml = compiled_base(base, cache_folder(), pixels[:4])
+    xml = prepare(base, cache_folder(), pixels[:4]).xml
     if xml is not None:
         engines[f"openvino {precision}"] = (
             OpenVINOEngine(xml, precision),

@@ -8,9 +8,7 @@ of files. Each finished batch is durable within about a second, so a killed run 
 import hashlib
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from headstart import console
 from headstart.bases.base import Base
 from headstart.data.images import Decoder, read_bytes
+from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, cache_folder
@@ -189,15 +188,7 @@ class _Pass:
     def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
         """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
         size = 16 if self._engine is None else self._engine.batch_size
-        workers = os.cpu_count() or 1
-        waiting: deque[Future[_Prepared]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            for start in range(0, len(indices), size):
-                waiting.append(pool.submit(self._prepare, indices[start : start + size]))
-                if len(waiting) > workers + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))
 
     def _prepare(self, indices: list[int]) -> _Prepared:
         contents: dict[Digest, tuple[int, bytes]] = {}

@@ -1,0 +1,76 @@
+"""headstart: transfer learning, done right.
+
+    import headstart as hs
+    run = hs.train("photos/")
+    run.metrics["accuracy"], run.predict("cat.jpg"), run.report()
+
+The stages are usable on their own: :func:`load_base`, :func:`load_dataset`, :func:`extract`. Names are imported when
+they are first used, so ``import headstart`` is quick and pulls in nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.bases import Base, load_base
+    from headstart.data import Dataset, load_dataset
+    from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
+    from headstart.features import FeatureSet, extract
+    from headstart.held_out import evaluate_run as evaluate
+    from headstart.pipeline import train
+    from headstart.predict import Prediction
+    from headstart.run import Run, load
+
+_WHERE = {
+    "Base": "bases:Base",
+    "Dataset": "data:Dataset",
+    "FeatureSet": "features:FeatureSet",
+    "HeadstartError": "errors:HeadstartError",
+    "InputError": "errors:InputError",
+    "IntegrityError": "errors:IntegrityError",
+    "Prediction": "predict:Prediction",
+    "Run": "run:Run",
+    "UnavailableError": "errors:UnavailableError",
+    "evaluate": "held_out:evaluate_run",
+    "extract": "features:extract",
+    "load": "run:load",
+    "load_base": "bases:load_base",
+    "load_dataset": "data:load_dataset",
+    "train": "pipeline:train",
+}
+
+__all__ = [
+    "Base",
+    "Dataset",
+    "FeatureSet",
+    "HeadstartError",
+    "InputError",
+    "IntegrityError",
+    "Prediction",
+    "Run",
+    "UnavailableError",
+    "__version__",
+    "evaluate",
+    "extract",
+    "load",
+    "load_base",
+    "load_dataset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("headstart")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    value = getattr(importlib.import_module(f"headstart.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,183 @@
+"""Puts a run together: the finished model in both its forms, its golden samples, its figures and its tables."""
+
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import keras_process
+from headstart.bases.base import Base, file_sha256
+from headstart.cost import Cost
+from headstart.data.audit import Audit, Finding
+from headstart.data.dataset import SPLITS, Dataset, count_classes
+from headstart.data.images import Decoder
+from headstart.engine_file import write_engine
+from headstart.features.engines import TOLERANCE, Prepared, prepare
+from headstart.features.extraction import FeatureSet
+from headstart.features.store import cache_folder
+from headstart.keras_file import fill_template
+from headstart.predict import Predictor, check_golden
+from headstart.report import write_report
+from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
+from headstart.training import Head, Recipe
+
+GOLDEN_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the stages gave."""
+
+    base: Base
+    dataset: Dataset
+    features: FeatureSet
+    audit: Audit
+    findings: list[Finding]
+    recipe: Recipe
+    head: Head
+    class_weights: np.ndarray
+    answers: Answers
+    metrics: dict[str, dict[str, Any]]
+
+
+def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None) -> Run:
+    """Write the run folder, open it as a user would, and check that it computes what was measured.
+
+    Raises:
+        IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
+    """
+    golden = _golden_indices(material)
+    decoder = Decoder(material.base.input_size, material.base.fit)
+    pixels = np.stack([decoder.read(material.dataset.path(int(i))) for i in material.audit.usable[golden]])
+    expected = material.answers.probabilities[golden]
+    prepared = prepare(material.base, cache or cache_folder(), pixels)
+    headline = next(side for side in reversed(SPLITS) if side in material.metrics)
+
+    def fill(folder: Path, final_name: str) -> None:
+        facts = _facts(material, prepared, final_name)
+        proof = fill_template(
+            _template(material, prepared, pixels), material.head, _inside(facts), folder / "model.keras"
+        )
+        if prepared.xml:
+            (folder / "engine").mkdir(exist_ok=True)
+            write_engine(prepared.xml, material.head, folder / "engine" / "model.xml")
+        np.savez(folder / "golden.npz", pixels=pixels, probabilities=expected)
+        facts["freeze_proof"] = asdict(proof)
+        facts["golden"] = {"count": len(golden), "sha256": file_sha256(folder / "golden.npz")}
+        write_json(folder / "run.json", facts)
+        finished = Predictor(folder, expected=1)  # replays the golden samples through the finished model
+        difference = check_golden(folder, finished.probabilities(pixels), expected, facts["engine"]["precision"])
+        facts["golden"]["difference"] = difference
+        write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.head.history)
+        write_json(folder / "metrics.json", figures(material.metrics, headline))
+        facts["cost"] = _cost(material, cost)
+        write_json(folder / "run.json", facts)
+        write_report(folder)
+
+    return Run(write_folder(runs, name, fill))
+
+
+def _template(material: Material, prepared: Prepared, pixels: np.ndarray) -> Path:
+    recipe = material.recipe
+    if recipe.kind == "linear":
+        return prepared.template
+    path = prepared.folder / f"dense-{'-'.join(map(str, recipe.units))}-dropout-{recipe.dropout:g}.keras"
+    if not path.exists():
+        probe = prepared.folder / f"probe-{os.getpid()}.npy"
+        np.save(probe, pixels)
+        arguments = {
+            "spec": material.base.spec.to_json(),
+            "units": list(recipe.units),
+            "dropout": recipe.dropout,
+            "out": str(path),
+            "probe": str(probe),
+        }
+        try:
+            keras_process.call("headstart.keras_file:make_template_for", arguments)
+        finally:
+            probe.unlink()
+    return path
+
+
+def _golden_indices(material: Material) -> np.ndarray:
+    """Positions of a few examples, spread over the data."""
+    n = len(material.audit.usable)
+    return np.unique(np.linspace(0, n - 1, min(n, GOLDEN_SAMPLES)).astype(int))
+
+
+def _inside(facts: dict[str, Any]) -> dict[str, Any]:
+    """What travels inside ``model.keras``: enough to use the file alone."""
+    return {key: facts[key] for key in ("headstart", "name", "classes", "base")}
+
+
+def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
+    base, dataset, recipe, head = material.base, material.dataset, material.recipe, material.head
+    weighted = bool(np.ptp(material.class_weights))
+    return {
+        "headstart": versions()["headstart"],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "name": name,
+        "classes": dataset.classes,
+        "base": {
+            "handle": base.handle,
+            "spec": base.spec.to_json(),
+            "digest": base.digest,
+            "weights_sha256": base.weights_sha256,
+            "licence": base.licence,
+            "input_size": list(base.input_size),
+            "fit": base.fit,
+            "preprocessing": asdict(base.preprocessing),
+            "feature_dim": prepared.facts.get("feature_dim", material.features.dim),
+        },
+        "data": _data(material),
+        "audit": [asdict(finding) for finding in material.findings],
+        "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},
+        "head": {
+            "kind": recipe.kind,
+            "strength": head.strength,
+            "class_weights": dict(zip(dataset.classes, material.class_weights.tolist(), strict=True))
+            if weighted
+            else None,
+            "units": list(recipe.units),
+            "epochs": sum(row["phase"] == "head" for row in head.history) or None,
+        },
+        "engine": {
+            "kind": "openvino" if prepared.xml else "keras",
+            "precision": material.features.precision,
+            "tolerance": TOLERANCE[material.features.precision],
+            "difference_from_keras": prepared.facts.get("difference"),
+        },
+        "versions": versions(),
+        "seed": recipe.seed,
+    }
+
+
+def _data(material: Material) -> dict[str, Any]:
+    dataset, answers = material.dataset, material.answers
+    return {
+        "source": dataset.source,
+        "root": str(dataset.root),
+        "digest": data_digest(dataset, material.features.digests, material.audit.usable, answers.splits),
+        "examples": len(answers.labels),
+        "splits": {
+            side: {
+                "examples": material.metrics[side]["examples"],
+                "per_class": count_classes(answers.labels[answers.splits == side], dataset.classes),
+            }
+            for side in SPLITS
+            if side in material.metrics
+        },
+    }
+
+
+def _cost(material: Material, cost: Cost) -> dict[str, Any]:
+    features = material.features
+    return {
+        **cost.so_far(),
+        "images_computed": features.computed,
+        "images_from_cache": len(features) - len(features.problems) - features.computed,
+        "images_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
+    }

@@ -1,0 +1,233 @@
+"""The source ``keras:``: the image models of Keras Applications, with Keras's own weights files."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console
+from headstart.bases.base import Base, BaseSpec, file_sha256
+from headstart.bases.handle import Handle, parse_handle
+from headstart.bases.keras_table import (
+    IMAGENET_STD,
+    MOBILENET_V3_DIGESTS,
+    MODELS,
+    OPTIONS,
+    PUBLISHED_ALPHAS,
+    PUBLISHED_SIZES,
+    Model,
+)
+from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights, set_random_weights
+from headstart.errors import InputError, did_you_mean
+
+_BY_LOWER_NAME = {model.name.lower(): model for model in MODELS}
+_MOBILENET_ALPHA = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # as its files are named
+
+
+def names() -> list[str]:
+    """Names that follow ``keras:``."""
+    return [model.name for model in MODELS]
+
+
+def load(spec: BaseSpec) -> Base:
+    """Give a model of Keras Applications; with random weights, say loudly what that means.
+
+    Raises:
+        InputError: an unknown name or option, a size the model cannot take, or no file at ``spec.weights``.
+        UnavailableError: the weights are not here and cannot be fetched.
+        IntegrityError: the weights file is not what Keras publishes.
+    """
+    base = load_quietly(spec)
+    if base.weights_path is None:
+        console.warn(
+            f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
+            "accuracy comes out says nothing about the base."
+        )
+    return base
+
+
+def load_quietly(spec: BaseSpec) -> Base:
+    """As :func:`load`, without the warning: for measuring speed, which does not depend on the weights."""
+    model, options = _parse(spec.handle)
+    given = tuple((key, value) for key, value in options.items() if value != OPTIONS[model.name][key])
+    spec = replace(spec, handle=str(Handle("keras", model.name, given)))
+    size = spec.input_size or (model.default_size, model.default_size)
+    if min(size) < model.min_size:
+        raise InputError(
+            f"input size {size[0]}x{size[1]} is too small for {spec.handle}: "
+            f"expected at least {model.min_size} pixels a side."
+        )
+    weights = partial(_weights_path, model, options, spec, size)
+    path = weights(include_top=False)
+    return Base(
+        spec=spec,
+        input_size=size,
+        preprocessing=model.preprocessing,
+        build=partial(_build, model, options, size, weights, spec.handle),
+        weights_path=path,
+        weights_sha256=file_sha256(path) if path else "random",
+        feature_dim=_feature_dim(model, options),
+        licence="see keras.io/api/applications (Keras's own code: Apache-2.0)",
+    )
+
+
+def find(name: str) -> Model:
+    """What is known of a model, by its name in any case.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    model = _BY_LOWER_NAME.get(name.lower())
+    if model is None:
+        raise InputError(
+            f"Keras Applications has no model {name!r}: `headstart bases` lists them." + did_you_mean(name, names())
+        )
+    return model
+
+
+def is_here(model: Model) -> bool:
+    """Whether the published weights of the model, with default options, lie in Keras's folder."""
+    size = (model.default_size, model.default_size)
+    published = published_weights(model, OPTIONS.get(model.name, {}), size, include_top=False)
+    return (keras_folder() / published.file).is_file()
+
+
+def _parse(handle: str) -> tuple[Model, dict[str, Any]]:
+    """The model, and all its options with defaults filled in."""
+    parsed = parse_handle(handle)
+    model = find(parsed.name)
+    known = OPTIONS.get(model.name, {})
+    options = dict(known)
+    for key, value in parsed.options:
+        if key not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise InputError(f"unknown option {key!r} in {handle!r}: {takes}." + did_you_mean(key, known))
+        wanted = "true or false" if isinstance(known[key], bool) else "a number above 0"
+        options[key] = _option(value, known[key])
+        if options[key] is None:
+            raise InputError(f"the option {key}={value} in {handle!r} cannot be used: expected {wanted}.")
+    return model, options
+
+
+def _option(value: Any, default: bool | float) -> bool | float | None:
+    """The value in the type of its default, or None where it makes no sense."""
+    if isinstance(default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < 100 else None
+
+
+def _feature_dim(model: Model, options: dict[str, Any]) -> int:
+    alpha = options.get("alpha", 1.0)
+    if alpha == 1.0:
+        return model.feature_dim
+    if model.name == "MobileNet":
+        return int(model.feature_dim * alpha)
+    if model.name == "MobileNetV2":  # the last layer never gets narrower, as in its paper
+        return _divisible(model.feature_dim * max(alpha, 1.0))
+    return _divisible(_divisible(model.feature_dim / 6 * alpha) * 6)
+
+
+def _divisible(width: float) -> int:
+    """The multiple of 8 nearest to ``width``, but not more than a tenth below it."""
+    rounded = max(8, int(width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * width else rounded
+
+
+def published_weights(model: Model, options: dict[str, Any], size: tuple[int, int], *, include_top: bool) -> Published:
+    """The file Keras itself would load; that of the MobileNets depends on options and, there only, on the size.
+
+    Raises:
+        InputError: no weights are published for these options.
+    """
+    if model.name in PUBLISHED_ALPHAS:
+        return _mobilenet_weights(model, options, size, include_top)
+    is_nasnet = model.name.startswith("NASNet")
+    url = model.url + ("" if include_top else "-no-top" if is_nasnet else "_notop") + ".h5"
+    file = url.rpartition("/")[2]
+    if is_nasnet:
+        file = file.lower().replace("-", "_")
+    return Published(file, url, model.digests[0 if include_top else 1])
+
+
+def _mobilenet_weights(model: Model, options: dict[str, Any], size: tuple[int, int], include_top: bool) -> Published:
+    alpha, minimalistic = options["alpha"], options.get("minimalistic", False)
+    alphas = (1.0,) if minimalistic else PUBLISHED_ALPHAS[model.name]
+    if alpha not in alphas:
+        raise InputError(
+            f"no ImageNet weights are published for keras:{model.name} with alpha={alpha}"
+            f"{' and minimalistic=True' if minimalistic else ''}: expected alpha of {', '.join(map(str, alphas))}; "
+            "or name a file of your own with --weights PATH."
+        )
+    square = size[0] if size[0] == size[1] and size[0] in PUBLISHED_SIZES.get(model.name, ()) else 224
+    alpha_text = _MOBILENET_ALPHA[alpha] if model.name == "MobileNet" else str(alpha)
+    stem = model.url.format(alpha=alpha_text, size=square, minimalistic="_minimalistic" if minimalistic else "")
+    is_v3 = model.name.startswith("MobileNetV3")
+    url = stem + ("" if include_top else "_no_top_v2" if is_v3 else "_no_top") + ".h5"
+    digests = ("", "")
+    if is_v3:
+        digests = MOBILENET_V3_DIGESTS[stem.rpartition("mobilenet_v3_")[2].removesuffix("_float")]
+    return Published(url.rpartition("/")[2], url, digests[0 if include_top else 1])
+
+
+def _weights_path(
+    model: Model, options: dict[str, Any], spec: BaseSpec, size: tuple[int, int], *, include_top: bool
+) -> Path | None:
+    if spec.weights == "none":
+        return None
+    if spec.weights == "imagenet":
+        return find_or_fetch(published_weights(model, options, size, include_top=include_top), spec.handle)
+    path = Path(spec.weights).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"no weights file at {path}: expected 'imagenet', 'none' or the path of a file for {spec.handle}."
+        )
+    return path
+
+
+def _build(
+    model: Model,
+    options: dict[str, Any],
+    size: tuple[int, int],
+    weights: Callable[..., Path | None],
+    handle: str,
+    include_top: bool,
+) -> Any:
+    import keras
+
+    path = weights(include_top=include_top)
+    extra = dict(options)
+    if model.name.startswith("ConvNeXt") and not include_top:
+        # Its last normalisation belongs after the pooling, as in the original; Keras does so only when it pools itself.
+        extra["pooling"] = "avg"
+    first = keras.config.image_data_format() == "channels_first"
+    make = getattr(keras.applications, model.name)
+    network = make(include_top=include_top, weights=None, input_shape=(3, *size) if first else (*size, 3), **extra)
+    if path is None:
+        set_random_weights(network)
+        return network
+    load_weights(network, path, handle)
+    if model.name.startswith("EfficientNetB"):
+        _complete_normalisation(network)
+    return network
+
+
+def _complete_normalisation(network: Any) -> None:
+    """Make EfficientNetB0 to B7 divide by the standard deviation once, as their published weights want it.
+
+    The published files hold the standard deviation where the layer expects the variance. Keras makes up for it with a
+    second rescaling, but only for ``weights="imagenet"``: the same file loaded from a path silently gives other
+    features. Squaring the stored value is the same function in both cases, and needs no second layer. A file whose
+    values are not those published is taken as it is.
+
+    Source: https://github.com/tensorflow/tensorflow/issues/49930
+    """
+    for layer in network.layers:
+        if type(layer).__name__ == "Normalization":
+            stored = np.asarray(layer.adapt_variance)
+            if np.allclose(stored, IMAGENET_STD, atol=1e-4):
+                layer.adapt_variance.assign(stored**2)
+                layer.finalize_state()

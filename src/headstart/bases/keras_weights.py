@@ -1,0 +1,208 @@
+"""Weights files of Keras Applications: find, fetch, check and load them, or fill a network at random.
+
+Files are read from and stored in Keras's own folder under Keras's own names, so that Keras and headstart share them.
+Unlike Keras, headstart never deletes a file there: Keras takes one with an unexpected digest for stale, removes it and
+downloads again, which offline means that a file its user put there by hand is simply gone.
+"""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from headstart import console
+from headstart.errors import InputError, IntegrityError, UnavailableError
+
+_BLOCK_BYTES = 1 << 20
+_TIMEOUT_S = 30.0
+_MOST_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
+_SEED = 0
+
+
+class Published(NamedTuple):
+    """A weights file that Keras publishes.
+
+    Args:
+        file: its name in Keras's folder.
+        url: where it comes from; the last part may differ from ``file``.
+        digest: hex MD5 or SHA-256 as Keras states it, or an empty string where Keras states none.
+    """
+
+    file: str
+    url: str
+    digest: str
+
+
+def keras_folder() -> Path:
+    """Where Keras keeps downloaded weights: ``$KERAS_HOME/models``, else ``~/.keras/models``."""
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path("~/.keras")).expanduser() / "models"
+
+
+def find_or_fetch(published: Published, handle: str) -> Path:
+    """The path of a published file: from Keras's folder, or downloaded into it.
+
+    Args:
+        published: the file.
+        handle: of the base it belongs to, for messages.
+
+    Raises:
+        IntegrityError: the file, here or as it arrived, is not what Keras publishes.
+        UnavailableError: it is not here and cannot be fetched.
+    """
+    path = keras_folder() / published.file
+    if not path.is_file():
+        fetch(published, path, handle)
+    elif not _is_intact(path, published.digest):
+        raise IntegrityError(
+            f"{path} is not the file Keras publishes for {handle}: its digest is not {published.digest}, so it is "
+            "damaged or something else. It was left as it is: move it away to have it downloaded again, or use it "
+            f"on purpose with --weights {path}"
+        )
+    return path
+
+
+def fetch(published: Published, path: Path, handle: str) -> None:
+    """Download a published file: into ``.partial`` beside it, checked, then renamed, so a name never holds a torso.
+
+    Raises:
+        IntegrityError: what arrived has another digest than Keras states; it is discarded.
+        UnavailableError: no network, or ``HEADSTART_OFFLINE`` is set.
+    """
+    if os.environ.get("HEADSTART_OFFLINE", "0") not in ("", "0"):
+        raise _unavailable(published, path, handle, "HEADSTART_OFFLINE is set")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if path.is_file():  # another process was faster
+                return
+            _download(published.url, partial)
+            if not _is_intact(partial, published.digest):
+                partial.unlink()
+                raise IntegrityError(
+                    f"what arrived from {published.url} is not the file Keras publishes for {handle}: its digest is "
+                    f"not {published.digest}. It was discarded; is there a proxy or a login page in between?"
+                )
+            partial.replace(path)
+    except OSError as exc:  # urllib's errors are of this kind, too
+        raise _unavailable(published, path, handle, str(exc)) from exc
+
+
+def _download(url: str, to: Path) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, open(to, "wb") as file:  # the URLs are our own
+        total = int(reply.headers.get("Content-Length") or 0)
+        console.note(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
+        received = shown_mb = 0
+        with console.progress("download", total // 1_000_000, unit="MB") as bar:
+            while block := reply.read(_BLOCK_BYTES):
+                file.write(block)
+                received += len(block)
+                bar.advance(received // 1_000_000 - shown_mb)
+                shown_mb = received // 1_000_000
+    if total and received != total:
+        raise urllib.error.URLError(f"the connection broke after {received:,} of {total:,} bytes")
+
+
+def _unavailable(published: Published, path: Path, handle: str, reason: str) -> UnavailableError:
+    url_name = published.url.rpartition("/")[2]
+    renamed = "" if url_name == path.name else f" under the name {path.name}"
+    return UnavailableError(
+        f"the weights of {handle} are not here and cannot be fetched ({reason}). Get {url_name} from {published.url} "
+        f"and put it into {path.parent}{renamed}, or name any copy with --weights PATH. Without network there are "
+        "embedded:efficientnet-lite0 and your own models (file:PATH)."
+    )
+
+
+def _is_intact(path: Path, digest: str) -> bool:
+    if not digest:
+        return True
+    make = hashlib.sha256 if len(digest) == 64 else lambda: hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, make).hexdigest() == digest
+
+
+def load_weights(network: Any, path: Path, handle: str) -> None:
+    """Load a ``.h5`` (Keras 1, 2 and Keras Applications), ``.weights.h5`` or ``.keras`` file into a Keras model.
+
+    Where the file also has the original top and the network has none, the top is left out.
+
+    Raises:
+        InputError: the file does not belong to this architecture, or is no weights file.
+    """
+    try:
+        _load(network, path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as exc:
+        reason = " ".join(str(exc).split())
+        raise InputError(
+            f"the weights file {path} does not fit {handle}: {reason[:400]}. "
+            "Expected weights of the same architecture and options, as .h5, .weights.h5 or .keras."
+        ) from exc
+
+
+def _load(network: Any, path: Path) -> None:
+    import h5py
+
+    if path.suffix != ".keras":
+        with h5py.File(path) as file:
+            group = file.get("model_weights", file)
+            if "layer_names" in group.attrs or "layer_names0" in group.attrs:
+                _load_legacy(network, group)
+                return
+        if not path.name.endswith(".weights.h5"):
+            raise ValueError("it is in Keras 3's own format, for which its name must end in '.weights.h5'")
+    network.load_weights(path)  # Keras leaves out a top by itself in these two formats
+
+
+def _load_legacy(network: Any, group: Any) -> None:
+    """Assign by position, as this format wants it: layers that have weights, in order, and a top possibly after them.
+
+    Kernels are stored alike for both channel orders, so nothing needs to be transposed.
+    """
+    layers = [layer for layer in network.layers if layer.weights]
+    stored = [group[name] for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
+    if len(stored) < len(layers) or len(stored) > len(layers) + _MOST_TOP_LAYERS:
+        raise ValueError(f"it has {len(stored)} layers with weights where {len(layers)} were expected")
+    for layer, part in zip(layers, stored, strict=False):
+        names = _names(part, "weight_names")
+        variables = layer.trainable_weights + layer.non_trainable_weights  # the format's order
+        shapes = [tuple(part[name].shape) for name in names]
+        expected = [tuple(variable.shape) for variable in variables]
+        if shapes != expected:
+            raise ValueError(f"its layer {part.name!r} has weights of shapes {shapes} where {expected} were expected")
+        for variable, name in zip(variables, names, strict=True):
+            variable.assign(part[name][()])
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """A list of names; HDF5 limits the size of an attribute, so a long one is spread over several."""
+    if attribute in group.attrs:
+        values = list(group.attrs[attribute])
+    else:
+        values, part = [], 0
+        while f"{attribute}{part}" in group.attrs:
+            values += list(group.attrs[f"{attribute}{part}"])
+            part += 1
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def set_random_weights(network: Any) -> None:
+    """Fill every kernel at random (He et al., arXiv 1502.01852), the same on every backend and in every process.
+
+    Keras's own seeding gives other numbers on each backend, and changes the seeds of whoever called us.
+    """
+    rng = np.random.default_rng(_SEED)
+    for variable in network.weights:
+        if variable.path.endswith("kernel"):
+            shape = tuple(variable.shape)
+            depthwise = len(shape) == 4 and shape[-1] == 1
+            fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
+            variable.assign(rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in)))

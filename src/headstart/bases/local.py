@@ -1,0 +1,194 @@
+"""The source ``file:``: a Keras model of the user's own, as ``.keras`` or full-model ``.h5``, without its top.
+
+What can be known without Keras is read from the file's configuration, so that a wrong file is refused at once. Nothing
+in a file is ever executed: models that bring Python code of their own (Lambda, custom classes) are refused.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from headstart import console
+from headstart.bases.base import Base, BaseSpec, Preprocessing, file_sha256
+from headstart.bases.handle import parse_handle
+from headstart.errors import InputError
+
+_BUILT_IN = Preprocessing("built in")
+_NONE = Preprocessing("none")
+_RUNS_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer"}
+_ARITHMETIC = {"Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply", "Add"}
+_SAFE_MODULES = {"keras", "builtins"}
+
+
+def names() -> list[str]:
+    """Names that follow ``file:``: any path, so there are none to list."""
+    return []
+
+
+def load(spec: BaseSpec) -> Base:
+    """Give a model file as a base; its top is removed where it is found, or at ``spec.cut``.
+
+    Raises:
+        InputError: no such file, not a Keras model of one RGB image, one that needs code of its own, or a size that
+            it cannot take.
+    """
+    path = _path(parse_handle(spec.handle).name)
+    if spec.weights != "imagenet":
+        raise InputError(
+            f"--weights {spec.weights} cannot be used with {spec.handle}: the file brings its own weights."
+        )
+    spec = replace(spec, handle=f"file:{path}")
+    config = _read_config(path)
+    _refuse_code(path, config)
+    if _has_preprocessing(config):
+        preprocessing = _BUILT_IN
+    else:
+        preprocessing = _NONE
+        console.warn(
+            f"{spec.handle} seems to have no preprocessing inside (no Rescaling or Normalization before its first "
+            "weights): it will see raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer "
+            "in front of it and save it again."
+        )
+    return Base(
+        spec=spec,
+        input_size=_input_size(path, config, spec),
+        preprocessing=preprocessing,
+        build=partial(_build, path, spec.cut),
+        weights_path=path,
+        weights_sha256=file_sha256(path),
+        licence="your own file",
+    )
+
+
+def _path(name: str) -> Path:
+    """The model file, absolute, because a child process may stand in another folder; a run folder means its model."""
+    path = Path(os.path.abspath(Path(name).expanduser()))
+    if path.is_dir() and (path / "model.keras").is_file():
+        path = path / "model.keras"
+    if not path.is_file():
+        raise InputError(f"no model file at {path}: expected a .keras or full-model .h5 file, or a run folder.")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise InputError(f"cannot use {path} as a base: expected a file that ends in .keras or .h5.")
+    return path
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The model's configuration: plain JSON inside either kind of file."""
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        import h5py
+
+        with h5py.File(path) as file:
+            text = file.attrs.get("model_config")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as exc:
+        raise InputError(f"{path} is damaged or not a Keras model: {exc}.") from exc
+    if text is None:
+        raise InputError(
+            f"{path} holds weights only, without a model: expected a file from model.save(). "
+            "For weights of a Keras Applications model use --base keras:NAME --weights PATH."
+        )
+    return json.loads(text)
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every dict in a configuration but how it was compiled, for which we have no use."""
+    if isinstance(value, dict):
+        yield value
+        for key, part in value.items():
+            if key != "compile_config":
+                yield from _objects(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _objects(part)
+
+
+def _refuse_code(path: Path, config: dict[str, Any]) -> None:
+    for item in _objects(config):
+        kind, module = item.get("class_name"), item.get("module")
+        if kind in _RUNS_CODE:
+            raise InputError(
+                f"{path} has a {kind.strip('_')} layer, which runs code stored in or beside the file: refused. "
+                "Replace it by ordinary Keras layers and save the model again."
+            )
+        foreign = module.partition(".")[0] not in _SAFE_MODULES if module else bool(item.get("registered_name"))
+        if kind and foreign:
+            raise InputError(
+                f"{path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}, which is not "
+                "part of Keras: expected a model of Keras's own layers. Replace it, or save the part before it as a "
+                "model of its own."
+            )
+
+
+def _layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Configurations of all layers, those of nested models in place."""
+    for layer in (config.get("config") or {}).get("layers") or []:
+        yield layer
+        yield from _layers(layer)
+
+
+def _has_preprocessing(config: dict[str, Any]) -> bool:
+    """Whether pixels are scaled before they meet the first weights, or the model takes uint8."""
+    for layer in _layers(config):
+        inner = layer.get("config") or {}
+        if layer.get("class_name") in _ARITHMETIC:
+            return True
+        if layer.get("class_name") == "InputLayer" and inner.get("dtype") == "uint8":
+            return True
+        if "kernel_initializer" in inner or "depthwise_initializer" in inner:
+            return False
+    return False
+
+
+def _input_shape(config: dict[str, Any]) -> list[int | None] | None:
+    """(n, h, w, c) of the first input, or None where the configuration does not say."""
+    for layer in _layers(config):
+        inner = layer.get("config") or {}
+        shape = inner.get("batch_shape") or inner.get("batch_input_shape")
+        if shape:
+            return list(shape)
+    return (config.get("build_config") or {}).get("input_shape")
+
+
+def _input_size(path: Path, config: dict[str, Any], spec: BaseSpec) -> tuple[int, int]:
+    inputs = (config.get("config") or {}).get("input_layers") or []
+    if len(inputs) > 1 and (isinstance(inputs, dict) or isinstance(inputs[0], list)):
+        raise InputError(f"{path} has {len(inputs)} inputs: expected a model of one image.")
+    shape = _input_shape(config)
+    if shape is None:
+        shape = [None, None, None, 3]
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(
+            f"{path} takes inputs of shape {tuple(shape)}: expected (n, height, width, 3), that is RGB images."
+        )
+    for own, asked in zip(shape[1:3], spec.input_size or (None, None), strict=True):
+        if own is None and asked is None:
+            raise InputError(f"{path} takes images of any size, so say which: add --input-size, for instance 224.")
+        if own is not None and asked is not None and own != asked:
+            raise InputError(
+                f"input size {asked} cannot be used with {path}: the model was saved for {shape[1]}x{shape[2]} pixels."
+            )
+    height, width = spec.input_size or shape[1:3]
+    return int(height or 0), int(width or 0)
+
+
+def _build(path: Path, cut: str | None, include_top: bool) -> Any:
+    import keras
+
+    from headstart.bases.model_cut import cut_at, without_top
+
+    if keras.config.image_data_format() == "channels_first":
+        raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
+        raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
+    if include_top:
+        return model
+    return cut_at(model, cut, str(path)) if cut else without_top(model, str(path))

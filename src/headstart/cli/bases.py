@@ -1,0 +1,106 @@
+"""``headstart bases``: which bases there are, and how fast they are here."""
+
+from dataclasses import asdict
+from typing import Any, get_args
+
+import click
+
+from headstart import console
+from headstart.bases.catalog import Entry, Sort, entries, select
+
+_HEADER = (
+    "base",
+    "MB",
+    "top-1 %",
+    "top-5 %",
+    "params M",
+    "depth",
+    "input",
+    "min",
+    "preprocessing",
+    "features",
+    "weights",
+)
+_RIGHT = (1, 2, 3, 4, 5, 6, 7, 9)
+
+
+@click.command(epilog="Example: headstart bases mobilenet --max-mb 20 --sort top1")
+@click.argument("name", required=False)
+@click.option("--max-mb", type=float, help="At most this size of the weights without the top, in MB.")
+@click.option("--min-top1", type=float, help="At least this published ImageNet accuracy, in percent.")
+@click.option("--here", is_flag=True, help="Only bases that need no network.")
+@click.option("--sort", type=click.Choice(get_args(Sort)), default="name", show_default=True, help="Order of the rows.")
+@click.option(
+    "--measure", is_flag=True, help="Measure the speed of the bases listed on this machine, half a minute each."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def bases(
+    name: str | None,
+    max_mb: float | None,
+    min_top1: float | None,
+    here: bool,
+    sort: Sort,
+    measure: bool,
+    as_json: bool,
+) -> None:
+    """List the bases whose handle contains NAME, or all.
+
+    Sizes and numbers of parameters are without the top, which is what a base is; accuracies are those published for
+    the whole model on ImageNet.
+    """
+    chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, here=here, sort=sort)
+    speeds = {entry.handle: _speeds(entry, i, len(chosen)) for i, entry in enumerate(chosen)} if measure else {}
+    if as_json:
+        console.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in chosen])
+        return
+    if not chosen:
+        console.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
+        return
+    console.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
+    if measure:
+        rows = [
+            (handle, engine, f"{images_a_second:.0f}", f"{ms:.1f}")
+            for handle, measured in speeds.items()
+            for engine, (images_a_second, ms) in measured.items()
+        ]
+        console.result()
+        console.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
+    else:
+        console.note("own models: file:PATH. Speed on this machine: headstart bases NAME --measure")
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    return (
+        entry.handle,
+        f"{entry.size_mb:.0f}",
+        f"{entry.top1:.1f}" if entry.top1 else "–",
+        f"{entry.top5:.1f}" if entry.top5 else "–",
+        f"{entry.params_m:.1f}",
+        str(entry.depth or "–"),
+        str(entry.input_size),
+        str(entry.min_size),
+        entry.preprocessing,
+        str(entry.feature_dim),
+        entry.weights,
+    )
+
+
+def _as_json(entry: Entry, measured: dict[str, tuple[float, float]] | None) -> dict[str, Any]:
+    value = asdict(entry)
+    if measured is not None:
+        value["measured"] = {
+            engine: {"images_per_second": round(rate, 1), "ms_per_image": round(ms, 2)}
+            for engine, (rate, ms) in measured.items()
+        }
+    return value
+
+
+def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, float]]:
+    """Engine -> (images a second, milliseconds for one). Speed does not depend on what the weights are."""
+    from headstart.bases import BaseSpec, load_base
+    from headstart.bases.keras_applications import load_quietly
+    from headstart.features.engines import measure
+
+    if count > 1:
+        console.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
+    return measure(load_base(entry.handle) if entry.is_here else load_quietly(BaseSpec(entry.handle, weights="none")))

@@ -1,0 +1,42 @@
+"""``headstart evaluate``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headstart import console
+from headstart.cli.train import summary
+
+
+@click.command(epilog="Example: headstart evaluate runs/photos held-out/")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=str))
+@click.option("--name", help="Name of the evaluation; default: that of the data.")
+@click.option("--path-column", metavar="NAME", help="Of a table.")
+@click.option("--label-column", metavar="NAME", help="Of a table.")
+@click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
+@click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
+    """Judge a RUN on labelled DATA that it has not seen: anything that `headstart train` takes.
+
+    The report and all figures go into RUN/evaluations/.
+    """
+    from headstart.held_out import evaluate_run
+
+    evaluation = evaluate_run(run, data, **options)
+    leak_free = evaluation.facts["leak_free"]
+    if as_json:
+        console.result_json({**evaluation.figures, "leak_free": leak_free, "folder": str(evaluation.folder)})
+        return
+    console.result(summary(evaluation))
+    if leak_free:
+        accuracy = leak_free["metrics"]["accuracy"]
+        console.result(
+            f"without the {leak_free['removed']:,} pictures that the run was trained on: {accuracy['value']:.1%} "
+            f"({accuracy['low']:.1%} to {accuracy['high']:.1%}) on {leak_free['examples']:,}"
+        )
+    elif evaluation.facts["audit"][0]["state"] == "found":
+        console.warn(evaluation.facts["audit"][0]["summary"])
+    console.result(f"report   {evaluation.folder / 'report.html'}")

@@ -1,0 +1,100 @@
+"""The command line: parses, calls one function, prints. Commands are imported when they are called for."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from headstart import console
+from headstart.errors import HeadstartError
+
+COMMANDS = {
+    "train": ("headstart.cli.train", "Train a classifier on your pictures."),
+    "predict": ("headstart.cli.predict", "Say what new pictures show."),
+    "evaluate": ("headstart.cli.evaluate", "Judge a run on pictures that it has not seen."),
+    "bases": ("headstart.cli.bases", "List what can be transferred from."),
+}
+"""Name -> module whose function of the same name is the command, and the line of help that the list shows."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        console.result(f"headstart {version('headstart')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: headstart train photos/",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--quiet", is_flag=True, help="No progress, notes or warnings; results and errors only.")
+@click.option("--offline", is_flag=True, help="Never use the network (also: HEADSTART_OFFLINE=1).")
+def cli(debug: bool, quiet: bool, offline: bool) -> None:
+    """Transfer learning, done right: a pretrained base, a new head on your pictures, one safe file."""
+    console.quiet = quiet
+    if offline:
+        os.environ["HEADSTART_OFFLINE"] = "1"
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 our bug, 2 your input, 3 unavailable, 4 integrity, 130 interrupted."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    # These belong to every command, so they may stand anywhere.
+    anywhere = [word for word in arguments if word in ("--debug", "--quiet", "--offline")]
+    rest = [word for word in arguments if word not in ("--debug", "--quiet", "--offline")]
+    sys.exit(_run([*anywhere, *rest], debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        outcome: Any = cli.main(arguments, prog_name="headstart", standalone_mode=False)
+    except click.ClickException as exc:
+        console.error(_usage(exc))
+        return 2
+    except HeadstartError as exc:
+        if debug:
+            raise
+        console.error(str(exc))
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        console.error("interrupted. Features computed so far are kept: the same command goes on where it was.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what follows has nowhere to go
+        return 0
+    except Exception as exc:
+        if debug:
+            raise
+        console.error(
+            f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it."
+        )
+        return 1
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _usage(exc: click.ClickException) -> str:
+    context = getattr(exc, "ctx", None)
+    hint = f" Try `{context.command_path} --help`." if context else ""
+    return exc.format_message().rstrip(".") + "." + hint

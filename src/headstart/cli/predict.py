@@ -1,0 +1,111 @@
+"""``headstart predict``."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headstart import console
+from headstart.errors import InputError
+
+if TYPE_CHECKING:
+    from headstart.predict import Prediction, Predictor, Problem
+
+_STDIN = "standard input"
+
+
+@click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Show the K most probable classes.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture and line.")
+@click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
+@click.option("--strict", is_flag=True, help="Fail if any file cannot be used.")
+def predict(run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool, as_csv: bool, strict: bool) -> int:
+    """Say what new pictures show, by a RUN that `headstart train` made.
+
+    FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
+    """
+    from headstart.data.dataset import list_images
+    from headstart.predict import Predictor
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    data = sys.stdin.buffer.read() if "-" in files else b""
+    listed = _paths_in(data)
+    named = [name for name in files if name != "-"] + (listed or [])
+    paths = list_images(named)
+    predictor = Predictor(run, expected=len(paths) + bool(data))
+    answers: Iterable[Prediction | Problem] = predictor.predict(paths, top_k=top_k)
+    if data and listed is None:
+        answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
+    writer = _write_json if as_json else _write_csv if as_csv else _write_lines
+    problems = _Problems(answers)
+    writer(iter(problems), predictor, top_k)
+    return 2 if problems.count and (strict or problems.count == problems.total) else 0
+
+
+def _paths_in(data: bytes) -> list[str] | None:
+    """The lines of a list of paths; None if this is the content of a picture."""
+    if b"\0" in data[:4096]:
+        return None
+    try:
+        return [line.strip() for line in data.decode().splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        return None
+
+
+class _Problems:
+    """Passes answers on, says on stderr which files have none, and counts."""
+
+    def __init__(self, answers: "Iterable[Prediction | Problem]") -> None:
+        self._answers, self.count, self.total = answers, 0, 0
+
+    def __iter__(self) -> "Iterator[Prediction | Problem]":
+        from headstart.predict import Problem
+
+        for answer in self._answers:
+            self.total += 1
+            if isinstance(answer, Problem):
+                self.count += 1
+                console.warn(f"{answer.file}: {answer.reason}")
+            yield answer
+        if not self.total:
+            raise InputError("there is nothing to predict: standard input named no files.")
+
+
+def _write_lines(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction
+
+    width = max(map(len, predictor.classes))
+    for answer in answers:
+        if isinstance(answer, Prediction):
+            best = answer.probabilities if top_k else {answer.predicted: answer.probability}
+            told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in best.items())
+            console.result(f"{told}   {answer.file}")
+
+
+def _write_json(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
+    for answer in answers:
+        console.result_json(asdict(answer))
+
+
+def _write_csv(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
+    writer.writerow(["file", "predicted", "probability", *(ranked or predictor.classes), "problem"])
+    for answer in answers:
+        if not isinstance(answer, Prediction):
+            blank = [""] * (2 + len(ranked or predictor.classes))
+            writer.writerow([answer.file, *blank, answer.reason])
+            continue
+        shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
+        cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
+        writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])

@@ -1,0 +1,130 @@
+"""``headstart train``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headstart import console
+
+
+def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(",")) if value else ()
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: expected sizes such as 256 or 256,128.") from exc
+
+
+def _input_size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, _, width = value.lower().partition("x")
+    try:
+        return int(height), int(width or height)
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: expected pixels such as 224, or HEIGHTxWIDTH such as 192x256.") from exc
+
+
+def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+
+
+@click.command(epilog="Example: headstart train photos/ --base keras:Xception --test 0.2")
+@click.argument("data", type=click.Path(path_type=str))
+@click.option(
+    "--base",
+    default="embedded:efficientnet-lite0",
+    show_default=True,
+    help="What to transfer from; `headstart bases` lists it.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    metavar="imagenet|PATH|none",
+    help="The base's weights: published, a file, or none (random).",
+)
+@click.option(
+    "--input-size", callback=_input_size, metavar="PIXELS", help="224, or HEIGHTxWIDTH; default: the base's own."
+)
+@click.option(
+    "--fit", type=click.Choice(["squash", "crop", "pad"]), help="How photos of another shape become the input size."
+)
+@click.option("--cut", metavar="LAYER", help="Of a file: base, the layer whose output are the features.")
+@click.option("--name", help="Name of the run; default: that of the data.")
+@click.option(
+    "--runs",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for runs.",
+)
+@click.option(
+    "--head",
+    type=click.Choice(["auto", "linear", "mlp"]),
+    default="auto",
+    show_default=True,
+    help="linear is solved, mlp has hidden layers.",
+)
+@click.option("--dense", callback=_sizes, metavar="SIZES", help="Hidden layers of an mlp, such as 256,128.")
+@click.option("--dropout", default=0.2, show_default=True, help="Of an mlp.")
+@click.option("--epochs", default=100, show_default=True, help="Of an mlp, at most; it stops early.")
+@click.option(
+    "--class-weights",
+    type=click.Choice(["auto", "balanced", "none"]),
+    default="auto",
+    show_default=True,
+    help="auto balances data of 3 to 1 or worse.",
+)
+@click.option("--val", default=0.15, show_default=True, help="Fraction for validation.")
+@click.option("--test", default=0.15, show_default=True, help="Fraction held out for the final figures.")
+@click.option("--seed", default=0, show_default=True, help="Of the split and of everything random.")
+@click.option(
+    "--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split: patient, video, scene."
+)
+@click.option("--classes", callback=_names, metavar="A,B,…", help="Use these classes only.")
+@click.option("--path-column", metavar="NAME", help="Of a table.")
+@click.option("--label-column", metavar="NAME", help="Of a table.")
+@click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "openvino", "keras"]),
+    default="auto",
+    show_default=True,
+    help="What runs the frozen base.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 where the CPU has it.",
+)
+@click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
+def train(**options: Any) -> None:
+    """Train a classifier on your pictures.
+
+    DATA is a folder with one folder of pictures per class, or with train, val and test folders of those, or a table
+    (.csv, .tsv, .jsonl, .parquet) of paths and labels.
+    """
+    from headstart import pipeline
+
+    run = pipeline.train(options.pop("data"), **options)
+    console.result(summary(run))
+    console.result(f"report   {run.folder / 'report.html'}")
+    console.result(f"predict  headstart predict {run.folder} FILE …")
+
+
+def summary(run: Any) -> str:
+    """A few lines that say how good a run is, for the terminal."""
+    headline = run.figures["headline"]
+    figures = run.figures["splits"][headline]
+    low, high = run.intervals["accuracy"]
+    source = {"val": "validation", "train": "training"}.get(headline, headline)
+    lines = [
+        f"{source} accuracy {figures['accuracy']['value']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
+        f"on {figures['examples']:,} pictures of {len(run.classes)} classes",
+    ]
+    if headline == "train":
+        lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
+    return "\n".join(lines)

@@ -1,0 +1,5 @@
+"""Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: run."""
+
+from headstart.evaluation.metrics import METRICS, evaluate
+
+__all__ = ["METRICS", "evaluate"]

@@ -1,0 +1,156 @@
+"""Metrics of a classifier on one split, each with a 95 % interval from the bootstrap over examples.
+
+One resample draws n examples with replacement and computes every metric from its counts; a percentile interval over the
+resamples follows (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). Where every resample agrees because
+all examples are right or all are wrong, the bootstrap says nothing, and Wilson's score interval takes its place
+(E. B. Wilson, 1927; JASA 22, 209-212).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+LEVEL = 0.95
+METHOD = "bootstrap over examples, percentile; Wilson's score interval where all are right or all wrong"
+
+_Z = 1.959964  # of a normal distribution: 95 % lie within
+_BINS = 10
+_SMALLEST = 1e-12  # a probability of 0 for the true class would make the log loss infinite
+_RESAMPLES, _FEW_RESAMPLES, _MANY_EXAMPLES = 1000, 200, 20_000
+
+Interval = dict[str, float | None]
+
+
+def resamples(n: int) -> int:
+    """How many resamples are drawn for n examples: fewer where intervals are narrow and each costs more."""
+    return _RESAMPLES if n <= _MANY_EXAMPLES else _FEW_RESAMPLES
+
+
+def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], *, seed: int = 0) -> dict[str, Any]:
+    """Compute every metric of one split.
+
+    Args:
+        labels: int (n,), true classes; n is at least 1.
+        probabilities: float (n, c).
+        classes: their c names.
+        seed: of the bootstrap.
+
+    Returns:
+        ``examples``; each of :data:`METRICS` as ``{value, low, high}``; ``per_class`` precision, recall and F1 likewise
+        with ``support``; ``confusion_matrix`` (rows are true classes); ``reliability`` (ten bins of confidence, Guo et
+        al. 2017, arXiv 1706.04599). A figure that is not defined (no example, no prediction) is None.
+    """
+    table = _Table(labels, probabilities, len(classes))
+    n = len(labels)
+    point = table.figures(np.ones(n))
+    rng = np.random.default_rng(seed)
+    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(resamples(n))]
+    spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
+    accuracy_bounds = wilson(float(point["accuracy"]), n)
+    result: dict[str, Any] = {"examples": n}
+    for name in METRICS:
+        fallback = accuracy_bounds if name in ("accuracy", "balanced_accuracy", "macro_f1") else None
+        result[name] = _interval(float(point[name]), spread[name], fallback)
+    confusion = table.confusion(np.ones(n)).astype(int)
+    support, predicted = confusion.sum(1), confusion.sum(0)
+    result["per_class"] = {
+        name: {
+            "support": int(support[i]),
+            **{
+                metric: _interval(
+                    float(point[metric][i]),
+                    spread[metric][:, i],
+                    wilson(float(point[metric][i]), int(predicted[i] if metric == "precision" else support[i])),
+                )
+                for metric in ("precision", "recall", "f1")
+            },
+        }
+        for i, name in enumerate(classes)
+    }
+    result["confusion_matrix"] = confusion.tolist()
+    result["reliability"] = table.reliability()
+    return result
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share seen among n."""
+    if n == 0 or math.isnan(share):
+        return math.nan, math.nan
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | None) -> Interval:
+    if math.isnan(value):
+        return {"value": None, "low": None, "high": None}
+    seen = spread[~np.isnan(spread)]
+    low, high = np.quantile(seen, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(seen) else (math.nan, math.nan)
+    if fallback and (not len(seen) or high - low < 1e-12):
+        low, high = fallback
+    if math.isnan(low):
+        return {"value": value, "low": None, "high": None}
+    # The bootstrap of a figure that is biased upwards in small samples (ECE) can lie beside the figure itself.
+    return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
+
+
+@dataclass
+class _Table:
+    """One row per example, reduced to what the metrics need; figures are then sums with weights."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    n_classes: int
+
+    def __post_init__(self) -> None:
+        predicted = self.probabilities.argmax(1)
+        rows = np.arange(len(self.labels))
+        self._cell = self.labels * self.n_classes + predicted
+        self._right = predicted == self.labels
+        self._confidence = self.probabilities[rows, predicted].astype(np.float64)
+        self._bin = np.minimum((self._confidence * _BINS).astype(int), _BINS - 1)
+        self._loss = -np.log(np.maximum(self.probabilities[rows, self.labels], _SMALLEST)).astype(np.float64)
+
+    def confusion(self, weights: np.ndarray) -> np.ndarray:
+        cells = np.bincount(self._cell, weights, minlength=self.n_classes**2)
+        return cells.reshape(self.n_classes, self.n_classes)
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        total = weights.sum()
+        confusion = self.confusion(weights)
+        hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall = np.where(support > 0, hits / support, np.nan)
+            precision = np.where(predicted > 0, hits / predicted, np.nan)
+            f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
+        gap = np.bincount(self._bin, weights * (self._right - self._confidence), minlength=_BINS)
+        return {
+            "accuracy": np.asarray(hits.sum() / total),
+            "balanced_accuracy": np.asarray(recall[support > 0].mean()),
+            "macro_f1": np.asarray(f1[support > 0].mean()),
+            "log_loss": np.asarray(weights @ self._loss / total),
+            "ece": np.asarray(np.abs(gap).sum() / total),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+        }
+
+    def reliability(self) -> list[dict[str, Any]]:
+        bins = []
+        for i in range(_BINS):
+            here = self._bin == i
+            count = int(here.sum())
+            bins.append(
+                {
+                    "low": i / _BINS,
+                    "high": (i + 1) / _BINS,
+                    "count": count,
+                    "confidence": float(self._confidence[here].mean()) if count else None,
+                    "accuracy": float(self._right[here].mean()) if count else None,
+                }
+            )
+        return bins

@@ -1,0 +1,159 @@
+"""A finished run judged on data that it has not seen, with a check that it really has not."""
+
+import csv
+import hashlib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console
+from headstart.cost import Cost
+from headstart.data.audit import Finding
+from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.images import read_bytes
+from headstart.errors import InputError
+from headstart.evaluation import evaluate
+from headstart.predict import Predictor, read_facts
+from headstart.report import write_report
+from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
+
+SPLIT = "held-out"
+
+
+def evaluate_run(
+    run: str | Path,
+    data: Any,
+    *,
+    name: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    strict: bool = False,
+) -> Run:
+    """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
+
+    Of data that come divided into splits, the test part is taken. Pictures that are byte for byte among those that the
+    run was made from are found, and the figures are given with and without them.
+
+    Args:
+        run: the run folder.
+        data: whatever ``train`` takes; its classes must be among the run's.
+        name: of the evaluation; the data's own name when None. An existing one is never overwritten.
+        path_column: of a table; likewise the next two.
+        label_column: of a table.
+        split_column: of a table.
+        strict: fail if any file has to be left out.
+
+    Returns:
+        The evaluation; ``facts["leak_free"]`` has the figures without pictures that the run has seen, if there are any.
+
+    Raises:
+        InputError: no such run or data, other classes, or nothing that can be evaluated.
+        IntegrityError: the run does not compute what it did.
+    """
+    cost = Cost()
+    folder = Path(run)
+    facts = read_facts(folder)
+    classes = facts["classes"]
+    wanted = check_name(name if name is not None else name_of(data, "evaluation"))
+    with cost.stage("data"):
+        dataset = load_dataset(
+            data, path_column=path_column, label_column=label_column, split_column=split_column, known_classes=classes
+        )
+        chosen = _test_part(dataset)
+    with cost.stage("predictions"):
+        answers, skipped = _answers(Predictor(folder, expected=len(chosen)), dataset, chosen)
+    if skipped and (strict or not answers.files):
+        listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
+        raise InputError(
+            f"{'--strict, and' if strict else 'nothing is left:'} {len(skipped):,} files left out:{listed}"
+        )
+    with cost.stage("evaluation"):
+        metrics = evaluate(answers.labels, answers.probabilities, classes, seed=facts["seed"])
+        leak_free, finding = _leak_free(answers, _seen_by(folder), classes, facts["seed"])
+
+    def fill(partial: Path, final_name: str) -> None:
+        per_class = count_classes(answers.labels, classes)
+        own = {
+            **{key: facts[key] for key in ("classes", "base", "engine", "seed")},
+            "name": final_name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "headstart": versions()["headstart"],
+            "evaluation_of": str(folder),
+            "data": {
+                "source": dataset.source,
+                "root": str(dataset.root),
+                "examples": len(answers.files),
+                "splits": {SPLIT: {"examples": len(answers.files), "per_class": per_class}},
+            },
+            "audit": [asdict(finding)],
+            "leak_free": leak_free,
+            "versions": versions(),
+            "cost": cost.so_far(),
+        }
+        write_json(partial / "run.json", own)
+        write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT))
+        write_tables(partial, classes, answers, skipped)
+        write_report(partial)
+
+    return Run(write_folder(folder / "evaluations", wanted, fill))
+
+
+def _test_part(dataset: Dataset) -> np.ndarray:
+    """Indices of the examples to evaluate."""
+    everything = np.arange(len(dataset))
+    if not dataset.given_splits or "test" not in dataset.given_splits:
+        return everything
+    chosen = everything[np.array(dataset.given_splits) == "test"]
+    console.note(
+        f"{dataset.source} comes divided: evaluating its test part, {len(chosen):,} of {len(dataset):,} examples"
+    )
+    return chosen
+
+
+def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped]]:
+    paths = [dataset.path(int(i)) for i in chosen]
+    found: dict[int, np.ndarray] = {}
+    skipped = list(dataset.skipped)
+    with console.progress("evaluating", total=len(paths)) as bar:
+        for i, answer in predictor.arrays(paths):
+            if isinstance(answer, str):
+                skipped.append(Skipped(dataset.files[chosen[i]], answer))
+            else:
+                found[i] = answer
+            bar.advance()
+    order = sorted(found)
+    usable = chosen[order]
+    shape = (0, len(predictor.classes))
+    return Answers(
+        splits=np.full(len(order), SPLIT),
+        files=[dataset.files[i] for i in usable],
+        labels=dataset.labels[usable],
+        probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
+        digests=[hashlib.sha256(read_bytes(paths[i])).digest() for i in order],
+    ), skipped
+
+
+def _seen_by(folder: Path) -> set[str]:
+    """Content digests (hex) of the pictures that a run was trained or stopped on."""
+    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return {row["sha256"] for row in csv.DictReader(file) if row["split"] in ("train", "val")}
+
+
+def _leak_free(
+    answers: Answers, seen: set[str], classes: list[str], seed: int
+) -> tuple[dict[str, Any] | None, Finding]:
+    check = "seen-in-training"
+    new = np.array([digest.hex() not in seen for digest in answers.digests])
+    if new.all():
+        return None, Finding(check, "clean", "None of these pictures is among those that the run was trained on.")
+    files = [file for file, is_new in zip(answers.files, new, strict=True) if not is_new]
+    summary = f"{len(files):,} of {len(new):,} pictures are byte for byte among those that the run was trained on."
+    finding = Finding(check, "found", summary, files[:5])
+    if not new.any():
+        return None, finding
+    metrics = evaluate(answers.labels[new], answers.probabilities[new], classes, seed=seed)
+    return {"examples": int(new.sum()), "removed": len(files), "metrics": metrics}, finding

@@ -1,0 +1,151 @@
+"""READ FIRST. The whole way from a base and a folder of photos to a run: one call per stage."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console
+from headstart.assembly import Material, write_run
+from headstart.bases import DEFAULT_BASE, load_base
+from headstart.bases.base import Fit
+from headstart.cost import Cost
+from headstart.data.audit import Audit, audit
+from headstart.data.dataset import SPLITS, load_dataset
+from headstart.data.split import check_division, split, units_of
+from headstart.errors import InputError
+from headstart.evaluation import evaluate
+from headstart.features import extract
+from headstart.features.engines import EngineName, Precision
+from headstart.run import Answers, Run, check_name, name_of
+from headstart.training import Recipe, fit_head, weights_of_classes
+from headstart.training.head import ClassWeights, HeadKind
+
+
+def train(
+    data: Any,
+    *,
+    base: str = DEFAULT_BASE,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    head: HeadKind = "auto",
+    dense: Sequence[int] = (),
+    dropout: float = 0.2,
+    epochs: int = 100,
+    class_weights: ClassWeights = "auto",
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    group_by: str | None = None,
+    classes: Sequence[str] | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    weights: str | Path = "imagenet",
+    input_size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    cut: str | None = None,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    strict: bool = False,
+    cache: str | Path | None = None,
+) -> Run:
+    """Train a classifier on a pretrained base: the frozen base runs once over the data, a new head is trained on top.
+
+    Args:
+        data: a folder with one folder of photos per class, or with train, val and test folders of those; a CSV, TSV,
+            JSONL or Parquet table of paths and labels; or a pandas DataFrame.
+        base: handle ``source:name``; see ``headstart bases``.
+        name: of the run; the data's own name when None. An existing run is never overwritten.
+        runs: folder that the run goes into.
+        head: ``linear`` is solved, ``mlp`` has hidden layers and is trained by Keras; ``auto`` is ``mlp`` when
+            ``dense`` is given.
+        dense: sizes of the hidden layers.
+        dropout: rate before each layer of an mlp.
+        epochs: at most, of an mlp.
+        class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
+        val: fraction for validation, unless the data come divided.
+        test: fraction held out for the final figures, unless the data come divided.
+        seed: of the division and of everything random.
+        group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
+            regular expression on the file name.
+        classes: use these classes only.
+        path_column: of a table, where its name is not a usual one; likewise the next two.
+        label_column: of a table.
+        split_column: of a table.
+        weights: ``imagenet``, a weights file, or ``none`` for a random base (not transfer learning).
+        input_size: pixels; one number or (height, width); the base's own when None.
+        fit: how a photo of another shape becomes the input size: ``squash``, ``crop`` or ``pad``.
+        cut: of a ``file:`` base, the layer whose output are the features.
+        engine: what runs the frozen base.
+        precision: of its arithmetic.
+        strict: fail if any file has to be left out.
+        cache: folder of the feature cache; the user's when None.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: an argument or the data cannot be used.
+        UnavailableError: weights, network or an optional package is missing.
+        IntegrityError: what was frozen has moved, or the finished model computes something else.
+    """
+    recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
+    run_name = check_name(name if name is not None else name_of(data, "run"))
+    cost = Cost()
+    with cost.stage("base"):
+        loaded = load_base(base, weights=weights, input_size=input_size, fit=fit, cut=cut)
+    with cost.stage("data"):
+        dataset = load_dataset(
+            data, path_column=path_column, label_column=label_column, split_column=split_column,
+            group_by=group_by, classes=classes,
+        )  # fmt: skip
+    with cost.stage("features"):
+        folder = Path(cache).expanduser() if cache else None
+        features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
+    with cost.stage("audit and split"):
+        checked = audit(dataset, features.digests, features.problems)
+        _report_skipped(checked, strict=strict)
+        usable = checked.usable
+        labels = dataset.labels
+        digests = [features.digests[i] or b"" for i in usable]
+        units = units_of([dataset.groups[i] for i in usable] if dataset.groups else None, digests)
+        given = [dataset.given_splits[i] for i in usable] if dataset.given_splits else None
+        parts = split(labels[usable], units=units, keys=digests, given=given, val=val, test=test, seed=seed)
+        findings = [*checked.findings, check_division(labels[usable], parts, dataset.classes, skipped=checked.skipped)]
+        index = {side: usable[parts == side] for side in SPLITS}
+    with cost.stage("head"):
+        of_classes = weights_of_classes(labels[index["train"]], len(dataset.classes), class_weights)
+        unit_of = np.zeros(len(dataset), np.int64)
+        unit_of[usable] = units
+        trained = fit_head(
+            features, labels, dataset.classes,
+            train=index["train"], val=index["val"], units=unit_of, class_weights=of_classes, recipe=recipe,
+        )  # fmt: skip
+    with cost.stage("evaluation"):
+        probabilities = trained.over(features, usable)
+        files = [dataset.files[i] for i in usable]
+        answers = Answers(parts, files, labels[usable], probabilities, digests)
+        metrics = {
+            side: evaluate(labels[usable][parts == side], probabilities[parts == side], dataset.classes, seed=seed)
+            for side in SPLITS
+            if len(index[side])
+        }
+    with cost.stage("run"):
+        material = Material(loaded, dataset, features, checked, findings, recipe, trained, of_classes, answers, metrics)
+        return write_run(Path(runs), run_name, material, cost, folder)
+
+
+def _report_skipped(checked: Audit, *, strict: bool) -> None:
+    if not checked.skipped:
+        return
+    shown = [f"  {item.file}: {item.reason}" for item in checked.skipped[:5]]
+    more = len(checked.skipped) - len(shown)
+    if more:
+        shown.append(f"  … and {more:,} more")
+    count = "1 file" if len(checked.skipped) == 1 else f"{len(checked.skipped):,} files"
+    text = f"{count} left out:\n" + "\n".join(shown)
+    if strict:
+        raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
+    console.warn(text)

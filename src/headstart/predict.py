@@ -1,0 +1,177 @@
+"""Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.images import Decoder
+from headstart.data.parallel import map_ahead
+from headstart.errors import BadExample, InputError, IntegrityError
+from headstart.features.engines import TOLERANCE, Engine, KerasEngine, OpenVINOEngine, can_compute_bfloat16
+
+_FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    Attributes:
+        file: its path, as given.
+        predicted: the most probable class.
+        probability: of that class.
+        probabilities: class name -> probability, the most probable first.
+    """
+
+    file: str
+    predicted: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A picture without an answer, and why."""
+
+    file: str
+    reason: str
+
+
+class Predictor:
+    """A finished run, opened to predict; its golden samples are replayed first.
+
+    Args:
+        folder: the run folder.
+        expected: how many pictures are to come, if that is known.
+
+    Attributes:
+        classes: class names in the order of the probabilities.
+
+    Raises:
+        InputError: the folder is not a run.
+        IntegrityError: the golden samples give other probabilities than when the run was made.
+    """
+
+    def __init__(self, folder: Path, *, expected: int | None = None) -> None:
+        self.folder = folder
+        self.facts = read_facts(folder)
+        self.classes: list[str] = self.facts["classes"]
+        base = self.facts["base"]
+        self.decoder = Decoder(tuple(base["input_size"]), base["fit"])
+        self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
+        self._replay_golden()
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), for decoded pictures, uint8 (n, h, w, 3)."""
+        return self._engine(pixels)
+
+    def arrays(self, paths: Sequence[Path]) -> Iterator[tuple[int, np.ndarray | str]]:
+        """Stream (index, probabilities (classes,)) for files, or (index, reason) where one cannot be used."""
+        size = self._engine.batch_size
+        pieces = [list(range(i, min(i + size, len(paths)))) for i in range(0, len(paths), size)]
+        problems: list[tuple[int, str]] = []
+
+        def read(indices: list[int]) -> tuple[list[int], list[np.ndarray]]:
+            kept, pixels = [], []
+            for i in indices:
+                try:
+                    pixels.append(self.decoder.read(paths[i]))
+                    kept.append(i)
+                except BadExample as exc:
+                    problems.append((i, str(exc)))
+            return kept, pixels
+
+        batches = ((kept, np.stack(pixels)) for kept, pixels in map_ahead(read, pieces) if kept)
+        for indices, probabilities in self._engine.stream(batches):
+            yield from zip(indices, probabilities, strict=True)
+            while problems:
+                yield problems.pop()
+        yield from problems
+
+    def predict(self, paths: Sequence[Path], *, top_k: int | None = None) -> Iterator[Prediction | Problem]:
+        """Stream answers in the order of the files.
+
+        Args:
+            paths: the files.
+            top_k: keep this many classes in each answer; None keeps all.
+        """
+        waiting: dict[int, Prediction | Problem] = {}
+        following = 0
+        for i, answer in self.arrays(paths):
+            file = str(paths[i])
+            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+    def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Prediction | Problem:
+        """The answer for the content of one image file."""
+        try:
+            pixels = self.decoder.decode(data)
+        except BadExample as exc:
+            return Problem(name, str(exc))
+        return self._prediction(name, self.probabilities(pixels[np.newaxis])[0], top_k)
+
+    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction:
+        order = np.argsort(-probabilities, kind="stable")[:top_k]
+        best = {self.classes[i]: float(probabilities[i]) for i in order}
+        return Prediction(file, self.classes[order[0]], float(probabilities[order[0]]), best)
+
+    def _replay_golden(self) -> None:
+        path = self.folder / "golden.npz"
+        try:
+            with np.load(path) as golden:
+                pixels, expected = golden["pixels"], golden["probabilities"]
+        except (OSError, ValueError, KeyError) as exc:
+            raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
+        check_golden(self.folder, self.probabilities(pixels), expected, self.facts["engine"]["precision"])
+
+
+def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
+    """Compare golden samples; gives the largest difference of a probability.
+
+    Raises:
+        IntegrityError: it is beyond the tolerance of the precision.
+    """
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    if not difference <= TOLERANCE[precision]:
+        raise IntegrityError(
+            f"the golden samples of {folder} give other probabilities than they did when the run was made "
+            f"(largest difference {difference:.1e}, tolerance {TOLERANCE[precision]:.0e}): a file of the run has "
+            "changed, or this machine computes differently. Train again, or copy the run anew."
+        )
+    return difference
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a run.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+    path = Path(folder, "run.json")
+    if not path.is_file():
+        there = "there is no run.json in it" if Path(folder).is_dir() else "there is no such folder"
+        raise InputError(f"{folder} is not a run: {there}. Expected a folder that `headstart train` made.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise IntegrityError(f"{path} is damaged: {exc}.") from exc
+
+
+def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
+    xml = folder / "engine" / "model.xml"
+    if engine["kind"] == "openvino":
+        native = engine["precision"] != "bfloat16" or can_compute_bfloat16()
+        return OpenVINOEngine(xml, engine["precision"] if native else "float32", "LATENCY" if few else "THROUGHPUT")
+    from headstart import keras_process
+
+    os.environ.setdefault("KERAS_BACKEND", keras_process.training_backend())
+    import keras
+
+    return KerasEngine(keras.models.load_model(folder / "model.keras"))

@@ -1,0 +1,264 @@
+"""Stage 6 of 7, run: takes everything a training gave, writes one folder that holds it; next: report, predict.
+
+The folder is written beside its place and then renamed, so that a folder with its name is always complete; and it is
+never overwritten: ``runs/photos``, then ``runs/photos-2``.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Skipped, list_images
+from headstart.errors import InputError
+from headstart.evaluation import METRICS
+from headstart.evaluation.metrics import LEVEL, METHOD, resamples
+from headstart.predict import Prediction, Predictor, Problem, read_facts
+from headstart.report import write_report
+
+PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
+HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
+_PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow", "scipy")
+
+
+class Run:
+    """A finished run.
+
+    Args:
+        folder: as ``headstart train`` made it.
+
+    Attributes:
+        folder: where it is.
+        facts: ``run.json``.
+        figures: ``metrics.json``: every metric of every split with its interval.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.facts = read_facts(self.folder)
+        self.figures: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+
+    def __repr__(self) -> str:
+        accuracy = f"{self.figures['headline']} accuracy {self.metrics['accuracy']:.3f}"
+        return f"<headstart run {self.folder}: {len(self.classes)} classes, {accuracy}>"
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the model's outputs."""
+        return self.facts["classes"]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metric -> value on the held-out split that counts (``figures["headline"]``)."""
+        headline = self.figures["splits"][self.figures["headline"]]
+        return {name: headline[name]["value"] for name in METRICS}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Metric -> its 95 % interval, on the same split."""
+        headline = self.figures["splits"][self.figures["headline"]]
+        return {name: (headline[name]["low"], headline[name]["high"]) for name in METRICS}
+
+    @property
+    def model_path(self) -> Path:
+        """The Keras model: raw uint8 pixels in, probabilities out."""
+        return self.folder / "model.keras"
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.folder)
+
+    def predict(self, given: str | Path | Iterable[str | Path], *, top_k: int | None = None) -> Any:
+        """Predict pictures.
+
+        Args:
+            given: one file, for one :class:`~headstart.predict.Prediction`; a folder, a pattern or several of them,
+                for a list.
+            top_k: keep this many classes in each answer.
+
+        Raises:
+            InputError: there is no such file; or the one file cannot be used.
+        """
+        if isinstance(given, str | Path) and Path(given).expanduser().is_file():
+            answer = next(self._predictor.predict([Path(given).expanduser()], top_k=top_k))
+            if isinstance(answer, Problem):
+                raise InputError(f"{answer.file}: {answer.reason}.")
+            return answer
+        answers: list[Prediction | Problem] = list(
+            self._predictor.predict(list_images([given] if isinstance(given, str | Path) else given), top_k=top_k)
+        )
+        return answers
+
+    def report(self) -> Path:
+        """Write ``report.html`` anew and give its path."""
+        return write_report(self.folder)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+    return Run(folder)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Labels and probabilities of evaluated examples: one row of ``predictions.csv`` each.
+
+    Attributes:
+        splits: str (n,).
+        files: n names.
+        labels: int (n,).
+        probabilities: float32 (n, classes).
+        digests: content digest of each file.
+    """
+
+    splits: np.ndarray
+    files: Sequence[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    digests: Sequence[bytes]
+
+
+def figures(splits: Mapping[str, Any], headline: str) -> dict[str, Any]:
+    """The content of ``metrics.json`` from the metrics of each split."""
+    drawn = resamples(splits[headline]["examples"])
+    return {
+        "headline": headline,
+        "interval": {"level": LEVEL, "method": METHOD, "resamples": drawn},
+        "splits": dict(splits),
+    }
+
+
+def write_tables(
+    folder: Path, classes: Sequence[str], answers: Answers, skipped: Sequence[Skipped], history: Sequence[Mapping] = ()
+) -> None:
+    """Write ``predictions.csv``, ``skipped.csv`` and, if there is a history, ``history.csv``."""
+    predicted = answers.probabilities.argmax(1)
+    rows = np.arange(len(answers.labels))
+    columns = zip(
+        answers.splits.tolist(),
+        answers.files,
+        (classes[label] for label in answers.labels),
+        (classes[label] for label in predicted),
+        (f"{p:.6f}" for p in answers.probabilities[rows, predicted]),
+        (f"{p:.6f}" for p in answers.probabilities[rows, answers.labels]),
+        (digest.hex() for digest in answers.digests),
+        strict=True,
+    )
+    _write_csv(folder / "predictions.csv", PREDICTIONS, columns)
+    _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
+    if history:
+        _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> Path:
+    """Make ``parent/name`` (or ``name-2``, ``-3`` …) appear at once, complete.
+
+    Args:
+        parent: made if missing.
+        name: wanted name.
+        fill: called with the folder to fill and the name it will have; again with another name if someone was faster.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}-"))
+    try:
+        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private; a run is an ordinary folder
+        while True:
+            final = _free(parent, name)
+            fill(partial, final.name)
+            try:
+                os.rename(partial, final)
+            except OSError:
+                if final.exists():
+                    continue
+                raise
+            return final
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_name(name: str) -> str:
+    """A name that can be that of a folder.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not name or name in (".", "..") or any(character in name for character in '/\\:*?"<>|\0'):
+        raise InputError(f"--name {name!r} cannot be the name of a folder: use letters, digits, - and _.")
+    return name
+
+
+def name_of(data: Any, default: str) -> str:
+    """What a run on these data is called unless told otherwise: the folder's or the table's own name."""
+    if not isinstance(data, str | Path):
+        return default
+    path = Path(data).expanduser().absolute()
+    return path.name if path.is_dir() else path.stem
+
+
+def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.ndarray, splits: np.ndarray) -> str:
+    """Identifies what was trained on: hex SHA-256 over files, classes, splits and contents."""
+    whole = hashlib.sha256()
+    for i, side in zip(usable.tolist(), splits.tolist(), strict=True):
+        digest = digests[i]
+        parts = (dataset.files[i], dataset.classes[dataset.labels[i]], side, digest.hex() if digest else "")
+        whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
+    return whole.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, where installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _free(parent: Path, name: str) -> Path:
+    number = 1
+    while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,158 @@
+"""Dense heads: a few layers trained by Keras on cached features, in a process of their own, from disk in batches."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console, keras_process
+from headstart.data.split import folds
+from headstart.features.extraction import FeatureSet
+from headstart.training.linear import BLOCK_ROWS
+
+BATCH_SIZE = 64
+LEARNING_RATE = 1e-3
+PATIENCE = 10
+_VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
+
+Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+def fit(
+    features: FeatureSet,
+    labels: np.ndarray,
+    n_classes: int,
+    *,
+    train: np.ndarray,
+    val: np.ndarray,
+    units: np.ndarray,
+    class_weights: np.ndarray,
+    hidden: tuple[int, ...],
+    dropout: float,
+    epochs: int,
+    seed: int,
+    scratch: Path | None = None,
+) -> tuple[Layers, list[dict[str, Any]]]:
+    """Train Dense layers; see :func:`headstart.training.head.fit_head` for the arguments they share.
+
+    Returns:
+        The layers, with the standardisation of the features folded into the first, and rows for ``history.csv``.
+    """
+    if not len(val):
+        fold = folds(labels[train], units[train], _VAL_FOLDS, seed)
+        train, val = train[fold != 0], train[fold == 0]
+        console.note(f"no validation data: {len(val):,} training examples tell when to stop")
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="headstart-dense-") as folder:
+        for part, indices in (("train", train), ("val", val)):
+            _write_rows(features, indices, Path(folder, f"{part}.npy"))
+            np.save(Path(folder, f"{part}-labels.npy"), labels[indices])
+        history = keras_process.call(
+            "headstart.training.dense:train_dense",
+            {
+                "folder": folder,
+                "n_classes": n_classes,
+                "class_weights": [float(weight) for weight in class_weights],
+                "hidden": list(hidden),
+                "dropout": dropout,
+                "epochs": epochs,
+                "seed": seed,
+            },
+            backend=keras_process.training_backend(),
+        )
+        with np.load(Path(folder, "layers.npz")) as saved:
+            layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
+    return layers, history
+
+
+def train_dense(
+    folder: str,
+    n_classes: int,
+    class_weights: list[float],
+    hidden: list[int],
+    dropout: float,
+    epochs: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Train on the arrays in ``folder``; writes ``layers.npz`` there and gives the history. In a Keras process."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    rows, labels = np.load(Path(folder, "train.npy"), mmap_mode="r"), np.load(Path(folder, "train-labels.npy"))
+    val_rows, val_labels = np.load(Path(folder, "val.npy"), mmap_mode="r"), np.load(Path(folder, "val-labels.npy"))
+    mean, scale = _moments(rows)
+    weights = np.asarray(class_weights, np.float32)
+
+    class Batches(keras.utils.PyDataset):
+        """Batches from disk, in a new order every epoch."""
+
+        def __init__(self, rows: np.ndarray, labels: np.ndarray, *, shuffle: bool) -> None:
+            super().__init__()
+            self.rows, self.labels = rows, labels
+            self.rng = np.random.default_rng(seed) if shuffle else None
+            self.order = np.arange(len(labels))
+            self.on_epoch_begin()
+
+        def __len__(self) -> int:
+            return -(-len(self.labels) // BATCH_SIZE)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            mine = np.sort(self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE])
+            return (self.rows[mine] - mean) / scale, self.labels[mine], weights[self.labels[mine]]
+
+        def on_epoch_begin(self) -> None:
+            if self.rng is not None:
+                self.order = self.rng.permutation(len(self.labels))
+
+    model = keras.Sequential([keras.Input((rows.shape[1],))])
+    for size in hidden:
+        model.add(keras.layers.Dropout(dropout))
+        model.add(keras.layers.Dense(size, activation="relu"))
+    model.add(keras.layers.Dropout(dropout))
+    model.add(keras.layers.Dense(n_classes, activation="softmax"))
+    model.compile(
+        keras.optimizers.Adam(LEARNING_RATE), "sparse_categorical_crossentropy", weighted_metrics=["accuracy"]
+    )
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    fitted = model.fit(
+        Batches(rows, labels, shuffle=True),
+        validation_data=Batches(val_rows, val_labels, shuffle=False),
+        epochs=epochs,
+        callbacks=[stop],
+        verbose=0,
+    )
+    _save_layers(model, mean, scale, Path(folder, "layers.npz"))
+    past = fitted.history
+    return [
+        {"phase": "head", "epoch": epoch + 1, **{name: float(values[epoch]) for name, values in past.items()}}
+        for epoch in range(len(past["loss"]))
+    ]
+
+
+def _save_layers(model: Any, mean: np.ndarray, scale: np.ndarray, out: Path) -> None:
+    pairs = [layer.get_weights() for layer in model.layers if layer.get_weights()]
+    kernel, bias = pairs[0]
+    kernel = kernel / scale[:, None]
+    pairs[0] = [kernel, bias - mean @ kernel]
+    arrays = {}
+    for i, (kernel, bias) in enumerate(pairs):
+        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel.astype(np.float32), bias.astype(np.float32)
+    np.savez(out, **arrays)
+
+
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = np.asarray(rows[start : start + BLOCK_ROWS], np.float64)
+        total += block.sum(0)
+        squares += np.square(block).sum(0)
+    mean = total / len(rows)
+    deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
+    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
+
+
+def _write_rows(features: FeatureSet, indices: np.ndarray, out: Path) -> None:
+    file = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=(len(indices), features.dim))
+    for start in range(0, len(indices), BLOCK_ROWS):
+        file[start : start + BLOCK_ROWS] = features.rows(indices[start : start + BLOCK_ROWS])
+    file.flush()
