@@ -29,7 +29,7 @@ from headstart.report import write_report
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
-_PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow", "scipy")
+_PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
 
 
 class Run:

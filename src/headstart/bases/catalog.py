@@ -11,7 +11,7 @@ from headstart.errors import InputError
 Where = Literal["in package", "here", "download"]
 Sort = Literal["name", "size", "top1", "params", "features", "input"]
 
-_EMBEDDED_PARAMS = 3_414_304
+_EMBEDDED_PARAMS = 3_413_024
 
 
 @dataclass(frozen=True)
