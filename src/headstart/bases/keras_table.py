@@ -140,7 +140,7 @@ MODELS = (
     Model("MobileNet", _TF, 224, 32, 1024, 3_228_864, 55, 70.4, 89.5,
           _FOLDER + "mobilenet/mobilenet_{alpha}_{size}_tf"),
     Model("MobileNetV2", _TF, 224, 32, 1280, 2_257_984, 105, 71.3, 90.1,
-          _FOLDER + "mobilenet/mobilenet_v2" + _ORDERING + "_{alpha}_{size}"),
+          _FOLDER + "mobilenet_v2/mobilenet_v2" + _ORDERING + "_{alpha}_{size}"),
     Model("MobileNetV3Large", _BUILT_IN, 224, 32, 960, 2_996_352, None, 75.6, None,
           _FOLDER + "mobilenet_v3/weights_mobilenet_v3_large{minimalistic}_224_{alpha}_float"),
     Model("MobileNetV3Small", _BUILT_IN, 224, 32, 576, 939_120, None, 68.1, None,

@@ -9,6 +9,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,7 +158,24 @@ def _load(network: Any, path: Path) -> None:
                 return
         if not path.name.endswith(".weights.h5"):
             raise ValueError("it is in Keras 3's own format, for which its name must end in '.weights.h5'")
-    network.load_weights(path)  # Keras leaves out a top by itself in these two formats
+    _load_named(network, path)
+
+
+def _load_named(network: Any, path: Path) -> None:
+    """Let Keras load its own formats, in which layers have names; a top that is not wanted is left out by itself.
+
+    Keras only warns where parts of the network find nothing in the file, and warns of much that does not matter; so
+    the proof that everything was loaded is that no value stays what it is set to here.
+    """
+    floats = [variable for variable in network.weights if "float" in str(variable.dtype)]
+    for variable in floats:
+        variable.assign(np.full(tuple(variable.shape), np.nan, np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        network.load_weights(path)
+    missing = [variable.path for variable in floats if np.isnan(np.asarray(variable)).any()]
+    if missing:
+        raise ValueError(f"{len(missing)} of {len(floats)} weights are not in it, {missing[0]} among them")
 
 
 def _load_legacy(network: Any, group: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, did_you_mean
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures."),
@@ -25,7 +25,7 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            ctx.fail(f"there is no command {cmd_name!r}.{did_you_mean(cmd_name, COMMANDS)}")
         return getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -97,4 +97,5 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 def _usage(exc: click.ClickException) -> str:
     context = getattr(exc, "ctx", None)
     hint = f" Try `{context.command_path} --help`." if context else ""
-    return exc.format_message().rstrip(".") + "." + hint
+    text = exc.format_message()
+    return text + ("" if text.endswith((".", "?")) else ".") + hint

@@ -32,8 +32,9 @@ def predict(run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool,
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
     """
     from headstart.data.dataset import list_images
-    from headstart.predict import Predictor
+    from headstart.predict import Predictor, read_facts
 
+    read_facts(run)  # a wrong RUN is said first
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     data = sys.stdin.buffer.read() if "-" in files else b""

@@ -106,7 +106,7 @@ def load_dataset(
     else:
         given = Path(data).expanduser()
         if not given.exists():
-            raise InputError(f"no such file or folder: {given}{_near(given)}. Expected a folder of photos or a table.")
+            raise InputError(f"no such file or folder: {given}. Expected a folder of photos or a table.{_near(given)}")
         source, root = str(data), Path(os.path.abspath(given if given.is_dir() else given.parent))
         if given.is_dir():
             if any((path_column, label_column, split_column)):
@@ -292,7 +292,7 @@ def list_images(given: Iterable[str | Path]) -> list[Path]:
         else:
             matches = sorted(glob.glob(str(path), recursive=True))
             if not matches:
-                raise InputError(f"no such file, folder or pattern: {item}{_near(path)}.")
+                raise InputError(f"no such file, folder or pattern: {item}.")
             paths += list_images(matches)
     return paths
 
@@ -319,4 +319,4 @@ def _hidden(name: str) -> bool:
 
 def _near(path: Path) -> str:
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f" —{hint.rstrip('?')}" if (hint := did_you_mean(path.name, names)) else ""
+    return did_you_mean(path.name, names)

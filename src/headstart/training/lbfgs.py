@@ -1,7 +1,7 @@
 """L-BFGS for smooth, strongly convex functions (Nocedal and Wright, "Numerical Optimization", 2006, algorithm 7.5).
 
-SciPy has one, too, at half a second to import, and with a BLAS of its own beside NumPy's: two pools of threads that slow
-each other down.
+SciPy has one, too, at half a second to import, and with a BLAS of its own beside NumPy's: two pools of threads that
+slow each other down.
 """
 
 from collections import deque

@@ -1,0 +1,58 @@
+"""What all tests share: folders of their own, and small real data that come with a package."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before anything is imported: nothing of the user's is read or written, and Keras in this process is one that can train.
+_HOME = tempfile.mkdtemp(prefix="headstart-tests-")
+os.environ.update(HEADSTART_CACHE=f"{_HOME}/cache", KERAS_HOME=f"{_HOME}/keras", HEADSTART_OFFLINE="1")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("XDG_CACHE_HOME", None)
+
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+import headstart as hs  # noqa: E402
+from headstart import console  # noqa: E402
+
+SIZE = 64
+"""Input size of the runs that tests train, in pixels: the smallest that still tells the classes apart."""
+
+_CROP, _STEP = 96, 48
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _talkative() -> Iterator[None]:
+    """The switch that one test sets is not left to the next."""
+    yield
+    console.quiet = False
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``china/`` and ``flower/``: 55 crops each of the two photographs that come with scikit-learn, as JPEG."""
+    from sklearn.datasets import load_sample_images
+
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    sample = load_sample_images()
+    for name, photo in zip(("china", "flower"), sample.images, strict=True):
+        (folder / name).mkdir(parents=True)
+        height, width = photo.shape[:2]
+        corners = [(y, x) for y in range(0, height - _CROP, _STEP) for x in range(0, width - _CROP, _STEP)]
+        for number, (y, x) in enumerate(corners[:55]):
+            Image.fromarray(photo[y : y + _CROP, x : x + _CROP]).save(folder / name / f"{number:02}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    """A run trained on ``photos`` with a linear head; read it, do not change it."""
+    return hs.train(photos, input_size=SIZE, runs=tmp_path_factory.mktemp("runs"))
