@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before anything is imported: nothing of the user's is read or written, and Keras in this process is one that can train.
+# Before anything is imported: nothing of the user's is touched, and Keras in this process is one that can train.
 _HOME = tempfile.mkdtemp(prefix="headstart-tests-")
 os.environ.update(HEADSTART_CACHE=f"{_HOME}/cache", KERAS_HOME=f"{_HOME}/keras", HEADSTART_OFFLINE="1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -53,6 +53,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
     """A run trained on ``photos`` with a linear head; read it, do not change it."""
     return hs.train(photos, input_size=SIZE, runs=tmp_path_factory.mktemp("runs"))

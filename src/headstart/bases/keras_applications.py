@@ -199,13 +199,23 @@ def _build(
     import keras
 
     path = weights(include_top=include_top)
+    order = keras.config.image_data_format()
+    # DenseNet and NASNet refuse to be built with channels first, though all of their layers know it.
+    turn = order == "channels_first" and model.name.startswith(("DenseNet", "NASNet"))
     extra = dict(options)
     if model.name.startswith("ConvNeXt") and not include_top:
         # Its last normalisation belongs after the pooling, as in the original; Keras does so only when it pools itself.
         extra["pooling"] = "avg"
-    first = keras.config.image_data_format() == "channels_first"
-    make = getattr(keras.applications, model.name)
-    network = make(include_top=include_top, weights=None, input_shape=(3, *size) if first else (*size, 3), **extra)
+    first = order == "channels_first" and not turn
+    try:
+        if turn:
+            keras.config.set_image_data_format("channels_last")
+        make = getattr(keras.applications, model.name)
+        network = make(include_top=include_top, weights=None, input_shape=(3, *size) if first else (*size, 3), **extra)
+    finally:
+        keras.config.set_image_data_format(order)
+    if turn or model.name.startswith("EfficientNet"):
+        network = _rewritten(network, keras.Input((3, *size)) if turn else None)
     if path is None:
         set_random_weights(network)
         return network
@@ -213,6 +223,30 @@ def _build(
     if model.name.startswith("EfficientNetB"):
         _complete_normalisation(network)
     return network
+
+
+def _rewritten(network: Any, channels_first_input: Any | None) -> Any:
+    """The same function in another graph: with channels first, if such an input is given, and without reshaping.
+
+    Squeeze-and-excitation pools to (n, c) and reshapes to (n, 1, 1, c). Keras's export from its OpenVINO backend fixes
+    the batch of a Reshape layer at 1, so that the graph cannot run any other; pooling with kept dimensions is the same.
+    """
+    import keras
+
+    def rewrite(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name.endswith("se_reshape"):
+            return keras.layers.Identity(name=layer.name)
+        if layer.name.endswith("se_squeeze"):
+            config["keepdims"] = True
+        if channels_first_input is not None:
+            if "data_format" in config:
+                config["data_format"] = "channels_first"
+            if config.get("axis") in (3, -1):
+                config["axis"] = 1
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(network, input_tensors=channels_first_input, clone_function=rewrite)
 
 
 def _complete_normalisation(network: Any) -> None:

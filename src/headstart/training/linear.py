@@ -24,11 +24,13 @@ from threadpoolctl import threadpool_limits
 
 from headstart.data.parallel import map_ahead
 from headstart.data.split import folds
+from headstart.errors import InputError
 from headstart.training.lbfgs import minimise
 
 STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(0.0, -5.5, -0.5))
 N_FOLDS = 5
 BLOCK_ROWS = 4096
+_SMALLEST_BLOCK = 512  # less is not worth a thread
 MEMORY_BUDGET_BYTES = 1 << 30
 """Features up to this size are held in memory; larger sets are read from the cache in blocks at every step."""
 
@@ -112,12 +114,17 @@ class _Data:
 
     def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray) -> None:
         self._rows, self._indices, self.labels = rows, indices, labels
-        self._block_rows = min(BLOCK_ROWS, -(-len(indices) // (os.cpu_count() or 1)))
+        share = max(_SMALLEST_BLOCK, -(-len(indices) // (os.cpu_count() or 1)))
+        self._block_rows = min(BLOCK_ROWS, share)
         total, squares = 0.0, 0.0
         for block in self._raw():
             total = total + block.sum(0, dtype=np.float64)
             squares = squares + np.square(block, dtype=np.float64).sum(0)
         self.mean = np.asarray(total) / len(indices)
+        if not np.isfinite(self.mean).all():
+            raise InputError(
+                "the base gives features that are not finite numbers: are its weights damaged?"
+            )
         deviation = np.sqrt(np.maximum(np.asarray(squares) / len(indices) - self.mean**2, 0))
         self.scale = np.where(deviation > 1e-6, deviation, 1.0)  # a feature that never moves says nothing
         self.dim = len(self.mean)
@@ -143,7 +150,8 @@ class _Data:
             start = numbered[0] * self._block_rows
             return function(slice(start, start + len(numbered[1])), numbered[1])
 
-        return map_ahead(call, enumerate(self._held or self._standardised()))
+        blocks = enumerate(self._held or self._standardised())
+        return map(call, blocks) if len(self) <= self._block_rows else map_ahead(call, blocks)
 
     def _raw(self) -> Iterator[np.ndarray]:
         for start in range(0, len(self._indices), self._block_rows):
@@ -163,7 +171,7 @@ def _path(
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
-    best_loss, best_strength, best_start, worse = np.inf, STRENGTHS[0], None, 0
+    best_loss, best_strength, best_start, worse = np.inf, STRENGTHS[0], np.empty(0), 0
     parameters: np.ndarray | None = None
     for strength in STRENGTHS:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
@@ -175,8 +183,6 @@ def _path(
         worse += 1
         if worse == _PATIENCE or loss > _CLEARLY_WORSE * best_loss:
             break
-    if best_start is None:
-        raise ValueError("the features of the training examples are not finite numbers")
     return path, best_strength, best_start
 
 

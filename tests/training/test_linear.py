@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from headstart.errors import InputError
+from headstart.training import linear
+from headstart.training.lbfgs import minimise
+
+
+def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated features with classes that overlap."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, n_classes, n)
+    centres = rng.normal(0, 1, (n_classes, dim))
+    mix = rng.normal(0, 1, (dim, dim)) / np.sqrt(dim)
+    return ((centres[labels] + rng.normal(0, spread, (n, dim))) @ mix + 3).astype(np.float32), labels
+
+
+def _solve(features: np.ndarray, labels: np.ndarray, **options: object) -> linear.LinearHead:
+    n_classes = int(labels.max()) + 1
+    arguments = {
+        "units": np.arange(len(labels)),
+        "class_weights": np.ones(n_classes),
+        "seed": 0,
+        **options,
+    }
+    return linear.solve(lambda indices: features[indices], np.arange(len(labels)), labels, n_classes, **arguments)
+
+
+def test_the_solution_is_that_of_scikit_learn_at_the_same_strength() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    features, labels = _blobs(600, 40, 4)
+    head = _solve(features, labels)
+    reference = LogisticRegression(C=1 / (head.strength * len(labels)), tol=1e-8, max_iter=10_000)
+    z = StandardScaler().fit_transform(features)
+    expected = reference.fit(z, labels).predict_proba(z)
+    logits = features @ head.kernel + head.bias
+    found = np.exp(logits - logits.max(1, keepdims=True))
+    found /= found.sum(1, keepdims=True)
+    assert np.abs(found - expected).max() < 0.01
+
+
+def test_the_chosen_strength_has_the_lowest_held_out_loss() -> None:
+    head = _solve(*_blobs(300, 60, 3))
+    losses = {step["strength"]: step["log_loss"] for step in head.path}
+    assert head.strength == min(losses, key=losses.__getitem__)
+    assert 1 < len(losses) <= len(linear.STRENGTHS)
+
+
+def test_noise_is_regularised_more_than_signal() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    noise = rng.normal(0, 1, (200, 50)).astype(np.float32)
+    signal = noise + labels[:, None] * 2
+    assert _solve(noise, labels).strength > _solve(signal, labels).strength
+
+
+def test_a_feature_that_never_moves_changes_nothing() -> None:
+    features, labels = _blobs(200, 10, 2)
+    with_constant = np.hstack([features, np.full((200, 1), 7, np.float32)])
+    plain, padded = _solve(features, labels), _solve(with_constant, labels)
+    assert np.abs(plain.kernel - padded.kernel[:10]).max() < 1e-3
+    assert np.abs(padded.kernel[10]).max() < 1e-4
+
+
+def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = _blobs(500, 30, 3)
+    in_memory = _solve(features, labels)
+    monkeypatch.setattr(linear, "MEMORY_BUDGET_BYTES", 0)
+    monkeypatch.setattr(linear, "BLOCK_ROWS", 64)
+    asked: list[int] = []
+
+    def rows(indices: np.ndarray) -> np.ndarray:
+        asked.append(len(indices))
+        return features[indices]
+
+    from_disk = linear.solve(rows, np.arange(500), labels, 3, units=np.arange(500), class_weights=np.ones(3), seed=0)
+    assert from_disk.strength == in_memory.strength
+    assert np.abs(from_disk.kernel - in_memory.kernel).max() < 5e-3
+    assert sorted(asked)[-2] <= 64  # but for the one sample of the covariance, never more than a block at a time
+
+
+def test_class_weights_help_the_rare_class() -> None:
+    features, labels = _blobs(600, 10, 2, spread=4)
+    keep = (labels == 0) | (np.arange(600) % 8 == 0)
+    features, labels = features[keep], labels[keep]
+    counts = np.bincount(labels)
+
+    def recall_of_rare(weights: np.ndarray) -> float:
+        head = _solve(features, labels, class_weights=weights)
+        return float(((features @ head.kernel + head.bias).argmax(1) == 1)[labels == 1].mean())
+
+    assert recall_of_rare(len(labels) / (2 * counts)) > recall_of_rare(np.ones(2)) + 0.1
+
+
+def test_the_same_seed_gives_the_same_head() -> None:
+    features, labels = _blobs(150, 20, 3)
+    first, second = _solve(features, labels, seed=3), _solve(features, labels, seed=3)
+    assert np.array_equal(first.kernel, second.kernel)
+    assert first.path == second.path
+
+
+def test_features_that_are_not_numbers_are_refused() -> None:
+    features, labels = _blobs(50, 5, 2)
+    features[3, 2] = np.nan
+    with pytest.raises(InputError, match="not finite"):
+        _solve(features, labels)
+
+
+def test_lbfgs_finds_the_minimum_of_a_badly_scaled_quadratic() -> None:
+    scales = np.geomspace(1, 1e4, 30)
+    target = np.linspace(-1, 1, 30)
+
+    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(0.5 * (scales * (x - target) ** 2).sum()), scales * (x - target)
+
+    assert np.abs(minimise(objective, np.zeros(30), tolerance=1e-8) - target).max() < 1e-4
+
+
+def test_lbfgs_stops_where_it_starts_at_a_minimum() -> None:
+    calls = []
+
+    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+        calls.append(1)
+        return float(x @ x), 2 * x
+
+    assert not minimise(objective, np.zeros(3), tolerance=1e-3).any()
+    assert len(calls) == 1
