@@ -1,0 +1,186 @@
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import SIZE
+
+import headstart as hs
+from headstart.data.images import Decoder
+from headstart.errors import IntegrityError
+from headstart.features.engines import prepare
+from headstart.features.store import cache_folder
+
+_EXTRACT = """
+import json, sys
+from pathlib import Path
+import headstart as hs
+features = hs.extract(hs.load_base(input_size={size}), sorted(Path({folder!r}).rglob("*.jpg")), cache=Path({cache!r}))
+print(json.dumps({{"computed": features.computed, "sum": float(features.rows(range(len(features))).sum())}}))
+"""
+
+
+def _start(folder: Path, cache: Path, size: int) -> subprocess.Popen[str]:
+    code = _EXTRACT.format(folder=str(folder), cache=str(cache), size=size)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def _with_engine(folder: Path) -> Path:
+    """A cache that holds the engines prepared before, and no features."""
+    (folder / "engines").parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(cache_folder() / "engines", folder / "engines")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base() -> hs.Base:
+    return hs.load_base(input_size=SIZE)
+
+
+@pytest.fixture
+def files(photos: Path) -> list[Path]:
+    return sorted(photos.rglob("*.jpg"))
+
+
+def test_one_row_per_file_in_the_order_asked_for(base: hs.Base, files: list[Path]) -> None:
+    forwards, backwards = hs.extract(base, files), hs.extract(base, files[::-1])
+    assert len(forwards) == len(files)
+    assert forwards.dim == base.feature_dim == 1280
+    rows = forwards.rows(np.arange(len(files)))
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows, backwards.rows(np.arange(len(files))[::-1]))
+    assert np.array_equal(forwards.rows([5, 3, 5]), rows[[5, 3, 5]])
+
+
+@pytest.mark.slow
+def test_the_rows_are_what_keras_computes(base: hs.Base, files: list[Path]) -> None:
+    decoder = Decoder(base.input_size, base.fit)
+    expected = base.model().predict(np.stack([decoder.read(path) for path in files[:20]]), verbose=0)
+    found = hs.extract(base, files[:20], precision="float32").rows(range(20))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-5
+    by_keras = hs.extract(base, files[:20], engine="keras").rows(range(20))
+    assert np.linalg.norm(by_keras - expected) / np.linalg.norm(expected) < 1e-6
+
+
+def test_the_embedded_base_is_converted_without_tensorflow(base: hs.Base) -> None:
+    facts = prepare(base, cache_folder(), np.zeros((4, *base.input_size, 3), np.uint8)).facts
+    assert facts["by"] == "openvino"
+    assert facts["problems"] == []
+    assert facts["optimised"]
+    assert facts["difference"] < 1e-5
+
+
+def test_what_is_known_is_not_computed_again(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    cache = _with_engine(tmp_path / "cache")
+    assert hs.extract(base, files[:10], cache=cache).computed == 10
+    assert hs.extract(base, files[:12], cache=cache).computed == 2
+    copy = tmp_path / "renamed.jpg"
+    shutil.copy(files[0], copy)
+    again = hs.extract(base, [copy, files[1]], cache=cache)
+    assert again.computed == 0
+    assert np.array_equal(again.rows([0]), hs.extract(base, files[:1], cache=cache).rows([0]))
+
+
+def test_a_file_that_changed_is_read_again(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    shutil.copy(files[0], path)
+    before = hs.extract(base, [path]).rows([0])
+    shutil.copy(files[-1], path)
+    assert not np.array_equal(before, hs.extract(base, [path]).rows([0]))
+
+
+def test_another_size_or_fit_is_another_row(files: list[Path]) -> None:
+    plain = hs.extract(hs.load_base(input_size=SIZE), files[:2]).rows([0])
+    for options in ({"input_size": SIZE + 32}, {"input_size": SIZE, "fit": "crop"}):
+        assert not np.allclose(plain, hs.extract(hs.load_base(**options), files[:2]).rows([0]), atol=1e-3)
+
+
+def test_unusable_files_are_named_and_the_others_computed(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "cut.jpg").write_bytes(files[0].read_bytes()[:600])
+    features = hs.extract(base, [tmp_path / "empty.jpg", files[0], tmp_path / "cut.jpg", tmp_path / "gone.jpg"])
+    assert sorted(features.problems) == [0, 2, 3]
+    assert "empty" in features.problems[0]
+    assert "No such file" in features.problems[3]
+    assert features.digests[0] is features.digests[2] is None
+    assert features.rows([1]).any()
+    again = hs.extract(base, [tmp_path / "empty.jpg", files[0], tmp_path / "cut.jpg", tmp_path / "gone.jpg"])
+    assert again.problems == features.problems
+
+
+def test_identical_files_are_computed_once(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    copies = [shutil.copy(files[0], tmp_path / f"{i}.jpg") for i in range(40)]
+    features = hs.extract(base, [Path(copy) for copy in copies], cache=_with_engine(tmp_path / "cache"))
+    assert features.computed == 1
+    assert np.ptp(features.rows(range(40)), axis=0).max() == 0
+
+
+def test_damaged_cache_says_what_to_delete(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    cache = _with_engine(tmp_path / "cache")
+    hs.extract(base, files[:3], cache=cache)
+    (shard,) = (cache / "features").rglob("shard-*.npy")
+    shard.write_bytes(shard.read_bytes()[:50])
+    with pytest.raises(IntegrityError, match=r"shard-.*damaged.*Delete the folder"):
+        hs.extract(base, files[:3], cache=cache)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """700 different pictures: seconds of work at the base's own input size."""
+    from sklearn.datasets import load_sample_images
+
+    folder = tmp_path_factory.mktemp("many")
+    photo = load_sample_images().images[0]
+    for number in range(700):
+        y, x = divmod(number * 7, 500)
+        Image.fromarray(photo[y : y + 64, x : x + 64]).save(folder / f"{number:03}.jpg")
+    return folder
+
+
+def _rows_done(cache: Path) -> int:
+    for index in (cache / "features").glob("*/index.sqlite"):
+        try:
+            with sqlite3.connect(index) as connection:
+                return int(connection.execute("SELECT count(*) FROM rows").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+    return 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
+    files = sorted(many.glob("*.jpg"))
+    hs.extract(hs.load_base(), files[:1])  # prepares the engine, which is not what is tested here
+    cache = _with_engine(tmp_path / "cache")
+    victim = _start(many, cache, 224)
+    while _rows_done(cache) < 100:
+        assert victim.poll() is None, "it finished before it could be killed"
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    done = _rows_done(cache)
+    assert 100 <= done < len(files)
+    resumed = hs.extract(hs.load_base(), files, cache=cache)
+    assert resumed.computed == len(files) - done
+    assert np.array_equal(resumed.rows([0, 350, 699]), hs.extract(hs.load_base(), files).rows([0, 350, 699]))
+
+
+@pytest.mark.slow
+def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
+    files = sorted(many.glob("*.jpg"))
+    hs.extract(hs.load_base(), files[:1])
+    cache = _with_engine(tmp_path / "cache")
+    both = [_start(many, cache, 224) for _ in range(2)]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert sum(answer["computed"] for answer in answers) == len(files)
+    assert all(answer["computed"] > 0 for answer in answers)
+    assert answers[0]["sum"] == answers[1]["sum"]
