@@ -47,3 +47,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 file``, ``2,048 files``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -14,7 +14,7 @@ from headstart.cost import Cost
 from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.images import read_bytes
-from headstart.errors import InputError
+from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.predict import Predictor, read_facts
 from headstart.report import write_report
@@ -69,7 +69,7 @@ def evaluate_run(
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
-            f"{'--strict, and' if strict else 'nothing is left:'} {len(skipped):,} files left out:{listed}"
+            f"{'--strict, and' if strict else 'nothing is left:'} {counted(len(skipped), 'file')} left out:{listed}"
         )
     with cost.stage("evaluation"):
         metrics = evaluate(answers.labels, answers.probabilities, classes, seed=facts["seed"])

@@ -138,7 +138,7 @@ def freeze_proof(keras_file: Path, base: dict[str, Any]) -> FreezeProof:
     Raises:
         IntegrityError: any differs.
     """
-    before, after = Counter(base["before"]), Counter(_frozen_digests(keras_file))
+    before, after = Counter(base["before"]), Counter(frozen_digests(keras_file))
     changed = sum((before - after).values()) + sum((after - before).values())
     if changed:
         raise IntegrityError(
@@ -149,7 +149,8 @@ def freeze_proof(keras_file: Path, base: dict[str, Any]) -> FreezeProof:
     return FreezeProof(sum(after.values()), base["statistics"], changed, whole)
 
 
-def _frozen_digests(keras_file: Path) -> list[str]:
+def frozen_digests(keras_file: Path) -> list[str]:
+    """SHA-256 (hex) of every tensor in a ``.keras`` file but the head's."""
     import h5py
 
     digests: list[str] = []

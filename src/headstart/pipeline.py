@@ -14,7 +14,7 @@ from headstart.cost import Cost
 from headstart.data.audit import Audit, audit
 from headstart.data.dataset import SPLITS, load_dataset
 from headstart.data.split import check_division, split, units_of
-from headstart.errors import InputError
+from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.features import extract
 from headstart.features.engines import EngineName, Precision
@@ -144,8 +144,7 @@ def _report_skipped(checked: Audit, *, strict: bool) -> None:
     more = len(checked.skipped) - len(shown)
     if more:
         shown.append(f"  … and {more:,} more")
-    count = "1 file" if len(checked.skipped) == 1 else f"{len(checked.skipped):,} files"
-    text = f"{count} left out:\n" + "\n".join(shown)
+    text = f"{counted(len(checked.skipped), 'file')} left out:\n" + "\n".join(shown)
     if strict:
         raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
     console.warn(text)

@@ -153,7 +153,6 @@ def test_weights_files_of_options_and_sizes():
     ("name", "options", "size"),
     [
         ("MobileNet", {"alpha": 0.25}, 128),
-        ("MobileNet", {"alpha": 0.75}, 64),
         ("MobileNetV2", {"alpha": 0.5}, 192),
         ("MobileNetV3Small", {"alpha": 1.0, "minimalistic": True}, 64),
         ("MobileNetV3Large", {"alpha": 0.75, "minimalistic": False}, 224),
@@ -161,9 +160,6 @@ def test_weights_files_of_options_and_sizes():
         ("EfficientNetV2B0", {}, 64),
         ("ConvNeXtTiny", {}, 64),
         ("ResNet50V2", {}, 64),
-        ("DenseNet121", {}, 64),
-        ("NASNetMobile", {}, 224),
-        ("VGG16", {}, 64),
         ("InceptionV3", {}, 75),
         ("Xception", {}, 71),
     ],
@@ -175,8 +171,9 @@ def test_keras_itself_asks_for_the_same_file(keras, monkeypatch, name, options, 
     def asked(fname, origin, file_hash=None, **_):
         raise Asked(fname, origin, file_hash or "")
 
-    module = defining_module(keras, name)
-    monkeypatch.setattr(module.file_utils, "get_file", asked)
+    from keras.src.utils import file_utils
+
+    monkeypatch.setattr(file_utils, "get_file", asked)
     with pytest.raises(Asked) as caught:
         getattr(keras.applications, name)(include_top=False, weights="imagenet", input_shape=(size, size, 3), **options)
     assert caught.value.args == published_weights(find(name), options, (size, size), include_top=False)
@@ -186,7 +183,7 @@ def test_keras_itself_asks_for_the_same_file(keras, monkeypatch, name, options, 
 @pytest.mark.parametrize(
     "handle",
     [
-        *("keras:MobileNetV3Small", "keras:MobileNetV2", "keras:EfficientNetB0", "keras:NASNetMobile"),
+        *("keras:MobileNetV3Small", "keras:MobileNetV2", "keras:EfficientNetB0"),
         *("keras:ResNet50V2", "keras:VGG16", "keras:ConvNeXtTiny", "keras:DenseNet121", "keras:MobileNet"),
     ],
 )
@@ -458,8 +455,9 @@ def test_efficientnet_b_divides_by_its_deviation_once(keras, tmp_path, monkeypat
             layer.adapt_mean.assign([0.485, 0.456, 0.406])
             layer.adapt_variance.assign([0.229, 0.224, 0.225])
     path = write_published_form(network, tmp_path / "efficientnetb0_notop.h5")
-    module = defining_module(keras, "EfficientNetB0")
-    monkeypatch.setattr(module.file_utils, "get_file", lambda *args, **kwargs: str(path))
+    from keras.src.utils import file_utils
+
+    monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: str(path))
     original = keras.applications.EfficientNetB0(include_top=False, weights="imagenet", input_shape=(64, 64, 3))
     by_path = keras.applications.EfficientNetB0(include_top=False, weights=str(path), input_shape=(64, 64, 3))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
@@ -470,15 +468,28 @@ def test_efficientnet_b_divides_by_its_deviation_once(keras, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("handle", [SMALL, "keras:ResNet50", "keras:EfficientNetB0"])
-def test_engine_in_another_process_agrees(keras, tmp_path, handle):
+def test_channels_first_where_keras_declines(keras):
+    """DenseNet and NASNet are turned round layer by layer, for engines that want it so."""
+    last = untrained("keras:DenseNet121", 64)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        first = untrained("keras:DenseNet121", 64)
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert (first.output_shape, last.output_shape) == ((None, 1024, 2, 2), (None, 2, 2, 1024))
+    assert same_weights(first, last)
+
+
+@pytest.mark.slow
+def test_engine_in_another_process_agrees(keras, tmp_path):
     """The engine's form is made on another backend in a child process: seeded weights are the same there."""
     from headstart.features.engines import OpenVINOEngine, prepare
 
-    base = load_quietly(BaseSpec(handle, "none", (64, 64)))
+    base = load_quietly(BaseSpec("keras:EfficientNetB0", "none", (64, 64)))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     prepared = prepare(base, tmp_path, pixels)
-    assert prepared.facts["optimised"], prepared.facts
+    assert prepared.facts["by"] == "openvino", prepared.facts  # the direct way, which a Reshape layer would bar
     features = np.asarray(base.model()(pixels))
     engine = OpenVINOEngine(prepared.xml, "float32")(pixels)
     assert np.linalg.norm(engine - features) < 1e-4 * np.linalg.norm(features)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes
+from headstart.errors import counted
 
 SMALL_CLASS = 20
 IMBALANCE = 3.0
@@ -88,7 +89,7 @@ def _unreadable(dataset: Dataset, problems: Mapping[int, str]) -> Finding:
     named = [f"{dataset.files[i]}: {problems[i]}" for i in sorted(problems)]
     named += [f"{item.file}: {item.reason}" for item in dataset.skipped]
     return Finding(
-        "unreadable", "found", f"{_files(total)} cannot be used and {_are(total)} left out.", named[:_EXAMPLES]
+        "unreadable", "found", f"{counted(total, 'file')} cannot be used and {_are(total)} left out.", named[:_EXAMPLES]
     )
 
 
@@ -102,7 +103,7 @@ def _conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dic
     if not found:
         return Finding("conflicting-labels", "clean", "No picture appears under two labels.")
     count = sum(map(len, found))
-    summary = f"{_files(count)} with the same bytes as another under a different label {_are(count)} left out."
+    summary = f"{counted(count, 'file')} with the same bytes as another under a different label {_are(count)} left out."
     return Finding("conflicting-labels", "found", summary, [_pair(dataset, i) for i in found[:_EXAMPLES]])
 
 
@@ -124,7 +125,7 @@ def _exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[
         rest = f"{len(across):,} of these pictures were in more than one split; each is kept on its held-out side only."
     else:
         rest = "They were put on the same side of the split." if not dataset.given_splits else "None crosses the split."
-    summary = f"{_files(copied)} {_are(copied)} an exact copy of another. {rest}"
+    summary = f"{counted(copied, 'file')} {_are(copied)} an exact copy of another. {rest}"
     return Finding(
         "exact-duplicates", "found", summary, [_pair(dataset, i) for i in (across or same_label)[:_EXAMPLES]]
     )
@@ -171,10 +172,6 @@ def _imbalance(counts: dict[str, int]) -> Finding:
 
 def _pair(dataset: Dataset, indices: list[int]) -> str:
     return " = ".join(dataset.files[i] for i in indices[:3]) + (" = …" if len(indices) > 3 else "")
-
-
-def _files(n: int) -> str:
-    return "1 file" if n == 1 else f"{n:,} files"
 
 
 def _are(n: int) -> str:

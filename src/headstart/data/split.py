@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.data.audit import Finding
 from headstart.data.dataset import SPLITS, Skipped
-from headstart.errors import InputError
+from headstart.errors import InputError, counted
 
 MIN_TRAIN = 2
 
@@ -108,8 +108,8 @@ def check_division(
                 else ""
             )
             raise InputError(
-                f"the class {name!r} has {usable} usable examples, {in_train} of them to train on: expected at least "
-                f"{MIN_TRAIN} to train on.{lost} Add pictures, leave the class out (--classes), or hold out less "
+                f"the class {name!r} has {counted(usable, 'usable example')}, {in_train} of them to train on: "
+                f"expected at least {MIN_TRAIN}.{lost} Add pictures, leave the class out (--classes), or hold out less "
                 "(--val 0, --test 0)."
             )
     missing = [

@@ -78,6 +78,13 @@ class PassStats:
     seconds: float = 0.0
 
 
+class _Content(NamedTuple):
+    index: int
+    stat: os.stat_result
+    digest: Digest
+    data: bytes
+
+
 class _Prepared(NamedTuple):
     digests: list[Digest]
     pixels: np.ndarray
@@ -191,34 +198,34 @@ class _Pass:
         return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))
 
     def _prepare(self, indices: list[int]) -> _Prepared:
-        contents: dict[Digest, tuple[int, bytes]] = {}
-        learned: list[tuple[int, os.stat_result, KnownFile]] = []
-        for i in indices:
+        contents = [content for i in indices if (content := self._read(i))]
+        mine = self.store.claim([content.digest for content in contents])
+        pixels: dict[Digest, np.ndarray] = {}
+        entries = []
+        for content in contents:
+            path, problem = self.paths[content.index], None
             try:
-                stat = self.paths[i].stat()
-                data = read_bytes(self.paths[i])
-            except (BadExample, OSError) as exc:
-                self.problems[i] = str(exc)
-                continue
-            digest = hashlib.sha256(data).digest()
-            learned.append((i, stat, KnownFile(digest, None)))
-            contents[digest] = (i, data)
-        mine = self.store.claim(list(contents))
-        digests, pixels, problems = [], [], {}
-        for digest in mine:
-            i, data = contents[digest]
-            try:
-                pixels.append(self.decoder.decode(data, self.paths[i].suffix))
-                digests.append(digest)
+                if content.digest in mine and content.digest not in pixels:
+                    pixels[content.digest] = self.decoder.decode(content.data, path.suffix)
+                else:  # these bytes are known, but under this name they may be mislabelled
+                    self.decoder.check(content.data, path.suffix)
             except BadExample as exc:
-                problems[digest] = str(exc)
-                self.store.release(digest)
-        entries = [(i, stat, KnownFile(known.digest, problems.get(known.digest))) for i, stat, known in learned]
-        for i, _, known in entries:
-            self._learn(i, known)
-        self.files.remember((self.paths[i], stat, known) for i, stat, known in entries)
-        shape = (0, *self.decoder.size, 3)
-        return _Prepared(digests, np.stack(pixels) if pixels else np.empty(shape, np.uint8), len(indices))
+                problem = str(exc)
+            entries.append((path, content.stat, KnownFile(content.digest, problem)))
+            self._learn(content.index, entries[-1][2])
+        for digest in mine - set(pixels):
+            self.store.release(digest)
+        self.files.remember(entries)
+        stacked = np.stack(list(pixels.values())) if pixels else np.empty((0, *self.decoder.size, 3), np.uint8)
+        return _Prepared(list(pixels), stacked, len(indices))
+
+    def _read(self, i: int) -> _Content | None:
+        try:
+            stat, data = read_bytes(self.paths[i])
+        except BadExample as exc:
+            self.problems[i] = str(exc)
+            return None
+        return _Content(i, stat, hashlib.sha256(data).digest(), data)
 
 
 def _with_pixels(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:

@@ -122,9 +122,7 @@ class _Data:
             squares = squares + np.square(block, dtype=np.float64).sum(0)
         self.mean = np.asarray(total) / len(indices)
         if not np.isfinite(self.mean).all():
-            raise InputError(
-                "the base gives features that are not finite numbers: are its weights damaged?"
-            )
+            raise InputError("the base gives features that are not finite numbers: are its weights damaged?")
         deviation = np.sqrt(np.maximum(np.asarray(squares) / len(indices) - self.mean**2, 0))
         self.scale = np.where(deviation > 1e-6, deviation, 1.0)  # a feature that never moves says nothing
         self.dim = len(self.mean)

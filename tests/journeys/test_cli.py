@@ -1,0 +1,181 @@
+"""The installed command as a user types it, in processes of its own."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import SIZE
+
+import headstart as hs
+from headstart.cli.main import COMMANDS
+
+HEADSTART = str(Path(sys.executable).with_name("headstart"))
+HEAVY = {"tensorflow", "torch", "jax", "keras", "pandas", "sklearn", "openvino", "rich", "scipy", "matplotlib"}
+
+
+def headstart(
+    *arguments: object, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [HEADSTART, *map(str, arguments)], input=stdin, capture_output=True, cwd=cwd, env={**os.environ, **(env or {})}
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    trained = headstart("train", "photos", "--input-size", SIZE, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "test accuracy" in trained.stdout
+    assert "runs/photos/report.html" in trained.stdout
+    assert "headstart predict runs/photos" in trained.stdout
+
+    evaluated = headstart("evaluate", "runs/photos", "photos", cwd=tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "without the 94 pictures that the run was trained on" in evaluated.stdout
+    assert (tmp_path / "runs/photos/evaluations/photos/report.html").is_file()
+
+    predicted = headstart("predict", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)
+    assert predicted.returncode == 0, predicted.stderr
+    assert predicted.stdout.split()[0] == "flower"
+
+
+def test_predict_takes_files_folders_patterns_and_standard_input(run: hs.Run, photos: Path) -> None:
+    one = photos / "china/07.jpg"
+    by_file = headstart("predict", run.folder, one, "--json")
+    by_bytes = headstart("predict", run.folder, "-", "--json", stdin=one.read_bytes())
+    by_list = headstart("predict", run.folder, "-", "--json", stdin=f"{one}\n{one}\n".encode())
+    answer = json.loads(by_file.stdout)
+    assert answer["predicted"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert json.loads(by_bytes.stdout)["probabilities"] == answer["probabilities"]
+    assert [json.loads(line)["probability"] for line in by_list.stdout.splitlines()] == [answer["probability"]] * 2
+    folder = headstart("predict", run.folder, photos / "china", "--csv")
+    rows = list(csv.DictReader(io.StringIO(folder.stdout)))
+    assert [Path(row["file"]).name for row in rows] == sorted(path.name for path in (photos / "china").iterdir())
+    assert all(float(row["china"]) + float(row["flower"]) == pytest.approx(1, abs=1e-5) for row in rows)
+    pattern = headstart("predict", run.folder, photos / "*" / "0[12].jpg", "--top-k", 1)
+    assert len(pattern.stdout.splitlines()) == 4
+
+
+def test_predict_says_which_files_it_cannot_use(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    some = headstart("predict", run.folder, bad, photos / "china/07.jpg", "--json")
+    assert some.returncode == 0
+    assert "bad.jpg: not an image" in some.stderr
+    first, second = map(json.loads, some.stdout.splitlines())
+    assert "not an image" in first["reason"]
+    assert second["predicted"]
+    assert headstart("predict", run.folder, bad).returncode == 2
+    assert headstart("predict", run.folder, bad, photos / "china/07.jpg", "--strict").returncode == 2
+
+
+def test_predict_loads_no_keras(run: hs.Run, photos: Path) -> None:
+    code = (
+        "import sys; from headstart.cli.main import cli; "
+        f"cli.main(['predict', {str(run.folder)!r}, {str(photos / 'china/07.jpg')!r}], standalone_mode=False); "
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = set(eval(out.splitlines()[-1]))
+    assert not loaded & (HEAVY - {"openvino"})
+
+
+@pytest.mark.parametrize("code", ["import headstart", "from headstart.cli.main import cli; cli.get_help"])
+def test_importing_is_light_and_silent(code: str) -> None:
+    told = f"import os, sys; old = dict(os.environ); {code}; assert dict(os.environ) == old; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & (HEAVY | {"numpy", "PIL"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = headstart(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: headstart {command}" in done.stdout
+    assert COMMANDS[command][1].rstrip(".").split()[0] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trian"], 2, "Did you mean 'train'?"),
+        (["train"], 2, "Missing argument 'DATA'"),
+        (["train", "nowhere"], 2, "no such file or folder: nowhere"),
+        (["train", "photos", "--dense", "a"], 2, "expected sizes such as 256"),
+        (["train", "photos", "--input-size", "big"], 2, "expected pixels such as 224"),
+        (["train", "photos", "--bse", "x"], 2, "--bse"),
+        (["train", "photos", "--base", "keras:Xcption"], 2, "Did you mean 'Xception'"),
+        (["train", "photos", "--base", "keras:Xception"], 3, "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+        (["predict", "nowhere", "x.jpg"], 2, "nowhere is not a run"),
+        (["evaluate", "nowhere", "photos"], 2, "nowhere is not a run"),
+    ],
+)
+def test_errors_are_one_clear_line(photos: Path, arguments: list[str], code: int, message: str) -> None:
+    done = headstart(*arguments, cwd=photos.parent)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(photos: Path) -> None:
+    done = headstart("train", "nowhere", "--debug", cwd=photos.parent)
+    assert "Traceback" in done.stderr
+
+
+def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.folder, tmp_path / "copy")
+    (copy / "golden.npz").write_bytes(b"")
+    done = headstart("predict", copy, photos / "china/07.jpg")
+    assert done.returncode == 4
+    assert "golden samples" in done.stderr
+
+
+def test_quiet_keeps_results_only(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    (folder / "china/bad.jpg").write_bytes(b"")
+    arguments = ("train", folder, "--input-size", SIZE, "--runs", tmp_path / "runs")
+    assert "bad.jpg: empty" in headstart(*arguments).stderr
+    quiet = headstart(*arguments, "--quiet")
+    assert quiet.stderr == ""
+    assert "test accuracy" in quiet.stdout
+
+
+def test_options_are_the_arguments_of_the_function() -> None:
+    import inspect
+
+    from headstart.cli.train import train
+
+    options = {parameter.name: parameter for parameter in train.params}
+    arguments = inspect.signature(hs.train).parameters
+    assert set(options) == set(arguments) - {"cache"}
+    for name, argument in arguments.items():
+        if name in options and argument.default not in (inspect.Parameter.empty, None, ()):
+            assert str(options[name].default) == str(argument.default), name
+
+
+def test_choices_are_those_of_the_code() -> None:
+    from typing import get_args
+
+    from headstart.bases.base import Fit
+    from headstart.cli.train import train
+    from headstart.features.engines import EngineName, Precision
+    from headstart.training.head import ClassWeights, HeadKind
+
+    offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
+    assert offered == {
+        "fit": get_args(Fit),
+        "head": get_args(HeadKind),
+        "class_weights": get_args(ClassWeights),
+        "engine": get_args(EngineName),
+        "precision": get_args(Precision),
+    }
