@@ -243,7 +243,7 @@ def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> 
     expected = {
         "china/empty.jpg": "empty",
         "china/cut.jpg": "damaged",
-        "flower/really-a-jpeg.png": "rename it",
+        "flower/really-a-jpeg.png": "rename it to .jpg",
         "flower/page.jpg": "web page",
         "flower/notes.txt": ".txt",
         "flower/also-china.jpg": "both china and flower",

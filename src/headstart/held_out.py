@@ -13,7 +13,7 @@ from headstart import console
 from headstart.cost import Cost
 from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
-from headstart.data.images import read_bytes
+from headstart.data.images import read_file
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.predict import Predictor, read_facts
@@ -133,7 +133,7 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
         probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
-        digests=[hashlib.sha256(read_bytes(paths[i])).digest() for i in order],
+        digests=[hashlib.sha256(read_file(paths[i])[0]).digest() for i in order],
     ), skipped
 
 

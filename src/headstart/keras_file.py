@@ -124,7 +124,7 @@ def fill_template(template: Path, head: "Head", facts: dict[str, Any], out: Path
         layer["config"]["units"] = head.layers[-1][0].shape[1]
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as finished:
             for name in source.namelist():
-                if name not in (WEIGHTS, CONFIG):
+                if name not in (WEIGHTS, CONFIG, FACTS):
                     finished.writestr(name, source.read(name))
             finished.writestr(CONFIG, json.dumps(config))
             finished.write(weights, WEIGHTS)

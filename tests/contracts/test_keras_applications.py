@@ -328,12 +328,19 @@ def test_download_that_breaks_off(server, keras_models, monkeypatch):
     (folder / "broken.h5").write_bytes(b"x" * 5000)
     with pytest.raises(UnavailableError, match="broke after 5,000 of 6,000 bytes"):
         fetch(Published("b.h5", f"{address}/broken.h5", ""), keras_models / "b.h5", "keras:B")
-    assert not (keras_models / "b.h5").exists()
+    assert not list(keras_models.glob("b.h5")) + list(keras_models.glob("*.partial"))
 
 
 def test_weights_path_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=f"no weights file at {tmp_path}/w.h5.*keras:MobileNetV2"):
         load_base("keras:MobileNetV2", weights=tmp_path / "w.h5")
+
+
+def test_weights_paths_become_absolute(tmp_path, monkeypatch):
+    (tmp_path / "w.h5").write_bytes(b"w")
+    monkeypatch.chdir(tmp_path)
+    base = load_base("keras:MobileNetV2", weights="w.h5")
+    assert base.spec.weights == str(base.weights_path) == str(tmp_path / "w.h5")
 
 
 def test_listing_needs_no_keras():

@@ -1,5 +1,6 @@
 """The source ``keras:``: the image models of Keras Applications, with Keras's own weights files."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -53,7 +54,10 @@ def load_quietly(spec: BaseSpec) -> Base:
     """As :func:`load`, without the warning: for measuring speed, which does not depend on the weights."""
     model, options = _parse(spec.handle)
     given = tuple((key, value) for key, value in options.items() if value != OPTIONS[model.name][key])
-    spec = replace(spec, handle=str(Handle("keras", model.name, given)))
+    weights_spec = spec.weights
+    if weights_spec not in ("imagenet", "none"):  # absolute, because a child process may stand in another folder
+        weights_spec = os.path.abspath(Path(weights_spec).expanduser())
+    spec = replace(spec, handle=str(Handle("keras", model.name, given)), weights=weights_spec)
     size = spec.input_size or (model.default_size, model.default_size)
     if min(size) < model.min_size:
         raise InputError(
@@ -180,7 +184,7 @@ def _weights_path(
         return None
     if spec.weights == "imagenet":
         return find_or_fetch(published_weights(model, options, size, include_top=include_top), spec.handle)
-    path = Path(spec.weights).expanduser()
+    path = Path(spec.weights)
     if not path.is_file():
         raise InputError(
             f"no weights file at {path}: expected 'imagenet', 'none' or the path of a file for {spec.handle}."

@@ -6,6 +6,7 @@ downloads again, which offline means that a file its user put there by hand is s
 """
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -92,7 +93,8 @@ def fetch(published: Published, path: Path, handle: str) -> None:
                     f"not {published.digest}. It was discarded; is there a proxy or a login page in between?"
                 )
             partial.replace(path)
-    except OSError as exc:  # urllib's errors are of this kind, too
+    except (OSError, http.client.HTTPException) as exc:  # urllib's own errors are OSErrors
+        partial.unlink(missing_ok=True)
         raise _unavailable(published, path, handle, str(exc)) from exc
 
 

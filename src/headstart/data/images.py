@@ -6,6 +6,9 @@ gives its first frame.
 """
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +38,13 @@ MAX_PIXELS = 89_000_000
 MAX_BYTES = 512 * 1024 * 1024
 
 FORMATS = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".mpo"},  # what some phones write: a JPEG with a second picture behind it
-    "PNG": {".png"},
-    "WEBP": {".webp"},
-    "BMP": {".bmp"},
-    "GIF": {".gif"},
-    "TIFF": {".tif", ".tiff"},
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),  # what some phones write: a JPEG with a second picture behind it
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
 }
 _PLUGINS = (
     BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -76,7 +79,7 @@ class Decoder:
 
     def read(self, path: Path) -> np.ndarray:
         """Read and decode one file; see :meth:`decode`."""
-        return self.decode(read_bytes(path), path.suffix)
+        return self.decode(read_file(path)[0], path.suffix)
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Decode the bytes of one image file.
@@ -91,16 +94,13 @@ class Decoder:
         Raises:
             BadExample: empty, damaged, truncated, too large, not an image, or another format than its extension says.
         """
-        try:
-            with Image.open(io.BytesIO(data), formats=_OPENED) as image:
-                _check(image, suffix)
-                return self._pixels(image)
-        except BadExample:
-            raise
-        except UnidentifiedImageError as exc:
-            raise BadExample(_unidentified(data)) from exc
-        except Exception as exc:
-            raise BadExample(f"damaged: {exc or type(exc).__name__}") from exc
+        with _opened(data, suffix) as image:
+            return self._pixels(image)
+
+    def check(self, data: bytes, suffix: str | None = None) -> None:
+        """Look at the header only; raises BadExample as :meth:`decode` would."""
+        with _opened(data, suffix):
+            pass
 
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size
@@ -128,22 +128,37 @@ class Decoder:
         image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file that is to be decoded.
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """Read a file that is to be decoded; gives its content, and its state from *before* it was read.
 
     Raises:
         BadExample: missing, not readable, empty or absurdly large.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise BadExample(f"too large: {size / 2**20:,.0f} MiB, and at most {MAX_BYTES // 2**20} are read")
+        stat = path.stat()
+        if stat.st_size > MAX_BYTES:
+            raise BadExample(f"too large: {stat.st_size / 2**20:,.0f} MiB, and at most {MAX_BYTES // 2**20} are read")
         data = path.read_bytes()
     except OSError as exc:
         raise BadExample(f"cannot be read: {exc.strerror or exc}") from exc
     if not data:
         raise BadExample("empty: 0 bytes")
-    return data
+    return data, stat
+
+
+@contextmanager
+def _opened(data: bytes, suffix: str | None) -> Iterator[Image.Image]:
+    """Open an image; whatever goes wrong inside is a BadExample, because a damaged file can raise anything."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_OPENED) as image:
+            _check(image, suffix)
+            yield image
+    except BadExample:
+        raise
+    except UnidentifiedImageError as exc:
+        raise BadExample(_unidentified(data)) from exc
+    except Exception as exc:
+        raise BadExample(f"damaged: {exc or type(exc).__name__}") from exc
 
 
 def _check(image: Image.Image, suffix: str | None) -> None:
@@ -154,7 +169,7 @@ def _check(image: Image.Image, suffix: str | None) -> None:
     extensions = FORMATS[str(image.format)]
     if suffix and suffix.lower() in EXTENSIONS and suffix.lower() not in extensions:
         raise BadExample(
-            f"mislabelled: {image.format} content under the extension {suffix}; rename it to {min(extensions)}"
+            f"mislabelled: {image.format} content under the extension {suffix}; rename it to {extensions[0]}"
         )
 
 

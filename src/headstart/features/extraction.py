@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart import console
 from headstart.bases.base import Base
-from headstart.data.images import Decoder, read_bytes
+from headstart.data.images import Decoder, read_file
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
@@ -221,7 +221,7 @@ class _Pass:
 
     def _read(self, i: int) -> _Content | None:
         try:
-            stat, data = read_bytes(self.paths[i])
+            data, stat = read_file(self.paths[i])
         except BadExample as exc:
             self.problems[i] = str(exc)
             return None
