@@ -13,23 +13,33 @@ class Cost:
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), _cpu_s()
-        self.stages: list[dict[str, Any]] = []
+        self._done: list[tuple[str, float]] = []
+        self._open: tuple[str, float] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count what happens inside as one stage."""
-        start = time.perf_counter()
+        self._open = (name, time.perf_counter())
         yield
-        self.stages.append({"stage": name, "seconds": round(time.perf_counter() - start, 3)})
+        self._done, self._open = self._stages(), None
 
     def so_far(self) -> dict[str, Any]:
-        """``wall_s``, ``cpu_s``, ``peak_memory_mb`` (of the largest process; None where unknown) and ``stages``."""
+        """``wall_s``, ``cpu_s``, ``peak_memory_mb`` (of the largest process; None where unknown) and ``stages``.
+
+        The stage that is going on counts up to now.
+        """
         return {
             "wall_s": round(time.perf_counter() - self._wall, 3),
             "cpu_s": round(_cpu_s() - self._cpu, 3),
             "peak_memory_mb": _peak_mb(),
-            "stages": self.stages,
+            "stages": [{"stage": name, "seconds": round(seconds, 3)} for name, seconds in self._stages()],
         }
+
+    def _stages(self) -> list[tuple[str, float]]:
+        if self._open is None:
+            return self._done
+        name, start = self._open
+        return [*self._done, (name, time.perf_counter() - start)]
 
 
 def _cpu_s() -> float:

@@ -121,7 +121,8 @@ def train(
         unit_of[usable] = units
         trained = fit_head(
             features, labels, dataset.classes,
-            train=index["train"], val=index["val"], units=unit_of, class_weights=of_classes, recipe=recipe,
+            train=index["train"], val=index["val"], units=unit_of, class_weights=of_classes,
+            recipe=recipe, cache=folder,
         )  # fmt: skip
     with cost.stage("evaluation"):
         probabilities = trained.over(features, usable)

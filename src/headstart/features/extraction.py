@@ -36,13 +36,14 @@ class FeatureSet:
         digests: content digest of each file, in the order asked for; None where the file cannot be used.
         problems: index -> reason, for those that cannot.
         dim: d, the length of a vector.
+        key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
         precision: of the engine that computed them.
         computed: how many were computed now; the others came from the cache.
         seconds: wall time of the pass.
     """
 
     def __init__(self, digests: list[Digest | None], problems: dict[int, str], store: FeatureStore, stats: "PassStats"):
-        self.digests, self.problems = digests, problems
+        self.digests, self.problems, self.key = digests, problems, store.key
         self.precision, self.computed, self.seconds = stats.precision, stats.computed, stats.seconds
         located = store.locate([digest for digest in digests if digest])
         names = sorted({shard for shard, _ in located.values()})

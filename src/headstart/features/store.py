@@ -130,6 +130,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path, key: str) -> None:
+        self.key = key
         self.folder = folder / "features" / key[:32]
         self._database = _Database(
             self.folder / "index.sqlite",

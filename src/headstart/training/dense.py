@@ -32,7 +32,6 @@ def fit(
     dropout: float,
     epochs: int,
     seed: int,
-    scratch: Path | None = None,
 ) -> tuple[Layers, list[dict[str, Any]]]:
     """Train Dense layers; see :func:`headstart.training.head.fit_head` for the arguments they share.
 
@@ -43,7 +42,7 @@ def fit(
         fold = folds(labels[train], units[train], _VAL_FOLDS, seed)
         train, val = train[fold != 0], train[fold == 0]
         console.note(f"no validation data: {len(val):,} training examples tell when to stop")
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="headstart-dense-") as folder:
+    with tempfile.TemporaryDirectory(prefix="headstart-dense-") as folder:
         for part, indices in (("train", train), ("val", val)):
             _write_rows(features, indices, Path(folder, f"{part}.npy"))
             np.save(Path(folder, f"{part}-labels.npy"), labels[indices])

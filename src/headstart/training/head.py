@@ -1,5 +1,8 @@
 """The head: what is trained on the features. Linear (solved) or a few Dense layers (trained by Keras)."""
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +13,12 @@ import numpy as np
 from headstart.data.audit import IMBALANCE
 from headstart.errors import InputError
 from headstart.features.extraction import FeatureSet
+from headstart.features.store import cache_folder
 from headstart.training import dense
 from headstart.training.linear import BLOCK_ROWS, solve
+
+HEAD_VERSION = 1
+"""Part of every cache key: raise it when the same features and labels would give another head."""
 
 HeadKind = Literal["auto", "linear", "mlp"]
 ClassWeights = Literal["auto", "balanced", "none"]
@@ -100,9 +107,9 @@ def fit_head(
     units: np.ndarray,
     class_weights: np.ndarray,
     recipe: Recipe,
-    scratch: Path | None = None,
+    cache: Path | None = None,
 ) -> Head:
-    """Train a head on cached features.
+    """Train a head on cached features, or take it from the cache if just this was trained before.
 
     Args:
         features: of all examples.
@@ -113,26 +120,44 @@ def fit_head(
         units: int (n,); examples of one unit stay on one side of every division.
         class_weights: float (classes,).
         recipe: the kind of head.
-        scratch: folder for temporary files of an mlp.
+        cache: the cache folder; None means the user's.
 
     Raises:
+        InputError: the features are not finite.
         UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
+    material = hashlib.sha256(f"{HEAD_VERSION} {features.key} {recipe} {class_weights.tolist()}".encode())
+    for indices in (train, val):
+        material.update(b"".join(features.digests[i] or b"" for i in indices.tolist()))
+        material.update(np.stack([labels[indices], units[indices]]).astype("<i8").tobytes())
+    path = (cache or cache_folder()) / "heads" / f"{material.hexdigest()[:32]}.npz"
+    if path.exists():
+        return _read(path)
+    head = _fit(features, labels, len(classes), train, val, units, class_weights, recipe)
+    _write(head, path)
+    return head
+
+
+def _fit(
+    features: FeatureSet,
+    labels: np.ndarray,
+    n_classes: int,
+    train: np.ndarray,
+    val: np.ndarray,
+    units: np.ndarray,
+    class_weights: np.ndarray,
+    recipe: Recipe,
+) -> Head:
     if recipe.kind == "mlp":
         layers, history = dense.fit(
-            features, labels, len(classes), train=train, val=val, units=units, class_weights=class_weights,
-            hidden=recipe.units, dropout=recipe.dropout, epochs=recipe.epochs, seed=recipe.seed, scratch=scratch,
+            features, labels, n_classes, train=train, val=val, units=units, class_weights=class_weights,
+            hidden=recipe.units, dropout=recipe.dropout, epochs=recipe.epochs, seed=recipe.seed,
         )  # fmt: skip
         return Head(layers, history=history)
     solved = solve(
-        features.rows,
-        train,
-        labels[train],
-        len(classes),
-        units=units[train],
-        class_weights=class_weights,
-        seed=recipe.seed,
-    )
+        features.rows, train, labels[train], n_classes,
+        units=units[train], class_weights=class_weights, seed=recipe.seed,
+    )  # fmt: skip
     rows = [
         {
             "phase": "cross-validation",
@@ -143,6 +168,24 @@ def fit_head(
         for step in solved.path
     ]
     return Head(((solved.kernel, solved.bias),), strength=solved.strength, history=rows)
+
+
+def _write(head: Head, path: Path) -> None:
+    arrays = {
+        f"{kind}{i}": array for i, layer in enumerate(head.layers) for kind, array in zip("kb", layer, strict=True)
+    }
+    about = json.dumps({"strength": head.strength, "history": head.history})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
+    np.savez(partial, about=np.array(about), **arrays)
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> Head:
+    with np.load(path) as saved:
+        about = json.loads(str(saved["about"]))
+        layers = tuple((saved[f"k{i}"], saved[f"b{i}"]) for i in range(len(saved.files) // 2))
+    return Head(layers, about["strength"], about["history"])
 
 
 def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:

@@ -1,0 +1,267 @@
+"""The plots of a report as SVG, drawn here so that the page needs no script.
+
+Colours are classes of the page's style sheet (``report.css``), so that one drawing serves light, dark and paper. All
+plots but the squares are drawn about as wide as a phone: their text then keeps its size on every screen.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from headstart.evaluation.metrics import wilson
+
+Point = tuple[float, float]
+
+_WIDTH, _LEFT, _RIGHT = 360, 44, 14
+_MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
+_SHADES = 6
+_SQUARE, _GAP = 10, 2
+
+
+class _Frame:
+    """A plotting area: data to pixels, axes with round ticks.
+
+    Args:
+        x: smallest and largest value across; widened to whole ticks unless ``log_x``.
+        y: likewise, upwards.
+        height: of the area, in pixels.
+        top: pixels above it.
+        log_x: the x axis is logarithmic, with a tick at every power of ten.
+        exact: the ranges are to be kept as they are.
+    """
+
+    def __init__(
+        self, x: Point, y: Point, *, height: int, top: int = 26, log_x: bool = False, exact: bool = False
+    ) -> None:
+        self.top, self.height, self.log_x = top, height, log_x
+        self.y_ticks = _ticks(*y)
+        if log_x:
+            x = (math.log10(x[0]) - 0.12, math.log10(x[1]) + 0.12)
+            self.x_ticks = [float(t) for t in range(math.ceil(x[0]), math.floor(x[1]) + 1)]
+        else:
+            self.x_ticks = _ticks(*x)
+        self._x = x if log_x or exact else (self.x_ticks[0], self.x_ticks[-1])
+        self._y = y if exact else (self.y_ticks[0], self.y_ticks[-1])
+
+    def x(self, value: float) -> float:
+        low, high = self._x
+        value = math.log10(value) if self.log_x else value
+        return round(_LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        low, high = self._y
+        return round(self.top + self.height - (value - low) / (high - low) * self.height, 1)
+
+    def axes(self, x_label: str, y_label: str) -> Markup:
+        """Grid lines, tick labels and the names of the axes."""
+        right, bottom = _WIDTH - _RIGHT, self.top + self.height
+        parts = [_text(0, 11, y_label, "axis"), _text(right, bottom + 33, x_label, "axis end")]
+        for tick in self.y_ticks:
+            y = self.y(tick)
+            parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, right))
+            parts.append(_text(_LEFT - 7, y + 4, _number(tick, self.y_ticks), "tick end"))
+        for tick in self.x_ticks:
+            shown = _power(tick) if self.log_x else _number(tick, self.x_ticks)
+            x = self.x(10**tick if self.log_x else tick)
+            parts.append(Markup('<path class="notch" d="M{} {}v4"/>').format(x, bottom))
+            parts.append(_text(x, bottom + 17, shown, "tick middle"))
+        parts.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, bottom, right))
+        return Markup().join(parts)
+
+    def line(self, points: Sequence[Point], kind: str) -> Markup:
+        """A line through points; with dots where there are few."""
+        path = "M" + "L".join(f"{self.x(x)} {self.y(y)}" for x, y in points)
+        line = Markup('<path class="line {}" d="{}"/>').format(kind, path)
+        if len(points) > 25:
+            return line
+        return line + Markup().join(self.dot(point, f"dot {kind}") for point in points)
+
+    def dot(self, point: Point, kind: str, title: str = "", radius: float = 2.5) -> Markup:
+        inside = Markup("<title>{}</title>").format(title) if title else Markup()
+        return Markup('<circle class="{}" cx="{}" cy="{}" r="{}">{}</circle>').format(
+            kind, self.x(point[0]), self.y(point[1]), radius, inside
+        )
+
+
+def squares(right: Sequence[bool]) -> Markup:
+    """One square per example in the given order, row by row; the wrong ones stand out."""
+    n = len(right)
+    columns = min(max(math.ceil(math.sqrt(n * 9)), 48), 140)
+    step = _SQUARE + _GAP
+
+    def path(kind: str, wanted: bool) -> Markup:
+        cells = [
+            f"M{i % columns * step} {i // columns * step}h{_SQUARE}v{_SQUARE}h-{_SQUARE}z"
+            for i, is_right in enumerate(right)
+            if is_right == wanted
+        ]
+        return Markup('<path class="{}" d="{}"/>').format(kind, "".join(cells))
+
+    wrong = n - sum(right)
+    label = f"{n:,} squares, one per photo; {wrong:,} of them wrong"
+    size = (columns * step - _GAP, -(-n // columns) * step - _GAP)
+    return _svg(size, label, path("right-fill", True) + path("wrong-fill", False), "squares")
+
+
+def strength_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Markup:
+    """Held-out log loss over the strength of the regularisation.
+
+    Args:
+        points: ``strength``, ``val_loss`` and ``val_accuracy`` of each strength tried.
+        chosen: the strength that won.
+    """
+    points = sorted(points, key=lambda point: point["strength"])
+    losses = [point["val_loss"] for point in points]
+    frame = _Frame((points[0]["strength"], points[-1]["strength"]), (min(losses), max(losses)), height=190, log_x=True)
+    drawn = [frame.axes("regularisation strength →", "log loss, held-out folds")]
+    drawn.append(frame.line([(point["strength"], point["val_loss"]) for point in points], "val"))
+    best = next(point for point in points if point["strength"] == chosen)
+    x, y = frame.x(chosen), frame.y(best["val_loss"])
+    drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    drawn.append(frame.dot((chosen, best["val_loss"]), "chosen", f"strength {chosen:.3g}", radius=5))
+    near_right = x > _WIDTH * 0.72
+    drawn.append(_text(x + (-7 if near_right else 7), frame.top + 11, "chosen", "note end" if near_right else "note"))
+    drawn.extend(
+        frame.dot(
+            (point["strength"], point["val_loss"]),
+            "hit",
+            f"strength {point['strength']:.3g}: log loss {point['val_loss']:.4f}, "
+            f"accuracy {point.get('val_accuracy', math.nan):.4f}",
+            radius=8,
+        )
+        for point in points
+    )
+    label = f"Log loss for {len(points)} strengths, lowest ({best['val_loss']:.4f}) at {chosen:.3g}; y {y:.0f}"
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+
+
+def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: float | None) -> Markup:
+    """One quantity over the epochs, on training and validation examples.
+
+    Args:
+        train: (epoch, value) pairs.
+        val: likewise; may be empty.
+        name: of the quantity.
+        kept: the epoch whose weights were kept, if known.
+    """
+    everything = [*train, *val]
+    epochs, values = [x for x, _ in everything], [y for _, y in everything]
+    low = min(values) if name == "accuracy" else 0.0
+    frame = _Frame((min(epochs), max(epochs)), (low, max(values)), height=190)
+    drawn = [frame.axes("epoch →", name)]
+    if kept is not None:
+        x = frame.x(kept)
+        drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    for points, kind in ((train, "train"), (val, "val")):
+        if points:
+            drawn.append(frame.line(points, kind))
+    label = f"{name.capitalize()} over {max(epochs):.0f} epochs, at the end " + ", ".join(
+        f"{points[-1][1]:.3f} ({kind})" for points, kind in ((train, "training"), (val, "validation")) if points
+    )
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
+    """Accuracy against confidence in bins, with Wilson intervals, above a histogram of the confidence."""
+    size = _WIDTH - _LEFT - _RIGHT
+    frame = _Frame((0, 1), (0, 1), height=size, exact=True)
+    drawn = [frame.axes("", "share right")]
+    start, end = (frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))
+    drawn.append(Markup('<path class="ideal" d="M{} {}L{} {}"/>').format(*start, *end))
+    filled = [one for one in bins if one["count"]]
+    for one in filled:
+        low, high = wilson(one["accuracy"], one["count"])
+        x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2
+        middle = frame.x(one["confidence"])
+        title = f"{one['count']:,} photos, mean confidence {one['confidence']:.3f}, right {one['accuracy']:.3f}"
+        y = frame.y(one["accuracy"])
+        drawn.append(
+            Markup(
+                '<rect class="bar" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
+            ).format(x, y, width, frame.y(0) - y, title)
+        )
+        drawn.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(middle, frame.y(low), frame.y(high)))
+        drawn.append(frame.dot((one["confidence"], one["accuracy"]), "point", title, radius=4))
+    most = max((one["count"] for one in filled), default=1)
+    floor, room = frame.top + frame.height + 98, 56
+    drawn.append(_text(0, floor - room - 8, "photos", "axis"))
+    for one in filled:
+        height = max(round(one["count"] / most * room, 1), 1)
+        x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2
+        box = Markup('<rect class="count" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>')
+        drawn.append(box.format(x, floor - height, width, height))
+        drawn.append(_text(x + width / 2, floor - height - 4, f"{one['count']:,}", "tiny middle"))
+    drawn.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, floor, _WIDTH - _RIGHT))
+    drawn.append(_text(_WIDTH - _RIGHT, floor + 17, "confidence →", "axis end"))
+    label = "Share right in each bin of confidence: " + "; ".join(
+        f"{one['low']:.1f} to {one['high']:.1f}: {one['accuracy']:.2f} of {one['count']:,}" for one in filled
+    )
+    return _svg((_WIDTH, floor + 24), label, Markup().join(drawn))
+
+
+def matrix(counts: np.ndarray) -> Markup:
+    """A confusion matrix too large for numbers: shades of each row's shares, right and wrong in two colours.
+
+    Args:
+        counts: int (k, k), rows are true classes.
+    """
+    k = len(counts)
+    block = -(-k // _MOST_CELLS)
+    right = np.where(np.eye(k, dtype=bool), counts, 0)
+    totals = _in_blocks(counts, block).sum(1, keepdims=True)
+    side = len(totals)
+    drawn = [Markup('<rect class="ground" width="{}" height="{}"/>').format(side, side)]
+    for kind, part in (("right-fill", right), ("wrong-fill", counts - right)):
+        shares = _in_blocks(part, block) / np.maximum(totals, 1)
+        level = np.ceil(np.sqrt(shares) * _SHADES).astype(int)
+        for shade in range(1, _SHADES + 1):
+            cells = "".join(f"M{x} {y}h1v1h-1z" for y, x in np.argwhere(level == shade).tolist())
+            if cells:
+                opacity = round(0.1 + 0.9 * shade / _SHADES, 2)
+                drawn.append(Markup('<path class="{}" opacity="{}" d="{}"/>').format(kind, opacity, cells))
+    label = f"Confusion matrix of {k} classes as a heat map; rows are true classes"
+    return _svg((side, side), label, Markup().join(drawn), "heat")
+
+
+def block_size(n_classes: int) -> int:
+    """How many classes one cell of :func:`matrix` stands for, along each side."""
+    return -(-n_classes // _MOST_CELLS)
+
+
+def _in_blocks(counts: np.ndarray, block: int) -> np.ndarray:
+    edges = np.arange(0, len(counts), block)
+    return np.add.reduceat(np.add.reduceat(counts, edges, axis=0), edges, axis=1)
+
+
+def _svg(size: tuple[int, int], label: str, inside: Markup, kind: str = "plot") -> Markup:
+    opening = Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+    return opening.format(kind, *size, label) + inside + Markup("</svg>")
+
+
+def _text(x: float, y: float, text: str, kind: str) -> Markup:
+    return Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>').format(kind, round(x, 1), round(y, 1), text)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, about five, that enclose a range."""
+    if high - low < 1e-9:
+        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-6), math.ceil(high / step - 1e-6)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _number(value: float, ticks: Sequence[float]) -> str:
+    step = ticks[1] - ticks[0]
+    return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-6))}f}"
+
+
+def _power(exponent: float) -> str:
+    if -3 <= exponent <= 3:
+        return f"{10.0**exponent:g}"
+    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

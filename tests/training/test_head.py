@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.errors import InputError
+from headstart.features import FeatureSet
+from headstart.training import Head, Recipe, fit_head, weights_of_classes
+from tests.conftest import SIZE
+
+
+@pytest.fixture(scope="module")
+def features(photos: Path) -> FeatureSet:
+    data = hs.load_dataset(photos)
+    return hs.extract(hs.load_base(input_size=SIZE), data.paths)
+
+
+def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
+    n = len(features)
+    arguments = {
+        "labels": (np.arange(n) >= n // 2).astype(int),
+        "train": np.arange(0, n, 2),
+        "val": np.arange(1, n, 2),
+        "units": np.arange(n),
+        "class_weights": np.ones(2),
+        "recipe": Recipe(),
+        **changes,
+    }
+    return fit_head(features, classes=["a", "b"], cache=cache, **arguments)
+
+
+def _count(cache: Path) -> int:
+    return len(list((cache / "heads").iterdir()))
+
+
+def test_the_same_head_is_not_trained_again(features: FeatureSet, tmp_path: Path) -> None:
+    first, second = _fit(features, tmp_path), _fit(features, tmp_path)
+    assert _count(tmp_path) == 1
+    assert np.array_equal(first.layers[0][0], second.layers[0][0])
+    assert (first.strength, first.history) == (second.strength, second.history)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": Recipe(seed=1)},
+        {"class_weights": np.array([1.0, 2.0])},
+        {"train": np.arange(0, 110, 3)},
+        {"units": np.arange(110) // 2},
+        {"labels": (np.arange(110) >= 50).astype(int)},
+    ],
+)
+def test_another_task_is_another_head(features: FeatureSet, tmp_path: Path, change: dict[str, object]) -> None:
+    _fit(features, tmp_path)
+    _fit(features, tmp_path, **change)
+    assert _count(tmp_path) == 2
+
+
+def test_the_head_is_softmax_of_relu_layers() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    head = Head(((one, np.zeros(4, np.float32)), (two, np.ones(3, np.float32))))
+    x = rng.normal(size=(7, 5)).astype(np.float32)
+    logits = np.maximum(x @ one, 0) @ two + 1
+    assert np.allclose(head(x), np.exp(logits) / np.exp(logits).sum(1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "choice", "expected"),
+    [
+        ([30, 11], "auto", [1, 1]),
+        ([30, 10], "auto", [2 / 3, 2]),
+        ([30, 10], "none", [1, 1]),
+        ([30, 20], "balanced", [5 / 6, 5 / 4]),
+    ],
+)
+def test_weights_of_classes(counts: list[int], choice: str, expected: list[float]) -> None:
+    labels = np.repeat([0, 1], counts)
+    assert weights_of_classes(labels, 2, choice) == pytest.approx(expected)
+
+
+def test_a_recipe_knows_its_kind() -> None:
+    assert Recipe().kind == Recipe(head="linear").kind == "linear"
+    assert Recipe(dense=(8,)).kind == Recipe(head="mlp").kind == "mlp"
+    assert Recipe(head="mlp").units == (256,)
+    with pytest.raises(InputError, match=r"--dropout 1\.5"):
+        Recipe(dropout=1.5)
