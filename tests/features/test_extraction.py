@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import SIZE
 
 import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
 from headstart.features.engines import prepare
 from headstart.features.store import cache_folder
+from tests.conftest import SIZE
 
 _EXTRACT = """
 import json, sys

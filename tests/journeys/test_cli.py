@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import SIZE
 
 import headstart as hs
 from headstart.cli.main import COMMANDS
+from tests.conftest import SIZE
 
 HEADSTART = str(Path(sys.executable).with_name("headstart"))
 HEAVY = {"tensorflow", "torch", "jax", "keras", "pandas", "sklearn", "openvino", "rich", "scipy", "matplotlib"}

@@ -171,20 +171,19 @@ def _fit(
 
 
 def _write(head: Head, path: Path) -> None:
-    arrays = {
-        f"{kind}{i}": array for i, layer in enumerate(head.layers) for kind, array in zip("kb", layer, strict=True)
-    }
-    about = json.dumps({"strength": head.strength, "history": head.history})
+    arrays: dict[str, Any] = {"about": np.array(json.dumps({"strength": head.strength, "history": head.history}))}
+    for i, (kernel, bias) in enumerate(head.layers):
+        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
-    np.savez(partial, about=np.array(about), **arrays)
+    np.savez(partial, **arrays)
     os.replace(partial, path)
 
 
 def _read(path: Path) -> Head:
     with np.load(path) as saved:
         about = json.loads(str(saved["about"]))
-        layers = tuple((saved[f"k{i}"], saved[f"b{i}"]) for i in range(len(saved.files) // 2))
+        layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
     return Head(layers, about["strength"], about["history"])
 
 
