@@ -38,7 +38,6 @@ class Material:
     findings: list[Finding]
     recipe: Recipe
     head: Head
-    class_weights: np.ndarray
     answers: Answers
     metrics: dict[str, dict[str, Any]]
 
@@ -115,7 +114,6 @@ def _inside(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
     base, dataset, recipe, head = material.base, material.dataset, material.recipe, material.head
-    weighted = bool(np.ptp(material.class_weights))
     return {
         "headstart": versions()["headstart"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -138,9 +136,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "head": {
             "kind": recipe.kind,
             "strength": head.strength,
-            "class_weights": dict(zip(dataset.classes, material.class_weights.tolist(), strict=True))
-            if weighted
-            else None,
+            "class_weights": head.class_weights and dict(zip(dataset.classes, head.class_weights, strict=True)),
             "units": list(recipe.units),
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },

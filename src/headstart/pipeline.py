@@ -11,16 +11,18 @@ from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASE, load_base
 from headstart.bases.base import Fit
 from headstart.cost import Cost
-from headstart.data.audit import Audit, audit
-from headstart.data.dataset import SPLITS, load_dataset
+from headstart.data.audit import Finding, audit
+from headstart.data.dataset import SPLITS, Skipped, load_dataset
 from headstart.data.split import check_division, split, units_of
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.features import extract
 from headstart.features.engines import EngineName, Precision
 from headstart.run import Answers, Run, check_name, name_of
-from headstart.training import Recipe, fit_head, weights_of_classes
+from headstart.training import Recipe, fit_head
 from headstart.training.head import ClassWeights, HeadKind
+
+_SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
 def train(
@@ -106,7 +108,6 @@ def train(
         features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):
         checked = audit(dataset, features.digests, features.problems)
-        _report_skipped(checked, strict=strict)
         usable = checked.usable
         labels = dataset.labels
         digests = [features.digests[i] or b"" for i in usable]
@@ -114,15 +115,14 @@ def train(
         given = [dataset.given_splits[i] for i in usable] if dataset.given_splits else None
         parts = split(labels[usable], units=units, keys=digests, given=given, val=val, test=test, seed=seed)
         findings = [*checked.findings, check_division(labels[usable], parts, dataset.classes, skipped=checked.skipped)]
+        _tell(findings, checked.skipped, strict=strict)
         index = {side: usable[parts == side] for side in SPLITS}
     with cost.stage("head"):
-        of_classes = weights_of_classes(labels[index["train"]], len(dataset.classes), class_weights)
         unit_of = np.zeros(len(dataset), np.int64)
         unit_of[usable] = units
         trained = fit_head(
-            features, labels, dataset.classes,
-            train=index["train"], val=index["val"], units=unit_of, class_weights=of_classes,
-            recipe=recipe, cache=folder,
+            features, labels, len(dataset.classes),
+            train=index["train"], val=index["val"], units=unit_of, recipe=recipe, cache=folder,
         )  # fmt: skip
     with cost.stage("evaluation"):
         probabilities = trained.over(features, usable)
@@ -134,18 +134,20 @@ def train(
             if len(index[side])
         }
     with cost.stage("run"):
-        material = Material(loaded, dataset, features, checked, findings, recipe, trained, of_classes, answers, metrics)
+        material = Material(loaded, dataset, features, checked, findings, recipe, trained, answers, metrics)
         return write_run(Path(runs), run_name, material, cost, folder)
 
 
-def _report_skipped(checked: Audit, *, strict: bool) -> None:
-    if not checked.skipped:
-        return
-    shown = [f"  {item.file}: {item.reason}" for item in checked.skipped[:5]]
-    more = len(checked.skipped) - len(shown)
-    if more:
-        shown.append(f"  … and {more:,} more")
-    text = f"{counted(len(checked.skipped), 'file')} left out:\n" + "\n".join(shown)
-    if strict:
-        raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
-    console.warn(text)
+def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:
+    """Say what is wrong with the data."""
+    if skipped:
+        shown = [f"  {item.file}: {item.reason}" for item in skipped[:_SHOWN]]
+        if len(skipped) > _SHOWN:
+            shown.append(f"  … and {len(skipped) - _SHOWN:,} more")
+        text = f"{counted(len(skipped), 'file')} left out:\n" + "\n".join(shown)
+        if strict:
+            raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
+        console.warn(text)
+    for finding in findings:
+        if finding.state == "found" and finding.check != "unreadable":
+            console.warn(finding.summary)

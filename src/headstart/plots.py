@@ -15,7 +15,7 @@ from headstart.evaluation.metrics import wilson
 
 Point = tuple[float, float]
 
-_WIDTH, _LEFT, _RIGHT = 360, 44, 14
+_WIDTH, _LEFT, _RIGHT, _TOP = 360, 44, 14, 26
 _MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
 _SHADES = 6
 _SQUARE, _GAP = 10, 2
@@ -28,22 +28,25 @@ class _Frame:
         x: smallest and largest value across; widened to whole ticks unless ``log_x``.
         y: likewise, upwards.
         height: of the area, in pixels.
-        top: pixels above it.
         log_x: the x axis is logarithmic, with a tick at every power of ten.
         exact: the ranges are to be kept as they are.
+        whole_x: ticks of the x axis are whole numbers.
     """
 
     def __init__(
-        self, x: Point, y: Point, *, height: int, top: int = 26, log_x: bool = False, exact: bool = False
+        self, x: Point, y: Point, *, height: int, log_x: bool = False, exact: bool = False, whole_x: bool = False
     ) -> None:
-        self.top, self.height, self.log_x = top, height, log_x
+        self.top, self.height, self.log_x = _TOP, height, log_x
         self.y_ticks = _ticks(*y)
         if log_x:
             x = (math.log10(x[0]) - 0.12, math.log10(x[1]) + 0.12)
             self.x_ticks = [float(t) for t in range(math.ceil(x[0]), math.floor(x[1]) + 1)]
         else:
-            self.x_ticks = _ticks(*x)
-        self._x = x if log_x or exact else (self.x_ticks[0], self.x_ticks[-1])
+            self.x_ticks = _ticks(*x, smallest_step=float(whole_x))
+            if whole_x:
+                self.x_ticks = [tick for tick in self.x_ticks if x[0] <= tick <= x[1]] or [x[0]]
+                x = x if x[0] < x[1] else (x[0] - 0.5, x[1] + 0.5)
+        self._x = x if log_x or exact or whole_x else (self.x_ticks[0], self.x_ticks[-1])
         self._y = y if exact else (self.y_ticks[0], self.y_ticks[-1])
 
     def x(self, value: float) -> float:
@@ -119,7 +122,7 @@ def strength_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Mark
     drawn = [frame.axes("regularisation strength →", "log loss, held-out folds")]
     drawn.append(frame.line([(point["strength"], point["val_loss"]) for point in points], "val"))
     best = next(point for point in points if point["strength"] == chosen)
-    x, y = frame.x(chosen), frame.y(best["val_loss"])
+    x = frame.x(chosen)
     drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
     drawn.append(frame.dot((chosen, best["val_loss"]), "chosen", f"strength {chosen:.3g}", radius=5))
     near_right = x > _WIDTH * 0.72
@@ -134,7 +137,7 @@ def strength_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Mark
         )
         for point in points
     )
-    label = f"Log loss for {len(points)} strengths, lowest ({best['val_loss']:.4f}) at {chosen:.3g}; y {y:.0f}"
+    label = f"Log loss for {len(points)} strengths, lowest ({best['val_loss']:.4f}) at {chosen:.3g}"
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 
@@ -150,7 +153,7 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: f
     everything = [*train, *val]
     epochs, values = [x for x, _ in everything], [y for _, y in everything]
     low = min(values) if name == "accuracy" else 0.0
-    frame = _Frame((min(epochs), max(epochs)), (low, max(values)), height=190)
+    frame = _Frame((min(epochs), max(epochs)), (low, max(values)), height=190, whole_x=True)
     drawn = [frame.axes("epoch →", name)]
     if kept is not None:
         x = frame.x(kept)
@@ -245,11 +248,11 @@ def _text(x: float, y: float, text: str, kind: str) -> Markup:
     return Markup('<text class="{}" x="{:g}" y="{:g}">{}</text>').format(kind, round(x, 1), round(y, 1), text)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, smallest_step: float = 0.0) -> list[float]:
     """Round numbers, about five, that enclose a range."""
     if high - low < 1e-9:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
-    rough = (high - low) / 4
+    rough = max((high - low) / 4, smallest_step)
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
     first, last = math.floor(low / step + 1e-6), math.ceil(high / step - 1e-6)
@@ -257,7 +260,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _number(value: float, ticks: Sequence[float]) -> str:
-    step = ticks[1] - ticks[0]
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-6))}f}"
 
 

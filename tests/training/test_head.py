@@ -23,11 +23,10 @@ def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
         "train": np.arange(0, n, 2),
         "val": np.arange(1, n, 2),
         "units": np.arange(n),
-        "class_weights": np.ones(2),
         "recipe": Recipe(),
         **changes,
     }
-    return fit_head(features, classes=["a", "b"], cache=cache, **arguments)
+    return fit_head(features, n_classes=2, cache=cache, **arguments)
 
 
 def _count(cache: Path) -> int:
@@ -45,7 +44,7 @@ def test_the_same_head_is_not_trained_again(features: FeatureSet, tmp_path: Path
     "change",
     [
         {"recipe": Recipe(seed=1)},
-        {"class_weights": np.array([1.0, 2.0])},
+        {"recipe": Recipe(class_weights="balanced")},
         {"train": np.arange(0, 110, 3)},
         {"units": np.arange(110) // 2},
         {"labels": (np.arange(110) >= 50).astype(int)},

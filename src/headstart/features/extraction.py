@@ -79,7 +79,8 @@ class PassStats:
     seconds: float = 0.0
 
 
-class _Content(NamedTuple):
+@dataclass(frozen=True)
+class _Content:
     index: int
     stat: os.stat_result
     digest: Digest

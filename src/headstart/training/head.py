@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,11 +74,13 @@ class Head:
 
     Attributes:
         layers: (kernel float32 (in, out), bias float32 (out,)) of each.
+        class_weights: weight of one example of each class in training; None where all count the same.
         strength: of the regularisation, for a solved head.
         history: rows for ``history.csv``.
     """
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    class_weights: tuple[float, ...] | None = None
     strength: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -100,12 +102,11 @@ class Head:
 def fit_head(
     features: FeatureSet,
     labels: np.ndarray,
-    classes: Sequence[str],
+    n_classes: int,
     *,
     train: np.ndarray,
     val: np.ndarray,
     units: np.ndarray,
-    class_weights: np.ndarray,
     recipe: Recipe,
     cache: Path | None = None,
 ) -> Head:
@@ -114,11 +115,10 @@ def fit_head(
     Args:
         features: of all examples.
         labels: int (n,) of all examples.
-        classes: their names.
+        n_classes: number of classes.
         train: int (m,), the examples to train on.
         val: int (k,), those that tell an mlp when to stop; a linear head cross-validates on ``train`` instead.
         units: int (n,); examples of one unit stay on one side of every division.
-        class_weights: float (classes,).
         recipe: the kind of head.
         cache: the cache folder; None means the user's.
 
@@ -126,14 +126,17 @@ def fit_head(
         InputError: the features are not finite.
         UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
-    material = hashlib.sha256(f"{HEAD_VERSION} {features.key} {recipe} {class_weights.tolist()}".encode())
+    weights = weights_of_classes(labels[train], n_classes, recipe.class_weights)
+    material = hashlib.sha256(f"{HEAD_VERSION} {features.key} {recipe} {n_classes}".encode())
     for indices in (train, val):
         material.update(b"".join(features.digests[i] or b"" for i in indices.tolist()))
         material.update(np.stack([labels[indices], units[indices]]).astype("<i8").tobytes())
     path = (cache or cache_folder()) / "heads" / f"{material.hexdigest()[:32]}.npz"
     if path.exists():
         return _read(path)
-    head = _fit(features, labels, len(classes), train, val, units, class_weights, recipe)
+    head = _fit(features, labels, n_classes, train, val, units, weights, recipe)
+    if np.ptp(weights):
+        head = replace(head, class_weights=tuple(weights.tolist()))
     _write(head, path)
     return head
 
@@ -171,7 +174,7 @@ def _fit(
 
 
 def _write(head: Head, path: Path) -> None:
-    arrays: dict[str, Any] = {"about": np.array(json.dumps({"strength": head.strength, "history": head.history}))}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps([head.class_weights, head.strength, head.history]))}
     for i, (kernel, bias) in enumerate(head.layers):
         arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,9 +185,9 @@ def _write(head: Head, path: Path) -> None:
 
 def _read(path: Path) -> Head:
     with np.load(path) as saved:
-        about = json.loads(str(saved["about"]))
+        class_weights, strength, history = json.loads(str(saved["about"]))
         layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
-    return Head(layers, about["strength"], about["history"])
+    return Head(layers, tuple(class_weights) if class_weights else None, strength, history)
 
 
 def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
