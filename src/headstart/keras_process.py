@@ -11,9 +11,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from headstart import errors
@@ -39,6 +41,30 @@ def training_backend() -> str:
         "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
         "Install one with: pip install 'headstart[tensorflow]'. A linear head (--head linear) needs none."
     )
+
+
+def import_keras() -> ModuleType:
+    """Import Keras into this process, quietly, on the backend chosen by ``KERAS_BACKEND`` or the best one here."""
+    for name, value in {**_NOISE, "KERAS_BACKEND": training_backend()}.items():
+        os.environ.setdefault(name, value)
+    with _silent_stderr():
+        keras = importlib.import_module("keras")
+        keras.ops.zeros(1)  # wakes the backend's devices, which talk as well
+    return keras
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow's C++ code writes to the file descriptor as it starts, whatever log level it is given."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENCE_BACKEND) -> Any:

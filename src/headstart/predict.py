@@ -1,7 +1,6 @@
 """Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +170,4 @@ def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
         return OpenVINOEngine(xml, engine["precision"] if native else "float32", "LATENCY" if few else "THROUGHPUT")
     from headstart import keras_process
 
-    os.environ.setdefault("KERAS_BACKEND", keras_process.training_backend())
-    import keras
-
-    return KerasEngine(keras.models.load_model(folder / "model.keras"))
+    return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))

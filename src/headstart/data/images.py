@@ -155,6 +155,8 @@ def _opened(data: bytes, suffix: str | None) -> Iterator[Image.Image]:
             yield image
     except BadExample:
         raise
+    except Image.DecompressionBombError as exc:
+        raise BadExample(f"too large: at most {MAX_PIXELS // 10**6} million pixels are read") from exc
     except UnidentifiedImageError as exc:
         raise BadExample(_unidentified(data)) from exc
     except Exception as exc:

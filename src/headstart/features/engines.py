@@ -231,7 +231,7 @@ def open_engine(
 
 def _keras_model(base: Base) -> Any:
     # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
-    os.environ.setdefault("KERAS_BACKEND", keras_process.training_backend())
+    keras_process.import_keras()
     return base.model()
 
 
