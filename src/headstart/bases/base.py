@@ -47,8 +47,15 @@ class Preprocessing:
 
         if self.bgr:
             x = keras.ops.flip(x, axis=channel_axis)
-        as_arg = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731 - Rescaling wants lists
-        return keras.layers.Rescaling(as_arg(self.scale), as_arg(self.offset), name="preprocessing")(x)
+        scale, offset = (_per_channel(value, channel_axis) for value in (self.scale, self.offset))
+        return keras.layers.Rescaling(scale, offset, name="preprocessing")(x)
+
+
+def _per_channel(value: float | tuple[float, ...], channel_axis: int) -> Any:
+    """As Keras's Rescaling wants it: it lays out ``scale`` by the global data format, and ``offset`` not at all."""
+    if not isinstance(value, tuple):
+        return value
+    return [[[v]] for v in value] if channel_axis == 1 else list(value)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,365 @@
+"""Stage 7 of 7, report: takes a run folder, writes the one page in it that a person reads.
+
+What is said is in ``assets/report.html.j2``, how it looks in ``assets/report.css``, what is drawn in ``plots.py``; here
+is what they are given. The page is complete in itself and may be mailed: it fetches nothing and runs no script, names
+of classes and files are escaped, and its Content-Security-Policy forbids whatever might slip through.
+
+An evaluation of a run is a folder with fewer facts, so every section can be left out.
+"""
+
+import base64
+import csv
+import io
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headstart import plots
+from headstart.data.images import FORMATS, Decoder
+from headstart.errors import BadExample
+from headstart.predict import read_facts
+
+_LONG_TABLE = 30  # rows of a table of classes that are shown at once
+_CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
+_CONFUSIONS, _MISTAKES, _SKIPPED = 15, 24, 50
+_MOST_SQUARES = 2000
+_THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
+_THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
+_ORIENTATION = 0x0112
+_SPLIT_NAMES = {"val": "validation", "train": "training"}
+_THIN = "\u202f"  # narrow no-break space, between a number and its unit
+
+Row = dict[str, str]
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` of a run or of an evaluation, anew if it is there.
+
+    Args:
+        folder: with ``run.json`` and ``metrics.json``, and the tables beside them.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: the folder is not a run.
+        IntegrityError: its ``run.json`` is damaged.
+    """
+    page = _template().render(_content(folder))
+    path = folder / "report.html"
+    path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
+    return path
+
+
+def _template() -> Any:
+    import jinja2  # here, because every command imports this module and few write a report
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("headstart", "assets"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
+    )
+    environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count)
+    return environment.get_template("report.html.j2")
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    facts = read_facts(folder)
+    path = folder / "metrics.json"
+    figures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    headline = figures.get("headline")
+    split = figures.get("splits", {}).get(headline, {})
+    classes = facts.get("classes") or list(split.get("per_class", {}))
+    answers = [row for row in _rows(folder / "predictions.csv") if row["split"] == headline]
+    counts = np.array(split["confusion_matrix"], np.int64) if split.get("confusion_matrix") else None
+    return {
+        "facts": facts,
+        "interval": figures.get("interval", {}),
+        "headline": headline,
+        "split": split,
+        "split_name": _SPLIT_NAMES.get(headline, headline),
+        "evaluated": Path(facts["evaluation_of"]).name if facts.get("evaluation_of") else None,
+        "result": _result(classes, counts, answers),
+        "columns": _columns(figures, facts),
+        "confusion": _confusion(classes, counts),
+        "per_class": _per_class(classes, counts, split),
+        "mistakes": _mistakes(Path(facts.get("data", {}).get("root") or ""), answers),
+        "sureness": _sureness(split, answers),
+        "curves": _curves(list(_rows(folder / "history.csv"))),
+        "data": _data(facts),
+        "skipped": _skipped(list(_rows(folder / "skipped.csv"))),
+        "recipe": _recipe(facts),
+        "cost": _cost(facts),
+        "use": _use(folder, facts),
+        "long_table": _LONG_TABLE,
+    }
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """``99.4 %``; never 100 unless it is exactly that."""
+    if share is None:
+        return "–"
+    shown = f"{100 * share:.{digits}f}"
+    if share < 1 and float(shown) >= 100:
+        shown = f"{100 - 10.0**-digits:.{digits}f}"
+    return f"{shown}{_THIN}%"
+
+
+def metric(value: float | None) -> str:
+    """A metric with three decimals."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """``0.03 s``, ``52.1 s``, ``3 min 12 s``, ``1 h 04 min``."""
+    if seconds < 60:
+        return f"{seconds:.{1 if seconds >= 1 else 2}f}{_THIN}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{_THIN}min {rest:02}{_THIN}s"
+    return f"{minutes // 60:,}{_THIN}h {minutes % 60:02}{_THIN}min"
+
+
+def _count(n: float) -> str:
+    return f"{n:,.0f}"
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    if not path.is_file():
+        return
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        yield from csv.DictReader(file)
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _result(classes: Sequence[str], counts: np.ndarray | None, answers: Sequence[Row]) -> dict[str, Any] | None:
+    """What the first lines say: how many were right, and how many a constant answer would have got right."""
+    if counts is None or not counts.sum():
+        return None
+    support = counts.sum(1)
+    commonest = int(support.argmax())
+    surest_first = sorted(answers, key=lambda row: -(_float(row["probability"]) or 0))
+    right = [row["label"] == row["predicted"] for row in surest_first]
+    return {
+        "examples": int(counts.sum()),
+        "right": int(np.trace(counts)),
+        "commonest": classes[commonest],
+        "commonest_share": float(support[commonest] / counts.sum()),
+        "squares": plots.squares(right) if 0 < len(right) <= _MOST_SQUARES else None,
+    }
+
+
+def _columns(figures: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The columns of the table of metrics: the split that counts first."""
+    splits, headline = figures.get("splits", {}), figures.get("headline")
+    order = sorted(splits, key=lambda name: (name != headline, ["test", "val", "train", name].index(name)))
+    columns = [{"title": _SPLIT_NAMES.get(name, name), "metrics": splits[name]} for name in order]
+    leak_free = facts.get("leak_free")
+    if leak_free:
+        columns.insert(1, {"title": "without those seen in training", "metrics": leak_free["metrics"]})
+    return columns
+
+
+def _confusion(classes: Sequence[str], counts: np.ndarray | None) -> dict[str, Any] | None:
+    if counts is None or len(counts) != len(classes):
+        return None
+    support = counts.sum(1)
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    cells = [(int(cell) // len(classes), int(cell) % len(classes)) for cell in order]
+    pairs = [
+        {
+            "label": classes[i],
+            "predicted": classes[j],
+            "count": int(wrong[i, j]),
+            "support": int(support[i]),
+            "share": float(wrong[i, j] / support[i]),
+        }
+        for i, j in cells
+        if wrong[i, j]
+    ]
+    content: dict[str, Any] = {"pairs": pairs, "wrong": int(wrong.sum()), "block": plots.block_size(len(classes))}
+    if len(classes) > _CELLS_WITH_NUMBERS:
+        content["plot"] = plots.matrix(counts)
+        return content
+    shares = counts / np.maximum(support[:, None], 1)
+    content["rows"] = [
+        {"name": name, "cells": [_cell(i == j, int(counts[i, j]), float(shares[i, j])) for j in range(len(classes))]}
+        for i, name in enumerate(classes)
+    ]
+    return content
+
+
+def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
+    shade = 0.12 + 0.73 * (share if right else math.sqrt(share)) if count else 0.0  # a few errors must be seen
+    return {"right": right, "count": count, "share": share, "shade": round(shade, 2), "deep": shade > 0.5}
+
+
+def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Figures of each class, the worst first; classes without examples last."""
+    figures = split.get("per_class")
+    if not figures:
+        return None
+    taken_for: dict[str, str] = {}
+    if counts is not None and len(counts) == len(classes):
+        wrong = counts - np.diag(np.diag(counts))
+        taken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}
+    rows = [{"name": name, "taken_for": taken_for.get(name), **one} for name, one in figures.items()]
+    rows.sort(key=lambda row: math.inf if row["f1"]["value"] is None else row["f1"]["value"])
+    lows = [row["f1"]["low"] for row in rows if row["f1"].get("low") is not None]
+    floor = math.floor(min(lows, default=0.0) * 10 - 1e-9) / 10
+    return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
+
+
+def _mistakes(root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
+    """The errors that the model was surest of, with pictures."""
+    if not answers:
+        return None
+    wrong = [row for row in answers if row["predicted"] != row["label"]]
+    wrong.sort(key=lambda row: -(_float(row["probability"]) or 0))
+    shown = [
+        {
+            **row,
+            "probability": _float(row["probability"]),
+            "label_probability": _float(row["label_probability"]),
+            "picture": _thumbnail(root, row["file"]),
+        }
+        for row in wrong[:_MISTAKES]
+    ]
+    return {"shown": shown, "total": len(wrong), "examples": len(answers)}
+
+
+def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:
+    """A picture as a ``data:`` address, the whole of it; None if it is no longer there or cannot be read."""
+    path = root / file
+    try:
+        with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
+            w, h = image.size[::-1] if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size
+        scale = min(1.0, _THUMBNAIL_PX / max(w, h))
+        pixels = Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).read(path)
+    except (BadExample, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=80, optimize=True)
+    data = base64.b64encode(out.getvalue()).decode("ascii")
+    return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
+
+
+def _sureness(split: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any] | None:
+    """How far its confidence can be trusted, and what it gains to trust it only above a threshold."""
+    bins = [one for one in split.get("reliability") or [] if one["count"]]
+    if not bins:
+        return None
+    total = sum(one["count"] for one in bins)
+    excess = sum(one["count"] * (one["confidence"] - one["accuracy"]) for one in bins) / total
+    confidence = np.array([_float(row["probability"]) or 0.0 for row in answers])
+    right = np.array([row["predicted"] == row["label"] for row in answers], bool)
+    rows = []
+    for threshold in _THRESHOLDS if answers else ():
+        kept = confidence >= threshold
+        n, hits = int(kept.sum()), int((kept & right).sum())
+        rows.append({"threshold": threshold, "kept": n, "share": n / len(answers), "accuracy": hits / n if n else None})
+    return {"plot": plots.reliability(bins), "excess": excess, "thresholds": rows}
+
+
+def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
+    rows = [{key: _float(text) if key != "phase" else text for key, text in row.items()} for row in history]
+    tried: list[dict[str, Any]] = [
+        row for row in rows if row["phase"] == "cross-validation" and row["strength"] and row["val_loss"] is not None
+    ]
+    content: dict[str, Any] = {}
+    if tried:
+        best = min(tried, key=lambda row: row["val_loss"])
+        content["strength"] = {"plot": plots.strength_curve(tried, best["strength"]), "best": best, "tried": len(tried)}
+    epochs: list[dict[str, Any]] = [row for row in rows if row["phase"] == "head" and row["epoch"] is not None]
+    if epochs:
+        judged = [row for row in epochs if row["val_loss"] is not None]
+        best = min(judged, key=lambda row: row["val_loss"]) if judged else None
+        drawn = []
+        for name in ("loss", "accuracy"):
+            train, val = _points(epochs, name), _points(epochs, f"val_{name}")
+            if train or val:
+                drawn.append(plots.epoch_curve(train, val, name, best["epoch"] if best else None))
+        content["epochs"] = {"plots": drawn, "best": best, "count": len(epochs)}
+    return content or None
+
+
+def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    return [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
+
+
+def _data(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    splits = facts.get("data", {}).get("splits")
+    if not splits:
+        return None
+    names = sorted(splits, key=lambda name: ["train", "val", "test", name].index(name))
+    classes = facts.get("classes") or list(splits[names[0]].get("per_class", {}))
+    rows = [
+        {"name": one, "counts": [int(splits[name].get("per_class", {}).get(one, 0)) for name in names]}
+        for one in classes
+    ]
+    if len(rows) > _LONG_TABLE:
+        rows.sort(key=lambda row: -sum(row["counts"]))
+    return {
+        "names": [_SPLIT_NAMES.get(name, name) for name in names],
+        "totals": [int(splits[name]["examples"]) for name in names],
+        "rows": rows,
+        "largest": max((sum(row["counts"]) for row in rows), default=0) or 1,
+    }
+
+
+def _skipped(rows: list[Row]) -> dict[str, Any] | None:
+    return {"shown": rows[:_SKIPPED], "more": max(0, len(rows) - _SKIPPED), "total": len(rows)} if rows else None
+
+
+def _recipe(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that had an effect, as text."""
+    recipe = facts.get("recipe") or {}
+    no_effect = {"kind", "units"} | ({"dense", "dropout", "epochs"} if recipe.get("head") == "linear" else set())
+    settings = [(name.replace("_", " "), value) for name, value in recipe.items() if name not in no_effect]
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in settings
+        if value not in (None, [], "")
+    ]
+
+
+def _cost(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    cost = facts.get("cost") or {}
+    if not cost.get("wall_s"):
+        return None
+    stages = [dict(stage) for stage in cost.get("stages") or []]
+    rest = cost["wall_s"] - sum(stage["seconds"] for stage in stages)
+    if rest > max(0.05, 0.005 * cost["wall_s"]):
+        stages.append({"stage": "writing the run", "seconds": rest})
+    total = sum(stage["seconds"] for stage in stages) or 1.0
+    return {**cost, "stages": [{**stage, "share": stage["seconds"] / total} for stage in stages]}
+
+
+def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The run's path as commands and as Python need it: from where the user is, if it lies below."""
+    run = Path(facts.get("evaluation_of") or folder.parent / (facts.get("name") or folder.name))
+    try:
+        run = run.resolve().relative_to(Path.cwd().resolve())
+    except ValueError:
+        run = run.absolute()
+    return {
+        "shell": shlex.quote(str(run)),
+        "python": json.dumps(str(run), ensure_ascii=False),
+        "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
+    }
