@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart import console
 from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASE, load_base
@@ -13,7 +11,7 @@ from headstart.bases.base import Fit
 from headstart.cost import Cost
 from headstart.data.audit import Finding, audit
 from headstart.data.dataset import SPLITS, Skipped, load_dataset
-from headstart.data.split import check_division, split, units_of
+from headstart.data.split import check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.features import extract
@@ -108,30 +106,23 @@ def train(
         features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):
         checked = audit(dataset, features.digests, features.problems)
-        usable = checked.usable
-        labels = dataset.labels
-        digests = [features.digests[i] or b"" for i in usable]
-        units = units_of([dataset.groups[i] for i in usable] if dataset.groups else None, digests)
-        given = [dataset.given_splits[i] for i in usable] if dataset.given_splits else None
-        parts = split(labels[usable], units=units, keys=digests, given=given, val=val, test=test, seed=seed)
-        findings = [*checked.findings, check_division(labels[usable], parts, dataset.classes, skipped=checked.skipped)]
+        division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed)
+        labels, sides = dataset.labels[division.usable], division.sides
+        findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
         _tell(findings, checked.skipped, strict=strict)
-        index = {side: usable[parts == side] for side in SPLITS}
     with cost.stage("head"):
-        unit_of = np.zeros(len(dataset), np.int64)
-        unit_of[usable] = units
         trained = fit_head(
-            features, labels, len(dataset.classes),
-            train=index["train"], val=index["val"], units=unit_of, recipe=recipe, cache=folder,
+            features, dataset.labels, len(dataset.classes),
+            train=division.index("train"), val=division.index("val"), units=division.units, recipe=recipe, cache=folder,
         )  # fmt: skip
     with cost.stage("evaluation"):
-        probabilities = trained.over(features, usable)
-        files = [dataset.files[i] for i in usable]
-        answers = Answers(parts, files, labels[usable], probabilities, digests)
+        files = [dataset.files[i] for i in division.usable]
+        digests = [features.digests[i] or b"" for i in division.usable]
+        answers = Answers(sides, files, labels, trained.over(features, division.usable), digests)
         metrics = {
-            side: evaluate(labels[usable][parts == side], probabilities[parts == side], dataset.classes, seed=seed)
+            side: evaluate(labels[sides == side], answers.probabilities[sides == side], dataset.classes, seed=seed)
             for side in SPLITS
-            if len(index[side])
+            if (sides == side).any()
         }
     with cost.stage("run"):
         material = Material(loaded, dataset, features, checked, findings, recipe, trained, answers, metrics)

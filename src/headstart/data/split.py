@@ -6,11 +6,12 @@ are dealt out comes from a hash of seed and content, so that neither file names 
 
 import hashlib
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.data.audit import Finding
-from headstart.data.dataset import SPLITS, Skipped
+from headstart.data.dataset import SPLITS, Dataset, Skipped
 from headstart.errors import InputError, counted
 
 MIN_TRAIN = 2
@@ -83,6 +84,48 @@ def split(
         return parts
     fractions = np.array([1 - val - test, val, test])
     return np.array(SPLITS)[_assign(labels, units, fractions, _order(units, keys, seed))]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Usable examples with their sides.
+
+    Attributes:
+        usable: int (m,), indices into the data set.
+        sides: str (m,): ``train``, ``val`` or ``test``.
+        units: int (n,), the unit of every example of the data set; -1 where it is not usable.
+    """
+
+    usable: np.ndarray
+    sides: np.ndarray
+    units: np.ndarray
+
+    def index(self, side: str) -> np.ndarray:
+        """Indices into the data set of the examples on one side."""
+        return self.usable[self.sides == side]
+
+
+def divide(
+    dataset: Dataset, usable: np.ndarray, digests: Sequence[bytes | None], *, val: float, test: float, seed: int
+) -> Division:
+    """Divide the usable examples of a data set; see :func:`split` for the options.
+
+    Args:
+        dataset: the examples.
+        usable: int (m,), indices of those to use.
+        digests: content digest of every example.
+        val: fraction for validation.
+        test: fraction to hold out.
+        seed: of the order in which units are dealt out.
+    """
+    chosen = usable.tolist()
+    keys = [digests[i] or b"" for i in chosen]
+    own = units_of([dataset.groups[i] for i in chosen] if dataset.groups else None, keys)
+    given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
+    sides = split(dataset.labels[usable], units=own, keys=keys, given=given, val=val, test=test, seed=seed)
+    units = np.full(len(dataset), -1, np.int64)
+    units[usable] = own
+    return Division(usable, sides, units)
 
 
 def check_division(

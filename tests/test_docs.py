@@ -1,0 +1,87 @@
+"""What is written about the code is true of the code."""
+
+import ast
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import headstart as hs
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "headstart"
+MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+STAGES = ["bases", "data", "features", "training", "evaluation"]
+
+
+def test_every_public_name_can_be_imported_and_is_documented() -> None:
+    assert sorted(hs.__all__) == sorted(dir(hs))
+    for name in hs.__all__:
+        assert getattr(hs, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        hs.trian  # noqa: B018
+
+
+def test_version_is_one() -> None:
+    assert hs.__version__ == version("headstart")
+    assert f'version = "{hs.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", range(len(STAGES)))
+def test_every_stage_says_which_it_is_and_what_follows(number: int) -> None:
+    name = STAGES[number]
+    docstring = ast.get_docstring(ast.parse((SOURCE / name / "__init__.py").read_text(encoding="utf-8")))
+    assert docstring
+    following = [*STAGES, "run"][number + 1]
+    assert re.match(rf"Stage {number + 1} of 7, {name}: takes .* gives .*; next: {following}\.", docstring)
+    assert f"| {number + 1} {name} | `{name}/` |" in (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+
+
+def test_a_stage_imports_only_what_comes_before_it() -> None:
+    """Imports inside functions are left out: they are how a Keras process reaches back."""
+    for number, stage in enumerate(STAGES):
+        outlets = ["pipeline", "run", "assembly", "cli", "report"]
+        later = {f"headstart.{name}" for name in [*STAGES[number + 1 :], *outlets]}
+        for path in (SOURCE / stage).glob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                module = node.module if isinstance(node, ast.ImportFrom) else None
+                assert not module or not any(module == name or module.startswith(f"{name}.") for name in later), path
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not Path(name).name.startswith("__")])
+def test_the_map_names_every_module(module: str) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"`{module}`" in text or (module.startswith("cli/") and "`cli/`" in text)
+
+
+def test_documents_name_only_files_that_exist() -> None:
+    for document in (ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"):
+        for name in re.findall(r"`((?:\w+/)*\w+\.py)`", document.read_text(encoding="utf-8")):
+            assert any((folder / name).is_file() for folder in (SOURCE, ROOT)), f"{document.name}: {name}"
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_commands_in_the_readme_exist() -> None:
+    from headstart.cli.main import COMMANDS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^    headstart (\w+)", text, re.MULTILINE)) == set(COMMANDS)
+    targets = re.findall(r"^(\w[\w-]*):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"\bmake (\w[\w-]*)\b", text)) <= set(targets)
+
+
+def test_the_readme_python_works(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks are run as they stand, but on the base that needs no download."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to(photos)
+    (tmp_path / "cat.jpg").write_bytes((photos / "china/00.jpg").read_bytes())
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block.replace('base="keras:Xception"', 'base="embedded:efficientnet-lite0"'), names)
+    assert len(names["X"]) == len(names["y"]) == 110
