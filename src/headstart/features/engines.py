@@ -28,6 +28,9 @@ Key = TypeVar("Key")
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
 
+PREPARED_VERSION = 1
+"""Part of the cache's folder names: raise it when what is prepared, or how, changes."""
+
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -160,7 +163,7 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
         cache_folder: the cache.
         probe: uint8 pictures (n, h, w, 3) on which a fresh conversion is compared with Keras.
     """
-    folder = cache_folder / "engines" / base.digest[:32]
+    folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
     facts = folder / "engine.json"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
