@@ -74,6 +74,7 @@ def test_commands_in_the_readme_exist() -> None:
     assert set(re.findall(r"\bmake (\w[\w-]*)\b", text)) <= set(targets)
 
 
+@pytest.mark.slow
 def test_the_readme_python_works(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks are run as they stand, but on the base that needs no download."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

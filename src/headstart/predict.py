@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class Predictor:
         try:
             with np.load(path) as golden:
                 pixels, expected = golden["pixels"], golden["probabilities"]
-        except (OSError, ValueError, KeyError) as exc:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
         check_golden(self.folder, self.probabilities(pixels), expected, self.facts["engine"]["precision"])
 

@@ -42,6 +42,7 @@ def test_every_interval_holds_its_value() -> None:
     assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in figures)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_accuracy_about_19_times_of_20() -> None:
     truth = np.mean([evaluate(*_answers(20_000, seed=900), CLASSES)["accuracy"]["value"]])
     inside = 0

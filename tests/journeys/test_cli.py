@@ -132,9 +132,10 @@ def test_debug_shows_the_traceback(photos: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no archive"])
+def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path, content: bytes) -> None:
     copy = shutil.copytree(run.folder, tmp_path / "copy")
-    (copy / "golden.npz").write_bytes(b"")
+    (copy / "golden.npz").write_bytes(content)
     done = headstart("predict", copy, photos / "china/07.jpg")
     assert done.returncode == 4
     assert "golden samples" in done.stderr
@@ -159,7 +160,7 @@ def test_options_are_the_arguments_of_the_function() -> None:
     arguments = inspect.signature(hs.train).parameters
     assert set(options) == set(arguments) - {"cache"}
     for name, argument in arguments.items():
-        if name in options and argument.default not in (inspect.Parameter.empty, None, ()):
+        if name in options and argument.default not in (inspect.Parameter.empty, None, (), False):
             assert str(options[name].default) == str(argument.default), name
 
 
