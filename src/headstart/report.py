@@ -75,7 +75,7 @@ def _content(folder: Path) -> dict[str, Any]:
     facts = read_facts(folder)
     path = folder / "metrics.json"
     figures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    headline = figures.get("headline")
+    headline = str(figures.get("headline"))
     split = figures.get("splits", {}).get(headline, {})
     classes = facts.get("classes") or list(split.get("per_class", {}))
     answers = [row for row in _rows(folder / "predictions.csv") if row["split"] == headline]
@@ -289,13 +289,13 @@ def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
     epochs: list[dict[str, Any]] = [row for row in rows if row["phase"] == "head" and row["epoch"] is not None]
     if epochs:
         judged = [row for row in epochs if row["val_loss"] is not None]
-        best = min(judged, key=lambda row: row["val_loss"]) if judged else None
+        kept = min(judged, key=lambda row: row["val_loss"]) if judged else None
         drawn = []
         for name in ("loss", "accuracy"):
             train, val = _points(epochs, name), _points(epochs, f"val_{name}")
             if train or val:
-                drawn.append(plots.epoch_curve(train, val, name, best["epoch"] if best else None))
-        content["epochs"] = {"plots": drawn, "best": best, "count": len(epochs)}
+                drawn.append(plots.epoch_curve(train, val, name, kept["epoch"] if kept else None))
+        content["epochs"] = {"plots": drawn, "best": kept, "count": len(epochs)}
     return content or None
 
 

@@ -1,0 +1,427 @@
+"""The report: complete in itself, safe with hostile names, and whole whatever is missing."""
+
+import base64
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart import plots
+from headstart.errors import InputError
+from headstart.report import duration, percent, write_report
+
+HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
+PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
+HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
+VOID = {"meta", "img", "br", "col", "link", "input", "hr"}
+
+
+def interval(value: float | None) -> dict[str, float | None]:
+    return {
+        "value": value,
+        "low": value and max(0.0, value - 0.0321),
+        "high": None if value is None else min(1, value + 0.02),
+    }
+
+
+def figures_of(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    support, said, hits = counts.sum(1), counts.sum(0), np.diag(counts)
+    accuracy = float(hits.sum() / counts.sum())
+    return {
+        "examples": int(counts.sum()),
+        "accuracy": interval(accuracy),
+        "balanced_accuracy": interval(0.8765),
+        "macro_f1": interval(0.7654),
+        "log_loss": interval(0.2345),
+        "ece": interval(0.0456),
+        "per_class": {
+            name: {
+                "support": int(support[i]),
+                "precision": interval(float(hits[i] / said[i]) if said[i] else None),
+                "recall": interval(float(hits[i] / support[i]) if support[i] else None),
+                "f1": interval(float(2 * hits[i] / (said[i] + support[i])) if support[i] else None),
+            }
+            for i, name in enumerate(classes)
+        },
+        "confusion_matrix": counts.tolist(),
+        "reliability": [
+            {"low": i / 10, "high": (i + 1) / 10, "count": 0, "confidence": None, "accuracy": None} for i in range(9)
+        ]
+        + [{"low": 0.9, "high": 1.0, "count": int(counts.sum()), "confidence": 0.97, "accuracy": accuracy}],
+    }
+
+
+def confusion(k: int, each: int = 20, wrong: int = 1) -> np.ndarray:
+    counts = np.diag(np.full(k, each - wrong))
+    counts[np.arange(k), (np.arange(k) + 1) % k] += wrong
+    return counts
+
+
+def write_csv(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def predictions_of(split: str, counts: np.ndarray, classes: list[str]) -> list[list[str]]:
+    rows = []
+    for i, label in enumerate(classes):
+        for j, predicted in enumerate(classes):
+            for n in range(int(counts[i, j])):
+                file = f"photos/{i % 7}.png" if n % 2 == 0 else "photos/gone.png"
+                own = "0.912000" if i == j else "0.051000"
+                rows.append([split, file, label, predicted, "0.912000", own, "00"])
+    return rows
+
+
+def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "linear") -> Path:
+    """A run folder as ``headstart train`` leaves it, less the model."""
+    run, photos = folder / "runs" / "pets", folder / "photos"
+    run.mkdir(parents=True)
+    photos.mkdir(exist_ok=True)
+    for i in range(7):
+        pixels = np.full((40 + 10 * i, 300, 3), (30 * i, 90, 200 - 20 * i), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    sizes = {"train": 5, "val": 1, "test": 1}
+    per_class = dict(zip(classes, counts.sum(1).tolist(), strict=True))
+    total = int(counts.sum())
+    facts = {
+        "headstart": "0.1.0", "created": "2026-11-24T03:47:15+00:00", "name": "pets", "classes": classes,
+        "base": {
+            "handle": "embedded:efficientnet-lite0", "spec": {"weights": "imagenet", "cut": None}, "digest": "7b" * 32,
+            "weights_sha256": "57" * 32, "licence": "Apache-2.0", "input_size": [224, 192], "fit": "squash",
+            "preprocessing": {"name": "(x-127)/128", "scale": 1 / 128, "offset": -127 / 128, "bgr": False},
+            "feature_dim": 1280,
+        },
+        "data": {
+            "source": "/photos", "root": str(folder), "digest": "b0" * 32, "examples": 7 * total,
+            "splits": {
+                split: {"examples": n * total, "per_class": {name: n * m for name, m in per_class.items()}}
+                for split, n in sizes.items()
+            },
+        },
+        "audit": [
+            {"check": "unreadable", "state": "clean", "summary": "Every file was read.", "examples": []},
+            {"check": "exact-duplicates", "state": "found", "summary": "2 files are copies.", "examples": ["a = b"]},
+            {"check": "groups-across-splits", "state": "not applicable", "summary": "No groups.", "examples": []},
+        ],
+        "recipe": {"head": kind, "dense": [256, 128] if kind == "mlp" else [], "dropout": 0.2, "class_weights": "auto"},
+        "head": {
+            "kind": kind, "strength": 0.0316 if kind == "linear" else None, "class_weights": None,
+            "units": [256, 128] if kind == "mlp" else [], "epochs": 3 if kind == "mlp" else None,
+        },
+        "freeze_proof": {"tensors": 245, "changed": 0, "statistics": 98, "sha256": "88" * 32},
+        "engine": {
+            "kind": "openvino", "precision": "float32", "tolerance": 1e-4, "difference_from_keras": 1.7e-6,
+        },
+        "golden": {"count": 4, "sha256": "55" * 32},
+        "cost": {
+            "wall_s": 3723.0, "cpu_s": 65.85, "peak_memory_mb": 1623.1,
+            "stages": [{"stage": "features", "seconds": 3500.0}, {"stage": "head", "seconds": 150.25}],
+            "images_computed": 1399, "images_from_cache": 12, "images_per_s": 54.1,
+        },
+        "versions": {"python": "3.11.7", "keras": "3.15.1"}, "seed": 42,
+    }  # fmt: skip
+    splits = {split: figures_of(n * counts, classes) for split, n in sizes.items()}
+    spread = {"level": 0.95, "method": "bootstrap", "resamples": 1000}
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    (run / "metrics.json").write_text(
+        json.dumps({"headline": "test", "interval": spread, "splits": splits}), encoding="utf-8"
+    )
+    write_csv(run / "predictions.csv", PREDICTIONS, predictions_of("test", counts, classes))
+    write_csv(run / "skipped.csv", ("file", "reason"), [(f"bad-{i}.jpg", "empty: 0 bytes") for i in range(53)])
+    if kind == "linear":
+        losses = [(1.0, 0.0633), (0.0316, 0.0349), (0.001, 0.0372), (0.00001, 0.2)]
+        history = [("cross-validation", "", s, "", "", loss, 0.98) for s, loss in losses]
+    else:
+        history = [("head", e, "", 0.3 / e, 0.8 + e / 20, 0.31 / e, 0.9) for e in (1, 2, 3)]
+    write_csv(run / "history.csv", HISTORY, history)
+    return run
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; those set to None go."""
+    value = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    kept = {key: one for key, one in value.items() if one is not None}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Checks that elements are nested properly, and collects what would be fetched or run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, content in attrs:
+            if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+                self.addresses.append(content or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def read(run: Path) -> str:
+    path = write_report(run)
+    assert path == run / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def words(page: str) -> str:
+    """What a reader sees, with plain spaces."""
+    visible = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", visible)).replace(" ,", ",").replace(" .", ".")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path, ["cat", "dog", "fox"], confusion(3))
+
+
+def test_the_page_is_well_formed_and_fetches_and_runs_nothing(run: Path) -> None:
+    text = read(run)
+    page = Page(text)
+    assert page.open == []
+    assert not {"script", "iframe", "object", "embed", "link", "form"} & set(page.tags)
+    assert not page.handlers
+    assert page.addresses
+    assert all(address.startswith(("data:image/jpeg;base64,", "#")) for address in page.addresses)
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_every_section_link_leads_somewhere(run: Path) -> None:
+    text = read(run)
+    for address in Page(text).addresses:
+        if address.startswith("#"):
+            assert f'id="{address[1:]}"' in text
+
+
+def test_the_first_lines_say_how_good_it_is(run: Path) -> None:
+    text = words(read(run))
+    assert "95.0 % accuracy, 95 % interval 91.8 % to 97.0 %" in text
+    assert "On 60 test photos that were never used in training, it was right for 57 and wrong for 3" in text
+    assert "Always answering “ cat ” would be right for 33.3 %" in text
+    for chip in ("embedded:efficientnet-lite0", "3 classes", "420 photos", "1 h 02 min", "✓ base proven unchanged"):
+        assert chip in text
+
+
+def test_all_figures_are_shown_with_their_intervals(run: Path) -> None:
+    text = words(read(run))
+    for name, value, low in (
+        ("Accuracy", "0.950", "0.918"),
+        ("Balanced accuracy", "0.876", "0.844"),
+        ("Macro F1", "0.765", "0.733"),
+        ("Log loss", "0.234", "0.202"),
+        ("ECE", "0.046", "0.014"),
+    ):
+        row = text[text.index(f" {name} ") :][:200]
+        assert value in row
+        assert low in row
+    for split in ("test 60 photos", "validation 60 photos", "training 300 photos"):
+        assert split in text
+    assert "“ cat ” was taken for “ dog ”: 1 of 20 photos (5.0 %)" in text
+
+
+def test_provenance_and_cost_are_shown(run: Path) -> None:
+    text = words(read(run))
+    for said in (
+        "245 tensors, 98 of them BatchNorm statistics, were digested before and after: none changed",
+        "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
+        "1,623 MB", "1,399", "58 min 20 s", "2 min 30 s", "writing the run 1 min 13 s",
+        "2 files are copies.", "exact-duplicates", "No groups.", "53 files left out", "Another 3 in skipped.csv",
+    ):  # fmt: skip
+        assert said in text, said
+    assert text.count("empty: 0 bytes") == 50
+
+
+def test_the_commands_can_be_copied(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent.parent)
+    text = words(read(run)).replace("&#34;", '"')
+    assert "headstart predict runs/pets photo.jpg" in text
+    assert "headstart evaluate runs/pets folder/" in text
+    assert 'headstart.load("runs/pets").predict("photo.jpg")' in text
+    assert 'keras.models.load_model("runs/pets/model.keras")' in text
+
+
+def test_the_commands_name_the_run_even_while_it_is_being_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    partial = run.rename(run.parent / ".pets-x7f2")
+    assert "headstart predict pets photo.jpg" in words(read(partial))
+
+
+def test_mistakes_come_with_pictures_and_placeholders(run: Path) -> None:
+    text = read(run)
+    assert text.count("data:image/jpeg;base64,") == 3
+    assert 'alt="photo of cat, taken for dog"' in text
+    (run.parent.parent / "photos" / "1.png").write_bytes(b"no picture")
+    (run.parent.parent / "photos" / "2.png").unlink()
+    text = read(run)
+    assert text.count("data:image/jpeg;base64,") == 1
+    assert text.count("picture not found") == 2
+
+
+def test_pictures_stand_upright(run: Path) -> None:
+    lying = Image.fromarray(np.zeros((30, 90, 3), np.uint8))
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    lying.save(run.parent.parent / "photos" / "0.png", exif=exif)
+    write_csv(run / "predictions.csv", PREDICTIONS, [["test", "photos/0.png", "cat", "dog", "0.9", "0.1", ""]])
+    (address,) = [one for one in Page(read(run)).addresses if one.startswith("data:")]
+    assert Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).size == (30, 90)
+
+
+def test_no_mistakes_is_said(tmp_path: Path) -> None:
+    text = words(read(make_run(tmp_path, ["cat", "dog"], confusion(2, wrong=0))))
+    assert "it was right for 40." in text
+    assert "No mistakes: all 40 test photos were classified correctly." in text
+    assert "Nothing was taken for anything else." in text
+    assert " 100.0 % accuracy" in text
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [HOSTILE, "b\x00d'\"><img src=x onerror=alert(1)>"], confusion(2))
+    edit(run / "run.json", name=HOSTILE, seed=HOSTILE, versions={HOSTILE: HOSTILE})
+    write_csv(run / "skipped.csv", ("file", "reason"), [(HOSTILE, HOSTILE)])
+    write_csv(
+        run / "predictions.csv",
+        PREDICTIONS,
+        [["test", f"{HOSTILE}\udcff.png", HOSTILE, "javascript:alert(1)", "0.9", "0.1", ""]],
+    )
+    text = read(run)
+    page = Page(text)
+    assert "script" not in page.tags
+    assert not page.handlers
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "&lt;script&gt;alert" in text
+    assert "&amp;{{ 7*7 }}" in text
+
+
+def test_a_dense_head_has_curves(tmp_path: Path) -> None:
+    text = read(make_run(tmp_path, ["cat", "dog"], confusion(2), kind="mlp"))
+    assert "3 epochs; validation loss was lowest after epoch 3, 0.103" in words(text)
+    assert 'aria-label="Loss over 3 epochs' in text
+    assert 'aria-label="Accuracy over 3 epochs' in text
+    assert "hidden layers of 256, 128" in words(text)
+
+
+def test_a_linear_head_has_its_strengths(run: Path) -> None:
+    text = read(run)
+    assert "4 strengths tried; 0.0316 won, with log loss 0.035 and accuracy 0.980" in words(text)
+    assert "10⁻⁵" in text
+
+
+@pytest.mark.parametrize("k", [1, 2, 12])
+def test_small_matrices_have_numbers(tmp_path: Path, k: int) -> None:
+    text = read(make_run(tmp_path, [f"class {i}" for i in range(k)], confusion(k)))
+    assert text.count('<th scope="row"><bdi>class 0</bdi></th><td class="right deep"') == 1
+    assert 'class="heat"' not in text
+
+
+def test_many_classes_stay_readable(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [f"species {i:03}" for i in range(200)], confusion(200))
+    text = read(run)
+    assert (run / "report.html").stat().st_size < 1_500_000
+    assert 'class="heat"' in text
+    assert "a cell stands for 2 × 2 neighbouring classes" in text
+    assert text.count("The other 170 classes") == 2
+    assert "24 of 200" in words(text)
+
+
+def test_a_thousand_classes_do_not_explode() -> None:
+    counts = np.random.default_rng(0).poisson(0.05, (1000, 1000)) + np.diag(np.full(1000, 40))
+    assert len(plots.matrix(counts)) < 300_000
+    assert plots.block_size(1000) == 10
+
+
+def test_an_evaluation_says_so_and_leaves_out_the_training(run: Path) -> None:
+    finding = {"check": "seen-in-training", "state": "found", "summary": "5 of 60 pictures.", "examples": ["a.jpg"]}
+    (run / "history.csv").unlink()
+    figures = json.loads((run / "metrics.json").read_text())
+    metrics = figures["splits"]["test"]
+    edit(run / "metrics.json", headline="held-out", splits={"held-out": metrics})
+    write_csv(run / "predictions.csv", PREDICTIONS, predictions_of("held-out", confusion(3), ["cat", "dog", "fox"]))
+    edit(
+        run / "run.json",
+        name="street", evaluation_of="runs/pets", audit=[finding],
+        leak_free={"examples": 55, "removed": 5, "metrics": {**metrics, "examples": 55, "accuracy": interval(0.9)}},
+        recipe=None, head=None, freeze_proof=None, golden=None,
+    )  # fmt: skip
+    text = read(run)
+    said = words(text)
+    assert "<title>Evaluation of pets on street · headstart</title>" in text
+    assert "On 60 labelled photos from /photos, it was right for 57" in said
+    assert "Not all of these photos are new to the run." in said
+    assert "right for 90.0 % (86.8 % to 92.0 %) of 55 photos" in said
+    assert "without those seen in training" in said
+    assert "base proven unchanged" not in said
+    assert 'id="training"' not in text
+    assert Page(text).open == []
+
+
+@pytest.mark.parametrize("headline", ["val", "train"])
+def test_another_headline_is_not_called_a_test(run: Path, headline: str) -> None:
+    edit(run / "metrics.json", headline=headline)
+    text = words(read(run))
+    assert "never used in training" not in text
+    expected = {"val": "validation photos, held back from training", "train": "photos that it was trained on"}
+    assert expected[headline] in text
+
+
+def test_the_least_there_is_makes_a_page(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    assert Page(read(tmp_path)).open == []
+
+
+@pytest.mark.parametrize("key", ["base", "data", "audit", "recipe", "head", "freeze_proof", "engine", "cost", "seed"])
+def test_any_group_of_facts_may_be_missing(run: Path, key: str) -> None:
+    edit(run / "run.json", **{key: None})
+    page = Page(read(run))
+    assert page.open == []
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "predictions.csv", "history.csv", "skipped.csv"])
+def test_any_table_may_be_missing(run: Path, file: str) -> None:
+    (run / file).unlink()
+    assert Page(read(run)).open == []
+
+
+def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "nothing-here"
+    with pytest.raises(InputError, match="nothing-here is not a run"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(1.0, "100.0 %"), (0.99999, "99.9 %"), (0.5, "50.0 %"), (0, "0.0 %"), (None, "–")]
+)
+def test_percent(share: float | None, shown: str) -> None:
+    assert percent(share).replace("\u202f", " ") == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.034, "0.03 s"), (52.08, "52.1 s"), (192.4, "3 min 12 s"), (3840, "1 h 04 min")]
+)
+def test_duration(seconds: float, shown: str) -> None:
+    assert duration(seconds).replace("\u202f", " ") == shown
