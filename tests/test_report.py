@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import headstart as hs
 from headstart import plots
 from headstart.errors import InputError
 from headstart.report import duration, percent, write_report
@@ -20,7 +22,7 @@ from headstart.report import duration, percent, write_report
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
-VOID = {"meta", "img", "br", "col", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "col", "link", "input", "hr", "wbr"}
 
 
 def interval(value: float | None) -> dict[str, float | None]:
@@ -191,16 +193,18 @@ def read(run: Path) -> str:
 def words(page: str) -> str:
     """What a reader sees, with plain spaces."""
     visible = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", visible)).replace(" ,", ",").replace(" .", ".")
+    return (
+        re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", visible.replace("<wbr>", ""))).replace(" ,", ",").replace(" .", ".")
+    )
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def made(tmp_path: Path) -> Path:
     return make_run(tmp_path, ["cat", "dog", "fox"], confusion(3))
 
 
-def test_the_page_is_well_formed_and_fetches_and_runs_nothing(run: Path) -> None:
-    text = read(run)
+def test_the_page_is_well_formed_and_fetches_and_runs_nothing(made: Path) -> None:
+    text = read(made)
     page = Page(text)
     assert page.open == []
     assert not {"script", "iframe", "object", "embed", "link", "form"} & set(page.tags)
@@ -211,15 +215,33 @@ def test_the_page_is_well_formed_and_fetches_and_runs_nothing(run: Path) -> None
     assert "default-src 'none'" in text
 
 
-def test_every_section_link_leads_somewhere(run: Path) -> None:
-    text = read(run)
+def test_every_section_link_leads_somewhere(made: Path) -> None:
+    text = read(made)
     for address in Page(text).addresses:
         if address.startswith("#"):
             assert f'id="{address[1:]}"' in text
 
 
-def test_the_first_lines_say_how_good_it_is(run: Path) -> None:
-    text = words(read(run))
+def test_a_real_run_and_its_evaluation_are_told(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / "photos"))
+    figures = run.figures["splits"]["test"]
+    text = read(folder)
+    said = words(text)
+    right = int(np.trace(figures["confusion_matrix"]))
+    assert f"On {figures['examples']} test photos that were never used in training, it was right for {right}" in said
+    for metric in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+        assert f"{figures[metric]['value']:.3f}" in said
+    assert "base proven unchanged" in said
+    assert Page(text).open == []
+    assert read(folder) == text
+    evaluated = words((hs.evaluate(folder, photos).folder / "report.html").read_text(encoding="utf-8"))
+    assert "Evaluation of photos on photos" in evaluated
+    assert "Not all of these photos are new to the run." in evaluated
+    assert "never used in training" not in evaluated
+
+
+def test_the_first_lines_say_how_good_it_is(made: Path) -> None:
+    text = words(read(made))
     assert "95.0 % accuracy, 95 % interval 91.8 % to 97.0 %" in text
     assert "On 60 test photos that were never used in training, it was right for 57 and wrong for 3" in text
     assert "Always answering “ cat ” would be right for 33.3 %" in text
@@ -227,8 +249,8 @@ def test_the_first_lines_say_how_good_it_is(run: Path) -> None:
         assert chip in text
 
 
-def test_all_figures_are_shown_with_their_intervals(run: Path) -> None:
-    text = words(read(run))
+def test_all_figures_are_shown_with_their_intervals(made: Path) -> None:
+    text = words(read(made))
     for name, value, low in (
         ("Accuracy", "0.950", "0.918"),
         ("Balanced accuracy", "0.876", "0.844"),
@@ -244,8 +266,8 @@ def test_all_figures_are_shown_with_their_intervals(run: Path) -> None:
     assert "“ cat ” was taken for “ dog ”: 1 of 20 photos (5.0 %)" in text
 
 
-def test_provenance_and_cost_are_shown(run: Path) -> None:
-    text = words(read(run))
+def test_provenance_and_cost_are_shown(made: Path) -> None:
+    text = words(read(made))
     for said in (
         "245 tensors, 98 of them BatchNorm statistics, were digested before and after: none changed",
         "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
@@ -256,39 +278,39 @@ def test_provenance_and_cost_are_shown(run: Path) -> None:
     assert text.count("empty: 0 bytes") == 50
 
 
-def test_the_commands_can_be_copied(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(run.parent.parent)
-    text = words(read(run)).replace("&#34;", '"')
+def test_the_commands_can_be_copied(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made.parent.parent)
+    text = words(read(made)).replace("&#34;", '"')
     assert "headstart predict runs/pets photo.jpg" in text
     assert "headstart evaluate runs/pets folder/" in text
     assert 'headstart.load("runs/pets").predict("photo.jpg")' in text
     assert 'keras.models.load_model("runs/pets/model.keras")' in text
 
 
-def test_the_commands_name_the_run_even_while_it_is_being_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(run.parent)
-    partial = run.rename(run.parent / ".pets-x7f2")
+def test_the_commands_name_the_run_even_while_it_is_being_written(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made.parent)
+    partial = made.rename(made.parent / ".pets-x7f2")
     assert "headstart predict pets photo.jpg" in words(read(partial))
 
 
-def test_mistakes_come_with_pictures_and_placeholders(run: Path) -> None:
-    text = read(run)
+def test_mistakes_come_with_pictures_and_placeholders(made: Path) -> None:
+    text = read(made)
     assert text.count("data:image/jpeg;base64,") == 3
     assert 'alt="photo of cat, taken for dog"' in text
-    (run.parent.parent / "photos" / "1.png").write_bytes(b"no picture")
-    (run.parent.parent / "photos" / "2.png").unlink()
-    text = read(run)
+    (made.parent.parent / "photos" / "1.png").write_bytes(b"no picture")
+    (made.parent.parent / "photos" / "2.png").unlink()
+    text = read(made)
     assert text.count("data:image/jpeg;base64,") == 1
     assert text.count("picture not found") == 2
 
 
-def test_pictures_stand_upright(run: Path) -> None:
+def test_pictures_stand_upright(made: Path) -> None:
     lying = Image.fromarray(np.zeros((30, 90, 3), np.uint8))
     exif = lying.getexif()
     exif[0x0112] = 6
-    lying.save(run.parent.parent / "photos" / "0.png", exif=exif)
-    write_csv(run / "predictions.csv", PREDICTIONS, [["test", "photos/0.png", "cat", "dog", "0.9", "0.1", ""]])
-    (address,) = [one for one in Page(read(run)).addresses if one.startswith("data:")]
+    lying.save(made.parent.parent / "photos" / "0.png", exif=exif)
+    write_csv(made / "predictions.csv", PREDICTIONS, [["test", "photos/0.png", "cat", "dog", "0.9", "0.1", ""]])
+    (address,) = [one for one in Page(read(made)).addresses if one.startswith("data:")]
     assert Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).size == (30, 90)
 
 
@@ -318,6 +340,15 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert "&amp;{{ 7*7 }}" in text
 
 
+def test_long_names_break_between_words(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ["with_mask", "a<b_c"], confusion(2))
+    write_csv(run / "skipped.csv", ("file", "reason"), [("photos/with-mask.txt", "empty: 0 bytes")])
+    text = read(run)
+    assert "with_<wbr>mask" in text
+    assert "a&lt;b_<wbr>c" in text
+    assert "photos/<wbr>with-<wbr>mask.<wbr>txt" in text
+
+
 def test_a_dense_head_has_curves(tmp_path: Path) -> None:
     text = read(make_run(tmp_path, ["cat", "dog"], confusion(2), kind="mlp"))
     assert "3 epochs; validation loss was lowest after epoch 3, 0.103" in words(text)
@@ -326,8 +357,8 @@ def test_a_dense_head_has_curves(tmp_path: Path) -> None:
     assert "hidden layers of 256, 128" in words(text)
 
 
-def test_a_linear_head_has_its_strengths(run: Path) -> None:
-    text = read(run)
+def test_a_linear_head_has_its_strengths(made: Path) -> None:
+    text = read(made)
     assert "4 strengths tried; 0.0316 won, with log loss 0.035 and accuracy 0.980" in words(text)
     assert "10⁻⁵" in text
 
@@ -355,20 +386,20 @@ def test_a_thousand_classes_do_not_explode() -> None:
     assert plots.block_size(1000) == 10
 
 
-def test_an_evaluation_says_so_and_leaves_out_the_training(run: Path) -> None:
+def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
     finding = {"check": "seen-in-training", "state": "found", "summary": "5 of 60 pictures.", "examples": ["a.jpg"]}
-    (run / "history.csv").unlink()
-    figures = json.loads((run / "metrics.json").read_text())
+    (made / "history.csv").unlink()
+    figures = json.loads((made / "metrics.json").read_text())
     metrics = figures["splits"]["test"]
-    edit(run / "metrics.json", headline="held-out", splits={"held-out": metrics})
-    write_csv(run / "predictions.csv", PREDICTIONS, predictions_of("held-out", confusion(3), ["cat", "dog", "fox"]))
+    edit(made / "metrics.json", headline="held-out", splits={"held-out": metrics})
+    write_csv(made / "predictions.csv", PREDICTIONS, predictions_of("held-out", confusion(3), ["cat", "dog", "fox"]))
     edit(
-        run / "run.json",
+        made / "run.json",
         name="street", evaluation_of="runs/pets", audit=[finding],
         leak_free={"examples": 55, "removed": 5, "metrics": {**metrics, "examples": 55, "accuracy": interval(0.9)}},
         recipe=None, head=None, freeze_proof=None, golden=None,
     )  # fmt: skip
-    text = read(run)
+    text = read(made)
     said = words(text)
     assert "<title>Evaluation of pets on street · headstart</title>" in text
     assert "On 60 labelled photos from /photos, it was right for 57" in said
@@ -381,9 +412,9 @@ def test_an_evaluation_says_so_and_leaves_out_the_training(run: Path) -> None:
 
 
 @pytest.mark.parametrize("headline", ["val", "train"])
-def test_another_headline_is_not_called_a_test(run: Path, headline: str) -> None:
-    edit(run / "metrics.json", headline=headline)
-    text = words(read(run))
+def test_another_headline_is_not_called_a_test(made: Path, headline: str) -> None:
+    edit(made / "metrics.json", headline=headline)
+    text = words(read(made))
     assert "never used in training" not in text
     expected = {"val": "validation photos, held back from training", "train": "photos that it was trained on"}
     assert expected[headline] in text
@@ -395,16 +426,16 @@ def test_the_least_there_is_makes_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["base", "data", "audit", "recipe", "head", "freeze_proof", "engine", "cost", "seed"])
-def test_any_group_of_facts_may_be_missing(run: Path, key: str) -> None:
-    edit(run / "run.json", **{key: None})
-    page = Page(read(run))
+def test_any_group_of_facts_may_be_missing(made: Path, key: str) -> None:
+    edit(made / "run.json", **{key: None})
+    page = Page(read(made))
     assert page.open == []
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "predictions.csv", "history.csv", "skipped.csv"])
-def test_any_table_may_be_missing(run: Path, file: str) -> None:
-    (run / file).unlink()
-    assert Page(read(run)).open == []
+def test_any_table_may_be_missing(made: Path, file: str) -> None:
+    (made / file).unlink()
+    assert Page(read(made)).open == []
 
 
 def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
@@ -421,7 +452,8 @@ def test_percent(share: float | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.034, "0.03 s"), (52.08, "52.1 s"), (192.4, "3 min 12 s"), (3840, "1 h 04 min")]
+    ("seconds", "shown"),
+    [(0.034, "0.03 s"), (52.08, "52.1 s"), (59.97, "1 min 00 s"), (192.4, "3 min 12 s"), (3840, "1 h 04 min")],
 )
 def test_duration(seconds: float, shown: str) -> None:
     assert duration(seconds).replace("\u202f", " ") == shown

@@ -12,12 +12,14 @@ import csv
 import io
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from headstart import plots
@@ -33,6 +35,7 @@ _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
 _ORIENTATION = 0x0112
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
+_BREAKS = re.compile(r"(?<=[_\-./\\])(?=[^_\-./\\])")  # where a long name may go on in the next line
 _THIN = "\u202f"  # narrow no-break space, between a number and its unit
 
 Row = dict[str, str]
@@ -67,7 +70,7 @@ def _template() -> Any:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
     )
-    environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count)
+    environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable)
     return environment.get_template("report.html.j2")
 
 
@@ -120,7 +123,7 @@ def metric(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """``0.03 s``, ``52.1 s``, ``3 min 12 s``, ``1 h 04 min``."""
-    if seconds < 60:
+    if seconds < 59.95:  # beyond it would be shown as 60.0 s
         return f"{seconds:.{1 if seconds >= 1 else 2}f}{_THIN}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -130,6 +133,11 @@ def duration(seconds: float) -> str:
 
 def _count(n: float) -> str:
     return f"{n:,.0f}"
+
+
+def _breakable(name: str) -> Markup:
+    """A name, escaped, that browsers may break after ``_``, ``-``, ``.`` and slashes, and not within a word."""
+    return Markup("<wbr>").join(_BREAKS.split(name))
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -29,12 +29,13 @@ from headstart.training.lbfgs import minimise
 
 STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(0.0, -5.5, -0.5))
 N_FOLDS = 5
-BLOCK_ROWS = 4096
+BLOCK_ROWS = 1024
 _SMALLEST_BLOCK = 512  # less is not worth a thread
-MEMORY_BUDGET_BYTES = 1 << 30
+MEMORY_BUDGET_BYTES = 128 * 1024 * 1024
 """Features up to this size are held in memory; larger sets are read from the cache in blocks at every step."""
 
-_CV_BUDGET = 4e10  # multiply-adds of one step of the cross-validation; beyond it a stratified sample is used
+_CV_EXAMPLES = 20_000  # cross-validation looks at a stratified sample of this size at most …
+_CV_BUDGET = 4e10  # … and of fewer where one step would take more multiply-adds than this
 _PATIENCE = 2  # strengths in a row that are worse than the best before the path stops …
 _CLEARLY_WORSE = 1.02  # … or one whose loss is this much higher
 _COVARIANCE_ROWS = 8192  # enough to precondition
@@ -92,13 +93,13 @@ def _solve(
     data: "_Data", labels: np.ndarray, n_classes: int, units: np.ndarray, class_weights: np.ndarray, seed: int
 ) -> LinearHead:
     width = data.dim * n_classes * (N_FOLDS + 1)
-    sample = _stratified_sample(labels, max(2000, int(_CV_BUDGET / width)), seed)
+    sample = _stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
     path, best, start = _path(cv_data, fold, n_classes, class_weights)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = class_weights[labels][None, :]
-    parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=1e-3)
+    parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
     kernel, bias = parameters[:-1, 0, :], parameters[-1, 0, :]
     kernel = kernel / data.scale[:, None]
     return LinearHead(
@@ -110,29 +111,27 @@ def _solve(
 
 
 class _Data:
-    """Standardised features with labels, in blocks; in memory if they fit the budget."""
+    """Standardised features with labels, in blocks; in memory if they fit the budget, else read at every step."""
 
     def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray) -> None:
         self._rows, self._indices, self.labels = rows, indices, labels
-        share = max(_SMALLEST_BLOCK, -(-len(indices) // (os.cpu_count() or 1)))
-        self._block_rows = min(BLOCK_ROWS, share)
-        total, squares = 0.0, 0.0
-        for block in self._raw():
-            total = total + block.sum(0, dtype=np.float64)
-            squares = squares + np.square(block, dtype=np.float64).sum(0)
-        self.mean = np.asarray(total) / len(indices)
+        share = -(-len(indices) // (os.cpu_count() or 1))
+        self._block_rows = min(BLOCK_ROWS, max(_SMALLEST_BLOCK, share))
+        self.dim = self._rows(self._indices[:1]).shape[1]
+        total, squares = np.zeros(self.dim), np.zeros(self.dim)
+        for where in self._slices():
+            block = self._rows(self._indices[where])
+            total += block.sum(0, dtype=np.float64)
+            squares += np.square(block, dtype=np.float64).sum(0)
+        self.mean = total / len(indices)
         if not np.isfinite(self.mean).all():
             raise InputError("the base gives features that are not finite numbers: are its weights damaged?")
-        deviation = np.sqrt(np.maximum(np.asarray(squares) / len(indices) - self.mean**2, 0))
+        deviation = np.sqrt(np.maximum(squares / len(indices) - self.mean**2, 0))
         self.scale = np.where(deviation > 1e-6, deviation, 1.0)  # a feature that never moves says nothing
-        self.dim = len(self.mean)
-        self._held: list[np.ndarray] | None = None
+        self._held: np.ndarray | None = None
         if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
-            self._held = list(self._standardised())
-        sample = np.linspace(0, len(indices) - 1, min(len(indices), _COVARIANCE_ROWS)).astype(int)
-        z = (rows(indices[sample]) - self.mean) / self.scale
-        variances, self.directions = np.linalg.eigh((z.T @ z / len(z)).astype(np.float32))
-        self.variances = np.maximum(variances, 0)
+            self._held = np.concatenate([self._block(where) for where in self._slices()])
+        self.variances, self.directions = self._principal_axes()
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -144,21 +143,34 @@ class _Data:
     def map(self, function: Callable[[slice, np.ndarray], Result]) -> Iterator[Result]:
         """Call ``function(where, block)`` for every block, on all cores; results in order."""
 
-        def call(numbered: tuple[int, np.ndarray]) -> Result:
-            start = numbered[0] * self._block_rows
-            return function(slice(start, start + len(numbered[1])), numbered[1])
+        def call(where: slice) -> Result:
+            return function(where, self._block(where))
 
-        blocks = enumerate(self._held or self._standardised())
-        return map(call, blocks) if len(self) <= self._block_rows else map_ahead(call, blocks)
+        slices = self._slices()
+        return map(call, slices) if len(slices) == 1 else map_ahead(call, slices)
 
-    def _raw(self) -> Iterator[np.ndarray]:
-        for start in range(0, len(self._indices), self._block_rows):
-            yield self._rows(self._indices[start : start + self._block_rows])
+    def _slices(self) -> list[slice]:
+        n, step = len(self._indices), self._block_rows
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
-    def _standardised(self) -> Iterator[np.ndarray]:
-        mean, scale = self.mean.astype(np.float32), self.scale.astype(np.float32)
-        for block in self._raw():
-            yield (block - mean) / scale
+    def _block(self, where: slice) -> np.ndarray:
+        if self._held is not None:
+            return self._held[where]
+        block = self._rows(self._indices[where])
+        block -= self.mean.astype(np.float32)
+        block /= self.scale.astype(np.float32)
+        return block
+
+    def _principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Variances, float32 (d,), along directions, float32 (d, d), from blocks spread over the examples."""
+        slices = self._slices()
+        chosen = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
+        covariance = np.zeros((self.dim, self.dim), np.float32)
+        for where in chosen:
+            block = self._block(where)
+            covariance += block.T @ block / len(block)
+        variances, directions = np.linalg.eigh(covariance / len(chosen))
+        return np.maximum(variances, 0), directions
 
 
 def _path(
