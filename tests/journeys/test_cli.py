@@ -127,6 +127,14 @@ def test_errors_are_one_clear_line(photos: Path, arguments: list[str], code: int
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = headstart("train", photos, env={"HEADSTART_CACHE": str(tmp_path / "file" / "cache")})
+    assert done.returncode == 3
+    assert f"Not a directory: {tmp_path / 'file' / 'cache'}" in done.stderr
+    assert "HEADSTART_CACHE" in done.stderr
+
+
 def test_debug_shows_the_traceback(photos: Path) -> None:
     done = headstart("train", "nowhere", "--debug", cwd=photos.parent)
     assert "Traceback" in done.stderr

@@ -1,5 +1,6 @@
 """The command line: parses, calls one function, prints. Commands are imported when they are called for."""
 
+import errno
 import importlib
 import os
 import sys
@@ -17,6 +18,10 @@ COMMANDS = {
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
 }
 """Name -> module whose function of the same name is the command, and the line of help that the list shows."""
+
+
+# What no program can help: no permission, no room, a file where a folder should be.
+_MACHINE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
 class _LazyGroup(click.Group):
@@ -84,14 +89,21 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what follows has nowhere to go
         return 0
+    except OSError as exc:
+        if debug or exc.errno not in _MACHINE:
+            return _bug(exc, debug=debug)
+        console.error(f"{exc.strerror}: {exc.filename}. Make room, or choose another folder (--runs, HEADSTART_CACHE).")
+        return 3
     except Exception as exc:
-        if debug:
-            raise
-        console.error(
-            f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it."
-        )
-        return 1
+        return _bug(exc, debug=debug)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _bug(exc: Exception, *, debug: bool) -> int:
+    if debug:
+        raise exc
+    console.error(f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it.")
+    return 1
 
 
 def _usage(exc: click.ClickException) -> str:
