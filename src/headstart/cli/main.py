@@ -94,7 +94,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             return _bug(exc, debug=debug)
         console.error(f"{exc.strerror}: {exc.filename}. Make room, or choose another folder (--runs, HEADSTART_CACHE).")
         return 3
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - the last resort: one line for people, the traceback on request
         return _bug(exc, debug=debug)
     return outcome if isinstance(outcome, int) else 0
 
