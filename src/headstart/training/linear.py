@@ -7,9 +7,8 @@ cross-validation and the fit on everything are solved side by side, as one wide 
 from strong to weak regularisation that starts each problem from the last solution. The standardisation is folded into
 the result, which is an ordinary Dense layer.
 
-Features are strongly correlated, so the problem is badly conditioned. It is solved in the variables V with W = P V,
-where P P^T is the inverse of p (1 - p) cov(z) + strength I, about its Hessian: that takes a third to a tenth of the
-steps.
+Features are strongly correlated, so the problem is badly conditioned. It is solved in variables V with W = H^-1/2 V,
+where H = p (1 - p) cov(z) + strength I is about its Hessian: that takes a third to a tenth of the steps.
 
 Rows come in blocks, so the same code serves features in memory and features on disk.
 """
@@ -39,6 +38,7 @@ _CV_BUDGET = 4e10  # … and of fewer where one step would take more multiply-ad
 _PATIENCE = 2  # strengths in a row that are worse than the best before the path stops …
 _CLEARLY_WORSE = 1.02  # … or one whose loss is this much higher
 _COVARIANCE_ROWS = 8192  # enough to precondition
+_SMALLEST_VARIANCE = 1e-6  # of the largest; what float32 can tell from 0
 _TYPICAL_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
 
 Result = TypeVar("Result")
@@ -162,15 +162,22 @@ class _Data:
         return block
 
     def _principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Variances, float32 (d,), along directions, float32 (d, d), from blocks spread over the examples."""
+        """Variances, float32 (r,), along directions, float32 (d, r), from blocks spread over the examples."""
         slices = self._slices()
         chosen = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
+        n = sum(where.stop - where.start for where in chosen)
+        if n < self.dim:  # the small matrix of products between examples has the same eigenvalues
+            z = np.concatenate([self._block(where) for where in chosen])
+            variances, among = np.linalg.eigh(z @ z.T / n)
+            kept = variances > _SMALLEST_VARIANCE * variances[-1]
+            return variances[kept], z.T @ (among[:, kept] / np.sqrt(n * variances[kept]))
         covariance = np.zeros((self.dim, self.dim), np.float32)
         for where in chosen:
             block = self._block(where)
-            covariance += block.T @ block / len(block)
-        variances, directions = np.linalg.eigh(covariance / len(chosen))
-        return np.maximum(variances, 0), directions
+            covariance += block.T @ block
+        variances, directions = np.linalg.eigh(covariance / n)
+        kept = variances > _SMALLEST_VARIANCE * variances[-1]
+        return variances[kept], directions[:, kept]
 
 
 def _path(
@@ -208,12 +215,17 @@ def _minimise(
     """Solve k problems that differ in their example weights (k, n); gives parameters (d + 1, k, classes), bias last."""
     shape = (data.dim + 1, len(weights), n_classes)
     shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    root = np.sqrt(_TYPICAL_VARIANCE * data.variances + strength)
-    to_kernel = data.directions / root  # P
+    curvature = _TYPICAL_VARIANCE * data.variances + strength
+
+    def scaled(x: np.ndarray, power: float) -> np.ndarray:
+        """H^power x, for x (d, m); beside the principal directions the variance is 0."""
+        rest = strength**power
+        along = data.directions.T @ x
+        return (rest * x + data.directions @ ((curvature**power - rest)[:, None] * along)).astype(np.float32)
 
     def parameters_of(variables: np.ndarray) -> np.ndarray:
         parameters = variables.reshape(data.dim + 1, -1).astype(np.float32)
-        parameters[:-1] = to_kernel @ parameters[:-1]
+        parameters[:-1] = scaled(parameters[:-1], -0.5)
         return parameters
 
     def objective(variables: np.ndarray) -> tuple[float, np.ndarray]:
@@ -236,13 +248,13 @@ def _minimise(
             loss -= block_log_p
             gradient[:-1] += block_gradient
             gradient[-1] += block_bias
-        gradient[:-1] = to_kernel.T @ (gradient[:-1] + strength * kernel)
+        gradient[:-1] = scaled(gradient[:-1] + strength * kernel, -0.5)
         return loss, gradient.ravel().astype(np.float64)
 
     initial = np.zeros((data.dim + 1, shape[1] * n_classes))
     if start is not None:
         initial[:] = start.reshape(initial.shape)
-        initial[:-1] = (data.directions * root).T @ initial[:-1]
+        initial[:-1] = scaled(initial[:-1], 0.5)
     return parameters_of(minimise(objective, initial.ravel(), tolerance=tolerance)).reshape(shape)
 
 
