@@ -17,7 +17,6 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     BmpImagePlugin,
     GifImagePlugin,
     Image,
-    ImageOps,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
@@ -56,7 +55,21 @@ _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO thr
 _CROP_FRACTION = 0.875  # the centre that ImageNet evaluation keeps: 224 of 256 pixels
 _PAD_COLOUR = (127, 127, 127)
 _RESAMPLE = Image.Resampling.BICUBIC
-_ORIENTATION = 0x0112
+_REDUCING_GAP = 3.0  # very large pictures are first reduced by a whole number, to three times the size or more
+
+_ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
+_SIDEWAYS = (5, 6, 7, 8)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -104,28 +117,45 @@ class Decoder:
 
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size
-        rotated = image.getexif().get(_ORIENTATION, 1) >= 5
-        self._draft(image, (h, w) if rotated else (w, h))
+        sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        reduced, content = self._draft(image, (h, w) if sideways else (w, h))
         rgb = _to_rgb(image)
-        upright = ImageOps.exif_transpose(_with_exif(rgb, image))
-        if self.fit == "squash":
-            upright = upright.resize((w, h), _RESAMPLE, reducing_gap=3.0)
-        elif self.fit == "crop":
-            upright = _centre(upright, w / h).resize((w, h), _RESAMPLE, reducing_gap=3.0)
-        else:
-            upright = ImageOps.pad(upright, (w, h), _RESAMPLE, color=_PAD_COLOUR)
-        return np.asarray(upright, np.uint8)
+        orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
+        target = (h, w) if orientation in _SIDEWAYS else (w, h)
+        fitted = self._fitted(rgb, content or (0, 0, *rgb.size), target, reduced)
+        turn = _TURNS.get(orientation)
+        return np.asarray(fitted.transpose(turn) if turn is not None else fitted, np.uint8)
 
-    def _draft(self, image: Image.Image, target: tuple[int, int]) -> None:
-        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large photos cost less."""
+    def _draft(self, image: Image.Image, target: tuple[int, int]) -> tuple[int, _Box | None]:
+        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large photos cost less.
+
+        Returns:
+            By how much it is reduced, and where the photo lies in what will be decoded: of 427 pixels, an eighth is
+            53.375, and 54 come.
+        """
         if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
-            return
-        scale = max(t / s for t, s in zip(target, image.size, strict=True))
-        if self.fit == "pad":
-            scale = min(t / s for t, s in zip(target, image.size, strict=True))
-        elif self.fit == "crop":
+            return 1, None
+        scales = [t / s for t, s in zip(target, image.size, strict=True)]
+        scale = min(scales) if self.fit == "pad" else max(scales)
+        if self.fit == "crop":
             scale /= _CROP_FRACTION
-        image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
+        full = image.width
+        drafted = image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
+        return (round(full / drafted[1][2]), drafted[1]) if drafted else (1, None)
+
+    def _fitted(self, image: Image.Image, content: _Box, target: tuple[int, int], reduced: int) -> Image.Image:
+        """Resize the content of an image; in fractions of pixels, so that a draft gives the same picture."""
+        w, h = content[2], content[3]
+        if self.fit == "squash":
+            return image.resize(target, _RESAMPLE, content, reducing_gap=_REDUCING_GAP)
+        if self.fit == "crop":
+            return image.resize(target, _RESAMPLE, _centre(content, target, reduced), reducing_gap=_REDUCING_GAP)
+        scale = min(target[0] / w, target[1] / h)
+        inner = (max(1, round(w * scale)), max(1, round(h * scale)))
+        canvas = Image.new("RGB", target, _PAD_COLOUR)
+        place = ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
+        canvas.paste(image.resize(inner, _RESAMPLE, content, reducing_gap=_REDUCING_GAP), place)
+        return canvas
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
@@ -205,18 +235,10 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
     return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
 
 
-def _with_exif(rgb: Image.Image, original: Image.Image) -> Image.Image:
-    """Conversions drop the EXIF block; the orientation in it must still be seen."""
-    if rgb is not original:
-        orientation = original.getexif().get(_ORIENTATION)
-        if orientation:
-            rgb.getexif()[_ORIENTATION] = orientation
-    return rgb
-
-
-def _centre(image: Image.Image, aspect: float) -> Image.Image:
-    w, h = image.size
-    side_w = int(min(w, h * aspect) * _CROP_FRACTION)
-    side_h = int(min(h, w / aspect) * _CROP_FRACTION)
+def _centre(content: _Box, target: tuple[int, int], reduced: int) -> _Box:
+    """The centre to keep: whole pixels of the full picture, as ImageNet evaluation takes it, wherever they lie now."""
+    w, h = content[2] * reduced, content[3] * reduced
+    aspect = target[0] / target[1]
+    side_w, side_h = max(1, int(min(w, h * aspect) * _CROP_FRACTION)), max(1, int(min(h, w / aspect) * _CROP_FRACTION))
     left, top = (w - side_w) // 2, (h - side_h) // 2
-    return image.crop((left, top, left + max(side_w, 1), top + max(side_h, 1)))
+    return left / reduced, top / reduced, (left + side_w) / reduced, (top + side_h) / reduced

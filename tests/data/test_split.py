@@ -1,0 +1,114 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from headstart.data.split import check_division, folds, split, units_of
+from headstart.errors import InputError
+
+
+def _keys(n: int, prefix: str = "") -> list[bytes]:
+    return [hashlib.sha256(f"{prefix}{i}".encode()).digest() for i in range(n)]
+
+
+def _labels(n: int, n_classes: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, n_classes, n)
+
+
+def _split(labels: np.ndarray, keys: list[bytes], **options: object) -> np.ndarray:
+    units = options.pop("units", None)
+    return split(labels, units=units_of(None, keys) if units is None else units, keys=keys, **options)
+
+
+def test_every_class_has_its_share_of_every_part() -> None:
+    labels = np.repeat([0, 1, 2], [100, 40, 20])
+    parts = _split(labels, _keys(160), val=0.15, test=0.2)
+    for label, n in enumerate((100, 40, 20)):
+        mine = parts[labels == label]
+        assert [(mine == side).sum() for side in ("train", "val", "test")] == [
+            round(n * share) for share in (0.65, 0.15, 0.2)
+        ]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 7])
+def test_small_classes_are_in_every_part(n: int) -> None:
+    assert set(_split(np.zeros(n, int), _keys(n))) == {"train", "val", "test"}
+
+
+def test_the_order_of_the_examples_does_not_matter() -> None:
+    labels, keys = _labels(200), _keys(200)
+    parts = _split(labels, keys)
+    order = np.random.default_rng(1).permutation(200)
+    assert np.array_equal(_split(labels[order], [keys[i] for i in order]), parts[order])
+
+
+def test_new_examples_hardly_move_the_others() -> None:
+    labels, keys = _labels(400), _keys(400)
+    before = _split(labels, keys)
+    after = _split(np.append(labels, [0, 1, 2, 0]), keys + _keys(4, "new"))[:400]
+    assert (before != after).mean() < 0.03
+
+
+def test_the_seed_decides() -> None:
+    labels, keys = _labels(200), _keys(200)
+    assert np.array_equal(_split(labels, keys, seed=5), _split(labels, keys, seed=5))
+    assert (_split(labels, keys, seed=5) != _split(labels, keys, seed=6)).mean() > 0.2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_units_are_never_divided_and_classes_stay_near_their_share(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 600
+    labels, groups = _labels(n, 3, seed), [f"patient {i}" for i in rng.integers(0, 60, n)]
+    keys = _keys(n)
+    for i in rng.integers(0, n, 20):  # the same bytes under two names
+        keys[i] = keys[(i + 7) % n]
+    units = units_of(groups, keys)
+    parts = _split(labels, keys, units=units, seed=seed)
+    for same in (groups, keys):
+        for value in set(same):
+            assert len({parts[i] for i in range(n) if same[i] == value}) == 1
+    for label in range(3):
+        assert (parts[labels == label] == "train").mean() == pytest.approx(0.7, abs=0.08)
+
+
+def test_units_join_by_way_of_others() -> None:
+    groups, digests = ["a", "a", "b", "b", "c"], [b"1", b"2", b"2", b"3", b"4"]
+    assert units_of(groups, digests).tolist() == [0, 0, 0, 0, 1]
+    assert units_of(None, [b"1", b"2", b"1"]).tolist() == [0, 1, 0]
+
+
+def test_a_given_division_is_kept_and_val_comes_from_train() -> None:
+    given = ["train"] * 80 + ["test"] * 20
+    labels, keys = np.tile([0, 1], 50), _keys(100)
+    parts = _split(labels, keys, given=given, val=0.25)
+    assert (parts[80:] == "test").all()
+    assert [(parts[:80] == side).sum() for side in ("train", "val")] == [60, 20]
+    assert _split(labels, keys, given=given, val=0).tolist() == given
+    with_val = ["train"] * 50 + ["val"] * 50
+    assert _split(labels, keys, given=with_val).tolist() == with_val
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (-0.1, 0.1), (0.1, 1.0), (0.9, 0.2)])
+def test_fractions_that_leave_nothing_are_refused(val: float, test: float) -> None:
+    with pytest.raises(InputError, match=f"--val {val:g} and --test {test:g}"):
+        _split(_labels(10), _keys(10), val=val, test=test)
+
+
+def test_folds_are_stratified_and_keep_units() -> None:
+    labels, units = np.repeat([0, 1], [50, 30]), np.arange(80) // 2
+    fold = folds(labels, units, 5, seed=0)
+    assert all(len(set(fold[units == unit])) == 1 for unit in range(40))
+    for label, n in ((0, 10), (1, 6)):
+        assert np.bincount(fold[labels == label], minlength=5).tolist() == [n] * 5
+
+
+def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
+    labels, classes = np.array([0, 0, 0, 1, 1, 1]), ["ant", "bee"]
+    fine = np.array(["train", "train", "test", "train", "train", "test"])
+    assert check_division(labels, fine, classes, skipped=[]).state == "clean"
+    untested = np.array(["train", "train", "test", "train", "train", "train"])
+    finding = check_division(labels, untested, classes, skipped=[])
+    assert (finding.state, finding.examples) == ("found", ["bee: none in test"])
+    with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
+        check_division(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
