@@ -17,8 +17,8 @@ from headstart.evaluation import evaluate
 from headstart.features import extract
 from headstart.features.engines import EngineName, Precision
 from headstart.run import Answers, Run, check_name, name_of
-from headstart.training import Recipe, fit_head
-from headstart.training.head import ClassWeights, HeadKind
+from headstart.training import Recipe, Task, fit_head
+from headstart.training.task import ClassWeights, HeadKind
 
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
@@ -111,10 +111,11 @@ def train(
         findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
-        trained = fit_head(
+        task = Task(
             features, dataset.labels, len(dataset.classes),
-            train=division.index("train"), val=division.index("val"), units=division.units, recipe=recipe, cache=folder,
+            train=division.index("train"), val=division.index("val"), units=division.units,
         )  # fmt: skip
+        trained = fit_head(task, recipe, folder)
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]
         digests = [features.digests[i] or b"" for i in division.usable]

@@ -178,7 +178,7 @@ def test_choices_are_those_of_the_code() -> None:
     from headstart.bases.base import Fit
     from headstart.cli.train import train
     from headstart.features.engines import EngineName, Precision
-    from headstart.training.head import ClassWeights, HeadKind
+    from headstart.training.task import ClassWeights, HeadKind
 
     offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
     assert offered == {

@@ -6,7 +6,7 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError
 from headstart.features import FeatureSet
-from headstart.training import Head, Recipe, fit_head, weights_of_classes
+from headstart.training import Head, Recipe, Task, fit_head, weights_of_classes
 from tests.conftest import SIZE
 
 
@@ -23,10 +23,10 @@ def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
         "train": np.arange(0, n, 2),
         "val": np.arange(1, n, 2),
         "units": np.arange(n),
-        "recipe": Recipe(),
         **changes,
     }
-    return fit_head(features, n_classes=2, cache=cache, **arguments)
+    recipe = arguments.pop("recipe", Recipe())
+    return fit_head(Task(features, n_classes=2, **arguments), recipe, cache)
 
 
 def _count(cache: Path) -> int:

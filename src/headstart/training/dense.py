@@ -10,6 +10,7 @@ from headstart import console, keras_process
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
 from headstart.training.linear import BLOCK_ROWS
+from headstart.training.task import Recipe, Task
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
@@ -19,43 +20,36 @@ _VAL_FOLDS = 7  # without validation data, one fold of this many tells when to s
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
-def fit(
-    features: FeatureSet,
-    labels: np.ndarray,
-    n_classes: int,
-    *,
-    train: np.ndarray,
-    val: np.ndarray,
-    units: np.ndarray,
-    class_weights: np.ndarray,
-    hidden: tuple[int, ...],
-    dropout: float,
-    epochs: int,
-    seed: int,
-) -> tuple[Layers, list[dict[str, Any]]]:
-    """Train Dense layers; see :func:`headstart.training.head.fit_head` for the arguments they share.
+def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
+    """Train Dense layers.
+
+    Args:
+        task: the examples; without any for validation, some of the training examples tell when to stop.
+        recipe: sizes of the layers, dropout, epochs and seed.
+        class_weights: float (classes,), weight of one example of each.
 
     Returns:
         The layers, with the standardisation of the features folded into the first, and rows for ``history.csv``.
     """
+    train, val = task.train, task.val
     if not len(val):
-        fold = folds(labels[train], units[train], _VAL_FOLDS, seed)
+        fold = folds(task.labels[train], task.units[train], _VAL_FOLDS, recipe.seed)
         train, val = train[fold != 0], train[fold == 0]
         console.note(f"no validation data: {len(val):,} training examples tell when to stop")
     with tempfile.TemporaryDirectory(prefix="headstart-dense-") as folder:
         for part, indices in (("train", train), ("val", val)):
-            _write_rows(features, indices, Path(folder, f"{part}.npy"))
-            np.save(Path(folder, f"{part}-labels.npy"), labels[indices])
+            _write_rows(task.features, indices, Path(folder, f"{part}.npy"))
+            np.save(Path(folder, f"{part}-labels.npy"), task.labels[indices])
         history = keras_process.call(
             "headstart.training.dense:train_dense",
             {
                 "folder": folder,
-                "n_classes": n_classes,
-                "class_weights": [float(weight) for weight in class_weights],
-                "hidden": list(hidden),
-                "dropout": dropout,
-                "epochs": epochs,
-                "seed": seed,
+                "n_classes": task.n_classes,
+                "class_weights": class_weights.tolist(),
+                "hidden": list(recipe.units),
+                "dropout": recipe.dropout,
+                "epochs": recipe.epochs,
+                "seed": recipe.seed,
             },
             backend=keras_process.training_backend(),
         )

@@ -6,66 +6,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from headstart.data.audit import IMBALANCE
-from headstart.errors import InputError
 from headstart.features.extraction import FeatureSet
 from headstart.features.store import cache_folder
 from headstart.training import dense
 from headstart.training.linear import BLOCK_ROWS, solve
+from headstart.training.task import ClassWeights, Recipe, Task
 
 HEAD_VERSION = 1
 """Part of every cache key: raise it when the same features and labels would give another head."""
-
-HeadKind = Literal["auto", "linear", "mlp"]
-ClassWeights = Literal["auto", "balanced", "none"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train a head.
-
-    Args:
-        head: ``auto`` is ``mlp`` when hidden layers are asked for, else ``linear``.
-        dense: sizes of the hidden layers of an mlp.
-        dropout: rate before each layer of an mlp.
-        epochs: at most, of an mlp; training stops early when the validation loss stops falling.
-        class_weights: ``balanced`` makes every class count the same, ``auto`` does so when the largest class has at
-            least three times the examples of the smallest.
-        seed: of everything random.
-    """
-
-    head: HeadKind = "auto"
-    dense: tuple[int, ...] = ()
-    dropout: float = 0.2
-    epochs: int = 100
-    class_weights: ClassWeights = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.head == "linear" and self.dense:
-            raise InputError("a linear head has no hidden layers: drop --dense, or use --head mlp.")
-        if any(size < 1 for size in self.dense):
-            raise InputError(
-                f"--dense {','.join(map(str, self.dense))}: expected sizes of at least 1, such as 256,128."
-            )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout {self.dropout:g}: expected a rate from 0 up to, but not including, 1.")
-        if self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs}: expected at least 1.")
-
-    @property
-    def kind(self) -> Literal["linear", "mlp"]:
-        """The kind of head that this recipe gives."""
-        return "mlp" if self.head == "mlp" or self.dense else "linear"
-
-    @property
-    def units(self) -> tuple[int, ...]:
-        """Sizes of the hidden layers."""
-        return (self.dense or (256,)) if self.kind == "mlp" else ()
 
 
 @dataclass(frozen=True)
@@ -99,26 +52,11 @@ class Head:
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
 
 
-def fit_head(
-    features: FeatureSet,
-    labels: np.ndarray,
-    n_classes: int,
-    *,
-    train: np.ndarray,
-    val: np.ndarray,
-    units: np.ndarray,
-    recipe: Recipe,
-    cache: Path | None = None,
-) -> Head:
+def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
     """Train a head on cached features, or take it from the cache if just this was trained before.
 
     Args:
-        features: of all examples.
-        labels: int (n,) of all examples.
-        n_classes: number of classes.
-        train: int (m,), the examples to train on.
-        val: int (k,), those that tell an mlp when to stop; a linear head cross-validates on ``train`` instead.
-        units: int (n,); examples of one unit stay on one side of every division.
+        task: the examples to train on.
         recipe: the kind of head.
         cache: the cache folder; None means the user's.
 
@@ -126,40 +64,26 @@ def fit_head(
         InputError: the features are not finite.
         UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
-    weights = weights_of_classes(labels[train], n_classes, recipe.class_weights)
-    material = hashlib.sha256(f"{HEAD_VERSION} {features.key} {recipe} {n_classes}".encode())
-    for indices in (train, val):
-        material.update(b"".join(features.digests[i] or b"" for i in indices.tolist()))
-        material.update(np.stack([labels[indices], units[indices]]).astype("<i8").tobytes())
-    path = (cache or cache_folder()) / "heads" / f"{material.hexdigest()[:32]}.npz"
+    path = (cache or cache_folder()) / "heads" / f"{_key(task, recipe)}.npz"
     if path.exists():
         return _read(path)
-    head = _fit(features, labels, n_classes, train, val, units, weights, recipe)
+    weights = weights_of_classes(task.labels[task.train], task.n_classes, recipe.class_weights)
+    head = _fit_dense(task, recipe, weights) if recipe.kind == "mlp" else _solve_linear(task, recipe, weights)
     if np.ptp(weights):
         head = replace(head, class_weights=tuple(weights.tolist()))
     _write(head, path)
     return head
 
 
-def _fit(
-    features: FeatureSet,
-    labels: np.ndarray,
-    n_classes: int,
-    train: np.ndarray,
-    val: np.ndarray,
-    units: np.ndarray,
-    class_weights: np.ndarray,
-    recipe: Recipe,
-) -> Head:
-    if recipe.kind == "mlp":
-        layers, history = dense.fit(
-            features, labels, n_classes, train=train, val=val, units=units, class_weights=class_weights,
-            hidden=recipe.units, dropout=recipe.dropout, epochs=recipe.epochs, seed=recipe.seed,
-        )  # fmt: skip
-        return Head(layers, history=history)
+def _fit_dense(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
+    layers, history = dense.fit(task, recipe, class_weights)
+    return Head(layers, history=history)
+
+
+def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
     solved = solve(
-        features.rows, train, labels[train], n_classes,
-        units=units[train], class_weights=class_weights, seed=recipe.seed,
+        task.features.rows, task.train, task.labels[task.train], task.n_classes,
+        units=task.units[task.train], class_weights=class_weights, seed=recipe.seed,
     )  # fmt: skip
     rows = [
         {
@@ -171,6 +95,14 @@ def _fit(
         for step in solved.path
     ]
     return Head(((solved.kernel, solved.bias),), strength=solved.strength, history=rows)
+
+
+def _key(task: Task, recipe: Recipe) -> str:
+    material = hashlib.sha256(f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes}".encode())
+    for indices in (task.train, task.val):
+        material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
+        material.update(np.stack([task.labels[indices], task.units[indices]]).astype("<i8").tobytes())
+    return material.hexdigest()[:32]
 
 
 def _write(head: Head, path: Path) -> None:
