@@ -60,24 +60,31 @@ class Progress:
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, 0
-        self._start = self._last = time.monotonic()
+        self._told = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._bar: Any = None
         self._task: Any = None
 
     def advance(self, n: int = 1) -> None:
         """Record that ``n`` more units are done."""
         self.done += n
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._told = (now, self.done), now
         if self._bar is not None:
-            self._bar.update(self._task, advance=n, rate=f"{self.rate:.0f} {self.unit}/s")
-        elif time.monotonic() - self._last > self.plain_interval_s:
-            self._last = time.monotonic()
-            left = (self.total - self.done) / max(self.rate, 1e-9)
-            note(f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {self.rate:.0f}/s, {left:.0f} s left")
+            self._bar.update(self._task, advance=n, pace=self._pace(now))
+        elif now - self._told > self.plain_interval_s:
+            self._told = now
+            note(f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {self._pace(now)}")
 
-    @property
-    def rate(self) -> float:
-        """Units a second since the start."""
-        return self.done / max(time.monotonic() - self._start, 1e-9)
+    def _pace(self, now: float) -> str:
+        """Rate and time left, counted from the first units on: what came before them was getting ready."""
+        start, before = self._first or (now, 0)
+        if self.done == before or now == start:
+            return ""
+        rate = (self.done - before) / (now - start)
+        minutes, seconds = divmod(round((self.total - self.done) / rate), 60)
+        return f"{rate:,.0f} {self.unit}/s, {minutes}:{seconds:02} left"
 
 
 @contextmanager
@@ -88,16 +95,15 @@ def progress(label: str, total: int, unit: str = "images") -> Iterator[Progress]
         yield state
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}"),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        state._bar, state._task = bar, bar.add_task(label, total=total, rate="")
+        state._bar, state._task = bar, bar.add_task(label, total=total, pace="")
         yield state

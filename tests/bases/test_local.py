@@ -69,7 +69,7 @@ def test_the_top_of_a_sequential_model(save, pixels):
         ]
     )
     base = load_base(save(model))
-    maps = values(keras.Model(model.inputs, model.get_layer("last").output), pixels)
+    maps = values(keras.Model(model.inputs[0], model.get_layer("last").output), pixels)
     np.testing.assert_allclose(values(base.build(False), pixels), maps, rtol=1e-5)
     features = np.asarray(base.model()(pixels))
     np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-4, atol=1e-6)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from headstart.bases import BaseSpec, load_base
-from headstart.bases.keras_applications import find, load_quietly, names, published_weights
+from headstart.bases.keras_applications import find, load, names, published_weights
 from headstart.bases.keras_table import MODELS, OPTIONS, Model
 from headstart.bases.keras_weights import Published, fetch, find_or_fetch
 from headstart.errors import InputError, IntegrityError, UnavailableError
@@ -61,7 +61,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def untrained(handle: str, size: int, include_top: bool = False):
-    return load_quietly(BaseSpec(handle, "none", (size, size))).build(include_top)
+    return load(BaseSpec(handle, "none", (size, size))).build(include_top)
 
 
 def module_of(keras, model: Model):
@@ -164,6 +164,7 @@ def test_weights_files_of_options_and_sizes():
         ("Xception", {}, 71),
     ],
 )
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")  # MobileNet, of sizes such as 64
 def test_keras_itself_asks_for_the_same_file(keras, monkeypatch, name, options, size):
     class Asked(Exception):  # noqa: N818
         pass
@@ -209,7 +210,7 @@ def test_params_and_feature_dim(keras, handle):
     ],
 )
 def test_feature_dim_of_options(keras, handle, dim):
-    base = load_quietly(BaseSpec(handle, "none", (64, 64)))
+    base = load(BaseSpec(handle, "none", (64, 64)))
     assert base.feature_dim == dim == base.build(False).output_shape[-1]
     keras.backend.clear_session()
 
@@ -254,10 +255,14 @@ def test_unpublished_alpha(keras_models):
         load_base("keras:MobileNetV3Large?alpha=0.75&minimalistic=True")
 
 
-def test_random_weights_are_announced(capsys):
-    base = load_base(SMALL, weights="none")
+@pytest.mark.parametrize("handle", [SMALL, "embedded:efficientnet-lite0"])
+def test_random_weights_are_announced_and_always_the_same(handle, capsys):
+    base = load_base(handle, weights="none", input_size=32)
     assert "this is not transfer learning" in capsys.readouterr().err
     assert (base.weights_sha256, base.weights_path) == ("random", None)
+    one, other = (base.model().get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert sum(bool(np.ptp(a)) for a in one) > 20  # the kernels
 
 
 # --- finding and fetching ------------------------------------------------------------------------------------------
@@ -493,7 +498,7 @@ def test_engine_in_another_process_agrees(keras, tmp_path):
     """The engine's form is made on another backend in a child process: seeded weights are the same there."""
     from headstart.features.engines import OpenVINOEngine, prepare
 
-    base = load_quietly(BaseSpec("keras:EfficientNetB0", "none", (64, 64)))
+    base = load(BaseSpec("keras:EfficientNetB0", "none", (64, 64)))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     prepared = prepare(base, tmp_path, pixels)
     assert prepared.facts["by"] == "openvino", prepared.facts  # the direct way, which a Reshape layer would bar

@@ -166,7 +166,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path
         assert victim.poll() is None, "it finished before it could be killed"
         time.sleep(0.05)
     victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim.communicate()
     done = _rows_done(cache)
     assert 100 <= done < len(files)
     resumed = hs.extract(hs.load_base(), files, cache=cache)

@@ -4,6 +4,7 @@ import importlib
 from dataclasses import replace
 from pathlib import Path
 
+from headstart import console
 from headstart.bases.base import Base, BaseSpec, Fit, Preprocessing
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 
@@ -40,4 +41,9 @@ def load_base(
         spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut)
     source = importlib.import_module(SOURCES[parse_handle(spec.handle).source])
     base = source.load(spec)
+    if base.weights_path is None and spec is not handle:  # a spec loads again what was announced before
+        console.warn(
+            f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
+            "accuracy comes out says nothing about the base."
+        )
     return replace(base, fit=fit) if fit else base

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from headstart.bases.base import Base, BaseSpec, Preprocessing, file_sha256
 from headstart.bases.handle import parse_handle
+from headstart.bases.random_weights import set_random_weights
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.errors import InputError, UnavailableError, did_you_mean
 
@@ -94,6 +95,8 @@ def _build(size: tuple[int, int], weights: Path | None, include_top: bool) -> An
     network = _network(size, include_top)
     if weights:
         _set_weights(network, weights)
+    else:
+        set_random_weights(network)
     return network
 
 

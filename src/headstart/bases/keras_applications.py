@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart import console
 from headstart.bases.base import Base, BaseSpec, file_sha256
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.keras_table import (
@@ -21,7 +20,8 @@ from headstart.bases.keras_table import (
     PUBLISHED_SIZES,
     Model,
 )
-from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights, set_random_weights
+from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights
+from headstart.bases.random_weights import set_random_weights
 from headstart.errors import InputError, did_you_mean
 
 _BY_LOWER_NAME = {model.name.lower(): model for model in MODELS}
@@ -34,24 +34,13 @@ def names() -> list[str]:
 
 
 def load(spec: BaseSpec) -> Base:
-    """Give a model of Keras Applications; with random weights, say loudly what that means.
+    """Give a model of Keras Applications.
 
     Raises:
         InputError: an unknown name or option, a size the model cannot take, or no file at ``spec.weights``.
         UnavailableError: the weights are not here and cannot be fetched.
         IntegrityError: the weights file is not what Keras publishes.
     """
-    base = load_quietly(spec)
-    if base.weights_path is None:
-        console.warn(
-            f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
-            "accuracy comes out says nothing about the base."
-        )
-    return base
-
-
-def load_quietly(spec: BaseSpec) -> Base:
-    """As :func:`load`, without the warning: for measuring speed, which does not depend on the weights."""
     model, options = _parse(spec.handle)
     given = tuple((key, value) for key, value in options.items() if value != OPTIONS[model.name][key])
     weights_spec = spec.weights

@@ -1,4 +1,4 @@
-"""Weights files of Keras Applications: find, fetch, check and load them, or fill a network at random.
+"""Weights files of Keras Applications: find, fetch, check and load them.
 
 Files are read from and stored in Keras's own folder under Keras's own names, so that Keras and headstart share them.
 Unlike Keras, headstart never deletes a file there: Keras takes one with an unexpected digest for stale, removes it and
@@ -24,7 +24,6 @@ from headstart.errors import InputError, IntegrityError, UnavailableError
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
 _MOST_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
-_SEED = 0
 
 
 class Published(NamedTuple):
@@ -212,17 +211,3 @@ def _names(group: Any, attribute: str) -> list[str]:
             values += list(group.attrs[f"{attribute}{part}"])
             part += 1
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-
-
-def set_random_weights(network: Any) -> None:
-    """Fill every kernel at random (He et al., arXiv 1502.01852), the same on every backend and in every process.
-
-    Keras's own seeding gives other numbers on each backend, and changes the seeds of whoever called us.
-    """
-    rng = np.random.default_rng(_SEED)
-    for variable in network.weights:
-        if variable.path.endswith("kernel"):
-            shape = tuple(variable.shape)
-            depthwise = len(shape) == 4 and shape[-1] == 1
-            fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
-            variable.assign(rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in)))

@@ -4,6 +4,7 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -64,6 +65,7 @@ def cli(debug: bool, quiet: bool, offline: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 our bug, 2 your input, 3 unavailable, 4 integrity, 130 interrupted."""
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's; headstart refuses the file by name
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     # These belong to every command, so they may stand anywhere.
