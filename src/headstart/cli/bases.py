@@ -7,6 +7,7 @@ import click
 
 from headstart import console
 from headstart.bases.catalog import Entry, Sort, entries, select
+from headstart.errors import InputError
 
 _HEADER = (
     "base",
@@ -33,6 +34,7 @@ _RIGHT = (1, 2, 3, 4, 5, 6, 7, 9)
 @click.option(
     "--measure", is_flag=True, help="Measure the speed of the bases listed on this machine, half a minute each."
 )
+@click.option("--cuts", is_flag=True, help="Show where the base NAME can be cut for fine-tuning, block by block.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def bases(
     name: str | None,
@@ -41,6 +43,7 @@ def bases(
     here: bool,
     sort: Sort,
     measure: bool,
+    cuts: bool,
     as_json: bool,
 ) -> None:
     """List the bases whose handle contains NAME, or all.
@@ -48,6 +51,9 @@ def bases(
     Sizes and numbers of parameters are without the top, which is what a base is; accuracies are those published for
     the whole model on ImageNet.
     """
+    if cuts:
+        _cuts(name, as_json=as_json)
+        return
     chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, here=here, sort=sort)
     speeds = {entry.handle: _speeds(entry, i, len(chosen)) for i, entry in enumerate(chosen)} if measure else {}
     if as_json:
@@ -67,6 +73,33 @@ def bases(
         console.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
     else:
         console.note("own models: file:PATH. Speed on this machine: headstart bases NAME --measure")
+
+
+def _cuts(name: str | None, *, as_json: bool) -> None:
+    """The blocks of one base, the one nearest to the features last."""
+    from headstart import keras_process
+    from headstart.bases import BaseSpec, load_base
+
+    if name is None:
+        raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
+    here = {entry.handle: entry.is_here for entry in entries()}
+    # The graph does not depend on the weights, so those that are not here need not be fetched for it.
+    spec = BaseSpec(name, "imagenet" if here.get(name, ":" not in name or name.startswith("file:")) else "none")
+    blocks = keras_process.call("headstart.training.cut:describe", {"spec": load_base(spec).spec.to_json()})
+    if as_json:
+        console.result_json(blocks)
+        return
+    rows = [
+        (
+            block["name"],
+            " × ".join(map(str, block["shape"])),
+            f"{100 * block['params_share']:.1f} %",
+            f"{100 * block['compute_share']:.1f} %",
+            f"{block['cached_bytes'] / 1e3:,.0f}",
+        )
+        for block in blocks
+    ]
+    console.table(("block", "output", "of weights", "of compute", "kB cached an example"), rows, right=(1, 2, 3, 4))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
