@@ -13,7 +13,7 @@ import pytest
 import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError
-from headstart.keras_file import fill_template, freeze_proof, frozen_digests
+from headstart.keras_file import fill_template, freeze_proof, base_digests
 from headstart.run import write_folder
 from headstart.training import Head
 from tests.conftest import SIZE
@@ -162,7 +162,7 @@ def test_a_base_that_moved_is_an_error(run: hs.Run, tmp_path: Path, part: str) -
     with zipfile.ZipFile(moved, "w") as file:
         for name in ("config.json", "metadata.json", "model.weights.h5"):
             file.write(tmp_path / "model" / name, name)
-    before = frozen_digests(run.model_path)
+    before = base_digests(run.model_path)
     with pytest.raises(IntegrityError, match=r"2 of 2\d\d frozen tensors .*moved.keras differ"):
         freeze_proof(moved, {"before": before, "statistics": 0})
 
@@ -293,7 +293,7 @@ def test_filling_a_template_keeps_what_keras_wrote(run: hs.Run, tmp_path: Path) 
     head = Head(((rng.normal(size=(1280, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32)),))
     template = tmp_path / "template.keras"
     shutil.copy(run.model_path, template)
-    facts = {"before": frozen_digests(run.model_path), "statistics": 0}
+    facts = {"before": base_digests(run.model_path), "statistics": 0}
     template.with_suffix(".json").write_text(json.dumps(facts))
     fill_template(template, head, {"classes": list("abcde")}, tmp_path / "filled.keras")
     with zipfile.ZipFile(tmp_path / "filled.keras") as file:

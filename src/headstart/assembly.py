@@ -22,7 +22,7 @@ from headstart.keras_file import fill_template
 from headstart.predict import Predictor, check_golden
 from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
-from headstart.training import Head, Recipe
+from headstart.training import Head, Recipe, Tuned
 
 GOLDEN_SAMPLES = 4
 
@@ -38,6 +38,7 @@ class Material:
     findings: list[Finding]
     recipe: Recipe
     head: Head
+    tuned: Tuned
     answers: Answers
     metrics: dict[str, dict[str, Any]]
 
@@ -58,7 +59,11 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     def fill(folder: Path, final_name: str) -> None:
         facts = _facts(material, prepared, final_name)
         proof = fill_template(
-            _template(material, prepared, pixels), material.head, _inside(facts), folder / "model.keras"
+            _template(material, prepared, pixels),
+            material.head,
+            _inside(facts),
+            folder / "model.keras",
+            frozen=material.tuned.frozen if material.tuned.outcome == "kept" else None,
         )
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
@@ -70,7 +75,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         finished = Predictor(folder, expected=1)  # replays the golden samples through the finished model
         difference = check_golden(folder, finished.probabilities(pixels), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
-        write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.head.history)
+        history = [*material.head.history, *material.tuned.history]
+        write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, history)
         write_json(folder / "metrics.json", figures(material.metrics, headline))
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
@@ -128,7 +134,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "input_size": list(base.input_size),
             "fit": base.fit,
             "preprocessing": asdict(base.preprocessing),
-            "feature_dim": prepared.facts.get("feature_dim", material.features.dim),
+            "feature_dim": material.features.dim,
         },
         "data": _data(material),
         "audit": [asdict(finding) for finding in material.findings],
@@ -140,6 +146,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "units": list(recipe.units),
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },
+        "fine_tuning": _fine_tuning(material.tuned),
         "engine": {
             "kind": "openvino" if prepared.xml else "keras",
             "precision": material.features.precision,
@@ -148,6 +155,15 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         },
         "versions": versions(),
         "seed": recipe.seed,
+    }
+
+
+def _fine_tuning(tuned: Tuned) -> dict[str, Any]:
+    facts = {"outcome": tuned.outcome, "reason": tuned.reason, "blocks": list(tuned.blocks), **tuned.facts}
+    return {
+        **facts,
+        "comparison": asdict(tuned.comparison) if tuned.comparison else None,
+        "on_test": asdict(tuned.on_test) if tuned.on_test else None,
     }
 
 

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 quiet = False  # one switch: no talk at all (results are still printed)
+forward: Callable[[dict[str, Any]], None] | None = None  # in a child process: where talk goes instead, see Relay
 
 
 def result(text: str = "") -> None:
@@ -22,14 +23,18 @@ def result_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Tell the user something, on stderr."""
-    if not quiet:
+    if forward:
+        forward({"note": text})
+    elif not quiet:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
 def warn(text: str) -> None:
     """Tell the user something that may need action, on stderr."""
-    if not quiet:
+    if forward:
+        forward({"warn": text})
+    elif not quiet:
         start, end = ("\033[33m", "\033[0m") if sys.stderr.isatty() else ("", "")
         sys.stderr.write(f"{start}warning:{end} {text}\n")
         sys.stderr.flush()
@@ -87,9 +92,28 @@ class Progress:
         return f"{rate:,.0f} {self.unit}/s, {minutes}:{seconds:02} left"
 
 
+class _Forwarded(Progress):
+    """Progress in a child process, counted there and shown by its parent."""
+
+    _interval_s = 0.2
+
+    def advance(self, n: int = 1) -> None:
+        """Record that ``n`` more units are done."""
+        self.done += n
+        now = time.monotonic()
+        if forward and (self._first is None or now - self._told > self._interval_s or self.done == self.total):
+            self._first, self._told = (now, self.done), now
+            forward({"done": self.done})
+
+
 @contextmanager
 def progress(label: str, total: int, unit: str = "images") -> Iterator[Progress]:
     """Show a bar that vanishes when done on a terminal, a line every ten seconds elsewhere."""
+    if forward:
+        forward({"progress": [label, total, unit]})
+        yield _Forwarded(label, total, unit)
+        forward({"progress": None})
+        return
     state = Progress(label, total, unit)
     if quiet or not sys.stderr.isatty():
         yield state
@@ -107,3 +131,29 @@ def progress(label: str, total: int, unit: str = "images") -> Iterator[Progress]
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         state._bar, state._task = bar, bar.add_task(label, total=total, pace="")
         yield state
+
+
+class Relay:
+    """Shows what a child process forwards."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._bar: Progress | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        if "note" in event:
+            note(event["note"])
+        elif "warn" in event:
+            warn(event["warn"])
+        elif "done" in event and self._bar:
+            self._bar.advance(event["done"] - self._bar.done)
+        elif event.get("progress"):
+            self._bar = self._open.enter_context(progress(*event["progress"]))
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Take the bar away, if there is one."""
+        self._bar = None
+        self._open.close()

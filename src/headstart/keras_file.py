@@ -5,8 +5,8 @@ except for the head's own numbers. So a Keras process makes the file once, prove
 computes what it should, and leaves it in the cache. A run then replaces the Dense weights (HDF5 data sets) and the
 number of classes (one integer in ``config.json``), which takes a tenth of a second and needs no Keras at all.
 
-The same file carries the freeze proof: digests of every frozen tensor, taken from the base as Keras loaded it, are
-compared with those of the tensors in the finished file.
+The same file carries the freeze proof: digests of every frozen tensor, taken from the base as Keras loaded it before
+anything was trained, are compared with those of the tensors in the finished file.
 """
 
 import hashlib
@@ -41,12 +41,14 @@ class FreezeProof:
         tensors: how many frozen tensors there are.
         statistics: how many of them are BatchNormalization's moving means and variances.
         changed: how many differ: always 0, or there would have been an IntegrityError.
-        sha256: over the digests of all of them, hex.
+        trained: how many tensors of the base were fine-tuned, and are not among the frozen ones.
+        sha256: over the digests of all frozen tensors, hex.
     """
 
     tensors: int
     statistics: int
     changed: int
+    trained: int
     sha256: str
 
 
@@ -79,7 +81,7 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
 
     tensors = [np.asarray(weight) for weight in base_model.weights]
     statistics = sum(weight.path.endswith(("moving_mean", "moving_variance")) for weight in base_model.weights)
-    before = sorted(map(_digest, tensors))
+    before = sorted(map(tensor_digest, tensors))
     out.with_suffix(".json").write_text(json.dumps({"before": before, "statistics": statistics}))
 
     features = np.asarray(base_model.predict(probe, verbose=0))
@@ -98,7 +100,9 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
         )
 
 
-def fill_template(template: Path, head: "Head", facts: dict[str, Any], out: Path) -> FreezeProof:
+def fill_template(
+    template: Path, head: "Head", facts: dict[str, Any], out: Path, frozen: Sequence[str] | None = None
+) -> FreezeProof:
     """Write ``model.keras``: the template with this head's numbers, and the proof that nothing else changed.
 
     Args:
@@ -106,6 +110,7 @@ def fill_template(template: Path, head: "Head", facts: dict[str, Any], out: Path
         head: the trained head.
         facts: what travels inside the file as ``headstart.json``: class names first of all.
         out: the file to write.
+        frozen: digests of the base's frozen tensors from before anything was trained; None means all of them.
 
     Raises:
         IntegrityError: a frozen tensor in the finished file differs from the base's.
@@ -129,27 +134,34 @@ def fill_template(template: Path, head: "Head", facts: dict[str, Any], out: Path
             finished.writestr(CONFIG, json.dumps(config))
             finished.write(weights, WEIGHTS)
             finished.writestr(FACTS, json.dumps(facts, ensure_ascii=False, indent=2))
-    return freeze_proof(out, json.loads(template.with_suffix(".json").read_text()))
+    return freeze_proof(out, json.loads(template.with_suffix(".json").read_text()), frozen)
 
 
-def freeze_proof(keras_file: Path, base: dict[str, Any]) -> FreezeProof:
-    """Compare the frozen tensors in a finished file with the base's digests.
+def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Sequence[str] | None = None) -> FreezeProof:
+    """Compare the tensors in a finished file with the base's digests.
+
+    Args:
+        keras_file: the finished file.
+        base: what :func:`make_template` wrote of the base that is in the file.
+        frozen: digests of the frozen tensors from before fine-tuning; None where nothing was fine-tuned.
 
     Raises:
         IntegrityError: any differs.
     """
-    before, after = Counter(base["before"]), Counter(frozen_digests(keras_file))
-    changed = sum((before - after).values()) + sum((after - before).values())
+    given, after = Counter(base["before"]), Counter(base_digests(keras_file))
+    before = Counter(frozen) if frozen is not None else given
+    changed = max(sum((before - after).values()), sum((given - after).values()), sum((after - given).values()))
     if changed:
         raise IntegrityError(
             f"{changed} of {sum(before.values())} frozen tensors in {keras_file} differ from the base's: "
             "the base has moved though it was frozen. Nothing was kept; please report this."
         )
-    whole = hashlib.sha256("".join(sorted(after.elements())).encode()).hexdigest()
-    return FreezeProof(sum(after.values()), base["statistics"], changed, whole)
+    whole = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
+    n_frozen = sum(before.values())
+    return FreezeProof(n_frozen, base["statistics"], changed, sum(after.values()) - n_frozen, whole)
 
 
-def frozen_digests(keras_file: Path) -> list[str]:
+def base_digests(keras_file: Path) -> list[str]:
     """SHA-256 (hex) of every tensor in a ``.keras`` file but the head's."""
     import h5py
 
@@ -162,7 +174,7 @@ def frozen_digests(keras_file: Path) -> list[str]:
             def visit(name: str, item: Any) -> None:
                 # Random layers keep the state of their generator beside the weights; it is not one of them.
                 if isinstance(item, h5py.Dataset) and not name.startswith(head) and "seed_generator" not in name:
-                    digests.append(_digest(np.asarray(item)))
+                    digests.append(tensor_digest(np.asarray(item)))
 
             file.visititems(visit)
     return digests
@@ -174,7 +186,8 @@ def _head_places(file: Any) -> list[str]:
     return [f"layers/{name}" for name in sorted(names, key=lambda name: int(name[6:] or 0))]
 
 
-def _digest(tensor: np.ndarray) -> str:
+def tensor_digest(tensor: np.ndarray) -> str:
+    """Hex SHA-256 over a tensor's type, shape and values."""
     identity = f"{tensor.dtype.str} {tensor.shape}".encode()
     return hashlib.sha256(identity + np.ascontiguousarray(tensor).tobytes()).hexdigest()
 

@@ -3,6 +3,7 @@
 A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
 So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in half of
 TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
+What the child tells the user (progress, notes, warnings) comes back line by line and is shown by the parent.
 """
 
 import importlib
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from headstart import errors
+from headstart import console, errors
 from headstart.errors import HeadstartError, UnavailableError
 
 INFERENCE_BACKEND = "openvino"
@@ -82,16 +83,17 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
         job.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
-        child = subprocess.run(
-            [sys.executable, "-m", "headstart.keras_process", str(job), str(answer)],
-            env={**_NOISE, **os.environ, "KERAS_BACKEND": backend},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-        log = child.stderr.decode(errors="replace")
+        with open(Path(folder, "log.txt"), "w+b") as log:
+            command = [sys.executable, "-m", "headstart.keras_process", str(job), str(answer)]
+            settings = {**_NOISE, **os.environ, "KERAS_BACKEND": backend}
+            with subprocess.Popen(
+                command, env=settings, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
+            ) as child:
+                _follow(child)
+            log.seek(0)
+            last_words = log.read().decode(errors="replace")[-4000:]
         if not answer.exists():
-            raise RuntimeError(f"the Keras process for {function} ended with code {child.returncode}:\n{log[-4000:]}")
+            raise RuntimeError(f"the Keras process for {function} ended with code {child.returncode}:\n{last_words}")
         reply = json.loads(answer.read_text())
     if "error" in reply:
         kind = getattr(errors, reply["error"], HeadstartError)
@@ -99,6 +101,19 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
     if "traceback" in reply:
         raise RuntimeError(f"the Keras process for {function} failed:\n{reply['traceback']}")
     return reply["result"]
+
+
+def _follow(child: subprocess.Popen) -> None:
+    """Show what a child has to tell until it ends; it does not outlive us."""
+    relay = console.Relay()
+    try:
+        for line in child.stdout or ():
+            relay(json.loads(line))
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        relay.close()
 
 
 class _NoTensorFlow:
@@ -109,9 +124,23 @@ class _NoTensorFlow:
             raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
 
 
+def _forward_talk() -> None:
+    """Standard output belongs to our events alone: whatever else would be printed there goes nowhere."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+    def send(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    console.forward = send
+
+
 def _main(job_path: str, answer_path: str) -> None:
     if os.environ["KERAS_BACKEND"] == INFERENCE_BACKEND:
         sys.meta_path.insert(0, _NoTensorFlow())
+    _forward_talk()
     job = json.loads(Path(job_path).read_text())
     module, _, name = job["function"].partition(":")
     try:

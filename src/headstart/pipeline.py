@@ -1,6 +1,7 @@
 """READ FIRST. The whole way from a base and a folder of photos to a run: one call per stage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from headstart.data.split import check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.features import extract
+from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
 from headstart.run import Answers, Run, check_name, name_of
-from headstart.training import Recipe, Task, fit_head
+from headstart.training import FineTuning, Recipe, Task, fit_head
+from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
@@ -34,6 +37,9 @@ def train(
     dropout: float = 0.2,
     epochs: int = 100,
     class_weights: ClassWeights = "auto",
+    fine_tune: str = "auto",
+    tuning: FineTuning | None = None,
+    augment: Any = "standard",
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -65,6 +71,10 @@ def train(
         dropout: rate before each layer of an mlp.
         epochs: at most, of an mlp.
         class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
+        fine_tune: which blocks of the base to train after the head: ``last:N``, ``from:NAME``, ``all`` or ``none``;
+            ``auto`` tries the uppermost ones where the validation data can tell whether it helps.
+        tuning: how to fine-tune, beyond ``fine_tune`` itself.
+        augment: ``none``, ``light``, ``standard`` or ``strong``, or a Keras augmentation pipeline, for fine-tuning.
         val: fraction for validation, unless the data come divided.
         test: fraction held out for the final figures, unless the data come divided.
         seed: of the division and of everything random.
@@ -92,6 +102,7 @@ def train(
         IntegrityError: what was frozen has moved, or the finished model computes something else.
     """
     recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
+    tuning, augmentation = replace(tuning or FineTuning(), blocks=fine_tune), to_pipeline(augment)
     run_name = check_name(name if name is not None else name_of(data, "run"))
     cost = Cost()
     with cost.stage("base"):
@@ -113,9 +124,17 @@ def train(
     with cost.stage("head"):
         task = Task(
             features, dataset.labels, len(dataset.classes),
-            train=division.index("train"), val=division.index("val"), units=division.units,
+            train=division.index("train"), val=division.index("val"), test=division.index("test"), units=division.units,
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
+    with cost.stage("fine-tuning"):
+        tuned = tune_base(
+            loaded, dataset.paths, task, trained, recipe, tuning, augmentation,
+            engine=engine, precision=precision, cache=folder,
+        )  # fmt: skip
+        if tuned.outcome == "kept":
+            loaded, trained = tuned.base, tuned.head
+            features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]
         digests = [features.digests[i] or b"" for i in division.usable]
@@ -126,7 +145,7 @@ def train(
             if (sides == side).any()
         }
     with cost.stage("run"):
-        material = Material(loaded, dataset, features, checked, findings, recipe, trained, answers, metrics)
+        material = Material(loaded, dataset, features, checked, findings, recipe, trained, tuned, answers, metrics)
         return write_run(Path(runs), run_name, material, cost, folder)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headstart import console
 from headstart.bases.base import Base, BaseSpec, Fit, Preprocessing
+from headstart.bases.derived import derive
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 
 DEFAULT_BASE = "embedded:efficientnet-lite0"
@@ -46,4 +47,4 @@ def load_base(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."
         )
-    return replace(base, fit=fit) if fit else base
+    return derive(replace(base, fit=fit) if fit else base, spec)

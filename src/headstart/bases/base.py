@@ -67,12 +67,16 @@ class BaseSpec:
         weights: ``"imagenet"`` (the published ones), ``"none"`` (random) or the path of a weights file.
         input_size: (height, width) in pixels; None means the base's default.
         cut: layer at which to remove the top (``file:`` bases only); None means to find it.
+        tuned: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
+        ends_after: block after which the base ends, so that it gives that block's output; None means its features.
     """
 
     handle: str
     weights: str = "imagenet"
     input_size: tuple[int, int] | None = None
     cut: str | None = None
+    tuned: str | None = None
+    ends_after: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that :meth:`from_json` reads back."""
@@ -99,6 +103,7 @@ class Base:
             or to class probabilities; reads the weights.
         weights_path: the file the weights come from, or None for random ones.
         weights_sha256: digest of that file (hex), or the word ``random``.
+        tuned_sha256: digest of the tuned weights (hex), where ``spec`` names any.
         feature_dim: d, where known without building.
         fit: how a photo of another shape becomes ``input_size``.
         licence: of the weights, where known.
@@ -113,6 +118,7 @@ class Base:
     feature_dim: int | None = None
     fit: Fit = "squash"
     licence: str = "see the source"
+    tuned_sha256: str | None = None
 
     @property
     def handle(self) -> str:
@@ -126,6 +132,8 @@ class Base:
             "handle": self.handle,
             "cut": self.spec.cut,
             "weights": self.weights_sha256,
+            "tuned": self.tuned_sha256,
+            "ends_after": self.spec.ends_after,
             "input_size": self.input_size,
             "preprocessing": asdict(self.preprocessing),
             "keras": version("keras"),
@@ -134,6 +142,8 @@ class Base:
 
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model: raw uint8 pixels (n, h, w, 3) in, features (n, d) out, frozen.
+
+        A base that ends early gives the output of its last block instead, (n, h', w', c) for images.
 
         Every layer's ``trainable`` is False, so BatchNormalization runs in inference mode whatever a caller passes
         for ``training``; the idiom ``base(x, training=False)`` alone does not ensure that (keras issue 20285).
@@ -154,7 +164,9 @@ class Base:
             inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
             x = self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
             x = network(x, training=False)
-            if not include_top and len(x.shape) > 2:
+            if self.spec.ends_after is not None:
+                x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if first else x
+            elif not include_top and len(x.shape) > 2:
                 x = keras.layers.GlobalAveragePooling2D(name="features")(x)
             return keras.Model(inputs, x, name="base")
         finally:

@@ -79,23 +79,28 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
     """The blocks of one base, the one nearest to the features last."""
     from headstart import keras_process
     from headstart.bases import BaseSpec, load_base
+    from headstart.bases.blocks import Block
 
     if name is None:
         raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
     here = {entry.handle: entry.is_here for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
     spec = BaseSpec(name, "imagenet" if here.get(name, ":" not in name or name.startswith("file:")) else "none")
-    blocks = keras_process.call("headstart.training.cut:describe", {"spec": load_base(spec).spec.to_json()})
+    described = keras_process.call("headstart.bases.blocks:describe", {"spec": load_base(spec).spec.to_json()})
+    blocks = [Block.from_json(block) for block in described]
+    params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
     if as_json:
-        console.result_json(blocks)
+        shares = [{"params_share": b.params / params, "compute_share": b.multiply_adds / compute} for b in blocks]
+        sizes = [{"cached_bytes": block.cached_bytes} for block in blocks]
+        console.result_json([{**d, **share, **size} for d, share, size in zip(described, shares, sizes, strict=True)])
         return
     rows = [
         (
-            block["name"],
-            " × ".join(map(str, block["shape"])),
-            f"{100 * block['params_share']:.1f} %",
-            f"{100 * block['compute_share']:.1f} %",
-            f"{block['cached_bytes'] / 1e3:,.0f}",
+            block.name,
+            " × ".join(map(str, block.shape)),
+            f"{100 * block.params / params:.1f} %",
+            f"{100 * block.multiply_adds / compute:.1f} %",
+            f"{block.cached_bytes / 1e3:,.0f}",
         )
         for block in blocks
     ]

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from headstart.bases import Base, BaseSpec, load_base
+from headstart.bases.blocks import find_blocks
 from headstart.keras_file import make_template
 
 MAX_DIFFERENCE = 1e-3
 """Largest relative L2 difference between engine (float32) and Keras that is still the same function."""
 
 
-def convert_base(spec: dict[str, Any], out: str, probe: str, template: str) -> dict[str, Any]:
+def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | None) -> dict[str, Any]:
     """Write ``out`` (OpenVINO IR) for a base and compare it with Keras on a few pictures.
 
     The graph is exported with channels first where the base can be built so: OpenVINO works in that order, and from a
@@ -26,8 +27,8 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str) -> d
         template: path of the template of ``model.keras``, see :mod:`headstart.keras_file`: made while Keras is here.
 
     Returns:
-        ``feature_dim``, ``difference`` (relative L2, float32) and ``optimised``: whether the graph is free of
-        transposes, so that no other way of converting it can be faster.
+        ``shape`` of the output of one example; ``difference`` (relative L2, float32); ``optimised``: whether the graph
+        is free of transposes, so that no other way of converting it can be faster; and the base's ``blocks``.
     """
     import keras
 
@@ -35,7 +36,9 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str) -> d
     pixels = np.load(probe)
     model = base.model()
     reference = np.asarray(model.predict(pixels, verbose=0))
-    if not Path(template).exists():
+    network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    facts = {"shape": list(reference.shape[1:]), "blocks": [block.to_json() for block in find_blocks(network)]}
+    if template and not Path(template).exists():
         make_template(model, (), 0.0, Path(template), pixels)
     problem: Exception | None = None
     for channels_first in _orders(keras.backend.backend()):
@@ -47,7 +50,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str) -> d
         difference = float(np.linalg.norm(features - reference) / max(float(np.linalg.norm(reference)), 1e-12))
         if difference <= MAX_DIFFERENCE:
             optimised = channels_first or keras.backend.backend() != "openvino"
-            return {"feature_dim": int(reference.shape[1]), "difference": difference, "optimised": optimised}
+            return {**facts, "difference": difference, "optimised": optimised}
         problem = ValueError(f"the converted base differs from Keras by {difference:.1e}, more than {MAX_DIFFERENCE}")
     raise problem or ValueError("no order of dimensions to try")
 

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from headstart import console, keras_process
 from headstart.bases.base import Base
+from headstart.bases.blocks import Block
 from headstart.errors import InputError
 
 EngineName = Literal["auto", "openvino", "keras"]
@@ -28,7 +29,7 @@ Key = TypeVar("Key")
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
 
-PREPARED_VERSION = 1
+PREPARED_VERSION = 2
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
@@ -138,7 +139,7 @@ class Prepared:
 
     Attributes:
         folder: where it lies.
-        facts: ``converted``, ``by``, ``feature_dim``, ``difference`` …
+        facts: ``converted``, ``by``, ``shape``, ``difference``, ``blocks`` …
     """
 
     folder: Path
@@ -153,6 +154,11 @@ class Prepared:
     def template(self) -> Path:
         """The template of ``model.keras`` for a linear head; see :mod:`headstart.keras_file`."""
         return self.folder / "linear.keras"
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of the base."""
+        return tuple(map(Block.from_json, self.facts["blocks"]))
 
 
 def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
@@ -173,13 +179,14 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
-    console.note(f"preparing {base.handle} for this machine (once) …")
+    part = f" up to {base.spec.ends_after}" if base.spec.ends_after else ""
+    console.note(f"preparing {'the fine-tuned ' if base.spec.tuned else ''}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = [keras_process.INFERENCE_BACKEND] + (["tensorflow"] if find_spec("tensorflow") else [])
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
-        template = Path(scratch, "linear.keras")
+        template = None if base.spec.ends_after else Path(scratch, "linear.keras")
         for backend in backends:
             out = Path(scratch, backend)
             out.mkdir()
@@ -187,7 +194,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
                 "spec": base.spec.to_json(),
                 "out": str(out / "model.xml"),
                 "probe": f"{scratch}/probe.npy",
-                "template": str(template),
+                "template": template and str(template),
             }
             try:
                 facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
@@ -197,11 +204,13 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
                 break
-        if not template.exists():
+        if template and not template.exists():
             raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
+        if "blocks" not in best:
+            best["blocks"] = keras_process.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()})
         result = Path(scratch, best.get("by", "none"))
         result.mkdir(exist_ok=True)
-        for file in (template, template.with_suffix(".json")):
+        for file in (template, template.with_suffix(".json")) if template else ():
             file.rename(result / file.name)
         (result / "engine.json").write_text(json.dumps(best, indent=2))
         shutil.rmtree(folder, ignore_errors=True)

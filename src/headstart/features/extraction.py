@@ -100,6 +100,7 @@ def extract(
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
+    label: str = "features",
 ) -> FeatureSet:
     """Compute, or find in the cache, the features of image files.
 
@@ -109,6 +110,7 @@ def extract(
         engine: ``auto`` takes OpenVINO where it can run the base, else Keras.
         precision: ``auto`` takes bfloat16 on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
+        label: of the progress bar.
 
     Returns:
         A FeatureSet with one entry per path. Files that cannot be used have their reason in ``problems``.
@@ -119,7 +121,7 @@ def extract(
     started = time.perf_counter()
     work = _Pass(base, [Path(os.path.abspath(path)) for path in paths], engine, precision, cache or cache_folder())
     try:
-        work.run()
+        work.run(label)
         work.stats.seconds = time.perf_counter() - started
         return FeatureSet(work.digests, work.problems, work.store, work.stats)
     finally:
@@ -142,7 +144,7 @@ class _Pass:
         self.store.close()
         self.files.close()
 
-    def run(self) -> None:
+    def run(self, label: str) -> None:
         for i, path in enumerate(self.paths):
             known = self.files.look_up(path)
             if known:
@@ -150,7 +152,7 @@ class _Pass:
         missing = self._missing()
         if not missing:
             return
-        with console.progress("features", total=len(missing)) as bar:
+        with console.progress(label, total=len(missing)) as bar:
             self._compute(missing, bar)
             # What is left now is being computed by another process: take it over if that one dies.
             while missing := self._missing():

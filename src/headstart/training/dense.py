@@ -10,14 +10,12 @@ from headstart import console, keras_process
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
 from headstart.training.linear import BLOCK_ROWS
-from headstart.training.task import Recipe, Task
+from headstart.training.task import Layers, Recipe, Task, load_layers, save_layers
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 PATIENCE = 10
 _VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
-
-Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
@@ -53,9 +51,7 @@ def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, 
             },
             backend=keras_process.training_backend(),
         )
-        with np.load(Path(folder, "layers.npz")) as saved:
-            layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
-    return layers, history
+        return load_layers(Path(folder, "layers.npz")), history
 
 
 def train_dense(
@@ -127,10 +123,7 @@ def _save_layers(model: Any, mean: np.ndarray, scale: np.ndarray, out: Path) -> 
     kernel, bias = pairs[0]
     kernel = kernel / scale[:, None]
     pairs[0] = [kernel, bias - mean @ kernel]
-    arrays = {}
-    for i, (kernel, bias) in enumerate(pairs):
-        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel.astype(np.float32), bias.astype(np.float32)
-    np.savez(out, **arrays)
+    save_layers(pairs, out)
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
 """What a head is trained on, and how."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,8 @@ from headstart.features.extraction import FeatureSet
 
 HeadKind = Literal["auto", "linear", "mlp"]
 ClassWeights = Literal["auto", "balanced", "none"]
+Keep = Literal["better", "fine-tuned"]
+Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class Task:
         labels: int (n,) of all examples.
         n_classes: number of classes.
         train: int (m,), the examples to train on.
-        val: int (k,), those that tell an mlp when to stop; a linear head cross-validates on ``train`` instead.
+        val: int (k,), those that tell when to stop, and whether fine-tuning helps; a linear head cross-validates on
+            ``train`` instead.
         units: int (n,); examples of one unit stay on one side of every division.
+        test: int, held out: nothing is decided by them.
     """
 
     features: FeatureSet
@@ -31,6 +37,7 @@ class Task:
     train: np.ndarray
     val: np.ndarray
     units: np.ndarray
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, int))
 
 
 @dataclass(frozen=True)
@@ -75,3 +82,66 @@ class Recipe:
     def units(self) -> tuple[int, ...]:
         """Sizes of the hidden layers."""
         return (self.dense or (256,)) if self.kind == "mlp" else ()
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to fine-tune.
+
+    Args:
+        blocks: which blocks of the base to train: ``auto``, ``none``, ``all``, ``last:N`` or ``from:NAME``.
+        epochs: at most.
+        learning_rate: at its height, of the head.
+        rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
+        batch_size: examples in a step.
+        weight_decay: of AdamW.
+        label_smoothing: share of each label that is spread over all classes.
+        gradual: let the blocks begin to learn one after the other, from the head down, over the first half.
+        patience: epochs without a lower validation loss after which training stops.
+        views: augmented versions of each training picture that are cached.
+        time_limit_s: seconds after which training stops, with the best epoch's weights.
+        keep: ``better`` keeps whatever a paired test on the validation data favours, ``fine-tuned`` overrides it.
+    """
+
+    blocks: str = "auto"
+    epochs: int = 10
+    learning_rate: float = 3e-4
+    rate_decay: float = 0.8
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    gradual: bool = False
+    patience: int = 3
+    views: int = 4
+    time_limit_s: float | None = None
+    keep: Keep = "better"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
+        if not 0 < self.learning_rate < 1:
+            raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.0003.")
+        if not 0 < self.rate_decay <= 1:
+            raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.8.")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"--label-smoothing {self.label_smoothing:g}: expected a share from 0 to below 1, such as 0.1."
+            )
+        if self.views < 0:
+            raise InputError(f"--views {self.views}: expected 0 or more.")
+        if self.time_limit_s is not None and self.time_limit_s <= 0:
+            raise InputError(f"--time-limit {self.time_limit_s:g}: expected a time such as 90s, 10m or 1h.")
+
+
+def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:
+    """Write kernel and bias of Dense layers as ``.npz``."""
+    arrays = {}
+    for i, (kernel, bias) in enumerate(layers):
+        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel.astype(np.float32), bias.astype(np.float32)
+    np.savez(path, **arrays)
+
+
+def load_layers(path: Path) -> Layers:
+    """The inverse of :func:`save_layers`."""
+    with np.load(path) as saved:
+        return tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))

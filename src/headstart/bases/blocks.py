@@ -9,10 +9,11 @@ their own. Between two cuts lies a block; a block's name comes from those of its
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from headstart.bases import BaseSpec, load_base
+from headstart.errors import InputError, did_you_mean
 
 _BYTES = 2  # a cached value, in float16
 
@@ -41,7 +42,7 @@ class Block:
         shape: of its output for one example, such as (h, w, c).
         params: number of weights.
         multiply_adds: for one example, counted in the layers that have kernels.
-        output: its output, a symbolic tensor of the network that was cut.
+        output: its output, a symbolic tensor of the network that was cut; None in a mere description.
     """
 
     name: str
@@ -49,12 +50,21 @@ class Block:
     shape: tuple[int, ...]
     params: int
     multiply_adds: int
-    output: Any = field(repr=False, compare=False)
+    output: Any = field(default=None, repr=False, compare=False)
 
     @property
     def cached_bytes(self) -> int:
         """What the output of one example takes in the cache, in bytes (float16)."""
         return math.prod(self.shape) * _BYTES
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dict that :meth:`from_json` reads back; without ``output``."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "output"}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Block":
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**value, "layers": tuple(value["layers"]), "shape": tuple(value["shape"])})
 
 
 def find_blocks(network: Any) -> tuple[Block, ...]:
@@ -84,26 +94,48 @@ def find_blocks(network: Any) -> tuple[Block, ...]:
     )
 
 
+def blocks_above(blocks: Sequence[Block], fine_tune: str) -> int:
+    """How many blocks, counted from the features down, ``--fine-tune`` asks to train.
+
+    Args:
+        blocks: of the base.
+        fine_tune: ``none``, ``all``, ``last:N`` or ``from:NAME`` with the name of a block or of a layer in it.
+
+    Raises:
+        InputError: none of these forms, a number out of range, or a name that the base does not have.
+    """
+    kind, _, value = fine_tune.partition(":")
+    if fine_tune == "none":
+        return 0
+    if fine_tune == "all":
+        return len(blocks)
+    if kind == "last" and value.isdigit():
+        if not 1 <= int(value) <= len(blocks):
+            raise InputError(
+                f"--fine-tune {fine_tune}: expected last:1 to last:{len(blocks)}, as many as it has blocks."
+            )
+        return int(value)
+    if kind == "from" and value:
+        for i, block in enumerate(blocks):
+            if value == block.name or value in block.layers:
+                return len(blocks) - i
+        known = [block.name for block in blocks]
+        raise InputError(
+            f"--fine-tune {fine_tune}: the base has no block or layer of this name.{did_you_mean(value, known)} "
+            f"Its blocks: {', '.join(known)}."
+        )
+    raise InputError(f"--fine-tune {fine_tune}: expected auto, none, all, last:N or from:NAME, such as last:2.")
+
+
 def describe(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The blocks of a base as plain data. In a Keras process.
+    """The blocks of a base as plain data, for :meth:`Block.from_json`. In a Keras process.
 
     Args:
         spec: as :meth:`headstart.bases.BaseSpec.to_json` gives it.
     """
-    blocks = find_blocks(load_base(BaseSpec.from_json(spec)).build(False))
-    params, multiply_adds = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
-    return [
-        {
-            "name": block.name,
-            "shape": list(block.shape),
-            "layers": len(block.layers),
-            "params": block.params,
-            "params_share": block.params / params,
-            "compute_share": block.multiply_adds / multiply_adds,
-            "cached_bytes": block.cached_bytes,
-        }
-        for block in blocks
-    ]
+    from headstart.bases import BaseSpec, load_base
+
+    return [block.to_json() for block in find_blocks(load_base(BaseSpec.from_json(spec)).build(False))]
 
 
 def _node_of(tensor: Any) -> Any:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from headstart.bases import BaseSpec, load_base
-from headstart.training.cut import find_blocks
+from headstart.bases.blocks import find_blocks
 
 keras = pytest.importorskip("keras")
 

@@ -1,0 +1,66 @@
+"""Bases made from a base: with tuned weights in place of its own, or ending early, after one of its blocks."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.base import Base, BaseSpec, file_sha256
+from headstart.bases.blocks import find_blocks
+
+
+def derive(base: Base, spec: BaseSpec) -> Base:
+    """Give the base what ``spec`` asks for beyond its source: tuned weights, an early end."""
+    return ending_after(with_weights(base, spec.tuned), spec.ends_after)
+
+
+def with_weights(base: Base, tuned: str | Path | None) -> Base:
+    """The base with some of its weights replaced; as it is for None.
+
+    Args:
+        base: the base.
+        tuned: a ``.npz`` as :func:`save_weights` writes it.
+    """
+    if tuned is None:
+        return base
+
+    def build(include_top: bool) -> Any:
+        network = base.build(include_top)
+        _replace_weights(network, Path(tuned))
+        return network
+
+    return replace(base, spec=replace(base.spec, tuned=str(tuned)), build=build, tuned_sha256=file_sha256(Path(tuned)))
+
+
+def ending_after(base: Base, block: str | None) -> Base:
+    """The base up to the output of a block, which it then gives instead of features; as it is for None."""
+    if block is None:
+        return base
+
+    def build(include_top: bool) -> Any:
+        import keras
+
+        network = base.build(False)
+        end = next(found.output for found in find_blocks(network) if found.name == block)
+        return keras.Model(network.inputs[0], end, name=f"{network.name}_to_{block}")
+
+    return replace(base, spec=replace(base.spec, ends_after=block), build=build, feature_dim=None)
+
+
+def save_weights(network: Any, layers: set[str], path: Path) -> None:
+    """Write the weights of some layers of a network, by the name of the layer and the place in it."""
+    arrays = {
+        f"{layer.name}:{i}": np.asarray(weight)
+        for layer in network.layers
+        if layer.name in layers
+        for i, weight in enumerate(layer.weights)
+    }
+    np.savez(path, **arrays)
+
+
+def _replace_weights(network: Any, path: Path) -> None:
+    with np.load(path) as saved:
+        for name in saved.files:
+            layer, _, place = name.rpartition(":")
+            network.get_layer(layer).weights[int(place)].assign(saved[name])

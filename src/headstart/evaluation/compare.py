@@ -1,0 +1,101 @@
+"""Whether one classifier is better than another: paired tests on the same examples.
+
+Two classifiers judged on the same examples share most of their luck, so what counts are the examples on which they
+differ. Accuracy: McNemar's exact test on the examples that only one of them gets right (Q. McNemar, Psychometrika 12,
+1947; Dietterich, Neural Computation 10, 1998). Log loss: the bootstrap over examples of the paired differences, which
+also sees confidence and so tells smaller gains apart.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation.metrics import LEVEL, resamples
+
+_SMALLEST = 1e-12  # a probability of 0 for the true class would make the log loss infinite
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A first classifier against a second one, on n examples.
+
+    Attributes:
+        examples: n.
+        accuracy: of the first and of the second.
+        log_loss: likewise.
+        mended: examples that only the second gets right.
+        broken: examples that only the first gets right.
+        p_value: of McNemar's exact test, two-sided: how often luck alone would give a difference like this.
+        accuracy_gain: (low, high), 95 % interval of the second's accuracy minus the first's.
+        loss_gain: (low, high), 95 % interval of the first's log loss minus the second's.
+    """
+
+    examples: int
+    accuracy: tuple[float, float]
+    log_loss: tuple[float, float]
+    mended: int
+    broken: int
+    p_value: float
+    accuracy_gain: tuple[float, float]
+    loss_gain: tuple[float, float]
+
+    @property
+    def favours_second(self) -> bool:
+        """Whether the second is better beyond doubt: in accuracy; or in log loss, with no less accuracy."""
+        more_right = self.p_value < 1 - LEVEL and self.mended > self.broken
+        less_loss = self.loss_gain[0] > 0 and self.mended >= self.broken
+        return more_right or less_loss
+
+    @property
+    def verdict(self) -> str:
+        """What the test says, in a sentence or two."""
+        first, second = self.accuracy
+        low, high = (100 * bound for bound in self.accuracy_gain)
+        text = (
+            f"On {self.examples:,} validation pictures fine-tuning takes the accuracy from {first:.1%} to {second:.1%} "
+            f"(difference {100 * (second - first):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}; {self.mended} "
+            f"mended, {self.broken} broken, p = {self.p_value:.2g}) and the log loss from {self.log_loss[0]:.3f} to "
+            f"{self.log_loss[1]:.3f}."
+        )
+        return text + (" That is more than luck." if self.favours_second else " That is no proof of a gain.")
+
+
+def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
+    """Compare two classifiers on the same examples.
+
+    Args:
+        labels: int (n,), true classes.
+        first: probabilities (n, classes) of one.
+        second: likewise, of the other.
+        seed: of the bootstrap.
+    """
+    n, rows = len(labels), np.arange(len(labels))
+    right = [probabilities.argmax(1) == labels for probabilities in (first, second)]
+    losses = [-np.log(np.maximum(p[rows, labels].astype(np.float64), _SMALLEST)) for p in (first, second)]
+    more, less = right[1].astype(float) - right[0], losses[0] - losses[1]
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([rng.integers(n, size=n) for _ in range(resamples(n))])
+    mended, broken = int((more > 0).sum()), int((more < 0).sum())
+    return Comparison(
+        examples=n,
+        accuracy=(float(right[0].mean()), float(right[1].mean())),
+        log_loss=(float(losses[0].mean()), float(losses[1].mean())),
+        mended=mended,
+        broken=broken,
+        p_value=mcnemar(mended, broken),
+        accuracy_gain=_interval(more[drawn].mean(1)),
+        loss_gain=_interval(less[drawn].mean(1)),
+    )
+
+
+def mcnemar(mended: int, broken: int) -> float:
+    """Two-sided p-value of McNemar's exact test: under luck alone, each differing example falls either way."""
+    n, k = mended + broken, min(mended, broken)
+    tail = sum(math.comb(n, i) for i in range(k + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

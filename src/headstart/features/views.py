@@ -1,0 +1,161 @@
+"""Views: what the frozen part of a base gives for every example and for K augmented versions of it, on disk.
+
+Training the rest of the base then needs neither the frozen part nor the pictures. Everything is computed in one pass,
+chunk by chunk; a chunk's augmentation depends on its number alone, and what is done is recorded after its values are on
+disk, so that a killed pass goes on where it was and ends with the same values.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart import console
+from headstart.data.images import Decoder
+from headstart.data.parallel import map_ahead
+from headstart.features.augmentation import Pipeline, augment
+from headstart.features.engines import Engine
+
+CHUNK = 16  # examples decoded and augmented together
+_COMMIT_INTERVAL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which views of which examples.
+
+    Attributes:
+        train: files that are augmented.
+        val: files that are not.
+        views: K, the augmented versions of each training example, beside the picture as it is.
+        pipeline: the augmentation.
+        seed: of it.
+    """
+
+    train: Sequence[Path]
+    val: Sequence[Path]
+    views: int
+    pipeline: Pipeline
+    seed: int
+
+    @property
+    def rows(self) -> int:
+        """How many arrays there will be in all."""
+        return len(self.train) * (1 + self.views) + len(self.val)
+
+
+class Views:
+    """The views of a plan, memory-mapped.
+
+    Args:
+        rows: (n, h, w, c): of each training example the picture as it is and its augmented versions, then validation.
+        plan: what they are of.
+    """
+
+    def __init__(self, rows: np.ndarray, plan: Plan) -> None:
+        self._rows, self._plan = rows, plan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one."""
+        return self._rows.shape[1:]
+
+    def train(self, examples: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Arrays of training examples, one view of each; view 0 is the picture as it is."""
+        return self._rows[examples * (1 + self._plan.views) + views]
+
+    def val(self, examples: np.ndarray) -> np.ndarray:
+        """Arrays of validation examples."""
+        return self._rows[len(self._plan.train) * (1 + self._plan.views) + examples]
+
+
+def compute_views(plan: Plan, decoder: Decoder, engine: Engine | None, shape: Sequence[int], folder: Path) -> Views:
+    """Compute the views of a plan, or what is still missing of them. In a Keras process.
+
+    Args:
+        plan: what to compute; the folder belongs to this plan alone.
+        decoder: for the files, all of which can be decoded.
+        engine: runs the frozen part; None keeps the pixels themselves.
+        shape: of what comes out for one example.
+        folder: for ``views.npy`` and the record of what is done.
+
+    Returns:
+        float16 views; float32 where float16 cannot hold the values; uint8 pixels.
+    """
+    if engine is None:
+        return _Pass(plan, decoder, None, shape, folder, np.uint8).run()
+    try:
+        return _Pass(plan, decoder, engine, shape, folder, np.float16).run()
+    except OverflowError:
+        return _Pass(plan, decoder, engine, shape, folder, np.float32).run()
+
+
+class _Pass:
+    def __init__(
+        self, plan: Plan, decoder: Decoder, engine: Engine | None, shape: Sequence[int], folder: Path, dtype: type
+    ) -> None:
+        self.plan, self.decoder, self.engine = plan, decoder, engine
+        folder.mkdir(parents=True, exist_ok=True)
+        values, self._record = folder / f"views-{np.dtype(dtype)}.npy", folder / f"views-{np.dtype(dtype)}-done.npy"
+        n_train, n_val = len(plan.train), len(plan.val)
+        self.chunks = [slice(i, min(i + CHUNK, n_train)) for i in range(0, n_train, CHUNK)]
+        self.chunks += [slice(n_train + i, n_train + min(i + CHUNK, n_val)) for i in range(0, n_val, CHUNK)]
+        if self._record.exists():
+            self.done = np.load(self._record)
+            self.values = np.load(values, mmap_mode="r+")
+        else:
+            self.done = np.zeros(len(self.chunks), bool)
+            self.values = np.lib.format.open_memmap(values, mode="w+", dtype=dtype, shape=(plan.rows, *shape))
+
+    def run(self) -> Views:
+        missing = np.flatnonzero(~self.done).tolist()
+        saved = time.monotonic()
+        with console.progress("frozen part", total=sum(len(self._rows(i)) for i in missing), unit="views") as bar:
+            for number, values in self._results(missing) if missing else ():
+                self._write(number, values)
+                bar.advance(len(values))
+                if time.monotonic() - saved > _COMMIT_INTERVAL_S:
+                    self._commit()
+                    saved = time.monotonic()
+        if missing:
+            self._commit()
+        return Views(self.values, self.plan)
+
+    def _results(self, missing: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        batches = map_ahead(lambda number: (number, self._pixels(number)), missing)
+        return self.engine.stream(batches) if self.engine else iter(batches)
+
+    def _rows(self, number: int) -> range:
+        """Rows of a chunk."""
+        chunk, n, each = self.chunks[number], len(self.plan.train), 1 + self.plan.views
+        if chunk.start >= n:
+            return range(n * (each - 1) + chunk.start, n * (each - 1) + chunk.stop)
+        return range(chunk.start * each, chunk.stop * each)
+
+    def _pixels(self, number: int) -> np.ndarray:
+        chunk, n = self.chunks[number], len(self.plan.train)
+        is_val = chunk.start >= n
+        files = self.plan.val[chunk.start - n : chunk.stop - n] if is_val else self.plan.train[chunk]
+        pixels = np.stack([self.decoder.read(file) for file in files])
+        if is_val or not self.plan.views:
+            return pixels
+        seeds = [(self.plan.seed, number, view) for view in range(self.plan.views)]
+        versions = [pixels, *(augment(pixels, self.plan.pipeline, seed) for seed in seeds)]
+        return np.stack(versions, axis=1).reshape(-1, *pixels.shape[1:])
+
+    def _write(self, number: int, values: np.ndarray) -> None:
+        rows = self._rows(number)
+        with np.errstate(over="ignore"):
+            self.values[rows.start : rows.stop] = values
+        if self.values.dtype == np.float16 and not np.isfinite(self.values[rows.start : rows.stop]).all():
+            raise OverflowError("the values are beyond what float16 holds")
+        self.done[number] = True
+
+    def _commit(self) -> None:
+        self.values.flush()
+        partial = self._record.with_suffix(".partial.npy")
+        np.save(partial, self.done)
+        os.replace(partial, self._record)

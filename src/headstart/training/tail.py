@@ -1,0 +1,401 @@
+"""Train what lies above the cut, on cached views. Runs in a Keras process; see :mod:`headstart.training.fine_tune`.
+
+The recipe: start from the trained head, so that the first steps do not tear at pretrained weights (linear probing then
+fine-tuning, Kumar et al., arXiv 2202.10054); AdamW with warm-up and cosine decay, slower the deeper the block
+(discriminative rates, Howard and Ruder, arXiv 1801.06146); the weights of the epoch with the least validation loss are
+what comes out. Every BatchNormalization stays untrainable and so in inference mode: Keras up to 3.15.1 would otherwise
+move its statistics even under ``training=False`` (keras issue 20285). What is frozen is digested before and after.
+
+After each epoch everything that the next one depends on is on disk: a killed process goes on from there, and ends with
+the same weights, because the order of the examples, their views and the dropout depend on the seed and the epoch alone.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console
+from headstart.bases import Base, BaseSpec, load_base
+from headstart.bases.base import Fit
+from headstart.bases.blocks import find_blocks
+from headstart.bases.derived import ending_after, save_weights
+from headstart.data.images import Decoder
+from headstart.errors import IntegrityError
+from headstart.features.augmentation import Pipeline, augment
+from headstart.features.engines import KerasEngine, OpenVINOEngine
+from headstart.features.views import Plan, Views, compute_views
+from headstart.keras_file import tensor_digest
+from headstart.training.task import load_layers, save_layers
+
+_EVALUATION_BATCH = 64
+_STATE, _BEST = "state.npz", "best.npz"
+_SMALLEST = 1e-12  # a probability of 0 for the true class would make the loss infinite
+_WARM_UP = 0.1  # of all steps
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fine-tuning, as plain data.
+
+    Attributes:
+        spec: of the base.
+        fit: how pictures become its input size.
+        trained_blocks: how many blocks to train, counted from the features down.
+        xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
+        precision: of the engine.
+        train: files; likewise ``val``.
+        train_labels: class of each; likewise ``val_labels``.
+        class_weights: weight of one example of each class.
+        recipe: how to train; see :class:`headstart.training.task.FineTuning`.
+        head: ``.npz`` with the head to start from.
+        dropout: before each of its layers.
+        pipeline: the augmentation.
+        seed: of everything random.
+        folder: for views, checkpoints and results; belongs to this job alone.
+    """
+
+    spec: dict[str, Any]
+    fit: Fit
+    trained_blocks: int
+    xml: str | None
+    precision: str
+    train: list[str]
+    train_labels: list[int]
+    val: list[str]
+    val_labels: list[int]
+    class_weights: list[float]
+    recipe: dict[str, Any]
+    head: str
+    dropout: float
+    pipeline: Pipeline
+    seed: int
+    folder: str
+
+
+def train_tail(**job: Any) -> dict[str, Any]:
+    """Fine-tune; writes ``tuned.npz``, ``head.npz`` and ``val.npy`` (probabilities) and gives the facts.
+
+    Args:
+        job: the fields of :class:`Job`.
+
+    Returns:
+        ``history``, ``proof`` and what the report tells.
+
+    Raises:
+        IntegrityError: something frozen has moved.
+    """
+    return _Tuning(Job(**job)).run()
+
+
+@dataclass
+class _Progress:
+    """What the next epoch depends on, besides the variables.
+
+    Attributes:
+        epoch: how many epochs are done.
+        best_loss: the least validation loss of any of them.
+        waited: epochs since.
+        stopped: why training is over, if it is.
+        seconds: of training, in this process and in those before it.
+        history: rows for ``history.csv``.
+    """
+
+    epoch: int = 0
+    best_loss: float = float("inf")
+    waited: int = 0
+    stopped: str | None = None
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Tuning:
+    def __init__(self, job: Job) -> None:
+        import keras
+
+        self.job, self.folder, self.recipe = job, Path(job.folder), job.recipe
+        self.labels, self.val_labels = np.array(job.train_labels), np.array(job.val_labels)
+        self.class_weights = np.array(job.class_weights, np.float32)
+        self.progress = _Progress()
+        self.first_step_s = 0.0
+        keras.utils.set_random_seed(job.seed)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow
+
+            tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
+        base = replace(load_base(BaseSpec.from_json(job.spec)), fit=job.fit)
+        self.network = base.build(False)
+        self.blocks = find_blocks(self.network)
+        self.cut = len(self.blocks) - job.trained_blocks
+        self.views = self._compute_views(base)
+        self.started = time.monotonic()
+        self.trained_layers = self._unfreeze()
+        self.frozen = _digests(self.network.non_trainable_weights)
+        self.model = self._build(base)
+
+    def run(self) -> dict[str, Any]:
+        if not self._resume():
+            start = {"phase": "fine-tuning", "epoch": 0, **self._judge(self.probabilities())}
+            self.progress.history.append(start)
+        while not self.progress.stopped:
+            self._epoch()
+        with np.load(self.folder / _BEST) as best:
+            for variable, value in zip(self.model.trainable_variables, best.values(), strict=True):
+                variable.assign(value)
+        changed = _changed(self.frozen, _digests(self.network.non_trainable_weights))
+        if changed:
+            raise IntegrityError(
+                f"{changed} of {len(self.frozen)} frozen tensors moved while {self.job.spec['handle']} was fine-tuned. "
+                "Nothing was kept; please report this."
+            )
+        np.save(self.folder / "val.npy", self.probabilities())
+        save_weights(self.network, self.trained_layers, self.folder / "tuned.npz")
+        save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
+        return {
+            "history": self.progress.history,
+            "epochs": self.progress.epoch,
+            "best_epoch": min(self.progress.history[1:], key=lambda row: row["val_loss"])["epoch"],
+            "stopped": self.progress.stopped,
+            "seconds": round(self.progress.seconds, 2),
+            "first_step_s": round(self.first_step_s, 2),
+            "images_per_s": round(len(self.labels) * self.progress.epoch / max(self.progress.seconds, 1e-9), 1),
+            "frozen": list(self.frozen.values()),
+        }
+
+    def probabilities(self) -> np.ndarray:
+        """Of the validation examples, float32 (n, classes)."""
+        from scipy.special import softmax
+
+        starts = range(0, len(self.val_labels), _EVALUATION_BATCH)
+        positions = np.arange(len(self.val_labels))
+        logits = [
+            np.asarray(self.model.predict_on_batch(self._input(self.views.val(positions[i : i + _EVALUATION_BATCH]))))
+            for i in starts
+        ]
+        return softmax(np.concatenate(logits), axis=1)
+
+    def _compute_views(self, base: Base) -> Views:
+        job = self.job
+        decoder = Decoder(base.input_size, base.fit)
+        files = [Path(file) for file in job.train], [Path(file) for file in job.val]
+        live = self.cut == 0  # everything is trained: nothing can be computed beforehand
+        plan = Plan(*files, 0 if live else self.recipe["views"], job.pipeline, job.seed)
+        folder = self.folder / "views"
+        if live:
+            return compute_views(plan, decoder, None, (*base.input_size, 3), folder)
+        below = ending_after(base, self.blocks[self.cut - 1].name)
+        engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(below.model())
+        return compute_views(plan, decoder, engine, self.blocks[self.cut - 1].shape, folder)
+
+    def _unfreeze(self) -> set[str]:
+        """Make the layers above the cut trainable, and nothing else; gives their names."""
+        import keras
+
+        above = {name for block in self.blocks[self.cut :] for name in block.layers}
+        self.network.trainable = True
+        for layer in self.network.layers:
+            layer.trainable = layer.name in above and not isinstance(layer, keras.layers.BatchNormalization)
+        return {layer.name for layer in self.network.layers if layer.trainable_weights}
+
+    def _build(self, base: Base) -> Any:
+        """What is trained: from views to logits, starting as the base with the trained head."""
+        import keras
+
+        pairs = load_layers(Path(self.job.head))
+        if self.cut == 0:
+            start = keras.Input(self.views.shape, dtype="uint8")
+            x = self.network(base.preprocessing.layer(start))
+        else:
+            start = keras.Input(self.views.shape)
+            x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
+        if len(x.shape) == 4:
+            x = keras.layers.GlobalAveragePooling2D()(x)
+        self.head = []
+        for i, (_, bias) in enumerate(pairs):
+            activation = "relu" if i < len(pairs) - 1 else None
+            self.head.append(keras.layers.Dense(len(bias), activation=activation, name=f"head_{i}"))
+            x = self.head[-1](keras.layers.Dropout(self.job.dropout, seed=self.job.seed + i)(x))
+        model = keras.Model(start, x)
+        for layer, pair in zip(self.head, pairs, strict=True):
+            layer.set_weights(pair)
+        model.compile(
+            self._optimizer(),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.recipe["label_smoothing"]),
+            weighted_metrics=["accuracy"],
+            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",  # XLA takes longer on CPUs
+        )
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def _optimizer(self) -> Any:
+        """AdamW, one for each block and one for the head, each with a learning rate of its own."""
+        import keras
+
+        recipe, trained = self.recipe, self.blocks[self.cut :]
+        total = recipe["epochs"] * self._steps
+        ramp = max(1, int(total * _WARM_UP))
+        by_layer: dict[str, Any] = {}
+
+        def optimizer(depth: int) -> Any:
+            """``depth`` 0 is the head, 1 the block below it."""
+            begin = int(total / 2 * depth / (len(trained) + 1)) if recipe["gradual"] else 0
+            rate = _schedule(recipe["learning_rate"] * recipe["rate_decay"] ** depth, begin, ramp, total)
+            return keras.optimizers.AdamW(rate, weight_decay=recipe["weight_decay"])
+
+        for depth, block in enumerate(reversed(trained), 1):
+            mine = optimizer(depth)
+            by_layer.update(dict.fromkeys(block.layers, mine))
+        of_head = optimizer(0)
+        owner = {
+            id(weight): by_layer.get(layer.name, of_head) for layer in self.network.layers for weight in layer.weights
+        }
+        return keras.optimizers.MultiOptimizer(lambda variable: owner.get(id(variable), of_head))
+
+    @property
+    def _steps(self) -> int:
+        return -(-len(self.labels) // self.recipe["batch_size"])
+
+    def _input(self, values: np.ndarray) -> np.ndarray:
+        return values if values.dtype == np.uint8 else values.astype(np.float32)
+
+    def _epoch(self) -> None:
+        import keras
+
+        progress, recipe = self.progress, self.recipe
+        started = time.monotonic()
+        with console.progress(f"epoch {progress.epoch + 1} of {recipe['epochs']}", total=len(self.labels)) as bar:
+
+            def after_batch(batch: int, logs: Any) -> None:
+                if not self.first_step_s:
+                    self.first_step_s = time.monotonic() - self.started
+                bar.advance(min(recipe["batch_size"], len(self.labels) - bar.done))
+                limit = recipe["time_limit_s"]
+                if limit and progress.seconds + time.monotonic() - started > limit:
+                    self.model.stop_training = True
+
+            fitted = self.model.fit(
+                _batches(self, progress.epoch),
+                shuffle=False,
+                verbose=0,
+                callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=after_batch)],
+            )
+        progress.epoch += 1
+        figures = {name: float(values[-1]) for name, values in fitted.history.items()}
+        judged = self._judge(self.probabilities())
+        progress.history.append({"phase": "fine-tuning", "epoch": progress.epoch, **figures, **judged})
+        progress.seconds += time.monotonic() - started
+        self._keep_best(judged["val_loss"])
+        if self.model.stop_training:
+            progress.stopped = "time limit"
+        elif progress.epoch >= recipe["epochs"]:
+            progress.stopped = "all epochs done"
+        elif progress.waited >= recipe["patience"]:
+            progress.stopped = f"no better for {progress.waited} epochs"
+        left = (recipe["epochs"] - progress.epoch) * progress.seconds / progress.epoch
+        console.note(
+            f"epoch {progress.epoch} of {recipe['epochs']}: loss {figures['loss']:.3f}, validation loss "
+            f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
+            + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
+        )
+        self._save()
+
+    def _judge(self, probabilities: np.ndarray) -> dict[str, float]:
+        right = probabilities[np.arange(len(self.val_labels)), self.val_labels]
+        return {
+            "val_loss": float(-np.log(np.maximum(right, _SMALLEST)).mean()),
+            "val_accuracy": float((probabilities.argmax(1) == self.val_labels).mean()),
+        }
+
+    def _keep_best(self, loss: float) -> None:
+        if loss < self.progress.best_loss:
+            self.progress.best_loss, self.progress.waited = loss, 0
+            _write(self.folder / _BEST, self.model.trainable_variables, {})
+        else:
+            self.progress.waited += 1
+
+    def _save(self) -> None:
+        about = {"progress": np.array(json.dumps(asdict(self.progress)))}
+        _write(self.folder / _STATE, [*self.model.variables, *self.model.optimizer.variables], about)
+
+    def _resume(self) -> bool:
+        """Go on after the last epoch that an earlier process has finished, if there was one."""
+        path = self.folder / _STATE
+        if not path.exists():
+            return False
+        with np.load(path) as saved:
+            self.progress = _Progress(**json.loads(str(saved["progress"])))
+            variables = [*self.model.variables, *self.model.optimizer.variables]
+            for i, variable in enumerate(variables):
+                variable.assign(saved[f"v{i}"])
+        if not self.progress.stopped:
+            console.note(f"going on after epoch {self.progress.epoch} of {self.recipe['epochs']}")
+        return True
+
+
+def _batches(tuning: _Tuning, epoch: int) -> Any:
+    """The training examples of one epoch: their order, and which view of each, depend on seed and epoch alone."""
+    import keras
+
+    job, size = tuning.job, tuning.recipe["batch_size"]
+    rng = np.random.default_rng([job.seed, epoch])
+    order = rng.permutation(len(tuning.labels))
+    live = tuning.cut == 0
+    views = rng.integers(0, 1 if live else 1 + tuning.recipe["views"], len(order))
+    n_classes = len(job.class_weights)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-len(order) // size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            mine = order[index * size : (index + 1) * size]
+            values = tuning.views.train(mine, views[mine])
+            if live:
+                values = augment(values, job.pipeline, (job.seed, epoch, index))
+            labels = tuning.labels[mine]
+            return tuning._input(values), np.eye(n_classes, dtype=np.float32)[labels], tuning.class_weights[labels]
+
+    return Batches(workers=2, max_queue_size=4)
+
+
+def _schedule(peak: float, begin: int, ramp: int, total: int) -> Any:
+    """Nothing until ``begin``, a linear rise over ``ramp`` steps, then a cosine down to nothing at ``total``."""
+    import keras
+    from keras import ops
+
+    class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            done = ops.cast(step, "float32") + 1 - begin
+            rise = ops.clip(done / ramp, 0.0, 1.0)
+            fall = ops.clip((done - ramp) / max(total - begin - ramp, 1), 0.0, 1.0)
+            return peak * rise * 0.5 * (1 + ops.cos(np.pi * fall))
+
+        def get_config(self) -> dict[str, Any]:
+            return {"peak": peak, "begin": begin, "ramp": ramp, "total": total}
+
+    return WarmUpThenCosine()
+
+
+def _digests(weights: Iterable[Any]) -> dict[str, str]:
+    return {weight.path: tensor_digest(np.asarray(weight)) for weight in weights}
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> int:
+    return sum(after[path] != digest for path, digest in before.items())
+
+
+def _write(path: Path, variables: Sequence[Any], more: dict[str, np.ndarray]) -> None:
+    """Write variables as ``v0``, ``v1`` …, all or nothing."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **{f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}, **more)
+    os.replace(partial, path)
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
