@@ -13,7 +13,7 @@ import pytest
 import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError
-from headstart.keras_file import fill_template, freeze_proof, base_digests
+from headstart.keras_file import base_digests, fill_template, freeze_proof
 from headstart.run import write_folder
 from headstart.training import Head
 from tests.conftest import SIZE

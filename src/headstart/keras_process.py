@@ -34,14 +34,26 @@ def training_backend() -> str:
     Raises:
         UnavailableError: none is installed.
     """
-    chosen = os.environ.get("KERAS_BACKEND", "")
-    for name in (chosen, *TRAINING_BACKENDS):
-        if name in TRAINING_BACKENDS and find_spec(name):
-            return name
+    name = _training_backend()
+    if name:
+        return name
     raise UnavailableError(
         "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
         "Install one with: pip install 'headstart[tensorflow]'. A linear head (--head linear) needs none."
     )
+
+
+def can_train() -> bool:
+    """Whether a backend that can train is installed."""
+    return _training_backend() is not None
+
+
+def _training_backend() -> str | None:
+    chosen = os.environ.get("KERAS_BACKEND", "")
+    for name in (chosen, *TRAINING_BACKENDS):
+        if name in TRAINING_BACKENDS and find_spec(name):
+            return name
+    return None
 
 
 def import_keras() -> ModuleType:

@@ -102,7 +102,7 @@ def train(
         IntegrityError: what was frozen has moved, or the finished model computes something else.
     """
     recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
-    tuning, augmentation = replace(tuning or FineTuning(), blocks=fine_tune), to_pipeline(augment)
+    tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
     cost = Cost()
     with cost.stage("base"):
@@ -129,11 +129,10 @@ def train(
         trained = fit_head(task, recipe, folder)
     with cost.stage("fine-tuning"):
         tuned = tune_base(
-            loaded, dataset.paths, task, trained, recipe, tuning, augmentation,
-            engine=engine, precision=precision, cache=folder,
-        )  # fmt: skip
-        if tuned.outcome == "kept":
-            loaded, trained = tuned.base, tuned.head
+            loaded, dataset.paths, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
+        )
+        if tuned.kept:
+            loaded, trained = tuned.kept
             features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]

@@ -82,6 +82,7 @@ def _content(folder: Path) -> dict[str, Any]:
     split = figures.get("splits", {}).get(headline, {})
     classes = facts.get("classes") or list(split.get("per_class", {}))
     answers = [row for row in _rows(folder / "predictions.csv") if row["split"] == headline]
+    history = list(_rows(folder / "history.csv"))
     counts = np.array(split["confusion_matrix"], np.int64) if split.get("confusion_matrix") else None
     return {
         "facts": facts,
@@ -96,7 +97,8 @@ def _content(folder: Path) -> dict[str, Any]:
         "per_class": _per_class(classes, counts, split),
         "mistakes": _mistakes(Path(facts.get("data", {}).get("root") or ""), answers),
         "sureness": _sureness(split, answers),
-        "curves": _curves(list(_rows(folder / "history.csv"))),
+        "curves": _curves(history),
+        "tuning": _fine_tuning(facts, history),
         "data": _data(facts),
         "skipped": _skipped(list(_rows(folder / "skipped.csv"))),
         "recipe": _recipe(facts),
@@ -286,7 +288,7 @@ def _sureness(split: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any
 
 
 def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
-    rows = [{key: _float(text) if key != "phase" else text for key, text in row.items()} for row in history]
+    rows = _numbers(history)
     tried: list[dict[str, Any]] = [
         row for row in rows if row["phase"] == "cross-validation" and row["strength"] and row["val_loss"] is not None
     ]
@@ -294,17 +296,43 @@ def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
     if tried:
         best = min(tried, key=lambda row: row["val_loss"])
         content["strength"] = {"plot": plots.strength_curve(tried, best["strength"]), "best": best, "tried": len(tried)}
-    epochs: list[dict[str, Any]] = [row for row in rows if row["phase"] == "head" and row["epoch"] is not None]
+    epochs = _epochs([row for row in rows if row["phase"] == "head"])
     if epochs:
-        judged = [row for row in epochs if row["val_loss"] is not None]
-        kept = min(judged, key=lambda row: row["val_loss"]) if judged else None
-        drawn = []
-        for name in ("loss", "accuracy"):
-            train, val = _points(epochs, name), _points(epochs, f"val_{name}")
-            if train or val:
-                drawn.append(plots.epoch_curve(train, val, name, kept["epoch"] if kept else None))
-        content["epochs"] = {"plots": drawn, "best": kept, "count": len(epochs)}
+        content["epochs"] = epochs
     return content or None
+
+
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Loss and accuracy by epoch, and the epoch whose weights were kept; epoch 0 is what training started from."""
+    trained = [row for row in rows if row["epoch"]]
+    if not trained:
+        return None
+    judged = [row for row in trained if row["val_loss"] is not None]
+    kept = min(judged, key=lambda row: row["val_loss"]) if judged else None
+    drawn = []
+    for name in ("loss", "accuracy"):
+        train, val = _points(rows, name), _points(rows, f"val_{name}")
+        if train or val:
+            drawn.append(plots.epoch_curve(train, val, name, kept["epoch"] if kept else None))
+    return {"plots": drawn, "best": kept, "count": len(trained)}
+
+
+def _fine_tuning(facts: Mapping[str, Any], history: Sequence[Row]) -> dict[str, Any] | None:
+    """Head alone against fine-tuned, on the examples that decided and on those that did not."""
+    told = facts.get("fine_tuning") or {}
+    if not told.get("reason"):
+        return None
+    rows = [
+        {"name": name, "decides": key == "comparison", **told[key]}
+        for key, name in (("comparison", "validation"), ("on_test", "test"))
+        if told.get(key)
+    ]
+    epochs = _epochs([row for row in _numbers(history) if row["phase"] == "fine-tuning"])
+    return {**told, "rows": rows, "epochs": epochs}
+
+
+def _numbers(history: Sequence[Row]) -> list[dict[str, Any]]:
+    return [{key: _float(text) if key != "phase" else text for key, text in row.items()} for row in history]
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

@@ -50,7 +50,7 @@ def ending_after(base: Base, block: str | None) -> Base:
 
 def save_weights(network: Any, layers: set[str], path: Path) -> None:
     """Write the weights of some layers of a network, by the name of the layer and the place in it."""
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{layer.name}:{i}": np.asarray(weight)
         for layer in network.layers
         if layer.name in layers

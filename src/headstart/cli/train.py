@@ -17,6 +17,11 @@ _TUNING = {  # option -> field of FineTuning
     "time_limit": "time_limit_s",
     "views": "views",
 }
+_OUTCOMES = {
+    "kept": "fine-tuned model kept",
+    "not better": "fine-tuned model not kept, the head alone was",
+    "not tried": "fine-tuning not tried",
+}
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -179,6 +184,9 @@ def summary(run: Any) -> str:
         f"{source} accuracy {figures['accuracy']['value']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
         f"on {figures['examples']:,} pictures of {len(run.classes)} classes",
     ]
+    tuning = run.facts.get("fine_tuning", {})
+    if tuning.get("reason"):
+        lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")
     if headline == "train":
         lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
     return "\n".join(lines)

@@ -42,10 +42,12 @@ class Comparison:
 
     @property
     def favours_second(self) -> bool:
-        """Whether the second is better beyond doubt: in accuracy; or in log loss, with no less accuracy."""
-        more_right = self.p_value < 1 - LEVEL and self.mended > self.broken
-        less_loss = self.loss_gain[0] > 0 and self.mended >= self.broken
-        return more_right or less_loss
+        """Whether the second is better beyond luck.
+
+        It must be right more often, and either that or its log loss must be significant. A lower log loss alone does
+        not count: the second was stopped where just this loss was least.
+        """
+        return self.mended > self.broken and (self.p_value < 1 - LEVEL or self.loss_gain[0] > 0)
 
     @property
     def verdict(self) -> str:

@@ -38,15 +38,15 @@ PIPELINES: dict[str, Pipeline] = {
         ("RandomErasing", {"factor": 0.5, "scale": [0.02, 0.2], **_RANGE}),
     ],
 }
-"""Strength -> its pipeline. All of them flip: write a pipeline of your own where left and right differ (text, digits)."""
+"""Strength -> its pipeline. All of them flip: where sides matter (text, digits), give a pipeline of your own."""
 
 
 def to_pipeline(augment: Any) -> Pipeline:
     """A pipeline as plain data.
 
     Args:
-        augment: a strength; or a Keras augmentation pipeline: a layer, a ``keras.Sequential`` or a list of layers, to be
-            applied to pixels of 0 to 255.
+        augment: a strength; or a Keras augmentation pipeline: a layer, a ``keras.Sequential`` or a list of layers, that
+            get pixels of 0 to 255.
 
     Raises:
         InputError: no such strength, or a layer that is not one of Keras's own.

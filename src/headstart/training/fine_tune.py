@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,8 @@ from headstart.bases.derived import ending_after, with_weights
 from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.evaluation.compare import Comparison, compare
-from headstart.features.augmentation import Pipeline
 from headstart.features.engines import EngineName, Precision, prepare
-from headstart.features.extraction import FeatureSet, extract
+from headstart.features.extraction import extract
 from headstart.features.store import cache_folder
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
@@ -71,6 +71,11 @@ class Tuned:
     history: tuple[dict[str, Any], ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> tuple[Base, Head] | None:
+        """The fine-tuned base and head, if they are what is kept."""
+        return (self.base, self.head) if self.outcome == "kept" and self.base and self.head else None
+
 
 def fine_tune(
     base: Base,
@@ -79,7 +84,6 @@ def fine_tune(
     head: Head,
     recipe: Recipe,
     tuning: FineTuning,
-    pipeline: Pipeline,
     *,
     engine: EngineName = "auto",
     precision: Precision = "auto",
@@ -94,7 +98,6 @@ def fine_tune(
         head: the head that was trained on the base's features.
         recipe: how it was trained.
         tuning: how to fine-tune.
-        pipeline: the augmentation.
         engine: what runs the frozen part and the finished base.
         precision: of its arithmetic.
         cache: the cache folder; None means the user's.
@@ -106,146 +109,171 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return Tuned("not tried", "")
-    folder = cache or cache_folder()
     why_not = _why_not(task, head, tuning)
+    if why_not and tuning.blocks != "auto":
+        raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
-        if tuning.blocks != "auto":
-            raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
         return Tuned("not tried", why_not)
-    decoder = Decoder(base.input_size, base.fit)
-    probe = np.stack([decoder.read(paths[int(i)]) for i in task.train[:4]])
-    blocks = prepare(base, folder, probe).blocks
-    number = _auto(blocks) if tuning.blocks == "auto" else blocks_above(blocks, tuning.blocks)
-    names = tuple(block.name for block in blocks[len(blocks) - number :])
-    work = folder / "tuning" / _key(base, task, head, recipe, tuning, pipeline, names)
-    work.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{work}.lock"):
-        if not (work / "facts.json").exists():
-            _train(base, paths, task, head, recipe, tuning, pipeline, blocks, number, work, folder, engine, probe)
-    facts = json.loads((work / "facts.json").read_text())
-    history, frozen = facts.pop("history"), facts.pop("frozen")
-    tuned = with_weights(base, work / "tuned.npz")
-    tuned_head = replace(head, layers=load_layers(work / "head.npz"))
-    held = np.concatenate([task.val, task.test])
-    features = extract(
-        tuned, [paths[i] for i in held.tolist()], engine=engine, precision=precision, cache=folder, label="checking"
-    )
-    before, after = head.over(task.features, held), tuned_head.over(features, np.arange(len(held)))
-    n_val = len(task.val)
-    _check_agreement(after[:n_val], np.load(work / "val.npy"))
-    comparison = compare(task.labels[task.val], before[:n_val], after[:n_val], seed=recipe.seed)
-    kept = comparison.favours_second or tuning.keep == "fine-tuned"
-    reason = comparison.verdict
-    if kept and not comparison.favours_second:
-        reason += " It was kept all the same (--keep fine-tuned)."
-    return Tuned(
-        outcome="kept" if kept else "not better",
-        reason=reason,
-        blocks=names,
-        comparison=comparison,
-        on_test=compare(task.labels[task.test], before[n_val:], after[n_val:], seed=recipe.seed)
-        if len(task.test)
-        else None,
-        base=tuned,
-        head=tuned_head,
-        frozen=tuple(frozen),
-        history=tuple(history),
-        facts=facts,
-    )
+    return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
 
 
 def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
     """Why fine-tuning is not worth trying, if so."""
     if not len(task.val):
-        return "without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
-    if tuning.blocks != "auto" or tuning.keep == "fine-tuned":
+        return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
+    if tuning.blocks != "auto":
         return None
     wrong = int((head.over(task.features, task.val).argmax(1) != task.labels[task.val]).sum())
-    if wrong < _MIN_MISTAKES:
+    if wrong < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
-            f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} validation "
-            "pictures: even if fine-tuning mended every one, no test could tell that from luck. --fine-tune last:2 "
-            "tries it all the same."
+            f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} "
+            "validation pictures: even if fine-tuning mended every one, no test could tell that from luck."
         )
-    try:
-        keras_process.training_backend()
-    except Exception as exc:  # noqa: BLE001
-        return str(exc)
+    if not keras_process.can_train():
+        return "No Keras backend that can train is installed: pip install 'headstart[tensorflow]'."
     return None
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """One fine-tuning: what it starts from, and how."""
+
+    base: Base
+    paths: Sequence[Path]
+    task: Task
+    head: Head
+    recipe: Recipe
+    tuning: FineTuning
+    engine: EngineName
+    precision: Precision
+    cache: Path
+
+    def run(self) -> Tuned:
+        blocks = prepare(self.base, self.cache, self._probe).blocks
+        asked = self.tuning.blocks
+        number = _auto(blocks) if asked == "auto" else blocks_above(blocks, asked)
+        below, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
+        work = self.cache / "tuning" / self._key(trained)
+        work.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{work}.lock"):
+            if not (work / "facts.json").exists():
+                self._train(below, trained, work)
+        return self._judge(work, tuple(block.name for block in trained))
+
+    @cached_property
+    def _probe(self) -> np.ndarray:
+        """A few pictures on which a fresh conversion is compared with Keras."""
+        decoder = Decoder(self.base.input_size, self.base.fit)
+        return np.stack([decoder.read(self.paths[int(i)]) for i in self.task.train[:4]])
+
+    def _key(self, trained: Sequence[Block]) -> str:
+        """Identifies everything that the result depends on."""
+        task, head = self.task, self.head
+        ways = {**asdict(self.tuning), "blocks": [block.name for block in trained], "keep": None}
+        about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.fit, ways, self.recipe.seed]
+        about += [self.recipe.dropout, head.class_weights, keras_process.training_backend()]
+        material = hashlib.sha256(json.dumps(about).encode())
+        for indices in (task.train, task.val):
+            material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
+            material.update(task.labels[indices].astype("<i8").tobytes())
+        for kernel, bias in head.layers:
+            material.update(kernel.tobytes() + bias.tobytes())
+        return material.hexdigest()[:32]
+
+    def _train(self, below: Sequence[Block], trained: Sequence[Block], work: Path) -> None:
+        """Let a Keras process train; what remains in ``work`` are weights, head, validation probabilities and facts."""
+        base, task = self.base, self.task
+        views = self.tuning.views if below and self.tuning.augment else 0
+        size = below[-1].cached_bytes if below else math.prod((*base.input_size, 3))
+        needed = size * (len(task.train) * (1 + views) + len(task.val))
+        _check_room(self.cache, needed)
+        xml = None
+        if below and self.engine != "keras":
+            xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
+        what = _span(trained, [*below, *trained]) if below else "all of the base"
+        console.note(
+            f"fine-tuning {what} on {counted(len(task.train), 'picture')}"
+            + (f", {views + 1} views of each" if views else "")
+            + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
+        )
+        save_layers(self.head.layers, work / "start.npz")
+        weights = weights_of_classes(task.labels[task.train], task.n_classes, self.recipe.class_weights)
+        backend = keras_process.training_backend()
+        facts = keras_process.call(
+            "headstart.training.tail:train_tail",
+            {
+                "spec": base.spec.to_json(),
+                "fit": base.fit,
+                "trained_blocks": len(trained),
+                "xml": str(xml) if xml else None,
+                "precision": task.features.precision,
+                "train": [str(self.paths[i]) for i in task.train.tolist()],
+                "train_labels": task.labels[task.train].tolist(),
+                "val": [str(self.paths[i]) for i in task.val.tolist()],
+                "val_labels": task.labels[task.val].tolist(),
+                "class_weights": weights.tolist(),
+                "tuning": {**asdict(self.tuning), "views": views},
+                "head": str(work / "start.npz"),
+                "dropout": self.recipe.dropout,
+                "seed": self.recipe.seed,
+                "folder": str(work),
+            },
+            backend=backend,
+        )
+        facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": backend}
+        partial = work / "facts.partial.json"
+        partial.write_text(json.dumps(facts))
+        os.replace(partial, work / "facts.json")
+        shutil.rmtree(work / "views")
+        for leftover in ("state.npz", "best.npz", "start.npz"):
+            (work / leftover).unlink()
+
+    def _judge(self, work: Path, names: tuple[str, ...]) -> Tuned:
+        """Read the result back as a user would, and compare it with the head alone."""
+        task, seed = self.task, self.recipe.seed
+        facts = json.loads((work / "facts.json").read_text())
+        history, frozen = facts.pop("history"), facts.pop("frozen")
+        base = with_weights(self.base, work / "tuned.npz")
+        head = replace(self.head, layers=load_layers(work / "head.npz"))
+        held = np.concatenate([task.val, task.test])
+        features = extract(
+            base, [self.paths[i] for i in held.tolist()],
+            engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
+        )  # fmt: skip
+        before, after = self.head.over(task.features, held), head.over(features, np.arange(len(held)))
+        n_val = len(task.val)
+        _check_agreement(after[:n_val], np.load(work / "val.npy"))
+        on_val = compare(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
+        on_test = compare(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
+        insisted = self.tuning.keep == "fine-tuned" and not on_val.favours_second
+        return Tuned(
+            outcome="kept" if on_val.favours_second or insisted else "not better",
+            reason=on_val.verdict + (" It was kept all the same (--keep fine-tuned)." if insisted else ""),
+            blocks=names,
+            comparison=on_val,
+            on_test=on_test,
+            base=base,
+            head=head,
+            frozen=tuple(frozen),
+            history=tuple(history),
+            facts=facts,
+        )
+
+
 def _auto(blocks: Sequence[Block]) -> int:
-    """As many of the uppermost blocks as hold up to AUTO_SHARE of the arithmetic; one at least."""
+    """How many of the uppermost blocks to train: of those that hold up to AUTO_SHARE of the arithmetic, as many as go.
+
+    But the cut goes where the least has to be cached: just behind a reduction of the maps, not just before it.
+    """
     total, above = sum(block.multiply_adds for block in blocks), 0
-    for number, block in enumerate(reversed(blocks)):
-        above += block.multiply_adds
-        if above > AUTO_SHARE * total:
-            return max(1, number)
-    return len(blocks)
-
-
-def _train(
-    base: Base,
-    paths: Sequence[Path],
-    task: Task,
-    head: Head,
-    recipe: Recipe,
-    tuning: FineTuning,
-    pipeline: Pipeline,
-    blocks: Sequence[Block],
-    number: int,
-    work: Path,
-    cache: Path,
-    engine: EngineName,
-    probe: np.ndarray,
-) -> None:
-    """Let a Keras process train; what remains in ``work`` are weights, head, validation probabilities and facts."""
-    below = blocks[: len(blocks) - number]
-    views = tuning.views if below and pipeline else 0
-    size = math.prod(below[-1].shape) * 2 if below else math.prod((*base.input_size, 3))
-    needed = size * (len(task.train) * (1 + views) + len(task.val))
-    _check_room(cache, needed)
-    xml = None
-    if below and engine != "keras":
-        xml = prepare(ending_after(base, below[-1].name), cache, probe).xml
-    save_layers(head.layers, work / "start.npz")
-    trained = blocks[len(blocks) - number :]
-    console.note(
-        f"fine-tuning {_span(trained)} ({_share(trained, blocks)} of the base's weights) on {len(task.train):,} pictures, "
-        f"{1 + views} views of each, {needed / 1e6:,.0f} MB in the cache meanwhile"
-        if below
-        else f"fine-tuning all of the base on {len(task.train):,} pictures"
-    )
-    weights = weights_of_classes(task.labels[task.train], task.n_classes, recipe.class_weights)
-    facts = keras_process.call(
-        "headstart.training.tail:train_tail",
-        {
-            "spec": base.spec.to_json(),
-            "fit": base.fit,
-            "trained_blocks": number,
-            "xml": str(xml) if xml else None,
-            "precision": task.features.precision,
-            "train": [str(paths[i]) for i in task.train.tolist()],
-            "train_labels": task.labels[task.train].tolist(),
-            "val": [str(paths[i]) for i in task.val.tolist()],
-            "val_labels": task.labels[task.val].tolist(),
-            "class_weights": weights.tolist(),
-            "recipe": {**asdict(tuning), "views": views},
-            "head": str(work / "start.npz"),
-            "dropout": recipe.dropout,
-            "pipeline": pipeline,
-            "seed": recipe.seed,
-            "folder": str(work),
-        },
-        backend=keras_process.training_backend(),
-    )
-    shutil.rmtree(work / "views")
-    for leftover in ("state.npz", "best.npz", "start.npz"):
-        (work / leftover).unlink()
-    facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": keras_process.training_backend()}
-    partial = work / "facts.partial.json"
-    partial.write_text(json.dumps(facts))
-    os.replace(partial, work / "facts.json")
+    best, least = 1, math.inf
+    for number in range(1, len(blocks)):
+        above += blocks[-number].multiply_adds
+        if number > 1 and above > AUTO_SHARE * total:
+            break
+        if blocks[-number - 1].cached_bytes <= least:
+            best, least = number, blocks[-number - 1].cached_bytes
+    return best
 
 
 def _check_room(cache: Path, needed: int) -> None:
@@ -267,31 +295,7 @@ def _check_agreement(finished: np.ndarray, trained: np.ndarray) -> None:
         )
 
 
-def _key(
-    base: Base,
-    task: Task,
-    head: Head,
-    recipe: Recipe,
-    tuning: FineTuning,
-    pipeline: Pipeline,
-    names: Sequence[str],
-) -> str:
-    ways = {**asdict(tuning), "blocks": list(names), "keep": None}
-    about = [TUNING_VERSION, base.digest, base.fit, task.features.key, ways, pipeline, recipe.seed, recipe.dropout]
-    material = hashlib.sha256(json.dumps([*about, head.class_weights, keras_process.training_backend()]).encode())
-    for indices in (task.train, task.val):
-        material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
-        material.update(task.labels[indices].astype("<i8").tobytes())
-    for kernel, bias in head.layers:
-        material.update(kernel.tobytes() + bias.tobytes())
-    return material.hexdigest()[:32]
-
-
-def _span(blocks: Sequence[Block]) -> str:
-    if len(blocks) == 1:
-        return f"the last block, {blocks[0].name},"
-    return f"the last {len(blocks)} blocks, {blocks[0].name} to {blocks[-1].name},"
-
-
-def _share(part: Sequence[Block], whole: Sequence[Block]) -> str:
-    return f"{sum(block.params for block in part) / max(sum(block.params for block in whole), 1):.0%}"
+def _span(part: Sequence[Block], whole: Sequence[Block]) -> str:
+    share = sum(block.params for block in part) / max(sum(block.params for block in whole), 1)
+    names = f"block {part[0].name}" if len(part) == 1 else f"{len(part)} blocks, {part[0].name} to {part[-1].name}"
+    return f"the last {names} ({share:.0%} of the base's weights),"

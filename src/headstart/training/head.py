@@ -42,14 +42,18 @@ class Head:
         x = features
         for kernel, bias in self.layers[:-1]:
             x = np.maximum(x @ kernel + bias, 0)
-        logits = x @ self.layers[-1][0] + self.layers[-1][1]
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+        return softmax(x @ self.layers[-1][0] + self.layers[-1][1])
 
     def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
         """Probabilities of the examples at ``indices``, computed in blocks."""
         blocks = [self(features.rows(block)) for block in _blocks(indices)]
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) from logits of that shape."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:

@@ -27,11 +27,12 @@ from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
 from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
-from headstart.features.augmentation import Pipeline, augment
+from headstart.features.augmentation import augment
 from headstart.features.engines import KerasEngine, OpenVINOEngine
 from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
-from headstart.training.task import load_layers, save_layers
+from headstart.training.head import softmax
+from headstart.training.task import FineTuning, load_layers, save_layers
 
 _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
@@ -52,10 +53,9 @@ class Job:
         train: files; likewise ``val``.
         train_labels: class of each; likewise ``val_labels``.
         class_weights: weight of one example of each class.
-        recipe: how to train; see :class:`headstart.training.task.FineTuning`.
+        tuning: how to train; see :class:`headstart.training.task.FineTuning`.
         head: ``.npz`` with the head to start from.
         dropout: before each of its layers.
-        pipeline: the augmentation.
         seed: of everything random.
         folder: for views, checkpoints and results; belongs to this job alone.
     """
@@ -70,10 +70,9 @@ class Job:
     val: list[str]
     val_labels: list[int]
     class_weights: list[float]
-    recipe: dict[str, Any]
+    tuning: dict[str, Any]
     head: str
     dropout: float
-    pipeline: Pipeline
     seed: int
     folder: str
 
@@ -118,7 +117,7 @@ class _Tuning:
     def __init__(self, job: Job) -> None:
         import keras
 
-        self.job, self.folder, self.recipe = job, Path(job.folder), job.recipe
+        self.job, self.folder, self.tuning = job, Path(job.folder), FineTuning(**job.tuning)
         self.labels, self.val_labels = np.array(job.train_labels), np.array(job.val_labels)
         self.class_weights = np.array(job.class_weights, np.float32)
         self.progress = _Progress()
@@ -169,22 +168,20 @@ class _Tuning:
 
     def probabilities(self) -> np.ndarray:
         """Of the validation examples, float32 (n, classes)."""
-        from scipy.special import softmax
-
         starts = range(0, len(self.val_labels), _EVALUATION_BATCH)
         positions = np.arange(len(self.val_labels))
         logits = [
             np.asarray(self.model.predict_on_batch(self._input(self.views.val(positions[i : i + _EVALUATION_BATCH]))))
             for i in starts
         ]
-        return softmax(np.concatenate(logits), axis=1)
+        return softmax(np.concatenate(logits))
 
     def _compute_views(self, base: Base) -> Views:
         job = self.job
         decoder = Decoder(base.input_size, base.fit)
         files = [Path(file) for file in job.train], [Path(file) for file in job.val]
         live = self.cut == 0  # everything is trained: nothing can be computed beforehand
-        plan = Plan(*files, 0 if live else self.recipe["views"], job.pipeline, job.seed)
+        plan = Plan(*files, 0 if live else self.tuning.views, self.tuning.augment, job.seed)
         folder = self.folder / "views"
         if live:
             return compute_views(plan, decoder, None, (*base.input_size, 3), folder)
@@ -225,7 +222,7 @@ class _Tuning:
             layer.set_weights(pair)
         model.compile(
             self._optimizer(),
-            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.recipe["label_smoothing"]),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.tuning.label_smoothing),
             weighted_metrics=["accuracy"],
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",  # XLA takes longer on CPUs
         )
@@ -236,16 +233,16 @@ class _Tuning:
         """AdamW, one for each block and one for the head, each with a learning rate of its own."""
         import keras
 
-        recipe, trained = self.recipe, self.blocks[self.cut :]
-        total = recipe["epochs"] * self._steps
+        tuning, trained = self.tuning, self.blocks[self.cut :]
+        total = tuning.epochs * self._steps
         ramp = max(1, int(total * _WARM_UP))
         by_layer: dict[str, Any] = {}
 
         def optimizer(depth: int) -> Any:
             """``depth`` 0 is the head, 1 the block below it."""
-            begin = int(total / 2 * depth / (len(trained) + 1)) if recipe["gradual"] else 0
-            rate = _schedule(recipe["learning_rate"] * recipe["rate_decay"] ** depth, begin, ramp, total)
-            return keras.optimizers.AdamW(rate, weight_decay=recipe["weight_decay"])
+            begin = int(total / 2 * depth / (len(trained) + 1)) if tuning.gradual else 0
+            rate = _schedule(tuning.learning_rate * tuning.rate_decay**depth, begin, ramp, total)
+            return keras.optimizers.AdamW(rate, weight_decay=tuning.weight_decay)
 
         for depth, block in enumerate(reversed(trained), 1):
             mine = optimizer(depth)
@@ -258,7 +255,7 @@ class _Tuning:
 
     @property
     def _steps(self) -> int:
-        return -(-len(self.labels) // self.recipe["batch_size"])
+        return -(-len(self.labels) // self.tuning.batch_size)
 
     def _input(self, values: np.ndarray) -> np.ndarray:
         return values if values.dtype == np.uint8 else values.astype(np.float32)
@@ -266,15 +263,15 @@ class _Tuning:
     def _epoch(self) -> None:
         import keras
 
-        progress, recipe = self.progress, self.recipe
+        progress, tuning = self.progress, self.tuning
         started = time.monotonic()
-        with console.progress(f"epoch {progress.epoch + 1} of {recipe['epochs']}", total=len(self.labels)) as bar:
+        with console.progress(f"epoch {progress.epoch + 1} of {tuning.epochs}", total=len(self.labels)) as bar:
 
             def after_batch(batch: int, logs: Any) -> None:
                 if not self.first_step_s:
                     self.first_step_s = time.monotonic() - self.started
-                bar.advance(min(recipe["batch_size"], len(self.labels) - bar.done))
-                limit = recipe["time_limit_s"]
+                bar.advance(min(tuning.batch_size, len(self.labels) - bar.done))
+                limit = tuning.time_limit_s
                 if limit and progress.seconds + time.monotonic() - started > limit:
                     self.model.stop_training = True
 
@@ -292,13 +289,13 @@ class _Tuning:
         self._keep_best(judged["val_loss"])
         if self.model.stop_training:
             progress.stopped = "time limit"
-        elif progress.epoch >= recipe["epochs"]:
+        elif progress.epoch >= tuning.epochs:
             progress.stopped = "all epochs done"
-        elif progress.waited >= recipe["patience"]:
+        elif progress.waited >= tuning.patience:
             progress.stopped = f"no better for {progress.waited} epochs"
-        left = (recipe["epochs"] - progress.epoch) * progress.seconds / progress.epoch
+        left = (tuning.epochs - progress.epoch) * progress.seconds / progress.epoch
         console.note(
-            f"epoch {progress.epoch} of {recipe['epochs']}: loss {figures['loss']:.3f}, validation loss "
+            f"epoch {progress.epoch} of {tuning.epochs}: loss {figures['loss']:.3f}, validation loss "
             f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
             + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
         )
@@ -333,32 +330,32 @@ class _Tuning:
             for i, variable in enumerate(variables):
                 variable.assign(saved[f"v{i}"])
         if not self.progress.stopped:
-            console.note(f"going on after epoch {self.progress.epoch} of {self.recipe['epochs']}")
+            console.note(f"going on after epoch {self.progress.epoch} of {self.tuning.epochs}")
         return True
 
 
-def _batches(tuning: _Tuning, epoch: int) -> Any:
+def _batches(work: _Tuning, epoch: int) -> Any:
     """The training examples of one epoch: their order, and which view of each, depend on seed and epoch alone."""
     import keras
 
-    job, size = tuning.job, tuning.recipe["batch_size"]
+    job, tuning = work.job, work.tuning
     rng = np.random.default_rng([job.seed, epoch])
-    order = rng.permutation(len(tuning.labels))
-    live = tuning.cut == 0
-    views = rng.integers(0, 1 if live else 1 + tuning.recipe["views"], len(order))
+    order = rng.permutation(len(work.labels))
+    live = work.cut == 0
+    views = rng.integers(0, 1 if live else 1 + tuning.views, len(order))
     n_classes = len(job.class_weights)
 
     class Batches(keras.utils.PyDataset):
         def __len__(self) -> int:
-            return -(-len(order) // size)
+            return -(-len(order) // tuning.batch_size)
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            mine = order[index * size : (index + 1) * size]
-            values = tuning.views.train(mine, views[mine])
+            mine = order[index * tuning.batch_size : (index + 1) * tuning.batch_size]
+            values = work.views.train(mine, views[mine])
             if live:
-                values = augment(values, job.pipeline, (job.seed, epoch, index))
-            labels = tuning.labels[mine]
-            return tuning._input(values), np.eye(n_classes, dtype=np.float32)[labels], tuning.class_weights[labels]
+                values = augment(values, tuning.augment, (job.seed, epoch, index))
+            labels = work.labels[mine]
+            return work._input(values), np.eye(n_classes, dtype=np.float32)[labels], work.class_weights[labels]
 
     return Batches(workers=2, max_queue_size=4)
 
@@ -389,10 +386,11 @@ def _changed(before: dict[str, str], after: dict[str, str]) -> int:
     return sum(after[path] != digest for path, digest in before.items())
 
 
-def _write(path: Path, variables: Sequence[Any], more: dict[str, np.ndarray]) -> None:
+def _write(path: Path, variables: Sequence[Any], more: dict[str, Any]) -> None:
     """Write variables as ``v0``, ``v1`` …, all or nothing."""
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}, **more)
+    arrays: dict[str, Any] = {f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+    np.savez(partial, **arrays, **more)
     os.replace(partial, path)
 
 

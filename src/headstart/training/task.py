@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from headstart.errors import InputError
+from headstart.features.augmentation import PIPELINES, Pipeline
 from headstart.features.extraction import FeatureSet
 
 HeadKind = Literal["auto", "linear", "mlp"]
@@ -98,7 +99,9 @@ class FineTuning:
         label_smoothing: share of each label that is spread over all classes.
         gradual: let the blocks begin to learn one after the other, from the head down, over the first half.
         patience: epochs without a lower validation loss after which training stops.
-        views: augmented versions of each training picture that are cached.
+        augment: the augmentation pipeline; see :mod:`headstart.features.augmentation`.
+        views: augmented versions of each training picture that are cached; where all of the base is trained, every
+            epoch has new ones instead.
         time_limit_s: seconds after which training stops, with the best epoch's weights.
         keep: ``better`` keeps whatever a paired test on the validation data favours, ``fine-tuned`` overrides it.
     """
@@ -112,6 +115,7 @@ class FineTuning:
     label_smoothing: float = 0.0
     gradual: bool = False
     patience: int = 3
+    augment: Pipeline = field(default_factory=lambda: PIPELINES["standard"])
     views: int = 4
     time_limit_s: float | None = None
     keep: Keep = "better"
@@ -135,7 +139,7 @@ class FineTuning:
 
 def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:
     """Write kernel and bias of Dense layers as ``.npz``."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for i, (kernel, bias) in enumerate(layers):
         arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel.astype(np.float32), bias.astype(np.float32)
     np.savez(path, **arrays)
