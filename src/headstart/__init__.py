@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
-    from headstart.pipeline import train
+    from headstart.pipeline import train, tune
     from headstart.predict import Prediction
     from headstart.run import Run, load
+    from headstart.training import FineTuning
 
 _WHERE = {
     "Base": "bases:Base",
     "Dataset": "data:Dataset",
     "FeatureSet": "features:FeatureSet",
+    "FineTuning": "training:FineTuning",
     "HeadstartError": "errors:HeadstartError",
     "InputError": "errors:InputError",
     "IntegrityError": "errors:IntegrityError",
@@ -37,12 +39,14 @@ _WHERE = {
     "load_base": "bases:load_base",
     "load_dataset": "data:load_dataset",
     "train": "pipeline:train",
+    "tune": "pipeline:tune",
 }
 
 __all__ = [
     "Base",
     "Dataset",
     "FeatureSet",
+    "FineTuning",
     "HeadstartError",
     "InputError",
     "IntegrityError",
@@ -56,6 +60,7 @@ __all__ = [
     "load_base",
     "load_dataset",
     "train",
+    "tune",
 ]
 
 

@@ -15,6 +15,7 @@ from headstart.data.audit import Audit, Finding
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.data.images import Decoder
 from headstart.engine_file import write_engine
+from headstart.evaluation import Verdict
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.features.store import cache_folder
@@ -22,7 +23,7 @@ from headstart.keras_file import fill_template
 from headstart.predict import Predictor, check_golden
 from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
-from headstart.training import Head, Recipe, Tuned
+from headstart.training import Head, NotTried, Recipe, Tuned
 
 GOLDEN_SAMPLES = 4
 
@@ -38,9 +39,16 @@ class Material:
     findings: list[Finding]
     recipe: Recipe
     head: Head
-    tuned: Tuned
+    tuned: Tuned | NotTried
+    verdict: Verdict
     answers: Answers
     metrics: dict[str, dict[str, Any]]
+    asked: dict[str, Any]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Rows for ``history.csv``."""
+        return [*self.head.history, *(self.tuned.history if isinstance(self.tuned, Tuned) else ())]
 
 
 def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None) -> Run:
@@ -63,7 +71,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
             material.head,
             _inside(facts),
             folder / "model.keras",
-            frozen=material.tuned.frozen if material.tuned.outcome == "kept" else None,
+            frozen=_frozen(material),
         )
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
@@ -75,8 +83,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         finished = Predictor(folder, expected=1)  # replays the golden samples through the finished model
         difference = check_golden(folder, finished.probabilities(pixels), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
-        history = [*material.head.history, *material.tuned.history]
-        write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, history)
+        write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
         write_json(folder / "metrics.json", figures(material.metrics, headline))
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
@@ -146,25 +153,30 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "units": list(recipe.units),
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },
-        "fine_tuning": _fine_tuning(material.tuned),
+        "fine_tuning": _fine_tuning(material),
         "engine": {
             "kind": "openvino" if prepared.xml else "keras",
             "precision": material.features.precision,
             "tolerance": TOLERANCE[material.features.precision],
             "difference_from_keras": prepared.facts.get("difference"),
         },
+        "asked": material.asked,
         "versions": versions(),
         "seed": recipe.seed,
     }
 
 
-def _fine_tuning(tuned: Tuned) -> dict[str, Any]:
-    facts = {"outcome": tuned.outcome, "reason": tuned.reason, "blocks": list(tuned.blocks), **tuned.facts}
-    return {
-        **facts,
-        "comparison": asdict(tuned.comparison) if tuned.comparison else None,
-        "on_test": asdict(tuned.on_test) if tuned.on_test else None,
-    }
+def _frozen(material: Material) -> tuple[str, ...] | None:
+    """Digests of what was frozen in fine-tuning; None where all of the base was."""
+    is_kept = material.verdict.outcome == "kept"
+    return material.tuned.frozen if is_kept and isinstance(material.tuned, Tuned) else None
+
+
+def _fine_tuning(material: Material) -> dict[str, Any]:
+    facts = asdict(material.verdict)
+    if isinstance(material.tuned, Tuned):
+        facts |= {"blocks": list(material.tuned.blocks), **material.tuned.facts}
+    return facts
 
 
 def _data(material: Material) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """READ FIRST. The whole way from a base and a folder of photos to a run: one call per stage."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,17 @@ from headstart.data.audit import Finding, audit
 from headstart.data.dataset import SPLITS, Skipped, load_dataset
 from headstart.data.split import check_division, divide
 from headstart.errors import InputError, counted
-from headstart.evaluation import evaluate
+from headstart.evaluation import evaluate, judge
 from headstart.features import extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
+from headstart.predict import read_facts
 from headstart.run import Answers, Run, check_name, name_of
-from headstart.training import FineTuning, Recipe, Task, fit_head
+from headstart.training import FineTuning, Recipe, Task, Tuned, fit_head
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
+_NOT_REPEATED = ("name", "runs", "cache", "fine_tune", "tuning", "augment")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
@@ -101,6 +104,7 @@ def train(
         UnavailableError: weights, network or an optional package is missing.
         IntegrityError: what was frozen has moved, or the finished model computes something else.
     """
+    asked = _asked(locals())
     recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
     tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
@@ -131,8 +135,9 @@ def train(
         tuned = tune_base(
             loaded, dataset.paths, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
         )
-        if tuned.kept:
-            loaded, trained = tuned.kept
+        verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
+        if isinstance(tuned, Tuned) and verdict.outcome == "kept":
+            loaded, trained = tuned.base, tuned.head
             features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]
@@ -144,8 +149,65 @@ def train(
             if (sides == side).any()
         }
     with cost.stage("run"):
-        material = Material(loaded, dataset, features, checked, findings, recipe, trained, tuned, answers, metrics)
+        material = Material(
+            loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics, asked
+        )
         return write_run(Path(runs), run_name, material, cost, folder)
+
+
+def tune(
+    run: str | Path,
+    *,
+    fine_tune: str = "auto",
+    tuning: FineTuning | None = None,
+    augment: Any = "standard",
+    name: str | None = None,
+    runs: str | Path | None = None,
+    cache: str | Path | None = None,
+) -> Run:
+    """Fine-tune a finished run further: the same data, division and head, other blocks or another recipe.
+
+    The run itself is left as it is; what comes out is a run of its own.
+
+    Args:
+        run: the run folder.
+        fine_tune: as for :func:`train`; likewise the next two.
+        tuning: how to fine-tune.
+        augment: the augmentation.
+        name: of the new run; that of the old one, with a number, when None.
+        runs: folder that the new run goes into; that of the old one when None.
+        cache: folder of the feature cache; the user's when None.
+
+    Raises:
+        InputError: no such run, or one that was trained from a DataFrame, which is not kept.
+        UnavailableError: weights, network or an optional package is missing.
+        IntegrityError: what was frozen has moved, or the finished model computes something else.
+    """
+    folder = Path(run)
+    facts = read_facts(folder)
+    asked = facts["asked"]
+    if asked["data"] is None:
+        raise InputError(f"{run} was trained from a DataFrame, which is not kept: call train() with it again.")
+    tuned = train(
+        **asked, fine_tune=fine_tune, tuning=tuning, augment=augment, cache=cache,
+        name=name or folder.name, runs=folder.parent if runs is None else runs,
+    )  # fmt: skip
+    if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
+        console.warn(f"the data in {asked['data']} have changed since {run} was made: the two are not to be compared.")
+    return tuned
+
+
+def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What it takes to call :func:`train` again, as plain data; what belongs to one run or machine left out."""
+    data, chosen = arguments["data"], {k: v for k, v in arguments.items() if k not in _NOT_REPEATED}
+    weights = arguments["weights"]
+    return {
+        **chosen,
+        "data": os.path.abspath(Path(data).expanduser()) if isinstance(data, str | Path) else None,
+        "weights": str(weights) if weights in ("imagenet", "none") else os.path.abspath(Path(weights).expanduser()),
+        "dense": list(arguments["dense"]),
+        "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
+    }
 
 
 def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:

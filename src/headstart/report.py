@@ -323,8 +323,8 @@ def _fine_tuning(facts: Mapping[str, Any], history: Sequence[Row]) -> dict[str, 
     if not told.get("reason"):
         return None
     rows = [
-        {"name": name, "decides": key == "comparison", **told[key]}
-        for key, name in (("comparison", "validation"), ("on_test", "test"))
+        {"name": name, "decides": key == "on_val", **told[key]}
+        for key, name in (("on_val", "validation"), ("on_test", "test"))
         if told.get(key)
     ]
     epochs = _epochs([row for row in _numbers(history) if row["phase"] == "fine-tuning"])

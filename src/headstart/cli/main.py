@@ -14,6 +14,7 @@ from headstart.errors import HeadstartError, did_you_mean
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures."),
+    "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
     "predict": ("headstart.cli.predict", "Say what new pictures show."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on pictures that it has not seen."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),

@@ -6,23 +6,13 @@ from typing import Any
 import click
 
 from headstart import console
+from headstart.cli.tuning import pop_tuning, tuning_options
 
-_TUNING = {  # option -> field of FineTuning
-    "keep": "keep",
-    "fine_tune_epochs": "epochs",
-    "learning_rate": "learning_rate",
-    "rate_decay": "rate_decay",
-    "label_smoothing": "label_smoothing",
-    "gradual": "gradual",
-    "time_limit": "time_limit_s",
-    "views": "views",
-}
 _OUTCOMES = {
     "kept": "fine-tuned model kept",
     "not better": "fine-tuned model not kept, the head alone was",
     "not tried": "fine-tuning not tried",
 }
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -40,16 +30,6 @@ def _input_size(ctx: click.Context, parameter: click.Parameter, value: str | Non
         return int(height), int(width or height)
     except ValueError as exc:
         raise click.BadParameter(f"{value!r}: expected pixels such as 224, or HEIGHTxWIDTH such as 192x256.") from exc
-
-
-def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    number, unit = (value[:-1], value[-1]) if value[-1:].lower() in _SECONDS else (value, "s")
-    try:
-        return float(number) * _SECONDS[unit.lower()]
-    except ValueError as exc:
-        raise click.BadParameter(f"{value!r}: expected a time such as 90s, 10m or 1h.") from exc
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
@@ -103,36 +83,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     show_default=True,
     help="auto balances data of 3 to 1 or worse.",
 )
-@click.option(
-    "--fine-tune",
-    default="auto",
-    show_default=True,
-    metavar="auto|none|all|last:N|from:BLOCK",
-    help="Blocks of the base to train after the head; `headstart bases NAME --cuts` lists them.",
-)
-@click.option(
-    "--keep",
-    type=click.Choice(["better", "fine-tuned"]),
-    default="better",
-    show_default=True,
-    help="better: the fine-tuned model only if validation proves a gain.",
-)
-@click.option("--fine-tune-epochs", default=10, show_default=True, help="At most; it stops early.")
-@click.option("--learning-rate", default=3e-4, show_default=True, help="Of fine-tuning, for the head.")
-@click.option("--rate-decay", default=0.8, show_default=True, help="By which it falls from block to block.")
-@click.option("--label-smoothing", default=0.0, show_default=True, help="Of fine-tuning.")
-@click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other.")
-@click.option(
-    "--time-limit", callback=_seconds, metavar="TIME", help="Of fine-tuning, such as 90s, 10m or 1h; default: none."
-)
-@click.option(
-    "--augment",
-    type=click.Choice(["none", "light", "standard", "strong"]),
-    default="standard",
-    show_default=True,
-    help="Random versions of the pictures to fine-tune on.",
-)
-@click.option("--views", default=4, show_default=True, help="Augmented versions of each that are cached.")
+@tuning_options
 @click.option("--val", default=0.15, show_default=True, help="Fraction for validation.")
 @click.option("--test", default=0.15, show_default=True, help="Fraction held out for the final figures.")
 @click.option("--seed", default=0, show_default=True, help="Of the split and of everything random.")
@@ -165,10 +116,12 @@ def train(**options: Any) -> None:
     (.csv, .tsv, .jsonl, .parquet) of paths and labels.
     """
     from headstart import pipeline
-    from headstart.training import FineTuning
 
-    tuning = FineTuning(**{field: options.pop(option) for option, field in _TUNING.items()})
-    run = pipeline.train(options.pop("data"), tuning=tuning, **options)
+    tell(pipeline.train(options.pop("data"), tuning=pop_tuning(options), **options))
+
+
+def tell(run: Any) -> None:
+    """Say what became of a training, and what to do next."""
     console.result(summary(run))
     console.result(f"report   {run.folder / 'report.html'}")
     console.result(f"predict  headstart predict {run.folder} FILE …")

@@ -8,10 +8,13 @@ also sees confidence and so tells smaller gains apart.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from headstart.evaluation.metrics import LEVEL, resamples
+from headstart.training import Head, NotTried, Task, Tuned
+from headstart.training.task import Keep
 
 _SMALLEST = 1e-12  # a probability of 0 for the true class would make the log loss infinite
 
@@ -61,6 +64,46 @@ class Comparison:
             f"{self.log_loss[1]:.3f}."
         )
         return text + (" That is more than luck." if self.favours_second else " That is no proof of a gain.")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a fine-tuned model replaces the head alone.
+
+    Attributes:
+        outcome: ``kept``, ``not better`` or ``not tried``.
+        reason: in a sentence or two.
+        on_val: head alone against fine-tuned on the validation examples, which decides.
+        on_test: likewise on the test examples, which have no say.
+    """
+
+    outcome: Literal["kept", "not better", "not tried"]
+    reason: str
+    on_val: Comparison | None = None
+    on_test: Comparison | None = None
+
+
+def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: int = 0) -> Verdict:
+    """Decide between the head alone and the fine-tuned model.
+
+    Args:
+        task: the examples.
+        head: trained on the features of the frozen base.
+        tuned: what fine-tuning made of both.
+        keep: ``better`` asks for proof of a gain, ``fine-tuned`` does not.
+        seed: of the bootstrap.
+    """
+    if isinstance(tuned, NotTried):
+        return Verdict("not tried", tuned.reason)
+    held, n_val = np.concatenate([task.val, task.test]), len(task.val)
+    before, after = head.over(task.features, held), tuned.head.over(tuned.held_out, np.arange(len(held)))
+    on_val = compare(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
+    on_test = compare(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
+    if on_val.favours_second:
+        return Verdict("kept", on_val.verdict, on_val, on_test)
+    if keep == "fine-tuned":
+        return Verdict("kept", f"{on_val.verdict} It was kept all the same (--keep fine-tuned).", on_val, on_test)
+    return Verdict("not better", on_val.verdict, on_val, on_test)
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:

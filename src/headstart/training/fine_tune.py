@@ -1,6 +1,6 @@
-"""Fine-tuning: train the upper blocks of the base on from the trained head, and keep the result only if it earns it.
+"""Fine-tuning: train the upper blocks of the base on, from the trained head.
 
-This side decides what to train and judges what came out; :mod:`headstart.training.tail` trains, in a Keras process.
+This side decides what to train and reads back what came out; :mod:`headstart.training.tail` trains, in a Keras process.
 """
 
 import hashlib
@@ -9,10 +9,10 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -23,9 +23,8 @@ from headstart.bases.blocks import Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
 from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError, counted
-from headstart.evaluation.compare import Comparison, compare
 from headstart.features.engines import EngineName, Precision, prepare
-from headstart.features.extraction import extract
+from headstart.features.extraction import FeatureSet, extract
 from headstart.features.store import cache_folder
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
@@ -40,41 +39,39 @@ _MIN_MISTAKES = 6  # of the head: with fewer, even mending all of them is not si
 _DISK_SHARE = 0.5  # of what is free, for views
 _AGREEMENT = 0.05  # of a probability, between training (float16 views) and the finished base on the pictures
 
-Outcome = Literal["kept", "not better", "not tried"]
-
 
 @dataclass(frozen=True)
 class Tuned:
-    """What fine-tuning came to.
+    """A fine-tuned base and its head.
 
     Attributes:
-        outcome: ``kept``, ``not better`` or ``not tried``.
-        reason: in a sentence.
         blocks: names of the blocks that were trained, from the pixels on.
-        comparison: with the head alone, on the validation examples: what decides.
-        on_test: likewise on the test examples, only to be told.
-        base: the fine-tuned base; None where nothing was tried.
+        base: the fine-tuned base.
         head: its head.
+        held_out: its features of the validation and then the test examples, from the files by the finished base.
         frozen: digests of the tensors that were frozen, from before.
         history: rows for ``history.csv``.
         facts: epochs, seconds, sizes, what stopped it …
     """
 
-    outcome: Outcome
-    reason: str
-    blocks: tuple[str, ...] = ()
-    comparison: Comparison | None = None
-    on_test: Comparison | None = None
-    base: Base | None = None
-    head: Head | None = None
-    frozen: tuple[str, ...] = ()
-    history: tuple[dict[str, Any], ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
+    blocks: tuple[str, ...]
+    base: Base
+    head: Head
+    held_out: FeatureSet
+    frozen: tuple[str, ...]
+    history: tuple[dict[str, Any], ...]
+    facts: dict[str, Any]
 
-    @property
-    def kept(self) -> tuple[Base, Head] | None:
-        """The fine-tuned base and head, if they are what is kept."""
-        return (self.base, self.head) if self.outcome == "kept" and self.base and self.head else None
+
+@dataclass(frozen=True)
+class NotTried:
+    """Fine-tuning was not tried.
+
+    Attributes:
+        reason: in a sentence; empty where it was not asked for.
+    """
+
+    reason: str
 
 
 def fine_tune(
@@ -88,8 +85,8 @@ def fine_tune(
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
-) -> Tuned:
-    """Fine-tune a base from a trained head, and compare the two on the validation examples.
+) -> Tuned | NotTried:
+    """Fine-tune a base from a trained head.
 
     Args:
         base: the frozen base.
@@ -108,12 +105,12 @@ def fine_tune(
         UnavailableError: no Keras backend that can train is installed.
     """
     if tuning.blocks == "none":
-        return Tuned("not tried", "")
+        return NotTried("")
     why_not = _why_not(task, head, tuning)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
-        return Tuned("not tried", why_not)
+        return NotTried(why_not)
     return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
 
 
@@ -158,7 +155,7 @@ class _Attempt:
         with FileLock(f"{work}.lock"):
             if not (work / "facts.json").exists():
                 self._train(below, trained, work)
-        return self._judge(work, tuple(block.name for block in trained))
+        return self._read_back(work, tuple(block.name for block in trained))
 
     @cached_property
     def _probe(self) -> np.ndarray:
@@ -228,36 +225,19 @@ class _Attempt:
         for leftover in ("state.npz", "best.npz", "start.npz"):
             (work / leftover).unlink()
 
-    def _judge(self, work: Path, names: tuple[str, ...]) -> Tuned:
-        """Read the result back as a user would, and compare it with the head alone."""
-        task, seed = self.task, self.recipe.seed
+    def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
+        """Open the result as a user would, and see that it computes what was trained."""
         facts = json.loads((work / "facts.json").read_text())
         history, frozen = facts.pop("history"), facts.pop("frozen")
         base = with_weights(self.base, work / "tuned.npz")
         head = replace(self.head, layers=load_layers(work / "head.npz"))
-        held = np.concatenate([task.val, task.test])
-        features = extract(
+        held = np.concatenate([self.task.val, self.task.test])
+        held_out = extract(
             base, [self.paths[i] for i in held.tolist()],
             engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
         )  # fmt: skip
-        before, after = self.head.over(task.features, held), head.over(features, np.arange(len(held)))
-        n_val = len(task.val)
-        _check_agreement(after[:n_val], np.load(work / "val.npy"))
-        on_val = compare(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
-        on_test = compare(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
-        insisted = self.tuning.keep == "fine-tuned" and not on_val.favours_second
-        return Tuned(
-            outcome="kept" if on_val.favours_second or insisted else "not better",
-            reason=on_val.verdict + (" It was kept all the same (--keep fine-tuned)." if insisted else ""),
-            blocks=names,
-            comparison=on_val,
-            on_test=on_test,
-            base=base,
-            head=head,
-            frozen=tuple(frozen),
-            history=tuple(history),
-            facts=facts,
-        )
+        _check_agreement(head.over(held_out, np.arange(len(self.task.val))), np.load(work / "val.npy"))
+        return Tuned(names, base, head, held_out, tuple(frozen), tuple(history), facts)
 
 
 def _auto(blocks: Sequence[Block]) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from headstart import console
 from headstart.bases import Base, BaseSpec, load_base
@@ -89,7 +90,9 @@ def train_tail(**job: Any) -> dict[str, Any]:
     Raises:
         IntegrityError: something frozen has moved.
     """
-    return _Tuning(Job(**job)).run()
+    # If the process that asked for this was killed, its orphan may still be about: wait until that has noticed.
+    with FileLock(Path(job["folder"], "training.lock")):
+        return _Tuning(Job(**job)).run()
 
 
 @dataclass

@@ -1,0 +1,93 @@
+"""The options of fine-tuning, which ``train`` and ``tune`` share, and ``headstart tune``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_TUNING = {  # option -> field of FineTuning
+    "keep": "keep",
+    "fine_tune_epochs": "epochs",
+    "learning_rate": "learning_rate",
+    "rate_decay": "rate_decay",
+    "label_smoothing": "label_smoothing",
+    "gradual": "gradual",
+    "time_limit": "time_limit_s",
+    "views": "views",
+}
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    number, unit = (value[:-1], value[-1]) if value[-1:].lower() in _SECONDS else (value, "s")
+    try:
+        return float(number) * _SECONDS[unit.lower()]
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: expected a time such as 90s, 10m or 1h.") from exc
+
+
+_OPTIONS = (
+    click.option(
+        "--fine-tune",
+        default="auto",
+        show_default=True,
+        metavar="auto|none|all|last:N|from:BLOCK",
+        help="Blocks of the base to train after the head; `headstart bases NAME --cuts` lists them.",
+    ),
+    click.option(
+        "--keep",
+        type=click.Choice(["better", "fine-tuned"]),
+        default="better",
+        show_default=True,
+        help="better: the fine-tuned model only if validation proves a gain.",
+    ),
+    click.option("--fine-tune-epochs", default=10, show_default=True, help="At most; it stops early."),
+    click.option("--learning-rate", default=3e-4, show_default=True, help="Of fine-tuning, for the head."),
+    click.option("--rate-decay", default=0.8, show_default=True, help="By which it falls from block to block."),
+    click.option("--label-smoothing", default=0.0, show_default=True, help="Of fine-tuning."),
+    click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
+    click.option(
+        "--time-limit", callback=_seconds, metavar="TIME", help="Of fine-tuning, such as 90s, 10m or 1h; default: none."
+    ),
+    click.option(
+        "--augment",
+        type=click.Choice(["none", "light", "standard", "strong"]),
+        default="standard",
+        show_default=True,
+        help="Random versions of the pictures to fine-tune on.",
+    ),
+    click.option("--views", default=4, show_default=True, help="Augmented versions of each that are cached."),
+)
+
+
+def tuning_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of fine-tuning."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def pop_tuning(options: dict[str, Any]) -> Any:
+    """Take the options that describe how to fine-tune out of a command's, as a FineTuning."""
+    from headstart.training import FineTuning
+
+    return FineTuning(**{field: options.pop(option) for option, field in _TUNING.items()})
+
+
+@click.command(epilog="Example: headstart tune runs/photos --fine-tune all --time-limit 10m")
+@click.argument("run", type=click.Path(path_type=str))
+@tuning_options
+@click.option("--name", help="Name of the new run; default: that of RUN, with a number.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it; default: that of RUN.")
+def tune(**options: Any) -> None:
+    """Fine-tune a finished run further.
+
+    The data, the division and the head are those of RUN, which is left as it is; what comes out is a run of its own.
+    """
+    from headstart import pipeline
+    from headstart.cli.train import tell
+
+    tell(pipeline.tune(options.pop("run"), tuning=pop_tuning(options), **options))

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from headstart.evaluation.compare import compare, mcnemar
+
+
+@pytest.mark.parametrize(
+    ("mended", "broken", "p_value"),
+    [(0, 0, 1.0), (5, 0, 0.0625), (6, 0, 0.03125), (10, 2, 0.03857), (2, 10, 0.03857), (7, 7, 1.0)],
+)
+def test_mcnemar_is_the_exact_binomial_test(mended: int, broken: int, p_value: float) -> None:
+    assert mcnemar(mended, broken) == pytest.approx(p_value, abs=1e-5)
+    if mended + broken:
+        from scipy.stats import binomtest
+
+        assert mcnemar(mended, broken) == pytest.approx(binomtest(mended, mended + broken).pvalue)
+
+
+def _probabilities(right: np.ndarray, confidence: float) -> np.ndarray:
+    """Of class 0, which is always the true one."""
+    first = np.where(right, confidence, 1 - confidence)
+    return np.stack([first, 1 - first], axis=1)
+
+
+def _compared(mended: int, broken: int, confidence: float = 0.9, n: int = 200):
+    first, second = np.ones(n, bool), np.ones(n, bool)
+    first[:mended], second[mended : mended + broken] = False, False
+    return compare(np.zeros(n, int), _probabilities(first, 0.9), _probabilities(second, confidence))
+
+
+def test_a_clear_gain_counts() -> None:
+    found = _compared(mended=12, broken=1)
+    assert (found.mended, found.broken) == (12, 1)
+    assert found.accuracy == (pytest.approx(188 / 200), pytest.approx(199 / 200))
+    assert 0 < found.accuracy_gain[0] < 11 / 200 < found.accuracy_gain[1]
+    assert found.favours_second
+    assert "more than luck" in found.verdict
+
+
+@pytest.mark.parametrize(("mended", "broken"), [(3, 2), (0, 0), (1, 12), (4, 4)])
+def test_luck_does_not(mended: int, broken: int) -> None:
+    found = _compared(mended, broken)
+    assert not found.favours_second
+    assert "no proof" in found.verdict
+
+
+def test_more_confidence_alone_is_no_gain() -> None:
+    """The fine-tuned model was stopped where its validation loss was least: that alone must not count for it."""
+    found = _compared(mended=0, broken=0, confidence=0.999)
+    assert found.loss_gain[0] > 0
+    assert not found.favours_second
+
+
+def test_a_small_gain_counts_where_the_log_loss_is_sure_of_it() -> None:
+    found = _compared(mended=3, broken=1, confidence=0.97)
+    assert found.p_value > 0.05
+    assert found.loss_gain[0] > 0
+    assert found.favours_second

@@ -1,0 +1,139 @@
+"""Fine-tuning from end to end, on scanned digits at 32 pixels: far from ImageNet, so there is something to gain."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.errors import InputError
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = {"input_size": 32, "augment": "none"}
+HELPS = hs.FineTuning(epochs=5)
+HARMS = hs.FineTuning(epochs=1, learning_rate=0.03)
+
+
+def _history(run: hs.Run) -> list[dict[str, str]]:
+    with open(run.folder / "history.csv", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["phase"] == "fine-tuning"]
+
+
+@pytest.fixture(scope="module")
+def head_only(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="none", **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def tuned(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="all", tuning=HELPS, **OPTIONS)
+
+
+def test_it_is_kept_where_it_helps(tuned: hs.Run, head_only: hs.Run) -> None:
+    told = tuned.facts["fine_tuning"]
+    assert told["outcome"] == "kept"
+    assert told["on_val"]["mended"] > told["on_val"]["broken"]
+    assert told["on_val"]["accuracy"][0] == pytest.approx(head_only.figures["splits"]["val"]["accuracy"]["value"])
+    assert told["on_val"]["accuracy"][1] == pytest.approx(tuned.figures["splits"]["val"]["accuracy"]["value"])
+    assert told["on_test"]["accuracy"][1] == pytest.approx(tuned.metrics["accuracy"])
+    assert "kept" in tuned.report().read_text()
+
+
+def test_frozen_means_frozen(tuned: hs.Run, head_only: hs.Run) -> None:
+    """Every BatchNormalization is as it was, though all of the base was trained: statistics, scale and shift."""
+    import keras
+
+    before, after = (keras.models.load_model(run.model_path) for run in (head_only, tuned))
+    layers = [model.get_layer("efficientnet_lite0").layers for model in (before, after)]
+    moved = {
+        type(old).__name__
+        for old, new in zip(*layers, strict=True)
+        if any((a != b).any() for a, b in zip(old.get_weights(), new.get_weights(), strict=True))
+    }
+    assert moved == {"Conv2D", "DepthwiseConv2D"}
+    proof = tuned.facts["freeze_proof"]
+    assert (proof["statistics"], proof["changed"]) == (98, 0)
+    assert (proof["tensors"], proof["trained"]) == (4 * 49, 49)
+
+
+def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
+    refused = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=HARMS, **OPTIONS)
+    told = refused.facts["fine_tuning"]
+    assert told["outcome"] == "not better"
+    assert told["on_val"]["accuracy"][1] < told["on_val"]["accuracy"][0]
+    assert refused.metrics == head_only.metrics
+    assert refused.facts["freeze_proof"] == head_only.facts["freeze_proof"]
+    assert len(_history(refused)) == 2  # the head alone, and one epoch
+    page = refused.report().read_text()
+    assert "The head alone was kept" in page
+
+    insisted = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=replace(HARMS, keep="fine-tuned"), **OPTIONS)
+    assert insisted.facts["fine_tuning"]["outcome"] == "kept"
+    assert "--keep fine-tuned" in insisted.facts["fine_tuning"]["reason"]
+    assert insisted.metrics["accuracy"] == pytest.approx(told["on_test"]["accuracy"][1])
+    assert insisted.facts["freeze_proof"]["trained"] == 1
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_model(digits: Path, tmp_path: Path) -> None:
+    """Killed with SIGKILL after an epoch; views and weights are then those of a run that was left alone."""
+    command = [sys.executable, "-m", "headstart", "train", str(digits), "--input-size", "32", "--fine-tune", "last:3"]
+    command += ["--fine-tune-epochs", "3", "--views", "1"]
+
+    def start(cache: str) -> subprocess.Popen:
+        environment = {**os.environ, "HEADSTART_CACHE": str(tmp_path / cache)}
+        place = ["--runs", str(tmp_path / "runs"), "--name", cache]
+        return subprocess.Popen([*command, *place], env=environment, stderr=subprocess.PIPE, text=True)
+
+    def tuned_weights(cache: str) -> dict[str, np.ndarray]:
+        (path,) = (tmp_path / cache / "tuning").glob("*/tuned.npz")
+        with np.load(path) as saved:
+            return dict(saved)
+
+    whole = start("whole")
+    assert whole.wait(timeout=200) == 0, whole.communicate()[1]
+    killed = start("killed")
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed" / "tuning").glob("*/state.npz")):
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = start("killed")
+    _, talk = again.communicate(timeout=200)
+    assert again.returncode == 0, talk
+    assert "going on after epoch" in talk
+    expected, found = tuned_weights("whole"), tuned_weights("killed")
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    whole_facts, again_facts = (
+        json.loads((tmp_path / "runs" / name / "run.json").read_text()) for name in ("whole", "killed")
+    )
+    assert whole_facts["freeze_proof"] == again_facts["freeze_proof"]
+
+
+@pytest.mark.parametrize(
+    ("fine_tune", "message"),
+    [("last:99", "expected last:1 to last:18"), ("from:blok3", "Did you mean"), ("some", "expected auto, none, all")],
+)
+def test_blocks_that_are_not_there(digits: Path, tmp_path: Path, fine_tune: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hs.train(digits, runs=tmp_path, fine_tune=fine_tune, **OPTIONS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
+    """The head makes too few mistakes on the photos that would have to show a gain."""
+    told = run.facts["fine_tuning"]
+    assert told["outcome"] == "not tried"
+    assert "validation pictures" in told["reason"]
