@@ -31,6 +31,7 @@ def evaluate_run(
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    tta: bool = False,
     strict: bool = False,
 ) -> Run:
     """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
@@ -45,6 +46,7 @@ def evaluate_run(
         path_column: of a table; likewise the next two.
         label_column: of a table.
         split_column: of a table.
+        tta: test-time augmentation: judge each picture together with its mirror image.
         strict: fail if any file has to be left out.
 
     Returns:
@@ -65,7 +67,7 @@ def evaluate_run(
         )
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
-        answers, skipped = _answers(Predictor(folder, expected=len(chosen)), dataset, chosen)
+        answers, skipped = _answers(Predictor(folder, expected=len(chosen), tta=tta), dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -83,6 +85,7 @@ def evaluate_run(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "headstart": versions()["headstart"],
             "evaluation_of": str(folder),
+            "tta": tta,
             "data": {
                 "source": dataset.source,
                 "root": str(dataset.root),

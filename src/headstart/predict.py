@@ -1,7 +1,7 @@
 """Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
-from headstart.features.engines import TOLERANCE, Engine, KerasEngine, OpenVINOEngine, can_compute_bfloat16
+from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -48,6 +48,7 @@ class Predictor:
     Args:
         folder: the run folder.
         expected: how many pictures are to come, if that is known.
+        tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
 
     Attributes:
         classes: class names in the order of the probabilities.
@@ -57,7 +58,7 @@ class Predictor:
         IntegrityError: the golden samples give other probabilities than when the run was made.
     """
 
-    def __init__(self, folder: Path, *, expected: int | None = None) -> None:
+    def __init__(self, folder: Path, *, expected: int | None = None, tta: bool = False) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
         self.classes: list[str] = self.facts["classes"]
@@ -65,6 +66,8 @@ class Predictor:
         self.decoder = Decoder(tuple(base["input_size"]), base["fit"])
         self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
         self._replay_golden()
+        if tta:
+            self._engine = _WithMirror(self._engine)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n, classes), for decoded pictures, uint8 (n, h, w, 3)."""
@@ -130,6 +133,30 @@ class Predictor:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
         check_golden(self.folder, self.probabilities(pixels), expected, self.facts["engine"]["precision"])
+
+
+class _WithMirror:
+    """An engine that looks at every picture twice, the second time in a mirror."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.precision, self.batch_size = engine.name, engine.precision, engine.batch_size
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return _mean_of_both(self._engine(_both(pixels)))
+
+    def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
+        for key, result in self._engine.stream((key, _both(pixels)) for key, pixels in batches):
+            yield key, _mean_of_both(result)
+
+
+def _both(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels, pixels[:, :, ::-1]])
+
+
+def _mean_of_both(probabilities: np.ndarray) -> np.ndarray:
+    straight, mirrored = np.split(probabilities, 2)
+    return (straight + mirrored) / 2
 
 
 def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precision: str) -> float:

@@ -84,27 +84,31 @@ class Run:
         return self.folder / "model.keras"
 
     @cached_property
-    def _predictor(self) -> Predictor:
-        return Predictor(self.folder)
+    def _predictors(self) -> dict[bool, Predictor]:
+        return {}
 
-    def predict(self, given: str | Path | Iterable[str | Path], *, top_k: int | None = None) -> Any:
+    def predict(self, given: str | Path | Iterable[str | Path], *, top_k: int | None = None, tta: bool = False) -> Any:
         """Predict pictures.
 
         Args:
             given: one file, for one :class:`~headstart.predict.Prediction`; a folder, a pattern or several of them,
                 for a list.
             top_k: keep this many classes in each answer.
+            tta: test-time augmentation: judge each picture together with its mirror image.
 
         Raises:
             InputError: there is no such file; or the one file cannot be used.
         """
+        if tta not in self._predictors:
+            self._predictors[tta] = Predictor(self.folder, tta=tta)
+        predictor = self._predictors[tta]
         if isinstance(given, str | Path) and Path(given).expanduser().is_file():
-            answer = next(self._predictor.predict([Path(given).expanduser()], top_k=top_k))
+            answer = next(predictor.predict([Path(given).expanduser()], top_k=top_k))
             if isinstance(answer, Problem):
                 raise InputError(f"{answer.file}: {answer.reason}.")
             return answer
         answers: list[Prediction | Problem] = list(
-            self._predictor.predict(list_images([given] if isinstance(given, str | Path) else given), top_k=top_k)
+            predictor.predict(list_images([given] if isinstance(given, str | Path) else given), top_k=top_k)
         )
         return answers
 

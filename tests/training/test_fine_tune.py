@@ -19,7 +19,7 @@ from headstart.errors import InputError
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"input_size": 32, "augment": "none"}
-HELPS = hs.FineTuning(epochs=5)
+HELPS = hs.FineTuning(epochs=6, batch_size=16)
 HARMS = hs.FineTuning(epochs=1, learning_rate=0.03)
 
 
@@ -98,20 +98,21 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(digits: Path, tmp_pat
         with np.load(path) as saved:
             return dict(saved)
 
-    whole = start("whole")
-    assert whole.wait(timeout=200) == 0, whole.communicate()[1]
-    killed = start("killed")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "killed" / "tuning").glob("*/state.npz")):
-        assert time.monotonic() < deadline
-        assert killed.poll() is None
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    again = start("killed")
-    _, talk = again.communicate(timeout=200)
-    assert again.returncode == 0, talk
-    assert "going on after epoch" in talk
+    with start("whole") as whole:
+        assert whole.communicate(timeout=200)[1]
+        assert whole.returncode == 0
+    with start("killed") as killed:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "killed" / "tuning").glob("*/state.npz")):
+            assert time.monotonic() < deadline
+            assert killed.poll() is None
+            time.sleep(0.02)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+    with start("killed") as again:
+        _, talk = again.communicate(timeout=200)
+        assert again.returncode == 0, talk
+        assert "going on after epoch" in talk
     expected, found = tuned_weights("whole"), tuned_weights("killed")
     assert expected.keys() == found.keys()
     for name, values in expected.items():

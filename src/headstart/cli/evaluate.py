@@ -16,6 +16,7 @@ from headstart.cli.train import summary
 @click.option("--path-column", metavar="NAME", help="Of a table.")
 @click.option("--label-column", metavar="NAME", help="Of a table.")
 @click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
+@click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image.")
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:

@@ -25,8 +25,11 @@ _STDIN = "standard input"
 @click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Show the K most probable classes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per picture and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
+@click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
 @click.option("--strict", is_flag=True, help="Fail if any file cannot be used.")
-def predict(run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool, as_csv: bool, strict: bool) -> int:
+def predict(
+    run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool, as_csv: bool, tta: bool, strict: bool
+) -> int:
     """Say what new pictures show, by a RUN that `headstart train` made.
 
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
@@ -41,7 +44,7 @@ def predict(run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool,
     listed = _paths_in(data)
     named = [name for name in files if name != "-"] + (listed or [])
     paths = list_images(named)
-    predictor = Predictor(run, expected=len(paths) + bool(data))
+    predictor = Predictor(run, expected=len(paths) + bool(data), tta=tta)
     answers: Iterable[Prediction | Problem] = predictor.predict(paths, top_k=top_k)
     if data and listed is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)

@@ -44,10 +44,10 @@ _OPTIONS = (
         show_default=True,
         help="better: the fine-tuned model only if validation proves a gain.",
     ),
-    click.option("--fine-tune-epochs", default=10, show_default=True, help="At most; it stops early."),
+    click.option("--fine-tune-epochs", default=8, show_default=True, help="At most; it stops early."),
     click.option("--learning-rate", default=3e-4, show_default=True, help="Of fine-tuning, for the head."),
-    click.option("--rate-decay", default=0.8, show_default=True, help="By which it falls from block to block."),
-    click.option("--label-smoothing", default=0.0, show_default=True, help="Of fine-tuning."),
+    click.option("--rate-decay", default=0.9, show_default=True, help="By which it falls from block to block."),
+    click.option("--label-smoothing", default=0.1, show_default=True, help="Of fine-tuning."),
     click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
     click.option(
         "--time-limit", callback=_seconds, metavar="TIME", help="Of fine-tuning, such as 90s, 10m or 1h; default: none."
@@ -59,7 +59,7 @@ _OPTIONS = (
         show_default=True,
         help="Random versions of the pictures to fine-tune on.",
     ),
-    click.option("--views", default=4, show_default=True, help="Augmented versions of each that are cached."),
+    click.option("--views", default=3, show_default=True, help="Augmented versions of each that are cached."),
 )
 
 

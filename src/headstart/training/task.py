@@ -107,16 +107,16 @@ class FineTuning:
     """
 
     blocks: str = "auto"
-    epochs: int = 10
+    epochs: int = 8
     learning_rate: float = 3e-4
-    rate_decay: float = 0.8
+    rate_decay: float = 0.9
     batch_size: int = 32
     weight_decay: float = 0.01
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.1
     gradual: bool = False
-    patience: int = 3
+    patience: int = 4
     augment: Pipeline = field(default_factory=lambda: PIPELINES["standard"])
-    views: int = 4
+    views: int = 3
     time_limit_s: float | None = None
     keep: Keep = "better"
 
@@ -126,7 +126,7 @@ class FineTuning:
         if not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.0003.")
         if not 0 < self.rate_decay <= 1:
-            raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.8.")
+            raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.9.")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(
                 f"--label-smoothing {self.label_smoothing:g}: expected a share from 0 to below 1, such as 0.1."

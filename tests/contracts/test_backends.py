@@ -1,0 +1,56 @@
+"""TensorFlow, torch and JAX fine-tune to the same model. Those that are not installed are skipped: CI has them all."""
+
+import csv
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from tests.conftest import SIZE
+
+pytestmark = pytest.mark.slow
+
+STEPS = hs.FineTuning(epochs=2, keep="fine-tuned")
+TOLERANCE = 5e-3  # of a probability, after two epochs of float32 arithmetic in another order
+
+
+def _tuned(photos: Path, runs: Path, backend: str) -> hs.Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", backend)
+        # Dropout draws other numbers on every backend, so it is left out.
+        return hs.train(
+            photos,
+            runs=runs,
+            name=backend,
+            input_size=SIZE,
+            fine_tune="last:2",
+            tuning=STEPS,
+            augment="none",
+            dropout=0,
+        )
+
+
+def _probabilities(run: hs.Run) -> np.ndarray:
+    with open(run.folder / "predictions.csv", newline="", encoding="utf-8") as file:
+        return np.array([float(row["label_probability"]) for row in csv.DictReader(file)])
+
+
+@pytest.fixture(scope="module")
+def by_tensorflow(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    return _tuned(photos, tmp_path_factory.mktemp("runs"), "tensorflow")
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_the_same_model_comes_out(
+    photos: Path, tmp_path: Path, by_tensorflow: hs.Run, run: hs.Run, backend: str
+) -> None:
+    if not find_spec(backend):
+        pytest.skip(f"{backend} is not installed")
+    found = _tuned(photos, tmp_path, backend)
+    assert found.facts["fine_tuning"]["backend"] == backend
+    assert found.facts["freeze_proof"]["changed"] == 0
+    np.testing.assert_allclose(_probabilities(found), _probabilities(by_tensorflow), atol=TOLERANCE)
+    moved = np.abs(_probabilities(by_tensorflow) - _probabilities(run)).max()
+    assert moved > 3 * TOLERANCE, "fine-tuning did nothing that the backends could have differed in"
