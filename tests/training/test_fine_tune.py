@@ -19,7 +19,7 @@ from headstart.errors import InputError
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"input_size": 32, "augment": "none"}
-HELPS = hs.FineTuning(epochs=6, batch_size=16)
+HELPS = hs.FineTuning(epochs=8, batch_size=16, rate_decay=1)
 HARMS = hs.FineTuning(epochs=1, learning_rate=0.03)
 
 

@@ -45,7 +45,7 @@ _OPTIONS = (
         help="better: the fine-tuned model only if validation proves a gain.",
     ),
     click.option("--fine-tune-epochs", default=8, show_default=True, help="At most; it stops early."),
-    click.option("--learning-rate", default=3e-4, show_default=True, help="Of fine-tuning, for the head."),
+    click.option("--learning-rate", default=2e-4, show_default=True, help="Of fine-tuning, for the head."),
     click.option("--rate-decay", default=0.9, show_default=True, help="By which it falls from block to block."),
     click.option("--label-smoothing", default=0.1, show_default=True, help="Of fine-tuning."),
     click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
