@@ -360,7 +360,7 @@ def _batches(work: _Tuning, epoch: int) -> Any:
             labels = work.labels[mine]
             return work._input(values), np.eye(n_classes, dtype=np.float32)[labels], work.class_weights[labels]
 
-    return Batches(workers=2, max_queue_size=4)
+    return Batches()  # with more than one worker, Keras 3.15 gives torch and JAX the batches in another order
 
 
 def _schedule(peak: float, begin: int, ramp: int, total: int) -> Any:
