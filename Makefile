@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check fix bench
+.PHONY: help setup demo test test-fast check fix bench bench-tuning
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,4 +41,8 @@ fix: ## put format and style right where that can be done by machine
 
 bench: ## compare with the Keras guide's loop (make bench DATA=folder, ARGS="--epochs 20")
 	@test -n "$(DATA)" || { echo 'make bench needs data: make bench DATA=folder, with one folder of pictures per class' >&2; exit 2; }
-	$(BIN)python benchmarks/run.py "$(DATA)" $(ARGS)
+	$(BIN)python benchmarks/head.py "$(DATA)" $(ARGS)
+
+bench-tuning: ## the same with fine-tuning, and fastai (make bench-tuning DATA=folder, ARGS="--fastai PYTHON")
+	@test -n "$(DATA)" || { echo 'make bench-tuning needs data: make bench-tuning DATA=folder' >&2; exit 2; }
+	$(BIN)python benchmarks/fine_tuning.py "$(DATA)" $(ARGS)

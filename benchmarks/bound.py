@@ -3,7 +3,7 @@
     python benchmarks/bound.py FILES.txt --base embedded:efficientnet-lite0 --out bound.json
 
 On a CPU both parts share the cores, so a pass that wastes nothing needs the sum of their times for each image:
-bound = 1 / (1 / decode_rate + 1 / engine_rate). A process of its own, because it holds pictures in memory and run.py
+bound = 1 / (1 / decode_rate + 1 / engine_rate). A process of its own, because it holds pictures in memory and head.py
 must stay small (see measure.run).
 """
 

@@ -30,12 +30,21 @@ class Cost:
             memory-mapped files count, though the system can take them back at any time.
         own_mb: memory that it cannot take back: the largest value seen in the first process, looked at ten times a
             second. Linux only; None elsewhere.
+        others_share: of the machine's processor time, what everything else took meanwhile. Linux only.
     """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
     own_mb: float | None
+    others_share: float | None = None
+
+    def plus(self, other: "Cost") -> "Cost":
+        """The cost of both, one after the other."""
+        wall_s, others = self.wall_s + other.wall_s, None
+        if self.others_share is not None and other.others_share is not None:
+            others = (self.others_share * self.wall_s + other.others_share * other.wall_s) / wall_s
+        return Cost(wall_s, self.cpu_s + other.cpu_s, max(self.peak_mb, other.peak_mb), None, others)
 
 
 class CommandFailedError(Exception):
@@ -58,7 +67,7 @@ def run(command: Sequence[object], log: Path, env: Mapping[str, str] | None = No
     """
     arguments = [str(part) for part in command]
     with open(log, "wb") as out:
-        start = time.perf_counter()
+        start, busy_before_s = time.perf_counter(), _busy_s()
         process = subprocess.Popen(
             arguments, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
         )
@@ -71,11 +80,25 @@ def run(command: Sequence[object], log: Path, env: Mapping[str, str] | None = No
         finally:
             own_mb = sampler.finish()
         wall_s = time.perf_counter() - start
+        busy_after_s = _busy_s()
     process.returncode = os.waitstatus_to_exitcode(status)  # wait4 has reaped it, so Popen cannot find out any more
     if process.returncode:
         tail = log.read_text(errors="replace")[-3000:].strip()
         raise CommandFailedError(f"`{' '.join(arguments)}` ended with code {process.returncode}:\n{tail}")
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT / _MB, own_mb)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    others = None
+    if busy_before_s is not None and busy_after_s is not None:
+        others = max(0.0, busy_after_s - busy_before_s - cpu_s) / (wall_s * (os.cpu_count() or 1))
+    return Cost(wall_s, cpu_s, usage.ru_maxrss * _MAXRSS_UNIT / _MB, own_mb, others)
+
+
+def _busy_s() -> float | None:
+    """Processor time of the whole machine that was not idle, since it started."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, stat.read_text().split()[1:11])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 class _Sampler:
