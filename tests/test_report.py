@@ -269,13 +269,57 @@ def test_all_figures_are_shown_with_their_intervals(made: Path) -> None:
 def test_provenance_and_cost_are_shown(made: Path) -> None:
     text = words(read(made))
     for said in (
-        "245 tensors, 98 of them BatchNorm statistics, were digested before and after: none changed",
+        "245 tensors, 98 of them BatchNorm statistics, were digested before and after: 0 of 245 frozen tensors changed",
         "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
         "1,623 MB", "1,399", "58 min 20 s", "2 min 30 s", "writing the run 1 min 13 s",
         "2 files are copies.", "exact-duplicates", "No groups.", "53 files left out", "Another 3 in skipped.csv",
     ):  # fmt: skip
         assert said in text, said
     assert text.count("empty: 0 bytes") == 50
+
+
+def tuning(outcome: str) -> dict[str, Any]:
+    compared = {
+        "examples": 60, "accuracy": [0.8, 0.95], "log_loss": [0.61, 0.234], "mended": 11, "broken": 2, "p_value": 0.02,
+        "accuracy_gain": [0.05, 0.25], "loss_gain": [0.2, 0.5],
+    }  # fmt: skip
+    return {
+        "outcome": outcome, "reason": f"Because {HOSTILE}.", "on_val": compared, "on_test": {**compared, "mended": 777},
+        "blocks": ["block4", HOSTILE], "views": 3, "epochs": 2, "seconds": 95.0, "stopped": "all epochs done",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("kept", "The fine-tuned model was kept."), ("not better", "The head alone was kept.")]
+)
+def test_whether_fine_tuning_helped_is_shown_with_both(made: Path, outcome: str, said: str) -> None:
+    edit(made / "run.json", fine_tuning=tuning(outcome))
+    rows = [("fine-tuning", e, "", 0.5 - e / 9, 0.8 + e / 20, 0.61 - e / 10, 0.9) for e in (0, 1, 2)]
+    write_csv(made / "history.csv", HISTORY, rows)
+    page = read(made)
+    text = words(page)
+    assert HOSTILE not in page
+    for part in (
+        said, "80.0 % 95.0 % +15.0 +5.0 to +25.0 11 2", "0.610 0.234 -0.376 -0.500 to -0.200", "777",
+        "2 blocks, block4 to", "on 4 views of each photo; 2 epochs in 1 min 35 s (all epochs done)",
+        "Validation loss was lowest after epoch 2; epoch 0 is the head alone.",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_why_fine_tuning_was_not_tried_is_shown_and_silence_where_it_was_not_asked_for(made: Path) -> None:
+    edit(made / "run.json", fine_tuning={"outcome": "not tried", "reason": "Too few mistakes."})
+    assert "It was not tried. Too few mistakes." in words(read(made))
+    edit(made / "run.json", fine_tuning={"outcome": "not tried", "reason": ""})
+    assert "Did fine-tuning help" not in read(made)
+
+
+def test_the_tensors_that_were_fine_tuned_are_no_part_of_the_proof(made: Path) -> None:
+    proof = {"tensors": 145, "changed": 0, "statistics": 98, "sha256": "88" * 32, "trained": 100}
+    edit(made / "run.json", freeze_proof=proof)
+    text = words(read(made))
+    assert "Proof that the rest of the base stayed frozen" in text
+    assert "0 of 145 frozen tensors changed. The other 100 were fine-tuned." in text
 
 
 def test_the_commands_can_be_copied(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from headstart.evaluation import Verdict
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.features.store import cache_folder
-from headstart.keras_file import fill_template
+from headstart.keras_file import Frozen, fill_template
 from headstart.predict import Predictor, check_golden
 from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
@@ -166,8 +166,8 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
     }
 
 
-def _frozen(material: Material) -> tuple[str, ...] | None:
-    """Digests of what was frozen in fine-tuning; None where all of the base was."""
+def _frozen(material: Material) -> Frozen | None:
+    """What was frozen in fine-tuning; None where all of the base was."""
     is_kept = material.verdict.outcome == "kept"
     return material.tuned.frozen if is_kept and isinstance(material.tuned, Tuned) else None
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
 
 _MAX_DIFFERENCE = 1e-4  # of a probability, between Keras on the filled file and the same head in NumPy
+
+
+class Frozen(NamedTuple):
+    """What of a base is frozen while the rest is fine-tuned.
+
+    Attributes:
+        digests: of its tensors, hex.
+        statistics: how many of them are BatchNormalization's.
+    """
+
+    digests: tuple[str, ...]
+    statistics: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
 
 
 def fill_template(
-    template: Path, head: "Head", facts: dict[str, Any], out: Path, frozen: Sequence[str] | None = None
+    template: Path, head: "Head", facts: dict[str, Any], out: Path, frozen: Frozen | None = None
 ) -> FreezeProof:
     """Write ``model.keras``: the template with this head's numbers, and the proof that nothing else changed.
 
@@ -110,7 +122,7 @@ def fill_template(
         head: the trained head.
         facts: what travels inside the file as ``headstart.json``: class names first of all.
         out: the file to write.
-        frozen: digests of the base's frozen tensors from before anything was trained; None means all of them.
+        frozen: what of the base was frozen, from before anything was trained; None means all of it.
 
     Raises:
         IntegrityError: a frozen tensor in the finished file differs from the base's.
@@ -137,19 +149,19 @@ def fill_template(
     return freeze_proof(out, json.loads(template.with_suffix(".json").read_text()), frozen)
 
 
-def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Sequence[str] | None = None) -> FreezeProof:
+def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None = None) -> FreezeProof:
     """Compare the tensors in a finished file with the base's digests.
 
     Args:
         keras_file: the finished file.
         base: what :func:`make_template` wrote of the base that is in the file.
-        frozen: digests of the frozen tensors from before fine-tuning; None where nothing was fine-tuned.
+        frozen: what was frozen, from before fine-tuning; None where nothing was fine-tuned.
 
     Raises:
         IntegrityError: any differs.
     """
     given, after = Counter(base["before"]), Counter(base_digests(keras_file))
-    before = Counter(frozen) if frozen is not None else given
+    before = Counter(frozen.digests) if frozen else given
     changed = max(sum((before - after).values()), sum((given - after).values()), sum((after - given).values()))
     if changed:
         raise IntegrityError(
@@ -158,7 +170,8 @@ def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Sequence[str] |
         )
     whole = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
     n_frozen = sum(before.values())
-    return FreezeProof(n_frozen, base["statistics"], changed, sum(after.values()) - n_frozen, whole)
+    statistics = frozen.statistics if frozen else base["statistics"]
+    return FreezeProof(n_frozen, statistics, changed, sum(after.values()) - n_frozen, whole)
 
 
 def base_digests(keras_file: Path) -> list[str]:

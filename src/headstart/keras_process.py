@@ -66,6 +66,17 @@ def import_keras() -> ModuleType:
     return keras
 
 
+def on_gpu() -> bool:
+    """Whether Keras, in this process, computes on a GPU."""
+    name = importlib.import_module("keras").backend.backend()
+    backend = importlib.import_module(name)
+    if name == "tensorflow":
+        return bool(backend.config.list_physical_devices("GPU"))
+    if name == "torch":
+        return bool(backend.cuda.is_available())
+    return name == "jax" and backend.default_backend() == "gpu"
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """TensorFlow's C++ code writes to the file descriptor as it starts, whatever log level it is given."""

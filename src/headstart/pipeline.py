@@ -21,11 +21,12 @@ from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
 from headstart.predict import read_facts
 from headstart.run import Answers, Run, check_name, name_of
+from headstart.tracking import check_tracking, track
 from headstart.training import FineTuning, Recipe, Task, Tuned, fit_head
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
-_NOT_REPEATED = ("name", "runs", "cache", "fine_tune", "tuning", "augment")
+_NOT_REPEATED = ("name", "runs", "cache", "fine_tune", "tuning", "augment", "tensorboard", "mlflow")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
@@ -58,6 +59,8 @@ def train(
     engine: EngineName = "auto",
     precision: Precision = "auto",
     strict: bool = False,
+    tensorboard: bool = False,
+    mlflow: bool = False,
     cache: str | Path | None = None,
 ) -> Run:
     """Train a classifier on a pretrained base: the frozen base runs once over the data, a new head is trained on top.
@@ -94,6 +97,8 @@ def train(
         engine: what runs the frozen base.
         precision: of its arithmetic.
         strict: fail if any file has to be left out.
+        tensorboard: write event files into the run folder as well.
+        mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the user's when None.
 
     Returns:
@@ -108,6 +113,7 @@ def train(
     recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
     tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
+    check_tracking(tensorboard=tensorboard, mlflow=mlflow)
     cost = Cost()
     with cost.stage("base"):
         loaded = load_base(base, weights=weights, input_size=input_size, fit=fit, cut=cut)
@@ -152,7 +158,9 @@ def train(
         material = Material(
             loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics, asked
         )
-        return write_run(Path(runs), run_name, material, cost, folder)
+        run = write_run(Path(runs), run_name, material, cost, folder)
+    track(run, tensorboard=tensorboard, mlflow=mlflow)
+    return run
 
 
 def tune(
@@ -163,6 +171,8 @@ def tune(
     augment: Any = "standard",
     name: str | None = None,
     runs: str | Path | None = None,
+    tensorboard: bool = False,
+    mlflow: bool = False,
     cache: str | Path | None = None,
 ) -> Run:
     """Fine-tune a finished run further: the same data, division and head, other blocks or another recipe.
@@ -176,6 +186,8 @@ def tune(
         augment: the augmentation.
         name: of the new run; that of the old one, with a number, when None.
         runs: folder that the new run goes into; that of the old one when None.
+        tensorboard: as for :func:`train`; likewise the next one.
+        mlflow: log to MLflow.
         cache: folder of the feature cache; the user's when None.
 
     Raises:
@@ -189,7 +201,8 @@ def tune(
     if asked["data"] is None:
         raise InputError(f"{run} was trained from a DataFrame, which is not kept: call train() with it again.")
     tuned = train(
-        **asked, fine_tune=fine_tune, tuning=tuning, augment=augment, cache=cache,
+        **asked, fine_tune=fine_tune, tuning=tuning, augment=augment,
+        tensorboard=tensorboard, mlflow=mlflow, cache=cache,
         name=name or folder.name, runs=folder.parent if runs is None else runs,
     )  # fmt: skip
     if tuned.facts["data"]["digest"] != facts["data"]["digest"]:

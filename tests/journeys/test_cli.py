@@ -163,11 +163,14 @@ def test_options_are_the_arguments_of_the_function() -> None:
     import inspect
 
     from headstart.cli.train import train
+    from headstart.cli.tuning import OPTIONS
 
     options = {parameter.name: parameter for parameter in train.params}
     arguments = inspect.signature(hs.train).parameters
-    assert set(options) == set(arguments) - {"cache"}
-    for name, argument in arguments.items():
+    ways = inspect.signature(hs.FineTuning).parameters
+    fields = {option: ways[field] for option, field in OPTIONS.items()}
+    assert set(options) == set(arguments) - {"cache", "tuning"} | set(fields)
+    for name, argument in {**arguments, **fields}.items():
         if name in options and argument.default not in (inspect.Parameter.empty, None, (), False):
             assert str(options[name].default) == str(argument.default), name
 
@@ -177,8 +180,9 @@ def test_choices_are_those_of_the_code() -> None:
 
     from headstart.bases.base import Fit
     from headstart.cli.train import train
+    from headstart.features.augmentation import Strength
     from headstart.features.engines import EngineName, Precision
-    from headstart.training.task import ClassWeights, HeadKind
+    from headstart.training.task import ClassWeights, HeadKind, Keep
 
     offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
     assert offered == {
@@ -187,4 +191,6 @@ def test_choices_are_those_of_the_code() -> None:
         "class_weights": get_args(ClassWeights),
         "engine": get_args(EngineName),
         "precision": get_args(Precision),
+        "augment": get_args(Strength),
+        "keep": get_args(Keep),
     }

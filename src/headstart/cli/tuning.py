@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-_TUNING = {  # option -> field of FineTuning
+OPTIONS = {  # option -> field of FineTuning
     "keep": "keep",
     "fine_tune_epochs": "epochs",
     "learning_rate": "learning_rate",
     "rate_decay": "rate_decay",
     "label_smoothing": "label_smoothing",
+    "batch_size": "batch_size",
+    "train_batch_norm": "train_batch_norm",
     "gradual": "gradual",
     "time_limit": "time_limit_s",
     "views": "views",
@@ -48,9 +50,16 @@ _OPTIONS = (
     click.option("--learning-rate", default=2e-4, show_default=True, help="Of fine-tuning, for the head."),
     click.option("--rate-decay", default=0.9, show_default=True, help="By which it falls from block to block."),
     click.option("--label-smoothing", default=0.1, show_default=True, help="Of fine-tuning."),
+    click.option("--batch-size", default=32, show_default=True, help="Pictures in a step of fine-tuning."),
+    click.option(
+        "--train-batch-norm", is_flag=True, help="Let the trained blocks' BatchNormalization follow the new pictures."
+    ),
     click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
     click.option(
-        "--time-limit", callback=_seconds, metavar="TIME", help="Of fine-tuning, such as 90s, 10m or 1h; default: none."
+        "--time-limit",
+        callback=_seconds,
+        metavar="TIME",
+        help="Of fine-tuning, such as 90s, 10m or 1h; default: 15m for auto, else none.",
     ),
     click.option(
         "--augment",
@@ -59,6 +68,8 @@ _OPTIONS = (
         show_default=True,
         help="Random versions of the pictures to fine-tune on.",
     ),
+    click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run folder as well."),
+    click.option("--mlflow", is_flag=True, help="Log the run to MLflow as well (MLFLOW_TRACKING_URI says where)."),
     click.option("--views", default=3, show_default=True, help="Augmented versions of each that are cached."),
 )
 
@@ -74,7 +85,7 @@ def pop_tuning(options: dict[str, Any]) -> Any:
     """Take the options that describe how to fine-tune out of a command's, as a FineTuning."""
     from headstart.training import FineTuning
 
-    return FineTuning(**{field: options.pop(option) for option, field in _TUNING.items()})
+    return FineTuning(**{field: options.pop(option) for option, field in OPTIONS.items()})
 
 
 @click.command(epilog="Example: headstart tune runs/photos --fine-tune all --time-limit 10m")

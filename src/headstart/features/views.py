@@ -72,7 +72,14 @@ class Views:
         return self._rows[len(self._plan.train) * (1 + self._plan.views) + examples]
 
 
-def compute_views(plan: Plan, decoder: Decoder, engine: Engine | None, shape: Sequence[int], folder: Path) -> Views:
+def compute_views(
+    plan: Plan,
+    decoder: Decoder,
+    engine: Engine | None,
+    shape: Sequence[int],
+    folder: Path,
+    deadline: float = float("inf"),
+) -> Views:
     """Compute the views of a plan, or what is still missing of them. In a Keras process.
 
     Args:
@@ -81,16 +88,20 @@ def compute_views(plan: Plan, decoder: Decoder, engine: Engine | None, shape: Se
         engine: runs the frozen part; None keeps the pixels themselves.
         shape: of what comes out for one example.
         folder: for ``views.npy`` and the record of what is done.
+        deadline: on the monotonic clock.
 
     Returns:
         float16 views; float32 where float16 cannot hold the values; uint8 pixels.
+
+    Raises:
+        TimeoutError: the deadline is past; what is computed so far stays for the next time.
     """
     if engine is None:
-        return _Pass(plan, decoder, None, shape, folder, np.uint8).run()
+        return _Pass(plan, decoder, None, shape, folder, np.uint8).run(deadline)
     try:
-        return _Pass(plan, decoder, engine, shape, folder, np.float16).run()
+        return _Pass(plan, decoder, engine, shape, folder, np.float16).run(deadline)
     except OverflowError:
-        return _Pass(plan, decoder, engine, shape, folder, np.float32).run()
+        return _Pass(plan, decoder, engine, shape, folder, np.float32).run(deadline)
 
 
 class _Pass:
@@ -110,7 +121,7 @@ class _Pass:
             self.done = np.zeros(len(self.chunks), bool)
             self.values = np.lib.format.open_memmap(values, mode="w+", dtype=dtype, shape=(plan.rows, *shape))
 
-    def run(self) -> Views:
+    def run(self, deadline: float) -> Views:
         missing = np.flatnonzero(~self.done).tolist()
         saved = time.monotonic()
         with console.progress("frozen part", total=sum(len(self._rows(i)) for i in missing), unit="views") as bar:
@@ -120,6 +131,9 @@ class _Pass:
                 if time.monotonic() - saved > _COMMIT_INTERVAL_S:
                     self._commit()
                     saved = time.monotonic()
+                if time.monotonic() > deadline:
+                    self._commit()
+                    raise TimeoutError
         if missing:
             self._commit()
         return Views(self.values, self.plan)

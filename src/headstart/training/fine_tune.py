@@ -26,6 +26,7 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.features.store import cache_folder
+from headstart.keras_file import Frozen
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
@@ -35,9 +36,13 @@ TUNING_VERSION = 1
 AUTO_SHARE = 0.4
 """``auto`` trains the uppermost blocks that hold up to this share of the base's arithmetic."""
 
+AUTO_TIME_LIMIT_S = 15 * 60
+
 _MIN_MISTAKES = 6  # of the head: with fewer, even mending all of them is not significant (McNemar, two-sided, 5 %)
 _DISK_SHARE = 0.5  # of what is free, for views
-_AGREEMENT = 0.05  # of a probability, between training (float16 views) and the finished base on the pictures
+_AGREEMENT = {"float32": 0.05, "bfloat16": 0.2}
+"""Largest difference of a probability between training, in this precision on float16 views, and the finished base on
+the pictures. Tensors mixed up or lost give differences near 1."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Tuned:
         base: the fine-tuned base.
         head: its head.
         held_out: its features of the validation and then the test examples, from the files by the finished base.
-        frozen: digests of the tensors that were frozen, from before.
+        frozen: what was frozen, from before.
         history: rows for ``history.csv``.
         facts: epochs, seconds, sizes, what stopped it …
     """
@@ -58,7 +63,7 @@ class Tuned:
     base: Base
     head: Head
     held_out: FeatureSet
-    frozen: tuple[str, ...]
+    frozen: Frozen
     history: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
 
@@ -72,6 +77,10 @@ class NotTried:
     """
 
     reason: str
+
+
+class _NoRoomError(InputError):
+    """The views do not fit on the disk."""
 
 
 def fine_tune(
@@ -111,7 +120,14 @@ def fine_tune(
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
         return NotTried(why_not)
-    return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
+    if tuning.blocks == "auto" and tuning.time_limit_s is None:
+        tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
+    try:
+        return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
+    except _NoRoomError as exc:
+        if tuning.blocks != "auto":
+            raise
+        return NotTried(str(exc))
 
 
 def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
@@ -145,7 +161,7 @@ class _Attempt:
     precision: Precision
     cache: Path
 
-    def run(self) -> Tuned:
+    def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
         number = _auto(blocks) if asked == "auto" else blocks_above(blocks, asked)
@@ -153,8 +169,11 @@ class _Attempt:
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{work}.lock"):
-            if not (work / "facts.json").exists():
-                self._train(below, trained, work)
+            if not (work / "facts.json").exists() and not self._train(below, trained, work):
+                return NotTried(
+                    f"The time limit of {self.tuning.time_limit_s:.0f} s was over before the first step: raise "
+                    "--time-limit, or take fewer --views. What is cached by now stays for the next time."
+                )
         return self._read_back(work, tuple(block.name for block in trained))
 
     @cached_property
@@ -177,8 +196,12 @@ class _Attempt:
             material.update(kernel.tobytes() + bias.tobytes())
         return material.hexdigest()[:32]
 
-    def _train(self, below: Sequence[Block], trained: Sequence[Block], work: Path) -> None:
-        """Let a Keras process train; what remains in ``work`` are weights, head, validation probabilities and facts."""
+    def _train(self, below: Sequence[Block], trained: Sequence[Block], work: Path) -> bool:
+        """Let a Keras process train; what remains in ``work`` are weights, head, validation probabilities and facts.
+
+        Returns:
+            Whether there was time to train at all.
+        """
         base, task = self.base, self.task
         views = self.tuning.views if below and self.tuning.augment else 0
         size = below[-1].cached_bytes if below else math.prod((*base.input_size, 3))
@@ -203,7 +226,8 @@ class _Attempt:
                 "fit": base.fit,
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
-                "precision": task.features.precision,
+                "engine_precision": task.features.precision,
+                "precision": self.precision,
                 "train": [str(self.paths[i]) for i in task.train.tolist()],
                 "train_labels": task.labels[task.train].tolist(),
                 "val": [str(self.paths[i]) for i in task.val.tolist()],
@@ -217,6 +241,8 @@ class _Attempt:
             },
             backend=backend,
         )
+        if not facts:
+            return False
         facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": backend}
         partial = work / "facts.partial.json"
         partial.write_text(json.dumps(facts))
@@ -224,11 +250,12 @@ class _Attempt:
         shutil.rmtree(work / "views")
         for leftover in ("state.npz", "best.npz", "start.npz"):
             (work / leftover).unlink()
+        return True
 
     def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
         """Open the result as a user would, and see that it computes what was trained."""
         facts = json.loads((work / "facts.json").read_text())
-        history, frozen = facts.pop("history"), facts.pop("frozen")
+        history, frozen = facts.pop("history"), Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
         base = with_weights(self.base, work / "tuned.npz")
         head = replace(self.head, layers=load_layers(work / "head.npz"))
         held = np.concatenate([self.task.val, self.task.test])
@@ -236,8 +263,9 @@ class _Attempt:
             base, [self.paths[i] for i in held.tolist()],
             engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
         )  # fmt: skip
-        _check_agreement(head.over(held_out, np.arange(len(self.task.val))), np.load(work / "val.npy"))
-        return Tuned(names, base, head, held_out, tuple(frozen), tuple(history), facts)
+        tolerance = _AGREEMENT[facts["precision"]]
+        _check_agreement(head.over(held_out, np.arange(len(self.task.val))), np.load(work / "val.npy"), tolerance)
+        return Tuned(names, base, head, held_out, frozen, tuple(history), facts)
 
 
 def _auto(blocks: Sequence[Block]) -> int:
@@ -260,18 +288,18 @@ def _check_room(cache: Path, needed: int) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache).free
     if needed > _DISK_SHARE * free:
-        raise InputError(
+        raise _NoRoomError(
             f"fine-tuning would need {needed / 1e9:,.1f} GB of the {free / 1e9:,.1f} GB free in {cache}: take fewer "
             "--views, fewer blocks (--fine-tune last:1), or another place for the cache (HEADSTART_CACHE)."
         )
 
 
-def _check_agreement(finished: np.ndarray, trained: np.ndarray) -> None:
+def _check_agreement(finished: np.ndarray, trained: np.ndarray, tolerance: float) -> None:
     difference = float(np.abs(finished - trained).max())
-    if not difference <= _AGREEMENT:
+    if not difference <= tolerance:
         raise IntegrityError(
             f"the fine-tuned base, saved and read again, differs from what was trained by {difference:.1e} in a "
-            f"probability (tolerance {_AGREEMENT}). Nothing was kept; please report this."
+            f"probability (tolerance {tolerance}). Nothing was kept; please report this."
         )
 
 

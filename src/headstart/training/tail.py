@@ -29,9 +29,10 @@ from headstart.bases.derived import ending_after, save_weights
 from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
 from headstart.features.augmentation import augment
-from headstart.features.engines import KerasEngine, OpenVINOEngine
+from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_bfloat16
 from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
+from headstart.keras_process import on_gpu
 from headstart.training.head import softmax
 from headstart.training.task import FineTuning, load_layers, save_layers
 
@@ -39,6 +40,8 @@ _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
 _SMALLEST = 1e-12  # a probability of 0 for the true class would make the loss infinite
 _WARM_UP = 0.1  # of all steps
+_TRIAL_STEPS = 3
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Job:
         fit: how pictures become its input size.
         trained_blocks: how many blocks to train, counted from the features down.
         xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
-        precision: of the engine.
+        engine_precision: of its arithmetic.
+        precision: of the arithmetic of training; ``auto`` is bfloat16 where that is faster.
         train: files; likewise ``val``.
         train_labels: class of each; likewise ``val_labels``.
         class_weights: weight of one example of each class.
@@ -65,6 +69,7 @@ class Job:
     fit: Fit
     trained_blocks: int
     xml: str | None
+    engine_precision: str
     precision: str
     train: list[str]
     train_labels: list[int]
@@ -85,14 +90,18 @@ def train_tail(**job: Any) -> dict[str, Any]:
         job: the fields of :class:`Job`.
 
     Returns:
-        ``history``, ``proof`` and what the report tells.
+        ``history``, ``frozen`` and what the report tells; nothing if the time limit was over before the first step.
 
     Raises:
         IntegrityError: something frozen has moved.
     """
     # If the process that asked for this was killed, its orphan may still be about: wait until that has noticed.
     with FileLock(Path(job["folder"], "training.lock")):
-        return _Tuning(Job(**job)).run()
+        try:
+            tuning = _Tuning(Job(**job))
+        except TimeoutError:
+            return {}
+        return tuning.run()
 
 
 @dataclass
@@ -105,6 +114,8 @@ class _Progress:
         waited: epochs since.
         stopped: why training is over, if it is.
         seconds: of training, in this process and in those before it.
+        views_s: seconds of caching views, likewise.
+        precision: of training.
         history: rows for ``history.csv``.
     """
 
@@ -113,6 +124,8 @@ class _Progress:
     waited: int = 0
     stopped: str | None = None
     seconds: float = 0.0
+    views_s: float = 0.0
+    precision: str = "float32"
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -134,22 +147,29 @@ class _Tuning:
         self.network = base.build(False)
         self.blocks = find_blocks(self.network)
         self.cut = len(self.blocks) - job.trained_blocks
-        self.views = self._compute_views(base)
+        started = time.monotonic()
+        self.views = self._compute_views(base, started + (self.tuning.time_limit_s or float("inf")))
+        self.progress.views_s = time.monotonic() - started
         self.started = time.monotonic()
         self.trained_layers = self._unfreeze()
-        self.frozen = _digests(self.network.non_trainable_weights)
-        self.model = self._build(base)
+        self.frozen = _digests(self._frozen_weights())
+        self.preprocessing = base.preprocessing
+        saved = self._read_state()
+        self.progress.precision = _Progress(**saved["progress"]).precision if saved else self._fastest_precision()
+        self.model = self._build(self.progress.precision)
+        if saved:
+            self._resume(saved)
 
     def run(self) -> dict[str, Any]:
-        if not self._resume():
+        if not self.progress.history:
             start = {"phase": "fine-tuning", "epoch": 0, **self._judge(self.probabilities())}
             self.progress.history.append(start)
         while not self.progress.stopped:
             self._epoch()
         with np.load(self.folder / _BEST) as best:
-            for variable, value in zip(self.model.trainable_variables, best.values(), strict=True):
+            for variable, value in zip(self._moving(), best.values(), strict=True):
                 variable.assign(value)
-        changed = _changed(self.frozen, _digests(self.network.non_trainable_weights))
+        changed = _changed(self.frozen, _digests(self._frozen_weights()))
         if changed:
             raise IntegrityError(
                 f"{changed} of {len(self.frozen)} frozen tensors moved while {self.job.spec['handle']} was fine-tuned. "
@@ -158,15 +178,18 @@ class _Tuning:
         np.save(self.folder / "val.npy", self.probabilities())
         save_weights(self.network, self.trained_layers, self.folder / "tuned.npz")
         save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
+        statistics = sum(path.endswith(("moving_mean", "moving_variance")) for path in self.frozen)
         return {
             "history": self.progress.history,
             "epochs": self.progress.epoch,
             "best_epoch": min(self.progress.history[1:], key=lambda row: row["val_loss"])["epoch"],
             "stopped": self.progress.stopped,
+            "precision": self.progress.precision,
             "seconds": round(self.progress.seconds, 2),
+            "views_s": round(self.progress.views_s, 2),
             "first_step_s": round(self.first_step_s, 2),
             "images_per_s": round(len(self.labels) * self.progress.epoch / max(self.progress.seconds, 1e-9), 1),
-            "frozen": list(self.frozen.values()),
+            "frozen": {"digests": list(self.frozen.values()), "statistics": statistics},
         }
 
     def probabilities(self) -> np.ndarray:
@@ -179,7 +202,7 @@ class _Tuning:
         ]
         return softmax(np.concatenate(logits))
 
-    def _compute_views(self, base: Base) -> Views:
+    def _compute_views(self, base: Base, deadline: float) -> Views:
         job = self.job
         decoder = Decoder(base.input_size, base.fit)
         files = [Path(file) for file in job.train], [Path(file) for file in job.val]
@@ -187,10 +210,11 @@ class _Tuning:
         plan = Plan(*files, 0 if live else self.tuning.views, self.tuning.augment, job.seed)
         folder = self.folder / "views"
         if live:
-            return compute_views(plan, decoder, None, (*base.input_size, 3), folder)
+            return compute_views(plan, decoder, None, (*base.input_size, 3), folder, deadline)
         below = ending_after(base, self.blocks[self.cut - 1].name)
-        engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(below.model())
-        return compute_views(plan, decoder, engine, self.blocks[self.cut - 1].shape, folder)
+        by_keras = not job.xml or on_gpu()
+        engine = KerasEngine(below.model()) if by_keras else OpenVINOEngine(Path(job.xml or ""), job.engine_precision)
+        return compute_views(plan, decoder, engine, self.blocks[self.cut - 1].shape, folder, deadline)
 
     def _unfreeze(self) -> set[str]:
         """Make the layers above the cut trainable, and nothing else; gives their names."""
@@ -199,17 +223,48 @@ class _Tuning:
         above = {name for block in self.blocks[self.cut :] for name in block.layers}
         self.network.trainable = True
         for layer in self.network.layers:
-            layer.trainable = layer.name in above and not isinstance(layer, keras.layers.BatchNormalization)
+            stays = isinstance(layer, keras.layers.BatchNormalization) and not self.tuning.train_batch_norm
+            layer.trainable = layer.name in above and not stays
         return {layer.name for layer in self.network.layers if layer.trainable_weights}
 
-    def _build(self, base: Base) -> Any:
+    def _frozen_weights(self) -> list[Any]:
+        return [w for layer in self.network.layers if layer.name not in self.trained_layers for w in layer.weights]
+
+    def _moving(self) -> list[Any]:
+        """All variables that training changes: the trainable ones, and statistics where those were asked to follow."""
+        layers = [layer for layer in self.network.layers if layer.name in self.trained_layers]
+        return [weight for layer in [*layers, *self.head] for weight in layer.weights]
+
+    def _fastest_precision(self) -> str:
+        """The one that was asked for; for ``auto``, where the device has bfloat16, the faster one in a few steps."""
+        if self.job.precision != "auto":
+            return self.job.precision
+        if not (on_gpu() or can_compute_bfloat16()):
+            return "float32"
+        before = self.network.get_weights()
+        rates = {}
+        for precision in ("float32", "bfloat16"):
+            model, batch = self._build(precision), _batches(self, 0)[0]
+            model.train_on_batch(*batch)
+            started = time.monotonic()
+            for _ in range(_TRIAL_STEPS):
+                model.train_on_batch(*batch)
+            rates[precision] = _TRIAL_STEPS * len(batch[0]) / (time.monotonic() - started)
+            self.network.set_weights(before)
+        fastest = max(rates, key=lambda precision: rates[precision])
+        console.note("training in " + ", ".join(f"{p}: {rate:,.0f} images/s" for p, rate in rates.items()))
+        return fastest
+
+    def _build(self, precision: str) -> Any:
         """What is trained: from views to logits, starting as the base with the trained head."""
         import keras
 
+        for layer in self.network.layers:
+            layer.dtype_policy = _POLICIES[precision]
         pairs = load_layers(Path(self.job.head))
         if self.cut == 0:
             start = keras.Input(self.views.shape, dtype="uint8")
-            x = self.network(base.preprocessing.layer(start))
+            x = self.network(self.preprocessing.layer(start))
         else:
             start = keras.Input(self.views.shape)
             x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
@@ -227,7 +282,7 @@ class _Tuning:
             self._optimizer(),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.tuning.label_smoothing),
             weighted_metrics=["accuracy"],
-            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",  # XLA takes longer on CPUs
+            jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
         )
         model.optimizer.build(model.trainable_variables)
         return model
@@ -275,7 +330,7 @@ class _Tuning:
                     self.first_step_s = time.monotonic() - self.started
                 bar.advance(min(tuning.batch_size, len(self.labels) - bar.done))
                 limit = tuning.time_limit_s
-                if limit and progress.seconds + time.monotonic() - started > limit:
+                if limit and progress.views_s + progress.seconds + time.monotonic() - started > limit:
                     self.model.stop_training = True
 
             fitted = self.model.fit(
@@ -314,7 +369,7 @@ class _Tuning:
     def _keep_best(self, loss: float) -> None:
         if loss < self.progress.best_loss:
             self.progress.best_loss, self.progress.waited = loss, 0
-            _write(self.folder / _BEST, self.model.trainable_variables, {})
+            _write(self.folder / _BEST, self._moving(), {})
         else:
             self.progress.waited += 1
 
@@ -322,19 +377,21 @@ class _Tuning:
         about = {"progress": np.array(json.dumps(asdict(self.progress)))}
         _write(self.folder / _STATE, [*self.model.variables, *self.model.optimizer.variables], about)
 
-    def _resume(self) -> bool:
-        """Go on after the last epoch that an earlier process has finished, if there was one."""
+    def _read_state(self) -> dict[str, Any] | None:
+        """What an earlier process left after the last epoch that it finished, if there was one."""
         path = self.folder / _STATE
         if not path.exists():
-            return False
+            return None
         with np.load(path) as saved:
-            self.progress = _Progress(**json.loads(str(saved["progress"])))
-            variables = [*self.model.variables, *self.model.optimizer.variables]
-            for i, variable in enumerate(variables):
-                variable.assign(saved[f"v{i}"])
+            state = dict(saved)
+        return {**state, "progress": json.loads(str(state["progress"]))}
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self.progress = _Progress(**state["progress"])
+        for i, variable in enumerate([*self.model.variables, *self.model.optimizer.variables]):
+            variable.assign(state[f"v{i}"])
         if not self.progress.stopped:
             console.note(f"going on after epoch {self.progress.epoch} of {self.tuning.epochs}")
-        return True
 
 
 def _batches(work: _Tuning, epoch: int) -> Any:

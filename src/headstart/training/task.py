@@ -97,12 +97,15 @@ class FineTuning:
         batch_size: examples in a step.
         weight_decay: of AdamW.
         label_smoothing: share of each label that is spread over all classes.
+        train_batch_norm: train the BatchNormalization layers of these blocks as well, and let their statistics follow
+            the new pictures. For large batches of pictures unlike those of the source task only.
         gradual: let the blocks begin to learn one after the other, from the head down, over the first half.
         patience: epochs without a lower validation loss after which training stops.
         augment: the augmentation pipeline; see :mod:`headstart.features.augmentation`.
         views: augmented versions of each training picture that are cached; where all of the base is trained, every
             epoch has new ones instead.
-        time_limit_s: seconds after which training stops, with the best epoch's weights.
+        time_limit_s: seconds after which training stops, with the best epoch's weights, counted from the caching of
+            the views on. None means 15 minutes for ``auto``, and none otherwise.
         keep: ``better`` keeps whatever a paired test on the validation data favours, ``fine-tuned`` overrides it.
     """
 
@@ -113,6 +116,7 @@ class FineTuning:
     batch_size: int = 32
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
+    train_batch_norm: bool = False
     gradual: bool = False
     patience: int = 4
     augment: Pipeline = field(default_factory=lambda: PIPELINES["standard"])
@@ -123,6 +127,8 @@ class FineTuning:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
+        if self.batch_size < 1:
+            raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
         if not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.0002.")
         if not 0 < self.rate_decay <= 1:
