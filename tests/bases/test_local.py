@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.bases import load_base
+from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError
 
 keras = pytest.importorskip("keras")
@@ -102,6 +103,23 @@ def test_a_whole_classifier_behind_its_preprocessing(save, pixels):
     assert base.preprocessing.name == "built in"
     features = np.asarray(base.model()(pixels))
     np.testing.assert_allclose(features, values(keras.Model(inputs, pooled), pixels), rtol=1e-5)
+
+
+def test_nested_models_are_taken_apart_for_their_blocks(save, pixels):
+    """As in the Keras guide: a pretrained model in a model. The features stay; the blocks can be told apart."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="first")(inputs))
+    skipped = layers.Conv2D(4, 3, padding="same", name="second")(layers.ReLU(name="act")(x))
+    inner = keras.Model(inputs, layers.Conv2D(6, 3, name="third")(layers.Add(name="sum")([x, skipped])), name="inner")
+    chain = keras.Sequential([layers.Dense(5, name="hidden"), layers.Dense(2)], name="chain")
+    outer = keras.Input((SIZE, SIZE, 3))
+    pooled = layers.GlobalAveragePooling2D()(inner(layers.Rescaling(1 / 255)(outer), training=False))
+    model = keras.Model(outer, chain(pooled))
+    network = load_base(save(model)).build(False)
+    np.testing.assert_allclose(values(network, pixels), values(keras.Model(outer, pooled), pixels), rtol=1e-5)
+    blocks = find_blocks(network)
+    assert [block.name for block in blocks] == ["first", "sum", "third"]
+    assert "norm" in blocks[0].layers
 
 
 def test_convolutions_on_one_pixel_are_a_top(save):

@@ -65,6 +65,51 @@ def test_frozen_means_frozen(tuned: hs.Run, head_only: hs.Run) -> None:
     assert (proof["tensors"], proof["trained"]) == (4 * 49, 49)
 
 
+def test_batch_normalization_moves_where_that_is_asked_for(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
+    import keras
+
+    ways = hs.FineTuning(epochs=1, train_batch_norm=True, keep="fine-tuned")
+    moved = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=ways, **OPTIONS)
+    proof = moved.facts["freeze_proof"]
+    assert (proof["statistics"], proof["changed"]) == (98 - 2 * 4, 0)
+    names = {run: keras.models.load_model(run.model_path).get_layer("efficientnet_lite0") for run in (head_only, moved)}
+    before, after = (
+        {layer.name: layer.moving_mean.numpy() for layer in base.layers if hasattr(layer, "moving_mean")}
+        for base in names.values()
+    )
+    changed = {name for name, mean in before.items() if (mean != after[name]).any()}
+    assert changed == set(list(before)[-4:])
+
+
+def test_mixed_precision_ends_near_single_precision(digits: Path, tmp_path: Path) -> None:
+    ways = hs.FineTuning(epochs=1, precision="float32", keep="fine-tuned")
+    runs = [
+        hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=replace(ways, precision=precision), **OPTIONS)
+        for precision in ("float32", "bfloat16")
+    ]
+    losses = [run.facts["fine_tuning"]["on_val"]["log_loss"] for run in runs]
+    assert [run.facts["fine_tuning"]["precision"] for run in runs] == ["float32", "bfloat16"]
+    assert losses[0][1] < losses[0][0]
+    assert losses[0][1] != losses[1][1]
+    assert losses[1][1] == pytest.approx(losses[0][1], abs=0.2 * (losses[0][0] - losses[0][1]))
+
+
+def test_a_time_limit_that_is_over_too_soon_is_said(digits: Path, tmp_path: Path) -> None:
+    run = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=hs.FineTuning(time_limit_s=0.01), **OPTIONS)
+    told = run.facts["fine_tuning"]
+    assert told["outcome"] == "not tried"
+    assert "over before the first step" in told["reason"]
+
+
+def test_a_time_limit_ends_training_with_what_there_is(digits: Path, tmp_path: Path) -> None:
+    ways = hs.FineTuning(epochs=500, time_limit_s=12, patience=500)
+    run = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
+    told = run.facts["fine_tuning"]
+    assert told["stopped"] == "time limit"
+    assert told["views_s"] + told["seconds"] == pytest.approx(12, abs=4)
+    assert told["outcome"] in ("kept", "not better")
+
+
 def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
     refused = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=HARMS, **OPTIONS)
     told = refused.facts["fine_tuning"]

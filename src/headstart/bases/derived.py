@@ -1,5 +1,6 @@
 """Bases made from a base: with tuned weights in place of its own, or ending early, after one of its blocks."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,14 @@ def ending_after(base: Base, block: str | None) -> Base:
     return replace(base, spec=replace(base.spec, ends_after=block), build=build, feature_dim=None)
 
 
-def save_weights(network: Any, layers: set[str], path: Path) -> None:
-    """Write the weights of some layers of a network, by the name of the layer and the place in it."""
+def save_weights(network: Any, weights: Iterable[Any], path: Path) -> None:
+    """Write some of a network's weights, each under the name of its layer and its place there."""
+    wanted = set(map(id, weights))
     arrays: dict[str, Any] = {
         f"{layer.name}:{i}": np.asarray(weight)
         for layer in network.layers
-        if layer.name in layers
         for i, weight in enumerate(layer.weights)
+        if id(weight) in wanted
     }
     np.savez(path, **arrays)
 

@@ -181,7 +181,7 @@ def _input_size(path: Path, config: dict[str, Any], spec: BaseSpec) -> tuple[int
 def _build(path: Path, cut: str | None, include_top: bool) -> Any:
     import keras
 
-    from headstart.bases.model_cut import cut_at, without_top
+    from headstart.bases.model_cut import cut_at, inlined, without_top
 
     if keras.config.image_data_format() == "channels_first":
         raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
@@ -191,4 +191,4 @@ def _build(path: Path, cut: str | None, include_top: bool) -> Any:
         raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
     if include_top:
         return model
-    return cut_at(model, cut, str(path)) if cut else without_top(model, str(path))
+    return inlined(cut_at(model, cut, str(path)) if cut else without_top(model, str(path)))

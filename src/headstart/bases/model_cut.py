@@ -3,6 +3,8 @@
 Works on the graph backwards from the output, into nested models where the output comes out of one.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from headstart.errors import InputError, did_you_mean
@@ -61,6 +63,33 @@ def cut_at(model: Any, name: str, source: str) -> Any:
         shown = ", ".join([*known[:3], "…", *known[-8:]] if len(known) > 12 else known)
         raise InputError(f"{source} has no layer {name!r} to cut at.{did_you_mean(name, known)} It has: {shown}.")
     return _model(model, features, source)
+
+
+def inlined(model: Any) -> Any:
+    """The same graph with nested models replaced by the layers that they are made of, so that it can be cut in them.
+
+    As it is where layers of two models have the same name, which Keras does not allow in one.
+    """
+    import keras
+
+    def unpacked(layer: Any) -> Any:
+        # Keras has no public way to run a graph layer by layer; clone_model would copy the weights as well.
+        return partial(_run, layer, unpacked) if _is_model(layer) else layer
+
+    if not any(_is_model(layer) for layer in model.layers):
+        return model
+    start = model.inputs[0]
+    try:
+        return keras.Model(start, _run(model, unpacked, start), name=model.name)
+    except ValueError:
+        return model
+
+
+def _run(model: Any, operation_fn: Callable[[Any], Any], inputs: Any, **_: Any) -> Any:
+    """Apply the operations of a model to a tensor, one by one."""
+    graph = getattr(model, "_functional", None) or model  # what a Sequential hides
+    outputs = graph._run_through_graph(inputs, operation_fn)
+    return outputs[0] if isinstance(outputs, list) else outputs
 
 
 def _check_graph(model: Any, source: str) -> None:

@@ -122,6 +122,8 @@ def fine_tune(
         return NotTried(why_not)
     if tuning.blocks == "auto" and tuning.time_limit_s is None:
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
+    if tuning.precision == "auto":
+        tuning = replace(tuning, precision=precision)
     try:
         return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:
@@ -226,8 +228,7 @@ class _Attempt:
                 "fit": base.fit,
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
-                "engine_precision": task.features.precision,
-                "precision": self.precision,
+                "precision": task.features.precision,
                 "train": [str(self.paths[i]) for i in task.train.tolist()],
                 "train_labels": task.labels[task.train].tolist(),
                 "val": [str(self.paths[i]) for i in task.val.tolist()],

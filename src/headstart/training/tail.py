@@ -53,8 +53,7 @@ class Job:
         fit: how pictures become its input size.
         trained_blocks: how many blocks to train, counted from the features down.
         xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
-        engine_precision: of its arithmetic.
-        precision: of the arithmetic of training; ``auto`` is bfloat16 where that is faster.
+        precision: of the engine.
         train: files; likewise ``val``.
         train_labels: class of each; likewise ``val_labels``.
         class_weights: weight of one example of each class.
@@ -69,7 +68,6 @@ class Job:
     fit: Fit
     trained_blocks: int
     xml: str | None
-    engine_precision: str
     precision: str
     train: list[str]
     train_labels: list[int]
@@ -151,7 +149,7 @@ class _Tuning:
         self.views = self._compute_views(base, started + (self.tuning.time_limit_s or float("inf")))
         self.progress.views_s = time.monotonic() - started
         self.started = time.monotonic()
-        self.trained_layers = self._unfreeze()
+        self.trained = self._unfreeze()
         self.frozen = _digests(self._frozen_weights())
         self.preprocessing = base.preprocessing
         saved = self._read_state()
@@ -176,7 +174,7 @@ class _Tuning:
                 "Nothing was kept; please report this."
             )
         np.save(self.folder / "val.npy", self.probabilities())
-        save_weights(self.network, self.trained_layers, self.folder / "tuned.npz")
+        save_weights(self.network, self.trained, self.folder / "tuned.npz")
         save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
         statistics = sum(path.endswith(("moving_mean", "moving_variance")) for path in self.frozen)
         return {
@@ -213,32 +211,36 @@ class _Tuning:
             return compute_views(plan, decoder, None, (*base.input_size, 3), folder, deadline)
         below = ending_after(base, self.blocks[self.cut - 1].name)
         by_keras = not job.xml or on_gpu()
-        engine = KerasEngine(below.model()) if by_keras else OpenVINOEngine(Path(job.xml or ""), job.engine_precision)
+        engine = KerasEngine(below.model()) if by_keras else OpenVINOEngine(Path(job.xml or ""), job.precision)
         return compute_views(plan, decoder, engine, self.blocks[self.cut - 1].shape, folder, deadline)
 
-    def _unfreeze(self) -> set[str]:
-        """Make the layers above the cut trainable, and nothing else; gives their names."""
+    def _unfreeze(self) -> list[Any]:
+        """Make the layers above the cut trainable, and nothing else; gives the weights that training will change."""
         import keras
 
         above = {name for block in self.blocks[self.cut :] for name in block.layers}
         self.network.trainable = True
+        statistics = []
         for layer in self.network.layers:
-            stays = isinstance(layer, keras.layers.BatchNormalization) and not self.tuning.train_batch_norm
-            layer.trainable = layer.name in above and not stays
-        return {layer.name for layer in self.network.layers if layer.trainable_weights}
+            layer.trainable = layer.name in above
+            for part in layer._flatten_layers():  # a layer may be made of layers, and Keras has no public way to ask
+                if isinstance(part, keras.layers.BatchNormalization):
+                    part.trainable = layer.trainable and self.tuning.train_batch_norm
+                    statistics += [part.moving_mean, part.moving_variance] if part.trainable else []
+        return [*self.network.trainable_weights, *statistics]
 
     def _frozen_weights(self) -> list[Any]:
-        return [w for layer in self.network.layers if layer.name not in self.trained_layers for w in layer.weights]
+        changing = set(map(id, self.trained))
+        return [weight for weight in self.network.weights if id(weight) not in changing]
 
     def _moving(self) -> list[Any]:
-        """All variables that training changes: the trainable ones, and statistics where those were asked to follow."""
-        layers = [layer for layer in self.network.layers if layer.name in self.trained_layers]
-        return [weight for layer in [*layers, *self.head] for weight in layer.weights]
+        """All variables that training changes."""
+        return [*self.trained, *(weight for layer in self.head for weight in layer.weights)]
 
     def _fastest_precision(self) -> str:
         """The one that was asked for; for ``auto``, where the device has bfloat16, the faster one in a few steps."""
-        if self.job.precision != "auto":
-            return self.job.precision
+        if self.tuning.precision != "auto":
+            return self.tuning.precision
         if not (on_gpu() or can_compute_bfloat16()):
             return "float32"
         before = self.network.get_weights()
