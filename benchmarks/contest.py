@@ -59,7 +59,8 @@ class Bench:
     def fastai(self, python: Path, split_csv: Path, epochs: int) -> tuple[Cost, dict[str, Any]]:
         """Run fastai's ``fine_tune`` on a split, with the interpreter of its own environment; gives the same."""
         out = self.work / "fastai.json"
-        mine = ["--split-csv", split_csv, "--out", out, "--seed", self.seed, "--epochs", epochs]
+        size = ["--input-size", self.input_size] if self.input_size else []
+        mine = ["--split-csv", split_csv, "--out", out, "--seed", self.seed, "--epochs", epochs, *size]
         return self.measured("fastai", [python, _HERE / "fastai_tune.py", *mine], "unused"), read(out)
 
     def title(self, guide: dict[str, Any], batch: int) -> str:

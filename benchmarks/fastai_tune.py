@@ -56,7 +56,7 @@ from fastai.vision.all import (  # noqa: E402
     set_seed,
 )
 
-SIZE, FEATURES = 224, 1280
+FEATURES = 1280
 PIXEL_MEAN, PIXEL_STD = 127 / 255, 128 / 255  # the base wants (pixel - 127) / 128; fastai's pixels are in 0..1
 
 
@@ -105,7 +105,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     )
     data = ImageDataLoaders.from_df(
         frame, path="/", fn_col="file", label_col="label", valid_col="val", seed=options.seed,
-        item_tfms=Resize(SIZE, method=ResizeMethod.Squish),
+        item_tfms=Resize(options.input_size, method=ResizeMethod.Squish),
         batch_tfms=[*aug_transforms(), Normalize.from_stats([PIXEL_MEAN] * 3, [PIXEL_STD] * 3)],
     )  # fmt: skip
     times = EpochTimes()
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument(
         "--epochs", type=int, default=4, help="of fine_tune, after its frozen one (default: %(default)s)"
     )
+    parser.add_argument("--input-size", type=int, default=224, help="pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
     options = parser.parse_args()

@@ -6,7 +6,7 @@ Everything runs in turn, each in a process of its own, measured from outside wit
 
 1. ``headstart train`` with its defaults and an empty cache, as the first time ever on a machine; its split is the one
    that all use. By default it fine-tunes only where the validation data could tell whether that helps.
-2. Where it did not: ``headstart train --fine-tune last:5 --keep fine-tuned``, for the time and the accuracy that
+2. Where it did not: ``headstart train --fine-tune last:10 --keep fine-tuned``, for the time and the accuracy that
    fine-tuning has there. It finds features and head in the cache.
 3. The guide: 20 epochs of the head, 10 of the whole model (keras_guide.py).
 4. fastai's ``fine_tune(4)`` (fastai_tune.py), if an interpreter that has fastai is named.
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20, help="of the guide's head (default: %(default)s)")
     parser.add_argument("--fine-tune-epochs", type=int, default=10, help="of the guide (default: %(default)s)")
-    parser.add_argument("--blocks", default="last:5", help="where headstart's default does not (default: %(default)s)")
+    parser.add_argument("--blocks", default="last:10", help="where headstart's default does not (default: %(default)s)")
     parser.add_argument("--fastai", type=Path, metavar="PYTHON", help="interpreter of an environment that has fastai")
     parser.add_argument("--fastai-epochs", type=int, default=4, help="of fastai's fine_tune (default: %(default)s)")
     run_contest(parser, compare)

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,12 @@ from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_
 TUNING_VERSION = 1
 """Part of every cache key: raise it when the same job would give other weights."""
 
-AUTO_SHARE = 0.4
-"""``auto`` trains the uppermost blocks that hold up to this share of the base's arithmetic."""
+AUTO_SHARE = 2 / 3
+"""``auto`` trains the uppermost blocks that hold up to this share of the base's arithmetic, and at least half as much.
+
+On flowers far from ImageNet (2,907 pictures, EfficientNet-Lite0 at 128 px) test accuracy rose from .735 for the head
+alone to .795 with the last 5 blocks (31 % of the arithmetic), .797 with 7 (45 %) and .824 with 10 (63 %).
+"""
 
 AUTO_TIME_LIMIT_S = 15 * 60
 
@@ -166,16 +171,14 @@ class _Attempt:
     def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
-        number = _auto(blocks) if asked == "auto" else blocks_above(blocks, asked)
+        number = _auto(blocks, self._examples, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
         below, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{work}.lock"):
-            if not (work / "facts.json").exists() and not self._train(below, trained, work):
-                return NotTried(
-                    f"The time limit of {self.tuning.time_limit_s:.0f} s was over before the first step: raise "
-                    "--time-limit, or take fewer --views. What is cached by now stays for the next time."
-                )
+            why_not = None if (work / "facts.json").exists() else self._train(below, trained, work)
+            if why_not:
+                return NotTried(why_not)
         return self._read_back(work, tuple(block.name for block in trained))
 
     @cached_property
@@ -183,6 +186,15 @@ class _Attempt:
         """A few pictures on which a fresh conversion is compared with Keras."""
         decoder = Decoder(self.base.input_size, self.base.fit)
         return np.stack([decoder.read(self.paths[int(i)]) for i in self.task.train[:4]])
+
+    @property
+    def _views(self) -> int:
+        return self.tuning.views if self.tuning.augment else 0
+
+    @property
+    def _examples(self) -> int:
+        """How many arrays are cached if there is anything below the cut."""
+        return len(self.task.train) * (1 + self._views) + len(self.task.val)
 
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
@@ -198,16 +210,16 @@ class _Attempt:
             material.update(kernel.tobytes() + bias.tobytes())
         return material.hexdigest()[:32]
 
-    def _train(self, below: Sequence[Block], trained: Sequence[Block], work: Path) -> bool:
+    def _train(self, below: Sequence[Block], trained: Sequence[Block], work: Path) -> str | None:
         """Let a Keras process train; what remains in ``work`` are weights, head, validation probabilities and facts.
 
         Returns:
-            Whether there was time to train at all.
+            Why nothing came out, if so.
         """
         base, task = self.base, self.task
-        views = self.tuning.views if below and self.tuning.augment else 0
-        size = below[-1].cached_bytes if below else math.prod((*base.input_size, 3))
-        needed = size * (len(task.train) * (1 + views) + len(task.val))
+        views = self._views if below else 0
+        pixels = math.prod((*base.input_size, 3)) * (len(task.train) + len(task.val))
+        needed = below[-1].cached_bytes * self._examples if below else pixels
         _check_room(self.cache, needed)
         xml = None
         if below and self.engine != "keras":
@@ -242,8 +254,8 @@ class _Attempt:
             },
             backend=backend,
         )
-        if not facts:
-            return False
+        if "gave_up" in facts:
+            return str(facts["gave_up"])
         facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": backend}
         partial = work / "facts.partial.json"
         partial.write_text(json.dumps(facts))
@@ -251,7 +263,7 @@ class _Attempt:
         shutil.rmtree(work / "views")
         for leftover in ("state.npz", "best.npz", "start.npz"):
             (work / leftover).unlink()
-        return True
+        return None
 
     def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
         """Open the result as a user would, and see that it computes what was trained."""
@@ -269,29 +281,40 @@ class _Attempt:
         return Tuned(names, base, head, held_out, frozen, tuple(history), facts)
 
 
-def _auto(blocks: Sequence[Block]) -> int:
-    """How many of the uppermost blocks to train: of those that hold up to AUTO_SHARE of the arithmetic, as many as go.
+def _auto(blocks: Sequence[Block], examples: int, room: float) -> int:
+    """How many of the uppermost blocks to train: enough to change much, few enough to leave a part that runs only once.
 
-    But the cut goes where the least has to be cached: just behind a reduction of the maps, not just before it.
+    Of the cuts that leave AUTO_SHARE of the arithmetic or up to half of that above them, the one where the least has to
+    be cached, and of equals the deepest. Where none of these fits into the room there is, fewer blocks.
+
+    Args:
+        blocks: of the base.
+        examples: arrays to cache.
+        room: bytes for them.
     """
-    total, above = sum(block.multiply_adds for block in blocks), 0
-    best, least = 1, math.inf
-    for number in range(1, len(blocks)):
-        above += blocks[-number].multiply_adds
-        if number > 1 and above > AUTO_SHARE * total:
-            break
-        if blocks[-number - 1].cached_bytes <= least:
-            best, least = number, blocks[-number - 1].cached_bytes
-    return best
+    if len(blocks) == 1:
+        return 1
+    total = sum(block.multiply_adds for block in blocks)
+    above = dict(enumerate(accumulate(block.multiply_adds for block in reversed(blocks[1:])), 1))
+    allowed = [number for number in above if above[number] <= AUTO_SHARE * total] or [1]
+    fitting = [number for number in allowed if blocks[-number - 1].cached_bytes * examples <= room] or allowed
+    deep = [number for number in fitting if above[number] >= AUTO_SHARE / 2 * total] or fitting
+    return min(deep, key=lambda number: (blocks[-number - 1].cached_bytes, -number))
+
+
+def _room(cache: Path) -> float:
+    """Bytes that views may take; those that a killed run left count as free, so that going on decides as it did."""
+    cache.mkdir(parents=True, exist_ok=True)
+    left = sum(file.stat().st_size for file in cache.glob("tuning/*/views/*.npy"))
+    return _DISK_SHARE * (shutil.disk_usage(cache).free + left)
 
 
 def _check_room(cache: Path, needed: int) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if needed > _DISK_SHARE * free:
+    room = _room(cache)
+    if needed > room:
         raise _NoRoomError(
-            f"fine-tuning would need {needed / 1e9:,.1f} GB of the {free / 1e9:,.1f} GB free in {cache}: take fewer "
-            "--views, fewer blocks (--fine-tune last:1), or another place for the cache (HEADSTART_CACHE)."
+            f"fine-tuning would need {needed / 1e9:,.1f} GB of the {room / _DISK_SHARE / 1e9:,.1f} GB free in {cache}: "
+            "take fewer --views, fewer blocks (--fine-tune last:1), or another place for the cache (HEADSTART_CACHE)."
         )
 
 

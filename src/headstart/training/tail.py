@@ -2,9 +2,10 @@
 
 The recipe: start from the trained head, so that the first steps do not tear at pretrained weights (linear probing then
 fine-tuning, Kumar et al., arXiv 2202.10054); AdamW with warm-up and cosine decay, slower the deeper the block
-(discriminative rates, Howard and Ruder, arXiv 1801.06146); the weights of the epoch with the least validation loss are
-what comes out. Every BatchNormalization stays untrainable and so in inference mode: Keras up to 3.15.1 would otherwise
-move its statistics even under ``training=False`` (keras issue 20285). What is frozen is digested before and after.
+(discriminative rates, Howard and Ruder, arXiv 1801.06146); a first epoch that does harm is taken back, and begun anew
+at a quarter of the rate; the weights of the epoch with the least validation loss are what comes out. Every
+BatchNormalization stays untrainable and so in inference mode: Keras up to 3.15.1 would otherwise move its statistics
+even under ``training=False`` (keras issue 20285). What is frozen is digested before and after.
 
 After each epoch everything that the next one depends on is on disk: a killed process goes on from there, and ends with
 the same weights, because the order of the examples, their views and the dropout depend on the seed and the epoch alone.
@@ -34,12 +35,15 @@ from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
 from headstart.training.head import softmax
+from headstart.training.optimizer import layered_adamw
+from headstart.training.pointwise import as_products
 from headstart.training.task import FineTuning, load_layers, save_layers
 
 _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
 _SMALLEST = 1e-12  # a probability of 0 for the true class would make the loss infinite
-_WARM_UP = 0.1  # of all steps
+_TOLERATED_FACTOR, _TOLERATED_RISE = 1.5, 0.5  # of the validation loss, in the first epoch
+_SLOWER, _MOST_SLOWED = 4, 3  # by how much the learning rate is cut after a first epoch that went wrong; how often
 _TRIAL_STEPS = 3
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -88,7 +92,7 @@ def train_tail(**job: Any) -> dict[str, Any]:
         job: the fields of :class:`Job`.
 
     Returns:
-        ``history``, ``frozen`` and what the report tells; nothing if the time limit was over before the first step.
+        ``history``, ``frozen`` and what the report tells; or ``gave_up``, a sentence that says why nothing came out.
 
     Raises:
         IntegrityError: something frozen has moved.
@@ -98,8 +102,15 @@ def train_tail(**job: Any) -> dict[str, Any]:
         try:
             tuning = _Tuning(Job(**job))
         except TimeoutError:
-            return {}
+            return _gave_up(
+                f"The time limit of {job['tuning']['time_limit_s']:.0f} s was over before the first step: raise "
+                "--time-limit, or take fewer --views. What is cached by now stays for the next time."
+            )
         return tuning.run()
+
+
+def _gave_up(reason: str) -> dict[str, Any]:
+    return {"gave_up": reason}
 
 
 @dataclass
@@ -111,6 +122,7 @@ class _Progress:
         best_loss: the least validation loss of any of them.
         waited: epochs since.
         stopped: why training is over, if it is.
+        slowed: how often training began anew at a lower rate.
         seconds: of training, in this process and in those before it.
         views_s: seconds of caching views, likewise.
         precision: of training.
@@ -121,6 +133,7 @@ class _Progress:
     best_loss: float = float("inf")
     waited: int = 0
     stopped: str | None = None
+    slowed: int = 0
     seconds: float = 0.0
     views_s: float = 0.0
     precision: str = "float32"
@@ -143,6 +156,7 @@ class _Tuning:
             tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
         base = replace(load_base(BaseSpec.from_json(job.spec)), fit=job.fit)
         self.network = base.build(False)
+        as_products(self.network)
         self.blocks = find_blocks(self.network)
         self.cut = len(self.blocks) - job.trained_blocks
         started = time.monotonic()
@@ -153,17 +167,26 @@ class _Tuning:
         self.frozen = _digests(self._frozen_weights())
         self.preprocessing = base.preprocessing
         saved = self._read_state()
-        self.progress.precision = _Progress(**saved["progress"]).precision if saved else self._fastest_precision()
+        if saved:
+            self.progress = _Progress(**saved["progress"])
+        else:
+            self.progress.precision = self._fastest_precision()
         self.model = self._build(self.progress.precision)
         if saved:
             self._resume(saved)
 
     def run(self) -> dict[str, Any]:
         if not self.progress.history:
-            start = {"phase": "fine-tuning", "epoch": 0, **self._judge(self.probabilities())}
-            self.progress.history.append(start)
+            as_it_was = {"phase": "fine-tuning", "epoch": 0, **self._judge(self.probabilities())}
+            self.progress.history.append(as_it_was)
+        start = [np.array(variable) for variable in self._moving()] if not self.progress.epoch else []
         while not self.progress.stopped:
             self._epoch()
+            if self._went_wrong():
+                self._begin_anew(start)
+            self._save()
+        if not np.isfinite(self.progress.best_loss):
+            return _gave_up(f"Training at a learning rate of {self._rate:.2g} diverged: try a lower --learning-rate.")
         with np.load(self.folder / _BEST) as best:
             for variable, value in zip(self._moving(), best.values(), strict=True):
                 variable.assign(value)
@@ -180,6 +203,8 @@ class _Tuning:
         return {
             "history": self.progress.history,
             "epochs": self.progress.epoch,
+            "learning_rate": self._rate,
+            "slowed": self.progress.slowed,
             "best_epoch": min(self.progress.history[1:], key=lambda row: row["val_loss"])["epoch"],
             "stopped": self.progress.stopped,
             "precision": self.progress.precision,
@@ -280,38 +305,25 @@ class _Tuning:
         model = keras.Model(start, x)
         for layer, pair in zip(self.head, pairs, strict=True):
             layer.set_weights(pair)
+        self._compile(model)
+        return model
+
+    def _compile(self, model: Any) -> None:
+        """Give the model a fresh optimizer, at the learning rate that training has come down to."""
+        import keras
+
+        tuning = replace(self.tuning, learning_rate=self._rate)
         model.compile(
-            self._optimizer(),
-            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.tuning.label_smoothing),
+            layered_adamw(tuning, self.network, self.blocks[self.cut :], self._steps),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
             weighted_metrics=["accuracy"],
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
         )
         model.optimizer.build(model.trainable_variables)
-        return model
 
-    def _optimizer(self) -> Any:
-        """AdamW, one for each block and one for the head, each with a learning rate of its own."""
-        import keras
-
-        tuning, trained = self.tuning, self.blocks[self.cut :]
-        total = tuning.epochs * self._steps
-        ramp = max(1, int(total * _WARM_UP))
-        by_layer: dict[str, Any] = {}
-
-        def optimizer(depth: int) -> Any:
-            """``depth`` 0 is the head, 1 the block below it."""
-            begin = int(total / 2 * depth / (len(trained) + 1)) if tuning.gradual else 0
-            rate = _schedule(tuning.learning_rate * tuning.rate_decay**depth, begin, ramp, total)
-            return keras.optimizers.AdamW(rate, weight_decay=tuning.weight_decay)
-
-        for depth, block in enumerate(reversed(trained), 1):
-            mine = optimizer(depth)
-            by_layer.update(dict.fromkeys(block.layers, mine))
-        of_head = optimizer(0)
-        owner = {
-            id(weight): by_layer.get(layer.name, of_head) for layer in self.network.layers for weight in layer.weights
-        }
-        return keras.optimizers.MultiOptimizer(lambda variable: owner.get(id(variable), of_head))
+    @property
+    def _rate(self) -> float:
+        return self.tuning.learning_rate / _SLOWER**self.progress.slowed
 
     @property
     def _steps(self) -> int:
@@ -359,7 +371,24 @@ class _Tuning:
             f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
             + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
         )
-        self._save()
+
+    def _went_wrong(self) -> bool:
+        """Whether the first epoch tore down what the head had built: then the rate is too high for this base."""
+        if self.progress.epoch != 1 or self.progress.stopped or self.progress.slowed == _MOST_SLOWED:
+            return False
+        before, after = (row["val_loss"] for row in self.progress.history)
+        return bool(not after <= _TOLERATED_FACTOR * before + _TOLERATED_RISE)
+
+    def _begin_anew(self, start: Sequence[np.ndarray]) -> None:
+        """Go back to the trained head and the base as it was, with a lower learning rate."""
+        progress = self.progress
+        progress.slowed += 1
+        console.note(f"that epoch did harm: beginning anew at a learning rate of {self._rate:.2g}")
+        progress.epoch, progress.waited, progress.best_loss = 0, 0, float("inf")
+        del progress.history[1:]
+        for variable, value in zip(self._moving(), start, strict=True):
+            variable.assign(value)
+        self._compile(self.model)
 
     def _judge(self, probabilities: np.ndarray) -> dict[str, float]:
         right = probabilities[np.arange(len(self.val_labels)), self.val_labels]
@@ -389,7 +418,6 @@ class _Tuning:
         return {**state, "progress": json.loads(str(state["progress"]))}
 
     def _resume(self, state: dict[str, Any]) -> None:
-        self.progress = _Progress(**state["progress"])
         for i, variable in enumerate([*self.model.variables, *self.model.optimizer.variables]):
             variable.assign(state[f"v{i}"])
         if not self.progress.stopped:
@@ -420,24 +448,6 @@ def _batches(work: _Tuning, epoch: int) -> Any:
             return work._input(values), np.eye(n_classes, dtype=np.float32)[labels], work.class_weights[labels]
 
     return Batches()  # with more than one worker, Keras 3.15 gives torch and JAX the batches in another order
-
-
-def _schedule(peak: float, begin: int, ramp: int, total: int) -> Any:
-    """Nothing until ``begin``, a linear rise over ``ramp`` steps, then a cosine down to nothing at ``total``."""
-    import keras
-    from keras import ops
-
-    class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
-        def __call__(self, step: Any) -> Any:
-            done = ops.cast(step, "float32") + 1 - begin
-            rise = ops.clip(done / ramp, 0.0, 1.0)
-            fall = ops.clip((done - ramp) / max(total - begin - ramp, 1), 0.0, 1.0)
-            return peak * rise * 0.5 * (1 + ops.cos(np.pi * fall))
-
-        def get_config(self) -> dict[str, Any]:
-            return {"peak": peak, "begin": begin, "ramp": ramp, "total": total}
-
-    return WarmUpThenCosine()
 
 
 def _digests(weights: Iterable[Any]) -> dict[str, str]:

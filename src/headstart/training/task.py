@@ -112,8 +112,8 @@ class FineTuning:
     """
 
     blocks: str = "auto"
-    epochs: int = 8
-    learning_rate: float = 2e-4
+    epochs: int = 6
+    learning_rate: float = 1e-3
     rate_decay: float = 0.9
     batch_size: int = 32
     weight_decay: float = 0.01
@@ -133,7 +133,7 @@ class FineTuning:
         if self.batch_size < 1:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
         if not 0 < self.learning_rate < 1:
-            raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.0002.")
+            raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.001.")
         if not 0 < self.rate_decay <= 1:
             raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.9.")
         if not 0 <= self.label_smoothing < 1:
