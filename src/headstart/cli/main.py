@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": ("headstart.cli.predict", "Say what new pictures show."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on pictures that it has not seen."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
+    "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }
 """Name -> module whose function of the same name is the command, and the line of help that the list shows."""
 

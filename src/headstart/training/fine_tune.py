@@ -31,7 +31,7 @@ from headstart.keras_file import Frozen
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
-TUNING_VERSION = 1
+TUNING_VERSION = 2
 """Part of every cache key: raise it when the same job would give other weights."""
 
 AUTO_SHARE = 2 / 3
@@ -44,6 +44,7 @@ alone to .795 with the last 5 blocks (31 % of the arithmetic), .797 with 7 (45 %
 AUTO_TIME_LIMIT_S = 15 * 60
 
 _MIN_MISTAKES = 6  # of the head: with fewer, even mending all of them is not significant (McNemar, two-sided, 5 %)
+_LITTLE = 1.5  # times the least that any cut in question needs
 _DISK_SHARE = 0.5  # of what is free, for views
 _AGREEMENT = {"float32": 0.05, "bfloat16": 0.2}
 """Largest difference of a probability between training, in this precision on float16 views, and the finished base on
@@ -284,8 +285,8 @@ class _Attempt:
 def _auto(blocks: Sequence[Block], examples: int, room: float) -> int:
     """How many of the uppermost blocks to train: enough to change much, few enough to leave a part that runs only once.
 
-    Of the cuts that leave AUTO_SHARE of the arithmetic or up to half of that above them, the one where the least has to
-    be cached, and of equals the deepest. Where none of these fits into the room there is, fewer blocks.
+    Of the cuts that leave AUTO_SHARE of the arithmetic or down to half of that above them, the deepest where little has
+    to be cached. Where none of them fits into the room there is, fewer blocks.
 
     Args:
         blocks: of the base.
@@ -299,7 +300,8 @@ def _auto(blocks: Sequence[Block], examples: int, room: float) -> int:
     allowed = [number for number in above if above[number] <= AUTO_SHARE * total] or [1]
     fitting = [number for number in allowed if blocks[-number - 1].cached_bytes * examples <= room] or allowed
     deep = [number for number in fitting if above[number] >= AUTO_SHARE / 2 * total] or fitting
-    return min(deep, key=lambda number: (blocks[-number - 1].cached_bytes, -number))
+    least = min(blocks[-number - 1].cached_bytes for number in deep)
+    return max(number for number in deep if blocks[-number - 1].cached_bytes <= _LITTLE * least)
 
 
 def _room(cache: Path) -> float:

@@ -14,7 +14,7 @@ the same weights, because the order of the examples, their views and the dropout
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from headstart.bases.base import Fit
 from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
 from headstart.data.images import Decoder
+from headstart.data.parallel import map_ahead
 from headstart.errors import IntegrityError
 from headstart.features.augmentation import augment
 from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_bfloat16
@@ -211,7 +212,9 @@ class _Tuning:
             "seconds": round(self.progress.seconds, 2),
             "views_s": round(self.progress.views_s, 2),
             "first_step_s": round(self.first_step_s, 2),
-            "images_per_s": round(len(self.labels) * self.progress.epoch / max(self.progress.seconds, 1e-9), 1),
+            "images_per_s": round(
+                self._steps * self._batch_size * self.progress.epoch / max(self.progress.seconds, 1e-9), 1
+            ),
             "frozen": {"digests": list(self.frozen.values()), "statistics": statistics},
         }
 
@@ -271,7 +274,7 @@ class _Tuning:
         before = self.network.get_weights()
         rates = {}
         for precision in ("float32", "bfloat16"):
-            model, batch = self._build(precision), _batches(self, 0)[0]
+            model, batch = self._build(precision), next(self._batches(0))
             model.train_on_batch(*batch)
             started = time.monotonic()
             for _ in range(_TRIAL_STEPS):
@@ -326,51 +329,74 @@ class _Tuning:
         return self.tuning.learning_rate / _SLOWER**self.progress.slowed
 
     @property
+    def _batch_size(self) -> int:
+        return min(self.tuning.batch_size, len(self.labels))
+
+    @property
     def _steps(self) -> int:
-        return -(-len(self.labels) // self.tuning.batch_size)
+        """Of an epoch."""
+        return len(self.labels) // self._batch_size
 
     def _input(self, values: np.ndarray) -> np.ndarray:
         return values if values.dtype == np.uint8 else values.astype(np.float32)
 
     def _epoch(self) -> None:
-        import keras
-
         progress, tuning = self.progress, self.tuning
         started = time.monotonic()
-        with console.progress(f"epoch {progress.epoch + 1} of {tuning.epochs}", total=len(self.labels)) as bar:
-
-            def after_batch(batch: int, logs: Any) -> None:
-                if not self.first_step_s:
-                    self.first_step_s = time.monotonic() - self.started
-                bar.advance(min(tuning.batch_size, len(self.labels) - bar.done))
-                limit = tuning.time_limit_s
-                if limit and progress.views_s + progress.seconds + time.monotonic() - started > limit:
-                    self.model.stop_training = True
-
-            fitted = self.model.fit(
-                _batches(self, progress.epoch),
-                shuffle=False,
-                verbose=0,
-                callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=after_batch)],
-            )
+        limit_s = (tuning.time_limit_s or float("inf")) - progress.views_s - progress.seconds
+        self.model.reset_metrics()
+        figures: dict[str, Any] = {}
+        with console.progress(f"epoch {progress.epoch + 1} of {tuning.epochs}", self._steps * self._batch_size) as bar:
+            for batch in self._batches(progress.epoch):
+                figures = self.model.train_on_batch(*batch, return_dict=True)  # means over the epoch so far
+                self.first_step_s = self.first_step_s or time.monotonic() - self.started
+                bar.advance(self._batch_size)
+                if time.monotonic() - started > limit_s:
+                    progress.stopped = "time limit"
+                    break
         progress.epoch += 1
-        figures = {name: float(values[-1]) for name, values in fitted.history.items()}
+        figures = {name: float(value) for name, value in figures.items()}
         judged = self._judge(self.probabilities())
         progress.history.append({"phase": "fine-tuning", "epoch": progress.epoch, **figures, **judged})
         progress.seconds += time.monotonic() - started
         self._keep_best(judged["val_loss"])
-        if self.model.stop_training:
-            progress.stopped = "time limit"
-        elif progress.epoch >= tuning.epochs:
-            progress.stopped = "all epochs done"
-        elif progress.waited >= tuning.patience:
-            progress.stopped = f"no better for {progress.waited} epochs"
+        if not progress.stopped:
+            progress.stopped = self._enough()
         left = (tuning.epochs - progress.epoch) * progress.seconds / progress.epoch
         console.note(
             f"epoch {progress.epoch} of {tuning.epochs}: loss {figures['loss']:.3f}, validation loss "
             f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
             + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
         )
+
+    def _enough(self) -> str | None:
+        if self.progress.epoch >= self.tuning.epochs:
+            return "all epochs done"
+        waited = self.progress.waited
+        return f"no better for {waited} epochs" if waited >= self.tuning.patience else None
+
+    def _batches(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Inputs, one-hot labels and weights of one epoch's steps; all depend on the seed and the epoch alone.
+
+        All batches have the same size, or the step would be traced anew for the last one: what is left over, other
+        examples in every epoch, waits for the next.
+        """
+        job, tuning, size = self.job, self.tuning, self._batch_size
+        rng = np.random.default_rng([job.seed, epoch])
+        order = rng.permutation(len(self.labels))
+        live = self.cut == 0
+        views = rng.integers(0, 1 if live else 1 + tuning.views, len(order))
+        one_hot = np.eye(len(self.class_weights), dtype=np.float32)
+
+        def batch(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            mine = order[step * size : (step + 1) * size]
+            values = self.views.train(mine, views[mine])
+            if live:
+                values = augment(values, tuning.augment, (job.seed, epoch, step))
+            labels = self.labels[mine]
+            return self._input(values), one_hot[labels], self.class_weights[labels]
+
+        return map_ahead(batch, range(self._steps))
 
     def _went_wrong(self) -> bool:
         """Whether the first epoch tore down what the head had built: then the rate is too high for this base."""
@@ -422,32 +448,6 @@ class _Tuning:
             variable.assign(state[f"v{i}"])
         if not self.progress.stopped:
             console.note(f"going on after epoch {self.progress.epoch} of {self.tuning.epochs}")
-
-
-def _batches(work: _Tuning, epoch: int) -> Any:
-    """The training examples of one epoch: their order, and which view of each, depend on seed and epoch alone."""
-    import keras
-
-    job, tuning = work.job, work.tuning
-    rng = np.random.default_rng([job.seed, epoch])
-    order = rng.permutation(len(work.labels))
-    live = work.cut == 0
-    views = rng.integers(0, 1 if live else 1 + tuning.views, len(order))
-    n_classes = len(job.class_weights)
-
-    class Batches(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return -(-len(order) // tuning.batch_size)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            mine = order[index * tuning.batch_size : (index + 1) * tuning.batch_size]
-            values = work.views.train(mine, views[mine])
-            if live:
-                values = augment(values, tuning.augment, (job.seed, epoch, index))
-            labels = work.labels[mine]
-            return work._input(values), np.eye(n_classes, dtype=np.float32)[labels], work.class_weights[labels]
-
-    return Batches()  # with more than one worker, Keras 3.15 gives torch and JAX the batches in another order
 
 
 def _digests(weights: Iterable[Any]) -> dict[str, str]:
