@@ -22,6 +22,7 @@ def cache(photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_is_listed_and_removed(cache: Path, photos: Path, tmp_path: Path) -> None:
     found = items(cache)
     assert {item.kind for item in found} == {"features", "engines", "heads"}

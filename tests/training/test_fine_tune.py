@@ -144,7 +144,7 @@ def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Ru
 def test_a_killed_run_goes_on_and_ends_with_the_same_model(digits: Path, tmp_path: Path) -> None:
     """Killed with SIGKILL after an epoch; views and weights are then those of a run that was left alone."""
     command = [sys.executable, "-m", "headstart", "train", str(digits), "--input-size", "32", "--fine-tune", "auto"]
-    command += ["--fine-tune-epochs", "3", "--views", "1"]
+    command += ["--fine-tune-epochs", "2", "--views", "1"]
 
     def start(cache: str) -> subprocess.Popen:
         environment = {**os.environ, "HEADSTART_CACHE": str(tmp_path / cache)}
