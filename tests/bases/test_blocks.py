@@ -36,6 +36,7 @@ def test_every_weight_lies_in_one_block(handle: str) -> None:
     assert blocks[-1].shape == tuple(network.output_shape[1:])
 
 
+@pytest.mark.slow
 def test_what_follows_a_cut_needs_nothing_else() -> None:
     """Two models, one up to the cut and one from it on, do what the whole does."""
     import numpy as np

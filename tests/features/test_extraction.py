@@ -97,6 +97,7 @@ def test_a_file_that_changed_is_read_again(base: hs.Base, files: list[Path], tmp
     assert not np.array_equal(before, hs.extract(base, [path]).rows([0]))
 
 
+@pytest.mark.slow
 def test_another_size_or_fit_is_another_row(files: list[Path]) -> None:
     plain = hs.extract(hs.load_base(input_size=SIZE), files[:2]).rows([0])
     for options in ({"input_size": SIZE + 32}, {"input_size": SIZE, "fit": "crop"}):
