@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from headstart.errors import InputError
-from headstart.features.store import cache_folder
+from headstart.features.store import cache_folder, is_held
 
 KINDS = {
     "features": "what bases gave for pictures",
@@ -43,7 +41,7 @@ class Item:
         """Whether a process is at work on it."""
         locks = [self.path.with_name(self.path.name + ".lock")]
         locks += self.path.glob("*.lock") if self.path.is_dir() else []
-        return any(_is_held(lock) for lock in locks if lock.exists())
+        return any(is_held(lock) for lock in locks)
 
 
 def items(folder: Path | None = None) -> list[Item]:
@@ -92,13 +90,3 @@ def _items(folder: Path, kind: str) -> Iterator[Item]:
         # Files are made at full length and filled by and by: what counts is what they take by now.
         size = sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats)
         yield Item(kind, path, int(size), max(stat.st_mtime for stat in stats))
-
-
-def _is_held(lock: Path) -> bool:
-    probe = FileLock(lock)
-    try:
-        probe.acquire(timeout=0)
-    except Timeout:
-        return True
-    probe.release()
-    return False

@@ -36,6 +36,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "headstart"
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a living process holds a lock file; the system lets go of the locks of the dead."""
+    if not lock.exists():
+        return False
+    probe = FileLock(lock)
+    try:
+        probe.acquire(timeout=0)
+    except Timeout:
+        return True
+    probe.release()
+    return False
+
+
 class _Database:
     """One SQLite file, shared by this process's threads and by other processes."""
 
@@ -244,13 +257,7 @@ class FeatureStore:
 
     def _is_alive(self, owner: str) -> bool:
         path = self._lock_path(owner)
-        if not path.exists():
-            return False
-        probe = FileLock(path)
-        try:
-            probe.acquire(timeout=0)
-        except Timeout:
+        if is_held(path):
             return True
-        probe.release()
         path.unlink(missing_ok=True)
         return False
