@@ -18,11 +18,12 @@ setup: ## install headstart and its tools into .venv (VENV=folder, PYTHON=python
 
 demo: ## train on scanned digits that come with scikit-learn: no download, half a minute
 	$(BIN)python examples/digits.py build/digits
-	$(BIN)headstart train build/digits --name demo
+	$(BIN)headstart train build/digits --name demo --fine-tune none
 	@run=$$(ls -td runs/demo runs/demo-* 2>/dev/null | head -n 1) && \
 	echo && \
 	echo "report:  $$run/report.html" && \
-	echo "predict: $(BIN)headstart predict $$run build/digits/seven/0001.png"
+	echo "predict: $(BIN)headstart predict $$run build/digits/seven/0001.png" && \
+	echo "go on:   $(BIN)headstart tune $$run (minutes: trains part of the base, too)"
 
 test: ## run all tests
 	$(BIN)python -m pytest
