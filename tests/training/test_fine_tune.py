@@ -81,18 +81,18 @@ def test_batch_normalization_moves_where_that_is_asked_for(digits: Path, head_on
     assert changed == set(list(before)[-4:])
 
 
-def test_mixed_precision_ends_near_single_precision(digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=3, batch_size=16, learning_rate=2e-4, keep="fine-tuned")
-    larger = {**OPTIONS, "input_size": 64}
-    runs = [
-        hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=replace(ways, precision=precision), **larger)
-        for precision in ("float32", "bfloat16")
-    ]
-    assert [run.facts["fine_tuning"]["precision"] for run in runs] == ["float32", "bfloat16"]
-    single, mixed = (float(_history(run)[-1]["val_loss"]) for run in runs)
-    assert mixed != single
-    assert mixed == pytest.approx(single, rel=0.15)
-    assert single < 0.95 * float(_history(runs[0])[1]["val_loss"]), "training did not move it"
+def test_mixed_precision_learns_as_single_precision_does(digits: Path, tmp_path: Path) -> None:
+    ways = hs.FineTuning(epochs=1, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned")
+    options = {"input_size": 64, "val": 0.25}  # augmented: otherwise the solved head leaves nothing to learn
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        run = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=replace(ways, precision=precision), **options)
+        assert run.facts["fine_tuning"]["precision"] == precision
+        before, after = (float(row["val_loss"]) for row in _history(run)[-2:])
+        assert after < before
+        losses[precision] = after
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
 def test_a_first_epoch_that_does_harm_is_taken_back(digits: Path, tmp_path: Path) -> None:
