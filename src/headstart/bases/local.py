@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import console
-from headstart.bases.base import Base, BaseSpec, Preprocessing, file_sha256
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
 
@@ -30,7 +30,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec) -> ImageBase:
     """Give a model file as a base; its top is removed where it is found, or at ``spec.cut``.
 
     Raises:
@@ -54,7 +54,7 @@ def load(spec: BaseSpec) -> Base:
             "weights): it will see raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer "
             "in front of it and save it again."
         )
-    return Base(
+    return ImageBase(
         spec=spec,
         input_size=_input_size(path, config, spec),
         preprocessing=preprocessing,

@@ -25,8 +25,8 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.bases.base import Fit
 from headstart.errors import BadExample
+from headstart.reader import Fit
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""

@@ -22,12 +22,12 @@ from headstart import console, keras_process
 from headstart.bases.base import Base
 from headstart.bases.blocks import Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
-from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen
+from headstart.reader import Example, decoded
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
@@ -91,7 +91,7 @@ class _NoRoomError(InputError):
 
 def fine_tune(
     base: Base,
-    paths: Sequence[Path],
+    examples: Sequence[Example],
     task: Task,
     head: Head,
     recipe: Recipe,
@@ -105,7 +105,7 @@ def fine_tune(
 
     Args:
         base: the frozen base.
-        paths: files of all examples.
+        examples: all of them, files or texts.
         task: which of them may be used for what.
         head: the head that was trained on the base's features.
         recipe: how it was trained.
@@ -121,6 +121,8 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return NotTried("")
+    if base.modality == "text":
+        return NotTried("")
     why_not = _why_not(task, head, tuning)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
@@ -131,7 +133,7 @@ def fine_tune(
     if tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
     try:
-        return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
+        return _Attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:
         if tuning.blocks != "auto":
             raise
@@ -148,7 +150,7 @@ def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
     if wrong < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
             f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} "
-            "validation pictures: even if fine-tuning mended every one, no test could tell that from luck."
+            "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
         )
     if not keras_process.can_train():
         return "No Keras backend that can train is installed: pip install 'headstart[tensorflow]'."
@@ -160,7 +162,7 @@ class _Attempt:
     """One fine-tuning: what it starts from, and how."""
 
     base: Base
-    paths: Sequence[Path]
+    examples: Sequence[Example]
     task: Task
     head: Head
     recipe: Recipe
@@ -185,8 +187,7 @@ class _Attempt:
     @cached_property
     def _probe(self) -> np.ndarray:
         """A few pictures on which a fresh conversion is compared with Keras."""
-        decoder = Decoder(self.base.input_size, self.base.fit)
-        return np.stack([decoder.read(self.paths[int(i)]) for i in self.task.train[:4]])
+        return decoded(self.base.reader(), [self.examples[i] for i in self.task.train[:4].tolist()])
 
     @property
     def _views(self) -> int:
@@ -227,7 +228,7 @@ class _Attempt:
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
         console.note(
-            f"fine-tuning {what} on {counted(len(task.train), 'picture')}"
+            f"fine-tuning {what} on {counted(len(task.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
             + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
         )
@@ -242,9 +243,9 @@ class _Attempt:
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
                 "precision": task.features.precision,
-                "train": [str(self.paths[i]) for i in task.train.tolist()],
+                "train": [str(self.examples[i]) for i in task.train.tolist()],
                 "train_labels": task.labels[task.train].tolist(),
-                "val": [str(self.paths[i]) for i in task.val.tolist()],
+                "val": [str(self.examples[i]) for i in task.val.tolist()],
                 "val_labels": task.labels[task.val].tolist(),
                 "class_weights": weights.tolist(),
                 "tuning": {**asdict(self.tuning), "views": views},
@@ -274,7 +275,7 @@ class _Attempt:
         head = replace(self.head, layers=load_layers(work / "head.npz"))
         held = np.concatenate([self.task.val, self.task.test])
         held_out = extract(
-            base, [self.paths[i] for i in held.tolist()],
+            base, [self.examples[i] for i in held.tolist()],
             engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
         )  # fmt: skip
         tolerance = _AGREEMENT[facts["precision"]]

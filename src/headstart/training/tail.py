@@ -24,7 +24,6 @@ from filelock import FileLock
 
 from headstart import console
 from headstart.bases import Base, BaseSpec, load_base
-from headstart.bases.base import Fit
 from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
 from headstart.data.images import Decoder
@@ -35,6 +34,7 @@ from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_
 from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
+from headstart.reader import Fit
 from headstart.training.head import softmax
 from headstart.training.optimizer import layered_adamw
 from headstart.training.pointwise import as_products
