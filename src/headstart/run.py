@@ -105,11 +105,11 @@ class Run:
         predictor = self._predictors[tta]
         several = [given] if isinstance(given, str | Path) else list(given)
         if predictor.modality == "text":
-            examples = [one if isinstance(one, str) else read_text(one) for one in several]
+            examples: list[Path | str] = [one if isinstance(one, str) else read_text(one) for one in several]
             is_one = isinstance(given, str | Path)
         else:
             is_one = isinstance(given, str | Path) and Path(given).expanduser().is_file()
-            examples = [Path(several[0]).expanduser()] if is_one else list_images(several)
+            examples = [Path(several[0]).expanduser()] if is_one else [*list_images(several)]
         answers: list[Prediction | Problem] = list(predictor.predict(examples, top_k=top_k))
         if is_one and isinstance(answers[0], Problem):
             raise InputError(f"{answers[0].file}: {answers[0].reason}.")

@@ -18,7 +18,8 @@ from headstart.reader import Fit, Modality
 DEFAULT_BASES: dict[Modality, str] = {"image": "embedded:efficientnet-lite0", "text": "embedded:glove-6b-50d"}
 
 __all__ = [
-    "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "load_base", "parse_handle"
+    "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
+    "load_base", "parse_handle",
 ]  # fmt: skip
 
 
@@ -62,10 +63,19 @@ def load_base(
             "accuracy comes out says nothing about the base."
         )
     if fit:
-        if not isinstance(base, ImageBase):
-            raise InputError(f"--fit {fit} cannot be used with {base.handle}: it is a base for texts.")
-        base = replace(base, fit=fit)
+        base = replace(for_images(base), fit=fit)
     return derive(base, spec)
+
+
+def for_images(base: Base) -> ImageBase:
+    """The base, known to be one for images.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(base, ImageBase):
+        raise InputError(f"{base.handle} is a base for {base.modality}s: expected one for images, which this is about.")
+    return base
 
 
 def _source_of(handle: Handle) -> ModuleType:

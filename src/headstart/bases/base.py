@@ -110,6 +110,7 @@ class Base(ABC):
         tuned_sha256: digest of the tuned weights (hex), where ``spec`` names any.
         feature_dim: d, where known without building.
         licence: of the weights, where known.
+        tuning_rate: learning rate to fine-tune with, unless told otherwise.
     """
 
     modality: ClassVar[Modality]
@@ -121,6 +122,7 @@ class Base(ABC):
     feature_dim: int | None = None
     licence: str = "see the source"
     tuned_sha256: str | None = None
+    tuning_rate: float = 1e-3
 
     @property
     def handle(self) -> str:
@@ -152,6 +154,14 @@ class Base(ABC):
     @abstractmethod
     def reader(self) -> Reader:
         """What turns the content of an example into what the model takes."""
+
+    @abstractmethod
+    def start(self) -> tuple[Any, Any]:
+        """A Keras input for what the reader gives, and what the network is to be given of it."""
+
+    @abstractmethod
+    def pool(self, x: Any) -> Any:
+        """The network's output as one vector for each example, (n, d)."""
 
     @abstractmethod
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
@@ -198,6 +208,21 @@ class ImageBase(Base):
 
         return Decoder(self.input_size, self.fit)
 
+    def start(self) -> tuple[Any, Any]:
+        """A Keras input for pixels, and the preprocessed pixels."""
+        import keras
+
+        first = keras.config.image_data_format() == "channels_first"
+        h, w = self.input_size
+        inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
+        return inputs, self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+
+    def pool(self, x: Any) -> Any:
+        """The mean over the positions of a feature map; a vector as it is."""
+        import keras
+
+        return keras.layers.GlobalAveragePooling2D(name="features")(x) if len(x.shape) > 2 else x
+
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`."""
         import keras
@@ -208,14 +233,12 @@ class ImageBase(Base):
         try:
             network = self.build(include_top)
             network.trainable = False
-            h, w = self.input_size
-            inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
-            x = self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+            inputs, x = self.start()
             x = network(x, training=False)
             if self.spec.ends_after is not None:
                 x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if first else x
-            elif not include_top and len(x.shape) > 2:
-                x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+            elif not include_top:
+                x = self.pool(x)
             return keras.Model(inputs, x, name="base")
         finally:
             keras.config.set_image_data_format(before)

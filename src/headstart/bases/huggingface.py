@@ -46,7 +46,8 @@ def load(spec: BaseSpec) -> TextBase:
     config = _read_json(folder / "config.json")
     if config.get("model_type") not in encoders.KINDS:
         raise InputError(
-            f"{spec.handle} is a model of type {config.get('model_type')!r}: expected one of {', '.join(encoders.KINDS)}."
+            f"{spec.handle} is a model of type {config.get('model_type')!r}: expected one of "
+            f"{', '.join(encoders.KINDS)}."
         )
     encoder = encoders.read_config(config, spec.handle)
     weights = folder / "model.safetensors"
@@ -67,6 +68,7 @@ def load(spec: BaseSpec) -> TextBase:
         pooling=pooling,
         normalize=normalize,
         max_length=_max_length(folder, encoder),
+        tuning_rate=5e-5,
     )
 
 
@@ -92,8 +94,8 @@ def _folder(name: str) -> Path:
             "--offline was given, and it is not in the cache of Hugging Face" if offline else " ".join(str(exc).split())
         )
         raise UnavailableError(
-            f"cannot get hf:{name}: {why[:300]}. Fetch it where there is a network, or copy its folder here (config.json, "
-            "model.safetensors and the tokenizer's files) and use hf:FOLDER."
+            f"cannot get hf:{name}: {why[:300]}. Fetch it where there is a network, or copy its folder here "
+            "(config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER."
         ) from exc
     return Path(found)
 

@@ -57,22 +57,29 @@ class TextBase(Base):
 
         network = self.build(False)
         network.trainable = False
-        ids = keras.Input((None,), dtype="int32", name="tokens")
-        x = network(ids, training=False)
-        if self.spec.ends_after is None:
-            x = self._pooled(x)
-        return keras.Model(ids, x, name="base")
+        ids, x = self.start()
+        x = network(x, training=False)
+        return keras.Model(ids, x if self.spec.ends_after else self.pool(x), name="base")
 
-    def _pooled(self, states: Any) -> Any:
+    def start(self) -> tuple[Any, Any]:
+        """A Keras input for token ids, which the network takes as they are."""
+        import keras
+
+        ids = keras.Input((None,), dtype="int32", name="tokens")
+        return ids, ids
+
+    def pool(self, x: Any) -> Any:
         """Token vectors (n, t, d) to one vector each (n, d), in operations that Keras can save."""
         from keras import ops
 
         if self.pooling == "cls":
-            x = states[:, 0]
+            pooled = x[:, 0]
         else:
-            seen = seen_tokens(states)
+            seen = seen_tokens(x)
             if self.pooling == "mean":
-                x = ops.sum(states * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
+                pooled = ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
             else:
-                x = ops.max(states - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)
-        return x / ops.maximum(ops.sqrt(ops.sum(x * x, axis=-1, keepdims=True)), 1e-12) if self.normalize else x
+                pooled = ops.max(x - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)
+        if not self.normalize:
+            return pooled
+        return pooled / ops.maximum(ops.sqrt(ops.sum(pooled * pooled, axis=-1, keepdims=True)), 1e-12)

@@ -7,11 +7,12 @@ Both are saved beside the model of a run, so that predicting needs neither the o
 import hashlib
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,26 +31,44 @@ _CONTRACTION = re.compile(r"(.+?)(n't|'s|'re|'ve|'ll|'d|'m)$")
 _DIGITS = re.compile(r"\d")
 
 
-class Tokenizer(Protocol):
+class Tokenizer(ABC):
     """A :class:`~headstart.reader.Reader` of texts."""
 
-    pad: int
-    key: str
+    kind: ClassVar[str]
+    pad: int = 0
+    """Id of the padding."""
 
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Identifies the ids, for cache keys."""
+
+    @abstractmethod
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
-        """Ids (t,) of one text in UTF-8; at least one."""
+        """Ids, int32 (t,), of one text in UTF-8.
 
-    def check(self, data: bytes, suffix: str | None = None) -> None:
-        """Whether it can be used."""
+        Raises:
+            BadExample: it is no text.
+        """
 
-    def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Ids (n, t), padded to the longest."""
-
+    @abstractmethod
     def coverage(self, text: str) -> tuple[int, int]:
         """How many tokens of a text the base sees, and how many there are."""
 
+    @abstractmethod
     def save(self, folder: Path) -> dict[str, Any]:
         """Write its files into a folder; gives what :func:`open_tokenizer` needs beside them."""
+
+    def check(self, data: bytes, suffix: str | None = None) -> None:
+        """Whether it can be used; raises BadExample as :meth:`decode` would."""
+        text_of(data)
+
+    def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Ids (n, t), padded to the longest; t is at least 1."""
+        out = np.full((len(arrays), max([1, *map(len, arrays)])), self.pad, np.int32)
+        for row, ids in zip(out, arrays, strict=True):
+            row[: len(ids)] = ids
+        return out
 
 
 def open_tokenizer(folder: Path, facts: dict[str, Any]) -> Tokenizer:
@@ -58,7 +77,7 @@ def open_tokenizer(folder: Path, facts: dict[str, Any]) -> Tokenizer:
     Raises:
         IntegrityError: its file is missing or damaged.
     """
-    kind = WordTokenizer if facts["kind"] == "words" else SubwordTokenizer
+    kind: type[WordTokenizer | SubwordTokenizer] = WordTokenizer if facts["kind"] == "words" else SubwordTokenizer
     try:
         return kind.open(folder, facts)
     except (OSError, ValueError) as exc:
@@ -82,16 +101,8 @@ def text_of(data: bytes) -> str:
     return text
 
 
-def padded(arrays: Sequence[np.ndarray], pad: int) -> np.ndarray:
-    """Ids (n, t) of the longest t, at least 1."""
-    out = np.full((len(arrays), max([1, *map(len, arrays)])), pad, np.int32)
-    for row, ids in zip(out, arrays, strict=True):
-        row[: len(ids)] = ids
-    return out
-
-
 @dataclass(frozen=True)
-class WordTokenizer:
+class WordTokenizer(Tokenizer):
     """Looks words up in a list; those that are not in it are passed over.
 
     A word is looked up as it is written, then in lower case, then in what it is made of (``can't``: ``ca n't``), then
@@ -101,8 +112,7 @@ class WordTokenizer:
         words: the list; the id of a word is its position plus one, 0 is padding.
     """
 
-    kind: ClassVar[str] = "words"
-    pad: ClassVar[int] = 0
+    kind = "words"
 
     words: Sequence[str] = field(repr=False)
 
@@ -119,14 +129,6 @@ class WordTokenizer:
         """Ids of one text; none of a text without a known word."""
         known = (id_ for _, id_ in self._tokens(text_of(data)) if id_ is not None)
         return np.fromiter(known, np.int32)[:MAX_WORDS]
-
-    def check(self, data: bytes, suffix: str | None = None) -> None:
-        """Whether it can be used."""
-        text_of(data)
-
-    def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Ids (n, t), padded."""
-        return padded(arrays, self.pad)
 
     def coverage(self, text: str) -> tuple[int, int]:
         """How many words of a text are in the list, and how many there are."""
@@ -181,7 +183,7 @@ def _forms(word: str) -> Iterable[tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class SubwordTokenizer:
+class SubwordTokenizer(Tokenizer):
     """A transformer's own tokenizer.
 
     Args:
@@ -190,7 +192,7 @@ class SubwordTokenizer:
         pad: id of the padding token.
     """
 
-    kind: ClassVar[str] = "subwords"
+    kind = "subwords"
 
     content: str = field(repr=False)
     max_length: int
@@ -218,14 +220,6 @@ class SubwordTokenizer:
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text, special tokens included."""
         return np.array(self._cut.encode(text_of(data)).ids, np.int32)
-
-    def check(self, data: bytes, suffix: str | None = None) -> None:
-        """Whether it can be used."""
-        text_of(data)
-
-    def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Ids (n, t), padded."""
-        return padded(arrays, self.pad)
 
     def coverage(self, text: str) -> tuple[int, int]:
         """How many tokens of a text are within the maximum length, and how many there are."""

@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from headstart import console, keras_process
-from headstart.bases.base import Base
+from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block
 from headstart.errors import InputError
 
@@ -247,7 +247,7 @@ def _keras_model(base: Base) -> Any:
     return base.model()
 
 
-def measure(base: Base, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
+def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
     """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
     from headstart.features.store import cache_folder
 

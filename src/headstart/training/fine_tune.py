@@ -19,19 +19,19 @@ import numpy as np
 from filelock import FileLock
 
 from headstart import console, keras_process
-from headstart.bases.base import Base
-from headstart.bases.blocks import Block, blocks_above
+from headstart.bases.base import Base, ImageBase
+from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen
-from headstart.reader import Example, decoded
+from headstart.reader import Example, decoded, read_content
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
-TUNING_VERSION = 2
+TUNING_VERSION = 3
 """Part of every cache key: raise it when the same job would give other weights."""
 
 AUTO_SHARE = 2 / 3
@@ -121,8 +121,6 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return NotTried("")
-    if base.modality == "text":
-        return NotTried("")
     why_not = _why_not(task, head, tuning)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
@@ -132,6 +130,8 @@ def fine_tune(
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
     if tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
+    if tuning.learning_rate is None:
+        tuning = replace(tuning, learning_rate=base.tuning_rate)
     try:
         return _Attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:
@@ -174,7 +174,7 @@ class _Attempt:
     def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
-        number = _auto(blocks, self._examples, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
+        number = _auto(blocks, self._cached, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
         below, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
@@ -191,18 +191,28 @@ class _Attempt:
 
     @property
     def _views(self) -> int:
-        return self.tuning.views if self.tuning.augment else 0
+        return self.tuning.views if self.tuning.augment and self.base.modality == "image" else 0
 
     @property
-    def _examples(self) -> int:
-        """How many arrays are cached if there is anything below the cut."""
-        return len(self.task.train) * (1 + self._views) + len(self.task.val)
+    def _cached(self) -> float:
+        """How many arrays are cached if there is anything below the cut; those of texts in multiples of the nominal."""
+        length = self._input_shape[0] / NOMINAL_TOKENS if self.base.modality == "text" else 1
+        return length * (len(self.task.train) * (1 + self._views) + len(self.task.val))
+
+    @cached_property
+    def _input_shape(self) -> tuple[int, ...]:
+        """Of what is read of one example; of a text as long as the longest one."""
+        if self.base.modality == "image":
+            return self._probe.shape[1:]
+        held = np.concatenate([self.task.train, self.task.val]).tolist()
+        reader = self.base.reader()
+        return (max(len(reader.decode(read_content(self.examples[i])[0])) for i in held),)
 
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
         task, head = self.task, self.head
         ways = {**asdict(self.tuning), "blocks": [block.name for block in trained], "keep": None}
-        about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.fit, ways, self.recipe.seed]
+        about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.input_facts(), ways, self.recipe.seed]
         about += [self.recipe.dropout, head.class_weights, keras_process.training_backend()]
         material = hashlib.sha256(json.dumps(about).encode())
         for indices in (task.train, task.val):
@@ -220,8 +230,8 @@ class _Attempt:
         """
         base, task = self.base, self.task
         views = self._views if below else 0
-        pixels = math.prod((*base.input_size, 3)) * (len(task.train) + len(task.val))
-        needed = below[-1].cached_bytes * self._examples if below else pixels
+        inputs = math.prod(self._input_shape) * self._probe.itemsize * (len(task.train) + len(task.val))
+        needed = round(below[-1].cached_bytes * self._cached) if below else inputs
         _check_room(self.cache, needed)
         xml = None
         if below and self.engine != "keras":
@@ -239,7 +249,8 @@ class _Attempt:
             "headstart.training.tail:train_tail",
             {
                 "spec": base.spec.to_json(),
-                "fit": base.fit,
+                "fit": base.fit if isinstance(base, ImageBase) else None,
+                "input_shape": list(self._input_shape),
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
                 "precision": task.features.precision,
@@ -283,7 +294,7 @@ class _Attempt:
         return Tuned(names, base, head, held_out, frozen, tuple(history), facts)
 
 
-def _auto(blocks: Sequence[Block], examples: int, room: float) -> int:
+def _auto(blocks: Sequence[Block], examples: float, room: float) -> int:
     """How many of the uppermost blocks to train: enough to change much, few enough to leave a part that runs only once.
 
     Of the cuts that leave AUTO_SHARE of the arithmetic or down to half of that above them, the deepest where little has
