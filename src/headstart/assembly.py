@@ -18,12 +18,12 @@ from headstart.engine_file import write_engine
 from headstart.evaluation import Verdict
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
-from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen, fill_template
 from headstart.predict import Predictor, check_golden
 from headstart.reader import decoded
 from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
+from headstart.settings import cache_folder
 from headstart.training import Head, NotTried, Recipe, Tuned
 
 GOLDEN_SAMPLES = 4

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import InputError
-from headstart.features.store import cache_folder, is_held
+from headstart.features.store import is_held
+from headstart.settings import cache_folder
 
 KINDS = {
     "features": "what bases gave for pictures",

@@ -54,7 +54,7 @@ def open_reader(base: dict[str, Any], folder: Path) -> Reader:
         IntegrityError: the tokenizer is missing or damaged.
     """
     if base["modality"] == "text":
-        from headstart.data.tokens import open_tokenizer
+        from headstart.tokens import open_tokenizer
 
         return open_tokenizer(folder / "tokenizer", base["tokenizer"])
     from headstart.data.images import Decoder

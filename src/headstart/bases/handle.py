@@ -10,6 +10,7 @@ SOURCES = {
     "embedded": "headstart.bases.embedded",
     "keras": "headstart.bases.keras_applications",
     "file": "headstart.bases.local",
+    "tfhub": "headstart.bases.saved_model",
     "hf": "headstart.bases.huggingface",
     "glove": "headstart.bases.word_vectors",
     "word2vec": "headstart.bases.word_vectors",
@@ -17,7 +18,7 @@ SOURCES = {
 }
 """Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
 
-_OF_PATHS = {"file", "hf", "glove", "word2vec", "fasttext"}
+_OF_PATHS = {"file", "tfhub", "hf", "glove", "word2vec", "fasttext"}
 
 
 @dataclass(frozen=True)

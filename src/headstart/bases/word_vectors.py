@@ -23,10 +23,10 @@ from headstart.bases.base import BaseSpec, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.word_files import Words, read_words
-from headstart.data.tokens import WordTokenizer, candidates
 from headstart.errors import InputError, UnavailableError
 from headstart.extras import require
-from headstart.features.store import cache_folder
+from headstart.settings import cache_folder
+from headstart.tokens import WordTokenizer, candidates
 
 FREQUENT = 100_000
 """Words that are kept whether they occur in the data or not: they make up 98 % and more of ordinary text."""

@@ -8,9 +8,9 @@ from typing import Literal, cast
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes
-from headstart.data.tokens import SubwordTokenizer, Tokenizer
 from headstart.errors import counted
 from headstart.reader import Reader
+from headstart.tokens import SubwordTokenizer, Tokenizer
 
 SMALL_CLASS = 20
 IMBALANCE = 3.0

@@ -21,8 +21,9 @@ from headstart.bases.base import Base
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
-from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, cache_folder
+from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
 from headstart.reader import Example, read_content, suffix_of
+from headstart.settings import cache_folder
 
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0

@@ -25,9 +25,9 @@ from headstart.bases.derived import ending_after, with_weights
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
-from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen
 from headstart.reader import Example, decoded, read_content
+from headstart.settings import cache_folder
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
