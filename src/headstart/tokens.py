@@ -25,6 +25,10 @@ TOKENS_VERSION = 1
 MAX_WORDS = 5_000
 """Of one text, for word vectors: beyond it the mean hardly moves."""
 
+MAX_CHARACTERS = 2_000
+"""Of one text, for character models, which read one after the other."""
+
+_UNKNOWN_CHARACTER = "<UNK>"
 _WORDS = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*['’]?|[^\w\s]|_", re.UNICODE)
 _PARTS = re.compile(r"[^\W_]+|[^\w\s]|_", re.UNICODE)
 _CONTRACTION = re.compile(r"(.+?)(n't|'s|'re|'ve|'ll|'d|'m)$")
@@ -35,6 +39,7 @@ class Tokenizer(ABC):
     """A :class:`~headstart.reader.Reader` of texts."""
 
     kind: ClassVar[str]
+    """``words``, ``subwords`` or ``characters``."""
     pad: int = 0
     """Id of the padding."""
 
@@ -77,11 +82,11 @@ def open_tokenizer(folder: Path, facts: dict[str, Any]) -> Tokenizer:
     Raises:
         IntegrityError: its file is missing or damaged.
     """
-    kind: type[WordTokenizer | SubwordTokenizer] = WordTokenizer if facts["kind"] == "words" else SubwordTokenizer
     try:
-        return kind.open(folder, facts)
+        tokenizer: Tokenizer = _KINDS[facts["kind"]].open(folder, facts)
     except (OSError, ValueError) as exc:
         raise IntegrityError(f"the tokenizer in {folder} cannot be opened ({exc}): copy the run anew.") from exc
+    return tokenizer
 
 
 def text_of(data: bytes) -> str:
@@ -240,3 +245,51 @@ class SubwordTokenizer(Tokenizer):
         content = (folder / "tokenizer.json").read_bytes().decode()
         json.loads(content)
         return cls(content, facts["max_length"], facts["pad"])
+
+
+@dataclass(frozen=True)
+class CharacterTokenizer(Tokenizer):
+    """Reads a text character by character, between a mark for its beginning and one for its end.
+
+    Args:
+        characters: the list; the id of a character is its position plus one, 0 is padding, and the two marks follow.
+    """
+
+    kind = "characters"
+
+    characters: tuple[str, ...] = field(repr=False)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {character: number for number, character in enumerate(self.characters, 1)}
+
+    @cached_property
+    def key(self) -> str:
+        """Identifies the ids, for cache keys."""
+        content = "\0".join(self.characters).encode("utf-8", "surrogatepass")
+        return f"characters-v{TOKENS_VERSION}-{MAX_CHARACTERS}-{hashlib.sha256(content).hexdigest()}"
+
+    def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
+        """Ids of one text, its words divided by single spaces."""
+        text, n = " ".join(text_of(data).split())[:MAX_CHARACTERS], len(self.characters)
+        unknown = self._ids.get(_UNKNOWN_CHARACTER, 0)
+        return np.array([n + 1, *(self._ids.get(character, unknown) for character in text), n + 2], np.int32)
+
+    def coverage(self, text: str) -> tuple[int, int]:
+        """How many characters of a text are known and within the maximum length, and how many there are."""
+        text = " ".join(text.split())
+        return sum(character in self._ids for character in text[:MAX_CHARACTERS]), len(text)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write ``characters.json``."""
+        folder.mkdir(exist_ok=True)
+        (folder / "characters.json").write_text(json.dumps(self.characters), encoding="utf-8")
+        return {"kind": self.kind}
+
+    @classmethod
+    def open(cls, folder: Path, facts: dict[str, Any]) -> "CharacterTokenizer":
+        """Read it back."""
+        return cls(tuple(json.loads((folder / "characters.json").read_text(encoding="utf-8"))))
+
+
+_KINDS: dict[str, Any] = {kind.kind: kind for kind in (WordTokenizer, SubwordTokenizer, CharacterTokenizer)}

@@ -12,6 +12,7 @@ SOURCES = {
     "file": "headstart.bases.local",
     "tfhub": "headstart.bases.saved_model",
     "hf": "headstart.bases.huggingface",
+    "stanza": "headstart.bases.stanza",
     "glove": "headstart.bases.word_vectors",
     "word2vec": "headstart.bases.word_vectors",
     "fasttext": "headstart.bases.word_vectors",

@@ -27,7 +27,8 @@ class TextBase(Base):
 
     Args:
         tokenizer: gives the ids; it belongs to the base and is saved with every run.
-        build: gives a model from ids to token vectors (n, t, d), all zero where there is padding.
+        build: gives a model from ids to token vectors (n, t, d), all zero where there is padding, or to one
+            vector each.
         pooling: how token vectors become one: their mean, their largest values, or the first of them.
         normalize: whether the vector is then scaled to length 1.
         max_length: tokens; None where texts are not cut.
@@ -72,6 +73,8 @@ class TextBase(Base):
         """Token vectors (n, t, d) to one vector each (n, d), in operations that Keras can save."""
         from keras import ops
 
+        if len(x.shape) == 2:  # it is one already
+            return x
         if self.pooling == "cls":
             pooled = x[:, 0]
         else:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -51,7 +51,12 @@ def load(spec: BaseSpec) -> TextBase:
         raise InputError(
             f"--weights {spec.weights} cannot be used with {spec.handle}: the file brings its own vectors."
         )
-    spec = spec if spec.words else choose_words(spec, ())
+    licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
+    return of_words(spec if spec.words else choose_words(spec, ()), licence)
+
+
+def of_words(spec: BaseSpec, licence: str) -> TextBase:
+    """The base of the words in ``spec.words``."""
     folder = Path(spec.words or "")
     tokenizer = WordTokenizer.open(folder, {})
     vectors = folder / "vectors.npy"
@@ -61,7 +66,7 @@ def load(spec: BaseSpec) -> TextBase:
         weights_path=vectors,
         weights_sha256=file_sha256(vectors),
         feature_dim=int(np.load(vectors, mmap_mode="r").shape[1]),
-        licence=_LICENCES.get(parse_handle(spec.handle).source, "see the file's source"),
+        licence=licence,
         tokenizer=tokenizer,
     )
 
@@ -79,17 +84,31 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
         UnavailableError: the package with the embedded vectors is not installed.
     """
     handle = parse_handle(spec.handle)
+    if handle.source == "embedded":
+        path = _embedded_folder()
+        return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), cache)))
+    path = _path(spec.handle, handle.name)
+    folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), cache)
+    return replace(spec, handle=f"{handle.source}:{path}", words=str(folder))
+
+
+def keep_words(path: Path, texts: Iterable[str], read: Callable[[set[str]], Words], cache: Path | None = None) -> Path:
+    """The folder in the cache with the words and vectors for these texts, made if it is not there.
+
+    Args:
+        path: where they are from.
+        texts: all texts at hand.
+        read: gives the most frequent words and, of those wanted, what there is.
+        cache: the cache folder; None means the user's.
+    """
     wanted = {word for text in texts for word in candidates(text)}
-    path = _embedded_folder() if handle.source == "embedded" else _path(spec.handle, handle.name)
     stat = path.stat()
     identity = [str(path), str(stat.st_size), str(stat.st_mtime_ns), str(FREQUENT), *sorted(wanted)]
     key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     folder = (cache or cache_folder()) / "words" / key
     if not folder.exists():
-        words = _embedded_words(path, wanted) if handle.source == "embedded" else read_words(path, wanted, FREQUENT)
-        _write(words, folder)
-    canonical = spec.handle if handle.source == "embedded" else f"{handle.source}:{path}"
-    return replace(spec, handle=canonical, words=str(folder))
+        _write(read(wanted), folder)
+    return folder
 
 
 def _write(words: Words, folder: Path) -> None:

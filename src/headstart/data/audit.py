@@ -10,7 +10,7 @@ import numpy as np
 from headstart.data.dataset import Dataset, Skipped, count_classes
 from headstart.errors import counted
 from headstart.reader import Reader
-from headstart.tokens import SubwordTokenizer, Tokenizer
+from headstart.tokens import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 
 SMALL_CLASS = 20
 IMBALANCE = 3.0
@@ -192,11 +192,15 @@ def _coverage(texts: Sequence[str], reader: Tokenizer) -> Finding:
             f"{share:.1%} of all tokens are not seen."
         )
         return Finding("too-long", "found", summary, [_beginning(texts[i]) for i in np.argsort(-there)[:_EXAMPLES]])
+    if reader.kind == "characters":
+        summary = f"{share:.1%} of all characters are unknown to the base, or beyond the {MAX_CHARACTERS:,} it reads."
+        state: Literal["found", "clean"] = "found" if share > _MANY_UNKNOWN else "clean"
+        return Finding("unknown-characters", state, summary)
     without = int((seen == 0).sum())
     summary = f"{share:.1%} of all words have no vector" + (
         f"; {counted(without, 'text')} {'has' if without == 1 else 'have'} none that does." if without else "."
     )
-    state: Literal["found", "clean"] = "found" if share > _MANY_UNKNOWN or without else "clean"
+    state = "found" if share > _MANY_UNKNOWN or without else "clean"
     return Finding(
         "unknown-words", state, summary, [_beginning(texts[i]) for i in np.flatnonzero(seen == 0)[:_EXAMPLES]]
     )
