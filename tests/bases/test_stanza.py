@@ -29,9 +29,20 @@ def home(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_text(text, encoding="utf-8")
     for direction in ("forward", "backward"):
         place = folder / "en" / f"{direction}_charlm"
-        sizes = "--epochs 1 --char_hidden_dim 24 --char_emb_dim 8 --cutoff 1 --batch_size 20 --eval_steps -1 --no_checkpoint"
+        sizes = "--epochs 1 --char_hidden_dim 24 --char_emb_dim 8 --cutoff 1 --batch_size 20 --eval_steps -1"
         files = ["--train_file", folder / "text.txt", "--eval_file", folder / "text.txt", "--save_dir", place]
-        charlm.main([*map(str, files), *sizes.split(), "--shorthand", "en_test", "--direction", direction, "--cpu"])
+        charlm.main(
+            [
+                *map(str, files),
+                *sizes.split(),
+                "--no_checkpoint",
+                "--shorthand",
+                "en_test",
+                "--direction",
+                direction,
+                "--cpu",
+            ]
+        )
         (place / "en_test_vocab.pt").unlink()
     return folder
 

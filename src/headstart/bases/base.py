@@ -111,6 +111,7 @@ class Base(ABC):
         feature_dim: d, where known without building.
         licence: of the weights, where known.
         tuning_rate: learning rate to fine-tune with, unless told otherwise.
+        frozen_because: why it cannot be fine-tuned; empty if it can.
     """
 
     modality: ClassVar[Modality]
@@ -123,6 +124,7 @@ class Base(ABC):
     licence: str = "see the source"
     tuned_sha256: str | None = None
     tuning_rate: float = 1e-3
+    frozen_because: str = ""
 
     @property
     def handle(self) -> str:

@@ -84,6 +84,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         weights_path=folder / "saved_model.pb",
         weights_sha256=digest,
         feature_dim=facts["feature_dim"],
+        frozen_because=facts["frozen"],
         licence="see the module's page",
     )
 
@@ -154,10 +155,18 @@ def read_module(folder: str, out: str, name: str) -> None:
     from headstart.bases.graph_layer import read_graph, write_graph
 
     module, function, spec, is_tf2 = _open(folder, name)
-    concrete = tf.function(lambda pixels: _features(function(pixels), name)).get_concrete_function(
-        tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name="pixels")
-    )
-    trainable = {_content(variable.numpy()) for variable in getattr(module, "trainable_variables", []) if is_tf2}
+    if hasattr(
+        function, "structured_outputs"
+    ):  # a signature, which has to be frozen itself: wrapped, it would stay a call
+        concrete, outputs = function, function.structured_outputs
+    else:
+        concrete = tf.function(function).get_concrete_function(
+            tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name="pixels")
+        )
+        outputs = concrete.structured_outputs
+    place = _place_of_features(outputs, name)
+    variables = getattr(module, "trainable_variables", None) or concrete.graph.trainable_variables
+    trainable = {_content(variable.numpy()) for variable in variables} if is_tf2 else set()
     frozen = convert_variables_to_constants_v2(concrete)
     graph, weights, constants = frozen.graph.as_graph_def(), [], []
     scales_itself = _scales_itself(graph)
@@ -174,15 +183,15 @@ def read_module(folder: str, out: str, name: str) -> None:
         node.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
     text = write_graph(graph)
     read_graph(text)  # refuses what must not be in it
-    (shape,) = [tuple(tensor.shape) for tensor in frozen.outputs]
+    features = frozen.outputs[place]
     facts = {
         "takes": frozen.inputs[0].name,
-        "gives": frozen.outputs[0].name,
+        "gives": features.name,
         "constants": constants,
         "input_size": [spec.shape[1], spec.shape[2]],
-        "feature_dim": shape[-1],
+        "feature_dim": features.shape[-1],
         "scales_itself": scales_itself,
-        "format": "TF2" if is_tf2 else "TF1",
+        "frozen": "" if any(can for _, _, can in constants) else "nothing in this module can be trained",
     }
     arrays: dict[str, Any] = {f"w{i}": value for i, value in enumerate(weights)}
     np.savez(Path(out, "weights.npz"), **arrays)
@@ -215,8 +224,7 @@ def _open(folder: str, name: str) -> tuple[Any, Any, Any, bool]:
     for wanted in ("default", "serving_default", "serve", "image_feature_vector"):
         if wanted in module.signatures:
             function = module.signatures[wanted]
-            is_tf2 = bool(getattr(module, "trainable_variables", []))
-            return module, function, _image_input([function], name), is_tf2
+            return module, function, _image_input([function], name), wanted != "default"
     known = ", ".join(module.signatures) or "none"
     raise InputError(f"{name} has no signature that gives features: it has {known}.")
 
@@ -236,15 +244,19 @@ def _image_input(concretes: list[Any], name: str) -> Any:
     raise InputError(f"{name} takes inputs of shape {shapes}: expected one of images, (n, height, width, 3).")
 
 
-def _features(output: Any, name: str) -> Any:
-    """The feature vector among what a module gives."""
-    if isinstance(output, dict):
-        output = output.get("default", next(iter(output.values())) if len(output) == 1 else None)
-    if isinstance(output, list | tuple) and len(output) == 1:
-        output = output[0]
-    if output is None or not hasattr(output, "shape") or output.shape.rank not in (2, 4):
-        raise InputError(f"{name} gives no single tensor of features, (n, d) or (n, h, w, c).")
-    return output
+def _place_of_features(outputs: Any, name: str) -> int:
+    """Which of the tensors that a module gives, in TensorFlow's order, is the feature vector."""
+    import tensorflow as tf
+
+    flat = tf.nest.flatten(outputs)
+    has_default = isinstance(outputs, dict) and "default" in outputs
+    place = sorted(outputs).index("default") if has_default else 0
+    if not (has_default or len(flat) == 1) or flat[place].shape.rank not in (2, 4):
+        shapes = ", ".join(str(tuple(one.shape)) for one in flat[:4])
+        raise InputError(
+            f"{name} gives {shapes or 'nothing'}: expected one tensor of features, (n, d) or (n, h, w, c)."
+        )
+    return place
 
 
 def _scales_itself(graph: Any) -> bool:

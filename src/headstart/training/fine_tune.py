@@ -121,7 +121,7 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return NotTried("")
-    why_not = _why_not(task, head, tuning)
+    why_not = _why_not(base, task, head, tuning)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
@@ -140,8 +140,10 @@ def fine_tune(
         return NotTried(str(exc))
 
 
-def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
+def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | None:
     """Why fine-tuning is not worth trying, if so."""
+    if base.frozen_because:
+        return f"{base.handle} stays frozen: {base.frozen_because}."
     if not len(task.val):
         return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
     if tuning.blocks != "auto":

@@ -396,7 +396,7 @@ class _Tuning:
         rng = np.random.default_rng([job.seed, epoch])
         order = self._order(rng)
         live = self.cut == 0
-        views = rng.integers(0, 1 if live else 1 + tuning.views, len(order))
+        views = rng.integers(0, 1 if live else 1 + tuning.views, len(self.labels))
         one_hot = np.eye(len(self.class_weights), dtype=np.float32)
 
         def batch(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -410,16 +410,15 @@ class _Tuning:
         return map_ahead(batch, range(self._steps))
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
-        """All examples in an order for one epoch; texts so that those of about one length come into one batch."""
-        order = rng.permutation(len(self.labels))
+        """The examples of one epoch in their order; texts so that those of about one length come into one batch."""
+        order = rng.permutation(len(self.labels))[: self._steps * self._batch_size]
         if not self._of_texts:
             return order
         window = _LENGTH_WINDOW * self._batch_size
         lengths = np.array([len(text) for text in self.job.train])
         pieces = [order[i : i + window] for i in range(0, len(order), window)]
         order = np.concatenate([piece[np.argsort(lengths[piece], kind="stable")] for piece in pieces])
-        n, size = self._steps * self._batch_size, self._batch_size
-        return rng.permutation(order[:n].reshape(-1, size)).ravel()
+        return rng.permutation(order.reshape(-1, self._batch_size)).ravel()
 
     def _went_wrong(self) -> bool:
         """Whether the first epoch tore down what the head had built: then the rate is too high for this base."""
