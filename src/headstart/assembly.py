@@ -59,8 +59,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
     """
     golden = _golden_indices(material)
-    examples = material.dataset.examples
-    inputs = decoded(material.base.reader(), [examples[i] for i in material.audit.usable[golden].tolist()])
+    everything = material.dataset.examples
+    examples = [everything[i] for i in material.audit.usable[golden].tolist()]
+    inputs = decoded(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
     headline = next(side for side in reversed(SPLITS) if side in material.metrics)
@@ -79,7 +80,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
             write_engine(prepared.xml, material.head, folder / "engine" / "model.xml")
-        np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected)
+        texts: dict[str, Any] = {"texts": np.array(examples)} if material.dataset.modality == "text" else {}
+        np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         facts["freeze_proof"] = asdict(proof)
         facts["golden"] = {"count": len(golden), "sha256": file_sha256(folder / "golden.npz")}
         write_json(folder / "run.json", facts)

@@ -12,7 +12,7 @@ import numpy as np
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
-from headstart.reader import Example, Modality, open_reader, read_content, suffix_of
+from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -134,8 +134,11 @@ class Predictor:
         try:
             with np.load(path) as golden:
                 inputs, expected = golden["inputs"], golden["probabilities"]
+                texts = golden["texts"].tolist() if "texts" in golden else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
+        if texts is not None:  # so that the tokenizer is proved as well
+            inputs = decoded(self.reader, texts)
         check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
 
 
