@@ -21,7 +21,7 @@ from headstart.reader import decoded
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--base", default=DEFAULT_BASES["image"], help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
     options = parser.parse_args()
     ids = (options.folder / "wnids.txt").read_text().split()
     paths = [path for path in list_images([options.folder]) if path.name.split("_")[0].split(".")[0] in ids]

@@ -12,6 +12,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError, IntegrityError
+from tests.conftest import WORDS
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 
@@ -116,7 +117,7 @@ def test_text_files_in_class_folders(sentences: Path, tmp_path: Path) -> None:
     (tmp_path / "books/data/latin.txt").write_bytes("Ein Satz über Bücher.".encode("latin-1"))
     (tmp_path / "books/data/empty.txt").write_text("\n")
     (tmp_path / "books/data/notes.pdf").write_bytes(b"%PDF")
-    run = hs.train(tmp_path / "books", fine_tune="none", runs=tmp_path / "runs")
+    run = hs.train(tmp_path / "books", base=WORDS, fine_tune="none", runs=tmp_path / "runs")
     reasons = {row["file"]: row["reason"] for row in _rows(run.folder / "skipped.csv")}
     assert reasons == {
         "data/latin.txt": "it is not UTF-8: byte 0xfc at position 10; save it as UTF-8",
@@ -134,7 +135,7 @@ def test_rows_that_cannot_be_used_are_named(sentences: Path, tmp_path: Path) -> 
     shutil.copy(sentences, table)
     with open(table, "ab") as file:
         file.write("caf\xe9 and more of it,data\n,python\nNo label here,\n".encode("latin-1"))
-    run = hs.train(table, fine_tune="none", runs=tmp_path / "runs")
+    run = hs.train(table, base=WORDS, fine_tune="none", runs=tmp_path / "runs")
     reasons = {row["file"]: row["reason"] for row in _rows(run.folder / "skipped.csv")}
     assert reasons["row 222"] == "it is not UTF-8: byte 0xe9 at position 4; save it as UTF-8"
     assert {reason.rpartition(" of ")[0] or reason for reason in reasons.values()} >= {"row 223", "row 224"}
@@ -177,7 +178,7 @@ def test_a_damaged_tokenizer_is_noticed(text_run: hs.Run, tmp_path: Path) -> Non
 
 def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> None:
     ways = hs.FineTuning(epochs=2, keep="fine-tuned")
-    run = hs.train(sentences, fine_tune="all", tuning=ways, runs=tmp_path)
+    run = hs.train(sentences, base=WORDS, fine_tune="all", tuning=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["outcome"] == "kept"
     assert run.facts["freeze_proof"]["trained"] == 1
     losses = [float(row["val_loss"]) for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]

@@ -11,10 +11,12 @@ from headstart.features.store import is_held
 from headstart.settings import cache_folder
 
 KINDS = {
-    "features": "what bases gave for pictures",
+    "features": "what bases gave for examples",
     "engines": "bases prepared for this machine",
     "heads": "trained heads",
     "tuning": "fine-tunings, and what unfinished ones go on from",
+    "words": "word vectors, as many as some data need",
+    "saved-models": "SavedModels as Keras layers",
 }
 """Folder of the cache -> what it holds."""
 

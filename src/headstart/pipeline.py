@@ -8,7 +8,7 @@ from typing import Any
 
 from headstart import console
 from headstart.assembly import Material, write_run
-from headstart.bases import DEFAULT_BASES, load_base
+from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
 from headstart.cost import Cost
 from headstart.data.audit import Finding, audit
@@ -126,10 +126,11 @@ def train(
             split_column=split_column, group_by=group_by, classes=classes,
         )  # fmt: skip
     with cost.stage("base"):
-        loaded = load_base(
-            base or DEFAULT_BASES[dataset.modality], weights=weights, input_size=input_size, fit=fit, cut=cut,
-            texts=dataset.texts, cache=folder,
-        )  # fmt: skip
+        options: dict[str, Any] = {
+            "weights": weights, "input_size": input_size, "fit": fit, "cut": cut,
+            "texts": dataset.texts, "cache": folder,
+        }  # fmt: skip
+        loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
         check_modality(loaded, dataset)
     with cost.stage("features"):
         features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
@@ -244,7 +245,7 @@ def check_modality(base: Base, dataset: Dataset) -> None:
     if base.modality != dataset.modality:
         raise InputError(
             f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s: choose "
-            f"another --base, such as {DEFAULT_BASES[dataset.modality]}."
+            f"another --base, such as {DEFAULT_BASES[dataset.modality][-1]}."
         )
 
 

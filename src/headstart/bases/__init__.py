@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from headstart import console
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
@@ -12,19 +13,25 @@ from headstart.bases.derived import derive
 from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 from headstart.bases.text import TextBase
-from headstart.errors import InputError
+from headstart.errors import InputError, UnavailableError
 from headstart.reader import Fit, Modality
 
-DEFAULT_BASES: dict[Modality, str] = {"image": "embedded:efficientnet-lite0", "text": "embedded:glove-6b-50d"}
+DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
+    "image": ("embedded:efficientnet-lite0",),
+    "text": (
+        "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d"
+    ),
+}  # fmt: skip
+"""What is taken where no base is named: the first that can be had."""
 
 __all__ = [
     "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
-    "load_base", "parse_handle",
+    "load_base", "load_default", "parse_handle",
 ]  # fmt: skip
 
 
 def load_base(
-    handle: str | BaseSpec = DEFAULT_BASES["image"],
+    handle: str | BaseSpec = "embedded:efficientnet-lite0",
     *,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
@@ -65,6 +72,25 @@ def load_base(
     if fit:
         base = replace(for_images(base), fit=fit)
     return derive(base, spec)
+
+
+def load_default(modality: Modality, **options: Any) -> Base:
+    """Load the best base for such data that can be had here.
+
+    Args:
+        modality: of the data.
+        options: as for :func:`load_base`.
+
+    Raises:
+        UnavailableError: none can be had; what the last one lacks.
+    """
+    *better, last = DEFAULT_BASES[modality]
+    for handle in better:
+        try:
+            return load_base(handle, **options)
+        except UnavailableError:
+            continue
+    return load_base(last, **options)
 
 
 def for_images(base: Base) -> ImageBase:

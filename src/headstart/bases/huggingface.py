@@ -91,9 +91,8 @@ def _folder(name: str) -> Path:
             repository, revision=revision or None, allow_patterns=_FILES, local_files_only=offline
         )
     except (OSError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, ValueError) as exc:
-        why = (
-            "--offline was given, and it is not in the cache of Hugging Face" if offline else " ".join(str(exc).split())
-        )
+        first_line = str(exc).strip().splitlines()[0].rstrip(".")
+        why = "--offline was given, and it is not in the cache of Hugging Face" if offline else first_line
         raise UnavailableError(
             f"cannot get hf:{name}: {why[:300]}. Fetch it where there is a network, or copy its folder here "
             "(config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER."
