@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.bases.blocks import check_form
 from headstart.errors import InputError
 from headstart.features.augmentation import PIPELINES, Pipeline
 from headstart.features.engines import Precision
@@ -128,6 +129,7 @@ class FineTuning:
     keep: Keep = "better"
 
     def __post_init__(self) -> None:
+        check_form(self.blocks)
         if self.epochs < 1:
             raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
         if self.batch_size < 1:
