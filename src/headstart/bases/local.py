@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import console
+from headstart.bases import teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
@@ -45,7 +46,9 @@ def load(spec: BaseSpec) -> ImageBase:
     spec = replace(spec, handle=f"file:{path}")
     config = _read_config(path)
     _refuse_code(path, config)
-    if _has_preprocessing(config):
+    if teachable_machine.is_export(config):
+        preprocessing = teachable_machine.PREPROCESSING
+    elif _has_preprocessing(config):
         preprocessing = _BUILT_IN
     else:
         preprocessing = _NONE
@@ -186,7 +189,11 @@ def _build(path: Path, cut: str | None, include_top: bool) -> Any:
     if keras.config.image_data_format() == "channels_first":
         raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        config = _read_config(path)
+        if teachable_machine.is_export(config):
+            model = teachable_machine.build(path, config)
+        else:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
         raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
     if include_top:

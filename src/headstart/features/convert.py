@@ -56,7 +56,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
 
 
 def _orders(base: Base) -> tuple[bool, ...]:
-    """Whether to try channels first, and then last; TensorFlow's export sinks transposes itself, and texts have none."""
+    """Whether to try channels first, and then last: TensorFlow's export sinks transposes, and texts have none."""
     import keras
 
     return (True, False) if keras.backend.backend() == "openvino" and base.modality == "image" else (False,)
