@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import DEFAULT_BASE, Base, load_base
+from headstart.bases import DEFAULT_BASES, ImageBase, for_images, load_base
 from headstart.data.images import Decoder
 from headstart.features.engines import Engine, open_engine, resolve_precision
-from headstart.features.store import cache_folder
+from headstart.settings import cache_folder
 
 _KEPT = 512  # decoded pictures for the engine to go round: enough that they do not stay in the processor's cache
 _MIN_IMAGES = 2048  # a shorter measurement is mostly its start and end
@@ -51,7 +51,7 @@ def engine_rate(engine: Engine, pixels: np.ndarray) -> float:
     return count / (time.perf_counter() - start)
 
 
-def measure(base: Base, paths: list[Path], repeats: int) -> dict[str, Any]:
+def measure(base: ImageBase, paths: list[Path], repeats: int) -> dict[str, Any]:
     """The best of a few repeats of each part, and the bound that follows from them."""
     decoder = Decoder(base.input_size, base.fit)
     pixels = np.stack([decoder.read(path) for path in paths[:_KEPT]])
@@ -70,13 +70,13 @@ def measure(base: Base, paths: list[Path], repeats: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", type=Path, help="a text file that lists image files, one a line")
-    parser.add_argument("--base", default=DEFAULT_BASE, help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
     parser.add_argument("--input-size", type=int, help="pixels; default: the base's own")
     parser.add_argument("--repeats", type=int, default=3, help="the best counts (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
     options = parser.parse_args()
     paths = [Path(line) for line in options.files.read_text(encoding="utf-8").splitlines()]
-    figures = measure(load_base(options.base, input_size=options.input_size), paths, options.repeats)
+    figures = measure(for_images(load_base(options.base, input_size=options.input_size)), paths, options.repeats)
     options.out.write_text(json.dumps(figures, indent=2))
     print(json.dumps(figures))
 

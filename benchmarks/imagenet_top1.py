@@ -13,23 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from headstart import keras_process
-from headstart.bases import DEFAULT_BASE, load_base
+from headstart.bases import DEFAULT_BASES, load_base
 from headstart.data.dataset import list_images
-from headstart.data.images import Decoder
+from headstart.reader import decoded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--base", default=DEFAULT_BASE, help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
     options = parser.parse_args()
     ids = (options.folder / "wnids.txt").read_text().split()
     paths = [path for path in list_images([options.folder]) if path.name.split("_")[0].split(".")[0] in ids]
     labels = np.array([ids.index(path.name.split("_")[0].split(".")[0]) for path in paths])
     base = load_base(options.base, fit="crop")
     keras_process.import_keras()
-    decoder = Decoder(base.input_size, base.fit)
-    probabilities = base.model(include_top=True).predict(np.stack([decoder.read(path) for path in paths]), verbose=0)
+    probabilities = base.model(include_top=True).predict(decoded(base.reader(), paths), verbose=0)
     right = int((probabilities.argmax(1) == labels).sum())
     print(f"{base.handle}: top-1 {right / len(paths):.3f} ({right} of {len(paths)} photos)")
 

@@ -40,7 +40,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from headstart.bases import DEFAULT_BASE, Base, load_base  # noqa: E402
+from headstart.bases import DEFAULT_BASES, ImageBase, for_images, load_base  # noqa: E402
 
 SPLITS = ("train", "val", "test")
 
@@ -115,7 +115,7 @@ def pipeline(part: Part, size: tuple[int, int], batch: int, *, seed: int | None,
     return data.batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
-def build(base: Base, classes: int) -> tuple[keras.Model, keras.Model, layers.Dense]:
+def build(base: ImageBase, classes: int) -> tuple[keras.Model, keras.Model, layers.Dense]:
     """Build the guide's model; gives it, its base and its head."""
     network = base.build(False)
     network.trainable = False
@@ -135,7 +135,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     """Run the whole loop and give its figures."""
     keras.utils.set_random_seed(options.seed)
     parts, classes = read_split(options.split_csv)
-    base = load_base(options.base, input_size=options.input_size)
+    base = for_images(load_base(options.base, input_size=options.input_size))
     batches = {
         name: pipeline(
             part, base.input_size, options.batch, seed=options.seed if name == "train" else None, cache=options.cache
@@ -223,7 +223,7 @@ def cost() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--split-csv", type=Path, required=True, help="columns file, label, split (train, val, test)")
-    parser.add_argument("--base", default=DEFAULT_BASE, help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
     parser.add_argument("--input-size", type=int, help="pixels; default: the base's own")
     parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s, as in the guide")
     parser.add_argument("--fine-tune-epochs", type=int, default=0, help="of the whole model (default: %(default)s)")

@@ -1,6 +1,8 @@
 """What all tests share: folders of their own, and small real data that come with a package."""
 
+import csv
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +24,11 @@ from headstart import console  # noqa: E402
 SIZE = 64
 """Input size of the runs that tests train, in pixels: the smallest that still tells the classes apart."""
 
+WORDS = "embedded:glove-6b-50d"
+"""The quickest base for texts."""
+
 _CROP, _STEP = 96, 48
+_SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 
 def pytest_unconfigure() -> None:
@@ -56,3 +62,32 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
     """A run trained on ``photos`` with a linear head; read it, do not change it."""
     return hs.train(photos, input_size=SIZE, runs=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 110 sentences each from two books that come with Python and scikit-learn: ``python`` and ``data``."""
+    import pydoc_data.topics
+
+    from sklearn.datasets import __file__ as place
+
+    described = sorted((Path(place).parent / "descr").glob("*.rst"))
+    books = {
+        "data": [path.read_text(encoding="utf-8") for path in described],
+        "python": [text for _, text in sorted(pydoc_data.topics.topics.items())],
+    }
+    table = tmp_path_factory.mktemp("data") / "sentences.csv"
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for label, texts in books.items():
+            pieces = [part for text in texts for part in _SENTENCE_END.split(" ".join(text.split()))]
+            chosen = [part for part in dict.fromkeys(pieces) if 40 < len(part) < 300]
+            writer.writerows([part, label] for part in chosen[:: len(chosen) // 110][:110])
+    return table
+
+
+@pytest.fixture(scope="session")
+def text_run(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
+    """A run trained on ``sentences`` with word vectors; read it, do not change it."""
+    return hs.train(sentences, base=WORDS, fine_tune="none", runs=tmp_path_factory.mktemp("runs"))

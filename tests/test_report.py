@@ -128,7 +128,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
         "cost": {
             "wall_s": 3723.0, "cpu_s": 65.85, "peak_memory_mb": 1623.1,
             "stages": [{"stage": "features", "seconds": 3500.0}, {"stage": "head", "seconds": 150.25}],
-            "images_computed": 1399, "images_from_cache": 12, "images_per_s": 54.1,
+            "examples_computed": 1399, "examples_from_cache": 12, "examples_per_s": 54.1,
         },
         "versions": {"python": "3.11.7", "keras": "3.15.1"}, "seed": 42,
     }  # fmt: skip

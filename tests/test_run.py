@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_run(run: hs.Run, photos: Path, tmp_path: P
     again = hs.train(photos, input_size=SIZE, runs=tmp_path)
     assert (again.folder / "predictions.csv").read_bytes() == (run.folder / "predictions.csv").read_bytes()
     assert (again.folder / "metrics.json").read_bytes() == (run.folder / "metrics.json").read_bytes()
-    assert again.facts["cost"]["images_computed"] == 0
+    assert again.facts["cost"]["examples_computed"] == 0
     other = hs.train(photos, input_size=SIZE, runs=tmp_path, seed=1)
     assert other.facts["data"]["digest"] != again.facts["data"]["digest"]
 
@@ -181,7 +181,7 @@ def test_the_engine_and_the_cached_features_agree(run: hs.Run, photos: Path) -> 
 def test_a_changed_file_is_noticed_when_the_run_is_opened(copied: Path, photos: Path, file: str) -> None:
     if file == "golden.npz":
         with np.load(copied / file) as golden:
-            pixels, probabilities = golden["pixels"], golden["probabilities"]
+            pixels, probabilities = golden["inputs"], golden["probabilities"]
         np.savez(copied / file, pixels=pixels, probabilities=probabilities[:, ::-1])
     else:
         data = bytearray((copied / file).read_bytes())

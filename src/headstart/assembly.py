@@ -10,19 +10,20 @@ import numpy as np
 
 from headstart import keras_process
 from headstart.bases.base import Base, file_sha256
+from headstart.bases.text import TextBase
 from headstart.cost import Cost
 from headstart.data.audit import Audit, Finding
 from headstart.data.dataset import SPLITS, Dataset, count_classes
-from headstart.data.images import Decoder
 from headstart.engine_file import write_engine
 from headstart.evaluation import Verdict
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
-from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen, fill_template
 from headstart.predict import Predictor, check_golden
+from headstart.reader import decoded
 from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
+from headstart.settings import cache_folder
 from headstart.training import Head, NotTried, Recipe, Tuned
 
 GOLDEN_SAMPLES = 4
@@ -58,16 +59,19 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
     """
     golden = _golden_indices(material)
-    decoder = Decoder(material.base.input_size, material.base.fit)
-    pixels = np.stack([decoder.read(material.dataset.path(int(i))) for i in material.audit.usable[golden]])
+    everything = material.dataset.examples
+    examples = [everything[i] for i in material.audit.usable[golden].tolist()]
+    inputs = decoded(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
-    prepared = prepare(material.base, cache or cache_folder(), pixels)
+    prepared = prepare(material.base, cache or cache_folder(), inputs)
     headline = next(side for side in reversed(SPLITS) if side in material.metrics)
 
     def fill(folder: Path, final_name: str) -> None:
         facts = _facts(material, prepared, final_name)
+        if isinstance(material.base, TextBase):
+            facts["base"]["tokenizer"] = material.base.tokenizer.save(folder / "tokenizer")
         proof = fill_template(
-            _template(material, prepared, pixels),
+            _template(material, prepared, inputs),
             material.head,
             _inside(facts),
             folder / "model.keras",
@@ -76,12 +80,13 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
             write_engine(prepared.xml, material.head, folder / "engine" / "model.xml")
-        np.savez(folder / "golden.npz", pixels=pixels, probabilities=expected)
+        texts: dict[str, Any] = {"texts": np.array(examples)} if material.dataset.modality == "text" else {}
+        np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         facts["freeze_proof"] = asdict(proof)
         facts["golden"] = {"count": len(golden), "sha256": file_sha256(folder / "golden.npz")}
         write_json(folder / "run.json", facts)
         finished = Predictor(folder, expected=1)  # replays the golden samples through the finished model
-        difference = check_golden(folder, finished.probabilities(pixels), expected, facts["engine"]["precision"])
+        difference = check_golden(folder, finished.probabilities(inputs), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
         write_json(folder / "metrics.json", figures(material.metrics, headline))
@@ -92,14 +97,14 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     return Run(write_folder(runs, name, fill))
 
 
-def _template(material: Material, prepared: Prepared, pixels: np.ndarray) -> Path:
+def _template(material: Material, prepared: Prepared, inputs: np.ndarray) -> Path:
     recipe = material.recipe
     if recipe.kind == "linear":
         return prepared.template
     path = prepared.folder / f"dense-{'-'.join(map(str, recipe.units))}-dropout-{recipe.dropout:g}.keras"
     if not path.exists():
         probe = prepared.folder / f"probe-{os.getpid()}.npy"
-        np.save(probe, pixels)
+        np.save(probe, inputs)
         arguments = {
             "spec": material.base.spec.to_json(),
             "units": list(recipe.units),
@@ -138,9 +143,8 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "digest": base.digest,
             "weights_sha256": base.weights_sha256,
             "licence": base.licence,
-            "input_size": list(base.input_size),
-            "fit": base.fit,
-            "preprocessing": asdict(base.preprocessing),
+            "modality": base.modality,
+            **base.input_facts(),
             "feature_dim": material.features.dim,
         },
         "data": _data(material),
@@ -201,7 +205,7 @@ def _cost(material: Material, cost: Cost) -> dict[str, Any]:
     features = material.features
     return {
         **cost.so_far(),
-        "images_computed": features.computed,
-        "images_from_cache": len(features) - len(features.problems) - features.computed,
-        "images_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
+        "examples_computed": features.computed,
+        "examples_from_cache": len(features) - len(features.problems) - features.computed,
+        "examples_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
     }

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import InputError
-from headstart.features.store import cache_folder, is_held
+from headstart.features.store import is_held
+from headstart.settings import cache_folder
 
 KINDS = {
-    "features": "what bases gave for pictures",
+    "features": "what bases gave for examples",
     "engines": "bases prepared for this machine",
     "heads": "trained heads",
     "tuning": "fine-tunings, and what unfinished ones go on from",
+    "words": "word vectors, as many as some data need",
+    "saved-models": "SavedModels as Keras layers",
 }
 """Folder of the cache -> what it holds."""
 

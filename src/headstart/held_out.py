@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,10 @@ from headstart import console
 from headstart.cost import Cost
 from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
-from headstart.data.images import read_file
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.predict import Predictor, read_facts
+from headstart.reader import read_content
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
 
@@ -29,6 +30,7 @@ def evaluate_run(
     *,
     name: str | None = None,
     path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
     tta: bool = False,
@@ -43,7 +45,8 @@ def evaluate_run(
         run: the run folder.
         data: whatever ``train`` takes; its classes must be among the run's.
         name: of the evaluation; the data's own name when None. An existing one is never overwritten.
-        path_column: of a table; likewise the next two.
+        path_column: of a table; likewise the next three.
+        text_column: of a table.
         label_column: of a table.
         split_column: of a table.
         tta: test-time augmentation: judge each picture together with its mirror image.
@@ -63,8 +66,9 @@ def evaluate_run(
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
     with cost.stage("data"):
         dataset = load_dataset(
-            data, path_column=path_column, label_column=label_column, split_column=split_column, known_classes=classes
-        )
+            data, path_column=path_column, text_column=text_column, label_column=label_column,
+            split_column=split_column, known_classes=classes,
+        )  # fmt: skip
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         answers, skipped = _answers(Predictor(folder, expected=len(chosen), tta=tta), dataset, chosen)
@@ -118,11 +122,11 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 
 
 def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped]]:
-    paths = [dataset.path(int(i)) for i in chosen]
+    examples = [dataset.examples[i] for i in chosen.tolist()]
     found: dict[int, np.ndarray] = {}
     skipped = list(dataset.skipped)
-    with console.progress("evaluating", total=len(paths)) as bar:
-        for i, answer in predictor.arrays(paths):
+    with console.progress("evaluating", total=len(examples)) as bar:
+        for i, answer in predictor.arrays(examples):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))
             else:
@@ -136,7 +140,8 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
         probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
-        digests=[hashlib.sha256(read_file(paths[i])[0]).digest() for i in order],
+        digests=[hashlib.sha256(read_content(examples[i])[0]).digest() for i in order],
+        texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
     ), skipped
 
 
@@ -152,9 +157,9 @@ def _leak_free(
     check = "seen-in-training"
     new = np.array([digest.hex() not in seen for digest in answers.digests])
     if new.all():
-        return None, Finding(check, "clean", "None of these pictures is among those that the run was trained on.")
+        return None, Finding(check, "clean", "None of these examples is among those that the run was trained on.")
     files = [file for file, is_new in zip(answers.files, new, strict=True) if not is_new]
-    summary = f"{len(files):,} of {len(new):,} pictures are byte for byte among those that the run was trained on."
+    summary = f"{len(files):,} of {len(new):,} examples are byte for byte among those that the run was trained on."
     finding = Finding(check, "found", summary, files[:5])
     if not new.any():
         return None, finding

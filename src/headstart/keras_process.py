@@ -56,6 +56,17 @@ def _training_backend() -> str | None:
     return None
 
 
+def with_tensorflow(what: str) -> str:
+    """The backend for what only TensorFlow can read.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    if find_spec("tensorflow"):
+        return "tensorflow"
+    raise UnavailableError(f"{what} can be read by TensorFlow only: pip install 'headstart[tensorflow]'.")
+
+
 def import_keras() -> ModuleType:
     """Import Keras into this process, quietly, on the backend chosen by ``KERAS_BACKEND`` or the best one here."""
     for name, value in {**_NOISE, "KERAS_BACKEND": training_backend()}.items():

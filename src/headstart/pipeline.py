@@ -1,4 +1,4 @@
-"""READ FIRST. The whole way from a base and a folder of photos to a run: one call per stage."""
+"""READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
 
 import os
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from typing import Any
 
 from headstart import console
 from headstart.assembly import Material, write_run
-from headstart.bases import DEFAULT_BASE, load_base
-from headstart.bases.base import Fit
+from headstart.bases import DEFAULT_BASES, load_base, load_default
+from headstart.bases.base import Base
 from headstart.cost import Cost
 from headstart.data.audit import Finding, audit
-from headstart.data.dataset import SPLITS, Skipped, load_dataset
+from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.split import check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate, judge
@@ -20,6 +20,7 @@ from headstart.features import extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
 from headstart.predict import read_facts
+from headstart.reader import Fit
 from headstart.run import Answers, Run, check_name, name_of
 from headstart.tracking import check_tracking, track
 from headstart.training import FineTuning, Recipe, Task, Tuned, fit_head
@@ -33,7 +34,7 @@ _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 def train(
     data: Any,
     *,
-    base: str = DEFAULT_BASE,
+    base: str | None = None,
     name: str | None = None,
     runs: str | Path = "runs",
     head: HeadKind = "auto",
@@ -50,6 +51,7 @@ def train(
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
     path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
     weights: str | Path = "imagenet",
@@ -66,9 +68,10 @@ def train(
     """Train a classifier on a pretrained base: the frozen base runs once over the data, a new head is trained on top.
 
     Args:
-        data: a folder with one folder of photos per class, or with train, val and test folders of those; a CSV, TSV,
-            JSONL or Parquet table of paths and labels; or a pandas DataFrame.
-        base: handle ``source:name``; see ``headstart bases``.
+        data: a folder with one folder of photos or text files per class, or with train, val and test folders of those;
+            a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; or a pandas DataFrame.
+        base: handle ``source:name``, see ``headstart bases``; None takes the best one for such data that needs no
+            network.
         name: of the run; the data's own name when None. An existing run is never overwritten.
         runs: folder that the run goes into.
         head: ``linear`` is solved, ``mlp`` has hidden layers and is trained by Keras; ``auto`` is ``mlp`` when
@@ -87,7 +90,8 @@ def train(
         group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
             regular expression on the file name.
         classes: use these classes only.
-        path_column: of a table, where its name is not a usual one; likewise the next two.
+        path_column: of a table of images, where its name is not a usual one; likewise the next three.
+        text_column: of a table of texts; several are joined.
         label_column: of a table.
         split_column: of a table.
         weights: ``imagenet``, a weights file, or ``none`` for a random base (not transfer learning).
@@ -115,18 +119,23 @@ def train(
     run_name = check_name(name if name is not None else name_of(data, "run"))
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
     cost = Cost()
-    with cost.stage("base"):
-        loaded = load_base(base, weights=weights, input_size=input_size, fit=fit, cut=cut)
+    folder = Path(cache).expanduser() if cache else None
     with cost.stage("data"):
         dataset = load_dataset(
-            data, path_column=path_column, label_column=label_column, split_column=split_column,
-            group_by=group_by, classes=classes,
+            data, path_column=path_column, text_column=text_column, label_column=label_column,
+            split_column=split_column, group_by=group_by, classes=classes,
         )  # fmt: skip
+    with cost.stage("base"):
+        options: dict[str, Any] = {
+            "weights": weights, "input_size": input_size, "fit": fit, "cut": cut,
+            "texts": dataset.texts, "cache": folder,
+        }  # fmt: skip
+        loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
+        check_modality(loaded, dataset)
     with cost.stage("features"):
-        folder = Path(cache).expanduser() if cache else None
-        features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
+        features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):
-        checked = audit(dataset, features.digests, features.problems)
+        checked = audit(dataset, features.digests, features.problems, loaded.reader())
         division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed)
         labels, sides = dataset.labels[division.usable], division.sides
         findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
@@ -139,16 +148,17 @@ def train(
         trained = fit_head(task, recipe, folder)
     with cost.stage("fine-tuning"):
         tuned = tune_base(
-            loaded, dataset.paths, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
+            loaded, dataset.examples, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
         )
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
         if isinstance(tuned, Tuned) and verdict.outcome == "kept":
             loaded, trained = tuned.base, tuned.head
-            features = extract(loaded, dataset.paths, engine=engine, precision=precision, cache=folder)
+            features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]
         digests = [features.digests[i] or b"" for i in division.usable]
-        answers = Answers(sides, files, labels, trained.over(features, division.usable), digests)
+        texts = [dataset.texts[i] for i in division.usable] if dataset.texts is not None else None
+        answers = Answers(sides, files, labels, trained.over(features, division.usable), digests, texts)
         metrics = {
             side: evaluate(labels[sides == side], answers.probabilities[sides == side], dataset.classes, seed=seed)
             for side in SPLITS
@@ -219,8 +229,24 @@ def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
         "data": os.path.abspath(Path(data).expanduser()) if isinstance(data, str | Path) else None,
         "weights": str(weights) if weights in ("imagenet", "none") else os.path.abspath(Path(weights).expanduser()),
         "dense": list(arguments["dense"]),
+        "text_column": [arguments["text_column"]]
+        if isinstance(arguments["text_column"], str)
+        else arguments["text_column"],
         "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
     }
+
+
+def check_modality(base: Base, dataset: Dataset) -> None:
+    """See that a base is for data of this kind.
+
+    Raises:
+        InputError: it is not.
+    """
+    if base.modality != dataset.modality:
+        raise InputError(
+            f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s: choose "
+            f"another --base, such as {DEFAULT_BASES[dataset.modality][-1]}."
+        )
 
 
 def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:

@@ -104,7 +104,7 @@ def squares(right: Sequence[bool]) -> Markup:
         return Markup('<path class="{}" d="{}"/>').format(kind, "".join(cells))
 
     wrong = n - sum(right)
-    label = f"{n:,} squares, one per photo; {wrong:,} of them wrong"
+    label = f"{n:,} squares, one per example; {wrong:,} of them wrong"
     size = (columns * step - _GAP, -(-n // columns) * step - _GAP)
     return _svg(size, label, path("right-fill", True) + path("wrong-fill", False), "squares")
 
@@ -179,7 +179,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
         low, high = wilson(one["accuracy"], one["count"])
         x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2
         middle = frame.x(one["confidence"])
-        title = f"{one['count']:,} photos, mean confidence {one['confidence']:.3f}, right {one['accuracy']:.3f}"
+        title = f"{one['count']:,} examples, mean confidence {one['confidence']:.3f}, right {one['accuracy']:.3f}"
         y = frame.y(one["accuracy"])
         drawn.append(
             Markup(
@@ -190,7 +190,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
         drawn.append(frame.dot((one["confidence"], one["accuracy"]), "point", title, radius=4))
     most = max((one["count"] for one in filled), default=1)
     floor, room = frame.top + frame.height + 98, 56
-    drawn.append(_text(0, floor - room - 8, "photos", "axis"))
+    drawn.append(_text(0, floor - room - 8, "examples", "axis"))
     for one in filled:
         height = max(round(one["count"] / most * room, 1), 1)
         x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2

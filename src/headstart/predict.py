@@ -9,20 +9,20 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
+from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture.
+    """The answer for one picture or text.
 
     Attributes:
-        file: its path, as given.
+        file: its path, as given; what a text is called that is none of a file.
         predicted: the most probable class.
         probability: of that class.
         probabilities: class name -> probability, the most probable first.
@@ -36,7 +36,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Problem:
-    """A picture without an answer, and why."""
+    """An example without an answer, and why."""
 
     file: str
     reason: str
@@ -63,62 +63,66 @@ class Predictor:
         self.facts = read_facts(folder)
         self.classes: list[str] = self.facts["classes"]
         base = self.facts["base"]
-        self.decoder = Decoder(tuple(base["input_size"]), base["fit"])
+        self.modality: Modality = base["modality"]
+        self.reader = open_reader(base, folder)
         self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for decoded pictures, uint8 (n, h, w, 3)."""
-        return self._engine(pixels)
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
+        return self._engine(inputs)
 
-    def arrays(self, paths: Sequence[Path]) -> Iterator[tuple[int, np.ndarray | str]]:
-        """Stream (index, probabilities (classes,)) for files, or (index, reason) where one cannot be used."""
+    def arrays(self, examples: Sequence[Example]) -> Iterator[tuple[int, np.ndarray | str]]:
+        """Stream (index, probabilities (classes,)) for examples, or (index, reason) where one cannot be used."""
         size = self._engine.batch_size
-        pieces = [list(range(i, min(i + size, len(paths)))) for i in range(0, len(paths), size)]
+        pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
         problems: list[tuple[int, str]] = []
 
         def read(indices: list[int]) -> tuple[list[int], list[np.ndarray]]:
-            kept, pixels = [], []
+            kept, arrays = [], []
             for i in indices:
                 try:
-                    pixels.append(self.decoder.read(paths[i]))
+                    arrays.append(self.reader.decode(read_content(examples[i])[0], suffix_of(examples[i])))
                     kept.append(i)
                 except BadExample as exc:
                     problems.append((i, str(exc)))
-            return kept, pixels
+            return kept, arrays
 
-        batches = ((kept, np.stack(pixels)) for kept, pixels in map_ahead(read, pieces) if kept)
+        batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
         for indices, probabilities in self._engine.stream(batches):
             yield from zip(indices, probabilities, strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
 
-    def predict(self, paths: Sequence[Path], *, top_k: int | None = None) -> Iterator[Prediction | Problem]:
-        """Stream answers in the order of the files.
+    def predict(
+        self, examples: Sequence[Example], *, names: Sequence[str] | None = None, top_k: int | None = None
+    ) -> Iterator[Prediction | Problem]:
+        """Stream answers in the order of the examples.
 
         Args:
-            paths: the files.
+            examples: image files, or texts.
+            names: what the answers call them; None for the paths or the texts themselves.
             top_k: keep this many classes in each answer; None keeps all.
         """
         waiting: dict[int, Prediction | Problem] = {}
         following = 0
-        for i, answer in self.arrays(paths):
-            file = str(paths[i])
+        for i, answer in self.arrays(examples):
+            file = names[i] if names else str(examples[i])
             waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
 
     def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Prediction | Problem:
-        """The answer for the content of one image file."""
+        """The answer for the content of one image or text file."""
         try:
-            pixels = self.decoder.decode(data)
+            array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        return self._prediction(name, self.probabilities(pixels[np.newaxis])[0], top_k)
+        return self._prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
 
     def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction:
         order = np.argsort(-probabilities, kind="stable")[:top_k]
@@ -129,10 +133,13 @@ class Predictor:
         path = self.folder / "golden.npz"
         try:
             with np.load(path) as golden:
-                pixels, expected = golden["pixels"], golden["probabilities"]
+                inputs, expected = golden["inputs"], golden["probabilities"]
+                texts = golden["texts"].tolist() if "texts" in golden else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
-        check_golden(self.folder, self.probabilities(pixels), expected, self.facts["engine"]["precision"])
+        if texts is not None:  # so that the tokenizer is proved as well
+            inputs = decoded(self.reader, texts)
+        check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
 
 
 class _WithMirror:

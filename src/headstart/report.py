@@ -34,6 +34,10 @@ _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
 _ORIENTATION = 0x0112
+_NOUNS = {"image": "photo", "text": "text"}
+_IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
+_TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
+_TEXT_CHARACTERS = 600  # of a text that is shown
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
 _BREAKS = re.compile(r"(?<=[_\-./\\])(?=[^_\-./\\])")  # where a long name may go on in the next line
 _THIN = "\u202f"  # narrow no-break space, between a number and its unit
@@ -86,6 +90,7 @@ def _content(folder: Path) -> dict[str, Any]:
     counts = np.array(split["confusion_matrix"], np.int64) if split.get("confusion_matrix") else None
     return {
         "facts": facts,
+        "noun": _NOUNS[facts.get("base", {}).get("modality", "image")],
         "interval": figures.get("interval", {}),
         "headline": headline,
         "split": split,
@@ -237,7 +242,7 @@ def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping
 
 
 def _mistakes(root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
-    """The errors that the model was surest of, with pictures."""
+    """The errors that the model was surest of, with their pictures or texts."""
     if not answers:
         return None
     wrong = [row for row in answers if row["predicted"] != row["label"]]
@@ -247,7 +252,8 @@ def _mistakes(root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
             **row,
             "probability": _float(row["probability"]),
             "label_probability": _float(row["label_probability"]),
-            "picture": _thumbnail(root, row["file"]),
+            "picture": None if "text" in row else _thumbnail(root, row["file"]),
+            "text": _beginning(row["text"]) if "text" in row else None,
         }
         for row in wrong[:_MISTAKES]
     ]
@@ -268,6 +274,10 @@ def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:
     Image.fromarray(pixels).save(out, "JPEG", quality=80, optimize=True)
     data = base64.b64encode(out.getvalue()).decode("ascii")
     return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
 def _sureness(split: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any] | None:
@@ -398,4 +408,5 @@ def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
         "shell": shlex.quote(str(run)),
         "python": json.dumps(str(run), ensure_ascii=False),
         "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
+        **(_TEXT_EXAMPLES if facts.get("base", {}).get("modality") == "text" else _IMAGE_EXAMPLES),
     }

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import Dataset, Skipped, list_images
+from headstart.data.dataset import Dataset, Skipped, list_images, read_text
 from headstart.errors import InputError
 from headstart.evaluation import METRICS
 from headstart.evaluation.metrics import LEVEL, METHOD, resamples
@@ -88,11 +88,12 @@ class Run:
         return {}
 
     def predict(self, given: str | Path | Iterable[str | Path], *, top_k: int | None = None, tta: bool = False) -> Any:
-        """Predict pictures.
+        """Predict pictures, or texts.
 
         Args:
-            given: one file, for one :class:`~headstart.predict.Prediction`; a folder, a pattern or several of them,
-                for a list.
+            given: of a run on images, one file, for one :class:`~headstart.predict.Prediction`; a folder, a pattern or
+                several of them, for a list. Of a run on texts, a text as a string, or a text file as a Path, for one;
+                several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: judge each picture together with its mirror image.
 
@@ -102,15 +103,17 @@ class Run:
         if tta not in self._predictors:
             self._predictors[tta] = Predictor(self.folder, tta=tta)
         predictor = self._predictors[tta]
-        if isinstance(given, str | Path) and Path(given).expanduser().is_file():
-            answer = next(predictor.predict([Path(given).expanduser()], top_k=top_k))
-            if isinstance(answer, Problem):
-                raise InputError(f"{answer.file}: {answer.reason}.")
-            return answer
-        answers: list[Prediction | Problem] = list(
-            predictor.predict(list_images([given] if isinstance(given, str | Path) else given), top_k=top_k)
-        )
-        return answers
+        several = [given] if isinstance(given, str | Path) else list(given)
+        if predictor.modality == "text":
+            examples: list[Path | str] = [one if isinstance(one, str) else read_text(one) for one in several]
+            is_one = isinstance(given, str | Path)
+        else:
+            is_one = isinstance(given, str | Path) and Path(given).expanduser().is_file()
+            examples = [Path(several[0]).expanduser()] if is_one else [*list_images(several)]
+        answers: list[Prediction | Problem] = list(predictor.predict(examples, top_k=top_k))
+        if is_one and isinstance(answers[0], Problem):
+            raise InputError(f"{answers[0].file}: {answers[0].reason}.")
+        return answers[0] if is_one else answers
 
     def report(self) -> Path:
         """Write ``report.html`` anew and give its path."""
@@ -136,6 +139,7 @@ class Answers:
         labels: int (n,).
         probabilities: float32 (n, classes).
         digests: content digest of each file.
+        texts: n texts; None for images.
     """
 
     splits: np.ndarray
@@ -143,6 +147,7 @@ class Answers:
     labels: np.ndarray
     probabilities: np.ndarray
     digests: Sequence[bytes]
+    texts: Sequence[str] | None = None
 
 
 def figures(splits: Mapping[str, Any], headline: str) -> dict[str, Any]:
@@ -169,9 +174,11 @@ def write_tables(
         (f"{p:.6f}" for p in answers.probabilities[rows, predicted]),
         (f"{p:.6f}" for p in answers.probabilities[rows, answers.labels]),
         (digest.hex() for digest in answers.digests),
+        *([] if answers.texts is None else [answers.texts]),
         strict=True,
     )
-    _write_csv(folder / "predictions.csv", PREDICTIONS, columns)
+    header = PREDICTIONS if answers.texts is None else (*PREDICTIONS, "text")
+    _write_csv(folder / "predictions.csv", header, columns)
     _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
     if history:
         _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from headstart.bases import load_base
 from headstart.bases.catalog import entries, select
-from headstart.bases.embedded import FEATURE_DIM
+from headstart.bases.efficientnet_lite import FEATURE_DIM
 from headstart.cli.bases import bases
 from headstart.errors import InputError
 

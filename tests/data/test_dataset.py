@@ -28,7 +28,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert _examples(root) == [("cat/1.webp", "cat"), ("dog/1.jpg", "dog"), ("dog/deep/er/2.PNG", "dog")]
     dataset = load_dataset(root)
     assert dataset.classes == ["cat", "dog"]
-    assert dataset.path(0) == root / dataset.files[0]
+    assert dataset.examples[0] == root / dataset.files[0]
     assert dataset.given_splits is None
     assert dataset.skipped == []
 
@@ -99,7 +99,7 @@ TABLES = {
 def test_tables(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(TABLES[name], encoding="utf-8")
     assert _examples(tmp_path / name) == [("1.jpg", "cat"), ("sub/2.jpg", "dog")]
-    assert load_dataset(tmp_path / name).path(0) == tmp_path / "1.jpg"
+    assert load_dataset(tmp_path / name).examples[0] == tmp_path / "1.jpg"
 
 
 def test_parquet_and_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_parquet_and_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for data in (tmp_path / "table.parquet", frame):
         dataset = load_dataset(data)
         assert dataset.classes == ["3", "10"]
-        assert dataset.path(1) == tmp_path / "2.jpg"
+        assert dataset.examples[1] == tmp_path / "2.jpg"
         assert [item.reason.split(" has ")[1] for item in dataset.skipped] == ["no path", "no label"]
 
 

@@ -16,7 +16,7 @@ import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
 from headstart.features.engines import prepare
-from headstart.features.store import cache_folder
+from headstart.settings import cache_folder
 from tests.conftest import SIZE
 
 _EXTRACT = """

@@ -38,7 +38,7 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
 
     evaluated = headstart("evaluate", "runs/photos", "photos", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
-    assert "without the 94 pictures that the run was trained on" in evaluated.stdout
+    assert "without the 94 examples that the run was trained on" in evaluated.stdout
     assert (tmp_path / "runs/photos/evaluations/photos/report.html").is_file()
 
     predicted = headstart("predict", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)

@@ -197,4 +197,4 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
     """The head makes too few mistakes on the photos that would have to show a gain."""
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
-    assert "validation pictures" in told["reason"]
+    assert "validation examples" in told["reason"]

@@ -13,7 +13,7 @@ from tests.conftest import SIZE
 @pytest.fixture(scope="module")
 def features(photos: Path) -> FeatureSet:
     data = hs.load_dataset(photos)
-    return hs.extract(hs.load_base(input_size=SIZE), data.paths)
+    return hs.extract(hs.load_base(input_size=SIZE), data.examples)
 
 
 def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:

@@ -1,35 +1,55 @@
 """Stage 1 of 7, bases: takes a handle, gives a Base; next: data."""
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from headstart import console
-from headstart.bases.base import Base, BaseSpec, Fit, Preprocessing
+from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
 from headstart.bases.derived import derive
+from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
+from headstart.bases.text import TextBase
+from headstart.errors import InputError, UnavailableError
+from headstart.reader import Fit, Modality
 
-DEFAULT_BASE = "embedded:efficientnet-lite0"
+DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
+    "image": ("embedded:efficientnet-lite0",),
+    "text": (
+        "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d"
+    ),
+}  # fmt: skip
+"""What is taken where no base is named: the first that can be had."""
 
-__all__ = ["DEFAULT_BASE", "SOURCES", "Base", "BaseSpec", "Handle", "Preprocessing", "load_base", "parse_handle"]
+__all__ = [
+    "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
+    "load_base", "load_default", "parse_handle",
+]  # fmt: skip
 
 
 def load_base(
-    handle: str | BaseSpec = DEFAULT_BASE,
+    handle: str | BaseSpec = "embedded:efficientnet-lite0",
     *,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
     fit: Fit | None = None,
     cut: str | None = None,
+    texts: Iterable[str] | None = None,
+    cache: Path | None = None,
 ) -> Base:
     """Load a pretrained base by its handle.
 
     Args:
-        handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else.
+        handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else but ``fit``.
         weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (not transfer learning).
         input_size: pixels, one number for a square or (height, width).
         fit: how a photo of another shape becomes that size; the base's own way when None.
         cut: for ``file:`` bases, the layer whose output are the features.
+        texts: for word vectors, the texts whose words have to be among them; without, only the most frequent ones are.
+        cache: the cache folder, for word vectors; None means the user's.
 
     Raises:
         InputError: no such source, base or option, or a size the base cannot take.
@@ -40,11 +60,52 @@ def load_base(
     else:
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut)
-    source = importlib.import_module(SOURCES[parse_handle(spec.handle).source])
-    base = source.load(spec)
+    source = _source_of(parse_handle(spec.handle))
+    if texts is not None and spec.words is None and hasattr(source, "choose_words"):
+        spec = source.choose_words(spec, texts, cache)
+    base: Base = source.load(spec)
     if base.weights_path is None and spec is not handle:  # a spec loads again what was announced before
         console.warn(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."
         )
-    return derive(replace(base, fit=fit) if fit else base, spec)
+    if fit:
+        base = replace(for_images(base), fit=fit)
+    return derive(base, spec)
+
+
+def load_default(modality: Modality, **options: Any) -> Base:
+    """Load the best base for such data that can be had here.
+
+    Args:
+        modality: of the data.
+        options: as for :func:`load_base`.
+
+    Raises:
+        UnavailableError: none can be had; what the last one lacks.
+    """
+    *better, last = DEFAULT_BASES[modality]
+    for handle in better:
+        try:
+            return load_base(handle, **options)
+        except UnavailableError:
+            continue
+    return load_base(last, **options)
+
+
+def for_images(base: Base) -> ImageBase:
+    """The base, known to be one for images.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(base, ImageBase):
+        raise InputError(f"{base.handle} is a base for {base.modality}s: expected one for images, which this is about.")
+    return base
+
+
+def _source_of(handle: Handle) -> ModuleType:
+    """The module that loads a handle."""
+    if handle.source == "embedded":
+        return module_of(handle)
+    return importlib.import_module(SOURCES[handle.source])

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-Fit = Literal["squash", "crop", "pad"]
+from headstart.reader import Fit, Modality, Reader
+
+if TYPE_CHECKING:
+    from headstart.data.images import Decoder
+
 DataFormat = Literal["channels_last", "channels_first"]
 
 
@@ -69,6 +74,7 @@ class BaseSpec:
         cut: layer at which to remove the top (``file:`` bases only); None means to find it.
         tuned: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
         ends_after: block after which the base ends, so that it gives that block's output; None means its features.
+        words: folder with the words and vectors that were chosen for some data (word vectors only).
     """
 
     handle: str
@@ -77,6 +83,7 @@ class BaseSpec:
     cut: str | None = None
     tuned: str | None = None
     ends_after: str | None = None
+    words: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that :meth:`from_json` reads back."""
@@ -89,36 +96,35 @@ class BaseSpec:
         return cls(**{**value, "input_size": tuple(size) if size else None})
 
 
-@dataclass(frozen=True)
-class Base:
-    """A pretrained image model without its top.
+@dataclass(frozen=True, kw_only=True)
+class Base(ABC):
+    """A pretrained model without its top.
 
     Nothing heavy happens until :meth:`model` is called; making a Base imports neither Keras nor a backend.
 
     Args:
         spec: how to load it again.
-        input_size: (height, width) in pixels.
-        preprocessing: from raw pixels to the network's input.
-        build: ``build(include_top) -> keras.Model`` from preprocessed float32 images to feature maps (n, h', w', c),
-            or to class probabilities; reads the weights.
+        build: ``build(include_top) -> keras.Model``, the network itself; reads the weights.
         weights_path: the file the weights come from, or None for random ones.
         weights_sha256: digest of that file (hex), or the word ``random``.
         tuned_sha256: digest of the tuned weights (hex), where ``spec`` names any.
         feature_dim: d, where known without building.
-        fit: how a photo of another shape becomes ``input_size``.
         licence: of the weights, where known.
+        tuning_rate: learning rate to fine-tune with, unless told otherwise.
+        frozen_because: why it cannot be fine-tuned; empty if it can.
     """
 
+    modality: ClassVar[Modality]
+
     spec: BaseSpec
-    input_size: tuple[int, int]
-    preprocessing: Preprocessing
     build: Callable[[bool], Any] = field(repr=False, compare=False)
     weights_path: Path | None
     weights_sha256: str
     feature_dim: int | None = None
-    fit: Fit = "squash"
     licence: str = "see the source"
     tuned_sha256: str | None = None
+    tuning_rate: float = 1e-3
+    frozen_because: str = ""
 
     @property
     def handle(self) -> str:
@@ -127,21 +133,41 @@ class Base:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies what this base computes: hex SHA-256 over weights, architecture, size and preprocessing."""
+        """Identifies what this base computes: hex SHA-256 over weights, architecture and what becomes of its input."""
         identity = {
             "handle": self.handle,
             "cut": self.spec.cut,
             "weights": self.weights_sha256,
             "tuned": self.tuned_sha256,
             "ends_after": self.spec.ends_after,
-            "input_size": self.input_size,
-            "preprocessing": asdict(self.preprocessing),
+            **self._network_facts(),
             "keras": version("keras"),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
+    @abstractmethod
+    def input_facts(self) -> dict[str, Any]:
+        """What it does with its input, as plain data: from it :func:`headstart.reader.open_reader` makes a reader."""
+
+    @abstractmethod
+    def _network_facts(self) -> dict[str, Any]:
+        """What of that is part of the model, and not of the reader."""
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """What turns the content of an example into what the model takes."""
+
+    @abstractmethod
+    def start(self) -> tuple[Any, Any]:
+        """A Keras input for what the reader gives, and what the network is to be given of it."""
+
+    @abstractmethod
+    def pool(self, x: Any) -> Any:
+        """The network's output as one vector for each example, (n, d)."""
+
+    @abstractmethod
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
-        """Build the Keras model: raw uint8 pixels (n, h, w, 3) in, features (n, d) out, frozen.
+        """Build the Keras model, frozen: what the reader gives in, features (n, d) out.
 
         A base that ends early gives the output of its last block instead, (n, h', w', c) for images.
 
@@ -152,6 +178,55 @@ class Base:
             include_top: keep the original classifier, giving probabilities (n, classes).
             data_format: ``channels_first`` is for engines that want (n, 3, h, w); the input changes shape with it.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBase(Base):
+    """A base for images: its model takes raw uint8 pixels (n, h, w, 3).
+
+    Args:
+        input_size: (height, width) in pixels.
+        preprocessing: from raw pixels to the network's input.
+        build: gives a model from preprocessed float32 images to feature maps (n, h', w', c), or to class probabilities.
+        fit: how a photo of another shape becomes ``input_size``.
+    """
+
+    modality = "image"
+
+    input_size: tuple[int, int]
+    preprocessing: Preprocessing
+    fit: Fit = "squash"
+
+    def input_facts(self) -> dict[str, Any]:
+        """Size and preprocessing."""
+        return {**self._network_facts(), "fit": self.fit}
+
+    def _network_facts(self) -> dict[str, Any]:
+        return {"input_size": list(self.input_size), "preprocessing": asdict(self.preprocessing)}
+
+    def reader(self) -> "Decoder":
+        """The one decoding path, for this base's size."""
+        from headstart.data.images import Decoder
+
+        return Decoder(self.input_size, self.fit)
+
+    def start(self) -> tuple[Any, Any]:
+        """A Keras input for pixels, and the preprocessed pixels."""
+        import keras
+
+        first = keras.config.image_data_format() == "channels_first"
+        h, w = self.input_size
+        inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
+        return inputs, self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+
+    def pool(self, x: Any) -> Any:
+        """The mean over the positions of a feature map; a vector as it is."""
+        import keras
+
+        return keras.layers.GlobalAveragePooling2D(name="features")(x) if len(x.shape) > 2 else x
+
+    def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
+        """Build the Keras model; see :meth:`Base.model`."""
         import keras
 
         first = data_format == "channels_first"
@@ -160,14 +235,12 @@ class Base:
         try:
             network = self.build(include_top)
             network.trainable = False
-            h, w = self.input_size
-            inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
-            x = self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+            inputs, x = self.start()
             x = network(x, training=False)
             if self.spec.ends_after is not None:
                 x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if first else x
-            elif not include_top and len(x.shape) > 2:
-                x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+            elif not include_top:
+                x = self.pool(x)
             return keras.Model(inputs, x, name="base")
         finally:
             keras.config.set_image_data_format(before)

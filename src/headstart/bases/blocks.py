@@ -15,6 +15,9 @@ from typing import Any
 
 from headstart.errors import InputError, did_you_mean
 
+NOMINAL_TOKENS = 64
+"""Of a text, where figures depend on its length."""
+
 _BYTES = 2  # a cached value, in float16
 
 # How the models of Keras Applications name the layers of one block; the first pattern that fits counts.
@@ -25,6 +28,7 @@ _BLOCK_NAMES = tuple(
         r"(block(?:35|17|8)_\d+)(?:_|$)",  # InceptionResNetV2
         r"(downsampling_block_\d+)(?:_|$)",  # ConvNeXt
         r"(stage_?\d+_block_?\d+)(?:_|$)",  # ConvNeXt
+        r"(layer_\d+)(?:_|$)",  # our own encoders
         r"(expanded_conv(?:_\d+)?)(?:_|$)",  # MobileNetV3
         r"(?:conv_[dp]w|conv_pad)_(\d+)(?:_|$)",  # MobileNet
         r"((?:block|stage|mixed|cell)_?\d+[a-z]?)(?:_|$)",  # VGG, Xception, EfficientNet, MobileNetV2, Inception
@@ -39,7 +43,7 @@ class Block:
     Attributes:
         name: unique in its base.
         layers: names of its layers, from the pixels on.
-        shape: of its output for one example, such as (h, w, c).
+        shape: of its output for one example, such as (h, w, c); (NOMINAL_TOKENS, d) for texts.
         params: number of weights.
         multiply_adds: for one example, counted in the layers that have kernels.
         output: its output, a symbolic tensor of the network that was cut; None in a mere description.
@@ -235,7 +239,7 @@ def _has_kernel(node: Any) -> bool:
 
 
 def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(int(size) for size in node.outputs[0].shape[1:])
+    return tuple(int(size or NOMINAL_TOKENS) for size in node.outputs[0].shape[1:])
 
 
 def _multiply_adds(node: Any) -> int:

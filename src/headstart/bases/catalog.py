@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.bases import embedded, keras_applications
+from headstart.bases import efficientnet_lite, keras_applications
 from headstart.bases.keras_table import MODELS
 from headstart.errors import InputError
 
@@ -57,16 +57,16 @@ def entries() -> list[Entry]:
 
 def _embedded() -> Entry:
     return Entry(
-        handle=f"embedded:{embedded.NAME}",
+        handle=f"embedded:{efficientnet_lite.NAME}",
         size_mb=_EMBEDDED_PARAMS * 4 / 1e6,
         top1=75.1,  # as published with the TensorFlow TPU models, efficientnet/lite
         top5=None,
         params_m=_EMBEDDED_PARAMS / 1e6,
         depth=None,
-        input_size=embedded.DEFAULT_SIZE,
-        min_size=embedded.MIN_SIZE,
-        preprocessing=embedded.PREPROCESSING.name,
-        feature_dim=embedded.FEATURE_DIM,
+        input_size=efficientnet_lite.DEFAULT_SIZE,
+        min_size=efficientnet_lite.MIN_SIZE,
+        preprocessing=efficientnet_lite.PREPROCESSING.name,
+        feature_dim=efficientnet_lite.FEATURE_DIM,
         weights="in package",
     )
 

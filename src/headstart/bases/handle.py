@@ -10,8 +10,16 @@ SOURCES = {
     "embedded": "headstart.bases.embedded",
     "keras": "headstart.bases.keras_applications",
     "file": "headstart.bases.local",
+    "tfhub": "headstart.bases.saved_model",
+    "hf": "headstart.bases.huggingface",
+    "stanza": "headstart.bases.stanza",
+    "glove": "headstart.bases.word_vectors",
+    "word2vec": "headstart.bases.word_vectors",
+    "fasttext": "headstart.bases.word_vectors",
 }
-"""Source name -> the module that provides ``names() -> list[str]`` and ``load(spec) -> Base`` for it."""
+"""Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
+
+_OF_PATHS = {"file", "tfhub", "hf", "glove", "word2vec", "fasttext"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def parse_handle(text: str) -> Handle:
             f"unknown source {source!r} in base handle {text!r}: expected one of {', '.join(SOURCES)}."
             + did_you_mean(source, SOURCES)
         )
-    name, _, query = rest.partition("?") if source != "file" else (rest, "", "")
+    name, _, query = rest.partition("?") if source not in _OF_PATHS else (rest, "", "")
     if not name:
         raise InputError(
             f"the base handle {text!r} has no name after the colon: expected for instance 'keras:Xception'."

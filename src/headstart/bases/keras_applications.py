@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import Base, BaseSpec, file_sha256
+from headstart.bases.base import BaseSpec, ImageBase, file_sha256
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.keras_table import (
     IMAGENET_STD,
@@ -33,7 +33,7 @@ def names() -> list[str]:
     return [model.name for model in MODELS]
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec) -> ImageBase:
     """Give a model of Keras Applications.
 
     Raises:
@@ -55,7 +55,7 @@ def load(spec: BaseSpec) -> Base:
         )
     weights = partial(_weights_path, model, options, spec, size)
     path = weights(include_top=False)
-    return Base(
+    return ImageBase(
         spec=spec,
         input_size=size,
         preprocessing=model.preprocessing,

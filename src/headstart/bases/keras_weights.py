@@ -8,8 +8,6 @@ downloads again, which offline means that a file its user put there by hand is s
 import hashlib
 import http.client
 import os
-import urllib.error
-import urllib.request
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,11 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from headstart import console
+from headstart.bases.download import download
 from headstart.errors import InputError, IntegrityError, UnavailableError
+from headstart.settings import is_offline
 
-_BLOCK_BYTES = 1 << 20
-_TIMEOUT_S = 30.0
 _MOST_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
 
 
@@ -76,7 +73,7 @@ def fetch(published: Published, path: Path, handle: str) -> None:
         IntegrityError: what arrived has another digest than Keras states; it is discarded.
         UnavailableError: no network, or ``HEADSTART_OFFLINE`` is set.
     """
-    if os.environ.get("HEADSTART_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         raise _unavailable(published, path, handle, "HEADSTART_OFFLINE is set")
     partial = path.with_name(path.name + ".partial")
     try:
@@ -84,7 +81,7 @@ def fetch(published: Published, path: Path, handle: str) -> None:
         with FileLock(f"{path}.lock"):
             if path.is_file():  # another process was faster
                 return
-            _download(published.url, partial)
+            download(published.url, partial)
             if not _is_intact(partial, published.digest):
                 partial.unlink()
                 raise IntegrityError(
@@ -95,21 +92,6 @@ def fetch(published: Published, path: Path, handle: str) -> None:
     except (OSError, http.client.HTTPException) as exc:  # urllib's own errors are OSErrors
         partial.unlink(missing_ok=True)
         raise _unavailable(published, path, handle, str(exc)) from exc
-
-
-def _download(url: str, to: Path) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, open(to, "wb") as file:  # the URLs are our own
-        total = int(reply.headers.get("Content-Length") or 0)
-        console.note(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
-        received = shown_mb = 0
-        with console.progress("download", total // 1_000_000, unit="MB") as bar:
-            while block := reply.read(_BLOCK_BYTES):
-                file.write(block)
-                received += len(block)
-                bar.advance(received // 1_000_000 - shown_mb)
-                shown_mb = received // 1_000_000
-    if total and received != total:
-        raise urllib.error.URLError(f"the connection broke after {received:,} of {total:,} bytes")
 
 
 def _unavailable(published: Published, path: Path, handle: str, reason: str) -> UnavailableError:

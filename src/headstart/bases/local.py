@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart import console
-from headstart.bases.base import Base, BaseSpec, Preprocessing, file_sha256
+from headstart.bases import teachable_machine
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
 
@@ -30,7 +31,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec) -> ImageBase:
     """Give a model file as a base; its top is removed where it is found, or at ``spec.cut``.
 
     Raises:
@@ -45,7 +46,9 @@ def load(spec: BaseSpec) -> Base:
     spec = replace(spec, handle=f"file:{path}")
     config = _read_config(path)
     _refuse_code(path, config)
-    if _has_preprocessing(config):
+    if teachable_machine.is_export(config):
+        preprocessing = teachable_machine.PREPROCESSING
+    elif _has_preprocessing(config):
         preprocessing = _BUILT_IN
     else:
         preprocessing = _NONE
@@ -54,7 +57,7 @@ def load(spec: BaseSpec) -> Base:
             "weights): it will see raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer "
             "in front of it and save it again."
         )
-    return Base(
+    return ImageBase(
         spec=spec,
         input_size=_input_size(path, config, spec),
         preprocessing=preprocessing,
@@ -186,7 +189,11 @@ def _build(path: Path, cut: str | None, include_top: bool) -> Any:
     if keras.config.image_data_format() == "channels_first":
         raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        config = _read_config(path)
+        if teachable_machine.is_export(config):
+            model = teachable_machine.build(path, config)
+        else:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
         raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
     if include_top:

@@ -1,9 +1,9 @@
 """Read torch's legacy checkpoint format (before the zip container) without torch and without running pickled code.
 
-The file is five pickles, then the raw values: magic number, protocol version, system information, the object (here an
-ordered dict of tensors that refer to their storages by a persistent id), the list of storage keys; then, for each key,
-an int64 element count and the little-endian values. Unpickling is restricted to the three names such a file needs; a
-tensor becomes a plain description and then a NumPy array, so that nothing in the file can be executed.
+The file is five pickles, then the raw values: magic number, protocol version, system information, the object (dicts and
+lists of plain values and tensors, which refer to their storages by a persistent id), the list of storage keys; then,
+for each key, an int64 element count and the little-endian values. Unpickling is restricted to the three names such a
+file needs; a tensor becomes a plain description and then a NumPy array, so that nothing in the file can be executed.
 
 Source: torch/serialization.py, ``_legacy_save``.
 """
@@ -11,6 +11,7 @@ Source: torch/serialization.py, ``_legacy_save``.
 import pickle
 import struct
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -44,11 +45,11 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return key, storage_type
 
 
-def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read every tensor of a legacy torch checkpoint.
+def read_torch_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a legacy torch checkpoint.
 
     Returns:
-        Name -> array, in the file's order, with the shapes and dtypes saved.
+        What was saved, in the file's order, with every tensor as an array of the shape and dtype saved.
 
     Raises:
         IntegrityError: not such a file, damaged, or one that asks for anything but arrays.
@@ -62,20 +63,37 @@ def read_torch_checkpoint(path: Path) -> dict[str, np.ndarray]:
         ) from exc
 
 
-def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read(file: BinaryIO) -> dict[str, Any]:
     if _RestrictedUnpickler(file).load() != _MAGIC:
         raise ValueError("wrong magic number")
     _RestrictedUnpickler(file).load()  # protocol version
     _RestrictedUnpickler(file).load()  # system information: sizes of integers, byte order (little)
-    tensors: dict[str, _Tensor] = _RestrictedUnpickler(file).load()
+    saved = _RestrictedUnpickler(file).load()
     keys = _RestrictedUnpickler(file).load()
-    types = dict(tensor.storage for tensor in tensors.values())
+    types = dict(tensor.storage for tensor in _tensors(saved))
     storages = {}
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         dtype = np.dtype(_STORAGE_DTYPES[types[key]])
         storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
-    return {name: _array(tensor, storages[tensor.storage[0]]) for name, tensor in tensors.items()}
+    return _with_arrays(saved, storages)
+
+
+def _tensors(value: Any) -> Iterator[_Tensor]:
+    if isinstance(value, _Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
+
+
+def _with_arrays(value: Any, storages: dict[str, np.ndarray]) -> Any:
+    """The same with arrays in place of tensors."""
+    if isinstance(value, _Tensor):
+        return _array(value, storages[value.storage[0]])
+    if isinstance(value, dict):
+        return {name: _with_arrays(part, storages) for name, part in value.items()}
+    return [_with_arrays(part, storages) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:

@@ -135,9 +135,9 @@ def _as_json(entry: Entry, measured: dict[str, tuple[float, float]] | None) -> d
 
 def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, float]]:
     """Engine -> (images a second, milliseconds for one). Speed does not depend on what the weights are."""
-    from headstart.bases import BaseSpec, load_base
+    from headstart.bases import BaseSpec, for_images, load_base
     from headstart.features.engines import measure
 
     if count > 1:
         console.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
-    return measure(load_base(BaseSpec(entry.handle, "imagenet" if entry.is_here else "none")))
+    return measure(for_images(load_base(BaseSpec(entry.handle, "imagenet" if entry.is_here else "none"))))

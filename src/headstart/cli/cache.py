@@ -19,7 +19,7 @@ def cache(clear: bool, older_than: float, as_json: bool) -> None:
     Everything in it can be computed again. HEADSTART_CACHE says where it is.
     """
     from headstart import cache as contents
-    from headstart.features.store import cache_folder
+    from headstart.settings import cache_folder
 
     if older_than and not clear:
         raise click.UsageError("--older-than goes with --clear.")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.cli.train import summary
+from headstart.cli.train import names, summary
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")
@@ -14,7 +14,8 @@ from headstart.cli.train import summary
 @click.argument("data", type=click.Path(path_type=str))
 @click.option("--name", help="Name of the evaluation; default: that of the data.")
 @click.option("--path-column", metavar="NAME", help="Of a table.")
-@click.option("--label-column", metavar="NAME", help="Of a table.")
+@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
+@click.option("--label-column", "--label", metavar="NAME", help="Of a table.")
 @click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image.")
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
@@ -35,7 +36,7 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
     if leak_free:
         accuracy = leak_free["metrics"]["accuracy"]
         console.result(
-            f"without the {leak_free['removed']:,} pictures that the run was trained on: {accuracy['value']:.1%} "
+            f"without the {leak_free['removed']:,} examples that the run was trained on: {accuracy['value']:.1%} "
             f"({accuracy['low']:.1%} to {accuracy['high']:.1%}) on {leak_free['examples']:,}"
         )
     elif evaluation.facts["audit"][0]["state"] == "found":

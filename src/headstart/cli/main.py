@@ -13,10 +13,10 @@ from headstart import console
 from headstart.errors import HeadstartError, did_you_mean
 
 COMMANDS = {
-    "train": ("headstart.cli.train", "Train a classifier on your pictures."),
+    "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
-    "predict": ("headstart.cli.predict", "Say what new pictures show."),
-    "evaluate": ("headstart.cli.evaluate", "Judge a run on pictures that it has not seen."),
+    "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
+    "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
     "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }
@@ -59,7 +59,7 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 @click.option("--quiet", is_flag=True, help="No progress, notes or warnings; results and errors only.")
 @click.option("--offline", is_flag=True, help="Never use the network (also: HEADSTART_OFFLINE=1).")
 def cli(debug: bool, quiet: bool, offline: bool) -> None:
-    """Transfer learning, done right: a pretrained base, a new head on your pictures, one safe file."""
+    """Transfer learning, done right: a pretrained base, a new head on your data, one safe file."""
     console.quiet = quiet
     if offline:
         os.environ["HEADSTART_OFFLINE"] = "1"

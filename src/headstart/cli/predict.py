@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart import console
+from headstart.cli.train import names
 from headstart.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,35 +24,73 @@ _STDIN = "standard input"
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Show the K most probable classes.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture and line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per answer and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
+@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
 @click.option("--strict", is_flag=True, help="Fail if any file cannot be used.")
 def predict(
-    run: Path, files: tuple[str, ...], top_k: int | None, as_json: bool, as_csv: bool, tta: bool, strict: bool
+    run: Path,
+    files: tuple[str, ...],
+    top_k: int | None,
+    as_json: bool,
+    as_csv: bool,
+    tta: bool,
+    text_column: list[str] | None,
+    strict: bool,
 ) -> int:
-    """Say what new pictures show, by a RUN that `headstart train` made.
+    """Say what new pictures show or texts say, by a RUN that `headstart train` made.
 
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
+    For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
     """
-    from headstart.data.dataset import list_images
-    from headstart.predict import Predictor, read_facts
+    from headstart.predict import read_facts
 
-    read_facts(run)  # a wrong RUN is said first
+    facts = read_facts(run)  # a wrong RUN is said first
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     data = sys.stdin.buffer.read() if "-" in files else b""
-    listed = _paths_in(data)
-    named = [name for name in files if name != "-"] + (listed or [])
-    paths = list_images(named)
-    predictor = Predictor(run, expected=len(paths) + bool(data), tta=tta)
-    answers: Iterable[Prediction | Problem] = predictor.predict(paths, top_k=top_k)
-    if data and listed is None:
-        answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
+    named = [name for name in files if name != "-"]
+    if facts["base"]["modality"] == "text":
+        if tta:
+            raise click.UsageError("--tta is for pictures: a text has no mirror image")
+        predictor, answers = _of_texts(run, named, data, text_column, top_k)
+    else:
+        predictor, answers = _of_images(run, named, data, top_k, tta=tta)
     writer = _write_json if as_json else _write_csv if as_csv else _write_lines
     problems = _Problems(answers)
     writer(iter(problems), predictor, top_k)
     return 2 if problems.count and (strict or problems.count == problems.total) else 0
+
+
+_Answers = Iterable["Prediction | Problem"]
+
+
+def _of_texts(
+    run: Path, named: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
+) -> tuple["Predictor", _Answers]:
+    from headstart.data.dataset import list_texts
+    from headstart.predict import Predictor
+
+    names, texts = list_texts(named, text_column)
+    lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
+    predictor = Predictor(run, expected=len(texts) + len(lines))
+    return predictor, predictor.predict(texts + lines, names=names + lines, top_k=top_k)
+
+
+def _of_images(
+    run: Path, named: list[str], data: bytes, top_k: int | None, *, tta: bool
+) -> tuple["Predictor", _Answers]:
+    from headstart.data.dataset import list_images
+    from headstart.predict import Predictor
+
+    listed = _paths_in(data)
+    paths = list_images(named + (listed or []))
+    predictor = Predictor(run, expected=len(paths) + bool(data), tta=tta)
+    answers: _Answers = predictor.predict(paths, top_k=top_k)
+    if data and listed is None:
+        answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
+    return predictor, answers
 
 
 def _paths_in(data: bytes) -> list[str] | None:

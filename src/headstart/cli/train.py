@@ -7,6 +7,8 @@ import click
 
 from headstart import console
 from headstart.cli.tuning import pop_tuning, tuning_options
+from headstart.errors import counted
+from headstart.reader import NOUNS
 
 _OUTCOMES = {
     "kept": "fine-tuned model kept",
@@ -32,7 +34,8 @@ def _input_size(ctx: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(f"{value!r}: expected pixels such as 224, or HEIGHTxWIDTH such as 192x256.") from exc
 
 
-def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Names divided by commas."""
     return [name.strip() for name in value.split(",") if name.strip()] if value else None
 
 
@@ -40,9 +43,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.argument("data", type=click.Path(path_type=str))
 @click.option(
     "--base",
-    default="embedded:efficientnet-lite0",
-    show_default=True,
-    help="What to transfer from; `headstart bases` lists it.",
+    help="What to transfer from; `headstart bases` lists it. Default: the best for such data that needs no network.",
 )
 @click.option(
     "--weights",
@@ -90,9 +91,12 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split: patient, video, scene."
 )
-@click.option("--classes", callback=_names, metavar="A,B,…", help="Use these classes only.")
+@click.option("--classes", callback=names, metavar="A,B,…", help="Use these classes only.")
 @click.option("--path-column", metavar="NAME", help="Of a table.")
-@click.option("--label-column", metavar="NAME", help="Of a table.")
+@click.option(
+    "--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts; several are joined."
+)
+@click.option("--label-column", "--label", metavar="NAME", help="Of a table.")
 @click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option(
     "--engine",
@@ -110,10 +114,10 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
 def train(**options: Any) -> None:
-    """Train a classifier on your pictures.
+    """Train a classifier on your pictures or texts.
 
-    DATA is a folder with one folder of pictures per class, or with train, val and test folders of those, or a table
-    (.csv, .tsv, .jsonl, .parquet) of paths and labels.
+    DATA is a folder with one folder of pictures or text files per class, or with train, val and test folders of those,
+    or a table (.csv, .tsv, .jsonl, .parquet) of paths or texts, and labels.
     """
     from headstart import pipeline
 
@@ -124,7 +128,8 @@ def tell(run: Any) -> None:
     """Say what became of a training, and what to do next."""
     console.result(summary(run))
     console.result(f"report   {run.folder / 'report.html'}")
-    console.result(f"predict  headstart predict {run.folder} FILE …")
+    what = "FILE …" if run.facts["base"]["modality"] == "image" else '"some text"'
+    console.result(f"predict  headstart predict {run.folder} {what}")
 
 
 def summary(run: Any) -> str:
@@ -135,7 +140,7 @@ def summary(run: Any) -> str:
     source = {"val": "validation", "train": "training"}.get(headline, headline)
     lines = [
         f"{source} accuracy {figures['accuracy']['value']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
-        f"on {figures['examples']:,} pictures of {len(run.classes)} classes",
+        f"on {counted(figures['examples'], NOUNS[run.facts['base']['modality']])} of {len(run.classes)} classes",
     ]
     tuning = run.facts.get("fine_tuning", {})
     if tuning.get("reason"):

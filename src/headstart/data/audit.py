@@ -3,18 +3,22 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes
 from headstart.errors import counted
+from headstart.reader import Reader
+from headstart.tokens import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 
 SMALL_CLASS = 20
 IMBALANCE = 3.0
 """From this ratio of the largest to the smallest class on, examples are weighted by class unless told otherwise."""
 
 _EXAMPLES = 5
+_SHOWN_CHARACTERS = 80
+_MANY_UNKNOWN = 0.1  # of all words
 _KEPT_FIRST = {"test": 0, "val": 1, "train": 2}  # of identical files in several splits, the held-out one stays
 
 
@@ -50,13 +54,16 @@ class Audit:
     skipped: list[Skipped]
 
 
-def audit(dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[int, str]) -> Audit:
+def audit(
+    dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[int, str], reader: Reader | None = None
+) -> Audit:
     """Check a data set whose files have all been read.
 
     Args:
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
+        reader: of the base, to see how much of the texts it will take in.
     """
     left_out = dict(problems)
     copies = _copies(digests)
@@ -69,6 +76,8 @@ def audit(dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[i
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
     counts = count_classes(dataset.labels[usable], dataset.classes)
     findings += [_small_classes(counts), _imbalance(counts)]
+    if dataset.texts is not None and reader is not None:
+        findings.append(_coverage([dataset.texts[i] for i in usable.tolist()], cast(Tokenizer, reader)))
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped)
 
@@ -101,7 +110,7 @@ def _conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dic
             other = next(j for j in indices if dataset.labels[j] != dataset.labels[i])
             left_out[i] = f"the same bytes as {dataset.files[other]}, yet labelled both {' and '.join(names)}"
     if not found:
-        return Finding("conflicting-labels", "clean", "No picture appears under two labels.")
+        return Finding("conflicting-labels", "clean", "No example appears under two labels.")
     count = sum(map(len, found))
     summary = f"{counted(count, 'file')} with the same bytes as another under a different label {_are(count)} left out."
     return Finding("conflicting-labels", "found", summary, [_pair(dataset, i) for i in found[:_EXAMPLES]])
@@ -122,7 +131,7 @@ def _exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[
                     left_out[i] = f"the same bytes as {dataset.files[kept]} in {splits[kept]}: kept on that side only"
     copied = sum(len(indices) - 1 for indices in same_label)
     if across:
-        rest = f"{len(across):,} of these pictures were in more than one split; each is kept on its held-out side only."
+        rest = f"{len(across):,} of these were in more than one split; each is kept on its held-out side only."
     else:
         rest = "They were put on the same side of the split." if not dataset.given_splits else "None crosses the split."
     summary = f"{counted(copied, 'file')} {_are(copied)} an exact copy of another. {rest}"
@@ -168,6 +177,38 @@ def _imbalance(counts: dict[str, int]) -> Finding:
         return Finding("imbalance", "clean", f"The largest class has {ratio:.1f} times the examples of the smallest.")
     summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: look at balanced accuracy, not at accuracy."
     return Finding("imbalance", "found", summary, [f"{name}: {counts[name]:,}" for name in (largest, smallest)])
+
+
+def _coverage(texts: Sequence[str], reader: Tokenizer) -> Finding:
+    """What of the texts a base will not see: words that it does not know, or what is beyond its maximum length."""
+    seen, there = np.array([reader.coverage(text) for text in texts], np.int64).reshape(-1, 2).T
+    share = 1 - seen.sum() / max(there.sum(), 1)
+    cut = int((seen < there).sum())
+    if isinstance(reader, SubwordTokenizer):
+        if not cut:
+            return Finding("too-long", "clean", f"No text has more than {reader.max_length:,} tokens.")
+        summary = (
+            f"{counted(cut, 'text')} of {len(texts):,} {_are(cut)} cut at {reader.max_length:,} tokens: "
+            f"{share:.1%} of all tokens are not seen."
+        )
+        return Finding("too-long", "found", summary, [_beginning(texts[i]) for i in np.argsort(-there)[:_EXAMPLES]])
+    if reader.kind == "characters":
+        summary = f"{share:.1%} of all characters are unknown to the base, or beyond the {MAX_CHARACTERS:,} it reads."
+        state: Literal["found", "clean"] = "found" if share > _MANY_UNKNOWN else "clean"
+        return Finding("unknown-characters", state, summary)
+    without = int((seen == 0).sum())
+    summary = f"{share:.1%} of all words have no vector" + (
+        f"; {counted(without, 'text')} {'has' if without == 1 else 'have'} none that does." if without else "."
+    )
+    state = "found" if share > _MANY_UNKNOWN or without else "clean"
+    return Finding(
+        "unknown-words", state, summary, [_beginning(texts[i]) for i in np.flatnonzero(seen == 0)[:_EXAMPLES]]
+    )
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
 
 
 def _pair(dataset: Dataset, indices: list[int]) -> str:

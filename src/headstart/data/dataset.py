@@ -1,10 +1,13 @@
-"""Examples with labels, from class folders, split folders or a table. Finds and names files; opens none of them."""
+"""Examples with labels, from class folders, split folders or a table.
+
+Images are found and named, and none of them is opened; texts are read, for they are small.
+"""
 
 import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +17,16 @@ import numpy as np
 from headstart.data.images import EXTENSIONS
 from headstart.data.tables import Columns, is_frame, is_table, read_rows
 from headstart.errors import InputError, did_you_mean
+from headstart.reader import Example, Modality
 
+TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "holdout": "test",
 }  # fmt: skip
+_LONGEST_PATH = 4096
 _NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -33,17 +39,18 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled image files.
+    """Labelled images or texts.
 
     Attributes:
         source: what the user gave.
         root: folder that relative file names start from.
-        files: names relative to ``root``, or absolute where they lie elsewhere.
+        files: names relative to ``root``, or absolute where they lie elsewhere; of texts in a table, their rows.
         classes: class names; numbers in numeric order, else alphabetical.
         labels: int64 (n,), indices into ``classes``.
         given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None.
         groups: per example the name of its patient, video, scene …; None without ``group_by``.
         skipped: what was found but cannot be an example.
+        texts: n texts; None if the examples are images.
     """
 
     source: str
@@ -54,18 +61,20 @@ class Dataset:
     given_splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    texts: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def path(self, i: int) -> Path:
-        """Full path of one example."""
-        return self.root / self.files[i]
+    @property
+    def modality(self) -> Modality:
+        """What the examples are."""
+        return "image" if self.texts is None else "text"
 
     @property
-    def paths(self) -> list[Path]:
-        """Full paths of all examples, in order."""
-        return [self.root / file for file in self.files]
+    def examples(self) -> Sequence[Example]:
+        """All examples, in order: full paths of images, or texts."""
+        return [self.root / file for file in self.files] if self.texts is None else self.texts
 
     @property
     def class_names(self) -> list[str]:
@@ -77,19 +86,23 @@ def load_dataset(
     data: Any,
     *,
     path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
 ) -> Dataset:
-    """Find the labelled images of a folder, a table or a pandas DataFrame.
+    """Find the labelled images or texts of a folder, a table or a pandas DataFrame.
+
+    A folder of text files (``.txt``, ``.text``, ``.md``) holds texts; a table does if it has a column of them.
 
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
             ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; or a DataFrame. Paths in a file are relative to it,
             paths in a DataFrame to the current folder.
-        path_column: of a table; found by its usual names when None, as are the next two.
+        path_column: of a table of images; found by its usual names when None, as are the next three.
+        text_column: of a table of texts; several are joined.
         label_column: of a table.
         split_column: of a table.
         group_by: what must stay together: a column of a table; for folders, the word ``folder`` (the folder a file
@@ -100,23 +113,24 @@ def load_dataset(
     Raises:
         InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
     """
-    columns = Columns(path_column, label_column, split_column, group_by)
+    texts = [text_column] if isinstance(text_column, str) else text_column
+    columns = Columns(path_column, texts, label_column, split_column, group_by)
     if is_frame(data):
         source, root, found = "DataFrame", Path.cwd(), _from_table(data, columns)
     else:
         given = Path(data).expanduser()
         if not given.exists():
-            raise InputError(f"no such file or folder: {given}. Expected a folder of photos or a table.{_near(given)}")
+            raise InputError(f"no such file or folder: {given}. Expected a folder or a table.{_near(given)}")
         source, root = str(data), Path(os.path.abspath(given if given.is_dir() else given.parent))
         if given.is_dir():
-            if any((path_column, label_column, split_column)):
+            if any((path_column, texts, label_column, split_column)):
                 raise InputError(f"{given} is a folder: columns can be named for tables only.")
             found = _from_folder(root, group_by, need_train=known_classes is None)
         elif is_table(given):
             found = _from_table(given, columns)
         else:
             raise InputError(
-                f"cannot read {given} as data: expected a folder of photos, or a .csv, .tsv, .jsonl or .parquet table."
+                f"cannot read {given} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
             )
     if known_classes is None and found.splits and "train" not in found.splits:
         raise InputError(f"{source} divides its examples into splits, and none of them is 'train'.")
@@ -129,6 +143,7 @@ def load_dataset(
 class _Found:
     files: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    texts: list[str] | None = None
     splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
@@ -155,6 +170,7 @@ def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | Non
         given_splits=[found.splits[i] for i in keep] if found.splits else None,
         groups=[found.groups[i] for i in keep] if found.groups else None,
         skipped=skipped,
+        texts=[found.texts[i] for i in keep] if found.texts is not None else None,
     )
 
 
@@ -170,7 +186,9 @@ def _dataset_of_known(source: str, root: Path, found: _Found, classes: Sequence[
         raise InputError(_too_few_classes(source, found, []))
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[label] for label in found.labels], np.int64)
-    return Dataset(source, root, found.files, list(classes), labels, found.splits, found.groups, found.skipped)
+    return Dataset(
+        source, root, found.files, list(classes), labels, found.splits, found.groups, found.skipped, found.texts
+    )
 
 
 def _class_order(name: str) -> tuple[int, float, str]:
@@ -182,8 +200,9 @@ def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
         return f"{source} has one class only ({classes[0]!r}, {len(found.files):,} examples): expected at least two."
     named = f" {len(found.skipped)} files were left out, such as {found.skipped[0].file} ({found.skipped[0].reason})."
     return (
-        f"{source} has no labelled images: expected one folder per class with image files in it "
-        f"({', '.join(sorted(EXTENSIONS))})." + (named if found.skipped else "")
+        f"{source} has no labelled examples: expected one folder per class with image files in it "
+        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})."
+        + (named if found.skipped else "")
     )
 
 
@@ -191,13 +210,17 @@ def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _Foun
     parts = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
     divided = {entry: name for entry, name in parts.items() if name and any(_folders(entry))}
     found = _Found(splits=[] if divided else None)
+    has_images = any(Path(file).suffix.lower() in EXTENSIONS for file in _walk(str(root)))
+    extensions = EXTENSIONS if has_images else TEXT_EXTENSIONS
     if divided:
         _check_split_folders(root, parts, divided, need_train=need_train)
         for entry, name in divided.items():
-            _collect(root, entry, found)
+            _collect(root, entry, found, extensions)
             found.splits += [name] * (len(found.files) - len(found.splits or ()))  # type: ignore[operator]
     else:
-        _collect(root, root, found)
+        _collect(root, root, found, extensions)
+    if extensions is TEXT_EXTENSIONS:
+        _read_texts(root, found)
     if group_by:
         found.groups = [_group_of(file, group_by) for file in found.files]
     return found
@@ -214,7 +237,13 @@ def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path,
         raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
 
 
-def _collect(root: Path, parent: Path, found: _Found) -> None:
+def _read_texts(root: Path, found: _Found) -> None:
+    """Read the text files that were found; what is wrong with one is said when it is tokenized."""
+    found.texts = []
+    found.texts += [read_text(root / file) for file in found.files]
+
+
+def _collect(root: Path, parent: Path, found: _Found, extensions: Collection[str]) -> None:
     """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
     for entry in sorted(os.scandir(parent), key=lambda e: e.name):
         if _hidden(entry.name):
@@ -225,12 +254,12 @@ def _collect(root: Path, parent: Path, found: _Found) -> None:
         before = len(found.files)
         for file in _walk(entry.path):
             name = os.path.relpath(file, root)
-            if Path(file).suffix.lower() in EXTENSIONS:
+            if Path(file).suffix.lower() in extensions:
                 found.files.append(name)
                 found.labels.append(entry.name)
             else:
-                suffix = Path(file).suffix
-                reason = f"its extension {suffix} is not that of an image" if suffix else "it has no extension"
+                suffix, kind = Path(file).suffix, "an image" if extensions is EXTENSIONS else "a text"
+                reason = f"its extension {suffix} is not that of {kind}" if suffix else "it has no extension"
                 found.skipped.append(Skipped(name, reason))
         if len(found.files) == before:
             found.empty_classes.append(os.path.relpath(entry.path, root))
@@ -254,11 +283,14 @@ def _from_table(table: Any, columns: Columns) -> _Found:
     found = _Found()
     splits: list[str] = []
     groups: list[str] = []
+    texts: list[str] = []
     for row in read_rows(table, columns):
-        if not row.path or not row.label:
-            found.skipped.append(
-                Skipped(row.path or row.where, f"{row.where} has no {'label' if row.path else 'path'}")
-            )
+        content, kind = (row.path, "path") if row.text is None else (row.text, "text")
+        if not content or not row.label:
+            found.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
+            continue
+        if not _is_unicode(row.label):
+            found.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
             continue
         if row.split is not None:
             known = _SPLIT_NAMES.get(row.split.strip().lower())
@@ -267,10 +299,55 @@ def _from_table(table: Any, columns: Columns) -> _Found:
             splits.append(known)
         if row.group is not None:
             groups.append(row.group)
-        found.files.append(row.path)
+        if row.text is None:
+            found.files.append(content)
+        else:
+            found.files.append(f"row {row.number}")
+            texts.append(content)
         found.labels.append(row.label)
+    found.texts = texts or None
     found.splits, found.groups = splits or None, groups or None
     return found
+
+
+def read_text(path: Path) -> str:
+    """The text in a file; bytes that are not UTF-8 become lone surrogates, for a tokenizer to refuse by name."""
+    return path.expanduser().read_bytes().decode("utf-8-sig", "surrogateescape")
+
+
+def list_texts(given: Iterable[str | Path], text_column: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
+    """Texts, each with a name: those in text files, folders of them and tables; what names no file is a text itself.
+
+    Args:
+        given: paths or texts, in the order wanted.
+        text_column: of tables, where the name of the column is not a usual one.
+
+    Raises:
+        InputError: a folder holds no texts, or a table none that can be found.
+    """
+    names: list[str] = []
+    texts: list[str] = []
+    for item in map(str, given):
+        path = Path(item).expanduser()
+        if not item.strip() or len(item) > _LONGEST_PATH or not path.exists():
+            found = [(item, item)]
+        elif path.is_dir():
+            files = [Path(file) for file in _walk(str(path)) if Path(file).suffix.lower() in TEXT_EXTENSIONS]
+            found = [(str(file), read_text(file)) for file in files]
+            if not found:
+                raise InputError(f"the folder {item} holds no texts ({', '.join(TEXT_EXTENSIONS)}).")
+        elif is_table(path) and path.suffix.lower() not in TEXT_EXTENSIONS:
+            rows = read_rows(path, Columns(text=text_column), labelled=False)
+            found = [(f"row {row.number} of {item}", row.text or "") for row in rows]
+        else:
+            found = [(item, read_text(path))]
+        names += [name for name, _ in found]
+        texts += [text for _, text in found]
+    return names, texts
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def list_images(given: Iterable[str | Path]) -> list[Path]:

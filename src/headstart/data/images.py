@@ -7,7 +7,7 @@ gives its first frame.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.bases.base import Fit
 from headstart.errors import BadExample
+from headstart.reader import Fit
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""
@@ -109,6 +109,10 @@ class Decoder:
         """
         with _opened(data, suffix) as image:
             return self._pixels(image)
+
+    def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Several pictures as one array, uint8 (n, h, w, 3)."""
+        return np.stack(arrays)
 
     def check(self, data: bytes, suffix: str | None = None) -> None:
         """Look at the header only; raises BadExample as :meth:`decode` would."""

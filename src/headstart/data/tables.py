@@ -1,11 +1,15 @@
-"""Rows of a table of examples: CSV, TSV, JSON lines, Parquet or a pandas DataFrame."""
+"""Rows of a table of examples: CSV, TSV, JSON lines, Parquet or a pandas DataFrame.
+
+An example is the path of an image, or a text; which of the two follows from the columns that there are.
+"""
 
 import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from headstart import console
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean
 from headstart.extras import require
@@ -16,22 +20,38 @@ _USUAL_NAMES = {
     "label": ("label", "class", "category", "target", "class_name", "y"),
     "split": ("split", "subset", "partition", "fold_name"),
 }
+_TEXT_NAMES = (
+    "text", "sentence", "review", "content", "body", "message", "comment", "tweet", "post", "document", "abstract",
+    "question", "utterance", "query",
+)  # fmt: skip
+_TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # taken together, where there is none of those
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MOST_CHARACTERS = 100_000_000  # in a cell; Python's own limit is 131,072, and texts are longer
 
 
 class Columns(NamedTuple):
-    """Names of a table's columns; None for path, label and split means to find them by their usual names."""
+    """Names of a table's columns; None for path, text, label and split means to find them by their usual names.
+
+    Several text columns are joined, a line each.
+    """
 
     path: str | None = None
+    text: Sequence[str] | None = None
     label: str | None = None
     split: str | None = None
     group: str | None = None
 
 
 class Row(NamedTuple):
-    """One row; ``where`` names it in messages. ``split`` and ``group`` are None where the table has no such column."""
+    """One row; ``where`` names it in messages. What the table has no column for is None.
 
+    Bytes that are not UTF-8 are there as lone surrogates, as in file names.
+    """
+
+    number: int
     where: str
-    path: str
+    path: str | None
+    text: str | None
     label: str
     split: str | None
     group: str | None
@@ -47,12 +67,13 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def read_rows(table: Any, columns: Columns) -> Iterator[Row]:
+def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterator[Row]:
     """Read a table row by row, as text.
 
     Args:
         table: a DataFrame, or the path of a file.
         columns: which column is which.
+        labelled: whether there has to be a label.
 
     Raises:
         InputError: it cannot be read, or a column is missing; the text lists those there are.
@@ -68,29 +89,71 @@ def read_rows(table: Any, columns: Columns) -> Iterator[Row]:
             if isinstance(exc, InputError):
                 raise
             raise InputError(f"cannot read the table {name}: {exc}.") from exc
-    at = {kind: _find(name, header, kind, wanted) for kind, wanted in columns._asdict().items()}
+    texts = _find_texts(name, header, columns)
+    kinds = [kind for kind in ("path", "label", "split", "group") if not (texts and kind == "path")]
+    at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds if labelled or kind != "label"}
     for number, cells in rows:
-        value = {kind: None if i is None else _text(cells[i]) if i < len(cells) else "" for kind, i in at.items()}
-        yield Row(f"row {number} of {name}", value["path"] or "", value["label"] or "", value["split"], value["group"])
+        value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
+        yield Row(
+            number,
+            f"row {number} of {name}",
+            value.get("path"),
+            "\n".join(filter(None, (_cell(cells, i) for i in texts))) if texts else None,
+            value.get("label") or "",
+            value["split"],
+            value["group"],
+        )
+
+
+def _cell(cells: Sequence[Any], i: int) -> str:
+    return _text(cells[i]) if i < len(cells) else ""
+
+
+def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
+    """Positions of the columns that make up a text; empty where the examples are files."""
+    if columns.text:
+        return [_named(name, header, "text", wanted) for wanted in columns.text]
+    lower = [column.strip().lower() for column in header]
+    if columns.path or any(usual in lower for usual in _USUAL_NAMES["path"]):
+        return []
+    taken = {columns.label, columns.split, columns.group}
+    for usual in _TEXT_NAMES:
+        if usual in lower and header[lower.index(usual)] not in taken:
+            return [lower.index(usual)]
+    found = [i for i, column in enumerate(lower) if column in _TEXT_PARTS and header[i] not in taken]
+    if len(found) > 1:
+        console.note(
+            f"texts are the columns {', '.join(header[i] for i in found)}, joined (--text-column says otherwise)"
+        )
+    return found
+
+
+def _named(name: str, header: list[str], kind: str, wanted: str) -> int:
+    if wanted not in header:
+        raise InputError(
+            f"{name} has no column {wanted!r} for the {kind}: it has {', '.join(map(repr, header))}."
+            + did_you_mean(wanted, header)
+        )
+    return header.index(wanted)
 
 
 def _find(name: str, header: list[str], kind: str, wanted: str | None) -> int | None:
     """Position of a column; a column that is neither named nor needed may be missing."""
     if wanted is not None:
-        if wanted not in header:
-            raise InputError(
-                f"{name} has no column {wanted!r} for the {kind}: it has {', '.join(map(repr, header))}."
-                + did_you_mean(wanted, header)
-            )
-        return header.index(wanted)
+        return _named(name, header, kind, wanted)
     lower = [column.strip().lower() for column in header]
     for usual in _USUAL_NAMES.get(kind, ()):
         if usual in lower:
             return lower.index(usual)
-    if kind in ("path", "label"):
+    if kind == "path":
         raise InputError(
-            f"cannot tell which column of {name} is the {kind}: it has {', '.join(map(repr, header))}. "
-            f"Name it with --{kind}-column."
+            f"cannot tell which column of {name} holds the examples: it has {', '.join(map(repr, header))}. "
+            "Name it with --text-column for texts, or --path-column for image files."
+        )
+    if kind == "label":
+        raise InputError(
+            f"cannot tell which column of {name} is the label: it has {', '.join(map(repr, header))}. "
+            "Name it with --label-column."
         )
     return None
 
@@ -98,8 +161,16 @@ def _find(name: str, header: list[str], kind: str, wanted: str | None) -> int | 
 _Rows = Iterator[tuple[int, Sequence[Any]]]
 
 
+def _opened(path: Path) -> TextIO:
+    """A table's text, in UTF-8 or what its first bytes declare; bytes that are neither become lone surrogates."""
+    with open(path, "rb") as file:
+        encoding = _BOMS.get(file.read(2), "utf-8-sig")
+    return open(path, newline="", encoding=encoding, errors="surrogateescape")
+
+
 def _read_csv(path: Path) -> tuple[list[str], _Rows]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    csv.field_size_limit(_MOST_CHARACTERS)
+    with _opened(path) as file:
         first = file.readline()
     delimiter = max("\t,;|", key=first.count)
     header = next(csv.reader([first], delimiter=delimiter), [])
@@ -109,7 +180,7 @@ def _read_csv(path: Path) -> tuple[list[str], _Rows]:
     names = ["path", "label", "split"][: len(header)] if bare else header
 
     def rows() -> _Rows:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             reader = csv.reader(file, delimiter=delimiter)
             if not bare:
                 next(reader)
@@ -122,7 +193,7 @@ def _read_csv(path: Path) -> tuple[list[str], _Rows]:
 
 def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
-        with open(path, encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     try:

@@ -58,7 +58,7 @@ class Comparison:
         first, second = self.accuracy
         low, high = (100 * bound for bound in self.accuracy_gain)
         text = (
-            f"On {self.examples:,} validation pictures fine-tuning takes the accuracy from {first:.1%} to {second:.1%} "
+            f"On {self.examples:,} validation examples fine-tuning takes the accuracy from {first:.1%} to {second:.1%} "
             f"(difference {100 * (second - first):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}; {self.mended} "
             f"mended, {self.broken} broken, p = {self.p_value:.2g}) and the log loss from {self.log_loss[0]:.3f} to "
             f"{self.log_loss[1]:.3f}."

@@ -14,7 +14,7 @@ MAX_DIFFERENCE = 1e-3
 
 
 def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | None) -> dict[str, Any]:
-    """Write ``out`` (OpenVINO IR) for a base and compare it with Keras on a few pictures.
+    """Write ``out`` (OpenVINO IR) for a base and compare it with Keras on a few examples.
 
     The graph is exported with channels first where the base can be built so: OpenVINO works in that order, and from a
     channels-last export on Keras's OpenVINO backend it keeps 145 transposes that make it three times slower
@@ -41,7 +41,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
     if template and not Path(template).exists():
         make_template(model, (), 0.0, Path(template), pixels)
     problem: Exception | None = None
-    for channels_first in _orders(keras.backend.backend()):
+    for channels_first in _orders(base):
         try:
             features = _export(base, Path(out), pixels, channels_first=channels_first)
         except Exception as exc:  # noqa: BLE001 - some layers, and users' own models, know one order only
@@ -49,14 +49,17 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
             continue
         difference = float(np.linalg.norm(features - reference) / max(float(np.linalg.norm(reference)), 1e-12))
         if difference <= MAX_DIFFERENCE:
-            optimised = channels_first or keras.backend.backend() != "openvino"
+            optimised = channels_first or base.modality == "text" or keras.backend.backend() != "openvino"
             return {**facts, "difference": difference, "optimised": optimised}
         problem = ValueError(f"the converted base differs from Keras by {difference:.1e}, more than {MAX_DIFFERENCE}")
     raise problem or ValueError("no order of dimensions to try")
 
 
-def _orders(backend: str) -> tuple[bool, ...]:
-    return (True, False) if backend == "openvino" else (False,)  # TensorFlow's export sinks the transposes itself
+def _orders(base: Base) -> tuple[bool, ...]:
+    """Whether to try channels first, and then last: TensorFlow's export sinks transposes, and texts have none."""
+    import keras
+
+    return (True, False) if keras.backend.backend() == "openvino" and base.modality == "image" else (False,)
 
 
 def _export(base: Base, out: Path, pixels: np.ndarray, *, channels_first: bool) -> np.ndarray:

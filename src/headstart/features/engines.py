@@ -18,9 +18,10 @@ import numpy as np
 from filelock import FileLock
 
 from headstart import console, keras_process
-from headstart.bases.base import Base
+from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block
 from headstart.errors import InputError
+from headstart.settings import cache_folder
 
 EngineName = Literal["auto", "openvino", "keras"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -247,10 +248,8 @@ def _keras_model(base: Base) -> Any:
     return base.model()
 
 
-def measure(base: Base, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
+def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
     """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
-    from headstart.features.store import cache_folder
-
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (16, *base.input_size, 3), np.uint8)
     precision = resolve_precision("auto")

@@ -18,13 +18,14 @@ import numpy as np
 
 from headstart import console
 from headstart.bases.base import Base
-from headstart.data.images import Decoder, read_file
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
-from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, cache_folder
+from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
+from headstart.reader import Example, read_content, suffix_of
+from headstart.settings import cache_folder
 
-_PROBE_IMAGES = 4
+_PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
 _POLL_INTERVAL_S = 0.25
 
@@ -82,44 +83,45 @@ class PassStats:
 @dataclass(frozen=True)
 class _Content:
     index: int
-    stat: os.stat_result
+    stat: os.stat_result | None
     digest: Digest
     data: bytes
 
 
 class _Prepared(NamedTuple):
     digests: list[Digest]
-    pixels: np.ndarray
+    inputs: np.ndarray
     examined: int
 
 
 def extract(
     base: Base,
-    paths: Sequence[Path],
+    examples: Sequence[Example],
     *,
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
     label: str = "features",
 ) -> FeatureSet:
-    """Compute, or find in the cache, the features of image files.
+    """Compute, or find in the cache, the features of image files or texts.
 
     Args:
         base: the frozen base.
-        paths: the files, in the order the result will have.
+        examples: paths of images, or texts, in the order the result will have.
         engine: ``auto`` takes OpenVINO where it can run the base, else Keras.
         precision: ``auto`` takes bfloat16 on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
         label: of the progress bar.
 
     Returns:
-        A FeatureSet with one entry per path. Files that cannot be used have their reason in ``problems``.
+        A FeatureSet with one entry per example. Those that cannot be used have their reason in ``problems``.
 
     Raises:
         InputError: the engine or precision cannot be had here.
     """
     started = time.perf_counter()
-    work = _Pass(base, [Path(os.path.abspath(path)) for path in paths], engine, precision, cache or cache_folder())
+    absolute = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
+    work = _Pass(base, absolute, engine, precision, cache or cache_folder())
     try:
         work.run(label)
         work.stats.seconds = time.perf_counter() - started
@@ -129,14 +131,16 @@ def extract(
 
 
 class _Pass:
-    def __init__(self, base: Base, paths: list[Path], engine: EngineName, precision: Precision, cache: Path) -> None:
-        self.base, self.paths, self.cache, self.engine_name = base, paths, cache, engine
-        self.decoder = Decoder(base.input_size, base.fit)
+    def __init__(
+        self, base: Base, examples: list[Example], engine: EngineName, precision: Precision, cache: Path
+    ) -> None:
+        self.base, self.examples, self.cache, self.engine_name = base, examples, cache, engine
+        self.reader = base.reader()
         self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
-        identity = f"{base.digest} {self.decoder.key} {engine == 'keras'} {self.stats.precision}"
-        self.files = FileIndex(cache, self.decoder.key)
+        identity = f"{base.digest} {self.reader.key} {engine == 'keras'} {self.stats.precision}"
+        self.files = FileIndex(cache, self.reader.key)
         self.store = FeatureStore(cache, hashlib.sha256(identity.encode()).hexdigest())
-        self.digests: list[Digest | None] = [None] * len(paths)
+        self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
         self._engine: Engine | None = None
 
@@ -145,9 +149,10 @@ class _Pass:
         self.files.close()
 
     def run(self, label: str) -> None:
-        for i, path in enumerate(self.paths):
-            known = self.files.look_up(path)
-            if known:
+        for i, example in enumerate(self.examples):
+            if isinstance(example, str):
+                self.digests[i] = hashlib.sha256(read_content(example)[0]).digest()
+            elif known := self.files.look_up(example):
                 self._learn(i, known)
         missing = self._missing()
         if not missing:
@@ -161,7 +166,7 @@ class _Pass:
 
     def _learn(self, i: int, known: KnownFile) -> None:
         if known.problem:
-            self.problems[i] = known.problem
+            self.problems[i], self.digests[i] = known.problem, None
         else:
             self.digests[i] = known.digest
 
@@ -184,57 +189,61 @@ class _Pass:
     def _results(
         self, batches: Iterator[_Prepared], bar: console.Progress | None
     ) -> Iterator[tuple[_Prepared, np.ndarray]]:
-        """The engine is opened with the first real pictures in hand, to be checked against Keras on them."""
-        filled = _with_pixels(batches, bar)
+        """The engine is opened with the first real examples in hand, to be checked against Keras on them."""
+        filled = _with_inputs(batches, bar)
         first = next(filled, None)
         if first is None:
             return
         if self._engine is None:
-            probe = first.pixels[:_PROBE_IMAGES]
+            probe = first.inputs[:_PROBE_EXAMPLES]
             self._engine = open_engine(
                 self.base, self.cache, probe, engine=self.engine_name, precision=self.stats.precision
             )
-        yield from self._engine.stream((prepared, prepared.pixels) for prepared in chain([first], filled))
+        yield from self._engine.stream((prepared, prepared.inputs) for prepared in chain([first], filled))
 
     def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
         """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
         size = 16 if self._engine is None else self._engine.batch_size
+        if self.base.modality == "text":  # texts of one length side by side need little padding
+            indices = sorted(indices, key=lambda i: len(str(self.examples[i])))
         return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))
 
     def _prepare(self, indices: list[int]) -> _Prepared:
         contents = [content for i in indices if (content := self._read(i))]
         mine = self.store.claim([content.digest for content in contents])
-        pixels: dict[Digest, np.ndarray] = {}
+        arrays: dict[Digest, np.ndarray] = {}
         entries = []
         for content in contents:
-            path, problem = self.paths[content.index], None
+            example, problem = self.examples[content.index], None
             try:
-                if content.digest in mine and content.digest not in pixels:
-                    pixels[content.digest] = self.decoder.decode(content.data, path.suffix)
+                if content.digest in mine and content.digest not in arrays:
+                    arrays[content.digest] = self.reader.decode(content.data, suffix_of(example))
                 else:  # these bytes are known, but under this name they may be mislabelled
-                    self.decoder.check(content.data, path.suffix)
+                    self.reader.check(content.data, suffix_of(example))
             except BadExample as exc:
                 problem = str(exc)
-            entries.append((path, content.stat, KnownFile(content.digest, problem)))
-            self._learn(content.index, entries[-1][2])
-        for digest in mine - set(pixels):
+            known = KnownFile(content.digest, problem)
+            if content.stat and isinstance(example, Path):
+                entries.append((example, content.stat, known))
+            self._learn(content.index, known)
+        for digest in mine - set(arrays):
             self.store.release(digest)
         self.files.remember(entries)
-        stacked = np.stack(list(pixels.values())) if pixels else np.empty((0, *self.decoder.size, 3), np.uint8)
-        return _Prepared(list(pixels), stacked, len(indices))
+        inputs = self.reader.batch(list(arrays.values())) if arrays else np.empty(0)
+        return _Prepared(list(arrays), inputs, len(indices))
 
     def _read(self, i: int) -> _Content | None:
         try:
-            data, stat = read_file(self.paths[i])
+            data, stat = read_content(self.examples[i])
         except BadExample as exc:
             self.problems[i] = str(exc)
             return None
         return _Content(i, stat, hashlib.sha256(data).digest(), data)
 
 
-def _with_pixels(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:
+def _with_inputs(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:
     for prepared in batches:
-        if len(prepared.pixels):
+        if len(prepared.inputs):
             yield prepared
         elif bar:
             bar.advance(prepared.examined)

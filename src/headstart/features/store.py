@@ -28,14 +28,6 @@ SHARD_ROWS = 16_384
 Digest = bytes
 
 
-def cache_folder() -> Path:
-    """Where caches live: ``HEADSTART_CACHE``, else ``$XDG_CACHE_HOME/headstart``, else ``~/.cache/headstart``."""
-    chosen = os.environ.get("HEADSTART_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "headstart"
-
-
 def is_held(lock: Path) -> bool:
     """Whether a living process holds a lock file; the system lets go of the locks of the dead."""
     if not lock.exists():

@@ -1,8 +1,8 @@
 """Views: what the frozen part of a base gives for every example and for K augmented versions of it, on disk.
 
-Training the rest of the base then needs neither the frozen part nor the pictures. Everything is computed in one pass,
-chunk by chunk; a chunk's augmentation depends on its number alone, and what is done is recorded after its values are on
-disk, so that a killed pass goes on where it was and ends with the same values.
+Training the rest of the base then needs neither the frozen part nor the examples themselves. Everything is computed in
+one pass, chunk by chunk; a chunk's augmentation depends on its number alone, and what is done is recorded after its
+values are on disk, so that a killed pass goes on where it was and ends with the same values.
 """
 
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from headstart import console
-from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.features.augmentation import Pipeline, augment
 from headstart.features.engines import Engine
+from headstart.reader import Example, Reader, decoded
 
 CHUNK = 16  # examples decoded and augmented together
 _COMMIT_INTERVAL_S = 2.0
@@ -28,15 +28,15 @@ class Plan:
     """Which views of which examples.
 
     Attributes:
-        train: files that are augmented.
-        val: files that are not.
+        train: examples that are augmented, if they are pictures.
+        val: examples that are not.
         views: K, the augmented versions of each training example, beside the picture as it is.
         pipeline: the augmentation.
         seed: of it.
     """
 
-    train: Sequence[Path]
-    val: Sequence[Path]
+    train: Sequence[Example]
+    val: Sequence[Example]
     views: int
     pipeline: Pipeline
     seed: int
@@ -51,7 +51,8 @@ class Views:
     """The views of a plan, memory-mapped.
 
     Args:
-        rows: (n, h, w, c): of each training example the picture as it is and its augmented versions, then validation.
+        rows: (n, h, w, c) or (n, t, d), zero beyond the end of a text: of each training example what it gives as it is
+            and in its augmented versions, then validation.
         plan: what they are of.
     """
 
@@ -64,7 +65,7 @@ class Views:
         return self._rows.shape[1:]
 
     def train(self, examples: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """Arrays of training examples, one view of each; view 0 is the picture as it is."""
+        """Arrays of training examples, one view of each; view 0 is the example as it is."""
         return self._rows[examples * (1 + self._plan.views) + views]
 
     def val(self, examples: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ class Views:
 
 def compute_views(
     plan: Plan,
-    decoder: Decoder,
+    reader: Reader,
     engine: Engine | None,
     shape: Sequence[int],
     folder: Path,
@@ -84,36 +85,34 @@ def compute_views(
 
     Args:
         plan: what to compute; the folder belongs to this plan alone.
-        decoder: for the files, all of which can be decoded.
-        engine: runs the frozen part; None keeps the pixels themselves.
+        reader: for the examples, all of which can be used.
+        engine: runs the frozen part; None keeps what the reader gives: pixels or token ids.
         shape: of what comes out for one example.
         folder: for ``views.npy`` and the record of what is done.
         deadline: on the monotonic clock.
 
     Returns:
-        float16 views; float32 where float16 cannot hold the values; uint8 pixels.
+        float16 views; float32 where float16 cannot hold the values; uint8 pixels, int32 ids.
 
     Raises:
         TimeoutError: the deadline is past; what is computed so far stays for the next time.
     """
     if engine is None:
-        return _Pass(plan, decoder, None, shape, folder, np.uint8).run(deadline)
+        return _Pass(plan, reader, None, shape, folder, np.uint8 if len(shape) == 3 else np.int32).run(deadline)
     try:
-        return _Pass(plan, decoder, engine, shape, folder, np.float16).run(deadline)
+        return _Pass(plan, reader, engine, shape, folder, np.float16).run(deadline)
     except OverflowError:
-        return _Pass(plan, decoder, engine, shape, folder, np.float32).run(deadline)
+        return _Pass(plan, reader, engine, shape, folder, np.float32).run(deadline)
 
 
 class _Pass:
     def __init__(
-        self, plan: Plan, decoder: Decoder, engine: Engine | None, shape: Sequence[int], folder: Path, dtype: type
+        self, plan: Plan, reader: Reader, engine: Engine | None, shape: Sequence[int], folder: Path, dtype: type
     ) -> None:
-        self.plan, self.decoder, self.engine = plan, decoder, engine
+        self.plan, self.reader, self.engine = plan, reader, engine
         folder.mkdir(parents=True, exist_ok=True)
         values, self._record = folder / f"views-{np.dtype(dtype)}.npy", folder / f"views-{np.dtype(dtype)}-done.npy"
-        n_train, n_val = len(plan.train), len(plan.val)
-        self.chunks = [slice(i, min(i + CHUNK, n_train)) for i in range(0, n_train, CHUNK)]
-        self.chunks += [slice(n_train + i, n_train + min(i + CHUNK, n_val)) for i in range(0, n_val, CHUNK)]
+        self.chunks = [*_chunks(plan.train, 0), *_chunks(plan.val, len(plan.train))]
         if self._record.exists():
             self.done = np.load(self._record)
             self.values = np.load(values, mmap_mode="r+")
@@ -139,21 +138,20 @@ class _Pass:
         return Views(self.values, self.plan)
 
     def _results(self, missing: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        batches = map_ahead(lambda number: (number, self._pixels(number)), missing)
+        batches = map_ahead(lambda number: (number, self._inputs(number)), missing)
         return self.engine.stream(batches) if self.engine else iter(batches)
 
-    def _rows(self, number: int) -> range:
+    def _rows(self, number: int) -> np.ndarray:
         """Rows of a chunk."""
         chunk, n, each = self.chunks[number], len(self.plan.train), 1 + self.plan.views
-        if chunk.start >= n:
-            return range(n * (each - 1) + chunk.start, n * (each - 1) + chunk.stop)
-        return range(chunk.start * each, chunk.stop * each)
+        if chunk[0] >= n:
+            return n * (each - 1) + chunk
+        return (chunk[:, np.newaxis] * each + np.arange(each)).ravel()
 
-    def _pixels(self, number: int) -> np.ndarray:
-        chunk, n = self.chunks[number], len(self.plan.train)
-        is_val = chunk.start >= n
-        files = self.plan.val[chunk.start - n : chunk.stop - n] if is_val else self.plan.train[chunk]
-        pixels = np.stack([self.decoder.read(file) for file in files])
+    def _inputs(self, number: int) -> np.ndarray:
+        chunk, n = self.chunks[number].tolist(), len(self.plan.train)
+        is_val = chunk[0] >= n
+        pixels = decoded(self.reader, [self.plan.val[i - n] if is_val else self.plan.train[i] for i in chunk])
         if is_val or not self.plan.views:
             return pixels
         seeds = [(self.plan.seed, number, view) for view in range(self.plan.views)]
@@ -163,8 +161,12 @@ class _Pass:
     def _write(self, number: int, values: np.ndarray) -> None:
         rows = self._rows(number)
         with np.errstate(over="ignore"):
-            self.values[rows.start : rows.stop] = values
-        if self.values.dtype == np.float16 and not np.isfinite(self.values[rows.start : rows.stop]).all():
+            narrow = values.astype(self.values.dtype)
+        if values.shape[1:] == self.values.shape[1:]:
+            self.values[rows] = narrow
+        else:  # texts, padded to the longest of this chunk only
+            self.values[rows, : values.shape[1]] = narrow
+        if self.values.dtype == np.float16 and not np.isfinite(narrow).all():
             raise OverflowError("the values are beyond what float16 holds")
         self.done[number] = True
 
@@ -173,3 +175,11 @@ class _Pass:
         partial = self._record.with_suffix(".partial.npy")
         np.save(partial, self.done)
         os.replace(partial, self._record)
+
+
+def _chunks(examples: Sequence[Example], first: int) -> list[np.ndarray]:
+    """Numbers of the examples of each chunk; texts of one length come together, as they then need little padding."""
+    order = np.arange(len(examples))
+    if examples and isinstance(examples[0], str):
+        order = np.argsort([len(str(example)) for example in examples], kind="stable")
+    return [first + order[i : i + CHUNK] for i in range(0, len(order), CHUNK)]

@@ -19,19 +19,19 @@ import numpy as np
 from filelock import FileLock
 
 from headstart import console, keras_process
-from headstart.bases.base import Base
-from headstart.bases.blocks import Block, blocks_above
+from headstart.bases.base import Base, ImageBase
+from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
-from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
-from headstart.features.store import cache_folder
 from headstart.keras_file import Frozen
+from headstart.reader import Example, decoded, read_content
+from headstart.settings import cache_folder
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
-TUNING_VERSION = 2
+TUNING_VERSION = 3
 """Part of every cache key: raise it when the same job would give other weights."""
 
 AUTO_SHARE = 2 / 3
@@ -91,7 +91,7 @@ class _NoRoomError(InputError):
 
 def fine_tune(
     base: Base,
-    paths: Sequence[Path],
+    examples: Sequence[Example],
     task: Task,
     head: Head,
     recipe: Recipe,
@@ -105,7 +105,7 @@ def fine_tune(
 
     Args:
         base: the frozen base.
-        paths: files of all examples.
+        examples: all of them, files or texts.
         task: which of them may be used for what.
         head: the head that was trained on the base's features.
         recipe: how it was trained.
@@ -121,7 +121,7 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return NotTried("")
-    why_not = _why_not(task, head, tuning)
+    why_not = _why_not(base, task, head, tuning)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
@@ -130,16 +130,20 @@ def fine_tune(
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
     if tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
+    if tuning.learning_rate is None:
+        tuning = replace(tuning, learning_rate=base.tuning_rate)
     try:
-        return _Attempt(base, paths, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
+        return _Attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:
         if tuning.blocks != "auto":
             raise
         return NotTried(str(exc))
 
 
-def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
+def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | None:
     """Why fine-tuning is not worth trying, if so."""
+    if base.frozen_because:
+        return f"{base.handle} stays frozen: {base.frozen_because}."
     if not len(task.val):
         return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
     if tuning.blocks != "auto":
@@ -148,7 +152,7 @@ def _why_not(task: Task, head: Head, tuning: FineTuning) -> str | None:
     if wrong < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
             f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} "
-            "validation pictures: even if fine-tuning mended every one, no test could tell that from luck."
+            "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
         )
     if not keras_process.can_train():
         return "No Keras backend that can train is installed: pip install 'headstart[tensorflow]'."
@@ -160,7 +164,7 @@ class _Attempt:
     """One fine-tuning: what it starts from, and how."""
 
     base: Base
-    paths: Sequence[Path]
+    examples: Sequence[Example]
     task: Task
     head: Head
     recipe: Recipe
@@ -172,7 +176,7 @@ class _Attempt:
     def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
-        number = _auto(blocks, self._examples, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
+        number = _auto(blocks, self._cached, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
         below, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
@@ -185,23 +189,32 @@ class _Attempt:
     @cached_property
     def _probe(self) -> np.ndarray:
         """A few pictures on which a fresh conversion is compared with Keras."""
-        decoder = Decoder(self.base.input_size, self.base.fit)
-        return np.stack([decoder.read(self.paths[int(i)]) for i in self.task.train[:4]])
+        return decoded(self.base.reader(), [self.examples[i] for i in self.task.train[:4].tolist()])
 
     @property
     def _views(self) -> int:
-        return self.tuning.views if self.tuning.augment else 0
+        return self.tuning.views if self.tuning.augment and self.base.modality == "image" else 0
 
     @property
-    def _examples(self) -> int:
-        """How many arrays are cached if there is anything below the cut."""
-        return len(self.task.train) * (1 + self._views) + len(self.task.val)
+    def _cached(self) -> float:
+        """How many arrays are cached if there is anything below the cut; those of texts in multiples of the nominal."""
+        length = self._input_shape[0] / NOMINAL_TOKENS if self.base.modality == "text" else 1
+        return length * (len(self.task.train) * (1 + self._views) + len(self.task.val))
+
+    @cached_property
+    def _input_shape(self) -> tuple[int, ...]:
+        """Of what is read of one example; of a text as long as the longest one."""
+        if self.base.modality == "image":
+            return self._probe.shape[1:]
+        held = np.concatenate([self.task.train, self.task.val]).tolist()
+        reader = self.base.reader()
+        return (max(len(reader.decode(read_content(self.examples[i])[0])) for i in held),)
 
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
         task, head = self.task, self.head
         ways = {**asdict(self.tuning), "blocks": [block.name for block in trained], "keep": None}
-        about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.fit, ways, self.recipe.seed]
+        about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.input_facts(), ways, self.recipe.seed]
         about += [self.recipe.dropout, head.class_weights, keras_process.training_backend()]
         material = hashlib.sha256(json.dumps(about).encode())
         for indices in (task.train, task.val):
@@ -219,15 +232,15 @@ class _Attempt:
         """
         base, task = self.base, self.task
         views = self._views if below else 0
-        pixels = math.prod((*base.input_size, 3)) * (len(task.train) + len(task.val))
-        needed = below[-1].cached_bytes * self._examples if below else pixels
+        inputs = math.prod(self._input_shape) * self._probe.itemsize * (len(task.train) + len(task.val))
+        needed = round(below[-1].cached_bytes * self._cached) if below else inputs
         _check_room(self.cache, needed)
         xml = None
         if below and self.engine != "keras":
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
         console.note(
-            f"fine-tuning {what} on {counted(len(task.train), 'picture')}"
+            f"fine-tuning {what} on {counted(len(task.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
             + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
         )
@@ -238,13 +251,14 @@ class _Attempt:
             "headstart.training.tail:train_tail",
             {
                 "spec": base.spec.to_json(),
-                "fit": base.fit,
+                "fit": base.fit if isinstance(base, ImageBase) else None,
+                "input_shape": list(self._input_shape),
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
                 "precision": task.features.precision,
-                "train": [str(self.paths[i]) for i in task.train.tolist()],
+                "train": [str(self.examples[i]) for i in task.train.tolist()],
                 "train_labels": task.labels[task.train].tolist(),
-                "val": [str(self.paths[i]) for i in task.val.tolist()],
+                "val": [str(self.examples[i]) for i in task.val.tolist()],
                 "val_labels": task.labels[task.val].tolist(),
                 "class_weights": weights.tolist(),
                 "tuning": {**asdict(self.tuning), "views": views},
@@ -274,7 +288,7 @@ class _Attempt:
         head = replace(self.head, layers=load_layers(work / "head.npz"))
         held = np.concatenate([self.task.val, self.task.test])
         held_out = extract(
-            base, [self.paths[i] for i in held.tolist()],
+            base, [self.examples[i] for i in held.tolist()],
             engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
         )  # fmt: skip
         tolerance = _AGREEMENT[facts["precision"]]
@@ -282,7 +296,7 @@ class _Attempt:
         return Tuned(names, base, head, held_out, frozen, tuple(history), facts)
 
 
-def _auto(blocks: Sequence[Block], examples: int, room: float) -> int:
+def _auto(blocks: Sequence[Block], examples: float, room: float) -> int:
     """How many of the uppermost blocks to train: enough to change much, few enough to leave a part that runs only once.
 
     Of the cuts that leave AUTO_SHARE of the arithmetic or down to half of that above them, the deepest where little has

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.data.audit import IMBALANCE
 from headstart.features.extraction import FeatureSet
-from headstart.features.store import cache_folder
+from headstart.settings import cache_folder
 from headstart.training import dense
 from headstart.training.linear import BLOCK_ROWS, solve
 from headstart.training.task import ClassWeights, Recipe, Task

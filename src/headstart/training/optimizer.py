@@ -12,11 +12,12 @@ _WARM_UP = 0.1  # of all steps
 _WARM_UP_STEPS = 20  # at least: Adam's first steps are all of full length, whatever the gradient
 
 
-def layered_adamw(tuning: FineTuning, network: Any, trained: Sequence[Block], steps: int) -> Any:
+def layered_adamw(tuning: FineTuning, rate: float, network: Any, trained: Sequence[Block], steps: int) -> Any:
     """AdamW, one for each trained block and one for everything else, which is the head.
 
     Args:
-        tuning: rates, decay, epochs.
+        tuning: decay, epochs.
+        rate: learning rate at its height, of the head.
         network: the base.
         trained: its blocks that are trained, from the pixels on.
         steps: of an epoch.
@@ -29,8 +30,8 @@ def layered_adamw(tuning: FineTuning, network: Any, trained: Sequence[Block], st
     def adamw(depth: int) -> Any:
         """``depth`` 0 is the head, 1 the block below it."""
         begin = int(total / 2 * depth / (len(trained) + 1)) if tuning.gradual else 0
-        rate = _schedule(tuning.learning_rate * tuning.rate_decay**depth, begin, ramp, total)
-        return keras.optimizers.AdamW(rate, weight_decay=tuning.weight_decay)
+        schedule = _schedule(rate * tuning.rate_decay**depth, begin, ramp, total)
+        return keras.optimizers.AdamW(schedule, weight_decay=tuning.weight_decay)
 
     of_head, by_layer = adamw(0), {}
     for depth, block in enumerate(reversed(trained), 1):

@@ -15,7 +15,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,8 @@ from filelock import FileLock
 
 from headstart import console
 from headstart.bases import Base, BaseSpec, load_base
-from headstart.bases.base import Fit
 from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
-from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.errors import IntegrityError
 from headstart.features.augmentation import augment
@@ -35,6 +33,7 @@ from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_
 from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
+from headstart.reader import Fit
 from headstart.training.head import softmax
 from headstart.training.optimizer import layered_adamw
 from headstart.training.pointwise import as_products
@@ -46,6 +45,7 @@ _SMALLEST = 1e-12  # a probability of 0 for the true class would make the loss i
 _TOLERATED_FACTOR, _TOLERATED_RISE = 1.5, 0.5  # of the validation loss, in the first epoch
 _SLOWER, _MOST_SLOWED = 4, 3  # by how much the learning rate is cut after a first epoch that went wrong; how often
 _TRIAL_STEPS = 3
+_LENGTH_WINDOW = 16  # batches of texts that are sorted by length together
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -55,11 +55,12 @@ class Job:
 
     Attributes:
         spec: of the base.
-        fit: how pictures become its input size.
+        fit: how pictures become its input size; None for texts.
+        input_shape: of what is read of one example; of a text as long as the longest one.
         trained_blocks: how many blocks to train, counted from the features down.
         xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
         precision: of the engine.
-        train: files; likewise ``val``.
+        train: files or texts; likewise ``val``.
         train_labels: class of each; likewise ``val_labels``.
         class_weights: weight of one example of each class.
         tuning: how to train; see :class:`headstart.training.task.FineTuning`.
@@ -70,7 +71,8 @@ class Job:
     """
 
     spec: dict[str, Any]
-    fit: Fit
+    fit: Fit | None
+    input_shape: list[int]
     trained_blocks: int
     xml: str | None
     precision: str
@@ -155,7 +157,7 @@ class _Tuning:
             import tensorflow
 
             tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
-        base = replace(load_base(BaseSpec.from_json(job.spec)), fit=job.fit)
+        base = self.base = load_base(BaseSpec.from_json(job.spec), fit=job.fit)
         self.network = base.build(False)
         as_products(self.network)
         self.blocks = find_blocks(self.network)
@@ -166,7 +168,6 @@ class _Tuning:
         self.started = time.monotonic()
         self.trained = self._unfreeze()
         self.frozen = _digests(self._frozen_weights())
-        self.preprocessing = base.preprocessing
         saved = self._read_state()
         if saved:
             self.progress = _Progress(**saved["progress"])
@@ -230,17 +231,21 @@ class _Tuning:
 
     def _compute_views(self, base: Base, deadline: float) -> Views:
         job = self.job
-        decoder = Decoder(base.input_size, base.fit)
-        files = [Path(file) for file in job.train], [Path(file) for file in job.val]
+        reader = base.reader()
+        as_example = str if base.modality == "text" else Path
+        examples = [as_example(one) for one in job.train], [as_example(one) for one in job.val]
         live = self.cut == 0  # everything is trained: nothing can be computed beforehand
-        plan = Plan(*files, 0 if live else self.tuning.views, self.tuning.augment, job.seed)
+        plan = Plan(*examples, 0 if live else self.tuning.views, self.tuning.augment, job.seed)
         folder = self.folder / "views"
         if live:
-            return compute_views(plan, decoder, None, (*base.input_size, 3), folder, deadline)
+            return compute_views(plan, reader, None, job.input_shape, folder, deadline)
         below = ending_after(base, self.blocks[self.cut - 1].name)
         by_keras = not job.xml or on_gpu()
         engine = KerasEngine(below.model()) if by_keras else OpenVINOEngine(Path(job.xml or ""), job.precision)
-        return compute_views(plan, decoder, engine, self.blocks[self.cut - 1].shape, folder, deadline)
+        shape = self.blocks[self.cut - 1].shape
+        if base.modality == "text":
+            shape = (*job.input_shape, *shape[1:])
+        return compute_views(plan, reader, engine, shape, folder, deadline)
 
     def _unfreeze(self) -> list[Any]:
         """Make the layers above the cut trainable, and nothing else; gives the weights that training will change."""
@@ -293,13 +298,12 @@ class _Tuning:
             layer.dtype_policy = _POLICIES[precision]
         pairs = load_layers(Path(self.job.head))
         if self.cut == 0:
-            start = keras.Input(self.views.shape, dtype="uint8")
-            x = self.network(self.preprocessing.layer(start))
+            start, x = self.base.start()
+            x = self.network(x)
         else:
-            start = keras.Input(self.views.shape)
+            start = keras.Input((None, *self.views.shape[1:]) if self._of_texts else self.views.shape)
             x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
-        if len(x.shape) == 4:
-            x = keras.layers.GlobalAveragePooling2D()(x)
+        x = self.base.pool(x)
         self.head = []
         for i, (_, bias) in enumerate(pairs):
             activation = "relu" if i < len(pairs) - 1 else None
@@ -315,9 +319,9 @@ class _Tuning:
         """Give the model a fresh optimizer, at the learning rate that training has come down to."""
         import keras
 
-        tuning = replace(self.tuning, learning_rate=self._rate)
+        tuning = self.tuning
         model.compile(
-            layered_adamw(tuning, self.network, self.blocks[self.cut :], self._steps),
+            layered_adamw(tuning, self._rate, self.network, self.blocks[self.cut :], self._steps),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
             weighted_metrics=["accuracy"],
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
@@ -326,7 +330,7 @@ class _Tuning:
 
     @property
     def _rate(self) -> float:
-        return self.tuning.learning_rate / _SLOWER**self.progress.slowed
+        return (self.tuning.learning_rate or self.base.tuning_rate) / _SLOWER**self.progress.slowed
 
     @property
     def _batch_size(self) -> int:
@@ -337,8 +341,15 @@ class _Tuning:
         """Of an epoch."""
         return len(self.labels) // self._batch_size
 
+    @property
+    def _of_texts(self) -> bool:
+        return self.base.modality == "text"
+
     def _input(self, values: np.ndarray) -> np.ndarray:
-        return values if values.dtype == np.uint8 else values.astype(np.float32)
+        if self._of_texts:  # no longer than the longest of them
+            used = (values != 0).reshape(*values.shape[:2], -1).any((0, 2))
+            values = values[:, : max(1, int(np.flatnonzero(used).max(initial=0)) + 1)]
+        return values if values.dtype in (np.uint8, np.int32) else values.astype(np.float32)
 
     def _epoch(self) -> None:
         progress, tuning = self.progress, self.tuning
@@ -383,20 +394,31 @@ class _Tuning:
         """
         job, tuning, size = self.job, self.tuning, self._batch_size
         rng = np.random.default_rng([job.seed, epoch])
-        order = rng.permutation(len(self.labels))
+        order = self._order(rng)
         live = self.cut == 0
-        views = rng.integers(0, 1 if live else 1 + tuning.views, len(order))
+        views = rng.integers(0, 1 if live else 1 + tuning.views, len(self.labels))
         one_hot = np.eye(len(self.class_weights), dtype=np.float32)
 
         def batch(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             mine = order[step * size : (step + 1) * size]
             values = self.views.train(mine, views[mine])
-            if live:
+            if live and not self._of_texts:
                 values = augment(values, tuning.augment, (job.seed, epoch, step))
             labels = self.labels[mine]
             return self._input(values), one_hot[labels], self.class_weights[labels]
 
         return map_ahead(batch, range(self._steps))
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        """The examples of one epoch in their order; texts so that those of about one length come into one batch."""
+        order = rng.permutation(len(self.labels))[: self._steps * self._batch_size]
+        if not self._of_texts:
+            return order
+        window = _LENGTH_WINDOW * self._batch_size
+        lengths = np.array([len(text) for text in self.job.train])
+        pieces = [order[i : i + window] for i in range(0, len(order), window)]
+        order = np.concatenate([piece[np.argsort(lengths[piece], kind="stable")] for piece in pieces])
+        return rng.permutation(order.reshape(-1, self._batch_size)).ravel()
 
     def _went_wrong(self) -> bool:
         """Whether the first epoch tore down what the head had built: then the rate is too high for this base."""

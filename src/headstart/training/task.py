@@ -94,7 +94,7 @@ class FineTuning:
     Args:
         blocks: which blocks of the base to train: ``auto``, ``none``, ``all``, ``last:N`` or ``from:NAME``.
         epochs: at most.
-        learning_rate: at its height, of the head.
+        learning_rate: at its height, of the head; None takes what suits the base.
         rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
         batch_size: examples in a step.
         weight_decay: of AdamW.
@@ -114,7 +114,7 @@ class FineTuning:
 
     blocks: str = "auto"
     epochs: int = 6
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     rate_decay: float = 0.9
     batch_size: int = 32
     weight_decay: float = 0.01
@@ -134,7 +134,7 @@ class FineTuning:
             raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
         if self.batch_size < 1:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
-        if not 0 < self.learning_rate < 1:
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.001.")
         if not 0 < self.rate_decay <= 1:
             raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.9.")

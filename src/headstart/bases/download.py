@@ -1,0 +1,73 @@
+"""Downloads of our own, where a source has no client: whole or not at all, and never without leave."""
+
+import http.client
+import os
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from filelock import FileLock
+
+from headstart import console
+from headstart.errors import IntegrityError, UnavailableError
+from headstart.settings import is_offline
+
+_BLOCK_BYTES = 1 << 20
+_TIMEOUT_S = 30.0
+
+
+def download(url: str, to: Path) -> None:
+    """Download a file, with progress.
+
+    Raises:
+        OSError: there is no network, no such file, or the connection broke.
+        http.client.HTTPException: likewise.
+    """
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, open(to, "wb") as file:
+        total = int(reply.headers.get("Content-Length") or 0)
+        console.note(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
+        received = shown_mb = 0
+        with console.progress("download", total // 1_000_000, unit="MB") as bar:
+            while block := reply.read(_BLOCK_BYTES):
+                file.write(block)
+                received += len(block)
+                bar.advance(received // 1_000_000 - shown_mb)
+                shown_mb = received // 1_000_000
+    if total and received != total:
+        raise urllib.error.URLError(f"the connection broke after {received:,} of {total:,} bytes")
+
+
+def fetch_archive(url: str, folder: Path, what: str) -> None:
+    """Download a ``.tar.gz`` and unpack it; the folder appears complete or not at all.
+
+    Args:
+        url: where it is.
+        folder: to make.
+        what: it is called in messages.
+
+    Raises:
+        IntegrityError: what arrived is no such archive, or is cut short; it is discarded.
+        UnavailableError: there is no network, no such file, or it must not be used.
+    """
+    advice = f"Fetch it where there is a network and put its content into {folder}, or name a local folder."
+    if is_offline():
+        raise UnavailableError(f"{what} is not here, and the network must not be used (--offline). {advice}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+        if folder.is_dir() and any(folder.iterdir()):
+            return  # another process was faster
+        archive, content = Path(scratch, "archive"), Path(scratch, "content")
+        try:
+            download(url, archive)
+        except (OSError, http.client.HTTPException, ValueError) as exc:
+            raise UnavailableError(f"cannot fetch {what} from {url}: {exc}. {advice}") from exc
+        try:
+            with tarfile.open(archive) as file:
+                file.extractall(content, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as exc:
+            raise IntegrityError(f"what came from {url} is not a whole archive ({exc}): it was discarded.") from exc
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(content, folder)

@@ -1,0 +1,193 @@
+"""Transformer encoders in plain Keras layers: BERT, RoBERTa, XLM-RoBERTa, DistilBERT and their kin, weights included.
+
+Built so, and not by KerasHub, because a saved model then opens with Keras alone, can be cut between any two layers, and
+computes what its authors' code does: KerasHub has the approximate GELU in BERT, which moves embeddings by 2e-4.
+
+Sources: Devlin et al., arXiv 1810.04805; Liu et al., arXiv 1907.11692; Sanh et al., arXiv 1910.01108.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.text import seen_tokens
+from headstart.errors import InputError
+
+_ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
+_FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert"}  # their positions are counted from pad + 1
+
+Tensors = Callable[[str], np.ndarray]
+"""Gives a tensor of a checkpoint by its name in the table below."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The sizes of an encoder.
+
+    Attributes:
+        kind: the checkpoint's ``model_type``.
+        layers: how many.
+        width: d, of the token vectors.
+        heads: of attention.
+        inner: width between the two Dense layers of a block.
+        words: of the vocabulary.
+        positions: how many tokens a text can have.
+        first_position: row of the position table that the first token gets.
+        activation: between the two Dense layers.
+        epsilon: of every LayerNormalization.
+        pad: id of the padding token.
+    """
+
+    kind: str
+    layers: int
+    width: int
+    heads: int
+    inner: int
+    words: int
+    positions: int
+    first_position: int
+    activation: str
+    epsilon: float
+    pad: int
+
+
+_BERT = {
+    "words": "embeddings.word_embeddings.weight",
+    "positions": "embeddings.position_embeddings.weight",
+    "types": "embeddings.token_type_embeddings.weight",
+    "norm": "embeddings.LayerNorm",
+    "query": "encoder.layer.{}.attention.self.query",
+    "key": "encoder.layer.{}.attention.self.key",
+    "value": "encoder.layer.{}.attention.self.value",
+    "attention_out": "encoder.layer.{}.attention.output.dense",
+    "attention_norm": "encoder.layer.{}.attention.output.LayerNorm",
+    "inner": "encoder.layer.{}.intermediate.dense",
+    "outer": "encoder.layer.{}.output.dense",
+    "outer_norm": "encoder.layer.{}.output.LayerNorm",
+}
+_DISTILBERT = {
+    "words": "embeddings.word_embeddings.weight",
+    "positions": "embeddings.position_embeddings.weight",
+    "types": "",
+    "norm": "embeddings.LayerNorm",
+    "query": "transformer.layer.{}.attention.q_lin",
+    "key": "transformer.layer.{}.attention.k_lin",
+    "value": "transformer.layer.{}.attention.v_lin",
+    "attention_out": "transformer.layer.{}.attention.out_lin",
+    "attention_norm": "transformer.layer.{}.sa_layer_norm",
+    "inner": "transformer.layer.{}.ffn.lin1",
+    "outer": "transformer.layer.{}.ffn.lin2",
+    "outer_norm": "transformer.layer.{}.output_layer_norm",
+}
+_NAMES = {
+    "bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "camembert": _BERT, "electra": _BERT,
+    "distilbert": _DISTILBERT,
+}  # fmt: skip
+
+KINDS = tuple(_NAMES)
+"""The kinds of encoder that can be built."""
+
+
+def read_config(config: Mapping[str, Any], source: str) -> Encoder:
+    """The encoder that a ``config.json`` describes.
+
+    Raises:
+        InputError: an option that none of these encoders has.
+    """
+    kind = config["model_type"]
+    activation = config.get("hidden_act", config.get("activation", "gelu"))
+    unknown = {
+        "hidden_act": activation if activation not in _ACTIVATIONS else None,
+        "position_embedding_type": _other(config.get("position_embedding_type"), "absolute"),
+        "embedding_size": _other(config.get("embedding_size"), config.get("hidden_size")),
+        "is_decoder": config.get("is_decoder") or None,
+    }
+    for name, value in unknown.items():
+        if value is not None:
+            raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
+    pad = config.get("pad_token_id") or 0
+    first = pad + 1 if kind in _FIRST_POSITION_AFTER_PAD else 0
+    return Encoder(
+        kind=kind,
+        layers=config.get("num_hidden_layers", config.get("n_layers")),
+        width=config.get("hidden_size", config.get("dim")),
+        heads=config.get("num_attention_heads", config.get("n_heads")),
+        inner=config.get("intermediate_size", config.get("hidden_dim")),
+        words=config["vocab_size"],
+        positions=config["max_position_embeddings"] - first,
+        first_position=first,
+        activation=_ACTIVATIONS[activation],
+        epsilon=config.get("layer_norm_eps", 1e-12),
+        pad=pad,
+    )
+
+
+def _other(value: Any, expected: Any) -> Any:
+    return value if value not in (None, expected) else None
+
+
+def build(encoder: Encoder) -> Any:
+    """The network: int32 ids (n, t) to token vectors (n, t, d), zero where there is padding; weights still random."""
+    import keras
+    from keras import layers, ops
+
+    def norm(x: Any, name: str) -> Any:
+        return layers.LayerNormalization(epsilon=encoder.epsilon, name=name)(x)
+
+    ids = keras.Input((None,), dtype="int32")
+    seen = ops.cast(ops.expand_dims(ops.not_equal(ids, encoder.pad), -1), "float32")
+    places = ops.cumsum(ops.ones_like(ids), axis=1) - 1
+    words = layers.Embedding(encoder.words, encoder.width, name="words")(ids)
+    x = words + layers.Embedding(encoder.positions, encoder.width, name="positions")(places)
+    x = norm(x, "norm") * seen
+    for i in range(encoder.layers):
+        seen = seen_tokens(x)
+        attention = layers.MultiHeadAttention(
+            encoder.heads, encoder.width // encoder.heads, name=f"layer_{i}_attention"
+        )(x, x, attention_mask=ops.cast(ops.transpose(seen, (0, 2, 1)), "bool"))
+        x = norm(x + attention, f"layer_{i}_attention_norm")
+        inner = layers.Dense(encoder.inner, encoder.activation, name=f"layer_{i}_inner")(x)
+        outer = layers.Dense(encoder.width, name=f"layer_{i}_outer")(inner)
+        x = norm(x + outer, f"layer_{i}_outer_norm") * seen
+    return keras.Model(ids, x, name="encoder")
+
+
+def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
+    """Give a built network a checkpoint's weights.
+
+    Args:
+        network: from :func:`build`.
+        encoder: its sizes.
+        tensors: the checkpoint.
+    """
+    names = _NAMES[encoder.kind]
+
+    def dense(part: str, i: int) -> tuple[np.ndarray, np.ndarray]:
+        name = names[part].format(i)
+        return tensors(f"{name}.weight").T, tensors(f"{name}.bias")
+
+    def norm(part: str, i: int = 0) -> list[np.ndarray]:
+        name = names[part].format(i)
+        return [tensors(f"{name}.weight"), tensors(f"{name}.bias")]
+
+    heads, size = encoder.heads, encoder.width // encoder.heads
+    positions = tensors(names["positions"])[encoder.first_position :]
+    if names["types"]:
+        positions = positions + tensors(names["types"])[0]  # a text alone is all of the first type
+    network.get_layer("words").set_weights([tensors(names["words"])])
+    network.get_layer("positions").set_weights([positions])
+    network.get_layer("norm").set_weights(norm("norm"))
+    for i in range(encoder.layers):
+        attention = []
+        for part in ("query", "key", "value"):
+            kernel, bias = dense(part, i)
+            attention += [kernel.reshape(encoder.width, heads, size), bias.reshape(heads, size)]
+        kernel, bias = dense("attention_out", i)
+        attention += [kernel.reshape(heads, size, encoder.width), bias]
+        network.get_layer(f"layer_{i}_attention").set_weights(attention)
+        network.get_layer(f"layer_{i}_attention_norm").set_weights(norm("attention_norm", i))
+        network.get_layer(f"layer_{i}_inner").set_weights(list(dense("inner", i)))
+        network.get_layer(f"layer_{i}_outer").set_weights(list(dense("outer", i)))
+        network.get_layer(f"layer_{i}_outer_norm").set_weights(norm("outer_norm", i))

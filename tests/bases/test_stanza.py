@@ -1,0 +1,97 @@
+"""The source ``stanza:`` on models that Stanza's own code trains and saves here, against what it computes from them."""
+
+import csv
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.errors import InputError, UnavailableError
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("stanza")
+
+TEXTS = ["A short text, of a few words.", "Another\n one,  with odd spaces and a § that no one knows", "word"]
+
+
+@pytest.fixture(scope="session")
+def home(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stanza's folder of models, with a forward and a backward one of a language ``en``, trained for seconds."""
+    from stanza.models import charlm
+
+    logging.getLogger("stanza").setLevel(logging.ERROR)
+    folder = tmp_path_factory.mktemp("stanza")
+    with open(sentences, newline="", encoding="utf-8") as file:
+        text = "\n".join(row["text"] for row in csv.DictReader(file))
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    for direction in ("forward", "backward"):
+        place = folder / "en" / f"{direction}_charlm"
+        sizes = "--epochs 1 --char_hidden_dim 24 --char_emb_dim 8 --cutoff 1 --batch_size 20 --eval_steps -1"
+        files = ["--train_file", folder / "text.txt", "--eval_file", folder / "text.txt", "--save_dir", place]
+        charlm.main(
+            [
+                *map(str, files),
+                *sizes.split(),
+                "--no_checkpoint",
+                "--shorthand",
+                "en_test",
+                "--direction",
+                direction,
+                "--cpu",
+            ]
+        )
+        (place / "en_test_vocab.pt").unlink()
+    return folder
+
+
+def _by_stanza(path: Path) -> np.ndarray:
+    from stanza.models.common.char_model import CharacterLanguageModel
+
+    model: Any = CharacterLanguageModel.load(str(path), finetune=False)
+    return np.stack([rows.mean(0).numpy() for rows in model.build_char_representation([t.split() for t in TEXTS])])
+
+
+def test_features_are_those_of_stanza(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
+    base = hs.load_base("stanza:en")
+    found = hs.extract(base, TEXTS, precision="float32").rows(range(len(TEXTS)))
+    files = [next((home / "en" / f"{direction}_charlm").glob("*.pt")) for direction in ("forward", "backward")]
+    np.testing.assert_allclose(found, np.concatenate([_by_stanza(file) for file in files], axis=1), atol=1e-5)
+    assert base.feature_dim == 48
+    alone = hs.extract(hs.load_base(f"stanza:{files[1]}"), TEXTS, precision="float32").rows(range(len(TEXTS)))
+    np.testing.assert_allclose(alone, found[:, 24:], atol=1e-5)
+
+
+def test_a_run_needs_neither_stanza_nor_the_models(
+    home: Path, sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
+    run = hs.train(sentences, base="stanza:en:forward", fine_tune="none", runs=tmp_path)
+    monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
+    assert hs.load(run.folder).predict("Some text.").predicted in run.classes
+    assert run.facts["base"]["tokenizer"] == {"kind": "characters"}
+
+
+def test_word_vectors_of_stanza(tmp_path: Path) -> None:
+    from stanza.models.common.pretrain import Pretrain
+
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("the 1 2 3\nof 4 5 6\nNew\xa0York 7 8 9\n", encoding="utf-8")
+    Pretrain(str(tmp_path / "vectors.pt"), str(vectors)).load()
+    base = hs.load_base(f"stanza:{tmp_path}/vectors.pt", texts=["the end of it"])
+    assert base.reader().words == ["the", "of", "New York"]
+    found = hs.extract(base, ["the end of it"], precision="float32").rows([0])
+    np.testing.assert_allclose(found, [[2.5, 3.5, 4.5]], atol=1e-6)
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"stanza:de is not here, .*put its \.pt into .*de/forward_charlm"):
+        hs.load_base("stanza:de")
+    with pytest.raises(InputError, match=r"has no part 'tagger' here: expected one of charlm, forward"):
+        hs.load_base("stanza:de:tagger")
+    with pytest.raises(InputError, match=r"there is no file .*absent\.pt"):
+        hs.load_base("stanza:absent.pt")
