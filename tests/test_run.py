@@ -182,7 +182,7 @@ def test_a_changed_file_is_noticed_when_the_run_is_opened(copied: Path, photos: 
     if file == "golden.npz":
         with np.load(copied / file) as golden:
             pixels, probabilities = golden["inputs"], golden["probabilities"]
-        np.savez(copied / file, pixels=pixels, probabilities=probabilities[:, ::-1])
+        np.savez(copied / file, inputs=pixels, probabilities=probabilities[:, ::-1])
     else:
         data = bytearray((copied / file).read_bytes())
         data[-8:] = b"\x00\x00\x80\x3f\x00\x00\x20\x41"  # the bias, which comes last

@@ -14,7 +14,12 @@ from headstart.errors import InputError
 
 def _layer(kind: str, name: str, after: str = "", **config: Any) -> dict[str, Any]:
     inbound = [[[after, 0, 0, {}]]] if after else []
-    return {"class_name": kind, "name": name, "config": {"name": name, "trainable": True, **config}, "inbound_nodes": inbound}
+    return {
+        "class_name": kind,
+        "name": name,
+        "config": {"name": name, "trainable": True, **config},
+        "inbound_nodes": inbound,
+    }
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ _BLOCK_NAMES = tuple(
         r"(block(?:35|17|8)_\d+)(?:_|$)",  # InceptionResNetV2
         r"(downsampling_block_\d+)(?:_|$)",  # ConvNeXt
         r"(stage_?\d+_block_?\d+)(?:_|$)",  # ConvNeXt
-        r"(layer_\d+)(?:_|$)",  # our own encoders
+        r"^(layer_\d+)_",  # our own encoders
         r"(expanded_conv(?:_\d+)?)(?:_|$)",  # MobileNetV3
         r"(?:conv_[dp]w|conv_pad)_(\d+)(?:_|$)",  # MobileNet
         r"((?:block|stage|mixed|cell)_?\d+[a-z]?)(?:_|$)",  # VGG, Xception, EfficientNet, MobileNetV2, Inception

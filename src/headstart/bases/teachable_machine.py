@@ -40,7 +40,7 @@ def build(path: Path, config: dict[str, Any]) -> Any:
     model = keras.Sequential([keras.Input(first["config"]["batch_input_shape"][1:]), *layers])
     with h5py.File(path) as file:
         saved = {
-            name.decode(): np.asarray(group[name])
+            (name.decode() if isinstance(name, bytes) else name): np.asarray(group[name])
             for group in file["model_weights"].values()
             for name in group.attrs["weight_names"]
         }
