@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 
 # Two processes, whatever the machine: Keras is started by many tests and mostly keeps one core busy.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check fix bench bench-tuning

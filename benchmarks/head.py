@@ -81,8 +81,8 @@ def _frozen_pass(bound: dict[str, Any], cold_run: Path, warm_run: Path) -> list[
         ("decoding alone, all cores", bound["decode_images_per_s"]),
         (f"engine alone ({bound['engine']}, {bound['precision']})", bound["engine_images_per_s"]),
         ("bound: both on the same cores", limit),
-        (f"headstart, base prepared before, {warm['images_computed']:,} pictures", warm["images_per_s"]),
-        (f"headstart, first run, {cold['images_computed']:,} pictures", cold["images_per_s"]),
+        (f"headstart, base prepared before, {warm['examples_computed']:,} pictures", warm["examples_per_s"]),
+        (f"headstart, first run, {cold['examples_computed']:,} pictures", cold["examples_per_s"]),
     ]
     rows = [(name, f"{rate:,.0f}", f"{rate / limit:.0%}") for name, rate in parts]
     return [markdown(("frozen pass", "images/s", "of the bound"), rows)]

@@ -107,7 +107,7 @@ class _Forwarded(Progress):
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str = "images") -> Iterator[Progress]:
+def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
     """Show a bar that vanishes when done on a terminal, a line every ten seconds elsewhere."""
     if forward:
         forward({"progress": [label, total, unit]})

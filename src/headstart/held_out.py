@@ -17,7 +17,7 @@ from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate
 from headstart.predict import Predictor, read_facts
-from headstart.reader import read_content
+from headstart.reader import UNITS, read_content
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
 
@@ -125,7 +125,7 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
     examples = [dataset.examples[i] for i in chosen.tolist()]
     found: dict[int, np.ndarray] = {}
     skipped = list(dataset.skipped)
-    with console.progress("evaluating", total=len(examples)) as bar:
+    with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
         for i, answer in predictor.arrays(examples):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))

@@ -17,6 +17,9 @@ Example = Path | str
 NOUNS: dict[Modality, str] = {"image": "picture", "text": "text"}
 """What people call one of them."""
 
+UNITS: dict[Modality, str] = {"image": "images", "text": "texts"}
+"""What progress counts."""
+
 
 class Reader(Protocol):
     """Turns contents into arrays, in training, evaluation and prediction alike."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.bases import load_default
 from headstart.errors import InputError, UnavailableError
 
 EMBEDDINGS = {
@@ -90,6 +91,13 @@ def test_a_folder_without_weights_or_with_a_pickle_is_refused(folder: Path) -> N
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"has no model\.safetensors.*a pickle"):
         hs.load_base(f"hf:{folder}")
+
+
+def test_the_default_for_texts_is_the_best_that_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_default("text").handle == "embedded:all-minilm-l6-v2"
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("headstart.bases.huggingface._PACKAGE", "a_package_that_is_not_installed")
+    assert load_default("text").handle == "embedded:glove-6b-50d"
 
 
 def test_what_is_not_here_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

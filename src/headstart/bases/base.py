@@ -111,6 +111,7 @@ class Base(ABC):
         feature_dim: d, where known without building.
         licence: of the weights, where known.
         tuning_rate: learning rate to fine-tune with, unless told otherwise.
+        tuning_epochs: likewise, for how long at most.
         frozen_because: why it cannot be fine-tuned; empty if it can.
     """
 
@@ -124,6 +125,7 @@ class Base(ABC):
     licence: str = "see the source"
     tuned_sha256: str | None = None
     tuning_rate: float = 1e-3
+    tuning_epochs: int = 6
     frozen_because: str = ""
 
     @property

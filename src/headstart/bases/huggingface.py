@@ -69,7 +69,8 @@ def load(spec: BaseSpec) -> TextBase:
         pooling=pooling,
         normalize=normalize,
         max_length=_max_length(folder, encoder),
-        tuning_rate=5e-5,
+        tuning_rate=2e-4,
+        tuning_epochs=3,
     )
 
 

@@ -46,13 +46,13 @@ _OPTIONS = (
         show_default=True,
         help="better: the fine-tuned model only if validation proves a gain.",
     ),
-    click.option("--fine-tune-epochs", default=6, show_default=True, help="At most; it stops early."),
-    click.option("--learning-rate", default=1e-3, show_default=True, help="Of fine-tuning, for the head."),
+    click.option("--fine-tune-epochs", type=int, help="At most; it stops early. Default: what suits the base, 6 or 3."),
+    click.option("--learning-rate", type=float, help="Of fine-tuning, for the head. Default: what suits the base."),
     click.option("--rate-decay", default=0.9, show_default=True, help="By which it falls from block to block."),
     click.option("--label-smoothing", default=0.1, show_default=True, help="Of fine-tuning."),
-    click.option("--batch-size", default=32, show_default=True, help="Pictures in a step of fine-tuning."),
+    click.option("--batch-size", default=32, show_default=True, help="Examples in a step of fine-tuning."),
     click.option(
-        "--train-batch-norm", is_flag=True, help="Let the trained blocks' BatchNormalization follow the new pictures."
+        "--train-batch-norm", is_flag=True, help="Let the trained blocks' BatchNormalization follow the new data."
     ),
     click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
     click.option(

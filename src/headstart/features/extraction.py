@@ -22,7 +22,7 @@ from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
-from headstart.reader import Example, read_content, suffix_of
+from headstart.reader import UNITS, Example, read_content, suffix_of
 from headstart.settings import cache_folder
 
 _PROBE_EXAMPLES = 4
@@ -157,7 +157,7 @@ class _Pass:
         missing = self._missing()
         if not missing:
             return
-        with console.progress(label, total=len(missing)) as bar:
+        with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
             self._compute(missing, bar)
             # What is left now is being computed by another process: take it over if that one dies.
             while missing := self._missing():

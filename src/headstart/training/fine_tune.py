@@ -130,8 +130,8 @@ def fine_tune(
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
     if tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
-    if tuning.learning_rate is None:
-        tuning = replace(tuning, learning_rate=base.tuning_rate)
+    rate, epochs = tuning.learning_rate or base.tuning_rate, tuning.epochs or base.tuning_epochs
+    tuning = replace(tuning, learning_rate=rate, epochs=epochs)
     try:
         return _Attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:

@@ -16,21 +16,20 @@ def layered_adamw(tuning: FineTuning, rate: float, network: Any, trained: Sequen
     """AdamW, one for each trained block and one for everything else, which is the head.
 
     Args:
-        tuning: decay, epochs.
+        tuning: decay.
         rate: learning rate at its height, of the head.
         network: the base.
         trained: its blocks that are trained, from the pixels on.
-        steps: of an epoch.
+        steps: of all epochs together.
     """
     import keras
 
-    total = tuning.epochs * steps
-    ramp = max(1, min(max(int(total * _WARM_UP), _WARM_UP_STEPS), total // 2))
+    ramp = max(1, min(max(int(steps * _WARM_UP), _WARM_UP_STEPS), steps // 2))
 
     def adamw(depth: int) -> Any:
         """``depth`` 0 is the head, 1 the block below it."""
-        begin = int(total / 2 * depth / (len(trained) + 1)) if tuning.gradual else 0
-        schedule = _schedule(rate * tuning.rate_decay**depth, begin, ramp, total)
+        begin = int(steps / 2 * depth / (len(trained) + 1)) if tuning.gradual else 0
+        schedule = _schedule(rate * tuning.rate_decay**depth, begin, ramp, steps)
         return keras.optimizers.AdamW(schedule, weight_decay=tuning.weight_decay)
 
     of_head, by_layer = adamw(0), {}

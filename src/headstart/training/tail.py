@@ -33,7 +33,7 @@ from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_
 from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
-from headstart.reader import Fit
+from headstart.reader import UNITS, Fit
 from headstart.training.head import softmax
 from headstart.training.optimizer import layered_adamw
 from headstart.training.pointwise import as_products
@@ -213,7 +213,7 @@ class _Tuning:
             "seconds": round(self.progress.seconds, 2),
             "views_s": round(self.progress.views_s, 2),
             "first_step_s": round(self.first_step_s, 2),
-            "images_per_s": round(
+            "examples_per_s": round(
                 self._steps * self._batch_size * self.progress.epoch / max(self.progress.seconds, 1e-9), 1
             ),
             "frozen": {"digests": list(self.frozen.values()), "statistics": statistics},
@@ -287,7 +287,7 @@ class _Tuning:
             rates[precision] = _TRIAL_STEPS * len(batch[0]) / (time.monotonic() - started)
             self.network.set_weights(before)
         fastest = max(rates, key=lambda precision: rates[precision])
-        console.note("training in " + ", ".join(f"{p}: {rate:,.0f} images/s" for p, rate in rates.items()))
+        console.note("training in " + ", ".join(f"{p}: {rate:,.0f} {self._unit}/s" for p, rate in rates.items()))
         return fastest
 
     def _build(self, precision: str) -> Any:
@@ -321,7 +321,7 @@ class _Tuning:
 
         tuning = self.tuning
         model.compile(
-            layered_adamw(tuning, self._rate, self.network, self.blocks[self.cut :], self._steps),
+            layered_adamw(tuning, self._rate, self.network, self.blocks[self.cut :], self._epochs * self._steps),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
             weighted_metrics=["accuracy"],
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
@@ -333,6 +333,11 @@ class _Tuning:
         return (self.tuning.learning_rate or self.base.tuning_rate) / _SLOWER**self.progress.slowed
 
     @property
+    def _epochs(self) -> int:
+        """At most."""
+        return self.tuning.epochs or self.base.tuning_epochs
+
+    @property
     def _batch_size(self) -> int:
         return min(self.tuning.batch_size, len(self.labels))
 
@@ -340,6 +345,10 @@ class _Tuning:
     def _steps(self) -> int:
         """Of an epoch."""
         return len(self.labels) // self._batch_size
+
+    @property
+    def _unit(self) -> str:
+        return UNITS[self.base.modality]
 
     @property
     def _of_texts(self) -> bool:
@@ -357,7 +366,9 @@ class _Tuning:
         limit_s = (tuning.time_limit_s or float("inf")) - progress.views_s - progress.seconds
         self.model.reset_metrics()
         figures: dict[str, Any] = {}
-        with console.progress(f"epoch {progress.epoch + 1} of {tuning.epochs}", self._steps * self._batch_size) as bar:
+        with console.progress(
+            f"epoch {progress.epoch + 1} of {self._epochs}", self._steps * self._batch_size, self._unit
+        ) as bar:
             for batch in self._batches(progress.epoch):
                 figures = self.model.train_on_batch(*batch, return_dict=True)  # means over the epoch so far
                 self.first_step_s = self.first_step_s or time.monotonic() - self.started
@@ -373,15 +384,15 @@ class _Tuning:
         self._keep_best(judged["val_loss"])
         if not progress.stopped:
             progress.stopped = self._enough()
-        left = (tuning.epochs - progress.epoch) * progress.seconds / progress.epoch
+        left = (self._epochs - progress.epoch) * progress.seconds / progress.epoch
         console.note(
-            f"epoch {progress.epoch} of {tuning.epochs}: loss {figures['loss']:.3f}, validation loss "
+            f"epoch {progress.epoch} of {self._epochs}: loss {figures['loss']:.3f}, validation loss "
             f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
             + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
         )
 
     def _enough(self) -> str | None:
-        if self.progress.epoch >= self.tuning.epochs:
+        if self.progress.epoch >= self._epochs:
             return "all epochs done"
         waited = self.progress.waited
         return f"no better for {waited} epochs" if waited >= self.tuning.patience else None
@@ -469,7 +480,7 @@ class _Tuning:
         for i, variable in enumerate([*self.model.variables, *self.model.optimizer.variables]):
             variable.assign(state[f"v{i}"])
         if not self.progress.stopped:
-            console.note(f"going on after epoch {self.progress.epoch} of {self.tuning.epochs}")
+            console.note(f"going on after epoch {self.progress.epoch} of {self._epochs}")
 
 
 def _digests(weights: Iterable[Any]) -> dict[str, str]:

@@ -93,7 +93,7 @@ class FineTuning:
 
     Args:
         blocks: which blocks of the base to train: ``auto``, ``none``, ``all``, ``last:N`` or ``from:NAME``.
-        epochs: at most.
+        epochs: at most; None takes what suits the base.
         learning_rate: at its height, of the head; None takes what suits the base.
         rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
         batch_size: examples in a step.
@@ -113,7 +113,7 @@ class FineTuning:
     """
 
     blocks: str = "auto"
-    epochs: int = 6
+    epochs: int | None = None
     learning_rate: float | None = None
     rate_decay: float = 0.9
     batch_size: int = 32
@@ -130,7 +130,7 @@ class FineTuning:
 
     def __post_init__(self) -> None:
         check_form(self.blocks)
-        if self.epochs < 1:
+        if self.epochs is not None and self.epochs < 1:
             raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
         if self.batch_size < 1:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
