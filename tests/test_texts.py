@@ -1,6 +1,7 @@
 """Texts, from a table or a folder to answers: the same way as pictures go."""
 
 import csv
+import html
 import json
 import shutil
 import subprocess
@@ -91,6 +92,14 @@ def test_the_report_shows_the_texts_it_was_wrong_about(text_run: hs.Run) -> None
         words = [word for word in row["text"].split() if word.isalpha()]
         assert " ".join(words[:1]) in page
     assert "<blockquote" in page
+    weights = json.loads((text_run.folder / "words.json").read_text(encoding="utf-8"))
+    assert set(weights) <= {row["file"] for row in wrong}
+    row = next(row for row in wrong if row["file"] in weights)
+    (word, weight), *_ = sorted(weights[row["file"]], key=lambda pair: -pair[1])
+    without = text_run.predict(" ".join(part for part in row["text"].split() if part != word))
+    assert weight > 0
+    assert without.probabilities[row["predicted"]] < float(row["probability"])
+    assert f">{html.escape(word)}</mark>" in page
     assert "photo" not in page
 
 

@@ -20,6 +20,7 @@ from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS, read_content
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
+from headstart.word_weights import explain_mistakes
 
 SPLIT = "held-out"
 
@@ -71,7 +72,8 @@ def evaluate_run(
         )  # fmt: skip
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
-        answers, skipped = _answers(Predictor(folder, expected=len(chosen), tta=tta), dataset, chosen)
+        predictor = Predictor(folder, expected=len(chosen), tta=tta)
+        answers, skipped = _answers(predictor, dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -104,6 +106,7 @@ def evaluate_run(
         write_json(partial / "run.json", own)
         write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT))
         write_tables(partial, classes, answers, skipped)
+        explain_mistakes(predictor, answers, SPLIT, partial)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))

@@ -29,7 +29,10 @@ from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _MISTAKES, _SKIPPED = 15, 24, 50
+_CONFUSIONS, _PICTURES_SHOWN, _SKIPPED = 15, 24, 50
+TEXTS_SHOWN = 12
+"""Of the mistakes that the model was surest of."""
+
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
@@ -37,6 +40,11 @@ _ORIENTATION = 0x0112
 _NOUNS = {"image": "photo", "text": "text"}
 _IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
 _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
+WORDS = "words.json"
+"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.word_weights`."""
+
+_STEPS = (0.2, 0.4, 0.6, 0.8)  # of the largest weight in a text, from which on a word is marked more strongly
+_LEAST_WEIGHT = 0.1
 _TEXT_CHARACTERS = 600  # of a text that is shown
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
 _BREAKS = re.compile(r"(?<=[_\-./\\])(?=[^_\-./\\])")  # where a long name may go on in the next line
@@ -100,7 +108,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "columns": _columns(figures, facts),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
-        "mistakes": _mistakes(Path(facts.get("data", {}).get("root") or ""), answers),
+        "mistakes": _mistakes(folder, Path(facts.get("data", {}).get("root") or ""), answers),
         "sureness": _sureness(split, answers),
         "curves": _curves(history),
         "tuning": _fine_tuning(facts, history),
@@ -241,12 +249,14 @@ def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping
     return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
 
 
-def _mistakes(root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
+def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
     """The errors that the model was surest of, with their pictures or texts."""
     if not answers:
         return None
     wrong = [row for row in answers if row["predicted"] != row["label"]]
     wrong.sort(key=lambda row: -(_float(row["probability"]) or 0))
+    path = folder / WORDS
+    weights = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     shown = [
         {
             **row,
@@ -254,8 +264,9 @@ def _mistakes(root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
             "label_probability": _float(row["label_probability"]),
             "picture": None if "text" in row else _thumbnail(root, row["file"]),
             "text": _beginning(row["text"]) if "text" in row else None,
+            "words": _marked(weights.get(row["file"])),
         }
-        for row in wrong[:_MISTAKES]
+        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else _PICTURES_SHOWN]
     ]
     return {"shown": shown, "total": len(wrong), "examples": len(answers)}
 
@@ -274,6 +285,19 @@ def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:
     Image.fromarray(pixels).save(out, "JPEG", quality=80, optimize=True)
     data = base64.b64encode(out.getvalue()).decode("ascii")
     return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
+
+
+def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]] | None:
+    """Words, each with the class of its mark: ``for2`` spoke for what the model said, ``against2`` against it."""
+    if weights is None:
+        return None
+    largest = max([_LEAST_WEIGHT, *(abs(weight) for _, weight in weights)])
+    steps = [sum(abs(weight) >= step * largest for step in _STEPS) for _, weight in weights]
+    marks = [
+        ("for" if weight > 0 else "against") + str(n) if n else ""
+        for (_, weight), n in zip(weights, steps, strict=True)
+    ]
+    return [(word, mark) for (word, _), mark in zip(weights, marks, strict=True)]
 
 
 def _beginning(text: str) -> str:

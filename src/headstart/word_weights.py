@@ -1,0 +1,65 @@
+"""Which words of a text mattered for an answer: by how much its log-odds fall when they are left out.
+
+Not by how much its probability falls, for a model that is sure remains so whatever single word is missing.
+
+Source: Li et al., "Understanding neural networks through representation erasure", arXiv 1612.08220.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headstart.predict import Predictor
+from headstart.report import TEXTS_SHOWN, WORDS
+from headstart.run import Answers
+
+_LEAST = 1e-6  # of a probability
+_FEWEST_SPANS, _MOST_SPANS = 12, 60  # of a text, neighbouring words together; each costs an answer
+_WORDS_READ = 6_000  # in all answers for one text, if that leaves enough spans
+
+Weights = list[tuple[str, float]]
+
+
+def weigh_words(predictor: Predictor, text: str, answer: str) -> Weights:
+    """The words of a text, each with what it adds to the log-odds of a class.
+
+    Args:
+        predictor: of a run on texts.
+        text: the text.
+        answer: name of the class.
+
+    Returns:
+        (word or neighbouring words, by how much the log-odds fall without it), in order; negative where they rise.
+    """
+    words = text.split()
+    most = min(max(_WORDS_READ // max(len(words), 1), _FEWEST_SPANS), _MOST_SPANS)
+    size = -(-len(words) // most)
+    spans = [" ".join(words[i : i + size]) for i in range(0, len(words), size)]
+    if len(spans) < 2:
+        return [(text, 1.0)]
+    without = [" ".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
+    place = predictor.classes.index(answer)
+    found = np.clip(_probabilities(predictor, [text, *without])[:, place].astype(np.float64), _LEAST, 1 - _LEAST)
+    log_odds = np.log(found / (1 - found))
+    return [(span, round(float(log_odds[0] - rest), 4)) for span, rest in zip(spans, log_odds[1:], strict=True)]
+
+
+def explain_mistakes(predictor: Predictor, answers: Answers, split: str, folder: Path) -> None:
+    """Write which words mattered in the mistakes of one split that the model was surest of."""
+    if answers.texts is None:
+        return
+    sure, said = answers.probabilities.max(1), answers.probabilities.argmax(1)
+    wrong = np.flatnonzero((answers.splits == split) & (said != answers.labels))
+    shown = wrong[np.argsort(-sure[wrong], kind="stable")][:TEXTS_SHOWN].tolist()
+    weights = {
+        answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[said[i]]) for i in shown
+    }  # fmt: skip
+    (folder / WORDS).write_text(json.dumps(weights, ensure_ascii=False), encoding="utf-8")
+
+
+def _probabilities(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
+    arrays = [predictor.reader.decode(text.encode()) for text in texts]
+    parts = [predictor.probabilities(predictor.reader.batch(arrays[i : i + 16])) for i in range(0, len(arrays), 16)]
+    return np.concatenate(parts)
