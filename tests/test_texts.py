@@ -194,3 +194,13 @@ def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> Non
     assert losses[-1] < losses[0]
     assert np.isfinite(losses).all()
     assert run.predict("The statement raises an exception.").predicted == "python"
+
+
+def test_a_few_shots_go_the_whole_way(sentences: Path, tmp_path: Path) -> None:
+    run = hs.train(sentences, base=WORDS, shots=20, runs=tmp_path)
+    splits = run.facts["data"]["splits"]
+    assert splits["train"]["per_class"] == {"data": 20, "python": 20}
+    assert "val" not in splits
+    assert run.figures["headline"] == "test"
+    assert run.facts["fine_tuning"]["outcome"] == "not tried"
+    assert run.predict("The statement raises an exception.").predicted in run.classes

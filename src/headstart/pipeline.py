@@ -47,6 +47,7 @@ def train(
     augment: Any = "standard",
     val: float = 0.15,
     test: float = 0.15,
+    shots: int | None = None,
     seed: int = 0,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
@@ -86,6 +87,7 @@ def train(
         augment: ``none``, ``light``, ``standard`` or ``strong``, or a Keras augmentation pipeline, for fine-tuning.
         val: fraction for validation, unless the data come divided.
         test: fraction held out for the final figures, unless the data come divided.
+        shots: train on so many examples of each class only, drawn by ``seed``, and validate on none.
         seed: of the division and of everything random.
         group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
             regular expression on the file name.
@@ -137,7 +139,8 @@ def train(
         features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):
         checked = audit(dataset, features.digests, features.problems, loaded.reader())
-        division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed)
+        division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots)
+        checked = replace(checked, usable=division.usable)
         labels, sides = dataset.labels[division.usable], division.sides
         findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
         _tell(findings, checked.skipped, strict=strict)

@@ -1,9 +1,11 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headstart.data.split import check_division, folds, split, units_of
+from headstart.data.dataset import load_dataset
+from headstart.data.split import check_division, divide, folds, split, units_of
 from headstart.errors import InputError
 
 
@@ -112,3 +114,23 @@ def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
     assert (finding.state, finding.examples) == ("found", ["bee: none in test"])
     with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
         check_division(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
+
+
+def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_path: Path) -> None:
+    rows = "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "texts.csv").write_text("text,label\n" + rows)
+    dataset = load_dataset(tmp_path / "texts.csv")
+    digests = [str(i).encode() for i in range(60)]
+    everyone = np.arange(60)
+    whole = divide(dataset, everyone, digests, val=0.1, test=0.2, seed=0)
+    few, more, other = (
+        divide(dataset, everyone, digests, val=0.1, test=0.2, seed=seed, shots=shots)
+        for seed, shots in ((0, 4), (0, 5), (1, 4))
+    )
+    assert few.index("test").tolist() == whole.index("test").tolist()
+    assert len(few.index("val")) == 0
+    assert np.bincount(dataset.labels[few.index("train")]).tolist() == [4, 4]
+    assert set(few.index("train")) < set(more.index("train")) < set(whole.index("train"))
+    assert set(few.index("train")) != set(other.index("train"))
+    with pytest.raises(InputError, match="--shots 0: expected at least 1"):
+        divide(dataset, everyone, digests, val=0.1, test=0.2, seed=0, shots=0)

@@ -87,6 +87,7 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 @tuning_options
 @click.option("--val", default=0.15, show_default=True, help="Fraction for validation.")
 @click.option("--test", default=0.15, show_default=True, help="Fraction held out for the final figures.")
+@click.option("--shots", type=int, metavar="N", help="Train on N examples of each class only, and validate on none.")
 @click.option("--seed", default=0, show_default=True, help="Of the split and of everything random.")
 @click.option(
     "--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split: patient, video, scene."

@@ -106,7 +106,14 @@ class Division:
 
 
 def divide(
-    dataset: Dataset, usable: np.ndarray, digests: Sequence[bytes | None], *, val: float, test: float, seed: int
+    dataset: Dataset,
+    usable: np.ndarray,
+    digests: Sequence[bytes | None],
+    *,
+    val: float,
+    test: float,
+    seed: int,
+    shots: int | None = None,
 ) -> Division:
     """Divide the usable examples of a data set; see :func:`split` for the options.
 
@@ -117,15 +124,33 @@ def divide(
         val: fraction for validation.
         test: fraction to hold out.
         seed: of the order in which units are dealt out.
+        shots: keep so many examples of each class to train on, and none for validation: whoever has 8 labelled examples
+            a class has no others to validate with.
+
+    Raises:
+        InputError: fractions that leave nothing to train on, or no shots.
     """
+    if shots is not None and shots < 1:
+        raise InputError(f"--shots {shots}: expected at least 1.")
     chosen = usable.tolist()
     keys = [digests[i] or b"" for i in chosen]
     own = units_of([dataset.groups[i] for i in chosen] if dataset.groups else None, keys)
     given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
     sides = split(dataset.labels[usable], units=own, keys=keys, given=given, val=val, test=test, seed=seed)
+    if shots is not None:
+        few = _few(dataset.labels[usable], sides, _order(own, keys, seed)[own], shots)
+        kept = np.sort(np.concatenate([few, np.flatnonzero(sides == "test")]))
+        usable, sides, own = usable[kept], sides[kept], own[kept]
     units = np.full(len(dataset), -1, np.int64)
     units[usable] = own
     return Division(usable, sides, units)
+
+
+def _few(labels: np.ndarray, sides: np.ndarray, rank: np.ndarray, shots: int) -> np.ndarray:
+    """Positions of the training examples of each class that come first, or of all where a class has no more."""
+    train = np.flatnonzero(sides == "train")
+    train = train[np.argsort(rank[train], kind="stable")]
+    return np.concatenate([train[labels[train] == c][:shots] for c in np.unique(labels[train])])
 
 
 def check_division(
