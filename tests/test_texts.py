@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +171,12 @@ def test_bases_and_data_of_different_kinds_are_refused(sentences: Path, photos: 
         hs.train(sentences, base="embedded:efficientnet-lite0", runs=tmp_path)
     with pytest.raises(InputError, match=r"glove-6b-50d is a base for texts, and .* holds images"):
         hs.train(photos, base="embedded:glove-6b-50d", runs=tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"fit": "pad"}, {"input_size": 64}, {"cut": "words"}])
+def test_what_is_for_images_is_refused_for_texts(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="--input-size, --fit and --cut are for images, and embedded:glove-6b-50d is"):
+        hs.load_base(WORDS, **options)
 
 
 def test_a_damaged_tokenizer_is_noticed(text_run: hs.Run, tmp_path: Path) -> None:

@@ -69,8 +69,10 @@ def load_base(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."
         )
-    if fit:
-        base = replace(for_images(base), fit=fit)
+    if isinstance(base, ImageBase):
+        base = replace(base, fit=fit or base.fit)
+    elif fit or spec.input_size or spec.cut:
+        raise InputError(f"--input-size, --fit and --cut are for images, and {base.handle} is a base for texts.")
     return derive(base, spec)
 
 
