@@ -39,7 +39,8 @@ def read_words(path: Path, wanted: Collection[str], first: int) -> Words:
         InputError: this is no file of word vectors, or a damaged one.
     """
     wanted = set(wanted)
-    chosen: dict[str, np.ndarray] = {}
+    chosen: dict[str, None] = {}
+    values = bytearray()  # it grows in place: a list of arrays would need twice the memory once they are put together
     with open(path, "rb") as raw, console.progress("word vectors", total=path.stat().st_size >> 20, unit="MB") as bar:
         shown = 0
 
@@ -54,12 +55,13 @@ def read_words(path: Path, wanted: Collection[str], first: int) -> Words:
         try:
             file: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
             for word, vector in _records(file, takes):
-                chosen[word] = vector  # noqa: PERF403 - `takes` looks at what is chosen so far
+                chosen[word] = None
+                values += vector.tobytes()
         except (EOFError, OSError, ValueError, IndexError) as exc:
             raise InputError(f"{path} is not a file of word vectors, or is damaged ({exc}): {_EXPECTED}.") from exc
     if not chosen:
         raise InputError(f"{path} holds no word vectors: {_EXPECTED}.")
-    return Words(list(chosen), np.stack(list(chosen.values())))
+    return Words(list(chosen), np.frombuffer(values, np.float32).reshape(len(chosen), -1))
 
 
 _Takes = Callable[[int, str], bool]
