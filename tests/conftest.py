@@ -27,6 +27,16 @@ SIZE = 64
 WORDS = "embedded:glove-6b-50d"
 """The quickest base for texts."""
 
+WITHOUT_HEADSTART = """
+import sys
+class NoHeadstart:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "headstart":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoHeadstart())
+"""
+"""Begins a program in which headstart cannot be imported."""
+
 _CROP, _STEP = 96, 48
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 

@@ -16,26 +16,23 @@ from headstart.errors import InputError, IntegrityError
 from headstart.keras_file import base_digests, fill_template, freeze_proof
 from headstart.run import write_folder
 from headstart.training import Head
-from tests.conftest import SIZE
+from tests.conftest import SIZE, WITHOUT_HEADSTART
 
 FILES = {
     "model.keras", "engine", "golden.npz", "run.json", "metrics.json", "predictions.csv", "history.csv", "skipped.csv",
     "report.html",
 }  # fmt: skip
 
-_OPEN_ELSEWHERE = """
-import sys
-class NoHeadstart:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "headstart":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, NoHeadstart())
+_OPEN_ELSEWHERE = (
+    WITHOUT_HEADSTART
+    + """
 import keras, numpy as np
 model = keras.models.load_model(sys.argv[1])
 pixels = np.load(sys.argv[2])
 np.save(sys.argv[3], model.predict(pixels, verbose=0))
 assert model.input.dtype == "uint8", model.input.dtype
 """
+)
 
 
 def _keras_probabilities(model: Path, pixels: np.ndarray, scratch: Path) -> np.ndarray:

@@ -14,22 +14,19 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError, IntegrityError
-from tests.conftest import WORDS
+from tests.conftest import WITHOUT_HEADSTART, WORDS
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 
-_OPEN_ELSEWHERE = """
-import sys
-class NoHeadstart:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "headstart":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, NoHeadstart())
+_OPEN_ELSEWHERE = (
+    WITHOUT_HEADSTART
+    + """
 import keras, numpy as np
 with np.load(sys.argv[2]) as golden:
     found = keras.models.load_model(sys.argv[1]).predict(golden["inputs"], verbose=0)
     print(float(abs(found - golden["probabilities"]).max()))
 """
+)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

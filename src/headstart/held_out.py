@@ -125,7 +125,8 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 
 
 def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped]]:
-    examples = [dataset.examples[i] for i in chosen.tolist()]
+    everything = dataset.examples
+    examples = [everything[i] for i in chosen.tolist()]
     found: dict[int, np.ndarray] = {}
     skipped = list(dataset.skipped)
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:

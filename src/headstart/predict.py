@@ -12,7 +12,7 @@ import numpy as np
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
-from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
+from headstart.reader import Example, Modality, decoded, open_reader, read_example
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -84,7 +84,7 @@ class Predictor:
             kept, arrays = [], []
             for i in indices:
                 try:
-                    arrays.append(self.reader.decode(read_content(examples[i])[0], suffix_of(examples[i])))
+                    arrays.append(read_example(self.reader, examples[i]))
                     kept.append(i)
                 except BadExample as exc:
                     problems.append((i, str(exc)))

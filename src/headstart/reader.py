@@ -78,9 +78,18 @@ def read_content(example: Example) -> tuple[bytes, os.stat_result | None]:
     return read_file(example)
 
 
+def read_example(reader: Reader, example: Example) -> np.ndarray:
+    """The array of one example.
+
+    Raises:
+        BadExample: it cannot be used.
+    """
+    return reader.decode(read_content(example)[0], suffix_of(example))
+
+
 def decoded(reader: Reader, examples: Sequence[Example]) -> np.ndarray:
     """A few examples as one array."""
-    return reader.batch([reader.decode(read_content(one)[0], suffix_of(one)) for one in examples])
+    return reader.batch([read_example(reader, example) for example in examples])
 
 
 def suffix_of(example: Example) -> str | None:

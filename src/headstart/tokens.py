@@ -1,7 +1,7 @@
 """Tokenizers: text -> int32 token ids, the one path for training, evaluation and prediction.
 
-Two kinds: words looked up in a list (word vectors), and the subwords of a transformer, by the package ``tokenizers``.
-Both are saved beside the model of a run, so that predicting needs neither the original files nor a framework.
+Three kinds: words looked up in a list (word vectors), the subwords of a transformer (by the package ``tokenizers``) and
+characters. They are saved beside the model of a run, so that predicting needs no original files and no framework.
 """
 
 import hashlib

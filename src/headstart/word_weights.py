@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.predict import Predictor
+from headstart.reader import decoded
 from headstart.report import TEXTS_SHOWN, WORDS
 from headstart.run import Answers
 
@@ -60,6 +61,5 @@ def explain_mistakes(predictor: Predictor, answers: Answers, split: str, folder:
 
 
 def _probabilities(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
-    arrays = [predictor.reader.decode(text.encode()) for text in texts]
-    parts = [predictor.probabilities(predictor.reader.batch(arrays[i : i + 16])) for i in range(0, len(arrays), 16)]
-    return np.concatenate(parts)
+    pieces = [texts[i : i + 16] for i in range(0, len(texts), 16)]
+    return np.concatenate([predictor.probabilities(decoded(predictor.reader, piece)) for piece in pieces])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from headstart.errors import InputError
 from headstart.reader import Fit, Modality, Reader
 
 if TYPE_CHECKING:
@@ -246,6 +247,16 @@ class ImageBase(Base):
             return keras.Model(inputs, x, name="base")
         finally:
             keras.config.set_image_data_format(before)
+
+
+def refuse_weights(spec: BaseSpec) -> None:
+    """For sources whose bases bring their own weights.
+
+    Raises:
+        InputError: others are asked for.
+    """
+    if spec.weights != "imagenet":
+        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
 
 
 def file_sha256(path: Path) -> str:

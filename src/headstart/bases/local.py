@@ -15,7 +15,7 @@ from typing import Any
 
 from headstart import console
 from headstart.bases import teachable_machine
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
 
@@ -39,10 +39,7 @@ def load(spec: BaseSpec) -> ImageBase:
             it cannot take.
     """
     path = _path(parse_handle(spec.handle).name)
-    if spec.weights != "imagenet":
-        raise InputError(
-            f"--weights {spec.weights} cannot be used with {spec.handle}: the file brings its own weights."
-        )
+    refuse_weights(spec)
     spec = replace(spec, handle=f"file:{path}")
     config = _read_config(path)
     _refuse_code(path, config)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from headstart import console, keras_process
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
@@ -50,8 +50,7 @@ def load(spec: BaseSpec) -> ImageBase:
         InputError: no SavedModel, one that does not take images, or a size that it cannot take.
         UnavailableError: it is not here and cannot be fetched, or TensorFlow is not installed.
     """
-    if spec.weights != "imagenet":
-        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+    refuse_weights(spec)
     folder = _folder(parse_handle(spec.handle).name)
     return from_folder(folder, spec if "://" in spec.handle else replace(spec, handle=f"tfhub:{folder}"))
 
@@ -155,9 +154,7 @@ def read_module(folder: str, out: str, name: str) -> None:
     from headstart.bases.graph_layer import read_graph, write_graph
 
     module, function, spec, is_tf2 = _open(folder, name)
-    if hasattr(
-        function, "structured_outputs"
-    ):  # a signature, which has to be frozen itself: wrapped, it would stay a call
+    if hasattr(function, "structured_outputs"):  # a signature is frozen itself: wrapped, it would stay a call
         concrete, outputs = function, function.structured_outputs
     else:
         concrete = tf.function(function).get_concrete_function(

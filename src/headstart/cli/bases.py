@@ -88,7 +88,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
         raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
     here = {entry.handle: entry.is_here for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
-    spec = BaseSpec(name, "imagenet" if here.get(name, ":" not in name or name.startswith("file:")) else "none")
+    spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
     described = keras_process.call("headstart.bases.blocks:describe", {"spec": load_base(spec).spec.to_json()})
     blocks = [Block.from_json(block) for block in described]
     params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))

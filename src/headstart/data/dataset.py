@@ -219,8 +219,8 @@ def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _Foun
             found.splits += [name] * (len(found.files) - len(found.splits or ()))  # type: ignore[operator]
     else:
         _collect(root, root, found, extensions)
-    if extensions is TEXT_EXTENSIONS:
-        _read_texts(root, found)
+    if extensions is TEXT_EXTENSIONS:  # what is wrong with one is said when it is tokenized
+        found.texts = [read_text(root / file) for file in found.files]
     if group_by:
         found.groups = [_group_of(file, group_by) for file in found.files]
     return found
@@ -235,12 +235,6 @@ def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path,
         )
     if need_train and "train" not in divided.values():
         raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
-
-
-def _read_texts(root: Path, found: _Found) -> None:
-    """Read the text files that were found; what is wrong with one is said when it is tokenized."""
-    found.texts = []
-    found.texts += [read_text(root / file) for file in found.files]
 
 
 def _collect(root: Path, parent: Path, found: _Found, extensions: Collection[str]) -> None:

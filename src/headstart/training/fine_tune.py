@@ -26,7 +26,7 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.keras_file import Frozen
-from headstart.reader import Example, decoded, read_content
+from headstart.reader import Example, decoded, read_example
 from headstart.settings import cache_folder
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
@@ -208,7 +208,7 @@ class _Attempt:
             return self._probe.shape[1:]
         held = np.concatenate([self.task.train, self.task.val]).tolist()
         reader = self.base.reader()
-        return (max(len(reader.decode(read_content(self.examples[i])[0])) for i in held),)
+        return (max(len(read_example(reader, self.examples[i])) for i in held),)
 
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
