@@ -2,11 +2,11 @@
 
 import json
 import os
-import queue
 import re
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """Compute one batch and wait for it."""
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Compute many batches as they come; yields (key, result) in the order of completion."""
+        """Compute many batches as they come; yields (key, result) in order."""
 
 
 class OpenVINOEngine:
@@ -63,29 +63,33 @@ class OpenVINOEngine:
     batch_size = 16
 
     def __init__(self, xml: Path, precision: str, hint: str = "THROUGHPUT") -> None:
-        import openvino
-
         self.precision = precision
-        self._async_queue = openvino.AsyncInferQueue
         settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
         self._compiled = _core().compile_model(str(xml), "CPU", settings)
+        # One more than run at once, so that a batch waits whenever the engine has finished one.
+        self._side_by_side = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
         return np.array(self._compiled(np.ascontiguousarray(pixels))[0])
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Compute many batches, several at a time; yields (key, result) in the order of completion."""
-        done: queue.SimpleQueue[tuple[Key, np.ndarray]] = queue.SimpleQueue()
-        jobs = self._async_queue(self._compiled)
-        jobs.set_callback(lambda request, key: done.put((key, request.get_output_tensor(0).data.copy())))
+        """Compute many batches, several at a time."""
+        # No callbacks: one that still holds on to the interpreter while it shuts down ends the process with an abort.
+        idle = [self._compiled.create_infer_request() for _ in range(self._side_by_side)]
+        busy: deque[tuple[Key, Any]] = deque()
         for key, pixels in batches:
-            jobs.start_async({0: pixels}, key)  # waits while all are busy
-            while not done.empty():
-                yield done.get()
-        jobs.wait_all()
-        while not done.empty():
-            yield done.get()
+            if not idle:
+                done, request = busy.popleft()
+                request.wait()
+                yield done, request.get_output_tensor(0).data.copy()
+                idle.append(request)
+            request = idle.pop()
+            request.start_async({0: pixels})
+            busy.append((key, request))
+        for done, request in busy:
+            request.wait()
+            yield done, request.get_output_tensor(0).data.copy()
 
 
 class KerasEngine:
