@@ -75,7 +75,6 @@ def test_the_tokenizer_can_be_built_from_its_vocabulary(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"model_type": "gpt2"}, r"is a model of type 'gpt2': expected one of bert, "),
         ({"hidden_act": "gelu_new"}, r"has hidden_act = 'gelu_new'"),
         ({"position_embedding_type": "relative_key"}, r"position_embedding_type = 'relative_key'"),
     ],

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -257,6 +257,22 @@ def refuse_weights(spec: BaseSpec) -> None:
     """
     if spec.weights != "imagenet":
         raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+
+
+def stated_licence(folder: Path) -> str:
+    """As the front matter of the model's own page, ``README.md``, states it."""
+    path = folder / "README.md"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    stated = next((line for line in lines[1:60] if line.startswith("license:")), "")
+    return stated.partition(":")[2].strip() or "see the source"
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """Hex SHA-256 over the names and bytes of several files."""
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
+    return whole.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -27,8 +27,9 @@ _BLOCK_NAMES = tuple(
         r"(conv\d+_block\d+)(?:_|$)",  # ResNet, DenseNet
         r"(block(?:35|17|8)_\d+)(?:_|$)",  # InceptionResNetV2
         r"(downsampling_block_\d+)(?:_|$)",  # ConvNeXt
-        r"(stage_?\d+_block_?\d+)(?:_|$)",  # ConvNeXt
+        r"(sta(?:ge|ck)_?\d+_block_?\d+)(?:_|$)",  # ConvNeXt, KerasHub's ResNet
         r"^(layer_\d+)_",  # our own encoders
+        r"^(?!input_)((?:\w+_)?layers?_\d+)$",  # KerasHub's transformers
         r"(expanded_conv(?:_\d+)?)(?:_|$)",  # MobileNetV3
         r"(?:conv_[dp]w|conv_pad)_(\d+)(?:_|$)",  # MobileNet
         r"((?:block|stage|mixed|cell)_?\d+[a-z]?)(?:_|$)",  # VGG, Xception, EfficientNet, MobileNetV2, Inception
@@ -181,17 +182,25 @@ def _in_order(network: Any) -> list[Any]:
 
 
 def _cuts(nodes: list[Any]) -> list[int]:
-    """Positions after which one tensor is awaited by all that follows; the last node, being the end, is none."""
+    """Positions after which one tensor is awaited by all that follows; the last node, being the end, is none.
+
+    Nor is any position between two uses of one layer: what is trained above a cut must not change what lies below.
+    """
     awaited = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    uses = Counter(id(node.operation) for node in nodes if _is_layer(node) and node.operation.weights)
     live: set[int] = set()
+    shared: set[int] = set()
     cuts = []
     for i, node in enumerate(nodes[:-1]):
+        layer = id(node.operation)
+        uses[layer] -= 1
+        (shared.add if uses[layer] > 0 else shared.discard)(layer)
         for tensor in node.input_tensors:
             awaited[id(tensor)] -= 1
             if not awaited[id(tensor)]:
                 live.discard(id(tensor))
         live |= {id(tensor) for tensor in node.outputs if awaited[id(tensor)]}
-        if len(live) == 1:
+        if len(live) == 1 and not shared:
             cuts.append(i)
     return cuts
 
@@ -267,9 +276,13 @@ def _own_name(unit: list[Any], position: int) -> str:
     """
     merges = [node for node in unit if len(node.input_tensors) > 1]
     kernels = [node for node in unit if _has_kernel(node)]
-    layer = (merges or kernels or unit)[-1].operation
-    automatic = re.sub(r"_\d+$", "", layer.name) == type(layer).__name__.lower()
-    return f"part_{position}" if automatic else layer.name
+    weights = [node for node in unit if _is_layer(node) and node.operation.weights]
+    for nodes in (merges, kernels, weights, unit):
+        if nodes:
+            layer = nodes[-1].operation
+            if re.sub(r"_\d+$", "", layer.name) != type(layer).__name__.lower():
+                return layer.name
+    return f"part_{position}"
 
 
 def _block(name: str, unit: list[Any]) -> Block:

@@ -15,7 +15,7 @@ import numpy as np
 from headstart.bases.text import seen_tokens
 from headstart.errors import InputError
 
-_ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
+ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
 _FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert"}  # their positions are counted from pad + 1
 
 Tensors = Callable[[str], np.ndarray]
@@ -99,7 +99,7 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
     kind = config["model_type"]
     activation = config.get("hidden_act", config.get("activation", "gelu"))
     unknown = {
-        "hidden_act": activation if activation not in _ACTIVATIONS else None,
+        "hidden_act": activation if activation not in ACTIVATIONS else None,
         "position_embedding_type": _other(config.get("position_embedding_type"), "absolute"),
         "embedding_size": _other(config.get("embedding_size"), config.get("hidden_size")),
         "is_decoder": config.get("is_decoder") or None,
@@ -118,7 +118,7 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
         words=config["vocab_size"],
         positions=config["max_position_embeddings"] - first,
         first_position=first,
-        activation=_ACTIVATIONS[activation],
+        activation=ACTIVATIONS[activation],
         epsilon=config.get("layer_norm_eps", 1e-12),
         pad=pad,
     )
@@ -164,15 +164,12 @@ def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
     """
     names = _NAMES[encoder.kind]
 
-    def dense(part: str, i: int) -> tuple[np.ndarray, np.ndarray]:
-        name = names[part].format(i)
-        return tensors(f"{name}.weight").T, tensors(f"{name}.bias")
+    def dense(part: str, i: int) -> list[np.ndarray]:
+        return dense_weights(tensors, names[part].format(i))
 
     def norm(part: str, i: int = 0) -> list[np.ndarray]:
-        name = names[part].format(i)
-        return [tensors(f"{name}.weight"), tensors(f"{name}.bias")]
+        return norm_weights(tensors, names[part].format(i))
 
-    heads, size = encoder.heads, encoder.width // encoder.heads
     positions = tensors(names["positions"])[encoder.first_position :]
     if names["types"]:
         positions = positions + tensors(names["types"])[0]  # a text alone is all of the first type
@@ -180,14 +177,32 @@ def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
     network.get_layer("positions").set_weights([positions])
     network.get_layer("norm").set_weights(norm("norm"))
     for i in range(encoder.layers):
-        attention = []
-        for part in ("query", "key", "value"):
-            kernel, bias = dense(part, i)
-            attention += [kernel.reshape(encoder.width, heads, size), bias.reshape(heads, size)]
-        kernel, bias = dense("attention_out", i)
-        attention += [kernel.reshape(heads, size, encoder.width), bias]
-        network.get_layer(f"layer_{i}_attention").set_weights(attention)
+        inward = [dense(part, i) for part in ("query", "key", "value")]
+        attention = network.get_layer(f"layer_{i}_attention")
+        set_attention(attention, inward, dense("attention_out", i), encoder.heads)
         network.get_layer(f"layer_{i}_attention_norm").set_weights(norm("attention_norm", i))
-        network.get_layer(f"layer_{i}_inner").set_weights(list(dense("inner", i)))
-        network.get_layer(f"layer_{i}_outer").set_weights(list(dense("outer", i)))
+        network.get_layer(f"layer_{i}_inner").set_weights(dense("inner", i))
+        network.get_layer(f"layer_{i}_outer").set_weights(dense("outer", i))
         network.get_layer(f"layer_{i}_outer_norm").set_weights(norm("outer_norm", i))
+
+
+def dense_weights(tensors: Tensors, name: str, *, bias: bool = True) -> list[np.ndarray]:
+    """Kernel (in, out) and bias (out,) of a Dense layer; the bias is zero where the checkpoint has none."""
+    kernel = tensors(f"{name}.weight").T
+    return [kernel, tensors(f"{name}.bias") if bias else np.zeros(kernel.shape[1], np.float32)]
+
+
+def norm_weights(tensors: Tensors, name: str) -> list[np.ndarray]:
+    """Gamma and beta of a LayerNormalization, (d,) each."""
+    return [tensors(f"{name}.weight"), tensors(f"{name}.bias")]
+
+
+def set_attention(layer: Any, inward: list[list[np.ndarray]], outward: list[np.ndarray], heads: int) -> None:
+    """Give Keras's MultiHeadAttention the Dense layers that others make it of: query, key and value, and the last."""
+    width = outward[0].shape[0]
+    size = width // heads
+    weights = []
+    for kernel, bias in inward:
+        weights += [kernel.reshape(width, heads, size), bias.reshape(heads, size)]
+    kernel, bias = outward
+    layer.set_weights([*weights, kernel.reshape(heads, size, width), bias])

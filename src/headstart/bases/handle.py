@@ -12,6 +12,8 @@ SOURCES = {
     "file": "headstart.bases.local",
     "tfhub": "headstart.bases.saved_model",
     "hf": "headstart.bases.huggingface",
+    "kaggle": "headstart.bases.kaggle",
+    "preset": "headstart.bases.preset",
     "stanza": "headstart.bases.stanza",
     "glove": "headstart.bases.word_vectors",
     "word2vec": "headstart.bases.word_vectors",
@@ -19,7 +21,7 @@ SOURCES = {
 }
 """Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
 
-_OF_PATHS = {"file", "tfhub", "hf", "glove", "word2vec", "fasttext"}
+_OF_PATHS = {"file", "tfhub", "hf", "preset", "glove", "word2vec", "fasttext"}
 
 
 @dataclass(frozen=True)

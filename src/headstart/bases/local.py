@@ -32,15 +32,19 @@ def names() -> list[str]:
 
 
 def load(spec: BaseSpec) -> ImageBase:
-    """Give a model file as a base; its top is removed where it is found, or at ``spec.cut``.
+    """Give a model file as a base; see :func:`from_file`."""
+    path = _path(parse_handle(spec.handle).name)
+    return from_file(path, replace(spec, handle=f"file:{path}"))
+
+
+def from_file(path: Path, spec: BaseSpec) -> ImageBase:
+    """A model file as a base, called as ``spec`` says; its top is removed where it is found, or at ``spec.cut``.
 
     Raises:
         InputError: no such file, not a Keras model of one RGB image, one that needs code of its own, or a size that
             it cannot take.
     """
-    path = _path(parse_handle(spec.handle).name)
     refuse_weights(spec)
-    spec = replace(spec, handle=f"file:{path}")
     config = _read_config(path)
     _refuse_code(path, config)
     if teachable_machine.is_export(config):

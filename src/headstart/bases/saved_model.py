@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from headstart import console, keras_process
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
@@ -59,7 +59,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
     """A SavedModel in a local folder as a base; ``spec`` says what it is called."""
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
-    digest = _digest(folder)
+    digest = files_sha256(sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")]))
     read = cache_folder() / "saved-models" / digest[:32]
     if not (read / "facts.json").is_file():
         console.note(f"reading {spec.handle} …")
@@ -98,15 +98,6 @@ def _folder(name: str) -> Path:
         separator = "&" if "?" in name else "?"
         fetch_archive(f"{name}{separator}tf-hub-format=compressed", folder, f"tfhub:{name}")
     return folder
-
-
-def _digest(folder: Path) -> str:
-    """Hex SHA-256 over a module's files."""
-    whole = hashlib.sha256()
-    for path in sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")]):
-        with open(path, "rb") as file:
-            whole.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
 
 
 def _size(spec: BaseSpec, own: list[int | None]) -> tuple[int, int]:

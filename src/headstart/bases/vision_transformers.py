@@ -1,0 +1,209 @@
+"""Vision transformers in plain Keras layers, weights of Hugging Face included: ViT, DeiT and DINOv2.
+
+Built so, and not by KerasHub, for the reasons of :mod:`headstart.bases.encoders`; KerasHub moreover takes ViT and DeiT
+only with a classifier on top.
+
+What is learned once and put before the patches (class token, distillation token, registers) is a row of the position
+table here, and layer scale is part of the Dense layer before it, so that no layer of our own is needed.
+
+Sources: Dosovitskiy et al., arXiv 2010.11929; Touvron et al., arXiv 2012.12877; Oquab et al., arXiv 2304.07193; Darcet
+et al. (registers), arXiv 2309.16588.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.encoders import ACTIVATIONS, Tensors, dense_weights, norm_weights, set_attention
+from headstart.errors import InputError
+
+_VIT = {
+    "norm_1": "encoder.layer.{}.layernorm_before",
+    "norm_2": "encoder.layer.{}.layernorm_after",
+    "inner": "encoder.layer.{}.intermediate.dense",
+    "outer": "encoder.layer.{}.output.dense",
+}
+_DINOV2 = {
+    "norm_1": "encoder.layer.{}.norm1",
+    "norm_2": "encoder.layer.{}.norm2",
+    "inner": "encoder.layer.{}.mlp.fc1",
+    "outer": "encoder.layer.{}.mlp.fc2",
+    "scale_1": "encoder.layer.{}.layer_scale1.lambda1",
+    "scale_2": "encoder.layer.{}.layer_scale2.lambda1",
+}
+_NAMES = {"vit": _VIT, "deit": _VIT, "dinov2": _DINOV2, "dinov2_with_registers": _DINOV2}
+_BEFORE = {"vit": (), "deit": ("embeddings.distillation_token",), "dinov2": ()}
+
+KINDS = tuple(_NAMES)
+"""The kinds of vision transformer that can be built."""
+
+
+@dataclass(frozen=True)
+class VisionTransformer:
+    """The sizes of a vision transformer.
+
+    Attributes:
+        kind: the checkpoint's ``model_type``.
+        layers: how many.
+        width: d, of the token vectors.
+        heads: of attention.
+        inner: width between the two Dense layers of a block.
+        patch: side of a patch in pixels.
+        own_size: side in pixels of the images that the position table was trained for.
+        registers: tokens beside the class token that no position belongs to.
+        activation: between the two Dense layers.
+        epsilon: of every LayerNormalization.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    kind: str
+    layers: int
+    width: int
+    heads: int
+    inner: int
+    patch: int
+    own_size: int
+    registers: int
+    activation: str
+    epsilon: float
+    qkv_bias: bool
+
+
+def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
+    """The vision transformer that a ``config.json`` describes.
+
+    Raises:
+        InputError: an option that none of these has.
+    """
+    activation = config.get("hidden_act", "gelu")
+    unknown = {
+        "hidden_act": None if activation in ACTIVATIONS else activation,
+        "use_swiglu_ffn": config.get("use_swiglu_ffn") or None,
+        "num_channels": None if config.get("num_channels", 3) == 3 else config["num_channels"],
+    }
+    for name, value in unknown.items():
+        if value is not None:
+            raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
+    kind, width = config["model_type"], config["hidden_size"]
+    return VisionTransformer(
+        kind=kind,
+        layers=config["num_hidden_layers"],
+        width=width,
+        heads=config["num_attention_heads"],
+        inner=config.get("intermediate_size") or int(width * config.get("mlp_ratio", 4)),
+        patch=config.get("patch_size", 16),
+        own_size=config.get("image_size", 224),
+        registers=config.get("num_register_tokens", 4) if kind == "dinov2_with_registers" else 0,
+        activation=ACTIVATIONS[activation],
+        epsilon=config.get("layer_norm_eps", 1e-12),
+        qkv_bias=config.get("qkv_bias", True),
+    )
+
+
+def build(vit: VisionTransformer, size: tuple[int, int]) -> Any:
+    """The network: scaled pixels (n, h, w, 3) to what the class token becomes, (n, d); weights still random.
+
+    Args:
+        vit: its sizes.
+        size: (h, w) in pixels; the last rows and columns that fill no patch are not seen, as in the original.
+    """
+    import keras
+    from keras import layers, ops
+
+    def norm(x: Any, name: str) -> Any:
+        return layers.LayerNormalization(epsilon=vit.epsilon, name=name)(x)
+
+    rows, columns = (side // vit.patch for side in size)
+    before = 1 + _n_before(vit)
+    pixels = keras.Input((*size, 3), name="images")
+    patches = layers.Conv2D(vit.width, vit.patch, vit.patch, name="patches")(pixels)
+    x = layers.ZeroPadding1D((before, 0), name="tokens")(ops.reshape(patches, (-1, rows * columns, vit.width)))
+    places = ops.cumsum(ops.ones_like(x[:, :, 0], "int32"), axis=1) - 1
+    x = x + layers.Embedding(before + rows * columns, vit.width, name="positions")(places)
+    for i in range(vit.layers):
+        inward = norm(x, f"layer_{i}_norm_1")
+        x = x + layers.MultiHeadAttention(vit.heads, vit.width // vit.heads, name=f"layer_{i}_attention")(
+            inward, inward
+        )
+        inner = layers.Dense(vit.inner, vit.activation, name=f"layer_{i}_inner")(norm(x, f"layer_{i}_norm_2"))
+        x = x + layers.Dense(vit.width, name=f"layer_{i}_outer")(inner)
+    return keras.Model(pixels, norm(x, "norm")[:, 0], name="vision_transformer")
+
+
+def set_weights(network: Any, vit: VisionTransformer, size: tuple[int, int], tensors: Tensors) -> None:
+    """Give a built network a checkpoint's weights.
+
+    Args:
+        network: from :func:`build`.
+        vit: its sizes.
+        size: (h, w) in pixels that it was built for.
+        tensors: the checkpoint.
+    """
+    names = _NAMES[vit.kind]
+    kernel = tensors("embeddings.patch_embeddings.projection.weight").transpose(2, 3, 1, 0)
+    network.get_layer("patches").set_weights([kernel, tensors("embeddings.patch_embeddings.projection.bias")])
+    network.get_layer("positions").set_weights([_table(vit, size, tensors)])
+    network.get_layer("norm").set_weights(norm_weights(tensors, "layernorm"))
+    for i in range(vit.layers):
+        scales = [tensors(names[part].format(i)) if part in names else np.float32(1) for part in ("scale_1", "scale_2")]
+        for part in ("norm_1", "norm_2"):
+            network.get_layer(f"layer_{i}_{part}").set_weights(norm_weights(tensors, names[part].format(i)))
+        parts = {part: f"encoder.layer.{i}.attention.attention.{part}" for part in ("query", "key", "value")}
+        out = f"encoder.layer.{i}.attention.output.dense"
+        set_attention(
+            network.get_layer(f"layer_{i}_attention"),
+            [dense_weights(tensors, name, bias=vit.qkv_bias) for name in parts.values()],
+            [value * scales[0] for value in dense_weights(tensors, out)],
+            vit.heads,
+        )
+        network.get_layer(f"layer_{i}_inner").set_weights(dense_weights(tensors, names["inner"].format(i)))
+        outer = dense_weights(tensors, names["outer"].format(i))
+        network.get_layer(f"layer_{i}_outer").set_weights([value * scales[1] for value in outer])
+
+
+def _n_before(vit: VisionTransformer) -> int:
+    """Tokens between the class token and the patches."""
+    return vit.registers + len(_BEFORE.get(vit.kind, ()))
+
+
+def _table(vit: VisionTransformer, size: tuple[int, int], tensors: Tensors) -> np.ndarray:
+    """The position table (tokens, d) with the tokens that are learned in it, for images of a size."""
+    table = tensors("embeddings.position_embeddings")[0]
+    extra = _BEFORE.get(vit.kind, ())
+    first = np.concatenate([tensors("embeddings.cls_token")[0], *(tensors(name)[0] for name in extra)])
+    first = first + table[: len(first)]
+    patches = table[len(first) :]
+    if vit.registers:  # they come after the class token, and have no position
+        first = np.concatenate([first, tensors("embeddings.register_tokens")[0]])
+    side = vit.own_size // vit.patch
+    grid = patches.reshape(side, side, vit.width)
+    for axis, wanted in enumerate(side // vit.patch for side in size):
+        grid = np.moveaxis(np.tensordot(_bicubic(side, wanted, bool(vit.registers)), grid, (1, axis)), 0, axis)
+    return np.concatenate([first, grid.reshape(-1, vit.width)])
+
+
+def _bicubic(source: int, target: int, antialias: bool) -> np.ndarray:
+    """The matrix (target, source) of bicubic interpolation, as torch has it for images: Keys, 1981.
+
+    The free parameter a is -0.75, and -0.5 where a smaller result is smoothed; beyond the edge the last value counts.
+    """
+    if source == target:
+        return np.eye(source, dtype=np.float32)
+    a = -0.5 if antialias else -0.75
+    ratio = source / target
+    stretch = max(ratio, 1.0) if antialias else 1.0
+    matrix = np.zeros((target, source))
+    for i in range(target):
+        centre = (i + 0.5) * ratio - 0.5
+        reach = int(np.ceil(2 * stretch))
+        taps = np.arange(int(np.floor(centre)) - reach, int(np.floor(centre)) + reach + 2)
+        x = np.abs(taps - centre) / stretch
+        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+        far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+        weights = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+        if antialias:  # what lies beyond the edge is left out instead
+            weights = np.where((taps >= 0) & (taps < source), weights, 0.0)
+        np.add.at(matrix[i], np.clip(taps, 0, source - 1), weights / weights.sum())
+    return matrix.astype(np.float32)

@@ -1,0 +1,66 @@
+"""Encoders of texts and images, against what transformers computes: see ``tests/files/transformers/make.py``."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.bases.blocks import find_blocks
+from headstart.errors import InputError
+
+keras = pytest.importorskip("keras")
+
+MODELS = Path(__file__).parents[1] / "files" / "transformers"
+TEXTS = ["a film that is good", "film bad"]
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "electra", "distilbert"])
+def test_texts_have_the_vectors_that_transformers_gives_them(name: str) -> None:
+    base = hs.load_base(f"hf:{MODELS / name}")
+    reader = base.reader()
+    ids = reader.batch([reader.decode(text.encode()) for text in TEXTS])
+    assert ids.shape == (2, 7)
+    expected = np.load(MODELS / name / "expected.npz")
+    np.testing.assert_allclose(base.model().predict(ids, verbose=0), expected["features"], atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["vit", "deit", "dinov2", "dinov2-registers"])
+def test_images_have_the_features_that_transformers_gives_them(name: str) -> None:
+    expected = np.load(MODELS / name / "expected.npz")
+    size = expected["pixels"].shape[1:3]  # not the model's own: the position table is interpolated
+    base = hs.load_base(f"hf:{MODELS / name}", input_size=size)
+    assert base.feature_dim == 16
+    np.testing.assert_allclose(base.model().predict(expected["pixels"], verbose=0), expected["features"], atol=4e-6)
+
+
+def test_size_and_fit_of_images_are_read_from_the_files() -> None:
+    vit, dinov2 = (hs.load_base(f"hf:{MODELS / name}") for name in ("vit", "dinov2"))
+    assert (vit.input_size, vit.fit) == ((32, 32), "squash")
+    assert (dinov2.input_size, dinov2.fit) == ((28, 28), "crop")
+    np.testing.assert_allclose(vit.preprocessing.array(np.array([[[0, 127.5, 255]]])), [[[-1, 0, 1]]], atol=1e-6)
+
+
+def test_a_model_that_does_not_say_how_it_wants_its_images_is_refused(tmp_path: Path) -> None:
+    folder = shutil.copytree(MODELS / "vit", tmp_path / "vit")
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps({**settings, "size": {}}))
+    with pytest.raises(InputError, match="has no image size: expected height and width"):
+        hs.load_base(f"hf:{folder}")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(InputError, match=r"expected preprocessor_config\.json beside its config\.json"):
+        hs.load_base(f"hf:{folder}")
+    with pytest.raises(InputError, match=r"input size 4x4 is less than a patch of hf:.*vit, 8 pixels"):
+        hs.load_base(f"hf:{MODELS / 'vit'}", input_size=4)
+
+
+def test_a_vision_transformer_is_divided_into_its_layers_and_saved(tmp_path: Path) -> None:
+    base = hs.load_base(f"hf:{MODELS / 'dinov2'}")
+    assert [block.name for block in find_blocks(base.build(False))] == ["patches", "positions", "layer_0", "layer_1"]
+    model = base.model()
+    model.save(tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), np.uint8)
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(pixels, verbose=0), model.predict(pixels, verbose=0), atol=1e-6)
