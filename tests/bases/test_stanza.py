@@ -70,7 +70,11 @@ def test_a_run_needs_neither_stanza_nor_the_models(
 ) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
     run = hs.train(sentences, base="stanza:en:forward", fine_tune="none", runs=tmp_path)
+    hs.fetch(["stanza:en"], to=tmp_path / "bundle")
+    pair = hs.load_base("stanza:en").digest
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
+    monkeypatch.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
+    assert hs.load_base("stanza:en").digest == pair
     assert hs.load(run.folder).predict("Some text.").predicted in run.classes
     assert run.facts["base"]["tokenizer"] == {"kind": "characters"}
 
@@ -89,7 +93,7 @@ def test_word_vectors_of_stanza(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
-    with pytest.raises(UnavailableError, match=r"stanza:de is not here, .*put its \.pt into .*de/forward_charlm"):
+    with pytest.raises(UnavailableError, match=r"stanza:de is not here .*put its \.pt into .*de/forward_charlm"):
         hs.load_base("stanza:de")
     with pytest.raises(InputError, match=r"has no part 'tagger' here: expected one of charlm, forward"):
         hs.load_base("stanza:de:tagger")

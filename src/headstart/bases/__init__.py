@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from headstart import console
+from headstart.bases import bundle
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
 from headstart.bases.derived import derive
 from headstart.bases.embedded import module_of
@@ -54,17 +55,20 @@ def load_base(
     Raises:
         InputError: no such source, base or option, or a size the base cannot take.
         UnavailableError: the weights are not here and cannot be fetched.
+        IntegrityError: a file is not what was published, or is not what was put into the bundle that is in use.
     """
     if isinstance(handle, BaseSpec):
         spec = handle
     else:
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut)
+    if spec.folder is None and spec.weights == "imagenet":
+        spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_of(parse_handle(spec.handle))
     if texts is not None and spec.words is None and hasattr(source, "choose_words"):
         spec = source.choose_words(spec, texts, cache)
     base: Base = source.load(spec)
-    if base.weights_path is None and spec is not handle:  # a spec loads again what was announced before
+    if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec loads again what was announced before
         console.warn(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."

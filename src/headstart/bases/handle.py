@@ -30,6 +30,11 @@ class Handle:
     name: str
     options: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def is_path(self) -> bool:
+        """Whether the name may be a path or an address, taken as it is written."""
+        return self.source in _OF_PATHS
+
     def __str__(self) -> str:
         query = "&".join(f"{key}={value}" for key, value in self.options)
         return f"{self.source}:{self.name}" + (f"?{query}" if query else "")

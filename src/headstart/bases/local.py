@@ -38,9 +38,10 @@ def load(spec: BaseSpec) -> ImageBase:
         InputError: no such file, not a Keras model of one RGB image, one that needs code of its own, or a size that
             it cannot take.
     """
-    path = _path(parse_handle(spec.handle).name)
     refuse_weights(spec)
-    spec = replace(spec, handle=f"file:{path}")
+    named = Path(parse_handle(spec.handle).name)
+    path = _path(Path(spec.folder, named.name) if spec.folder else named)
+    spec = spec if spec.folder else replace(spec, handle=f"file:{path}")
     config = _read_config(path)
     _refuse_code(path, config)
     if teachable_machine.is_export(config):
@@ -61,13 +62,14 @@ def load(spec: BaseSpec) -> ImageBase:
         build=partial(_build, path, spec.cut),
         weights_path=path,
         weights_sha256=file_sha256(path),
+        files={path.name if path.name == named.name else f"{named.name}/{path.name}": path},
         licence="your own file",
     )
 
 
-def _path(name: str) -> Path:
+def _path(named: Path) -> Path:
     """The model file, absolute, because a child process may stand in another folder; a run folder means its model."""
-    path = Path(os.path.abspath(Path(name).expanduser()))
+    path = Path(os.path.abspath(named.expanduser()))
     if path.is_dir() and (path / "model.keras").is_file():
         path = path / "model.keras"
     if not path.is_file():

@@ -51,6 +51,8 @@ def load(spec: BaseSpec) -> ImageBase:
         UnavailableError: it is not here and cannot be fetched, or TensorFlow is not installed.
     """
     refuse_weights(spec)
+    if spec.folder:
+        return from_folder(Path(spec.folder), spec)
     folder = _folder(parse_handle(spec.handle).name)
     return from_folder(folder, spec if "://" in spec.handle else replace(spec, handle=f"tfhub:{folder}"))
 
@@ -82,6 +84,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         build=partial(_build, read, size),
         weights_path=folder / "saved_model.pb",
         weights_sha256=digest,
+        files={str(path.relative_to(folder)): path for path in _files(folder)},
         feature_dim=facts["feature_dim"],
         frozen_because=facts["frozen"],
         licence="see the module's page",
@@ -100,10 +103,14 @@ def _folder(name: str) -> Path:
     return folder
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")])
+
+
 def _digest(folder: Path) -> str:
     """Hex SHA-256 over a module's files."""
     whole = hashlib.sha256()
-    for path in sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")]):
+    for path in _files(folder):
         with open(path, "rb") as file:
             whole.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()

