@@ -135,6 +135,10 @@ class WordTokenizer(Tokenizer):
         known = (id_ for _, id_ in self._tokens(text_of(data)) if id_ is not None)
         return np.fromiter(known, np.int32)[:MAX_WORDS]
 
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that are in the list in no form."""
+        return [word for word, id_ in self._tokens(text) if id_ is None]
+
     def coverage(self, text: str) -> tuple[int, int]:
         """How many words of a text are in the list, and how many there are."""
         found = [id_ is not None for _, id_ in self._tokens(text)]

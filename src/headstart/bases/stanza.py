@@ -24,7 +24,7 @@ from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
-from headstart.bases.word_files import Words
+from headstart.bases.word_table import Words
 from headstart.errors import InputError, UnavailableError
 from headstart.extras import require
 from headstart.tokens import CharacterTokenizer

@@ -6,6 +6,7 @@ read in one pass and kept in the cache. They are saved with a run, which so know
 Sources: Mikolov et al., arXiv 1301.3781; Pennington et al., EMNLP 2014; Bojanowski et al., arXiv 1607.04606.
 """
 
+import glob
 import hashlib
 import os
 import shutil
@@ -21,7 +22,8 @@ import numpy as np
 from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
-from headstart.bases.word_files import Words, read_words
+from headstart.bases.word_files import read_words
+from headstart.bases.word_table import Words
 from headstart.errors import InputError
 from headstart.extras import path_in_package, require
 from headstart.settings import cache_folder
@@ -99,14 +101,25 @@ def keep_words(path: Path, texts: Iterable[str], read: Callable[[set[str]], Word
         read: gives the most frequent words and, of those wanted, what there is.
         cache: the cache folder; None means the user's.
     """
+    texts = list(texts)
     wanted = {word for text in texts for word in candidates(text)}
     stat = path.stat()
     identity = [str(path), str(stat.st_size), str(stat.st_mtime_ns), str(FREQUENT), *sorted(wanted)]
     key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     folder = (cache or cache_folder()) / "words" / key
     if not folder.exists():
-        _write(read(wanted), folder)
+        _write(_with_inferred(read(wanted), texts), folder)
     return folder
+
+
+def _with_inferred(words: Words, texts: Iterable[str]) -> Words:
+    """With those of the texts that are in no form among them, where vectors can be made for such words."""
+    if words.infer is None:
+        return words
+    tokenizer = WordTokenizer(words.words)
+    missing = dict.fromkeys(word for text in texts for word in tokenizer.unknown(text))
+    made = {word: vector for word in missing if (vector := words.infer(word)) is not None}
+    return Words([*words.words, *made], np.concatenate([words.vectors, *(vector[None] for vector in made.values())]))
 
 
 def _write(words: Words, folder: Path) -> None:
@@ -125,7 +138,8 @@ def _files(spec: BaseSpec) -> dict[str, Path]:
     if spec.handle.startswith("embedded:"):
         return {name: _embedded_folder(spec) / name for name in (_EMBEDDED_INDEX, _EMBEDDED_VECTORS)}
     path = _path(spec)
-    return {path.name: path}
+    beside = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.npy"))  # gensim's larger arrays
+    return {file.name: file for file in (path, *beside)}
 
 
 def _path(spec: BaseSpec) -> Path:
@@ -133,7 +147,7 @@ def _path(spec: BaseSpec) -> Path:
     path = Path(spec.folder, name.name) if spec.folder else Path(os.path.abspath(name.expanduser()))
     if not path.is_file():
         raise InputError(
-            f"{spec.handle}: there is no file {path}. Expected a file of word vectors: .bin, .vec or .txt."
+            f"{spec.handle}: there is no file {path}. Expected a file of word vectors: .bin, .vec, .txt or .kv."
         )
     return path
 
