@@ -1,14 +1,18 @@
 """Bases fetched into a bundle, and used from it where nothing else of them is left."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +109,63 @@ def test_a_run_is_trained_from_a_bundle(at_sources, elsewhere, sentences, tmp_pa
     assert done.returncode == 0, done.stderr
     spec = hs.load(tmp_path / "sentences").facts["base"]["spec"]
     assert (spec["handle"], Path(spec["folder"]).parent) == (GLOVE, tmp_path / "bundle")
+
+
+@pytest.fixture
+def hub(sources: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    """The hub of Hugging Face on this machine, with ``some/model``; gives the files that were asked for, in order."""
+    commit, asked = "1234567890" * 4, []
+    files = {path.relative_to(sources / "minilm").as_posix(): path for path in (sources / "minilm").rglob("*.*")}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self, *, body: bool = True) -> None:
+            place = urllib.parse.unquote(self.path.partition("?")[0]).removeprefix(f"/some/model/resolve/{commit}/")
+            if "/revision/" in place:
+                content = json.dumps({"id": "some/model", "sha": commit}).encode()
+            elif "/tree/" in place:
+                sizes = [(name, path.stat().st_size) for name, path in files.items()]
+                listed = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes]
+                content = json.dumps(listed).encode()
+            else:
+                content = files[place].read_bytes()
+                asked.append(place)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("ETag", f'"{place.replace("/", "-")}"')
+            self.send_header("X-Repo-Commit", commit)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def do_HEAD(self) -> None:
+            self.do_GET(body=False)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        yield asked
+        server.shutdown()
+
+
+def test_a_repository_is_fetched_with_its_weights_last(hub, elsewhere, tmp_path, monkeypatch):
+    from tests.journeys.test_cli import headstart
+
+    monkeypatch.setenv("HEADSTART_OFFLINE", "0")
+    done = headstart("fetch", "hf:some/model", "--to", tmp_path / "bundle")
+    assert done.returncode == 0, done.stderr
+    assert hub[-1] == "model.safetensors"
+    assert "apache-2.0" in done.stdout
+    done = headstart("fetch", "hf:some/model", "--offline")
+    assert (done.returncode, "snapshots" in done.stdout) == (0, True), done.stderr
+    shutil.rmtree(tmp_path / "hub")
+    elsewhere(tmp_path / "bundle")
+    assert hs.load_base("hf:some/model").handle == "hf:some/model"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         build=partial(_build, read, size),
         weights_path=folder / "saved_model.pb",
         weights_sha256=digest,
-        files={str(path.relative_to(folder)): path for path in _files(folder)},
+        files={path.relative_to(folder).as_posix(): path for path in _files(folder)},
         feature_dim=facts["feature_dim"],
         frozen_because=facts["frozen"],
         licence="see the module's page",

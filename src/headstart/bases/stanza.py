@@ -110,7 +110,7 @@ def _files(spec: BaseSpec) -> dict[str, Path]:
         raise InputError(f"{handle}: Stanza has no part {part!r} here: expected one of {', '.join(_PARTS)}.")
     folder = Path(spec.folder) if spec.folder else _home() / language
     paths = [_file(handle, language, folder / kind) for kind in kinds]
-    return {str(path.relative_to(folder)): path for path in paths}
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def _home() -> Path:
