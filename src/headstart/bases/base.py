@@ -76,6 +76,7 @@ class BaseSpec:
         tuned: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
         ends_after: block after which the base ends, so that it gives that block's output; None means its features.
         words: folder with the words and vectors that were chosen for some data (word vectors only).
+        words_by: file of the tokenizer that divides texts into words (word vectors only); None where spaces do.
         folder: with the base's files, where these are not in the source's own place (from a bundle).
     """
 
@@ -86,6 +87,7 @@ class BaseSpec:
     tuned: str | None = None
     ends_after: str | None = None
     words: str | None = None
+    words_by: str | None = None
     folder: str | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _PARTS = {
     "backward": ("backward_charlm",),
     "vectors": ("pretrain",),
 }
+_ALIASES = {"zh": "zh-hans"}  # as Stanza's own list has it
 _SPECIAL = 4  # of Stanza's vocabularies: padding, unknown, empty, root
 _START, _END = "\n", " "
 
@@ -90,7 +91,7 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
         ]  # fmt: skip
         return Words([every[row] for row in rows], np.asarray(saved["emb"], np.float32)[rows])
 
-    return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, cache)))
+    return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, spec.words_by, cache)))
 
 
 def _files(spec: BaseSpec) -> dict[str, Path]:
@@ -105,12 +106,33 @@ def _files(spec: BaseSpec) -> dict[str, Path]:
                 f"{handle}: there is no file {path}. Expected a model of Stanza, such as forward_charlm/….pt."
             )
         return {path.name: path}
+    language = _ALIASES.get(language, language)
     kinds = _PARTS.get(part or "charlm")
     if kinds is None:
         raise InputError(f"{handle}: Stanza has no part {part!r} here: expected one of {', '.join(_PARTS)}.")
     folder = Path(spec.folder) if spec.folder else _home() / language
     paths = [_file(handle, language, folder / kind) for kind in kinds]
     return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def tokenizer_file(handle: str) -> str:
+    """The file of one of Stanza's tokenizers, fetched by Stanza if it is not here.
+
+    Args:
+        handle: ``stanza:LANG`` or ``stanza:FILE.pt``.
+
+    Raises:
+        InputError: it is neither, or there is no such file.
+        UnavailableError: the tokenizer is not here and cannot be fetched.
+    """
+    source, _, name = handle.partition(":")
+    if source != "stanza" or not name:
+        raise InputError(f"--words-by {handle}: expected stanza:LANG, such as stanza:zh, or stanza:FILE.pt.")
+    if name.endswith(".pt"):
+        (path,) = _files(BaseSpec(handle)).values()
+        return str(path)
+    language = _ALIASES.get(name, name)
+    return str(_file(handle, language, _home() / language / "tokenize", processors="tokenize"))
 
 
 def _home() -> Path:
@@ -120,25 +142,25 @@ def _home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources"
 
 
-def _file(handle: str, language: str, folder: Path) -> Path:
+def _file(handle: str, language: str, folder: Path, processors: str = "pos") -> Path:
+    """The file in a folder of Stanza's; a tagger brings what it stands on: word vectors and both character models."""
     found = sorted(folder.glob("*.pt"))
     if not found:
-        _fetch(handle, language, folder)
+        _fetch(handle, language, folder, processors)
         found = sorted(folder.glob("*.pt"))
     if not found:
         raise UnavailableError(f"Stanza has no {folder.name} for {language!r}, or it is not in {folder}.")
     return found[0]
 
 
-def _fetch(handle: str, language: str, folder: Path) -> None:
+def _fetch(handle: str, language: str, folder: Path, processors: str) -> None:
     advice = f"Or put its .pt into {folder}, or use stanza:FILE.pt."
     offline = why_offline()
     if offline:
         raise not_here(handle, offline, advice)
-    # A tagger brings what it stands on: word vectors and both character models.
     stanza = require("stanza", extra="stanza", purpose=f"fetching {handle}")
     try:
-        stanza.download(language, model_dir=str(_home()), processors="pos", verbose=True)
+        stanza.download(language, model_dir=str(_home()), processors=processors, verbose=True)
     except (OSError, ValueError) as exc:
         raise not_here(handle, str(exc), advice) from exc
 

@@ -26,6 +26,7 @@ from headstart.bases.word_files import read_words
 from headstart.bases.word_table import Words
 from headstart.errors import InputError
 from headstart.extras import path_in_package, require
+from headstart.segmenter import Segmenter
 from headstart.settings import cache_folder
 from headstart.tokens import WordTokenizer, candidates
 
@@ -57,7 +58,8 @@ def load(spec: BaseSpec) -> TextBase:
 def of_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBase:
     """The base of the words in ``spec.words``, which were taken from ``files``."""
     folder = Path(spec.words or "")
-    tokenizer = WordTokenizer.open(folder, {})
+    segmenter = _segmenter(spec.words_by)
+    tokenizer = WordTokenizer.open(folder, {"segmenter": segmenter and segmenter.sha256})
     vectors = folder / "vectors.npy"
     return TextBase(
         spec=spec,
@@ -86,47 +88,66 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
     handle = parse_handle(spec.handle)
     if handle.source == "embedded":
         path = _embedded_folder(spec)
-        return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), cache)))
+        return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), spec.words_by, cache)))
     path = _path(spec)
-    folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), cache)
+    folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), spec.words_by, cache)
     return replace(spec, handle=spec.handle if spec.folder else f"{handle.source}:{path}", words=str(folder))
 
 
-def keep_words(path: Path, texts: Iterable[str], read: Callable[[set[str]], Words], cache: Path | None = None) -> Path:
+def keep_words(
+    path: Path,
+    texts: Iterable[str],
+    read: Callable[[set[str]], Words],
+    words_by: str | None = None,
+    cache: Path | None = None,
+) -> Path:
     """The folder in the cache with the words and vectors for these texts, made if it is not there.
 
     Args:
         path: where they are from.
         texts: all texts at hand.
         read: gives the most frequent words and, of those wanted, what there is.
+        words_by: file of the tokenizer that divides texts into words; None where spaces do.
         cache: the cache folder; None means the user's.
     """
     texts = list(texts)
-    wanted = {word for text in texts for word in candidates(text)}
+    segmenter = _segmenter(words_by)
+    wanted = {word for text in texts for word in candidates(text, segmenter)}
     stat = path.stat()
-    identity = [str(path), str(stat.st_size), str(stat.st_mtime_ns), str(FREQUENT), *sorted(wanted)]
+    identity = [
+        str(path),
+        str(stat.st_size),
+        str(stat.st_mtime_ns),
+        str(FREQUENT),
+        str(segmenter and segmenter.sha256),
+        *sorted(wanted),
+    ]
     key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     folder = (cache or cache_folder()) / "words" / key
     if not folder.exists():
-        _write(_with_inferred(read(wanted), texts), folder)
+        _write(_with_inferred(read(wanted), texts, segmenter), segmenter, folder)
     return folder
 
 
-def _with_inferred(words: Words, texts: Iterable[str]) -> Words:
+def _segmenter(words_by: str | None) -> Segmenter | None:
+    return Segmenter(Path(words_by), file_sha256(Path(words_by))) if words_by else None
+
+
+def _with_inferred(words: Words, texts: Iterable[str], segmenter: Segmenter | None) -> Words:
     """With those of the texts that are in no form among them, where vectors can be made for such words."""
     if words.infer is None:
         return words
-    tokenizer = WordTokenizer(words.words)
+    tokenizer = WordTokenizer(words.words, segmenter)
     missing = dict.fromkeys(word for text in texts for word in tokenizer.unknown(text))
     made = {word: vector for word in missing if (vector := words.infer(word)) is not None}
     return Words([*words.words, *made], np.concatenate([words.vectors, *(vector[None] for vector in made.values())]))
 
 
-def _write(words: Words, folder: Path) -> None:
+def _write(words: Words, segmenter: Segmenter | None, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial_folder = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".reading-"))
     try:
-        WordTokenizer(words.words).save(partial_folder)
+        WordTokenizer(words.words, segmenter).save(partial_folder)
         np.save(partial_folder / "vectors.npy", words.vectors)
         if not folder.exists():
             os.replace(partial_folder, folder)

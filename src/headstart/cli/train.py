@@ -61,6 +61,11 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     "--fit", type=click.Choice(["squash", "crop", "pad"]), help="How photos of another shape become the input size."
 )
 @click.option("--cut", metavar="LAYER", help="Of a file: base, the layer whose output are the features.")
+@click.option(
+    "--words-by",
+    metavar="stanza:LANG",
+    help="Of word vectors: the tokenizer for a language that does not divide words by spaces.",
+)
 @click.option("--name", help="Name of the run; default: that of the data.")
 @click.option(
     "--runs",

@@ -39,6 +39,8 @@ if __name__ == "__main__":
     plain = Word2Vec(sentences, vector_size=6, min_count=1, workers=1).wv
     subwords = FastText(sentences, vector_size=6, min_count=1, workers=1, bucket=300).wv
     whole = FastText(sentences, vector_size=6, min_count=1, workers=1, bucket=300)
+    for one in (plain, subwords, whole, whole.wv):
+        one.lifecycle_events = None  # no dates and paths
     plain.save(str(HERE / "plain.kv"))
     plain.save(str(HERE / "divided.kv"), sep_limit=100)
     subwords.save(str(HERE / "subwords.kv"))
