@@ -159,7 +159,7 @@ def test_what_cannot_divide_texts_is_refused(chinese: Path, tmp_path: Path, monk
     vectors = f"fasttext:{chinese}/vectors.vec"
     with pytest.raises(InputError, match=r"--words-by jieba: expected stanza:LANG"):
         hs.load_base(vectors, words_by="jieba")
-    with pytest.raises(UnavailableError, match=r"stanza:zh is not here .*zh-hans/tokenize"):
+    with pytest.raises(UnavailableError, match=r"tokenizer of stanza:zh is not here .*zh-hans/tokenize"):
         hs.load_base(vectors, words_by="stanza:zh")
     with pytest.raises(InputError, match=r"Stanza cannot use .*other\.pt as a tokenizer"):
         hs.load_base(vectors, texts=["我们"], words_by=f"stanza:{tmp_path}/other.pt")

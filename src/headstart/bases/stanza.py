@@ -132,7 +132,15 @@ def tokenizer_file(handle: str) -> str:
         (path,) = _files(BaseSpec(handle)).values()
         return str(path)
     language = _ALIASES.get(name, name)
-    return str(_file(handle, language, _home() / language / "tokenize", processors="tokenize"))
+    folder = _home() / language / "tokenize"
+    found = _fetched(language, folder, "tokenize")
+    if isinstance(found, str):
+        raise UnavailableError(
+            f"the tokenizer of {handle} is not here and cannot be fetched ({found}). Get it where there is a network, "
+            f"in Python: stanza.download({language!r}, processors='tokenize'); put its .pt into {folder}, or use "
+            "--words-by stanza:FILE.pt."
+        )
+    return str(found)
 
 
 def _home() -> Path:
@@ -142,27 +150,27 @@ def _home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources"
 
 
-def _file(handle: str, language: str, folder: Path, processors: str = "pos") -> Path:
-    """The file in a folder of Stanza's; a tagger brings what it stands on: word vectors and both character models."""
+def _file(handle: str, language: str, folder: Path) -> Path:
+    # A tagger brings what it stands on: word vectors and both character models.
+    found = _fetched(language, folder, "pos")
+    if isinstance(found, str):
+        raise not_here(handle, found, f"Or put its .pt into {folder}, or use stanza:FILE.pt.")
+    return found
+
+
+def _fetched(language: str, folder: Path, processors: str) -> Path | str:
+    """The file in a folder of Stanza's, fetched by Stanza if it is not there; or why it cannot be had."""
+    if not any(folder.glob("*.pt")):
+        offline = why_offline()
+        if offline:
+            return offline
+        stanza = require("stanza", extra="stanza", purpose=f"fetching Stanza's models of {language!r}")
+        try:
+            stanza.download(language, model_dir=str(_home()), processors=processors, verbose=True)
+        except (OSError, ValueError) as exc:
+            return str(exc)
     found = sorted(folder.glob("*.pt"))
-    if not found:
-        _fetch(handle, language, folder, processors)
-        found = sorted(folder.glob("*.pt"))
-    if not found:
-        raise UnavailableError(f"Stanza has no {folder.name} for {language!r}, or it is not in {folder}.")
-    return found[0]
-
-
-def _fetch(handle: str, language: str, folder: Path, processors: str) -> None:
-    advice = f"Or put its .pt into {folder}, or use stanza:FILE.pt."
-    offline = why_offline()
-    if offline:
-        raise not_here(handle, offline, advice)
-    stanza = require("stanza", extra="stanza", purpose=f"fetching {handle}")
-    try:
-        stanza.download(language, model_dir=str(_home()), processors=processors, verbose=True)
-    except (OSError, ValueError) as exc:
-        raise not_here(handle, str(exc), advice) from exc
+    return found[0] if found else f"Stanza has none for {language!r}"
 
 
 class _Model(NamedTuple):
