@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.bases import Base, load_base
+    from headstart.bases.fetching import fetch
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.features import FeatureSet, extract
@@ -35,6 +36,7 @@ _WHERE = {
     "UnavailableError": "errors:UnavailableError",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
+    "fetch": "bases.fetching:fetch",
     "load": "run:load",
     "load_base": "bases:load_base",
     "load_dataset": "data:load_dataset",
@@ -56,6 +58,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "extract",
+    "fetch",
     "load",
     "load_base",
     "load_dataset",

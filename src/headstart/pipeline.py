@@ -59,6 +59,7 @@ def train(
     input_size: int | tuple[int, int] | None = None,
     fit: Fit | None = None,
     cut: str | None = None,
+    words_by: str | None = None,
     engine: EngineName = "auto",
     precision: Precision = "auto",
     strict: bool = False,
@@ -100,6 +101,7 @@ def train(
         input_size: pixels; one number or (height, width); the base's own when None.
         fit: how a photo of another shape becomes the input size: ``squash``, ``crop`` or ``pad``.
         cut: of a ``file:`` base, the layer whose output are the features.
+        words_by: of word vectors for languages without spaces between words, what divides texts: ``stanza:LANG``.
         engine: what runs the frozen base.
         precision: of its arithmetic.
         strict: fail if any file has to be left out.
@@ -130,11 +132,12 @@ def train(
     with cost.stage("base"):
         options: dict[str, Any] = {
             "weights": weights, "input_size": input_size, "fit": fit, "cut": cut,
-            "texts": dataset.texts, "cache": folder,
+            "texts": dataset.texts, "words_by": words_by, "cache": folder,
         }  # fmt: skip
         loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
         check_modality(loaded, dataset)
         asked["base"] = loaded.handle
+        asked["words_by"] = f"stanza:{loaded.spec.words_by}" if words_by else None
     with cost.stage("features"):
         features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
     with cost.stage("audit and split"):

@@ -6,7 +6,9 @@ characters. They are saved beside the model of a run, so that predicting needs n
 
 import hashlib
 import json
+import os
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 
 from headstart.errors import BadExample, IntegrityError
 from headstart.extras import require
+from headstart.segmenter import Segmenter
 
 TOKENS_VERSION = 1
 """Part of every cache key: raise it when the same text would give other ids."""
@@ -28,6 +31,7 @@ MAX_WORDS = 5_000
 MAX_CHARACTERS = 2_000
 """Of one text, for character models, which read one after the other."""
 
+_SEGMENTER = "segmenter.pt"
 _UNKNOWN_CHARACTER = "<UNK>"
 _WORDS = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*['’]?|[^\w\s]|_", re.UNICODE)
 _PARTS = re.compile(r"[^\W_]+|[^\w\s]|_", re.UNICODE)
@@ -115,11 +119,13 @@ class WordTokenizer(Tokenizer):
 
     Args:
         words: the list; the id of a word is its position plus one, 0 is padding.
+        segmenter: what divides a text into words; None where spaces and punctuation do.
     """
 
     kind = "words"
 
     words: Sequence[str] = field(repr=False)
+    segmenter: Segmenter | None = None
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -128,12 +134,17 @@ class WordTokenizer(Tokenizer):
     @cached_property
     def key(self) -> str:
         """Identifies the ids, for cache keys."""
-        return f"words-v{TOKENS_VERSION}-{hashlib.sha256(chr(10).join(self.words).encode()).hexdigest()}"
+        divided = f"-{self.segmenter.sha256}" if self.segmenter else ""
+        return f"words-v{TOKENS_VERSION}-{hashlib.sha256(chr(10).join(self.words).encode()).hexdigest()}{divided}"
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text; none of a text without a known word."""
         known = (id_ for _, id_ in self._tokens(text_of(data)) if id_ is not None)
         return np.fromiter(known, np.int32)[:MAX_WORDS]
+
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that are in the list in no form."""
+        return [word for word, id_ in self._tokens(text) if id_ is None]
 
     def coverage(self, text: str) -> tuple[int, int]:
         """How many words of a text are in the list, and how many there are."""
@@ -141,19 +152,28 @@ class WordTokenizer(Tokenizer):
         return sum(found), len(found)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write ``words.txt``."""
+        """Write ``words.txt``, and the segmenter's file beside it."""
         folder.mkdir(exist_ok=True)
         (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in self.words).encode())
-        return {"kind": self.kind}
+        if self.segmenter is None:
+            return {"kind": self.kind}
+        shutil.copyfile(self.segmenter.path, folder / _SEGMENTER)
+        return {"kind": self.kind, "segmenter": self.segmenter.sha256}
 
     @classmethod
     def open(cls, folder: Path, facts: dict[str, Any]) -> "WordTokenizer":
         """Read it back."""
-        return cls((folder / "words.txt").read_bytes().decode().split("\n")[:-1])
+        segmenter = None
+        if facts.get("segmenter"):
+            path = Path(os.path.abspath(folder / _SEGMENTER))
+            segmenter = Segmenter(path, hashlib.sha256(path.read_bytes()).hexdigest())
+            if segmenter.sha256 != facts["segmenter"]:
+                raise ValueError(f"{_SEGMENTER} is not the file that was saved")
+        return cls((folder / "words.txt").read_bytes().decode().split("\n")[:-1], segmenter)
 
     def _tokens(self, text: str) -> Iterable[tuple[str, int | None]]:
         ids = self._ids
-        for word in _WORDS.findall(text.replace("’", "'")):
+        for word in _split(text, self.segmenter):
             for form in _forms(word):
                 if all(part in ids for part in form):
                     yield from ((part, ids[part]) for part in form)
@@ -162,11 +182,16 @@ class WordTokenizer(Tokenizer):
                 yield word, None
 
 
-def candidates(text: str) -> Iterable[str]:
+def candidates(text: str, segmenter: Segmenter | None = None) -> Iterable[str]:
     """Every word that a list might be asked for when it has to find this text's."""
-    for word in _WORDS.findall(text.replace("’", "'")):
+    for word in _split(text, segmenter):
         for form in _forms(word):
             yield from form
+
+
+def _split(text: str, segmenter: Segmenter | None) -> Sequence[str]:
+    text = text.replace("’", "'")
+    return segmenter.words(text) if segmenter else _WORDS.findall(text)
 
 
 def _forms(word: str) -> Iterable[tuple[str, ...]]:

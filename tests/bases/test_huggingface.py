@@ -101,7 +101,10 @@ def test_the_default_for_texts_is_the_best_that_is_here(monkeypatch: pytest.Monk
 
 def test_what_is_not_here_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(UnavailableError, match=r"cannot get hf:some/model: --offline .* use hf:FOLDER"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"hf:some/model is not here .*--offline.*headstart fetch hf:some/model --to .* use hf:FOLDER",
+    ):
         hs.load_base("hf:some/model")
     with pytest.raises(InputError, match=r"there is no folder .*/nowhere, and a repository is called ORG/MODEL"):
         hs.load_base("hf:./nowhere")

@@ -168,22 +168,25 @@ def hub(tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 
 
 def test_a_module_is_fetched_once_and_then_there_without_network(
-    hub: str, tf2: Path, monkeypatch: pytest.MonkeyPatch
+    hub: str, tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     base = hs.load_base(f"tfhub:{hub}/whole")
+    hs.fetch([f"tfhub:{hub}/whole"], to=tmp_path / "bundle")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TFHUB_CACHE_DIR", str(tmp_path / "empty"))
+        elsewhere.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
+        assert hs.load_base(f"tfhub:{hub}/whole").digest == base.digest
     assert base.weights_sha256 == hs.load_base(f"tfhub:{tf2}").weights_sha256
     monkeypatch.setenv("HEADSTART_OFFLINE", "1")
     assert hs.load_base(f"tfhub:{hub}/whole").weights_sha256 == base.weights_sha256
-    with pytest.raises(
-        UnavailableError, match=r"other is not here, and the network must not be used .*put its content"
-    ):
+    with pytest.raises(UnavailableError, match=r"other is not here .*the network must not be used: .*put its content"):
         hs.load_base(f"tfhub:{hub}/other")
 
 
 @pytest.mark.parametrize(
     ("name", "error", "what"),
     [
-        ("cut", UnavailableError, r"cannot fetch .*/cut.*: .*broke after"),
+        ("cut", UnavailableError, r"/cut is not here and cannot be fetched .*broke after"),
         ("page", IntegrityError, "is not a whole archive"),
         ("absent", UnavailableError, "404"),
     ],

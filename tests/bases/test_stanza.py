@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError, IntegrityError, UnavailableError
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("stanza")
@@ -70,7 +71,11 @@ def test_a_run_needs_neither_stanza_nor_the_models(
 ) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
     run = hs.train(sentences, base="stanza:en:forward", fine_tune="none", runs=tmp_path)
+    hs.fetch(["stanza:en"], to=tmp_path / "bundle")
+    pair = hs.load_base("stanza:en").digest
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
+    monkeypatch.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
+    assert hs.load_base("stanza:en").digest == pair
     assert hs.load(run.folder).predict("Some text.").predicted in run.classes
     assert run.facts["base"]["tokenizer"] == {"kind": "characters"}
 
@@ -87,9 +92,84 @@ def test_word_vectors_of_stanza(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, [[2.5, 3.5, 4.5]], atol=1e-6)
 
 
+ANSWERS = {"good": "喜欢 好看 美丽 非常", "bad": "无聊 糟糕 不 难看"}
+TOPICS = "我们 苹果 这 部 电影 很 他们 故事 演员 音乐 今天 天气"
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``texts.csv``, without a space in it, ``vectors.vec`` and ``tokenizer.pt``."""
+    folder = tmp_path_factory.mktemp("chinese")
+    rng = np.random.default_rng(0)
+    words = [*TOPICS.split(), *" ".join(ANSWERS.values()).split(), "。"]
+    lines = [f"{word} {' '.join(map(str, rng.normal(size=24).round(3)))}" for word in words]
+    (folder / "vectors.vec").write_text("\n".join([f"{len(words)} 24", *lines, ""]), encoding="utf-8")
+    with open(folder / "texts.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for i in range(120):
+            label = sorted(ANSWERS)[i % 2]
+            chosen = [*rng.choice(TOPICS.split(), 4), *rng.choice(ANSWERS[label].split(), 2)]
+            writer.writerow(["".join(rng.permutation(chosen)) + "。", label])
+    shutil.copy(Path(__file__).parent / "word_files/tokenizer.pt", folder)
+    return folder
+
+
+def test_texts_without_spaces_are_divided_into_words(
+    chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(chinese)
+    run = hs.train(
+        "texts.csv", base="fasttext:vectors.vec", words_by="stanza:tokenizer.pt", fine_tune="none", runs=tmp_path
+    )  # fmt: skip
+    assert run.metrics["accuracy"] > 0.9
+    seen = next(finding for finding in run.facts["audit"] if finding["check"] == "unknown-words")
+    assert seen["state"] == "clean", seen
+    for file in chinese.glob("*.*"):
+        file.rename(tmp_path / file.name)  # what follows needs the run alone
+    assert [run.predict(text).predicted for text in ("这部电影很好看。", "故事很无聊。")] == ["good", "bad"]
+    again = hs.load(shutil.copytree(run.folder, tmp_path / "copy"))
+    assert again.predict("今天天气糟糕。").predicted == "bad"
+    (again.folder / "tokenizer/segmenter.pt").write_bytes(b"another")
+    with pytest.raises(IntegrityError, match=r"tokenizer .*segmenter\.pt is not the file that was saved"):
+        hs.load(again.folder).predict("今天天气糟糕。")
+    for file in tmp_path.glob("*.*"):
+        file.rename(chinese / file.name)
+
+
+def test_words_are_those_of_stanza(chinese: Path) -> None:
+    import stanza
+
+    vectors = f"fasttext:{chinese}/vectors.vec"
+    base = hs.load_base(vectors, texts=["我们喜欢苹果"], words_by=f"stanza:{chinese}/tokenizer.pt")
+    (chinese / "resources.json").write_text("{}")
+    pipeline = stanza.Pipeline(
+        "zh", dir=str(chinese), processors="tokenize", package=None, tokenize_model_path=str(chinese / "tokenizer.pt"),
+        download_method=None, allow_unknown_language=True, use_gpu=False, verbose=False,
+    )  # fmt: skip
+    for text in ("我们喜欢苹果。他们不喜欢电影。", "故事 ABC 12 😀\n音乐非常美丽", "非" * 3000):
+        assert list(base.reader().segmenter.words(text)) == [t.text for s in pipeline(text).sentences for t in s.tokens]
+    assert base.reader().coverage("我们喜欢苹果。") == (4, 4)
+    assert hs.load_base(vectors, texts=["我们喜欢苹果"]).reader().coverage("我们喜欢苹果。") == (1, 2)
+
+
+def test_what_cannot_divide_texts_is_refused(chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
+    (tmp_path / "other.pt").write_bytes(b"no tokenizer")
+    vectors = f"fasttext:{chinese}/vectors.vec"
+    with pytest.raises(InputError, match=r"--words-by jieba: expected stanza:LANG"):
+        hs.load_base(vectors, words_by="jieba")
+    with pytest.raises(UnavailableError, match=r"tokenizer of stanza:zh is not here .*zh-hans/tokenize"):
+        hs.load_base(vectors, words_by="stanza:zh")
+    with pytest.raises(InputError, match=r"Stanza cannot use .*other\.pt as a tokenizer"):
+        hs.load_base(vectors, texts=["我们"], words_by=f"stanza:{tmp_path}/other.pt")
+    with pytest.raises(InputError, match=r"--words-by is for word vectors, and embedded:all-minilm-l6-v2 divides"):
+        hs.load_base("embedded:all-minilm-l6-v2", words_by=f"stanza:{tmp_path}/other.pt")
+
+
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
-    with pytest.raises(UnavailableError, match=r"stanza:de is not here, .*put its \.pt into .*de/forward_charlm"):
+    with pytest.raises(UnavailableError, match=r"stanza:de is not here .*put its \.pt into .*de/forward_charlm"):
         hs.load_base("stanza:de")
     with pytest.raises(InputError, match=r"has no part 'tagger' here: expected one of charlm, forward"):
         hs.load_base("stanza:de:tagger")

@@ -1,11 +1,15 @@
 """Word vectors from files in the formats that are about."""
 
 import gzip
+import os
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import headstart as hs
 from headstart.bases import load_base
 from headstart.bases.word_files import read_words
 from headstart.errors import InputError
@@ -39,10 +43,10 @@ FORMATS = {
 def test_every_format_gives_the_same_vectors(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(FORMATS[name])
-    words, vectors = read_words(path, wanted=(), first=100)
+    words, vectors, _ = read_words(path, wanted=(), first=100)
     assert words == WORDS
     np.testing.assert_allclose(vectors, VECTORS, rtol=1e-6)
-    words, vectors = read_words(path, wanted={"apples", "absent"}, first=2)
+    words, vectors, _ = read_words(path, wanted={"apples", "absent"}, first=2)
     assert words == ["the", "naïve", "apples"]
     np.testing.assert_allclose(vectors, VECTORS[[0, 1, 5]], rtol=1e-6)
 
@@ -55,7 +59,8 @@ def test_every_format_gives_the_same_vectors(name: str, tmp_path: Path) -> None:
         (b"just a letter to a friend\n", r"could not convert|is not a word and its numbers"),
         (b"\x00\x01\x02", r"is not a word and its numbers"),
         (b"", r"is not a word and its numbers"),
-        ((793712314).to_bytes(4, "little") + b"rest", r"fastText's own binary format; take the \.vec"),
+        ((793712314).to_bytes(4, "little") + b"rest", r"it is of version 1953719666 of fastText's"),
+        (b"\x80\x04rest", r"pickle|invalid load key"),
     ],
 )
 def test_damaged_and_other_files_are_refused(content: bytes, what: str, tmp_path: Path) -> None:
@@ -63,6 +68,87 @@ def test_damaged_and_other_files_are_refused(content: bytes, what: str, tmp_path
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"vectors\.bin is not a file of word vectors.*({what})"):
         read_words(path, wanted=(), first=100)
+
+
+LIBRARY = Path(__file__).parent / "word_files"
+MADE = np.load(LIBRARY / "expected.npz")
+UNLISTED = ["apple", "café", "日本語", "sweetly!"]
+
+
+@pytest.mark.parametrize("name", ["fasttext.bin", "classifier.bin", "plain.kv", "divided.kv", "subwords.kv"])
+def test_vectors_are_those_that_fasttext_and_gensim_give(name: str) -> None:
+    words, vectors, infer = read_words(LIBRARY / name, wanted=(), first=100)
+    assert {"the", "apples", "naïve"} < set(words)
+    exact = 0.0 if name.endswith(".bin") else 1e-7  # gensim adds in another order
+    np.testing.assert_allclose(vectors, MADE[f"{name}.listed"], rtol=0, atol=exact)
+    if infer is None:
+        assert f"{name}.unlisted" not in MADE
+    else:
+        made = [infer(word) for word in UNLISTED]
+        np.testing.assert_allclose(np.stack(made), MADE[f"{name}.unlisted"], rtol=0, atol=exact)
+    some = read_words(LIBRARY / name, wanted={"pie", "absent"}, first=1)
+    assert some.words == [words[0], "pie"]
+    np.testing.assert_array_equal(some.vectors[1], vectors[words.index("pie")])
+
+
+def test_words_of_the_data_that_fasttext_does_not_list_get_vectors(tmp_path: Path) -> None:
+    text = "The sweetly! café, apples"
+    listed, made = (hs_base.reader() for hs_base in (
+        load_base(f"{source}:{LIBRARY / name}", texts=[text], cache=tmp_path)
+        for source, name in (("word2vec", "plain.kv"), ("fasttext", "fasttext.bin"))
+    ))  # fmt: skip
+    assert (listed.unknown(text), made.unknown(text)) == (["sweetly", "!", "café", ","], [])
+    ids = made.decode("café".encode())
+    vectors = np.load(Path(load_base(f"fasttext:{LIBRARY}/fasttext.bin", texts=[text], cache=tmp_path).weights_path))
+    np.testing.assert_array_equal(vectors[ids - 1], MADE["fasttext.bin.unlisted"][1:2])
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("quantized.ftz", r"it is quantized, .* take the \.bin or \.vec"),
+        ("whole.model", r"asks for gensim\.models\.fasttext\.FastText, .*model\.wv\.save"),
+    ],
+)
+def test_what_holds_no_word_vectors_is_refused(name: str, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        read_words(LIBRARY / name, wanted=(), first=100)
+
+
+@pytest.mark.parametrize("name", ["fasttext.bin", "classifier.bin", "plain.kv", "divided.kv", "subwords.kv"])
+def test_a_file_that_is_cut_short_is_refused_wherever_it_ends(name: str, tmp_path: Path) -> None:
+    content = (LIBRARY / name).read_bytes()
+    for end in range(1, len(content), 37):
+        (tmp_path / name).write_bytes(content[:end])
+        with pytest.raises(InputError, match=rf"{name} (is not a file of word vectors, or is damaged|holds no)"):
+            read_words(tmp_path / name, wanted=(), first=100)
+
+
+def test_formats_that_are_read_where_they_lie_cannot_be_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "fasttext.bin.gz"
+    path.write_bytes(gzip.compress((LIBRARY / "fasttext.bin").read_bytes()))
+    with pytest.raises(InputError, match=r"bin\.gz is not .*cannot be used compressed: unpack it"):
+        read_words(path, wanted=(), first=100)
+
+
+def test_a_pickle_of_word_vectors_runs_nothing(tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    path = tmp_path / "vectors.kv"
+    path.write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(InputError, match=r"asks for posix\.mkdir|asks for nt\.mkdir"):
+        read_words(path, wanted=(), first=100)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_the_file_beside_keyed_vectors_belongs_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(LIBRARY / "divided.kv", tmp_path)
+    with pytest.raises(InputError, match=r"No such file .*divided\.kv\.vectors\.npy"):
+        read_words(tmp_path / "divided.kv", wanted=(), first=100)
+    hs.fetch([f"word2vec:{LIBRARY}/divided.kv"], to=tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "bundle").glob("*/*.npy")] == ["divided.kv.vectors.npy"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from headstart import console
+from headstart.bases import bundle
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
 from headstart.bases.derived import derive
 from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
+from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.errors import InputError, UnavailableError
 from headstart.reader import Fit, Modality
@@ -38,6 +40,7 @@ def load_base(
     fit: Fit | None = None,
     cut: str | None = None,
     texts: Iterable[str] | None = None,
+    words_by: str | None = None,
     cache: Path | None = None,
 ) -> Base:
     """Load a pretrained base by its handle.
@@ -49,22 +52,28 @@ def load_base(
         fit: how a photo of another shape becomes that size; the base's own way when None.
         cut: for ``file:`` bases, the layer whose output are the features.
         texts: for word vectors, the texts whose words have to be among them; without, only the most frequent ones are.
+        words_by: for word vectors of languages without spaces between words, what divides texts into words:
+            ``stanza:LANG`` or ``stanza:FILE.pt``.
         cache: the cache folder, for word vectors; None means the user's.
 
     Raises:
         InputError: no such source, base or option, or a size the base cannot take.
         UnavailableError: the weights are not here and cannot be fetched.
+        IntegrityError: a file is not what was published, or is not what was put into the bundle that is in use.
     """
     if isinstance(handle, BaseSpec):
         spec = handle
     else:
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
-        spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut)
+        divider = tokenizer_file(words_by) if words_by else None
+        spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut, words_by=divider)
+    if spec.folder is None and spec.weights == "imagenet":
+        spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_of(parse_handle(spec.handle))
     if texts is not None and spec.words is None and hasattr(source, "choose_words"):
         spec = source.choose_words(spec, texts, cache)
     base: Base = source.load(spec)
-    if base.weights_path is None and spec is not handle:  # a spec loads again what was announced before
+    if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec loads again what was announced before
         console.warn(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."
@@ -73,6 +82,8 @@ def load_base(
         base = replace(base, fit=fit or base.fit)
     elif fit or spec.input_size or spec.cut:
         raise InputError(f"--input-size, --fit and --cut are for images, and {base.handle} is a base for texts.")
+    if spec.words_by and not base.spec.words:
+        raise InputError(f"--words-by is for word vectors, and {base.handle} divides texts in its own way.")
     return derive(base, spec)
 
 

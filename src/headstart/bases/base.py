@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -76,6 +76,8 @@ class BaseSpec:
         tuned: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
         ends_after: block after which the base ends, so that it gives that block's output; None means its features.
         words: folder with the words and vectors that were chosen for some data (word vectors only).
+        words_by: file of the tokenizer that divides texts into words (word vectors only); None where spaces do.
+        folder: with the base's files, where these are not in the source's own place (from a bundle).
     """
 
     handle: str
@@ -85,6 +87,8 @@ class BaseSpec:
     tuned: str | None = None
     ends_after: str | None = None
     words: str | None = None
+    words_by: str | None = None
+    folder: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that :meth:`from_json` reads back."""
@@ -108,6 +112,8 @@ class Base(ABC):
         build: ``build(include_top) -> keras.Model``, the network itself; reads the weights.
         weights_path: the file the weights come from, or None for random ones.
         weights_sha256: digest of that file (hex), or the word ``random``.
+        files: all files that loading needs, by the names that they have in ``spec.folder``; empty where that is
+            ``weights_path`` alone.
         tuned_sha256: digest of the tuned weights (hex), where ``spec`` names any.
         feature_dim: d, where known without building.
         licence: of the weights, where known.
@@ -128,6 +134,7 @@ class Base(ABC):
     tuning_rate: float = 1e-3
     tuning_epochs: int = 6
     frozen_because: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def handle(self) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.bases import efficientnet_lite, keras_applications
+from headstart.bases import bundle, efficientnet_lite, keras_applications
 from headstart.bases.keras_table import MODELS
 from headstart.errors import InputError
 
-Where = Literal["in package", "here", "download"]
+Where = Literal["in package", "in bundle", "here", "download"]
 Sort = Literal["name", "size", "top1", "params", "features", "input"]
 
 _EMBEDDED_PARAMS = 3_413_024
@@ -29,7 +29,7 @@ class Entry:
         min_size: pixels a side, the smallest it takes.
         preprocessing: name of the map from pixels to its input.
         feature_dim: d, the length of a feature vector.
-        weights: where they are: in a package, here in Keras's folder, or to download.
+        weights: where they are: in a package, in the bundle in use, here in Keras's folder, or to download.
     """
 
     handle: str
@@ -52,7 +52,8 @@ class Entry:
 
 def entries() -> list[Entry]:
     """All bases with a name: the embedded one first, then those of Keras Applications by name."""
-    return [_embedded(), *(_keras(model) for model in MODELS)]
+    held = bundle.held()
+    return [_embedded(), *(_keras(model, held) for model in MODELS)]
 
 
 def _embedded() -> Entry:
@@ -71,9 +72,11 @@ def _embedded() -> Entry:
     )
 
 
-def _keras(model: keras_applications.Model) -> Entry:
+def _keras(model: keras_applications.Model, held: list[str]) -> Entry:
+    handle = f"keras:{model.name}"
+    here: Where = "here" if keras_applications.is_here(model) else "download"
     return Entry(
-        handle=f"keras:{model.name}",
+        handle=handle,
         size_mb=model.size_mb,
         top1=model.top1,
         top5=model.top5,
@@ -83,7 +86,7 @@ def _keras(model: keras_applications.Model) -> Entry:
         min_size=model.min_size,
         preprocessing=model.preprocessing.name,
         feature_dim=model.feature_dim,
-        weights="here" if keras_applications.is_here(model) else "download",
+        weights="in bundle" if handle in held else here,
     )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from headstart import console
-from headstart.errors import IntegrityError, UnavailableError
-from headstart.settings import is_offline
+from headstart.bases.bundle import not_here, why_offline
+from headstart.errors import IntegrityError
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
@@ -40,21 +40,22 @@ def download(url: str, to: Path) -> None:
         raise urllib.error.URLError(f"the connection broke after {received:,} of {total:,} bytes")
 
 
-def fetch_archive(url: str, folder: Path, what: str) -> None:
+def fetch_archive(url: str, folder: Path, handle: str) -> None:
     """Download a ``.tar.gz`` and unpack it; the folder appears complete or not at all.
 
     Args:
         url: where it is.
         folder: to make.
-        what: it is called in messages.
+        handle: of the base that it holds.
 
     Raises:
         IntegrityError: what arrived is no such archive, or is cut short; it is discarded.
         UnavailableError: there is no network, no such file, or it must not be used.
     """
-    advice = f"Fetch it where there is a network and put its content into {folder}, or name a local folder."
-    if is_offline():
-        raise UnavailableError(f"{what} is not here, and the network must not be used (--offline). {advice}")
+    advice = f"Or get {url} and put its content into {folder}, or name a local folder."
+    offline = why_offline()
+    if offline:
+        raise not_here(handle, offline, advice)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
         if folder.is_dir() and any(folder.iterdir()):
@@ -63,7 +64,7 @@ def fetch_archive(url: str, folder: Path, what: str) -> None:
         try:
             download(url, archive)
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise UnavailableError(f"cannot fetch {what} from {url}: {exc}. {advice}") from exc
+            raise not_here(handle, str(exc), advice) from exc
         try:
             with tarfile.open(archive) as file:
                 file.extractall(content, filter="data")

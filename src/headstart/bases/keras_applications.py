@@ -172,7 +172,7 @@ def _weights_path(
     if spec.weights == "none":
         return None
     if spec.weights == "imagenet":
-        return find_or_fetch(published_weights(model, options, size, include_top=include_top), spec.handle)
+        return find_or_fetch(published_weights(model, options, size, include_top=include_top), spec.handle, spec.folder)
     path = Path(spec.weights)
     if not path.is_file():
         raise InputError(

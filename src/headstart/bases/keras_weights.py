@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
+from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.download import download
 from headstart.errors import InputError, IntegrityError, UnavailableError
-from headstart.settings import is_offline
 
 _MOST_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
 
@@ -43,17 +43,23 @@ def keras_folder() -> Path:
     return (Path(home) if home else Path("~/.keras")).expanduser() / "models"
 
 
-def find_or_fetch(published: Published, handle: str) -> Path:
+def find_or_fetch(published: Published, handle: str, folder: str | None = None) -> Path:
     """The path of a published file: from Keras's folder, or downloaded into it.
 
     Args:
         published: the file.
         handle: of the base it belongs to, for messages.
+        folder: where it has to be instead, already checked.
 
     Raises:
         IntegrityError: the file, here or as it arrived, is not what Keras publishes.
         UnavailableError: it is not here and cannot be fetched.
     """
+    if folder:
+        path = Path(folder, published.file)
+        if not path.is_file():
+            raise _unavailable(published, path, handle, f"{folder} has no {published.file}")
+        return path
     path = keras_folder() / published.file
     if not path.is_file():
         fetch(published, path, handle)
@@ -71,10 +77,11 @@ def fetch(published: Published, path: Path, handle: str) -> None:
 
     Raises:
         IntegrityError: what arrived has another digest than Keras states; it is discarded.
-        UnavailableError: no network, or ``HEADSTART_OFFLINE`` is set.
+        UnavailableError: there is no network, or it must not be used.
     """
-    if is_offline():
-        raise _unavailable(published, path, handle, "HEADSTART_OFFLINE is set")
+    offline = why_offline()
+    if offline:
+        raise _unavailable(published, path, handle, offline)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +104,11 @@ def fetch(published: Published, path: Path, handle: str) -> None:
 def _unavailable(published: Published, path: Path, handle: str, reason: str) -> UnavailableError:
     url_name = published.url.rpartition("/")[2]
     renamed = "" if url_name == path.name else f" under the name {path.name}"
-    return UnavailableError(
-        f"the weights of {handle} are not here and cannot be fetched ({reason}). Get {url_name} from {published.url} "
-        f"and put it into {path.parent}{renamed}, or name any copy with --weights PATH. Without network there are "
-        "embedded:efficientnet-lite0 and your own models (file:PATH)."
+    return not_here(
+        handle,
+        reason,
+        f"Or get {url_name} from {published.url} and put it into {keras_folder()}{renamed}, or name any copy with "
+        "--weights PATH. Without network there are embedded:efficientnet-lite0 and your own models (file:PATH).",
     )
 
 

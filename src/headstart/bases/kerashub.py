@@ -29,7 +29,7 @@ from headstart.tokens import SubwordTokenizer
 _READ_VERSION = 1
 """Part of the cache's folder names: raise it when what is read from a model changes."""
 
-_FILES = ("*.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*")
+_FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
 _MASKS = ("padding_mask", "decoder_padding_mask")
 _TEXT_INPUTS = {"token_ids", "padding_mask", "segment_ids"}
 _LONGEST = 512
@@ -59,6 +59,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         "weights_sha256": digest,
         "feature_dim": facts["feature_dim"],
         "licence": stated_licence(folder),
+        "files": {path.relative_to(folder).as_posix(): path for path in files},
     }
     if facts["modality"] == "image":
         size = _size(spec, facts)

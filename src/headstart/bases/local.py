@@ -33,8 +33,11 @@ def names() -> list[str]:
 
 def load(spec: BaseSpec) -> ImageBase:
     """Give a model file as a base; see :func:`from_file`."""
-    path = _path(parse_handle(spec.handle).name)
-    return from_file(path, replace(spec, handle=f"file:{path}"))
+    named = Path(parse_handle(spec.handle).name)
+    path = _path(Path(spec.folder, named.name) if spec.folder else named)
+    base = from_file(path, spec if spec.folder else replace(spec, handle=f"file:{path}"))
+    # Of a run folder the bundle has the folder as well, so that its name means the same.
+    return base if path.name == named.name else replace(base, files={f"{named.name}/{path.name}": path})
 
 
 def from_file(path: Path, spec: BaseSpec) -> ImageBase:
@@ -69,9 +72,9 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
     )
 
 
-def _path(name: str) -> Path:
+def _path(named: Path) -> Path:
     """The model file, absolute, because a child process may stand in another folder; a run folder means its model."""
-    path = Path(os.path.abspath(Path(name).expanduser()))
+    path = Path(os.path.abspath(named.expanduser()))
     if path.is_dir() and (path / "model.keras").is_file():
         path = path / "model.keras"
     if not path.is_file():

@@ -30,6 +30,8 @@ def load(spec: BaseSpec) -> Base:
     """
     name = parse_handle(spec.handle).name
     kerashub.check_installed(spec.handle)
+    if spec.folder:
+        return kerashub.from_folder(Path(spec.folder), spec)
     local = Path(os.path.abspath(Path(name).expanduser()))
     if local.is_dir():
         return kerashub.from_folder(local, replace(spec, handle=f"preset:{local}"))

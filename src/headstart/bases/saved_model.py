@@ -51,6 +51,8 @@ def load(spec: BaseSpec) -> ImageBase:
         UnavailableError: it is not here and cannot be fetched, or TensorFlow is not installed.
     """
     refuse_weights(spec)
+    if spec.folder:
+        return from_folder(Path(spec.folder), spec)
     folder = _folder(parse_handle(spec.handle).name)
     return from_folder(folder, spec if "://" in spec.handle else replace(spec, handle=f"tfhub:{folder}"))
 
@@ -59,7 +61,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
     """A SavedModel in a local folder as a base; ``spec`` says what it is called."""
     if not (folder / "saved_model.pb").is_file():
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
-    digest = files_sha256(sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")]))
+    digest = files_sha256(_files(folder))
     read = cache_folder() / "saved-models" / digest[:32]
     if not (read / "facts.json").is_file():
         console.note(f"reading {spec.handle} …")
@@ -82,6 +84,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         build=partial(_build, read, size),
         weights_path=folder / "saved_model.pb",
         weights_sha256=digest,
+        files={path.relative_to(folder).as_posix(): path for path in _files(folder)},
         feature_dim=facts["feature_dim"],
         frozen_because=facts["frozen"],
         licence="see the module's page",
@@ -98,6 +101,10 @@ def _folder(name: str) -> Path:
         separator = "&" if "?" in name else "?"
         fetch_archive(f"{name}{separator}tf-hub-format=compressed", folder, f"tfhub:{name}")
     return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([folder / "saved_model.pb", *folder.glob("variables/*"), *folder.glob("assets/*")])
 
 
 def _size(spec: BaseSpec, own: list[int | None]) -> tuple[int, int]:

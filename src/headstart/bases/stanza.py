@@ -20,13 +20,13 @@ import numpy as np
 
 from headstart.bases import word_vectors
 from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
+from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
-from headstart.bases.word_files import Words
+from headstart.bases.word_table import Words
 from headstart.errors import InputError, UnavailableError
 from headstart.extras import require
-from headstart.settings import is_offline
 from headstart.tokens import CharacterTokenizer
 
 _PARTS = {
@@ -35,6 +35,7 @@ _PARTS = {
     "backward": ("backward_charlm",),
     "vectors": ("pretrain",),
 }
+_ALIASES = {"zh": "zh-hans"}  # as Stanza's own list has it
 _SPECIAL = 4  # of Stanza's vocabularies: padding, unknown, empty, root
 _START, _END = "\n", " "
 
@@ -53,9 +54,10 @@ def load(spec: BaseSpec) -> TextBase:
     """
     refuse_weights(spec)
     spec = spec if spec.words else choose_words(spec, ())
+    files = _files(spec)
+    paths = list(files.values())
     if spec.words:
-        return word_vectors.of_words(spec, "see the model's page")
-    paths = _files(spec.handle)
+        return word_vectors.of_words(spec, "see the model's page", files)
     models = [_read(path) for path in paths]
     characters = models[0].characters
     if any(model.characters != characters for model in models):
@@ -67,6 +69,7 @@ def load(spec: BaseSpec) -> TextBase:
         weights_path=paths[0],
         weights_sha256=digests[0] if len(paths) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
         feature_dim=sum(model.width for model in models),
+        files=files,
         licence="Apache-2.0",
         tokenizer=CharacterTokenizer(tuple(characters)),
         tuning_rate=1e-4,
@@ -75,7 +78,7 @@ def load(spec: BaseSpec) -> TextBase:
 
 def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
     """As that of word vectors, where the handle names some; else there is nothing to choose."""
-    paths = _files(spec.handle)
+    paths = list(_files(spec).values())
     saved = read_torch_checkpoint(paths[0]) if len(paths) == 1 else {}
     if "emb" not in saved:
         return spec
@@ -88,49 +91,86 @@ def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
         ]  # fmt: skip
         return Words([every[row] for row in rows], np.asarray(saved["emb"], np.float32)[rows])
 
-    return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, cache)))
+    return replace(spec, words=str(word_vectors.keep_words(paths[0], texts, read, spec.words_by, cache)))
 
 
-def _files(handle: str) -> list[Path]:
-    """The files of a handle, fetched by Stanza where they are not here."""
+def _files(spec: BaseSpec) -> dict[str, Path]:
+    """The files of a handle, by their places in the folder of its language; fetched by Stanza if they are not here."""
+    handle = spec.handle
     language, _, part = parse_handle(handle).name.partition(":")
     if language.endswith(".pt"):
         path = Path(os.path.abspath(Path(language).expanduser()))
+        path = Path(spec.folder, path.name) if spec.folder else path
         if not path.is_file():
             raise InputError(
                 f"{handle}: there is no file {path}. Expected a model of Stanza, such as forward_charlm/….pt."
             )
-        return [path]
+        return {path.name: path}
+    language = _ALIASES.get(language, language)
     kinds = _PARTS.get(part or "charlm")
     if kinds is None:
         raise InputError(f"{handle}: Stanza has no part {part!r} here: expected one of {', '.join(_PARTS)}.")
-    return [_file(handle, language, kind) for kind in kinds]
+    folder = Path(spec.folder) if spec.folder else _home() / language
+    paths = [_file(handle, language, folder / kind) for kind in kinds]
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def _file(handle: str, language: str, kind: str) -> Path:
+def tokenizer_file(handle: str) -> str:
+    """The file of one of Stanza's tokenizers, fetched by Stanza if it is not here.
+
+    Args:
+        handle: ``stanza:LANG`` or ``stanza:FILE.pt``.
+
+    Raises:
+        InputError: it is neither, or there is no such file.
+        UnavailableError: the tokenizer is not here and cannot be fetched.
+    """
+    source, _, name = handle.partition(":")
+    if source != "stanza" or not name:
+        raise InputError(f"--words-by {handle}: expected stanza:LANG, such as stanza:zh, or stanza:FILE.pt.")
+    if name.endswith(".pt"):
+        (path,) = _files(BaseSpec(handle)).values()
+        return str(path)
+    language = _ALIASES.get(name, name)
+    folder = _home() / language / "tokenize"
+    found = _fetched(language, folder, "tokenize")
+    if isinstance(found, str):
+        raise UnavailableError(
+            f"the tokenizer of {handle} is not here and cannot be fetched ({found}). Get it where there is a network, "
+            f"in Python: stanza.download({language!r}, processors='tokenize'); put its .pt into {folder}, or use "
+            "--words-by stanza:FILE.pt."
+        )
+    return str(found)
+
+
+def _home() -> Path:
     home = os.environ.get("STANZA_RESOURCES_DIR")
-    if home is None:
-        home = str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources")
-    folder = Path(home) / language / kind
-    found = sorted(folder.glob("*.pt"))
-    if not found:
-        _fetch(handle, language, kind, Path(home))
-        found = sorted(folder.glob("*.pt"))
-    if not found:
-        raise UnavailableError(f"Stanza has no {kind} for {language!r}, or it is not in {folder}.")
-    return found[0]
+    if home is not None:
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stanza" / "resources"
 
 
-def _fetch(handle: str, language: str, kind: str, home: Path) -> None:
-    advice = f"Fetch it where there is a network and put its .pt into {home / language / kind}, or use stanza:FILE.pt."
-    if is_offline():
-        raise UnavailableError(f"{handle} is not here, and the network must not be used (--offline). {advice}")
+def _file(handle: str, language: str, folder: Path) -> Path:
     # A tagger brings what it stands on: word vectors and both character models.
-    stanza = require("stanza", extra="stanza", purpose=f"fetching {handle}")
-    try:
-        stanza.download(language, model_dir=str(home), processors="pos", verbose=True)
-    except (OSError, ValueError) as exc:
-        raise UnavailableError(f"cannot fetch {handle}: {exc}. {advice}") from exc
+    found = _fetched(language, folder, "pos")
+    if isinstance(found, str):
+        raise not_here(handle, found, f"Or put its .pt into {folder}, or use stanza:FILE.pt.")
+    return found
+
+
+def _fetched(language: str, folder: Path, processors: str) -> Path | str:
+    """The file in a folder of Stanza's, fetched by Stanza if it is not there; or why it cannot be had."""
+    if not any(folder.glob("*.pt")):
+        offline = why_offline()
+        if offline:
+            return offline
+        stanza = require("stanza", extra="stanza", purpose=f"fetching Stanza's models of {language!r}")
+        try:
+            stanza.download(language, model_dir=str(_home()), processors=processors, verbose=True)
+        except (OSError, ValueError) as exc:
+            return str(exc)
+    found = sorted(folder.glob("*.pt"))
+    return found[0] if found else f"Stanza has none for {language!r}"
 
 
 class _Model(NamedTuple):

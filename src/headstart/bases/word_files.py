@@ -1,30 +1,29 @@
-"""Files of word vectors, read as a stream: of millions of words only those that are wanted are ever in memory.
+"""Files of word vectors: of millions of words only those that are wanted are ever in memory.
 
-Formats: word2vec's binary (``.bin``), the text of word2vec and fastText (``.vec``, a header with the two sizes) and the
-text of GloVe (no header), each also compressed (``.gz``).
+Read as a stream: word2vec's binary (``.bin``), the text of word2vec and fastText (``.vec``, a header with the two
+sizes) and the text of GloVe (no header), each also compressed (``.gz``). Read where they lie: fastText's own binary
+(``.bin``) and gensim's ``.kv``.
 """
 
 import gzip
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from headstart import console
+from headstart.bases.fasttext_file import MAGIC, open_fasttext
+from headstart.bases.keyed_vectors import PICKLE, open_keyed_vectors
+from headstart.bases.word_table import Words, WordTable
 from headstart.errors import InputError
 
 _BLOCK = 8 << 20
-_FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
-_EXPECTED = "expected word2vec's .bin, or lines of a word and its numbers, as GloVe and fastText write them"
+_EXPECTED = (
+    "expected word2vec's or fastText's .bin, gensim's .kv, or lines of a word and its numbers, as GloVe and fastText "
+    "write them"
+)
 _SHOWN_EVERY = 20_000  # words
-
-
-class Words(NamedTuple):
-    """Words and their vectors, float32 (n, d), in the order of the file: usually the most frequent first."""
-
-    words: list[str]
-    vectors: np.ndarray
 
 
 def read_words(path: Path, wanted: Collection[str], first: int) -> Words:
@@ -38,7 +37,26 @@ def read_words(path: Path, wanted: Collection[str], first: int) -> Words:
     Raises:
         InputError: this is no file of word vectors, or a damaged one.
     """
-    wanted = set(wanted)
+    try:
+        table = _open_table(path)
+        words = _stream(path, set(wanted), first) if table is None else table.take(set(wanted), first)
+    except (EOFError, OSError, ValueError, IndexError) as exc:
+        raise InputError(f"{path} is not a file of word vectors, or is damaged ({exc}): {_EXPECTED}.") from exc
+    if not words.words:
+        raise InputError(f"{path} holds no word vectors: {_EXPECTED}.")
+    return words
+
+
+def _open_table(path: Path) -> WordTable | None:
+    """The words of a file whose vectors can be left in it; None where it has to be read from end to end."""
+    with open(path, "rb") as file:
+        start = file.read(len(MAGIC))
+    if start == MAGIC:
+        return open_fasttext(path)
+    return open_keyed_vectors(path) if start.startswith(PICKLE) else None
+
+
+def _stream(path: Path, wanted: set[str], first: int) -> Words:
     chosen: dict[str, None] = {}
     values = bytearray()  # it grows in place: a list of arrays would need twice the memory once they are put together
     with open(path, "rb") as raw, console.progress("word vectors", total=path.stat().st_size >> 20, unit="MB") as bar:
@@ -52,15 +70,10 @@ def read_words(path: Path, wanted: Collection[str], first: int) -> Words:
                 shown = place
             return (number < first or word in wanted) and word not in chosen
 
-        try:
-            file: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-            for word, vector in _records(file, takes):
-                chosen[word] = None
-                values += vector.tobytes()
-        except (EOFError, OSError, ValueError, IndexError) as exc:
-            raise InputError(f"{path} is not a file of word vectors, or is damaged ({exc}): {_EXPECTED}.") from exc
-    if not chosen:
-        raise InputError(f"{path} holds no word vectors: {_EXPECTED}.")
+        file: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        for word, vector in _records(file, takes):
+            chosen[word] = None
+            values += vector.tobytes()
     return Words(list(chosen), np.frombuffer(values, np.float32).reshape(len(chosen), -1))
 
 
@@ -69,9 +82,8 @@ _Records = Iterator[tuple[str, np.ndarray]]
 
 
 def _records(file: Any, takes: _Takes) -> _Records:
-    start = file.peek(len(_FASTTEXT_MAGIC))
-    if start.startswith(_FASTTEXT_MAGIC):
-        raise ValueError("this is fastText's own binary format; take the .vec that comes beside it")
+    if file.peek(len(MAGIC)).startswith((MAGIC, PICKLE)):
+        raise ValueError("in this format it cannot be used compressed: unpack it")
     line = file.readline(1 << 20)
     header = line.split()
     if len(header) != 2:

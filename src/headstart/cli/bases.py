@@ -6,7 +6,9 @@ from typing import Any, get_args
 import click
 
 from headstart import console
+from headstart.bases.bundle import held
 from headstart.bases.catalog import Entry, Sort, entries, select
+from headstart.cli.fetch import bundle_option
 from headstart.errors import InputError
 
 _HEADER = (
@@ -35,6 +37,7 @@ _RIGHT = (1, 2, 3, 4, 5, 6, 7, 9)
     "--measure", is_flag=True, help="Measure the speed of the bases listed on this machine, half a minute each."
 )
 @click.option("--cuts", is_flag=True, help="Show where the base NAME can be cut for fine-tuning, block by block.")
+@bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def bases(
     name: str | None,
@@ -63,6 +66,9 @@ def bases(
         console.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
         return
     console.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
+    others = sorted(set(held()) - {entry.handle for entry in entries()})
+    if others:
+        console.note(f"Also in the bundle: {', '.join(others)}")
     if measure:
         rows = [
             (handle, engine, f"{images_a_second:.0f}", f"{ms:.1f}")

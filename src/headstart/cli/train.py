@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from headstart import console
+from headstart.cli.fetch import bundle_option
 from headstart.cli.tuning import pop_tuning, tuning_options
 from headstart.errors import counted
 from headstart.reader import NOUNS
@@ -45,6 +46,7 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     "--base",
     help="What to transfer from; `headstart bases` lists it. Default: the best for such data that needs no network.",
 )
+@bundle_option
 @click.option(
     "--weights",
     default="imagenet",
@@ -59,6 +61,11 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     "--fit", type=click.Choice(["squash", "crop", "pad"]), help="How photos of another shape become the input size."
 )
 @click.option("--cut", metavar="LAYER", help="Of a file: base, the layer whose output are the features.")
+@click.option(
+    "--words-by",
+    metavar="stanza:LANG",
+    help="Of word vectors: the tokenizer for a language that does not divide words by spaces.",
+)
 @click.option("--name", help="Name of the run; default: that of the data.")
 @click.option(
     "--runs",

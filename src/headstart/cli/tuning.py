@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from headstart.cli.fetch import bundle_option
+
 OPTIONS = {  # option -> field of FineTuning
     "keep": "keep",
     "fine_tune_epochs": "epochs",
@@ -91,6 +93,7 @@ def pop_tuning(options: dict[str, Any]) -> Any:
 @click.command(epilog="Example: headstart tune runs/photos --fine-tune all --time-limit 10m")
 @click.argument("run", type=click.Path(path_type=str))
 @tuning_options
+@bundle_option
 @click.option("--name", help="Name of the new run; default: that of RUN, with a number.")
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it; default: that of RUN.")
 def tune(**options: Any) -> None:
