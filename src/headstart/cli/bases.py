@@ -79,9 +79,10 @@ def bases(
         console.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
     else:
         console.note("Speed on this machine: headstart bases NAME --measure")
-        console.note("More for images: file:PATH, tfhub:ADDRESS or FOLDER")
-        console.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d, hf:ORG/MODEL or FOLDER,")
-        console.note("           glove:FILE, word2vec:FILE, fasttext:FILE, stanza:LANG")
+        console.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
+        console.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
+        console.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")
+        console.note("What follows the colon, and what each needs: docs/sources.md")
 
 
 def _cuts(name: str | None, *, as_json: bool) -> None:

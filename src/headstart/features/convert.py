@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import Base, BaseSpec, load_base
+from headstart.bases import Base, BaseSpec, ImageBase, load_base
 from headstart.bases.blocks import find_blocks
+from headstart.features.input_range import check_input_range
 from headstart.keras_file import make_template
 
 MAX_DIFFERENCE = 1e-3
@@ -29,6 +30,9 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
     Returns:
         ``shape`` of the output of one example; ``difference`` (relative L2, float32); ``optimised``: whether the graph
         is free of transposes, so that no other way of converting it can be faster; and the base's ``blocks``.
+
+    Raises:
+        InputError: it is given values of another range than it was trained on.
     """
     import keras
 
@@ -37,6 +41,8 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
     model = base.model()
     reference = np.asarray(model.predict(pixels, verbose=0))
     network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    if isinstance(base, ImageBase):
+        check_input_range(base, network, pixels)
     facts = {"shape": list(reference.shape[1:]), "blocks": [block.to_json() for block in find_blocks(network)]}
     if template and not Path(template).exists():
         make_template(model, (), 0.0, Path(template), pixels)

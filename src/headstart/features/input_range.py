@@ -1,0 +1,54 @@
+"""Whether a base sees values of the range that it was trained on: scaled once, not twice and not never."""
+
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.base import ImageBase
+from headstart.errors import InputError
+
+MAX_RATIO = 30.0
+"""Photos of another kind change the ratio by a factor of 3 or so; scaling too often or not at all, by 58 to 255."""
+
+_LEAST_CONTRAST = 10.0  # standard deviation of the pixels below which pictures say nothing about scaling
+
+
+def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> float | None:
+    """Compare what reaches the first BatchNormalization with the statistics that it has from its training.
+
+    Args:
+        base: the base.
+        network: of it, as :attr:`Base.build` gives it.
+        pixels: pictures to try, uint8 (n, h, w, 3).
+
+    Returns:
+        By how much the values vary, as a multiple of how they did in training: the median over the channels. None
+        where that cannot be told: no such layer, one that was never trained, or pictures without contrast.
+
+    Raises:
+        InputError: it is more than 30 times, or less than a 30th.
+    """
+    import keras
+
+    layer = next((layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)), None)
+    if layer is None or layer.axis not in (-1, 3) or pixels.std() < _LEAST_CONTRAST:
+        return None
+    trained = np.sqrt(np.asarray(layer.moving_variance))
+    if np.all(trained == 1):
+        return None
+    inputs, x = base.start()
+    values = keras.Model(inputs, keras.Model(network.inputs[0], layer.input)(x)).predict(pixels, verbose=0)
+    seen = values.reshape(-1, values.shape[-1]).std(axis=0)
+    ratio = float(np.median(seen / np.maximum(trained, 1e-6)))
+    if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+        return ratio
+    how = f"{ratio:,.0f} times" if ratio > 1 else f"1/{1 / max(ratio, 1e-9):,.0f}"
+    advice = (
+        "It wants its pixels scaled: put keras.layers.Rescaling in front of it, as in its training, and save it again."
+        if ratio > 1
+        else "Its pixels are scaled twice: by itself, and before that in your pictures or by a layer in front."
+    )
+    raise InputError(
+        f"{base.handle} is given other values than it was trained on: what reaches its layer {layer.name!r} varies "
+        f"{how} as much as it did then. {advice}"
+    )
