@@ -12,10 +12,11 @@ import click
 
 from headstart import console
 from headstart.cli.train import names
+from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
 
 if TYPE_CHECKING:
-    from headstart.predict import Prediction, Predictor, Problem
+    from headstart.predict import Answer, Predictor
 
 _STDIN = "standard input"
 
@@ -42,7 +43,7 @@ def predict(
     """Say what new pictures show or texts say, by a RUN that `headstart train` made.
 
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
-    For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
+    A multi-label run says every label whose probability reaches its threshold, or none. For a run on texts FILE is a text file, a folder of them, a table, the text itself, or - for one text a line.
     """
     from headstart.predict import read_facts
 
@@ -63,7 +64,7 @@ def predict(
     return 2 if problems.count and (strict or problems.count == problems.total) else 0
 
 
-_Answers = Iterable["Prediction | Problem"]
+_Answers = Iterable["Answer"]
 
 
 def _of_texts(
@@ -106,10 +107,10 @@ def _paths_in(data: bytes) -> list[str] | None:
 class _Problems:
     """Passes answers on, says on stderr which files have none, and counts."""
 
-    def __init__(self, answers: "Iterable[Prediction | Problem]") -> None:
+    def __init__(self, answers: "_Answers") -> None:
         self._answers, self.count, self.total = answers, 0, 0
 
-    def __iter__(self) -> "Iterator[Prediction | Problem]":
+    def __iter__(self) -> "Iterator[Answer]":
         from headstart.predict import Problem
 
         for answer in self._answers:
@@ -122,33 +123,43 @@ class _Problems:
             raise InputError("there is nothing to predict: standard input named no files.")
 
 
-def _write_lines(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction
+def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction, Problem
 
     width = max(map(len, predictor.classes))
     for answer in answers:
-        if isinstance(answer, Prediction):
-            best = answer.probabilities if top_k else {answer.predicted: answer.probability}
-            told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in best.items())
-            console.result(f"{told}   {answer.file}")
+        if isinstance(answer, Problem):
+            continue
+        if top_k:
+            shown = answer.probabilities
+        elif isinstance(answer, Prediction):
+            shown = {answer.predicted: answer.probability}
+        else:
+            shown = {name: answer.probabilities[name] for name in answer.predicted}
+        told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
+        console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}")
 
 
-def _write_json(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
+def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     for answer in answers:
         console.result_json(asdict(answer))
 
 
-def _write_csv(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction
+def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction, Problem
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
-    writer.writerow(["file", "predicted", "probability", *(ranked or predictor.classes), "problem"])
+    said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
+    writer.writerow(["file", *said, *(ranked or predictor.classes), "problem"])
     for answer in answers:
-        if not isinstance(answer, Prediction):
-            blank = [""] * (2 + len(ranked or predictor.classes))
+        if isinstance(answer, Problem):
+            blank = [""] * (len(said) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
         shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
         cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
-        writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])
+        if isinstance(answer, Prediction):
+            writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])
+        else:
+            writer.writerow([answer.file, SEPARATOR.join(answer.predicted), *cells, ""])

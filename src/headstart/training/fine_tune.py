@@ -22,6 +22,7 @@ from headstart import console, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
+from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
@@ -144,6 +145,8 @@ def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | No
     """Why fine-tuning is not worth trying, if so."""
     if base.frozen_because:
         return f"{base.handle} stays frozen: {base.frozen_because}."
+    if is_multi_label(task.labels):
+        return "Multi-label data get a head only: fine-tuning is for examples of one class each."
     if not len(task.val):
         return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
     if tuning.blocks != "auto":

@@ -1,0 +1,175 @@
+"""Multi-label data: from which probability on a label is given, and metrics of what is given.
+
+Each label has a threshold of its own, which maximises its F1 on the validation examples (Yang, "A study of thresholding
+strategies for text categorization", SIGIR 2001: "SCut"). Intervals are those of :mod:`headstart.evaluation.metrics`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.evaluation.metrics import interval, resamples, wilson
+from headstart.training.outputs import log_losses
+
+MULTI_LABEL_METRICS = ("micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy", "log_loss")
+
+DEFAULT_THRESHOLD = 0.5
+FEWEST_POSITIVES = 10
+"""Validation examples that must have a label, and as many that must not, for a threshold of its own."""
+
+_LABELS_AS_QUICK = 10  # so many labels of an example take about as long as one class does
+
+
+def choose_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The probability from which on each label is given.
+
+    Args:
+        labels: 0 and 1 (n, k) of the validation examples; n may be 0.
+        probabilities: float (n, k).
+
+    Returns:
+        float64 (k,): halfway between the two probabilities where F1 is greatest, the middle one of several such places;
+        :data:`DEFAULT_THRESHOLD` for a label that fewer than :data:`FEWEST_POSITIVES` examples have, or lack.
+    """
+    chosen = np.full(labels.shape[1], DEFAULT_THRESHOLD)
+    for k, (truth, p) in enumerate(zip(labels.T, probabilities.T.astype(np.float64), strict=True)):
+        positives = int(truth.sum())
+        if min(positives, len(truth) - positives) < FEWEST_POSITIVES:
+            continue
+        order = np.argsort(-p, kind="stable")
+        hits, given = np.cumsum(truth[order]), np.arange(1, len(p) + 1)
+        edges = np.flatnonzero(np.diff(p[order]))  # between equal probabilities there is no threshold
+        f1 = 2 * hits[edges] / (given[edges] + positives)
+        best = edges[f1 == f1.max(initial=0)] if len(edges) else edges
+        if len(best):
+            at = int(best[len(best) // 2])
+            chosen[k] = (p[order[at]] + p[order[at + 1]]) / 2
+    return chosen
+
+
+def worst_labels(
+    labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The wrong answer about each example that the model was surest of.
+
+    Returns:
+        Number of the label, int (n,), or -1 where all answers are right; and how far its probability is from the truth,
+        float (n,), 0 where all are right.
+    """
+    wrong = (probabilities >= thresholds) != (labels == 1)
+    far = np.where(wrong, np.abs(probabilities - labels), 0)
+    worst = far.argmax(1)
+    return np.where(wrong.any(1), worst, -1), far[np.arange(len(far)), worst]
+
+
+def evaluate_labels(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], thresholds: np.ndarray, *, seed: int = 0
+) -> dict[str, Any]:
+    """Compute every metric of one split of multi-label data.
+
+    Args:
+        labels: 0 and 1 (n, k); n is at least 1.
+        probabilities: float (n, k).
+        classes: names of the k labels.
+        thresholds: float (k,), from which probability on each is given.
+        seed: of the bootstrap.
+
+    Returns:
+        ``examples``, ``resamples``; each of :data:`MULTI_LABEL_METRICS` as ``{value, low, high}``; ``per_class`` precision, recall, F1
+        and average precision likewise with ``support`` and ``threshold``; ``answers``: how many labels were ``given``,
+        how many there ``are``, how many of both are ``right``, and about how many examples every answer is right
+        (``all_right``). Macro F1 and mean average precision are over the labels that at least one example has.
+    """
+    table = _Table(labels, probabilities, thresholds)
+    n = len(labels)
+    point = table.figures(np.ones(n))
+    rng = np.random.default_rng(seed)
+    count = resamples(labels.size // _LABELS_AS_QUICK)
+    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
+    spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
+    support, given, right = labels.sum(0, dtype=int), table.given.sum(0), (table.given & (labels == 1)).sum(0)
+    result: dict[str, Any] = {"examples": n, "resamples": count}
+    for name in MULTI_LABEL_METRICS:
+        of_how_many = {"log_loss": 0, "subset_accuracy": n}.get(name, int(support.sum()))
+        value = float(point[name])
+        result[name] = interval(value, spread[name], wilson(value, of_how_many) if of_how_many else None)
+    result["per_class"] = {
+        name: {
+            "support": int(support[i]),
+            "threshold": float(thresholds[i]),
+            **{
+                metric: interval(
+                    float(point[metric][i]),
+                    spread[metric][:, i],
+                    wilson(float(point[metric][i]), int(given[i] if metric == "precision" else support[i])),
+                )
+                for metric in ("precision", "recall", "f1", "average_precision")
+            },
+        }
+        for i, name in enumerate(classes)
+    }
+    result["answers"] = {
+        "given": int(given.sum()),
+        "are": int(support.sum()),
+        "right": int(right.sum()),
+        "all_right": int(table.all_right.sum()),
+    }
+    return result
+
+
+class _Table:
+    """What the metrics need of every example; figures are then sums with weights."""
+
+    def __init__(self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray) -> None:
+        truth = labels == 1
+        self.given = probabilities >= thresholds
+        self.all_right = (self.given == truth).all(1)
+        self._sums = np.stack([self.given & truth, self.given, truth]).astype(np.float64)  # (3, n, k)
+        self._losses = log_losses(labels, probabilities)
+        self._order = np.argsort(-probabilities.T, axis=1, kind="stable")  # (k, n), the most probable first
+        self._truth = np.take_along_axis(truth.T, self._order, 1)
+        self._last = _last_of_equals(np.take_along_axis(probabilities.T, self._order, 1))
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        hits, given, support = np.tensordot(weights, self._sums, (0, 1))
+        total, there = weights.sum(), support > 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(given > 0, hits / given, np.nan)
+            recall = np.where(there, hits / support, np.nan)
+            f1 = np.where(there, 2 * hits / (support + given), np.nan)
+            micro = 2 * hits.sum() / (support.sum() + given.sum())
+            average_precision = self._average_precision(weights, support)
+        return {
+            "micro_f1": np.asarray(micro),
+            "macro_f1": np.asarray(f1[there].mean() if there.any() else np.nan),
+            "mean_average_precision": np.asarray(average_precision[there].mean() if there.any() else np.nan),
+            "subset_accuracy": np.asarray(weights @ self.all_right / total),
+            "log_loss": np.asarray(weights @ self._losses / total),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "average_precision": average_precision,
+        }
+
+    def _average_precision(self, weights: np.ndarray, support: np.ndarray) -> np.ndarray:
+        """Mean precision at the places of a label's own examples, from the most probable one down: (k,)."""
+        drawn = weights.astype(np.float32)[self._order]
+        mine = np.where(self._truth, drawn, 0)
+        precision = mine.cumsum(1) / np.maximum(drawn.cumsum(1), 1)
+        if self._last is not None:
+            precision = np.take_along_axis(precision, self._last, 1)
+        return np.where(support > 0, np.einsum("kn,kn->k", mine, precision, dtype=np.float64) / support, np.nan)
+
+
+def _last_of_equals(values: np.ndarray) -> np.ndarray | None:
+    """For every value the place where its run of equal ones ends, int (k, n); None if no two are equal.
+
+    Args:
+        values: float (k, n), every row sorted.
+    """
+    n = values.shape[1]
+    ends = np.column_stack([values[:, 1:] != values[:, :-1], np.ones(len(values), bool)])
+    if ends.all():
+        return None
+    return np.minimum.accumulate(np.where(ends, np.arange(n), n)[:, ::-1], 1)[:, ::-1]
