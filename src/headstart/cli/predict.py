@@ -24,7 +24,12 @@ _STDIN = "standard input"
 @click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Show the K most probable classes.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Show the K most probable classes; of a multi-label run with a * if they reach their threshold.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per answer and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
@@ -126,14 +131,14 @@ class _Problems:
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     from headstart.predict import Prediction, Problem
 
-    width = max(map(len, predictor.classes))
+    width = max(map(len, predictor.classes)) + (predictor.thresholds is not None and bool(top_k))
     for answer in answers:
         if isinstance(answer, Problem):
             continue
-        if top_k:
-            shown = answer.probabilities
-        elif isinstance(answer, Prediction):
-            shown = {answer.predicted: answer.probability}
+        if isinstance(answer, Prediction):
+            shown = answer.probabilities if top_k else {answer.predicted: answer.probability}
+        elif top_k:  # a star for what reaches its threshold
+            shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
         else:
             shown = {name: answer.probabilities[name] for name in answer.predicted}
         told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
