@@ -91,7 +91,7 @@ def evaluate_run(
 
     def fill(partial: Path, final_name: str) -> None:
         per_class = count_classes(answers.labels, classes)
-        own = {
+        own: dict[str, Any] = {
             **{key: facts[key] for key in ("classes", "base", "engine", "seed", "thresholds") if key in facts},
             "name": final_name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,8 +124,8 @@ def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:
         return
     if is_multi:
         raise InputError(
-            f"{run} is multi-label, and {dataset.source} has one label for each example: name several columns of 0 and 1 "
-            "(--label a,b,c), a column of lists, or say what stands between labels (--label-separator)."
+            f"{run} is multi-label, and {dataset.source} has one label for each example: name several columns of 0 and "
+            "1 (--label a,b,c), a column of lists, or say what stands between labels (--label-separator)."
         )
     raise InputError(f"{dataset.source} is multi-label, and {run} is not: it gives each example one class.")
 

@@ -94,7 +94,7 @@ def train(
         group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
             regular expression on the file name.
         classes: use these classes only.
-        path_column: of a table of images, where its name is not a usual one; likewise the next two and ``split_column``.
+        path_column: of a table of images, where its name is not a usual one; likewise the other columns.
         text_column: of a table of texts; several are joined.
         label_column: of a table. Several make the data multi-label, and hold 0 or 1 for the label they are named after.
         label_separator: what stands between several labels in one cell of a table, which makes the data multi-label;

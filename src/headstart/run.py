@@ -30,7 +30,7 @@ from headstart.report import write_report
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha256")
-"""``worst`` is the wrong label that the model was surest of; a column ``p_…`` with the probability of each label follows."""
+"""``worst`` is the wrong label that the model was surest of. ``p_…`` follow, the probabilities of all labels."""
 
 HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
 _PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
@@ -96,9 +96,9 @@ class Run:
         """Predict pictures, or texts.
 
         Args:
-            given: of a run on images, one file, for one :class:`~headstart.predict.Prediction` (of a multi-label run, a
-                :class:`~headstart.predict.MultiLabelPrediction`); a folder, a pattern or several of them, for a list. Of a run on texts, a text as a string, or a text file as a Path, for one;
-                several of these for a list.
+            given: of a run on images, one file, for one :class:`~headstart.predict.Prediction` (or
+                :class:`~headstart.predict.MultiLabelPrediction`); a folder, a pattern or several of them, for a list.
+                Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: judge each picture together with its mirror image.
 

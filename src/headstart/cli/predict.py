@@ -48,7 +48,8 @@ def predict(
     """Say what new pictures show or texts say, by a RUN that `headstart train` made.
 
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
-    A multi-label run says every label whose probability reaches its threshold, or none. For a run on texts FILE is a text file, a folder of them, a table, the text itself, or - for one text a line.
+    For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
+    A multi-label run says every label whose probability reaches its threshold, or none.
     """
     from headstart.predict import read_facts
 

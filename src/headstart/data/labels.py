@@ -6,6 +6,7 @@ dimensions, here and in :mod:`headstart.training.outputs`.
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -54,11 +55,11 @@ def counts(labels: np.ndarray, n_classes: int) -> np.ndarray:
     return labels.sum(0, dtype=np.int64) if is_multi_label(labels) else np.bincount(labels, minlength=n_classes)
 
 
-def names_of(label: np.ndarray, classes: Sequence[str]) -> list[str]:
+def names_of(label: Any, classes: Sequence[str]) -> list[str]:
     """Class names of one example: of a class number one, of 0s and 1s as many as there are 1s."""
-    return [classes[i] for i in (np.flatnonzero(label) if np.ndim(label) else [label])]
+    return [classes[i] for i in np.flatnonzero(label).tolist()] if np.ndim(label) else [classes[int(label)]]
 
 
-def label_name(label: np.ndarray, classes: Sequence[str]) -> str:
+def label_name(label: Any, classes: Sequence[str]) -> str:
     """The labels of one example in words."""
     return ", ".join(names_of(label, classes)) or NO_LABEL

@@ -261,8 +261,8 @@ def _assign_classes(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray
 def _assign_sets(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Deal units whose examples have sets of labels, by iterative stratification.
 
-    The rarest label goes first, while there is still a choice: each unit that has it, large ones before small ones, goes
-    to the part that lacks most of this label, or, where several do, most examples. Having no label counts as one.
+    The rarest label goes first, while there is still a choice: each unit that has it, large ones before small ones,
+    goes to the part that lacks most of this label, or, where several do, most examples. Having no label counts as one.
 
     Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
     """

@@ -28,7 +28,7 @@ _TEXT_NAMES = (
 )  # fmt: skip
 _TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # taken together, where there is none of those
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_SET, _NOT_SET = ("1", "true"), ("0", "false", "")  # of a label that has a column of its own
+_SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 _MOST_CHARACTERS = 100_000_000  # in a cell; Python's own limit is 131,072, and texts are longer
 
 

@@ -1,6 +1,7 @@
 """Multi-label data: from which probability on a label is given, and metrics of what is given.
 
-Each label has a threshold of its own, chosen on the validation examples. Intervals are those of :mod:`headstart.evaluation.metrics`.
+Each label has a threshold of its own, chosen on the validation examples. Intervals are those of
+:mod:`headstart.evaluation.metrics`.
 """
 
 from collections.abc import Sequence
@@ -24,8 +25,8 @@ def choose_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     """The probability from which on each label is given, for the greatest F1.
 
     Where probabilities can be trusted, that is half of the greatest F1 that any threshold reaches; its estimate varies
-    much less than the place of the maximum. So the half is taken wherever it does about as well on these examples (within
-    one standard error), and the place of the maximum only where it does not.
+    much less than the place of the maximum. So the half is taken wherever it does about as well on these examples
+    (within one standard error), and the place of the maximum only where it does not.
 
     On 8 labels of news, with 200 examples to choose on, this gave a macro F1 of .817 on others (as did 0.5 for all
     labels), and the place of the maximum .807; with 1,100 both gave .829, and 0.5 gave .821.
@@ -38,7 +39,8 @@ def choose_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
         float64 (k,); :data:`DEFAULT_THRESHOLD` for a label that fewer than :data:`FEWEST_POSITIVES` examples have, or
         lack.
 
-    Source: Lipton, Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", ECML PKDD 2014.
+    Source: Lipton, Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", ECML PKDD
+    2014.
     """
     chosen = np.full(labels.shape[1], DEFAULT_THRESHOLD)
     for k, (truth, p) in enumerate(zip(labels.T, probabilities.T.astype(np.float64), strict=True)):
@@ -86,10 +88,11 @@ def evaluate_labels(
         seed: of the bootstrap.
 
     Returns:
-        ``examples``, ``resamples``; each of :data:`MULTI_LABEL_METRICS` as ``{value, low, high}``; ``per_class`` precision, recall, F1
-        and average precision likewise with ``support`` and ``threshold``; ``answers``: how many labels were ``given``,
-        how many there ``are``, how many of both are ``right``, and about how many examples every answer is right
-        (``all_right``). Macro F1 and mean average precision are over the labels that at least one example has.
+        ``examples``, ``resamples``; each of :data:`MULTI_LABEL_METRICS` as ``{value, low, high}``; ``per_class``
+        precision, recall, F1 and average precision likewise with ``support`` and ``threshold``; ``answers``: how many
+        labels were ``given``, how many there ``are``, how many of both are ``right``, and about how many examples every
+        answer is right (``all_right``). Macro F1 and mean average precision are over the labels that at least one
+        example has.
     """
     table = _Table(labels, probabilities, thresholds)
     n = len(labels)

@@ -138,8 +138,8 @@ def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights)
     if is_multi_label(labels):
         if choice == "balanced":
             raise InputError(
-                "--class-weights balanced is for examples of one class each: in multi-label data, a threshold of its own "
-                "does for every label what weights do for classes. Leave the option out."
+                "--class-weights balanced is for examples of one class each: in multi-label data every label has a "
+                "threshold of its own instead. Leave the option out."
             )
         return np.ones(n_classes)
     sizes = counts(labels, n_classes)

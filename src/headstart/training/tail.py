@@ -34,8 +34,8 @@ from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
 from headstart.reader import UNITS, Fit
-from headstart.training.outputs import softmax
 from headstart.training.optimizer import layered_adamw
+from headstart.training.outputs import softmax
 from headstart.training.pointwise import as_products
 from headstart.training.task import FineTuning, load_layers, save_layers
 
