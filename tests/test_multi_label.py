@@ -60,7 +60,7 @@ def labelled(sentences: Path) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def label_run(labelled: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """A run trained on them from lists; read it, do not change it."""
-    return hs.train(labelled, base=WORDS, runs=tmp_path_factory.mktemp("runs"), name="lists")
+    return hs.train(labelled, base=WORDS, fine_tune="none", runs=tmp_path_factory.mktemp("runs"), name="lists")
 
 
 def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame) -> None:
@@ -74,7 +74,6 @@ def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame)
     assert any(
         f"{without} of 220 examples have none of the labels" in one["summary"] for one in label_run.facts["audit"]
     )
-    assert label_run.facts["fine_tuning"]["outcome"] == "not tried"
     rows = _rows(label_run.folder / "predictions.csv")
     assert len(rows) == 220
     for row in rows:
@@ -178,9 +177,23 @@ def test_runs_and_data_of_different_kinds_do_not_mix(
 def test_what_multi_label_data_cannot_have_is_said(labelled: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--class-weights balanced is for examples of one class each"):
         hs.train(labelled, base=WORDS, class_weights="balanced", runs=tmp_path)
-    with pytest.raises(InputError, match=r"--fine-tune last:1: Multi-label data get a head only"):
-        hs.train(labelled, base=WORDS, fine_tune="last:1", runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_is_judged_by_mean_average_precision(labelled: pd.DataFrame, tmp_path: Path) -> None:
+    once = hs.FineTuning(epochs=1, keep="fine-tuned")
+    run = hs.train(labelled, base=WORDS, fine_tune="all", tuning=once, runs=tmp_path)
+    told = run.facts["fine_tuning"]
+    assert told["outcome"] == "kept"
+    for key, side in (("on_val", "val"), ("on_test", "test")):
+        found = run.figures["splits"][side]["mean_average_precision"]["value"]
+        assert told[key]["mean_average_precision"][1] == pytest.approx(found, abs=1e-6)
+    assert "takes the mean average precision from" in told["reason"]
+    rows = [row for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]
+    assert float(rows[1]["val_loss"]) < 0.8
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Mean average precision, validation" in page
+    assert "mended" not in page
 
 
 def test_pictures(photos: Path, tmp_path: Path) -> None:

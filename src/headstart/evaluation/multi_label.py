@@ -60,6 +60,11 @@ def choose_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     return chosen
 
 
+def resamples_of_labels(labels: np.ndarray) -> int:
+    """How many resamples are drawn for labels (n, k): as for examples of one class that take about as long."""
+    return resamples(labels.size // _LABELS_AS_QUICK)
+
+
 def worst_labels(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -94,11 +99,11 @@ def evaluate_labels(
         answer is right (``all_right``). Macro F1 and mean average precision are over the labels that at least one
         example has.
     """
-    table = _Table(labels, probabilities, thresholds)
+    table = LabelTable(labels, probabilities, thresholds)
     n = len(labels)
     point = table.figures(np.ones(n))
     rng = np.random.default_rng(seed)
-    count = resamples(labels.size // _LABELS_AS_QUICK)
+    count = resamples_of_labels(labels)
     drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
     spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
     support, given, right = labels.sum(0, dtype=int), table.given.sum(0), (table.given & (labels == 1)).sum(0)
@@ -131,8 +136,14 @@ def evaluate_labels(
     return result
 
 
-class _Table:
-    """What the metrics need of every example; figures are then sums with weights."""
+class LabelTable:
+    """What the metrics need of every example; figures are then sums with weights.
+
+    Args:
+        labels: 0 and 1 (n, k).
+        probabilities: float (n, k).
+        thresholds: float (k,).
+    """
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray) -> None:
         truth = labels == 1
@@ -145,6 +156,7 @@ class _Table:
         self._last = _last_of_equals(np.take_along_axis(probabilities.T, self._order, 1))
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Every metric, float () or (k,), of examples that count as much as their weights, (n,), say."""
         hits, given, support = np.tensordot(weights, self._sums, (0, 1))
         total, there = weights.sum(), support > 0
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -22,7 +22,6 @@ from headstart import console, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
-from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
@@ -30,6 +29,7 @@ from headstart.keras_file import Frozen
 from headstart.reader import Example, decoded, read_example
 from headstart.settings import cache_folder
 from headstart.training.head import Head, weights_of_classes
+from headstart.training.outputs import wrong
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
 TUNING_VERSION = 3
@@ -145,16 +145,14 @@ def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | No
     """Why fine-tuning is not worth trying, if so."""
     if base.frozen_because:
         return f"{base.handle} stays frozen: {base.frozen_because}."
-    if is_multi_label(task.labels):
-        return "Multi-label data get a head only: fine-tuning is for examples of one class each."
     if not len(task.val):
         return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
     if tuning.blocks != "auto":
         return None
-    wrong = int((head.over(task.features, task.val).argmax(1) != task.labels[task.val]).sum())
-    if wrong < _MIN_MISTAKES and tuning.keep != "fine-tuned":
+    mistakes = int(wrong(task.labels[task.val], head.over(task.features, task.val)).sum())
+    if mistakes < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
-            f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} "
+            f"The head alone makes {counted(mistakes, 'mistake') if mistakes else 'no mistake'} on {len(task.val):,} "
             "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
         )
     if not keras_process.can_train():

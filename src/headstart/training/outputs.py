@@ -69,6 +69,13 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return -np.log(np.maximum(of_truth, SMALLEST)).astype(np.float64)
 
 
+def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """About which examples anything said is wrong, bool (n,): the class, or any label given from 0.5 on."""
+    if is_multi_label(labels):
+        return ((probabilities >= 0.5) != (labels == 1)).any(1)
+    return probabilities.argmax(1) != labels
+
+
 def weights_of_examples(labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
     """Weight of each example, float (n,); in multi-label data all count the same."""
     return np.ones(len(labels)) if is_multi_label(labels) else class_weights[labels]

@@ -98,7 +98,8 @@ class FineTuning:
         rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
         batch_size: examples in a step.
         weight_decay: of AdamW.
-        label_smoothing: share of each label that is spread over all classes.
+        label_smoothing: share of each label that is spread over all classes; none is for multi-label data, where rare
+            labels must be able to have small probabilities.
         train_batch_norm: train the BatchNormalization layers of these blocks as well, and let their statistics follow
             the new pictures. For large batches of pictures unlike those of the source task only.
         gradual: let the blocks begin to learn one after the other, from the head down, over the first half.
