@@ -148,7 +148,7 @@ def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: 
     joined["tags"] = ["|".join(names) for names in labelled["label"]]
     columns.to_csv(tmp_path / "columns.csv", index=False)
     joined.to_csv(tmp_path / "joined.csv", index=False)
-    options = ["--base", WORDS, "--runs", tmp_path, "--label", ",".join(label_run.classes)]
+    options = ["--base", WORDS, "--fine-tune", "none", "--runs", tmp_path, "--label", ",".join(label_run.classes)]
     done = _headstart("train", tmp_path / "columns.csv", *options)
     assert done.returncode == 0, done.stderr
     assert re.search(r"test micro F1 \d\.\d{3} \(95 % interval .*\), macro F1 .*, on 3\d texts", done.stdout)

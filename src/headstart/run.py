@@ -191,10 +191,9 @@ def write_tables(
 ) -> None:
     """Write ``predictions.csv``, ``skipped.csv`` and, if there is a history, ``history.csv``."""
     header, columns = _predictions(classes, answers) if answers.thresholds is None else _labels(classes, answers)
-    texts = [] if answers.texts is None else [answers.texts]
-    _write_csv(
-        folder / "predictions.csv", [*header, "text"][: len(header) + len(texts)], zip(*columns, *texts, strict=True)
-    )
+    if answers.texts is not None:
+        header, columns = [*header, "text"], [*columns, answers.texts]
+    _write_csv(folder / "predictions.csv", header, zip(*columns, strict=True))
     _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
     if history:
         _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))

@@ -1,7 +1,8 @@
 """Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
 
 What must stay together is a *unit*: a patient, a video, a scene, or files with the same bytes. The order in which units
-are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others.
+are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others;
+but of multi-label data new examples do move some.
 """
 
 import hashlib

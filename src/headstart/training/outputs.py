@@ -1,6 +1,7 @@
 """What the outputs of a head mean: one class of several (softmax), or yes or no for each of several labels (sigmoid).
 
-Everything in training that differs between the two is here; which of them it is follows from the shape of the labels.
+Which of the two it is follows from the shape of the labels. What training computes differently is here, but for the
+names of Keras's losses.
 """
 
 from typing import Literal
@@ -11,8 +12,7 @@ from headstart.data.labels import is_multi_label
 
 Activation = Literal["softmax", "sigmoid"]
 
-SMALLEST = 1e-12
-"""A probability of 0 for what is true would make the log loss infinite."""
+_SMALLEST = 1e-12  # a probability of 0 for what is true would make the log loss infinite
 
 
 def activation_of(labels: np.ndarray) -> Activation:
@@ -64,9 +64,9 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Log loss of each example, float64 (n,); of multi-label data the mean over the labels."""
     if is_multi_label(labels):
         of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
-        return -np.log(np.maximum(of_truth.astype(np.float64), SMALLEST)).mean(1)
+        return -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST)).mean(1)
     of_truth = probabilities[np.arange(len(labels)), labels]
-    return -np.log(np.maximum(of_truth, SMALLEST)).astype(np.float64)
+    return -np.log(np.maximum(of_truth, _SMALLEST)).astype(np.float64)
 
 
 def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
