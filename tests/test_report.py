@@ -17,6 +17,7 @@ from PIL import Image
 import headstart as hs
 from headstart import plots
 from headstart.errors import InputError
+from headstart.evaluation import METRICS
 from headstart.report import duration, percent, write_report
 
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
@@ -136,7 +137,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
     spread = {"level": 0.95, "method": "bootstrap", "resamples": 1000}
     (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     (run / "metrics.json").write_text(
-        json.dumps({"headline": "test", "interval": spread, "splits": splits}), encoding="utf-8"
+        json.dumps({"headline": "test", "metrics": METRICS, "interval": spread, "splits": splits}), encoding="utf-8"
     )
     write_csv(run / "predictions.csv", PREDICTIONS, predictions_of("test", counts, classes))
     write_csv(run / "skipped.csv", ("file", "reason"), [(f"bad-{i}.jpg", "empty: 0 bytes") for i in range(53)])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
     from headstart.pipeline import train, tune
-    from headstart.predict import Prediction
+    from headstart.predict import MultiLabelPrediction, Prediction
     from headstart.run import Run, load
     from headstart.training import FineTuning
 
@@ -31,6 +31,7 @@ _WHERE = {
     "HeadstartError": "errors:HeadstartError",
     "InputError": "errors:InputError",
     "IntegrityError": "errors:IntegrityError",
+    "MultiLabelPrediction": "predict:MultiLabelPrediction",
     "Prediction": "predict:Prediction",
     "Run": "run:Run",
     "UnavailableError": "errors:UnavailableError",
@@ -52,6 +53,7 @@ __all__ = [
     "HeadstartError",
     "InputError",
     "IntegrityError",
+    "MultiLabelPrediction",
     "Prediction",
     "Run",
     "UnavailableError",

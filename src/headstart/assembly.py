@@ -129,16 +129,18 @@ def _golden_indices(material: Material) -> np.ndarray:
 
 def _inside(facts: dict[str, Any]) -> dict[str, Any]:
     """What travels inside ``model.keras``: enough to use the file alone."""
-    return {key: facts[key] for key in ("headstart", "name", "classes", "base")}
+    return {key: facts[key] for key in ("headstart", "name", "classes", "thresholds", "base") if key in facts}
 
 
 def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
     base, dataset, recipe, head = material.base, material.dataset, material.recipe, material.head
+    thresholds = material.answers.thresholds
     return {
         "headstart": versions()["headstart"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "name": name,
         "classes": dataset.classes,
+        **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
         "base": {
             "handle": base.handle,
             "spec": base.spec.to_json(),

@@ -26,7 +26,7 @@ def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
         x = op.add(op.matmul(x, op.constant(kernel), False, False), op.constant(bias[np.newaxis]))
         if number < len(head.layers):
             x = op.relu(x)
-    probabilities = op.softmax(x, axis=1)
+    probabilities = op.softmax(x, axis=1) if head.activation == "softmax" else op.sigmoid(x)
     probabilities.output(0).get_tensor().set_names({"probabilities"})
     whole = openvino.Model([op.result(probabilities)], graph.get_parameters(), "headstart")
     openvino.save_model(whole, str(out), compress_to_fp16=False)

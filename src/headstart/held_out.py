@@ -14,8 +14,8 @@ from headstart import console
 from headstart.cost import Cost
 from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
-from headstart.evaluation import evaluate
 from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS, read_content
 from headstart.report import write_report
@@ -32,7 +32,8 @@ def evaluate_run(
     name: str | None = None,
     path_column: str | None = None,
     text_column: str | Sequence[str] | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
     split_column: str | None = None,
     tta: bool = False,
     strict: bool = False,
@@ -46,9 +47,10 @@ def evaluate_run(
         run: the run folder.
         data: whatever ``train`` takes; its classes must be among the run's.
         name: of the evaluation; the data's own name when None. An existing one is never overwritten.
-        path_column: of a table; likewise the next three.
+        path_column: of a table; likewise the next four.
         text_column: of a table.
-        label_column: of a table.
+        label_column: of a table; of a multi-label run, what was asked for in training when None, likewise the next one.
+        label_separator: of a table.
         split_column: of a table.
         tta: test-time augmentation: judge each picture together with its mirror image.
         strict: fail if any file has to be left out.
@@ -65,11 +67,15 @@ def evaluate_run(
     facts = read_facts(folder)
     classes = facts["classes"]
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
+    is_multi = "thresholds" in facts
+    if is_multi and label_column is None and label_separator is None:
+        label_column, label_separator = facts["asked"]["label_column"], facts["asked"]["label_separator"]
     with cost.stage("data"):
         dataset = load_dataset(
             data, path_column=path_column, text_column=text_column, label_column=label_column,
-            split_column=split_column, known_classes=classes,
+            label_separator=label_separator, split_column=split_column, known_classes=classes,
         )  # fmt: skip
+        _check_kind(run, dataset, is_multi=is_multi)
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
@@ -80,13 +86,13 @@ def evaluate_run(
             f"{'--strict, and' if strict else 'nothing is left:'} {counted(len(skipped), 'file')} left out:{listed}"
         )
     with cost.stage("evaluation"):
-        metrics = evaluate(answers.labels, answers.probabilities, classes, seed=facts["seed"])
+        metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
         leak_free, finding = _leak_free(answers, _seen_by(folder), classes, facts["seed"])
 
     def fill(partial: Path, final_name: str) -> None:
         per_class = count_classes(answers.labels, classes)
-        own = {
-            **{key: facts[key] for key in ("classes", "base", "engine", "seed")},
+        own: dict[str, Any] = {
+            **{key: facts[key] for key in ("classes", "base", "engine", "seed", "thresholds") if key in facts},
             "name": final_name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "headstart": versions()["headstart"],
@@ -110,6 +116,18 @@ def evaluate_run(
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))
+
+
+def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:
+    """See that data are multi-label if the run is, and not otherwise."""
+    if is_multi == is_multi_label(dataset.labels):
+        return
+    if is_multi:
+        raise InputError(
+            f"{run} is multi-label, and {dataset.source} has one label for each example: name several columns of 0 and "
+            "1 (--label a,b,c), a column of lists, or say what stands between labels (--label-separator)."
+        )
+    raise InputError(f"{dataset.source} is multi-label, and {run} is not: it gives each example one class.")
 
 
 def _test_part(dataset: Dataset) -> np.ndarray:
@@ -146,6 +164,7 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
         probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
         digests=[hashlib.sha256(read_content(examples[i])[0]).digest() for i in order],
         texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+        thresholds=predictor.thresholds,
     ), skipped
 
 
@@ -167,5 +186,5 @@ def _leak_free(
     finding = Finding(check, "found", summary, files[:5])
     if not new.any():
         return None, finding
-    metrics = evaluate(answers.labels[new], answers.probabilities[new], classes, seed=seed)
+    metrics = answers.metrics(new, classes, seed=seed)
     return {"examples": int(new.sum()), "removed": len(files), "metrics": metrics}, finding

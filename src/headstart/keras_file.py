@@ -2,8 +2,8 @@
 
 Starting Keras, building a base and saving it takes seconds, and gives the same file for every head of the same shape,
 except for the head's own numbers. So a Keras process makes the file once, proves that Keras opens a filled copy and
-computes what it should, and leaves it in the cache. A run then replaces the Dense weights (HDF5 data sets) and the
-number of classes (one integer in ``config.json``), which takes a tenth of a second and needs no Keras at all.
+computes what it should, and leaves it in the cache. A run then replaces the Dense weights (HDF5 data sets), the number
+of classes and the last activation (in ``config.json``), which takes a tenth of a second and needs no Keras at all.
 
 The same file carries the freeze proof: digests of every frozen tensor, taken from the base as Keras loaded it before
 anything was trained, are compared with those of the tensors in the finished file.
@@ -138,7 +138,7 @@ def fill_template(
                     del file[f"{place}/vars/{index}"]
                     file[f"{place}/vars/{index}"] = values
         layer = next(layer for layer in config["config"]["layers"] if layer["name"] == "predictions")
-        layer["config"]["units"] = head.layers[-1][0].shape[1]
+        layer["config"].update(units=head.layers[-1][0].shape[1], activation=head.activation)
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as finished:
             for name in source.namelist():
                 if name not in (WEIGHTS, CONFIG, FACTS):

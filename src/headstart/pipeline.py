@@ -13,9 +13,10 @@ from headstart.bases.base import Base
 from headstart.cost import Cost
 from headstart.data.audit import Finding, audit
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
+from headstart.data.labels import is_multi_label
 from headstart.data.split import check_division, divide
 from headstart.errors import InputError, counted
-from headstart.evaluation import evaluate, judge
+from headstart.evaluation import choose_thresholds, judge
 from headstart.features import extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
@@ -53,7 +54,8 @@ def train(
     classes: Sequence[str] | None = None,
     path_column: str | None = None,
     text_column: str | Sequence[str] | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
     split_column: str | None = None,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
@@ -93,9 +95,11 @@ def train(
         group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
             regular expression on the file name.
         classes: use these classes only.
-        path_column: of a table of images, where its name is not a usual one; likewise the next three.
+        path_column: of a table of images, where its name is not a usual one; likewise the other columns.
         text_column: of a table of texts; several are joined.
-        label_column: of a table.
+        label_column: of a table. Several make the data multi-label, and hold 0 or 1 for the label they are named after.
+        label_separator: what stands between several labels in one cell of a table, which makes the data multi-label;
+            a column of lists does so by itself.
         split_column: of a table.
         weights: ``imagenet``, a weights file, or ``none`` for a random base (not transfer learning).
         input_size: pixels; one number or (height, width); the base's own when None.
@@ -127,7 +131,7 @@ def train(
     with cost.stage("data"):
         dataset = load_dataset(
             data, path_column=path_column, text_column=text_column, label_column=label_column,
-            split_column=split_column, group_by=group_by, classes=classes,
+            label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
         )  # fmt: skip
     with cost.stage("base"):
         options: dict[str, Any] = {
@@ -165,11 +169,13 @@ def train(
         files = [dataset.files[i] for i in division.usable]
         digests = [features.digests[i] or b"" for i in division.usable]
         texts = [dataset.texts[i] for i in division.usable] if dataset.texts is not None else None
-        answers = Answers(sides, files, labels, trained.over(features, division.usable), digests, texts)
+        probabilities = trained.over(features, division.usable)
+        thresholds = (
+            choose_thresholds(labels[sides == "val"], probabilities[sides == "val"]) if is_multi_label(labels) else None
+        )
+        answers = Answers(sides, files, labels, probabilities, digests, texts, thresholds)
         metrics = {
-            side: evaluate(labels[sides == side], answers.probabilities[sides == side], dataset.classes, seed=seed)
-            for side in SPLITS
-            if (sides == side).any()
+            side: answers.metrics(sides == side, dataset.classes, seed=seed) for side in SPLITS if (sides == side).any()
         }
     with cost.stage("run"):
         material = Material(
@@ -236,9 +242,10 @@ def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
         "data": os.path.abspath(Path(data).expanduser()) if isinstance(data, str | Path) else None,
         "weights": str(weights) if weights in ("imagenet", "none") else os.path.abspath(Path(weights).expanduser()),
         "dense": list(arguments["dense"]),
-        "text_column": [arguments["text_column"]]
-        if isinstance(arguments["text_column"], str)
-        else arguments["text_column"],
+        **{
+            name: [arguments[name]] if isinstance(arguments[name], str) else arguments[name]
+            for name in ("text_column", "label_column")
+        },
         "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
     }
 

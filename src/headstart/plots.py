@@ -131,8 +131,8 @@ def strength_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Mark
         frame.dot(
             (point["strength"], point["val_loss"]),
             "hit",
-            f"strength {point['strength']:.3g}: log loss {point['val_loss']:.4f}, "
-            f"accuracy {point.get('val_accuracy', math.nan):.4f}",
+            f"strength {point['strength']:.3g}: log loss {point['val_loss']:.4f}"
+            + ("" if point.get("val_accuracy") is None else f", accuracy {point['val_accuracy']:.4f}"),
             radius=8,
         )
         for point in points

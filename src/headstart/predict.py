@@ -35,11 +35,29 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class MultiLabelPrediction:
+    """The answer of a multi-label run for one picture or text.
+
+    Attributes:
+        file: its path, as given; what a text is called that is none of a file.
+        predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
+        probabilities: label -> probability, the most probable first.
+    """
+
+    file: str
+    predicted: list[str]
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Problem:
     """An example without an answer, and why."""
 
     file: str
     reason: str
+
+
+Answer = Prediction | MultiLabelPrediction | Problem
 
 
 class Predictor:
@@ -52,6 +70,7 @@ class Predictor:
 
     Attributes:
         classes: class names in the order of the probabilities.
+        thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
 
     Raises:
         InputError: the folder is not a run.
@@ -62,6 +81,8 @@ class Predictor:
         self.folder = folder
         self.facts = read_facts(folder)
         self.classes: list[str] = self.facts["classes"]
+        thresholds = self.facts.get("thresholds")
+        self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
         base = self.facts["base"]
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
@@ -99,7 +120,7 @@ class Predictor:
 
     def predict(
         self, examples: Sequence[Example], *, names: Sequence[str] | None = None, top_k: int | None = None
-    ) -> Iterator[Prediction | Problem]:
+    ) -> Iterator[Answer]:
         """Stream answers in the order of the examples.
 
         Args:
@@ -107,7 +128,7 @@ class Predictor:
             names: what the answers call them; None for the paths or the texts themselves.
             top_k: keep this many classes in each answer; None keeps all.
         """
-        waiting: dict[int, Prediction | Problem] = {}
+        waiting: dict[int, Answer] = {}
         following = 0
         for i, answer in self.arrays(examples):
             file = names[i] if names else str(examples[i])
@@ -116,7 +137,7 @@ class Predictor:
                 yield waiting.pop(following)
                 following += 1
 
-    def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Prediction | Problem:
+    def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Answer:
         """The answer for the content of one image or text file."""
         try:
             array = self.reader.decode(data)
@@ -124,9 +145,13 @@ class Predictor:
             return Problem(name, str(exc))
         return self._prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
 
-    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction:
-        order = np.argsort(-probabilities, kind="stable")[:top_k]
+    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction | MultiLabelPrediction:
+        ranked = np.argsort(-probabilities, kind="stable")
+        order = ranked[:top_k]
         best = {self.classes[i]: float(probabilities[i]) for i in order}
+        if self.thresholds is not None:
+            given = probabilities >= self.thresholds
+            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best)
         return Prediction(file, self.classes[order[0]], float(probabilities[order[0]]), best)
 
     def _replay_golden(self) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from headstart import plots
 from headstart.data.images import FORMATS, Decoder
+from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import BadExample
 from headstart.predict import read_facts
 
@@ -43,6 +44,16 @@ _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "lab
 WORDS = "words.json"
 """File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.word_weights`."""
 
+_MEANINGS = {
+    "accuracy": ("Accuracy", "share of {noun}s it got right"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall: every class counts the same"),
+    "micro_f1": ("Micro F1", "F1 of all labels together: frequent ones count more"),
+    "macro_f1": ("Macro F1", "mean F1: every class counts the same"),
+    "mean_average_precision": ("Mean average precision", "of the labels, whatever their thresholds"),
+    "subset_accuracy": ("Subset accuracy", "share of {noun}s with all labels right and none too many"),
+    "log_loss": ("Log loss", "penalty for doubting what is true; 0 is best"),
+    "ece": ("ECE", "expected calibration error: confidence against accuracy; 0 is best"),
+}
 _STEPS = (0.2, 0.4, 0.6, 0.8)  # of the largest weight in a text, from which on a word is marked more strongly
 _LEAST_WEIGHT = 0.1
 _TEXT_CHARACTERS = 600  # of a text that is shown
@@ -96,9 +107,16 @@ def _content(folder: Path) -> dict[str, Any]:
     answers = [row for row in _rows(folder / "predictions.csv") if row["split"] == headline]
     history = list(_rows(folder / "history.csv"))
     counts = np.array(split["confusion_matrix"], np.int64) if split.get("confusion_matrix") else None
+    noun = _NOUNS[facts.get("base", {}).get("modality", "image")]
     return {
         "facts": facts,
-        "noun": _NOUNS[facts.get("base", {}).get("modality", "image")],
+        "noun": noun,
+        "multi_label": "thresholds" in facts,
+        "metrics": [
+            (key, name, meaning.format(noun=noun))
+            for key in figures.get("metrics", ())
+            for name, meaning in [_MEANINGS[key]]
+        ],
         "interval": figures.get("interval", {}),
         "headline": headline,
         "split": split,
@@ -253,15 +271,13 @@ def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any
     """The errors that the model was surest of, with their pictures or texts."""
     if not answers:
         return None
-    wrong = [row for row in answers if row["predicted"] != row["label"]]
-    wrong.sort(key=lambda row: -(_float(row["probability"]) or 0))
+    wrong = [_told(row) for row in answers if row["predicted"] != row["label"]]
+    wrong.sort(key=lambda row: -row["sureness"])
     path = folder / WORDS
     weights = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     shown = [
         {
             **row,
-            "probability": _float(row["probability"]),
-            "label_probability": _float(row["label_probability"]),
             "picture": None if "text" in row else _thumbnail(root, row["file"]),
             "text": _beginning(row["text"]) if "text" in row else None,
             "words": _marked(weights.get(row["file"])),
@@ -269,6 +285,25 @@ def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any
         for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else _PICTURES_SHOWN]
     ]
     return {"shown": shown, "total": len(wrong), "examples": len(answers)}
+
+
+def _told(row: Row) -> dict[str, Any]:
+    """A mistake: what was said, what is true, and how sure the model was; of several labels, of the worst one."""
+    worst = row.get("worst")
+    if not worst:
+        probability = _float(row["probability"])
+        told = {"probability": probability, "label_probability": _float(row["label_probability"])}
+        return {**row, **told, "sureness": probability or 0}
+    said, true = (row[name].split(SEPARATOR) if row[name] else [] for name in ("predicted", "label"))
+    probability = _float(row[f"p_{worst}"]) or 0
+    return {
+        **row,
+        "predicted": ", ".join(said) or NO_LABEL,
+        "label": ", ".join(true) or NO_LABEL,
+        "probability": probability,
+        "given": worst in said,
+        "sureness": probability if worst in said else 1 - probability,
+    }
 
 
 def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:

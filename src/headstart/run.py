@@ -21,13 +21,17 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, list_images, read_text
+from headstart.data.labels import SEPARATOR, names_of
 from headstart.errors import InputError
-from headstart.evaluation import METRICS
-from headstart.evaluation.metrics import LEVEL, METHOD, resamples
-from headstart.predict import Prediction, Predictor, Problem, read_facts
+from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, evaluate, evaluate_labels, worst_labels
+from headstart.evaluation.metrics import LEVEL, METHOD
+from headstart.predict import Answer, Predictor, Problem, read_facts
 from headstart.report import write_report
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
+MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha256")
+"""``worst`` is the wrong label that the model was surest of. ``p_…`` follow, the probabilities of all labels."""
+
 HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
 _PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
 
@@ -53,8 +57,9 @@ class Run:
         self.figures: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
 
     def __repr__(self) -> str:
-        accuracy = f"{self.figures['headline']} accuracy {self.metrics['accuracy']:.3f}"
-        return f"<headstart run {self.folder}: {len(self.classes)} classes, {accuracy}>"
+        name, value = next(iter(self.metrics.items()))
+        figure = f"{self.figures['headline']} {name.replace('_', ' ')} {value:.3f}"
+        return f"<headstart run {self.folder}: {len(self.classes)} classes, {figure}>"
 
     @property
     def name(self) -> str:
@@ -70,13 +75,13 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Metric -> value on the held-out split that counts (``figures["headline"]``)."""
         headline = self.figures["splits"][self.figures["headline"]]
-        return {name: headline[name]["value"] for name in METRICS}
+        return {name: headline[name]["value"] for name in self.figures["metrics"]}
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Metric -> its 95 % interval, on the same split."""
         headline = self.figures["splits"][self.figures["headline"]]
-        return {name: (headline[name]["low"], headline[name]["high"]) for name in METRICS}
+        return {name: (headline[name]["low"], headline[name]["high"]) for name in self.figures["metrics"]}
 
     @property
     def model_path(self) -> Path:
@@ -91,9 +96,9 @@ class Run:
         """Predict pictures, or texts.
 
         Args:
-            given: of a run on images, one file, for one :class:`~headstart.predict.Prediction`; a folder, a pattern or
-                several of them, for a list. Of a run on texts, a text as a string, or a text file as a Path, for one;
-                several of these for a list.
+            given: of a run on images, one file, for one :class:`~headstart.predict.Prediction` (or
+                :class:`~headstart.predict.MultiLabelPrediction`); a folder, a pattern or several of them, for a list.
+                Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: judge each picture together with its mirror image.
 
@@ -110,7 +115,7 @@ class Run:
         else:
             is_one = isinstance(given, str | Path) and Path(given).expanduser().is_file()
             examples = [Path(several[0]).expanduser()] if is_one else [*list_images(several)]
-        answers: list[Prediction | Problem] = list(predictor.predict(examples, top_k=top_k))
+        answers: list[Answer] = list(predictor.predict(examples, top_k=top_k))
         if is_one and isinstance(answers[0], Problem):
             raise InputError(f"{answers[0].file}: {answers[0].reason}.")
         return answers[0] if is_one else answers
@@ -136,10 +141,11 @@ class Answers:
     Attributes:
         splits: str (n,).
         files: n names.
-        labels: int (n,).
+        labels: int (n,); for multi-label data 0 and 1 (n, classes).
         probabilities: float32 (n, classes).
         digests: content digest of each file.
         texts: n texts; None for images.
+        thresholds: float (classes,), from which probability on a label is given; None where each has one class.
     """
 
     splits: np.ndarray
@@ -148,14 +154,34 @@ class Answers:
     probabilities: np.ndarray
     digests: Sequence[bytes]
     texts: Sequence[str] | None = None
+    thresholds: np.ndarray | None = None
+
+    def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> dict[str, Any]:
+        """Every metric of some of them, chosen by a mask; see :mod:`headstart.evaluation`."""
+        labels, probabilities = self.labels[where], self.probabilities[where]
+        if self.thresholds is None:
+            return evaluate(labels, probabilities, classes, seed=seed)
+        return evaluate_labels(labels, probabilities, classes, self.thresholds, seed=seed)
+
+    def mistakes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The wrong answer about each example that the model was surest of.
+
+        Returns:
+            Number of the class, int (n,), -1 where nothing is wrong; and how sure the model was, float (n,).
+        """
+        if self.thresholds is not None:
+            return worst_labels(self.labels, self.probabilities, self.thresholds)
+        said = self.probabilities.argmax(1)
+        return np.where(said != self.labels, said, -1), self.probabilities.max(1)
 
 
 def figures(splits: Mapping[str, Any], headline: str) -> dict[str, Any]:
     """The content of ``metrics.json`` from the metrics of each split."""
-    drawn = resamples(splits[headline]["examples"])
+    first = splits[headline]
     return {
         "headline": headline,
-        "interval": {"level": LEVEL, "method": METHOD, "resamples": drawn},
+        "metrics": list(METRICS if "accuracy" in first else MULTI_LABEL_METRICS),
+        "interval": {"level": LEVEL, "method": METHOD, "resamples": first["resamples"]},
         "splits": dict(splits),
     }
 
@@ -164,9 +190,19 @@ def write_tables(
     folder: Path, classes: Sequence[str], answers: Answers, skipped: Sequence[Skipped], history: Sequence[Mapping] = ()
 ) -> None:
     """Write ``predictions.csv``, ``skipped.csv`` and, if there is a history, ``history.csv``."""
-    predicted = answers.probabilities.argmax(1)
-    rows = np.arange(len(answers.labels))
-    columns = zip(
+    header, columns = _predictions(classes, answers) if answers.thresholds is None else _labels(classes, answers)
+    if answers.texts is not None:
+        header, columns = [*header, "text"], [*columns, answers.texts]
+    _write_csv(folder / "predictions.csv", header, zip(*columns, strict=True))
+    _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
+    if history:
+        _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
+
+
+def _predictions(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
+    """Header and columns of ``predictions.csv``."""
+    predicted, rows = answers.probabilities.argmax(1), np.arange(len(answers.labels))
+    return [*PREDICTIONS], [
         answers.splits.tolist(),
         answers.files,
         (classes[label] for label in answers.labels),
@@ -174,14 +210,21 @@ def write_tables(
         (f"{p:.6f}" for p in answers.probabilities[rows, predicted]),
         (f"{p:.6f}" for p in answers.probabilities[rows, answers.labels]),
         (digest.hex() for digest in answers.digests),
-        *([] if answers.texts is None else [answers.texts]),
-        strict=True,
-    )
-    header = PREDICTIONS if answers.texts is None else (*PREDICTIONS, "text")
-    _write_csv(folder / "predictions.csv", header, columns)
-    _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
-    if history:
-        _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
+    ]
+
+
+def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
+    """Header and columns of the ``predictions.csv`` of multi-label data."""
+    worst, _ = answers.mistakes()
+    return [*MULTI_LABEL_PREDICTIONS, *(f"p_{name}" for name in classes)], [
+        answers.splits.tolist(),
+        answers.files,
+        (SEPARATOR.join(names_of(row, classes)) for row in answers.labels),
+        (SEPARATOR.join(names_of(row, classes)) for row in answers.probabilities >= answers.thresholds),
+        (classes[number] if number >= 0 else "" for number in worst),
+        (digest.hex() for digest in answers.digests),
+        *([f"{p:.6f}" for p in column] for column in answers.probabilities.T),
+    ]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -239,7 +282,8 @@ def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.nd
     whole = hashlib.sha256()
     for i, side in zip(usable.tolist(), splits.tolist(), strict=True):
         digest = digests[i]
-        parts = (dataset.files[i], dataset.classes[dataset.labels[i]], side, digest.hex() if digest else "")
+        name = SEPARATOR.join(names_of(dataset.labels[i], dataset.classes))
+        parts = (dataset.files[i], name, side, digest.hex() if digest else "")
         whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     return whole.hexdigest()
 

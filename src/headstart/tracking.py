@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from headstart import console
-from headstart.evaluation import METRICS
 from headstart.extras import require
 from headstart.run import Run
 
@@ -95,6 +94,6 @@ def _curves(run: Run) -> Iterator[tuple[str, float, int]]:
 def _figures(run: Run) -> Iterator[tuple[str, float]]:
     """(name, value) of every metric of every split."""
     for split, figures in run.figures["splits"].items():
-        for name in METRICS:
+        for name in run.figures["metrics"]:
             if figures[name]["value"] is not None:
                 yield f"{split}/{name}", figures[name]["value"]

@@ -51,8 +51,8 @@ def explain_mistakes(predictor: Predictor, answers: Answers, split: str, folder:
     """Write which words mattered in the mistakes of one split that the model was surest of."""
     if answers.texts is None:
         return
-    sure, said = answers.probabilities.max(1), answers.probabilities.argmax(1)
-    wrong = np.flatnonzero((answers.splits == split) & (said != answers.labels))
+    said, sure = answers.mistakes()
+    wrong = np.flatnonzero((answers.splits == split) & (said >= 0))
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][:TEXTS_SHOWN].tolist()
     weights = {
         answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[said[i]]) for i in shown

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from headstart.evaluation.compare import compare, mcnemar
+from headstart.evaluation.compare import compare, compare_labels, mcnemar
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,20 @@ def test_a_small_gain_counts_where_the_log_loss_is_sure_of_it() -> None:
     assert found.p_value > 0.05
     assert found.loss_gain[0] > 0
     assert found.favours_second
+
+
+def test_of_labels_the_better_ranking_wins_and_itself_does_not() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((300, 5)) < 0.3).astype(np.uint8)
+    logits = 2.0 * labels - 1 + rng.normal(0, 1, labels.shape)
+    better, worse = (1 / (1 + np.exp(-(logits + rng.normal(0, noise, labels.shape)))) for noise in (0, 1))
+    found = compare_labels(labels, worse, better)
+    first, second = found.mean_average_precision
+    assert second == pytest.approx(average_precision_score(labels, better))
+    assert 0 < found.precision_gain[0] < second - first < found.precision_gain[1]
+    assert found.favours_second
+    assert "That is more than luck." in found.verdict
+    assert not compare_labels(labels, better, worse).favours_second
+    same = compare_labels(labels, better, better)
+    assert (same.precision_gain, same.loss_gain, same.favours_second) == ((0, 0), (0, 0), False)
+    assert "That is no proof of a gain." in same.verdict

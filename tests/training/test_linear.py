@@ -41,6 +41,26 @@ def test_the_solution_is_that_of_scikit_learn_at_the_same_strength() -> None:
     assert np.abs(found - expected).max() < 0.01
 
 
+def test_with_many_labels_the_solution_is_one_against_the_rest() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    features, classes = _blobs(600, 40, 4)
+    labels = np.column_stack([classes == 0, classes >= 2, classes % 2 == 1, features[:, 0] > 4]).astype(np.uint8)
+    options = {"units": np.arange(600), "class_weights": np.ones(4), "seed": 0}
+    head = linear.solve(lambda indices: features[indices], np.arange(600), labels, 4, **options)
+    reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.strength * 600), tol=1e-8, max_iter=10_000))
+    z = StandardScaler().fit_transform(features)
+    expected = reference.fit(z, labels).predict_proba(z)
+    found = 1 / (1 + np.exp(-(features @ head.kernel + head.bias)))
+    assert np.abs(found - expected).max() < 0.02
+    assert np.abs(found - expected).mean() < 0.002
+    losses = {step["strength"]: step["log_loss"] for step in head.path}
+    assert head.strength == min(losses, key=losses.__getitem__)
+    assert "accuracy" not in head.path[0]
+
+
 def test_the_chosen_strength_has_the_lowest_held_out_loss() -> None:
     head = _solve(*_blobs(300, 60, 3))
     losses = {step["strength"]: step["log_loss"] for step in head.path}

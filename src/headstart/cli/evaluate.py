@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.cli.train import names, summary
+from headstart.cli.train import names, summary, told
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")
@@ -15,7 +15,10 @@ from headstart.cli.train import names, summary
 @click.option("--name", help="Name of the evaluation; default: that of the data.")
 @click.option("--path-column", metavar="NAME", help="Of a table.")
 @click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
-@click.option("--label-column", "--label", metavar="NAME", help="Of a table.")
+@click.option(
+    "--label-column", "--label", callback=names, metavar="A,B,…", help="Of a table; several of a multi-label run."
+)
+@click.option("--label-separator", metavar="CHARACTER", help="Between several labels in one cell.")
 @click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image.")
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
@@ -34,10 +37,9 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
         return
     console.result(summary(evaluation))
     if leak_free:
-        accuracy = leak_free["metrics"]["accuracy"]
         console.result(
-            f"without the {leak_free['removed']:,} examples that the run was trained on: {accuracy['value']:.1%} "
-            f"({accuracy['low']:.1%} to {accuracy['high']:.1%}) on {leak_free['examples']:,}"
+            f"without the {leak_free['removed']:,} examples that the run was trained on: "
+            f"{told(leak_free['metrics'], evaluation.figures['metrics'][0])} on {leak_free['examples']:,}"
         )
     elif evaluation.facts["audit"][0]["state"] == "found":
         console.warn(evaluation.facts["audit"][0]["summary"])

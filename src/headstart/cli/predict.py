@@ -12,10 +12,11 @@ import click
 
 from headstart import console
 from headstart.cli.train import names
+from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
 
 if TYPE_CHECKING:
-    from headstart.predict import Prediction, Predictor, Problem
+    from headstart.predict import Answer, Predictor
 
 _STDIN = "standard input"
 
@@ -23,7 +24,12 @@ _STDIN = "standard input"
 @click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Show the K most probable classes.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Show the K most probable classes; of a multi-label run with a * if they reach their threshold.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per answer and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
@@ -43,6 +49,7 @@ def predict(
 
     FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
     For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
+    A multi-label run says every label whose probability reaches its threshold, or none.
     """
     from headstart.predict import read_facts
 
@@ -63,7 +70,7 @@ def predict(
     return 2 if problems.count and (strict or problems.count == problems.total) else 0
 
 
-_Answers = Iterable["Prediction | Problem"]
+_Answers = Iterable["Answer"]
 
 
 def _of_texts(
@@ -106,10 +113,10 @@ def _paths_in(data: bytes) -> list[str] | None:
 class _Problems:
     """Passes answers on, says on stderr which files have none, and counts."""
 
-    def __init__(self, answers: "Iterable[Prediction | Problem]") -> None:
+    def __init__(self, answers: "_Answers") -> None:
         self._answers, self.count, self.total = answers, 0, 0
 
-    def __iter__(self) -> "Iterator[Prediction | Problem]":
+    def __iter__(self) -> "Iterator[Answer]":
         from headstart.predict import Problem
 
         for answer in self._answers:
@@ -122,33 +129,43 @@ class _Problems:
             raise InputError("there is nothing to predict: standard input named no files.")
 
 
-def _write_lines(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction
+def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction, Problem
 
-    width = max(map(len, predictor.classes))
+    width = max(map(len, predictor.classes)) + (predictor.thresholds is not None and bool(top_k))
     for answer in answers:
+        if isinstance(answer, Problem):
+            continue
         if isinstance(answer, Prediction):
-            best = answer.probabilities if top_k else {answer.predicted: answer.probability}
-            told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in best.items())
-            console.result(f"{told}   {answer.file}")
+            shown = answer.probabilities if top_k else {answer.predicted: answer.probability}
+        elif top_k:  # a star for what reaches its threshold
+            shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
+        else:
+            shown = {name: answer.probabilities[name] for name in answer.predicted}
+        told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
+        console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}")
 
 
-def _write_json(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
+def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     for answer in answers:
         console.result_json(asdict(answer))
 
 
-def _write_csv(answers: "Iterator[Prediction | Problem]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction
+def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.predict import Prediction, Problem
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
-    writer.writerow(["file", "predicted", "probability", *(ranked or predictor.classes), "problem"])
+    said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
+    writer.writerow(["file", *said, *(ranked or predictor.classes), "problem"])
     for answer in answers:
-        if not isinstance(answer, Prediction):
-            blank = [""] * (2 + len(ranked or predictor.classes))
+        if isinstance(answer, Problem):
+            blank = [""] * (len(said) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
         shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
         cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
-        writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])
+        if isinstance(answer, Prediction):
+            writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])
+        else:
+            writer.writerow([answer.file, SEPARATOR.join(answer.predicted), *cells, ""])

@@ -104,7 +104,10 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option(
     "--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts; several are joined."
 )
-@click.option("--label-column", "--label", metavar="NAME", help="Of a table.")
+@click.option(
+    "--label-column", "--label", callback=names, metavar="A,B,…", help="Of a table; several of 0 and 1 are multi-label."
+)
+@click.option("--label-separator", metavar="CHARACTER", help="Between several labels in one cell: multi-label.")
 @click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option(
     "--engine",
@@ -126,6 +129,9 @@ def train(**options: Any) -> None:
 
     DATA is a folder with one folder of pictures or text files per class, or with train, val and test folders of those,
     or a table (.csv, .tsv, .jsonl, .parquet) of paths or texts, and labels.
+
+    Any number of labels for each example, also none, are given by several columns of 0 and 1 (--label toxic,insult), by
+    a column of lists, or by one with a separator (--label tags --label-separator ';').
     """
     from headstart import pipeline
 
@@ -140,16 +146,39 @@ def tell(run: Any) -> None:
     console.result(f"predict  headstart predict {run.folder} {what}")
 
 
+def told(figures: dict[str, Any], name: str) -> str:
+    """A figure with its interval."""
+    one, form = figures[name], ".1%" if name == "accuracy" else ".3f"
+    interval = "" if one["low"] is None else f" (95 % interval {one['low']:{form}} to {one['high']:{form}})"
+    value = "undefined" if one["value"] is None else f"{one['value']:{form}}"
+    return f"{name.replace('_f1', ' F1')} {value}{interval}"
+
+
+def _thresholds(run: Any) -> list[str]:
+    """Which labels have no threshold of their own, and why."""
+    from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, FEWEST_POSITIVES
+
+    kept = [name for name, threshold in run.facts["thresholds"].items() if threshold == DEFAULT_THRESHOLD]
+    if not kept:
+        return []
+    named = "all labels" if len(kept) == len(run.classes) else ", ".join(kept[:10]) + (", …" if len(kept) > 10 else "")
+    return [
+        f"given from a probability of {DEFAULT_THRESHOLD} on: {named}; a threshold of its own takes {FEWEST_POSITIVES} "
+        "validation examples with the label and as many without"
+    ]
+
+
 def summary(run: Any) -> str:
     """A few lines that say how good a run is, for the terminal."""
     headline = run.figures["headline"]
     figures = run.figures["splits"][headline]
-    low, high = run.intervals["accuracy"]
     source = {"val": "validation", "train": "training"}.get(headline, headline)
-    lines = [
-        f"{source} accuracy {figures['accuracy']['value']:.1%} (95 % interval {low:.1%} to {high:.1%}) "
-        f"on {counted(figures['examples'], NOUNS[run.facts['base']['modality']])} of {len(run.classes)} classes",
-    ]
+    examples = counted(figures["examples"], NOUNS[run.facts["base"]["modality"]])
+    if "thresholds" in run.facts:
+        lines = [f"{source} {told(figures, 'micro_f1')}, {told(figures, 'macro_f1')}, on {examples}"]
+        lines += _thresholds(run)
+    else:
+        lines = [f"{source} {told(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
     tuning = run.facts.get("fine_tuning", {})
     if tuning.get("reason"):
         lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")

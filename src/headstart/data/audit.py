@@ -8,6 +8,7 @@ from typing import Literal, cast
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes
+from headstart.data.labels import is_multi_label
 from headstart.errors import counted
 from headstart.reader import Reader
 from headstart.tokens import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
@@ -75,7 +76,8 @@ def audit(
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
     counts = count_classes(dataset.labels[usable], dataset.classes)
-    findings += [_small_classes(counts), _imbalance(counts)]
+    findings.append(_small_classes(counts))
+    findings += _without_labels(dataset.labels[usable]) if is_multi_label(dataset.labels) else [_imbalance(counts)]
     if dataset.texts is not None and reader is not None:
         findings.append(_coverage([dataset.texts[i] for i in usable.tolist()], cast(Tokenizer, reader)))
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
@@ -103,11 +105,12 @@ def _unreadable(dataset: Dataset, problems: Mapping[int, str]) -> Finding:
 
 
 def _conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> Finding:
-    found = [indices for indices in copies if len({int(dataset.labels[i]) for i in indices}) > 1]
+    called = dataset.class_names
+    found = [indices for indices in copies if len({called[i] for i in indices}) > 1]
     for indices in found:
-        names = sorted({dataset.classes[dataset.labels[i]] for i in indices})
+        names = sorted({called[i] for i in indices})
         for i in indices:
-            other = next(j for j in indices if dataset.labels[j] != dataset.labels[i])
+            other = next(j for j in indices if called[j] != called[i])
             left_out[i] = f"the same bytes as {dataset.files[other]}, yet labelled both {' and '.join(names)}"
     if not found:
         return Finding("conflicting-labels", "clean", "No example appears under two labels.")
@@ -170,6 +173,17 @@ def _small_classes(counts: dict[str, int]) -> Finding:
     return Finding("small-classes", "found", summary, [f"{name}: {n}" for name, n in rarest])
 
 
+def _without_labels(labels: np.ndarray) -> list[Finding]:
+    """How many examples of multi-label data have no label: that is allowed, and now and then a mistake."""
+    check, n = "without-labels", int((~labels.any(1)).sum())
+    if not n:
+        return [Finding(check, "clean", "Every example has at least one label.")]
+    summary = (
+        f"{n:,} of {counted(len(labels), 'example')} {_have(n)} none of the labels, which is an answer like others."
+    )
+    return [Finding(check, "found", summary)]
+
+
 def _imbalance(counts: dict[str, int]) -> Finding:
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     ratio = counts[largest] / max(counts[smallest], 1)
@@ -198,7 +212,7 @@ def _coverage(texts: Sequence[str], reader: Tokenizer) -> Finding:
         return Finding("unknown-characters", state, summary)
     without = int((seen == 0).sum())
     summary = f"{share:.1%} of all words have no vector" + (
-        f"; {counted(without, 'text')} {'has' if without == 1 else 'have'} none that does." if without else "."
+        f"; {counted(without, 'text')} {_have(without)} none that does." if without else "."
     )
     state = "found" if share > _MANY_UNKNOWN or without else "clean"
     return Finding(
@@ -217,3 +231,7 @@ def _pair(dataset: Dataset, indices: list[int]) -> str:
 
 def _are(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"

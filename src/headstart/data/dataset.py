@@ -6,7 +6,6 @@ Images are found and named, and none of them is opened; texts are read, for they
 import glob
 import os
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headstart.data.images import EXTENSIONS
-from headstart.data.tables import Columns, is_frame, is_table, read_rows
+from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
+from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, did_you_mean
 from headstart.reader import Example, Modality
 
@@ -45,8 +45,9 @@ class Dataset:
         source: what the user gave.
         root: folder that relative file names start from.
         files: names relative to ``root``, or absolute where they lie elsewhere; of texts in a table, their rows.
-        classes: class names; numbers in numeric order, else alphabetical.
-        labels: int64 (n,), indices into ``classes``.
+        classes: class names; numbers in numeric order, else alphabetical. Labels that have columns of their own are in
+            the order of these.
+        labels: int64 (n,), indices into ``classes``; of multi-label data uint8 (n, classes), 1 for each label.
         given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None.
         groups: per example the name of its patient, video, scene …; None without ``group_by``.
         skipped: what was found but cannot be an example.
@@ -78,8 +79,8 @@ class Dataset:
 
     @property
     def class_names(self) -> list[str]:
-        """The class name of every example, in order."""
-        return [self.classes[label] for label in self.labels]
+        """The class name of every example, in order; of multi-label data its labels, joined."""
+        return [label_name(label, self.classes) for label in self.labels]
 
 
 def load_dataset(
@@ -87,7 +88,8 @@ def load_dataset(
     *,
     path_column: str | None = None,
     text_column: str | Sequence[str] | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
     split_column: str | None = None,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
@@ -95,15 +97,18 @@ def load_dataset(
 ) -> Dataset:
     """Find the labelled images or texts of a folder, a table or a pandas DataFrame.
 
-    A folder of text files (``.txt``, ``.text``, ``.md``) holds texts; a table does if it has a column of them.
+    A folder of text files (``.txt``, ``.text``, ``.md``) holds texts; a table does if it has a column of them. The data
+    are multi-label (any number of labels for each example, also none) if a table has several label columns, a column
+    of lists, or a separator between labels.
 
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
             ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; or a DataFrame. Paths in a file are relative to it,
             paths in a DataFrame to the current folder.
-        path_column: of a table of images; found by its usual names when None, as are the next three.
+        path_column: of a table of images; found by its usual names when None, as are the next two and ``split_column``.
         text_column: of a table of texts; several are joined.
-        label_column: of a table.
+        label_column: of a table; several hold 0 or 1, each for the label that it is named after.
+        label_separator: what stands between several labels in one cell of a table.
         split_column: of a table.
         group_by: what must stay together: a column of a table; for folders, the word ``folder`` (the folder a file
             lies in) or a regular expression whose first group, found in the file name, names the unit.
@@ -113,8 +118,10 @@ def load_dataset(
     Raises:
         InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
     """
-    texts = [text_column] if isinstance(text_column, str) else text_column
-    columns = Columns(path_column, texts, label_column, split_column, group_by)
+    texts, labels = ([one] if isinstance(one, str) else one for one in (text_column, label_column))
+    if label_separator == "":
+        raise InputError("--label-separator is empty: expected what stands between two labels, such as ';'.")
+    columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
         source, root, found = "DataFrame", Path.cwd(), _from_table(data, columns)
     else:
@@ -123,8 +130,8 @@ def load_dataset(
             raise InputError(f"no such file or folder: {given}. Expected a folder or a table.{_near(given)}")
         source, root = str(data), Path(os.path.abspath(given if given.is_dir() else given.parent))
         if given.is_dir():
-            if any((path_column, texts, label_column, split_column)):
-                raise InputError(f"{given} is a folder: columns can be named for tables only.")
+            if any((path_column, texts, labels, label_separator, split_column)):
+                raise InputError(f"{given} is a folder: columns and separators are for tables only.")
             found = _from_folder(root, group_by, need_train=known_classes is None)
         elif is_table(given):
             found = _from_table(given, columns)
@@ -142,31 +149,35 @@ def load_dataset(
 @dataclass
 class _Found:
     files: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
     texts: list[str] | None = None
     splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     empty_classes: list[str] = field(default_factory=list)
+    named: Sequence[str] = ()  # labels that have columns of their own
+
+    @property
+    def present(self) -> set[str]:
+        return names_in(self.labels) | set(self.named)
 
 
 def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | None) -> Dataset:
-    present = set(found.labels)
-    classes = list(wanted) if wanted else sorted(present, key=_class_order)
+    present = found.present
+    classes = list(wanted or found.named or sorted(present, key=_class_order))
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
     if len(set(classes)) < 2:
         raise InputError(_too_few_classes(source, found, classes))
     skipped = found.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in found.empty_classes]
-    keep = [i for i, label in enumerate(found.labels) if label in set(classes)]
-    number = {name: i for i, name in enumerate(classes)}
+    keep = [i for i, label in enumerate(found.labels) if isinstance(label, list) or label in set(classes)]
     return Dataset(
         source=source,
         root=root,
         files=[found.files[i] for i in keep],
         classes=classes,
-        labels=np.array([number[found.labels[i]] for i in keep], np.int64),
+        labels=encoded([found.labels[i] for i in keep], classes),
         given_splits=[found.splits[i] for i in keep] if found.splits else None,
         groups=[found.groups[i] for i in keep] if found.groups else None,
         skipped=skipped,
@@ -175,17 +186,22 @@ def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | Non
 
 
 def _dataset_of_known(source: str, root: Path, found: _Found, classes: Sequence[str]) -> Dataset:
-    strangers = sorted(set(found.labels) - set(classes))
+    strangers = sorted(found.present - set(classes))
     if strangers:
         raise InputError(
             f"{source} has classes that the run does not know: {', '.join(map(repr, strangers[:10]))}. "
             f"It knows {', '.join(map(repr, classes[:10]))}{' …' if len(classes) > 10 else ''}."
             + did_you_mean(strangers[0], classes)
         )
+    unnamed = [name for name in classes if found.named and name not in found.named]
+    if unnamed:
+        raise InputError(
+            f"of {len(classes)} labels that the run knows, {source} has no column for {', '.join(map(repr, unnamed))}: "
+            "expected one for each."
+        )
     if not found.files:
         raise InputError(_too_few_classes(source, found, []))
-    number = {name: i for i, name in enumerate(classes)}
-    labels = np.array([number[label] for label in found.labels], np.int64)
+    labels = encoded(found.labels, classes)
     return Dataset(
         source, root, found.files, list(classes), labels, found.splits, found.groups, found.skipped, found.texts
     )
@@ -280,10 +296,11 @@ def _from_table(table: Any, columns: Columns) -> _Found:
     texts: list[str] = []
     for row in read_rows(table, columns):
         content, kind = (row.path, "path") if row.text is None else (row.text, "text")
-        if not content or not row.label:
+        if not content or row.label == "":
             found.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
             continue
-        if not _is_unicode(row.label):
+        _check_label(row, found)
+        if not _is_unicode("".join(row.label)):
             found.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
             continue
         if row.split is not None:
@@ -299,9 +316,24 @@ def _from_table(table: Any, columns: Columns) -> _Found:
             found.files.append(f"row {row.number}")
             texts.append(content)
         found.labels.append(row.label)
+    if columns.label and len(columns.label) > 1:
+        found.named = columns.label
     found.texts = texts or None
     found.splits, found.groups = splits or None, groups or None
     return found
+
+
+def _check_label(row: Row, found: _Found) -> None:
+    """See that a label is of the same kind as those before it, and can be told apart in a run's tables."""
+    if found.labels and isinstance(row.label, list) != isinstance(found.labels[0], list):
+        expected = "a list of labels" if isinstance(row.label, str) else "one label"
+        raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
+    strange = [name for name in row.label if SEPARATOR in name] if isinstance(row.label, list) else []
+    if strange:
+        raise InputError(
+            f"{row.where} has the label {strange[0]!r}: {SEPARATOR!r} stands between labels in the tables of a run. "
+            f"Rename the label, or say --label-separator {SEPARATOR!r} if these are several."
+        )
 
 
 def read_text(path: Path) -> str:
@@ -370,8 +402,7 @@ def list_images(given: Iterable[str | Path]) -> list[Path]:
 
 def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
     """Class name -> number of examples, for all classes in order."""
-    counts = Counter(labels.tolist())
-    return {name: counts[i] for i, name in enumerate(classes)}
+    return dict(zip(classes, counts(labels, len(classes)).tolist(), strict=True))
 
 
 def _folders(path: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
 
 What must stay together is a *unit*: a patient, a video, a scene, or files with the same bytes. The order in which units
-are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others.
+are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others;
+but of multi-label data new examples do move some.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import numpy as np
 
 from headstart.data.audit import Finding
 from headstart.data.dataset import SPLITS, Dataset, Skipped
+from headstart.data.labels import has, is_multi_label
 from headstart.errors import InputError, counted
 
 MIN_TRAIN = 2
@@ -57,7 +59,7 @@ def split(
     A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``.
 
     Args:
-        labels: int (n,), class of each example.
+        labels: int (n,), class of each example; or 0 and 1 (n, classes).
         units: int (n,), see :func:`units_of`.
         keys: content digest of each example.
         given: the data's own division, or None.
@@ -150,7 +152,7 @@ def _few(labels: np.ndarray, sides: np.ndarray, rank: np.ndarray, shots: int) ->
     """Positions of the training examples of each class that come first, or of all where a class has no more."""
     train = np.flatnonzero(sides == "train")
     train = train[np.argsort(rank[train], kind="stable")]
-    return np.concatenate([train[labels[train] == c][:shots] for c in np.unique(labels[train])])
+    return train[np.unique(np.concatenate([stratum[:shots] for stratum in strata(labels[train])]))]
 
 
 def check_division(
@@ -159,16 +161,17 @@ def check_division(
     """Check that every class can be learnt, and say which cannot be judged.
 
     Args:
-        labels: int (n,) of the usable examples.
+        labels: int (n,) of the usable examples, or 0 and 1 (n, classes).
         parts: their splits.
         classes: class names.
         skipped: files left out, to explain a class that has lost all of its own.
 
     Raises:
-        InputError: a class has fewer than two examples to train on.
+        InputError: a class has fewer than two examples to train on, or a label fewer than two without it.
     """
     for number, name in enumerate(classes):
-        in_train, usable = int(((labels == number) & (parts == "train")).sum()), int((labels == number).sum())
+        mine = has(labels, number)
+        in_train, usable = int((mine & (parts == "train")).sum()), int(mine.sum())
         if in_train < MIN_TRAIN:
             lost = (
                 f" {len(skipped):,} files were left out, such as {skipped[0].file}: {skipped[0].reason}."
@@ -180,11 +183,17 @@ def check_division(
                 f"expected at least {MIN_TRAIN}.{lost} Add pictures, leave the class out (--classes), or hold out less "
                 "(--val 0, --test 0)."
             )
+        without = int((parts == "train").sum()) - in_train
+        if is_multi_label(labels) and without < MIN_TRAIN:
+            raise InputError(
+                f"the label {name!r} is missing from {counted(without, 'example')} to train on: expected at least "
+                f"{MIN_TRAIN} without it. Leave the label out (--classes)."
+            )
     missing = [
         f"{name}: none in {side}"
         for side in ("val", "test")
         for number, name in enumerate(classes)
-        if (parts == side).any() and not (labels[parts == side] == number).any()
+        if (parts == side).any() and not has(labels[parts == side], number).any()
     ]
     if missing:
         summary = f"{len(missing):,} times a class has no example in a held-out split: it cannot be judged there."
@@ -212,7 +221,13 @@ def _order(units: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
 
 
 def _assign(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal units to parts so that every class comes near its quota in every part.
+    """Deal units to parts so that every class comes near its quota in every part: int (n,), numbers of parts."""
+    deal = _assign_sets if is_multi_label(labels) else _assign_classes
+    return deal(labels, units, fractions, order)
+
+
+def _assign_classes(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal units whose examples are of one class each.
 
     Units of several examples go first, largest first, each to the part that lacks most of its classes; units of one
     example then fill the quotas exactly.
@@ -242,6 +257,39 @@ def _assign(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order:
         takes = _shares(len(mine), wanted / wanted.sum() if wanted.sum() else fractions, shift=c)
         part[mine] = np.repeat(np.arange(len(fractions)), takes)
     return part
+
+
+def _assign_sets(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal units whose examples have sets of labels, by iterative stratification.
+
+    The rarest label goes first, while there is still a choice: each unit that has it, large ones before small ones,
+    goes to the part that lacks most of this label, or, where several do, most examples. Having no label counts as one.
+
+    Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
+    """
+    size = np.bincount(units)
+    held = np.zeros((len(size), labels.shape[1] + 1), np.int64)
+    np.add.at(held, units, np.column_stack([labels, ~labels.any(1)]))
+    left = held.sum(0)  # of each label, what is not yet dealt
+    lacking, room = np.outer(left, fractions), len(labels) * fractions
+    part = np.full(len(size), -1)
+    while (there := np.flatnonzero(left > 0)).size:
+        rarest = there[left[there].argmin()]
+        waiting = np.flatnonzero((part < 0) & (held[:, rarest] > 0))
+        for unit in waiting[np.lexsort((order[waiting], -size[waiting]))].tolist():
+            best = max(np.flatnonzero(fractions).tolist(), key=lambda p: (lacking[rarest, p].round(9), room[p], -p))
+            part[unit] = best
+            lacking[:, best] -= held[unit]
+            room[best] -= size[unit]
+            left -= held[unit]
+    return part[units]
+
+
+def strata(labels: np.ndarray) -> list[np.ndarray]:
+    """Positions of the examples of each class; or of those with each label, and of those without any."""
+    if is_multi_label(labels):
+        return [np.flatnonzero(there) for there in (*labels.T, ~labels.any(1))]
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
 def _shares(n: int, fractions: np.ndarray, shift: int) -> np.ndarray:

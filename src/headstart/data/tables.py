@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
+
 from headstart import console
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean
@@ -17,7 +19,7 @@ from headstart.extras import require
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _USUAL_NAMES = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "photo"),
-    "label": ("label", "class", "category", "target", "class_name", "y"),
+    "label": ("label", "labels", "class", "category", "target", "class_name", "tags", "y"),
     "split": ("split", "subset", "partition", "fold_name"),
 }
 _TEXT_NAMES = (
@@ -26,33 +28,37 @@ _TEXT_NAMES = (
 )  # fmt: skip
 _TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # taken together, where there is none of those
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 _MOST_CHARACTERS = 100_000_000  # in a cell; Python's own limit is 131,072, and texts are longer
 
 
 class Columns(NamedTuple):
     """Names of a table's columns; None for path, text, label and split means to find them by their usual names.
 
-    Several text columns are joined, a line each.
+    Several text columns are joined, a line each. Several label columns say 0 or 1, each of the label that it is named
+    for; the cells of a single one hold several labels if a separator between them is given.
     """
 
     path: str | None = None
     text: Sequence[str] | None = None
-    label: str | None = None
+    label: Sequence[str] | None = None
     split: str | None = None
     group: str | None = None
+    label_separator: str | None = None
 
 
 class Row(NamedTuple):
     """One row; ``where`` names it in messages. What the table has no column for is None.
 
-    Bytes that are not UTF-8 are there as lone surrogates, as in file names.
+    ``label`` is a class, empty where there is none; or a list of any number of labels. Bytes that are not UTF-8 are
+    there as lone surrogates, as in file names.
     """
 
     number: int
     where: str
     path: str | None
     text: str | None
-    label: str
+    label: str | list[str]
     split: str | None
     group: str | None
 
@@ -76,7 +82,8 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
         labelled: whether there has to be a label.
 
     Raises:
-        InputError: it cannot be read, or a column is missing; the text lists those there are.
+        InputError: it cannot be read, or a column is missing (the text lists those there are), or a label's own column
+            holds something else than 0 or 1.
         UnavailableError: the package for this kind of file is not installed.
     """
     if is_frame(table):
@@ -90,16 +97,18 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
                 raise
             raise InputError(f"cannot read the table {name}: {exc}.") from exc
     texts = _find_texts(name, header, columns)
-    kinds = [kind for kind in ("path", "label", "split", "group") if not (texts and kind == "path")]
-    at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds if labelled or kind != "label"}
+    kinds = [kind for kind in ("path", "split", "group") if not (texts and kind == "path")]
+    at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds}
+    labels = _find_labels(name, header, columns) if labelled else {}
     for number, cells in rows:
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
+        where = f"row {number} of {name}"
         yield Row(
             number,
-            f"row {number} of {name}",
+            where,
             value.get("path"),
             "\n".join(filter(None, (_cell(cells, i) for i in texts))) if texts else None,
-            value.get("label") or "",
+            _label(where, cells, labels, columns.label_separator) if labels else "",
             value["split"],
             value["group"],
         )
@@ -109,6 +118,30 @@ def _cell(cells: Sequence[Any], i: int) -> str:
     return _text(cells[i]) if i < len(cells) else ""
 
 
+def _label(where: str, cells: Sequence[Any], labels: dict[str, int], separator: str | None) -> str | list[str]:
+    """The class of an example, or the list of its labels."""
+    if len(labels) > 1:
+        return [name for name, i in labels.items() if _is_set(where, name, _cell(cells, i))]
+    (i,) = labels.values()
+    value = cells[i] if i < len(cells) else None
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return [text for text in map(_text, value) if text]
+    if separator is None:
+        return _text(value)
+    return [part.strip() for part in _text(value).split(separator) if part.strip()]
+
+
+def _is_set(where: str, label: str, cell: str) -> bool:
+    if cell.lower() in _SET:
+        return True
+    if cell.lower() in _NOT_SET:
+        return False
+    raise InputError(
+        f"{where} has {cell!r} in the column {label!r}: where several label columns are named, each says 0 or 1 "
+        "(or false or true, or nothing for 0). Name one column if it holds the classes themselves."
+    )
+
+
 def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
     """Positions of the columns that make up a text; empty where the examples are files."""
     if columns.text:
@@ -116,7 +149,7 @@ def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
     lower = [column.strip().lower() for column in header]
     if columns.path or any(usual in lower for usual in _USUAL_NAMES["path"]):
         return []
-    taken = {columns.label, columns.split, columns.group}
+    taken = {*(columns.label or ()), columns.split, columns.group}
     for usual in _TEXT_NAMES:
         if usual in lower and header[lower.index(usual)] not in taken:
             return [lower.index(usual)]
@@ -126,6 +159,19 @@ def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
             f"texts are the columns {', '.join(header[i] for i in found)}, joined (--text-column says otherwise)"
         )
     return found
+
+
+def _find_labels(name: str, header: list[str], columns: Columns) -> dict[str, int]:
+    """Positions of the label columns by their names."""
+    if columns.label:
+        if columns.label_separator is not None and len(columns.label) > 1:
+            raise InputError(
+                f"--label-separator {columns.label_separator!r} is for one column of labels, and {len(columns.label)} "
+                f"are named: {', '.join(columns.label)}. Name one, or leave the separator out."
+            )
+        return {wanted: _named(name, header, "label", wanted) for wanted in columns.label}
+    found = _find(name, header, "label", None)
+    return {} if found is None else {header[found]: found}
 
 
 def _named(name: str, header: list[str], kind: str, wanted: str) -> int:

@@ -2,5 +2,15 @@
 
 from headstart.evaluation.compare import Verdict, judge
 from headstart.evaluation.metrics import METRICS, evaluate
+from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
 
-__all__ = ["METRICS", "Verdict", "evaluate", "judge"]
+__all__ = [
+    "METRICS",
+    "MULTI_LABEL_METRICS",
+    "Verdict",
+    "choose_thresholds",
+    "evaluate",
+    "evaluate_labels",
+    "judge",
+    "worst_labels",
+]

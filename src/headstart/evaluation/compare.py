@@ -3,7 +3,8 @@
 Two classifiers judged on the same examples share most of their luck, so what counts are the examples on which they
 differ. Accuracy: McNemar's exact test on the examples that only one of them gets right (Q. McNemar, Psychometrika 12,
 1947; Dietterich, Neural Computation 10, 1998). Log loss: the bootstrap over examples of the paired differences, which
-also sees confidence and so tells smaller gains apart.
+also sees confidence and so tells smaller gains apart. Where examples have any number of labels, mean average precision
+takes the place of accuracy: it needs no thresholds. Its gain is judged by the same bootstrap.
 """
 
 import math
@@ -12,11 +13,12 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.data.labels import is_multi_label
 from headstart.evaluation.metrics import LEVEL, resamples
+from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
 from headstart.training import Head, NotTried, Task, Tuned
+from headstart.training.outputs import log_losses, wrong
 from headstart.training.task import Keep
-
-_SMALLEST = 1e-12  # a probability of 0 for the true class would make the log loss infinite
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,42 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class LabelComparison:
+    """A first classifier against a second one, on n examples that have any number of labels.
+
+    Attributes:
+        examples: n.
+        mean_average_precision: of the first and of the second.
+        log_loss: likewise.
+        precision_gain: (low, high), 95 % interval of the second's mean average precision minus the first's.
+        loss_gain: (low, high), 95 % interval of the first's log loss minus the second's.
+    """
+
+    examples: int
+    mean_average_precision: tuple[float, float]
+    log_loss: tuple[float, float]
+    precision_gain: tuple[float, float]
+    loss_gain: tuple[float, float]
+
+    @property
+    def favours_second(self) -> bool:
+        """Whether the second has the higher mean average precision, and this or its log loss is better beyond luck."""
+        first, second = self.mean_average_precision
+        return second > first and (self.precision_gain[0] > 0 or self.loss_gain[0] > 0)
+
+    @property
+    def verdict(self) -> str:
+        """What the test says, in a sentence or two."""
+        (first, second), (low, high) = self.mean_average_precision, self.precision_gain
+        text = (
+            f"On {self.examples:,} validation examples fine-tuning takes the mean average precision from {first:.3f} "
+            f"to {second:.3f} (difference {second - first:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}) and the log "
+            f"loss from {self.log_loss[0]:.3f} to {self.log_loss[1]:.3f}."
+        )
+        return text + (" That is more than luck." if self.favours_second else " That is no proof of a gain.")
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a fine-tuned model replaces the head alone.
 
@@ -79,8 +117,8 @@ class Verdict:
 
     outcome: Literal["kept", "not better", "not tried"]
     reason: str
-    on_val: Comparison | None = None
-    on_test: Comparison | None = None
+    on_val: Comparison | LabelComparison | None = None
+    on_test: Comparison | LabelComparison | None = None
 
 
 def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: int = 0) -> Verdict:
@@ -97,8 +135,9 @@ def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: 
         return Verdict("not tried", tuned.reason)
     held, n_val = np.concatenate([task.val, task.test]), len(task.val)
     before, after = head.over(task.features, held), tuned.head.over(tuned.held_out, np.arange(len(held)))
-    on_val = compare(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
-    on_test = compare(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
+    against = compare_labels if is_multi_label(task.labels) else compare
+    on_val = against(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
+    on_test = against(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
     if on_val.favours_second:
         return Verdict("kept", on_val.verdict, on_val, on_test)
     if keep == "fine-tuned":
@@ -115,9 +154,9 @@ def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: 
         second: likewise, of the other.
         seed: of the bootstrap.
     """
-    n, rows = len(labels), np.arange(len(labels))
-    right = [probabilities.argmax(1) == labels for probabilities in (first, second)]
-    losses = [-np.log(np.maximum(p[rows, labels].astype(np.float64), _SMALLEST)) for p in (first, second)]
+    n = len(labels)
+    right = [~wrong(labels, probabilities) for probabilities in (first, second)]
+    losses = [log_losses(labels, probabilities) for probabilities in (first, second)]
     more, less = right[1].astype(float) - right[0], losses[0] - losses[1]
     rng = np.random.default_rng(seed)
     drawn = np.stack([rng.integers(n, size=n) for _ in range(resamples(n))])
@@ -131,6 +170,35 @@ def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: 
         p_value=mcnemar(mended, broken),
         accuracy_gain=_interval(more[drawn].mean(1)),
         loss_gain=_interval(less[drawn].mean(1)),
+    )
+
+
+def compare_labels(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> LabelComparison:
+    """Compare two classifiers on the same multi-label data.
+
+    Args:
+        labels: 0 and 1 (n, k).
+        first: probabilities (n, k) of one.
+        second: likewise, of the other.
+        seed: of the bootstrap.
+    """
+    n, thresholds = len(labels), np.full(labels.shape[1], DEFAULT_THRESHOLD)
+    tables = [LabelTable(labels, probabilities, thresholds) for probabilities in (first, second)]
+
+    def figures(weights: np.ndarray) -> np.ndarray:
+        of_both = [table.figures(weights) for table in tables]
+        return np.array([[float(one[name]) for one in of_both] for name in ("mean_average_precision", "log_loss")])
+
+    rng = np.random.default_rng(seed)
+    draws = range(resamples_of_labels(labels))
+    drawn = np.stack([figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in draws])
+    scores, losses = figures(np.ones(n)).tolist()
+    return LabelComparison(
+        examples=n,
+        mean_average_precision=(scores[0], scores[1]),
+        log_loss=(losses[0], losses[1]),
+        precision_gain=_interval(drawn[:, 0, 1] - drawn[:, 0, 0]),
+        loss_gain=_interval(drawn[:, 1, 0] - drawn[:, 1, 1]),
     )
 
 

@@ -40,28 +40,30 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
         seed: of the bootstrap.
 
     Returns:
-        ``examples``; each of :data:`METRICS` as ``{value, low, high}``; ``per_class`` precision, recall and F1 likewise
-        with ``support``; ``confusion_matrix`` (rows are true classes); ``reliability`` (ten bins of confidence, Guo et
-        al. 2017, arXiv 1706.04599). A figure that is not defined (no example, no prediction) is None.
+        ``examples``, ``resamples``; each of :data:`METRICS` as ``{value, low, high}``; ``per_class`` precision, recall
+        and F1 likewise with ``support``; ``confusion_matrix`` (rows are true classes); ``reliability`` (ten bins of
+        confidence, Guo et al. 2017, arXiv 1706.04599). A figure that is not defined (no example, no prediction) is
+        None.
     """
     table = _Table(labels, probabilities, len(classes))
     n = len(labels)
     point = table.figures(np.ones(n))
     rng = np.random.default_rng(seed)
-    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(resamples(n))]
+    count = resamples(n)
+    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
     spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
     accuracy_bounds = wilson(float(point["accuracy"]), n)
-    result: dict[str, Any] = {"examples": n}
+    result: dict[str, Any] = {"examples": n, "resamples": count}
     for name in METRICS:
         fallback = accuracy_bounds if name in ("accuracy", "balanced_accuracy", "macro_f1") else None
-        result[name] = _interval(float(point[name]), spread[name], fallback)
+        result[name] = interval(float(point[name]), spread[name], fallback)
     confusion = table.confusion(np.ones(n)).astype(int)
     support, predicted = confusion.sum(1), confusion.sum(0)
     result["per_class"] = {
         name: {
             "support": int(support[i]),
             **{
-                metric: _interval(
+                metric: interval(
                     float(point[metric][i]),
                     spread[metric][:, i],
                     wilson(float(point[metric][i]), int(predicted[i] if metric == "precision" else support[i])),
@@ -85,7 +87,14 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | None) -> Interval:
+def interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | None) -> Interval:
+    """A figure with its percentile interval.
+
+    Args:
+        value: nan where it is not defined.
+        spread: float (resamples,), the figure in each resample.
+        fallback: the interval where all resamples agree.
+    """
     if math.isnan(value):
         return {"value": None, "low": None, "high": None}
     seen = spread[~np.isnan(spread)]

@@ -10,11 +10,16 @@ from headstart import console, keras_process
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
 from headstart.training.linear import BLOCK_ROWS
+from headstart.training.outputs import Activation, activation_of, weights_of_examples
 from headstart.training.task import Layers, Recipe, Task, load_layers, save_layers
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 PATIENCE = 10
+_LOSSES: dict[Activation, tuple[str, list[str]]] = {  # with the metrics that go with them
+    "softmax": ("sparse_categorical_crossentropy", ["accuracy"]),
+    "sigmoid": ("binary_crossentropy", []),
+}
 _VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
 
 
@@ -70,6 +75,7 @@ def train_dense(
     rows, labels = np.load(Path(folder, "train.npy"), mmap_mode="r"), np.load(Path(folder, "train-labels.npy"))
     val_rows, val_labels = np.load(Path(folder, "val.npy"), mmap_mode="r"), np.load(Path(folder, "val-labels.npy"))
     mean, scale = _moments(rows)
+    activation = activation_of(labels)
     weights = np.asarray(class_weights, np.float32)
 
     class Batches(keras.utils.PyDataset):
@@ -87,7 +93,8 @@ def train_dense(
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             mine = np.sort(self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE])
-            return (self.rows[mine] - mean) / scale, self.labels[mine], weights[self.labels[mine]]
+            labels = self.labels[mine]
+            return (self.rows[mine] - mean) / scale, labels, weights_of_examples(labels, weights)
 
         def on_epoch_begin(self) -> None:
             if self.rng is not None:
@@ -98,10 +105,9 @@ def train_dense(
         model.add(keras.layers.Dropout(dropout))
         model.add(keras.layers.Dense(size, activation="relu"))
     model.add(keras.layers.Dropout(dropout))
-    model.add(keras.layers.Dense(n_classes, activation="softmax"))
-    model.compile(
-        keras.optimizers.Adam(LEARNING_RATE), "sparse_categorical_crossentropy", weighted_metrics=["accuracy"]
-    )
+    model.add(keras.layers.Dense(n_classes, activation=activation))
+    loss, metrics = _LOSSES[activation]
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, weighted_metrics=metrics)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     fitted = model.fit(
         Batches(rows, labels, shuffle=True),

@@ -29,6 +29,7 @@ from headstart.keras_file import Frozen
 from headstart.reader import Example, decoded, read_example
 from headstart.settings import cache_folder
 from headstart.training.head import Head, weights_of_classes
+from headstart.training.outputs import wrong
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
 TUNING_VERSION = 3
@@ -148,10 +149,10 @@ def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | No
         return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
     if tuning.blocks != "auto":
         return None
-    wrong = int((head.over(task.features, task.val).argmax(1) != task.labels[task.val]).sum())
-    if wrong < _MIN_MISTAKES and tuning.keep != "fine-tuned":
+    mistakes = int(wrong(task.labels[task.val], head.over(task.features, task.val)).sum())
+    if mistakes < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
-            f"The head alone makes {counted(wrong, 'mistake') if wrong else 'no mistake'} on {len(task.val):,} "
+            f"The head alone makes {counted(mistakes, 'mistake') if mistakes else 'no mistake'} on {len(task.val):,} "
             "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
         )
     if not keras_process.can_train():

@@ -11,28 +11,33 @@ from typing import Any
 import numpy as np
 
 from headstart.data.audit import IMBALANCE
+from headstart.data.labels import counts, is_multi_label
+from headstart.errors import InputError
 from headstart.features.extraction import FeatureSet
 from headstart.settings import cache_folder
 from headstart.training import dense
 from headstart.training.linear import BLOCK_ROWS, solve
+from headstart.training.outputs import Activation, activate, activation_of
 from headstart.training.task import ClassWeights, Recipe, Task
 
-HEAD_VERSION = 1
+HEAD_VERSION = 2
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Dense layers: ReLU between them, softmax at the end.
+    """Dense layers: ReLU between them, softmax or sigmoid at the end.
 
     Attributes:
         layers: (kernel float32 (in, out), bias float32 (out,)) of each.
+        activation: what turns the last layer's logits into probabilities: ``sigmoid`` for multi-label data.
         class_weights: weight of one example of each class in training; None where all count the same.
         strength: of the regularisation, for a solved head.
         history: rows for ``history.csv``.
     """
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    activation: Activation = "softmax"
     class_weights: tuple[float, ...] | None = None
     strength: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -42,18 +47,12 @@ class Head:
         x = features
         for kernel, bias in self.layers[:-1]:
             x = np.maximum(x @ kernel + bias, 0)
-        return softmax(x @ self.layers[-1][0] + self.layers[-1][1])
+        return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
 
     def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
         """Probabilities of the examples at ``indices``, computed in blocks."""
         blocks = [self(features.rows(block)) for block in _blocks(indices)]
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (n, classes) from logits of that shape."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
 
 
 def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
@@ -65,7 +64,7 @@ def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
         cache: the cache folder; None means the user's.
 
     Raises:
-        InputError: the features are not finite.
+        InputError: the features are not finite, or class weights are asked for where data are multi-label.
         UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
     path = (cache or cache_folder()) / "heads" / f"{_key(task, recipe)}.npz"
@@ -81,7 +80,7 @@ def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
 
 def _fit_dense(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
     layers, history = dense.fit(task, recipe, class_weights)
-    return Head(layers, history=history)
+    return Head(layers, activation_of(task.labels), history=history)
 
 
 def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
@@ -94,23 +93,27 @@ def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head
             "phase": "cross-validation",
             "strength": step["strength"],
             "val_loss": step["log_loss"],
-            "val_accuracy": step["accuracy"],
+            "val_accuracy": step.get("accuracy", ""),
         }
         for step in solved.path
     ]
-    return Head(((solved.kernel, solved.bias),), strength=solved.strength, history=rows)
+    return Head(((solved.kernel, solved.bias),), activation_of(task.labels), strength=solved.strength, history=rows)
 
 
 def _key(task: Task, recipe: Recipe) -> str:
-    material = hashlib.sha256(f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes}".encode())
+    material = hashlib.sha256(
+        f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes} {task.labels.ndim}".encode()
+    )
     for indices in (task.train, task.val):
         material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
-        material.update(np.stack([task.labels[indices], task.units[indices]]).astype("<i8").tobytes())
+        material.update(np.column_stack([task.labels[indices], task.units[indices]]).astype("<i8").tobytes())
     return material.hexdigest()[:32]
 
 
 def _write(head: Head, path: Path) -> None:
-    arrays: dict[str, Any] = {"about": np.array(json.dumps([head.class_weights, head.strength, head.history]))}
+    arrays: dict[str, Any] = {
+        "about": np.array(json.dumps([head.activation, head.class_weights, head.strength, head.history]))
+    }
     for i, (kernel, bias) in enumerate(head.layers):
         arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,18 +124,27 @@ def _write(head: Head, path: Path) -> None:
 
 def _read(path: Path) -> Head:
     with np.load(path) as saved:
-        class_weights, strength, history = json.loads(str(saved["about"]))
+        activation, class_weights, strength, history = json.loads(str(saved["about"]))
         layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
-    return Head(layers, tuple(class_weights) if class_weights else None, strength, history)
+    return Head(layers, activation, tuple(class_weights) if class_weights else None, strength, history)
 
 
 def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
-    """Weight of one example of each class, float (classes,), with mean 1 over the examples."""
-    counts = np.bincount(labels, minlength=n_classes)
-    balanced = choice == "balanced" or (choice == "auto" and counts.max() >= IMBALANCE * counts.min())
-    if not balanced:
+    """Weight of one example of each class, float (classes,), with mean 1 over the examples.
+
+    Raises:
+        InputError: they are asked for where data are multi-label.
+    """
+    if is_multi_label(labels):
+        if choice == "balanced":
+            raise InputError(
+                "--class-weights balanced is for examples of one class each: in multi-label data every label has a "
+                "threshold of its own instead. Leave the option out."
+            )
         return np.ones(n_classes)
-    return len(labels) / (n_classes * np.maximum(counts, 1))
+    sizes = counts(labels, n_classes)
+    balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= IMBALANCE * sizes.min())
+    return len(labels) / (n_classes * np.maximum(sizes, 1)) if balanced else np.ones(n_classes)
 
 
 def _blocks(indices: np.ndarray) -> Iterator[np.ndarray]:

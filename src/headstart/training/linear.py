@@ -2,7 +2,10 @@
 
     minimise over W, b:   sum_i w_i * CE(softmax(z_i W + b), y_i) / sum_i w_i  +  strength / 2 * |W|^2
 
-where z are features standardised by the training set's mean and deviation. L-BFGS solves it; the folds of the
+For multi-label data a sigmoid stands in place of the softmax, and CE is the sum of the binary cross-entropies of the
+labels: one-vs-rest logistic regression, with one strength for all labels.
+
+Here z are features standardised by the training set's mean and deviation. L-BFGS solves it; the folds of the
 cross-validation and the fit on everything are solved side by side, as one wide matrix product per step, along a path
 from strong to weak regularisation that starts each problem from the last solution. The standardisation is folded into
 the result, which is an ordinary Dense layer.
@@ -21,10 +24,12 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
-from headstart.data.split import folds
+from headstart.data.split import folds, strata
 from headstart.errors import InputError
 from headstart.training.lbfgs import minimise
+from headstart.training.outputs import activate, activation_of, cross_entropy, log_losses, weights_of_examples
 
 STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(0.0, -5.5, -0.5))
 N_FOLDS = 5
@@ -47,13 +52,13 @@ RowReader = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A solved linear head: ``softmax(features @ kernel + bias)``.
+    """A solved linear head: its logits are ``features @ kernel + bias``.
 
     Attributes:
         kernel: float32 (d, classes).
         bias: float32 (classes,).
         strength: of the regularisation, on standardised features.
-        path: per strength tried: strength, log loss and accuracy over the held-out folds.
+        path: per strength tried: strength and log loss over the held-out folds; accuracy where there is one class each.
     """
 
     kernel: np.ndarray
@@ -77,10 +82,10 @@ def solve(
     Args:
         rows: gives the features of the examples at given indices, float32 (k, d).
         indices: the training examples, int (n,).
-        labels: their classes, int (n,).
+        labels: their classes, int (n,), or 0 and 1 (n, n_classes).
         n_classes: number of classes.
         units: int (n,); examples of one unit (a group, or identical files) stay in one fold.
-        class_weights: float (n_classes,), the weight of one example of each class.
+        class_weights: float (n_classes,), the weight of one example of each class; all alike for multi-label data.
         seed: of the folds.
     """
     # BLAS threads wait for each other in busy loops: beside any other work, two of them are ten times slower than one.
@@ -98,7 +103,7 @@ def _solve(
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
     path, best, start = _path(cv_data, fold, n_classes, class_weights)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
-    weights = class_weights[labels][None, :]
+    weights = weights_of_examples(labels, class_weights)[None, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
     kernel, bias = parameters[:-1, 0, :], parameters[-1, 0, :]
     kernel = kernel / data.scale[:, None]
@@ -184,7 +189,7 @@ def _path(
     data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray
 ) -> tuple[list[dict[str, float]], float, np.ndarray]:
     """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards."""
-    example_weights = class_weights[data.labels]
+    example_weights = weights_of_examples(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
@@ -193,7 +198,7 @@ def _path(
     for strength in STRENGTHS:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
         loss, accuracy = _held_out(data, parameters, fold, example_weights)
-        path.append({"strength": strength, "log_loss": loss, "accuracy": accuracy})
+        path.append({"strength": strength, "log_loss": loss, **accuracy})
         if loss < best_loss:
             best_loss, best_strength, best_start, worse = loss, strength, parameters[:, -1:, :], 0
             continue
@@ -235,17 +240,15 @@ def _minimise(
         loss = 0.5 * strength * float(np.square(kernel).sum(dtype=np.float64))
 
         def block_loss(where: slice, block: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            log_p = _log_softmax((block @ kernel).reshape(len(block), *shape[1:]) + bias)
-            rows, labels, share = np.arange(len(block)), data.labels[where], shares[:, where].T
-            loss = float((share * log_p[rows, :, labels]).sum(dtype=np.float64))
-            error = np.exp(log_p)
-            error[rows, :, labels] -= 1.0
+            logits = (block @ kernel).reshape(len(block), *shape[1:]) + bias
+            share = shares[:, where].T
+            losses, error = cross_entropy(logits, data.labels[where])
             error *= share[:, :, None]
             flat = error.reshape(len(block), -1)
-            return loss, block.T @ flat, flat.sum(0)
+            return float((share * losses).sum(dtype=np.float64)), block.T @ flat, flat.sum(0)
 
-        for block_log_p, block_gradient, block_bias in data.map(block_loss):
-            loss -= block_log_p
+        for block_sum, block_gradient, block_bias in data.map(block_loss):
+            loss += block_sum
             gradient[:-1] += block_gradient
             gradient[-1] += block_bias
         gradient[:-1] = scaled(gradient[:-1] + strength * kernel, -0.5)
@@ -258,24 +261,22 @@ def _minimise(
     return parameters_of(minimise(objective, initial.ravel(), tolerance=tolerance)).reshape(shape)
 
 
-def _held_out(data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Weighted log loss and plain accuracy, each example judged by the problem that left its fold out."""
+def _held_out(
+    data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> tuple[float, dict[str, float]]:
+    """Weighted log loss and plain accuracy, if there is such, of examples judged by the problem without their fold."""
     _, k, n_classes = parameters.shape
 
     def judge(where: slice, block: np.ndarray) -> tuple[float, int]:
         logits = (block @ parameters[:-1].reshape(data.dim, -1).astype(np.float32)).reshape(len(block), k, n_classes)
         mine = logits[np.arange(len(block)), fold[where]] + parameters[-1, fold[where]]
-        labels = data.labels[where]
-        loss = -float((weights[where] * _log_softmax(mine)[np.arange(len(block)), labels]).sum())
-        return loss, int((mine.argmax(1) == labels).sum())
+        probabilities = activate(mine, activation_of(data.labels))
+        loss = float(weights[where] @ log_losses(data.labels[where], probabilities))
+        return loss, 0 if is_multi_label(data.labels) else int((mine.argmax(1) == data.labels[where]).sum())
 
     losses, right = zip(*data.map(judge), strict=True)
-    return sum(losses) / float(weights.sum()), sum(right) / len(data)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    accuracy = {} if is_multi_label(data.labels) else {"accuracy": sum(right) / len(data)}
+    return sum(losses) / float(weights.sum()), accuracy
 
 
 def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -283,9 +284,9 @@ def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     if len(labels) <= size:
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(min(len(members), 2 * N_FOLDS), round(len(members) * size / len(labels)))
+    chosen, parts = [], strata(labels)
+    share = size / sum(map(len, parts))  # an example with several labels is in several of them
+    for members in parts:
+        count = max(min(len(members), 2 * N_FOLDS), round(len(members) * share))
         chosen.append(rng.permutation(members)[:count])
-    return np.sort(np.concatenate(chosen))
+    return np.unique(np.concatenate(chosen))

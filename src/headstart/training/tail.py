@@ -26,6 +26,7 @@ from headstart import console
 from headstart.bases import Base, BaseSpec, load_base
 from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
+from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
 from headstart.errors import IntegrityError
 from headstart.features.augmentation import augment
@@ -34,14 +35,13 @@ from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
 from headstart.reader import UNITS, Fit
-from headstart.training.head import softmax
 from headstart.training.optimizer import layered_adamw
+from headstart.training.outputs import activate, activation_of, log_losses, weights_of_examples, wrong
 from headstart.training.pointwise import as_products
 from headstart.training.task import FineTuning, load_layers, save_layers
 
 _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
-_SMALLEST = 1e-12  # a probability of 0 for the true class would make the loss infinite
 _TOLERATED_FACTOR, _TOLERATED_RISE = 1.5, 0.5  # of the validation loss, in the first epoch
 _SLOWER, _MOST_SLOWED = 4, 3  # by how much the learning rate is cut after a first epoch that went wrong; how often
 _TRIAL_STEPS = 3
@@ -61,7 +61,7 @@ class Job:
         xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
         precision: of the engine.
         train: files or texts; likewise ``val``.
-        train_labels: class of each; likewise ``val_labels``.
+        train_labels: class of each, or 0 and 1 for each label; likewise ``val_labels``.
         class_weights: weight of one example of each class.
         tuning: how to train; see :class:`headstart.training.task.FineTuning`.
         head: ``.npz`` with the head to start from.
@@ -77,9 +77,9 @@ class Job:
     xml: str | None
     precision: str
     train: list[str]
-    train_labels: list[int]
+    train_labels: list[Any]
     val: list[str]
-    val_labels: list[int]
+    val_labels: list[Any]
     class_weights: list[float]
     tuning: dict[str, Any]
     head: str
@@ -227,7 +227,7 @@ class _Tuning:
             np.asarray(self.model.predict_on_batch(self._input(self.views.val(positions[i : i + _EVALUATION_BATCH]))))
             for i in starts
         ]
-        return softmax(np.concatenate(logits))
+        return activate(np.concatenate(logits), activation_of(self.val_labels))
 
     def _compute_views(self, base: Base, deadline: float) -> Views:
         job = self.job
@@ -319,11 +319,13 @@ class _Tuning:
         """Give the model a fresh optimizer, at the learning rate that training has come down to."""
         import keras
 
-        tuning = self.tuning
+        tuning, is_multi = self.tuning, is_multi_label(self.labels)
         model.compile(
             layered_adamw(tuning, self._rate, self.network, self.blocks[self.cut :], self._epochs * self._steps),
-            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
-            weighted_metrics=["accuracy"],
+            keras.losses.BinaryCrossentropy(from_logits=True)
+            if is_multi
+            else keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
+            weighted_metrics=[] if is_multi else ["accuracy"],
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
         )
         model.optimizer.build(model.trainable_variables)
@@ -387,7 +389,8 @@ class _Tuning:
         left = (self._epochs - progress.epoch) * progress.seconds / progress.epoch
         console.note(
             f"epoch {progress.epoch} of {self._epochs}: loss {figures['loss']:.3f}, validation loss "
-            f"{judged['val_loss']:.3f}, accuracy {judged['val_accuracy']:.1%}"
+            f"{judged['val_loss']:.3f}"
+            + (f", accuracy {judged['val_accuracy']:.1%}" if "val_accuracy" in judged else "")
             + (f" ({progress.stopped})" if progress.stopped else f", {_minutes(left)} left")
         )
 
@@ -398,7 +401,7 @@ class _Tuning:
         return f"no better for {waited} epochs" if waited >= self.tuning.patience else None
 
     def _batches(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Inputs, one-hot labels and weights of one epoch's steps; all depend on the seed and the epoch alone.
+        """Inputs, labels as 0 and 1, and weights of one epoch's steps; all depend on the seed and the epoch alone.
 
         All batches have the same size, or the step would be traced anew for the last one: what is left over, other
         examples in every epoch, waits for the next.
@@ -408,15 +411,17 @@ class _Tuning:
         order = self._order(rng)
         live = self.cut == 0
         views = rng.integers(0, 1 if live else 1 + tuning.views, len(self.labels))
-        one_hot = np.eye(len(self.class_weights), dtype=np.float32)
+        targets = self.labels.astype(np.float32)
+        if not is_multi_label(self.labels):
+            targets = np.eye(len(self.class_weights), dtype=np.float32)[self.labels]
+        weights = weights_of_examples(self.labels, self.class_weights).astype(np.float32)
 
         def batch(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             mine = order[step * size : (step + 1) * size]
             values = self.views.train(mine, views[mine])
             if live and not self._of_texts:
                 values = augment(values, tuning.augment, (job.seed, epoch, step))
-            labels = self.labels[mine]
-            return self._input(values), one_hot[labels], self.class_weights[labels]
+            return self._input(values), targets[mine], weights[mine]
 
         return map_ahead(batch, range(self._steps))
 
@@ -450,11 +455,10 @@ class _Tuning:
         self._compile(self.model)
 
     def _judge(self, probabilities: np.ndarray) -> dict[str, float]:
-        right = probabilities[np.arange(len(self.val_labels)), self.val_labels]
-        return {
-            "val_loss": float(-np.log(np.maximum(right, _SMALLEST)).mean()),
-            "val_accuracy": float((probabilities.argmax(1) == self.val_labels).mean()),
-        }
+        loss = {"val_loss": float(log_losses(self.val_labels, probabilities).mean())}
+        if is_multi_label(self.val_labels):
+            return loss
+        return {**loss, "val_accuracy": float(1 - wrong(self.val_labels, probabilities).mean())}
 
     def _keep_best(self, loss: float) -> None:
         if loss < self.progress.best_loss:

@@ -25,7 +25,7 @@ class Task:
 
     Attributes:
         features: of all examples.
-        labels: int (n,) of all examples.
+        labels: int (n,) of all examples; for multi-label data 0 and 1 (n, n_classes).
         n_classes: number of classes.
         train: int (m,), the examples to train on.
         val: int (k,), those that tell when to stop, and whether fine-tuning helps; a linear head cross-validates on
@@ -53,7 +53,7 @@ class Recipe:
         dropout: rate before each layer of an mlp.
         epochs: at most, of an mlp; training stops early when the validation loss stops falling.
         class_weights: ``balanced`` makes every class count the same, ``auto`` does so when the largest class has at
-            least three times the examples of the smallest.
+            least three times the examples of the smallest; not for multi-label data.
         seed: of everything random.
     """
 
@@ -98,7 +98,8 @@ class FineTuning:
         rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
         batch_size: examples in a step.
         weight_decay: of AdamW.
-        label_smoothing: share of each label that is spread over all classes.
+        label_smoothing: share of each label that is spread over all classes; none is for multi-label data, where rare
+            labels must be able to have small probabilities.
         train_batch_norm: train the BatchNormalization layers of these blocks as well, and let their statistics follow
             the new pictures. For large batches of pictures unlike those of the source task only.
         gradual: let the blocks begin to learn one after the other, from the head down, over the first half.

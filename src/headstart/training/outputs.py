@@ -1,0 +1,81 @@
+"""What the outputs of a head mean: one class of several (softmax), or yes or no for each of several labels (sigmoid).
+
+Which of the two it is follows from the shape of the labels. What training computes differently is here, but for the
+names of Keras's losses.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from headstart.data.labels import is_multi_label
+
+Activation = Literal["softmax", "sigmoid"]
+
+_SMALLEST = 1e-12  # a probability of 0 for what is true would make the log loss infinite
+
+
+def activation_of(labels: np.ndarray) -> Activation:
+    """What turns logits into the probabilities of such labels."""
+    return "sigmoid" if is_multi_label(labels) else "softmax"
+
+
+def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
+    """Probabilities (n, classes) from logits of that shape."""
+    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities that add up to 1 over the last axis."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, each for itself."""
+    powers = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, powers) / (1 + powers)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of several problems on the same examples, and its gradient.
+
+    Args:
+        logits: float (n, problems, classes).
+        labels: int (n,), or 0 and 1 (n, classes).
+
+    Returns:
+        The cross-entropy (n, problems), over all labels added up, and its derivatives by the logits, in their shape.
+    """
+    if is_multi_label(labels):
+        truth = labels[:, np.newaxis, :]
+        losses = np.maximum(logits, 0) - logits * truth + np.log1p(np.exp(-np.abs(logits)))
+        return losses.sum(-1), sigmoid(logits) - truth
+    log_p = logits - logits.max(-1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
+    rows = np.arange(len(labels))
+    losses = -log_p[rows, :, labels]
+    gradient = np.exp(log_p)
+    gradient[rows, :, labels] -= 1.0
+    return losses, gradient
+
+
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Log loss of each example, float64 (n,); of multi-label data the mean over the labels."""
+    if is_multi_label(labels):
+        of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
+        return -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST)).mean(1)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.maximum(of_truth, _SMALLEST)).astype(np.float64)
+
+
+def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """About which examples anything said is wrong, bool (n,): the class, or any label given from 0.5 on."""
+    if is_multi_label(labels):
+        return ((probabilities >= 0.5) != (labels == 1)).any(1)
+    return probabilities.argmax(1) != labels
+
+
+def weights_of_examples(labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
+    """Weight of each example, float (n,); in multi-label data all count the same."""
+    return np.ones(len(labels)) if is_multi_label(labels) else class_weights[labels]

@@ -1,0 +1,210 @@
+"""Multi-label data from a table to answers: any number of labels for each text or picture, also none."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import headstart as hs
+from headstart.errors import InputError
+from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
+
+pytestmark = pytest.mark.slow  # the first run of a base converts it
+
+_OPEN_ELSEWHERE = (
+    WITHOUT_HEADSTART
+    + """
+import json, os, zipfile
+os.environ["KERAS_BACKEND"] = "openvino"  # quick to import
+import keras, numpy as np
+with np.load(sys.argv[2]) as golden:
+    found = keras.models.load_model(sys.argv[1]).predict(golden["inputs"], verbose=0)
+    print(float(abs(found - golden["probabilities"]).max()), float(found.sum(1).max()))
+print(json.loads(zipfile.ZipFile(sys.argv[1]).read("headstart.json"))["thresholds"])
+"""
+)
+
+
+def _headstart(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("headstart")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="session")
+def labelled(sentences: Path) -> pd.DataFrame:
+    """The sentences with a list of labels each: ``python`` or none, and what else can be seen in them."""
+    frame = pd.read_csv(sentences)
+    frame["label"] = [
+        [
+            *(["python"] if book == "python" else []),
+            *(["function"] if re.search(r"\b(function|method|call|return)", text) else []),
+            *(["number"] if re.search(r"\d", text) else []),
+        ]
+        for text, book in zip(frame["text"], frame["label"], strict=True)
+    ]
+    return frame
+
+
+@pytest.fixture(scope="session")
+def label_run(labelled: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    """A run trained on them from lists; read it, do not change it."""
+    return hs.train(labelled, base=WORDS, fine_tune="none", runs=tmp_path_factory.mktemp("runs"), name="lists")
+
+
+def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame) -> None:
+    assert label_run.classes == ["function", "number", "python"]
+    assert next(iter(label_run.metrics)) == "micro_f1"
+    assert label_run.metrics["micro_f1"] > 0.7
+    low, high = label_run.intervals["macro_f1"]
+    assert low < label_run.metrics["macro_f1"] < high
+    assert set(label_run.facts["thresholds"]) == set(label_run.classes)
+    without = sum(not names for names in labelled["label"])
+    assert any(
+        f"{without} of 220 examples have none of the labels" in one["summary"] for one in label_run.facts["audit"]
+    )
+    rows = _rows(label_run.folder / "predictions.csv")
+    assert len(rows) == 220
+    for row in rows:
+        said = {name for name in label_run.classes if float(row[f"p_{name}"]) >= label_run.facts["thresholds"][name]}
+        assert said == set(row["predicted"].split(";")) - {""}
+        assert (row["worst"] == "") == (row["predicted"] == row["label"])
+        assert row["worst"] == "" or (row["worst"] in row["predicted"]) != (row["worst"] in row["label"])
+
+
+@pytest.fixture(scope="session")
+def texts(label_run: hs.Run) -> list[str]:
+    """A text that the run gives several labels, and one that it gives none."""
+    rows = _rows(label_run.folder / "predictions.csv")
+    several = next(row["text"] for row in rows if row["predicted"].count(";") == 1)
+    return [several, next(row["text"] for row in rows if not row["predicted"])]
+
+
+def test_answers_are_labels_with_probabilities(label_run: hs.Run, texts: list[str]) -> None:
+    many, none = label_run.predict(texts)
+    assert isinstance(many, hs.MultiLabelPrediction)
+    assert len(many.predicted) == 2
+    assert many.predicted == list(many.probabilities)[:2]
+    assert sum(many.probabilities.values()) != pytest.approx(1, abs=0.01)
+    assert none.predicted == []
+    assert len(none.probabilities) == 3
+
+
+def test_the_model_opens_with_keras_alone_and_knows_its_thresholds(label_run: hs.Run) -> None:
+    arguments = [str(label_run.model_path), str(label_run.folder / "golden.npz")]
+    done = subprocess.run([sys.executable, "-c", _OPEN_ELSEWHERE, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, thresholds = done.stdout.splitlines()
+    difference, largest = map(float, first.split())
+    assert difference < 1e-4
+    assert largest > 1.1  # no softmax
+    assert json.loads(thresholds.replace("'", '"')) == label_run.facts["thresholds"]
+
+
+def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]) -> None:
+    said = label_run.predict(texts)[0].predicted
+    lines = _headstart("predict", label_run.folder, *texts, "").stdout.splitlines()
+    assert re.fullmatch(rf"{said[0]} +\d+\.\d%   {said[1]} +\d+\.\d%   {re.escape(texts[0])}", lines[0])
+    assert re.fullmatch(rf"none +{re.escape(texts[1])}", lines[1])
+    top = _headstart("predict", label_run.folder, *texts, "--top-k", 1).stdout.splitlines()
+    assert top[0].startswith(f"{said[0]}*")
+    assert "*" not in top[1].partition("%")[0]
+    told = _headstart("predict", label_run.folder, *texts, "", "--json").stdout.splitlines()
+    assert [json.loads(line).get("predicted") for line in told] == [said, [], None]
+    table = list(csv.reader(_headstart("predict", label_run.folder, *texts, "", "--csv").stdout.splitlines()))
+    assert table[0] == ["file", "predicted", *label_run.classes, "problem"]
+    assert [row[1] for row in table[1:]] == [";".join(said), "", ""]
+    assert len({len(row) for row in table}) == 1
+
+
+def test_the_report_tells_labels(label_run: hs.Run) -> None:
+    page = (label_run.folder / "report.html").read_text(encoding="utf-8")
+    split = label_run.figures["splits"]["test"]
+    assert f"it gave <strong>{split['answers']['given']}</strong> labels" in page
+    assert "Mean average precision" in page
+    assert "Balanced accuracy" not in page
+    assert f"given from {split['per_class']['python']['threshold']:.3f} on" in page
+    mistakes = [row for row in _rows(label_run.folder / "predictions.csv") if row["split"] == "test" and row["worst"]]
+    assert len(re.findall("all it said:", page)) == min(len(mistakes), 12) > 0
+    assert '<mark class="for' in page
+
+
+def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
+    """And their tables serve to evaluate it, with the columns that training was told."""
+    columns, joined = labelled[["text"]].copy(), labelled[["text"]].copy()
+    for name in label_run.classes:
+        columns[name] = [int(name in names) for names in labelled["label"]]
+    joined["tags"] = ["|".join(names) for names in labelled["label"]]
+    columns.to_csv(tmp_path / "columns.csv", index=False)
+    joined.to_csv(tmp_path / "joined.csv", index=False)
+    options = ["--base", WORDS, "--fine-tune", "none", "--runs", tmp_path, "--label", ",".join(label_run.classes)]
+    done = _headstart("train", tmp_path / "columns.csv", *options)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"test micro F1 \d\.\d{3} \(95 % interval .*\), macro F1 .*, on 3\d texts", done.stdout)
+    run = hs.load(tmp_path / "columns")
+    assert run.figures == label_run.figures
+    same = hs.evaluate(run.folder, tmp_path / "columns.csv")
+    assert same.figures["splits"]["held-out"]["examples"] == 220
+    assert same.facts["leak_free"]["metrics"]["micro_f1"]["value"] == pytest.approx(run.metrics["micro_f1"], abs=1e-6)
+    other = hs.evaluate(run.folder, tmp_path / "joined.csv", label_column="tags", label_separator="|")
+    assert other.metrics == same.metrics
+    with pytest.raises(InputError, match=r"classes that the run does not know|is multi-label"):
+        hs.evaluate(run.folder, joined, label_column="tags")
+
+
+def test_runs_and_data_of_different_kinds_do_not_mix(
+    label_run: hs.Run, text_run: hs.Run, labelled: pd.DataFrame, sentences: Path
+) -> None:
+    plain = pd.read_csv(sentences).query("label == 'python'")
+    with pytest.raises(InputError, match=f"{label_run.folder} is multi-label, and DataFrame has one label for each"):
+        hs.evaluate(label_run.folder, plain)
+    lists = pd.DataFrame({"text": labelled["text"], "label": [["python"]] * len(labelled)})
+    with pytest.raises(InputError, match=f"DataFrame is multi-label, and {text_run.folder} is not"):
+        hs.evaluate(text_run.folder, lists)
+
+
+def test_what_multi_label_data_cannot_have_is_said(labelled: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--class-weights balanced is for examples of one class each"):
+        hs.train(labelled, base=WORDS, class_weights="balanced", runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_is_judged_by_mean_average_precision(labelled: pd.DataFrame, tmp_path: Path) -> None:
+    once = hs.FineTuning(epochs=1, keep="fine-tuned")
+    run = hs.train(labelled, base=WORDS, fine_tune="all", tuning=once, runs=tmp_path)
+    told = run.facts["fine_tuning"]
+    assert told["outcome"] == "kept"
+    for key, side in (("on_val", "val"), ("on_test", "test")):
+        found = run.figures["splits"][side]["mean_average_precision"]["value"]
+        assert told[key]["mean_average_precision"][1] == pytest.approx(found, abs=1e-6)
+    assert "takes the mean average precision from" in told["reason"]
+    rows = [row for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]
+    assert float(rows[1]["val_loss"]) < 0.8
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Mean average precision, validation" in page
+    assert "mended" not in page
+
+
+def test_pictures(photos: Path, tmp_path: Path) -> None:
+    """Each is labelled by what it shows, and by whether it is bright."""
+    files = sorted(photos.rglob("*.jpg"))
+    bright = [np.asarray(Image.open(file)).mean() > 120 for file in files]
+    table = {"path": files, "flower": [file.parent.name == "flower" for file in files], "bright": bright}
+    run = hs.train(
+        pd.DataFrame(table), label_column=["flower", "bright"], input_size=SIZE, fine_tune="none", runs=tmp_path
+    )
+    assert run.metrics["macro_f1"] > 0.8
+    answer = run.predict(files[0], tta=True)
+    assert ("bright" in answer.predicted, "flower" in answer.predicted) == (bright[0], False)
+    assert "Photos per label" in (run.folder / "report.html").read_text(encoding="utf-8")
