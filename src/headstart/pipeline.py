@@ -1,7 +1,7 @@
 """READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,21 @@ from headstart import console
 from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
+from headstart.bases.text import TextBase
 from headstart.cost import Cost
-from headstart.data.audit import Finding, audit
+from headstart.data.audit import Audit, Finding, audit, check_coverage
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
-from headstart.data.split import check_division, divide
+from headstart.data.split import Division, check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import evaluate, judge
-from headstart.features import extract
+from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
 from headstart.predict import read_facts
 from headstart.reader import Fit
 from headstart.run import Answers, Run, check_name, name_of
 from headstart.tracking import check_tracking, track
-from headstart.training import FineTuning, Recipe, Task, Tuned, fit_head
+from headstart.training import FineTuning, Recipe, Task, Tuned, check_finished, fit_head
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
@@ -135,14 +136,26 @@ def train(
         loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
         check_modality(loaded, dataset)
         asked["base"] = loaded.handle
-    with cost.stage("features"):
-        features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
-    with cost.stage("audit and split"):
-        checked = audit(dataset, features.digests, features.problems, loaded.reader())
+
+    def compute(base: Base, only: Iterable[int] | None) -> FeatureSet:
+        return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
+
+    def look(features: FeatureSet) -> tuple[Audit, Division]:
+        checked = audit(dataset, features.digests, features.problems)
         division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots)
-        checked = replace(checked, usable=division.usable)
+        return replace(checked, usable=division.usable), division
+
+    with cost.stage("features"):
+        features = compute(loaded, None if shots is None else [])
+        checked, division = look(features)
+        while not features.lacking.isdisjoint(division.usable.tolist()):
+            features = compute(loaded, division.usable)  # where one of these proves damaged, another one is drawn
+            checked, division = look(features)
+    with cost.stage("audit and split"):
         labels, sides = dataset.labels[division.usable], division.sides
         findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
+        if isinstance(loaded, TextBase) and dataset.texts is not None:
+            findings.append(check_coverage([dataset.texts[i] for i in division.usable], loaded.tokenizer))
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
         task = Task(
@@ -156,8 +169,8 @@ def train(
         )
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
         if isinstance(tuned, Tuned) and verdict.outcome == "kept":
-            loaded, trained = tuned.base, tuned.head
-            features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
+            loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
+            check_finished(tuned, trained.over(features, task.train))
     with cost.stage("evaluation"):
         files = [dataset.files[i] for i in division.usable]
         digests = [features.digests[i] or b"" for i in division.usable]

@@ -34,14 +34,14 @@ def test_a_clear_gain_counts() -> None:
     assert found.accuracy == (pytest.approx(188 / 200), pytest.approx(199 / 200))
     assert 0 < found.accuracy_gain[0] < 11 / 200 < found.accuracy_gain[1]
     assert found.favours_second
-    assert "more than luck" in found.verdict
+    assert "more than luck" in found.verdict()
 
 
 @pytest.mark.parametrize(("mended", "broken"), [(3, 2), (0, 0), (1, 12), (4, 4)])
 def test_luck_does_not(mended: int, broken: int) -> None:
     found = _compared(mended, broken)
     assert not found.favours_second
-    assert "no proof" in found.verdict
+    assert "no proof" in found.verdict()
 
 
 def test_more_confidence_alone_is_no_gain() -> None:
