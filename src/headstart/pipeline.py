@@ -83,7 +83,8 @@ def train(
         epochs: at most, of an mlp.
         class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
         fine_tune: which blocks of the base to train after the head: ``last:N``, ``from:NAME``, ``all`` or ``none``;
-            ``auto`` tries the uppermost ones where the validation data can tell whether it helps.
+            ``auto`` tries the uppermost ones where the validation data, or for few texts a cross-validation, can tell
+            whether it helps.
         tuning: how to fine-tune, beyond ``fine_tune`` itself.
         augment: ``none``, ``light``, ``standard`` or ``strong``, or a Keras augmentation pipeline, for fine-tuning.
         val: fraction for validation, unless the data come divided.

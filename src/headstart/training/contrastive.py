@@ -22,6 +22,7 @@ from headstart.training.tail import Job, Tuning, gave_up
 TEMPERATURE = 0.1
 """By which similarities are divided: the lower it is, the more the nearest examples count."""
 
+_TRAINED_TOKENS = 64  # of each text, in a step; one long text would make all the others of its batch as long
 _BLOCK = 64  # texts whose features are computed together
 
 
@@ -77,7 +78,7 @@ class _Contrastive(Tuning):
         rng = np.random.default_rng([self.job.seed, number])
         for _ in range(self._epochs * self._steps):
             mine = rng.permutation(members)[: self._batch_size]
-            self.model.train_on_batch(self._views_of(mine), self.labels[mine][:, None])
+            self.model.train_on_batch(self._views_of(mine)[:, :_TRAINED_TOKENS], self.labels[mine][:, None])
             bar.advance(1)
             if time.monotonic() - self.started > (self.tuning.time_limit_s or float("inf")):
                 raise TimeoutError

@@ -200,7 +200,11 @@ def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning, *, contrast
     if base.frozen_because:
         return f"{base.handle} stays frozen: {base.frozen_because}."
     if not len(task.val) and not contrastive:
-        return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
+        return (
+            "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15, without "
+            f"--shots. (With {_MIN_SHOTS} to {FEW - 1} texts of every class, cross-validation tells it for an encoder "
+            "with a linear head.)"
+        )
     if tuning.blocks != "auto":
         return None
     wrong = int((head.over(task.features, task.val).argmax(1) != task.labels[task.val]).sum())
@@ -230,6 +234,7 @@ class _Attempt:
 
     trainer: ClassVar[str] = "headstart.training.tail:train_tail"
     share: ClassVar[float] = AUTO_SHARE
+    converts: ClassVar[bool] = True  # whether what lies below the cut runs on the engine
 
     def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
@@ -298,7 +303,7 @@ class _Attempt:
         needed = round(below[-1].cached_bytes * self._cached) if below else inputs
         _check_room(self.cache, needed)
         xml = None
-        if below and self.engine != "keras":
+        if below and self.engine != "keras" and self.converts:
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
         console.note(
@@ -369,6 +374,7 @@ class _Contrastive(_Attempt):
 
     trainer = "headstart.training.contrastive:train_contrastively"
     share = _CONTRASTIVE_SHARE
+    converts = False  # takes longer than Keras does for a few texts
 
     @property
     def _more(self) -> dict[str, Any]:
