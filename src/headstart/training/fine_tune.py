@@ -160,7 +160,9 @@ def fine_tune(
         return NotTried(why_not)
     if tuning.blocks == "auto" and tuning.time_limit_s is None:
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
-    if tuning.precision == "auto":
+    if contrastive:  # too few steps to try out which precision is faster
+        tuning = replace(tuning, precision="float32")
+    elif tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
     epochs = tuning.epochs or (CONTRASTIVE_EPOCHS if contrastive else base.tuning_epochs)
     tuning = replace(tuning, learning_rate=tuning.learning_rate or base.tuning_rate, epochs=epochs)
