@@ -120,23 +120,32 @@ def read_once(data: Path) -> None:
                     pass
 
 
-def run_contest(parser: argparse.ArgumentParser, compare: Callable[[Bench, argparse.Namespace], str]) -> None:
-    """The command line of a comparison: parse, run, print its report."""
-    parser.add_argument("data", type=Path, help="what `headstart train` takes: a folder with one folder per class …")
-    parser.add_argument("--base", default="embedded:efficientnet-lite0", help="base handle (default: %(default)s)")
+def picture_options(parser: argparse.ArgumentParser) -> None:
+    """The options of comparisons with the guide's loop."""
     parser.add_argument("--input-size", type=int, help="pixels; default: the base's own")
     parser.add_argument("--batch", type=int, default=32, help="of the guide's loop (default: %(default)s)")
+
+
+def run_contest(
+    parser: argparse.ArgumentParser,
+    compare: Callable[[Bench, argparse.Namespace], str],
+    base: str = "embedded:efficientnet-lite0",
+) -> None:
+    """The command line of a comparison: parse, run, print its report."""
+    parser.add_argument("data", type=Path, help="what `headstart train` takes: a folder with one folder per class …")
+    parser.add_argument("--base", default=base, help="base handle (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--work", type=Path, help="an empty or new folder that keeps caches, runs and logs")
     options = parser.parse_args()
     if not options.data.exists():
-        sys.exit(f"error: {options.data} does not exist: expected a folder with one folder of pictures per class.")
+        sys.exit(f"error: {options.data} does not exist: expected what `headstart train` takes.")
     if options.work and options.work.exists() and any(options.work.iterdir()):
         sys.exit(f"error: {options.work} is not empty: a first run needs an empty cache. Choose another folder.")
     with ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headstart-bench-")))
         work.mkdir(parents=True, exist_ok=True)
-        bench = Bench(options.data.resolve(), options.base, options.input_size, options.seed, work.resolve())
+        size = getattr(options, "input_size", None)
+        bench = Bench(options.data.resolve(), options.base, size, options.seed, work.resolve())
         try:
             print(compare(bench, options))
         except CommandFailedError as exc:

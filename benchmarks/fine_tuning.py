@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from contest import Bench, read, read_once, run_contest, split_of, test_accuracy
+from contest import Bench, picture_options, read, read_once, run_contest, split_of, test_accuracy
 from measure import Cost, machine, markdown
 
 
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--blocks", default="last:10", help="where headstart's default does not (default: %(default)s)")
     parser.add_argument("--fastai", type=Path, metavar="PYTHON", help="interpreter of an environment that has fastai")
     parser.add_argument("--fastai-epochs", type=int, default=4, help="of fastai's fine_tune (default: %(default)s)")
+    picture_options(parser)
     run_contest(parser, compare)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contest import STARTS, Bench, read, read_once, run_contest, split_of, test_accuracy
+from contest import STARTS, Bench, picture_options, read, read_once, run_contest, split_of, test_accuracy
 from measure import Cost, headstart_command, machine, markdown
 
 
@@ -103,6 +103,7 @@ def _starts(bench: Bench, run_folder: Path, photo: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20, help="of the guide's loop (default: %(default)s, as it says)")
+    picture_options(parser)
     run_contest(parser, compare)
 
 

@@ -207,4 +207,6 @@ def test_a_few_shots_go_the_whole_way(sentences: Path, tmp_path: Path) -> None:
     assert "val" not in splits
     assert run.figures["headline"] == "test"
     assert run.facts["fine_tuning"]["outcome"] == "not tried"
+    cost = run.facts["cost"]
+    assert cost["examples_computed"] + cost["examples_from_cache"] == run.facts["data"]["examples"] < 220
     assert run.predict("The statement raises an exception.").predicted in run.classes

@@ -210,6 +210,6 @@ def _cost(material: Material, cost: Cost) -> dict[str, Any]:
     return {
         **cost.so_far(),
         "examples_computed": features.computed,
-        "examples_from_cache": len(features) - len(features.problems) - features.computed,
+        "examples_from_cache": features.found,
         "examples_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
     }

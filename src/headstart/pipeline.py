@@ -1,7 +1,7 @@
 """READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,22 @@ from headstart import console
 from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
+from headstart.bases.text import TextBase
 from headstart.cost import Cost
-from headstart.data.audit import Finding, audit
+from headstart.data.audit import Audit, Finding, audit, check_coverage
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.split import check_division, divide
+from headstart.data.split import Division, check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import choose_thresholds, judge
-from headstart.features import extract
+from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
 from headstart.predict import read_facts
 from headstart.reader import Fit
 from headstart.run import Answers, Run, check_name, name_of
 from headstart.tracking import check_tracking, track
-from headstart.training import FineTuning, Recipe, Task, Tuned, fit_head
+from headstart.training import FineTuning, Head, Recipe, Task, Tuned, check_finished, fit_head
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
@@ -85,7 +86,8 @@ def train(
         epochs: at most, of an mlp.
         class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
         fine_tune: which blocks of the base to train after the head: ``last:N``, ``from:NAME``, ``all`` or ``none``;
-            ``auto`` tries the uppermost ones where the validation data can tell whether it helps.
+            ``auto`` tries the uppermost ones where the validation data, or for few texts a cross-validation, can tell
+            whether it helps.
         tuning: how to fine-tune, beyond ``fine_tune`` itself.
         augment: ``none``, ``light``, ``standard`` or ``strong``, or a Keras augmentation pipeline, for fine-tuning.
         val: fraction for validation, unless the data come divided.
@@ -142,14 +144,26 @@ def train(
         check_modality(loaded, dataset)
         asked["base"] = loaded.handle
         asked["words_by"] = f"stanza:{loaded.spec.words_by}" if words_by else None
-    with cost.stage("features"):
-        features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
-    with cost.stage("audit and split"):
-        checked = audit(dataset, features.digests, features.problems, loaded.reader())
+
+    def compute(base: Base, only: Iterable[int] | None) -> FeatureSet:
+        return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
+
+    def look(features: FeatureSet) -> tuple[Audit, Division]:
+        checked = audit(dataset, features.digests, features.problems)
         division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots)
-        checked = replace(checked, usable=division.usable)
+        return replace(checked, usable=division.usable), division
+
+    with cost.stage("features"):
+        features = compute(loaded, None if shots is None else [])
+        checked, division = look(features)
+        while not features.lacking.isdisjoint(division.usable.tolist()):
+            features = compute(loaded, division.usable)  # where one of these proves damaged, another one is drawn
+            checked, division = look(features)
+    with cost.stage("audit and split"):
         labels, sides = dataset.labels[division.usable], division.sides
         findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
+        if isinstance(loaded, TextBase) and dataset.texts is not None:
+            findings.append(check_coverage([dataset.texts[i] for i in division.usable], loaded.tokenizer))
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
         task = Task(
@@ -163,17 +177,10 @@ def train(
         )
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
         if isinstance(tuned, Tuned) and verdict.outcome == "kept":
-            loaded, trained = tuned.base, tuned.head
-            features = extract(loaded, dataset.examples, engine=engine, precision=precision, cache=folder)
+            loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
+            check_finished(tuned, trained.over(features, task.train))
     with cost.stage("evaluation"):
-        files = [dataset.files[i] for i in division.usable]
-        digests = [features.digests[i] or b"" for i in division.usable]
-        texts = [dataset.texts[i] for i in division.usable] if dataset.texts is not None else None
-        probabilities = trained.over(features, division.usable)
-        thresholds = (
-            choose_thresholds(labels[sides == "val"], probabilities[sides == "val"]) if is_multi_label(labels) else None
-        )
-        answers = Answers(sides, files, labels, probabilities, digests, texts, thresholds)
+        answers = _answers(dataset, division, features, trained)
         metrics = {
             side: answers.metrics(sides == side, dataset.classes, seed=seed) for side in SPLITS if (sides == side).any()
         }
@@ -184,6 +191,21 @@ def train(
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
+
+
+def _answers(dataset: Dataset, division: Division, features: FeatureSet, head: Head) -> Answers:
+    """What a head says of all examples in the division; of multi-label data also from which probability on."""
+    labels, val = dataset.labels[division.usable], division.sides == "val"
+    probabilities = head.over(features, division.usable)
+    return Answers(
+        division.sides,
+        [dataset.files[i] for i in division.usable],
+        labels,
+        probabilities,
+        [features.digests[i] or b"" for i in division.usable],
+        [dataset.texts[i] for i in division.usable] if dataset.texts is not None else None,
+        choose_thresholds(labels[val], probabilities[val]) if is_multi_label(labels) else None,
+    )
 
 
 def tune(

@@ -392,8 +392,8 @@ def _fine_tuning(facts: Mapping[str, Any], history: Sequence[Row]) -> dict[str, 
     if not told.get("reason"):
         return None
     rows = [
-        {"name": name, "decides": key == "on_val", **told[key]}
-        for key, name in (("on_val", "validation"), ("on_test", "test"))
+        {"name": name, "decides": key != "on_test", **told[key]}
+        for key, name in (("on_folds", "cross-validation"), ("on_val", "validation"), ("on_test", "test"))
         if told.get(key)
     ]
     epochs = _epochs([row for row in _numbers(history) if row["phase"] == "fine-tuning"])

@@ -35,14 +35,14 @@ def test_a_clear_gain_counts() -> None:
     assert found.accuracy == (pytest.approx(188 / 200), pytest.approx(199 / 200))
     assert 0 < found.accuracy_gain[0] < 11 / 200 < found.accuracy_gain[1]
     assert found.favours_second
-    assert "more than luck" in found.verdict
+    assert "more than luck" in found.verdict()
 
 
 @pytest.mark.parametrize(("mended", "broken"), [(3, 2), (0, 0), (1, 12), (4, 4)])
 def test_luck_does_not(mended: int, broken: int) -> None:
     found = _compared(mended, broken)
     assert not found.favours_second
-    assert "no proof" in found.verdict
+    assert "no proof" in found.verdict()
 
 
 def test_more_confidence_alone_is_no_gain() -> None:
@@ -69,8 +69,8 @@ def test_of_labels_the_better_ranking_wins_and_itself_does_not() -> None:
     assert second == pytest.approx(average_precision_score(labels, better))
     assert 0 < found.precision_gain[0] < second - first < found.precision_gain[1]
     assert found.favours_second
-    assert "That is more than luck." in found.verdict
+    assert "That is more than luck." in found.verdict()
     assert not compare_labels(labels, better, worse).favours_second
     same = compare_labels(labels, better, better)
     assert (same.precision_gain, same.loss_gain, same.favours_second) == ((0, 0), (0, 0), False)
-    assert "That is no proof of a gain." in same.verdict
+    assert "That is no proof of a gain." in same.verdict()

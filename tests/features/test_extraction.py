@@ -185,3 +185,17 @@ def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
     assert sum(answer["computed"] for answer in answers) == len(files)
     assert all(answer["computed"] > 0 for answer in answers)
     assert answers[0]["sum"] == answers[1]["sum"]
+
+
+def test_where_a_drawn_photo_is_damaged_another_one_is_drawn(photos: Path, tmp_path: Path) -> None:
+    for name in ("china", "flower"):
+        folder = tmp_path / "few" / name
+        folder.mkdir(parents=True)
+        for number in range(8):
+            shutil.copy(photos / name / f"{number:02}.jpg", folder)
+    for number in range(4):
+        (tmp_path / f"few/china/{number:02}.jpg").write_bytes(b"\xff\xd8 damaged")
+    run = hs.train(tmp_path / "few", input_size=SIZE, shots=4, val=0, test=0, runs=tmp_path / "runs")
+    assert run.facts["data"]["splits"]["train"]["per_class"] == {"china": 4, "flower": 4}
+    cost = run.facts["cost"]
+    assert cost["examples_computed"] + cost["examples_from_cache"] == 8

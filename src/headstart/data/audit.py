@@ -3,14 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes
 from headstart.data.labels import is_multi_label
 from headstart.errors import counted
-from headstart.reader import Reader
 from headstart.tokens import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 
 SMALL_CLASS = 20
@@ -55,16 +54,13 @@ class Audit:
     skipped: list[Skipped]
 
 
-def audit(
-    dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[int, str], reader: Reader | None = None
-) -> Audit:
+def audit(dataset: Dataset, digests: Sequence[bytes | None], problems: Mapping[int, str]) -> Audit:
     """Check a data set whose files have all been read.
 
     Args:
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        reader: of the base, to see how much of the texts it will take in.
     """
     left_out = dict(problems)
     copies = _copies(digests)
@@ -78,8 +74,6 @@ def audit(
     counts = count_classes(dataset.labels[usable], dataset.classes)
     findings.append(_small_classes(counts))
     findings += _without_labels(dataset.labels[usable]) if is_multi_label(dataset.labels) else [_imbalance(counts)]
-    if dataset.texts is not None and reader is not None:
-        findings.append(_coverage([dataset.texts[i] for i in usable.tolist()], cast(Tokenizer, reader)))
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped)
 
@@ -193,8 +187,8 @@ def _imbalance(counts: dict[str, int]) -> Finding:
     return Finding("imbalance", "found", summary, [f"{name}: {counts[name]:,}" for name in (largest, smallest)])
 
 
-def _coverage(texts: Sequence[str], reader: Tokenizer) -> Finding:
-    """What of the texts a base will not see: words that it does not know, or what is beyond its maximum length."""
+def check_coverage(texts: Sequence[str], reader: Tokenizer) -> Finding:
+    """Look at what of the texts a base will not see: words it does not know, or what is beyond its maximum length."""
     seen, there = np.array([reader.coverage(text) for text in texts], np.int64).reshape(-1, 2).T
     share = 1 - seen.sum() / max(there.sum(), 1)
     cut = int((seen < there).sum())

@@ -16,7 +16,7 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.metrics import LEVEL, resamples
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
-from headstart.training import Head, NotTried, Task, Tuned
+from headstart.training import CrossValidated, Head, NotTried, Task, Tuned
 from headstart.training.outputs import log_losses, wrong
 from headstart.training.task import Keep
 
@@ -50,17 +50,16 @@ class Comparison:
         """Whether the second is better beyond luck.
 
         It must be right more often, and either that or its log loss must be significant. A lower log loss alone does
-        not count: the second was stopped where just this loss was least.
+        not count: on validation data the second was stopped where just this loss was least.
         """
         return self.mended > self.broken and (self.p_value < 1 - LEVEL or self.loss_gain[0] > 0)
 
-    @property
-    def verdict(self) -> str:
-        """What the test says, in a sentence or two."""
+    def verdict(self, where: str = "On {} validation examples fine-tuning") -> str:
+        """What the test says, in a sentence or two that begin with ``where`` and the number of examples in it."""
         first, second = self.accuracy
         low, high = (100 * bound for bound in self.accuracy_gain)
         text = (
-            f"On {self.examples:,} validation examples fine-tuning takes the accuracy from {first:.1%} to {second:.1%} "
+            f"{where.format(f'{self.examples:,}')} takes the accuracy from {first:.1%} to {second:.1%} "
             f"(difference {100 * (second - first):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}; {self.mended} "
             f"mended, {self.broken} broken, p = {self.p_value:.2g}) and the log loss from {self.log_loss[0]:.3f} to "
             f"{self.log_loss[1]:.3f}."
@@ -92,7 +91,6 @@ class LabelComparison:
         first, second = self.mean_average_precision
         return second > first and (self.precision_gain[0] > 0 or self.loss_gain[0] > 0)
 
-    @property
     def verdict(self) -> str:
         """What the test says, in a sentence or two."""
         (first, second), (low, high) = self.mean_average_precision, self.precision_gain
@@ -111,12 +109,15 @@ class Verdict:
     Attributes:
         outcome: ``kept``, ``not better`` or ``not tried``.
         reason: in a sentence or two.
-        on_val: head alone against fine-tuned on the validation examples, which decides.
+        on_folds: head alone against fine-tuned in cross-validation on the training examples; where there is one, it
+            decides.
+        on_val: head alone against fine-tuned on the validation examples, which decides else.
         on_test: likewise on the test examples, which have no say.
     """
 
     outcome: Literal["kept", "not better", "not tried"]
     reason: str
+    on_folds: Comparison | None = None
     on_val: Comparison | LabelComparison | None = None
     on_test: Comparison | LabelComparison | None = None
 
@@ -133,16 +134,24 @@ def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: 
     """
     if isinstance(tuned, NotTried):
         return Verdict("not tried", tuned.reason)
+    if isinstance(tuned.held_out, CrossValidated):
+        on_folds = compare(task.labels[task.train], *tuned.held_out, seed=seed)
+        reason = on_folds.verdict("Cross-validated on the {} training examples, contrastive fine-tuning")
+        return Verdict(*_decide(on_folds, reason, keep), on_folds=on_folds)
     held, n_val = np.concatenate([task.val, task.test]), len(task.val)
     before, after = head.over(task.features, held), tuned.head.over(tuned.held_out, np.arange(len(held)))
     against = compare_labels if is_multi_label(task.labels) else compare
     on_val = against(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
     on_test = against(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
-    if on_val.favours_second:
-        return Verdict("kept", on_val.verdict, on_val, on_test)
+    return Verdict(*_decide(on_val, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
+
+
+def _decide(found: Comparison | LabelComparison, reason: str, keep: Keep) -> tuple[Literal["kept", "not better"], str]:
+    if found.favours_second:
+        return "kept", reason
     if keep == "fine-tuned":
-        return Verdict("kept", f"{on_val.verdict} It was kept all the same (--keep fine-tuned).", on_val, on_test)
-    return Verdict("not better", on_val.verdict, on_val, on_test)
+        return "kept", f"{reason} It was kept all the same (--keep fine-tuned)."
+    return "not better", reason
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:

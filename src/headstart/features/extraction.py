@@ -8,7 +8,7 @@ of files. Each finished batch is durable within about a second, so a killed run 
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -36,16 +36,19 @@ class FeatureSet:
     Attributes:
         digests: content digest of each file, in the order asked for; None where the file cannot be used.
         problems: index -> reason, for those that cannot.
+        lacking: indices of those that have neither features nor a problem: ``only`` left them out.
         dim: d, the length of a vector.
         key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
         precision: of the engine that computed them.
-        computed: how many were computed now; the others came from the cache.
+        computed: how many were computed now.
+        found: how many came from the cache.
         seconds: wall time of the pass.
     """
 
     def __init__(self, digests: list[Digest | None], problems: dict[int, str], store: FeatureStore, stats: "PassStats"):
         self.digests, self.problems, self.key = digests, problems, store.key
-        self.precision, self.computed, self.seconds = stats.precision, stats.computed, stats.seconds
+        self.precision, self.computed, self.found = stats.precision, stats.computed, stats.found
+        self.seconds = stats.seconds
         located = store.locate([digest for digest in digests if digest])
         names = sorted({shard for shard, _ in located.values()})
         self._shards = [store.open_shard(name) for name in names]
@@ -57,6 +60,7 @@ class FeatureSet:
                 shard, self._row[i] = located[digest]
                 self._shard[i] = number[shard]
         self.dim = self._shards[0].shape[1] if self._shards else 0
+        self.lacking = set(np.flatnonzero(self._shard < 0).tolist()).difference(problems)
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -77,6 +81,7 @@ class PassStats:
 
     precision: str
     computed: int = 0
+    found: int = 0
     seconds: float = 0.0
 
 
@@ -98,6 +103,7 @@ def extract(
     base: Base,
     examples: Sequence[Example],
     *,
+    only: Iterable[int] | None = None,
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
@@ -108,6 +114,7 @@ def extract(
     Args:
         base: the frozen base.
         examples: paths of images, or texts, in the order the result will have.
+        only: indices of those to compute; of the others nothing but the digest is found out. None means all.
         engine: ``auto`` takes OpenVINO where it can run the base, else Keras.
         precision: ``auto`` takes bfloat16 on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
@@ -121,7 +128,7 @@ def extract(
     """
     started = time.perf_counter()
     absolute = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
-    work = _Pass(base, absolute, engine, precision, cache or cache_folder())
+    work = _Pass(base, absolute, only, engine, precision, cache or cache_folder())
     try:
         work.run(label)
         work.stats.seconds = time.perf_counter() - started
@@ -132,9 +139,16 @@ def extract(
 
 class _Pass:
     def __init__(
-        self, base: Base, examples: list[Example], engine: EngineName, precision: Precision, cache: Path
+        self,
+        base: Base,
+        examples: list[Example],
+        only: Iterable[int] | None,
+        engine: EngineName,
+        precision: Precision,
+        cache: Path,
     ) -> None:
         self.base, self.examples, self.cache, self.engine_name = base, examples, cache, engine
+        self.wanted = frozenset(range(len(examples)) if only is None else map(int, only))
         self.reader = base.reader()
         self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
         identity = f"{base.digest} {self.reader.key} {engine == 'keras'} {self.stats.precision}"
@@ -154,7 +168,9 @@ class _Pass:
                 self.digests[i] = hashlib.sha256(read_content(example)[0]).digest()
             elif known := self.files.look_up(example):
                 self._learn(i, known)
+        self._digest_unwanted()
         missing = self._missing()
+        self.stats.found = len(self.wanted.difference(missing, self.problems))
         if not missing:
             return
         with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
@@ -172,7 +188,14 @@ class _Pass:
 
     def _missing(self) -> list[int]:
         stored = self.store.locate([digest for digest in self.digests if digest])
-        return [i for i, digest in enumerate(self.digests) if i not in self.problems and digest not in stored]
+        return [i for i in sorted(self.wanted) if i not in self.problems and self.digests[i] not in stored]
+
+    def _digest_unwanted(self) -> None:
+        settled = self.wanted.union(self.problems)
+        unknown = [i for i, digest in enumerate(self.digests) if not digest and i not in settled]
+        for content in map_ahead(self._read, unknown):
+            if content:
+                self.digests[content.index] = content.digest
 
     def _compute(self, indices: list[int], bar: console.Progress | None) -> None:
         committed = time.monotonic()

@@ -1,7 +1,19 @@
 """Stage 4 of 7, training: takes features and labels, gives a Head and, if it pays, a tuned Base; next: evaluation."""
 
-from headstart.training.fine_tune import NotTried, Tuned, fine_tune
+from headstart.training.fine_tune import CrossValidated, NotTried, Tuned, check_finished, fine_tune
 from headstart.training.head import Head, fit_head, weights_of_classes
 from headstart.training.task import FineTuning, Recipe, Task
 
-__all__ = ["FineTuning", "Head", "NotTried", "Recipe", "Task", "Tuned", "fine_tune", "fit_head", "weights_of_classes"]
+__all__ = [
+    "CrossValidated",
+    "FineTuning",
+    "Head",
+    "NotTried",
+    "Recipe",
+    "Task",
+    "Tuned",
+    "check_finished",
+    "fine_tune",
+    "fit_head",
+    "weights_of_classes",
+]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -22,13 +22,18 @@ from headstart import console, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
+from headstart.bases.text import TextBase
+from headstart.data.labels import is_multi_label
+from headstart.data.split import folds
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.keras_file import Frozen
 from headstart.reader import Example, decoded, read_example
 from headstart.settings import cache_folder
+from headstart.tokens import SubwordTokenizer
 from headstart.training.head import Head, weights_of_classes
+from headstart.training.linear import STRENGTHS, solve
 from headstart.training.outputs import wrong
 from headstart.training.task import FineTuning, Recipe, Task, load_layers, save_layers
 
@@ -44,12 +49,36 @@ alone to .795 with the last 5 blocks (31 % of the arithmetic), .797 with 7 (45 %
 
 AUTO_TIME_LIMIT_S = 15 * 60
 
+FEW = 64
+"""Below so many training examples in every class, encoders of texts are fine-tuned contrastively."""
+
+CONTRASTIVE_EPOCHS = 12
+
+_MIN_SHOTS = 4  # of each class, half of which is trained on when the other half judges
+_FOLDS = 2  # each costs about half as much as the training itself
+_CONTRASTIVE_SHARE = 1 / 2  # of the base's arithmetic, instead of AUTO_SHARE
 _MIN_MISTAKES = 6  # of the head: with fewer, even mending all of them is not significant (McNemar, two-sided, 5 %)
 _LITTLE = 1.5  # times the least that any cut in question needs
 _DISK_SHARE = 0.5  # of what is free, for views
 _AGREEMENT = {"float32": 0.05, "bfloat16": 0.2}
 """Largest difference of a probability between training, in this precision on float16 views, and the finished base on
 the pictures. Tensors mixed up or lost give differences near 1."""
+
+_CONTRASTIVE_STRENGTH = 1.0
+"""Of the head's regularisation. Cross-validation would choose far too little: these features tell just these examples
+apart, for that is what they were trained for."""
+
+
+class CrossValidated(NamedTuple):
+    """Probabilities (n, classes) of the training examples, each by what was trained without its fold.
+
+    Attributes:
+        before: by the head alone.
+        after: after fine-tuning.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,19 +89,22 @@ class Tuned:
         blocks: names of the blocks that were trained, from the pixels on.
         base: the fine-tuned base.
         head: its head.
-        held_out: its features of the validation and then the test examples, from the files by the finished base.
         frozen: what was frozen, from before.
         history: rows for ``history.csv``.
         facts: epochs, seconds, sizes, what stopped it …
+        held_out: what judges it: its features of the validation and then the test examples, from the files by the
+            finished base, or a cross-validation.
+        expected: probabilities of the training examples, as trained, which the finished base has still to give.
     """
 
     blocks: tuple[str, ...]
     base: Base
     head: Head
-    held_out: FeatureSet
     frozen: Frozen
     history: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
+    held_out: FeatureSet | CrossValidated
+    expected: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -122,35 +154,67 @@ def fine_tune(
     """
     if tuning.blocks == "none":
         return NotTried("")
-    why_not = _why_not(base, task, head, tuning)
+    contrastive = _few_texts(base, task, recipe) and (tuning.blocks == "auto" or not len(task.val))
+    why_not = _why_not(base, task, head, tuning, contrastive=contrastive)
     if why_not and tuning.blocks != "auto":
         raise InputError(f"--fine-tune {tuning.blocks}: {why_not}")
     if why_not:
         return NotTried(why_not)
     if tuning.blocks == "auto" and tuning.time_limit_s is None:
         tuning = replace(tuning, time_limit_s=AUTO_TIME_LIMIT_S)
-    if tuning.precision == "auto":
+    if contrastive:  # too few steps to try out which precision is faster
+        tuning = replace(tuning, precision="float32")
+    elif tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
-    rate, epochs = tuning.learning_rate or base.tuning_rate, tuning.epochs or base.tuning_epochs
-    tuning = replace(tuning, learning_rate=rate, epochs=epochs)
+    epochs = tuning.epochs or (CONTRASTIVE_EPOCHS if contrastive else base.tuning_epochs)
+    tuning = replace(tuning, learning_rate=tuning.learning_rate or base.tuning_rate, epochs=epochs)
+    attempt = _Contrastive if contrastive else _Attempt
     try:
-        return _Attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
+        return attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
     except _NoRoomError as exc:
         if tuning.blocks != "auto":
             raise
         return NotTried(str(exc))
 
 
-def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning) -> str | None:
+def check_finished(tuned: Tuned, probabilities: np.ndarray) -> None:
+    """See that a fine-tuned base, saved and read again, computes what was trained.
+
+    Args:
+        tuned: what was trained.
+        probabilities: of the training examples, by the finished base and the head.
+
+    Raises:
+        IntegrityError: it does not.
+    """
+    if tuned.expected is not None:
+        _check_agreement(probabilities, tuned.expected, _AGREEMENT[tuned.facts["precision"]])
+
+
+def _few_texts(base: Base, task: Task, recipe: Recipe) -> bool:
+    """Whether the training examples are few texts, of which an encoder can learn what makes a class."""
+    if not isinstance(base, TextBase) or not isinstance(base.tokenizer, SubwordTokenizer) or recipe.kind != "linear":
+        return False
+    if is_multi_label(task.labels):
+        return False
+    counts = np.bincount(task.labels[task.train], minlength=task.n_classes)
+    return bool(counts.min() >= _MIN_SHOTS and counts.max() < FEW)
+
+
+def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning, *, contrastive: bool) -> str | None:
     """Why fine-tuning is not worth trying, if so."""
     if base.frozen_because:
         return f"{base.handle} stays frozen: {base.frozen_because}."
-    if not len(task.val):
-        return "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15."
+    if not len(task.val) and not contrastive:
+        return (
+            "Without validation data nothing tells whether fine-tuning helps: set --val, for instance 0.15, without "
+            f"--shots. (With {_MIN_SHOTS} to {FEW - 1} texts of every class, cross-validation tells it for an encoder "
+            "with a linear head.)"
+        )
     if tuning.blocks != "auto":
         return None
     mistakes = int(wrong(task.labels[task.val], head.over(task.features, task.val)).sum())
-    if mistakes < _MIN_MISTAKES and tuning.keep != "fine-tuned":
+    if not contrastive and mistakes < _MIN_MISTAKES and tuning.keep != "fine-tuned":
         return (
             f"The head alone makes {counted(mistakes, 'mistake') if mistakes else 'no mistake'} on {len(task.val):,} "
             "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
@@ -174,10 +238,18 @@ class _Attempt:
     precision: Precision
     cache: Path
 
+    trainer: ClassVar[str] = "headstart.training.tail:train_tail"
+    share: ClassVar[float] = AUTO_SHARE
+    converts: ClassVar[bool] = True  # whether what lies below the cut runs on the engine
+
     def run(self) -> Tuned | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
-        number = _auto(blocks, self._cached, _room(self.cache)) if asked == "auto" else blocks_above(blocks, asked)
+        number = (
+            _auto(blocks, self._cached, _room(self.cache), self.share)
+            if asked == "auto"
+            else blocks_above(blocks, asked)
+        )
         below, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
@@ -216,7 +288,7 @@ class _Attempt:
         task, head = self.task, self.head
         ways = {**asdict(self.tuning), "blocks": [block.name for block in trained], "keep": None}
         about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.input_facts(), ways, self.recipe.seed]
-        about += [self.recipe.dropout, head.class_weights, keras_process.training_backend()]
+        about += [self.recipe.dropout, head.class_weights, keras_process.training_backend(), self.trainer]
         material = hashlib.sha256(json.dumps(about).encode())
         for indices in (task.train, task.val):
             material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
@@ -237,7 +309,7 @@ class _Attempt:
         needed = round(below[-1].cached_bytes * self._cached) if below else inputs
         _check_room(self.cache, needed)
         xml = None
-        if below and self.engine != "keras":
+        if below and self.engine != "keras" and self.converts:
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
         console.note(
@@ -249,7 +321,7 @@ class _Attempt:
         weights = weights_of_classes(task.labels[task.train], task.n_classes, self.recipe.class_weights)
         backend = keras_process.training_backend()
         facts = keras_process.call(
-            "headstart.training.tail:train_tail",
+            self.trainer,
             {
                 "spec": base.spec.to_json(),
                 "fit": base.fit if isinstance(base, ImageBase) else None,
@@ -267,6 +339,7 @@ class _Attempt:
                 "dropout": self.recipe.dropout,
                 "seed": self.recipe.seed,
                 "folder": str(work),
+                **self._more,
             },
             backend=backend,
         )
@@ -278,8 +351,13 @@ class _Attempt:
         os.replace(partial, work / "facts.json")
         shutil.rmtree(work / "views")
         for leftover in ("state.npz", "best.npz", "start.npz"):
-            (work / leftover).unlink()
+            (work / leftover).unlink(missing_ok=True)
         return None
+
+    @property
+    def _more(self) -> dict[str, Any]:
+        """What the trainer takes beside the usual, or in its place."""
+        return {}
 
     def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
         """Open the result as a user would, and see that it computes what was trained."""
@@ -294,27 +372,75 @@ class _Attempt:
         )  # fmt: skip
         tolerance = _AGREEMENT[facts["precision"]]
         _check_agreement(head.over(held_out, np.arange(len(self.task.val))), np.load(work / "val.npy"), tolerance)
-        return Tuned(names, base, head, held_out, frozen, tuple(history), facts)
+        return Tuned(names, base, head, frozen, tuple(history), facts, held_out)
 
 
-def _auto(blocks: Sequence[Block], examples: float, room: float) -> int:
+class _Contrastive(_Attempt):
+    """Contrastive fine-tuning on few texts, judged by cross-validation on the same; see :mod:`.contrastive`."""
+
+    trainer = "headstart.training.contrastive:train_contrastively"
+    share = _CONTRASTIVE_SHARE
+    converts = False  # takes longer than Keras does for a few texts
+
+    @property
+    def _more(self) -> dict[str, Any]:
+        return {"folds": self._folds.tolist(), "val": [], "val_labels": []}
+
+    @cached_property
+    def _folds(self) -> np.ndarray:
+        train = self.task.train
+        return folds(self.task.labels[train], self.task.units[train], _FOLDS, self.recipe.seed)
+
+    def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
+        facts = json.loads((work / "facts.json").read_text())
+        frozen = Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
+        rounds, as_it_was = np.load(work / "features.npy"), self.task.features.rows(self.task.train)
+        head = self._solve(rounds[-1], np.arange(len(as_it_was)), (_CONTRASTIVE_STRENGTH,))
+        return Tuned(
+            names, with_weights(self.base, work / "tuned.npz"), head, frozen, (), facts,
+            CrossValidated(self._cross_validate([as_it_was] * _FOLDS, STRENGTHS), self._cross_validate(rounds)),
+            expected=head(rounds[-1]),
+        )  # fmt: skip
+
+    def _cross_validate(
+        self, rounds: Sequence[np.ndarray], strengths: Sequence[float] = (_CONTRASTIVE_STRENGTH,)
+    ) -> np.ndarray:
+        """Probabilities (n, classes) of every example by the head of the round that its fold had no part in."""
+        out = np.empty((len(self._folds), self.task.n_classes), np.float32)
+        for number, features in zip(range(_FOLDS), rounds, strict=False):
+            out_of_it = self._folds == number
+            out[out_of_it] = self._solve(features, np.flatnonzero(~out_of_it), strengths)(features[out_of_it])
+        return out
+
+    def _solve(self, features: np.ndarray, members: np.ndarray, strengths: Sequence[float]) -> Head:
+        task, mine = self.task, self.task.train[members]
+        weights = weights_of_classes(task.labels[mine], task.n_classes, self.recipe.class_weights)
+        solved = solve(
+            features.__getitem__, members, task.labels[mine], task.n_classes,
+            units=task.units[mine], class_weights=weights, seed=self.recipe.seed, strengths=strengths,
+        )  # fmt: skip
+        return replace(self.head, layers=((solved.kernel, solved.bias),), strength=solved.strength)
+
+
+def _auto(blocks: Sequence[Block], examples: float, room: float, share: float) -> int:
     """How many of the uppermost blocks to train: enough to change much, few enough to leave a part that runs only once.
 
-    Of the cuts that leave AUTO_SHARE of the arithmetic or down to half of that above them, the deepest where little has
+    Of the cuts that leave a share of the arithmetic or down to half of that above them, the deepest where little has
     to be cached. Where none of them fits into the room there is, fewer blocks.
 
     Args:
         blocks: of the base.
         examples: arrays to cache.
         room: bytes for them.
+        share: such as AUTO_SHARE.
     """
     if len(blocks) == 1:
         return 1
     total = sum(block.multiply_adds for block in blocks)
     above = dict(enumerate(accumulate(block.multiply_adds for block in reversed(blocks[1:])), 1))
-    allowed = [number for number in above if above[number] <= AUTO_SHARE * total] or [1]
+    allowed = [number for number in above if above[number] <= share * total] or [1]
     fitting = [number for number in allowed if blocks[-number - 1].cached_bytes * examples <= room] or allowed
-    deep = [number for number in fitting if above[number] >= AUTO_SHARE / 2 * total] or fitting
+    deep = [number for number in fitting if above[number] >= share / 2 * total] or fitting
     least = min(blocks[-number - 1].cached_bytes for number in deep)
     return max(number for number in deep if blocks[-number - 1].cached_bytes <= _LITTLE * least)
 

@@ -17,7 +17,7 @@ Rows come in blocks, so the same code serves features in memory and features on 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -76,6 +76,7 @@ def solve(
     units: np.ndarray,
     class_weights: np.ndarray,
     seed: int,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> LinearHead:
     """Choose the strength by cross-validation and solve the head on all training examples.
 
@@ -87,21 +88,28 @@ def solve(
         units: int (n,); examples of one unit (a group, or identical files) stay in one fold.
         class_weights: float (n_classes,), the weight of one example of each class; all alike for multi-label data.
         seed: of the folds.
+        strengths: to choose from, from strong to weak.
     """
     # BLAS threads wait for each other in busy loops: beside any other work, two of them are ten times slower than one.
     # So BLAS computes in the thread that calls it, and the blocks are what the cores share.
     with threadpool_limits(1, user_api="blas"):
-        return _solve(_Data(rows, indices, labels), labels, n_classes, units, class_weights, seed)
+        return _solve(_Data(rows, indices, labels), labels, n_classes, units, class_weights, seed, strengths)
 
 
 def _solve(
-    data: "_Data", labels: np.ndarray, n_classes: int, units: np.ndarray, class_weights: np.ndarray, seed: int
+    data: "_Data",
+    labels: np.ndarray,
+    n_classes: int,
+    units: np.ndarray,
+    class_weights: np.ndarray,
+    seed: int,
+    strengths: Sequence[float],
 ) -> LinearHead:
     width = data.dim * n_classes * (N_FOLDS + 1)
     sample = _stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
-    path, best, start = _path(cv_data, fold, n_classes, class_weights)
+    path, best, start = _path(cv_data, fold, n_classes, class_weights, strengths)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = weights_of_examples(labels, class_weights)[None, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
@@ -186,16 +194,16 @@ class _Data:
 
 
 def _path(
-    data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray
+    data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray, strengths: Sequence[float]
 ) -> tuple[list[dict[str, float]], float, np.ndarray]:
     """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards."""
     example_weights = weights_of_examples(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
-    best_loss, best_strength, best_start, worse = np.inf, STRENGTHS[0], np.empty(0), 0
+    best_loss, best_strength, best_start, worse = np.inf, strengths[0], np.empty(0), 0
     parameters: np.ndarray | None = None
-    for strength in STRENGTHS:
+    for strength in strengths:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
         loss, accuracy = _held_out(data, parameters, fold, example_weights)
         path.append({"strength": strength, "log_loss": loss, **accuracy})

@@ -103,16 +103,17 @@ def train_tail(**job: Any) -> dict[str, Any]:
     # If the process that asked for this was killed, its orphan may still be about: wait until that has noticed.
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            tuning = _Tuning(Job(**job))
+            tuning = Tuning(Job(**job))
         except TimeoutError:
-            return _gave_up(
+            return gave_up(
                 f"The time limit of {job['tuning']['time_limit_s']:.0f} s was over before the first step: raise "
                 "--time-limit, or take fewer --views. What is cached by now stays for the next time."
             )
         return tuning.run()
 
 
-def _gave_up(reason: str) -> dict[str, Any]:
+def gave_up(reason: str) -> dict[str, Any]:
+    """The answer of a job of which nothing came out."""
     return {"gave_up": reason}
 
 
@@ -143,7 +144,9 @@ class _Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _Tuning:
+class Tuning:
+    """One fine-tuning: views, cut and weights in place; see :meth:`run`."""
+
     def __init__(self, job: Job) -> None:
         import keras
 
@@ -178,6 +181,7 @@ class _Tuning:
             self._resume(saved)
 
     def run(self) -> dict[str, Any]:
+        """Train from where an earlier process left off; see :func:`train_tail`."""
         if not self.progress.history:
             as_it_was = {"phase": "fine-tuning", "epoch": 0, **self._judge(self.probabilities())}
             self.progress.history.append(as_it_was)
@@ -188,20 +192,13 @@ class _Tuning:
                 self._begin_anew(start)
             self._save()
         if not np.isfinite(self.progress.best_loss):
-            return _gave_up(f"Training at a learning rate of {self._rate:.2g} diverged: try a lower --learning-rate.")
+            return gave_up(f"Training at a learning rate of {self._rate:.2g} diverged: try a lower --learning-rate.")
         with np.load(self.folder / _BEST) as best:
             for variable, value in zip(self._moving(), best.values(), strict=True):
                 variable.assign(value)
-        changed = _changed(self.frozen, _digests(self._frozen_weights()))
-        if changed:
-            raise IntegrityError(
-                f"{changed} of {len(self.frozen)} frozen tensors moved while {self.job.spec['handle']} was fine-tuned. "
-                "Nothing was kept; please report this."
-            )
+        frozen = self.save_weights()
         np.save(self.folder / "val.npy", self.probabilities())
-        save_weights(self.network, self.trained, self.folder / "tuned.npz")
         save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
-        statistics = sum(path.endswith(("moving_mean", "moving_variance")) for path in self.frozen)
         return {
             "history": self.progress.history,
             "epochs": self.progress.epoch,
@@ -216,8 +213,20 @@ class _Tuning:
             "examples_per_s": round(
                 self._steps * self._batch_size * self.progress.epoch / max(self.progress.seconds, 1e-9), 1
             ),
-            "frozen": {"digests": list(self.frozen.values()), "statistics": statistics},
+            "frozen": frozen,
         }
+
+    def save_weights(self) -> dict[str, Any]:
+        """See that what was frozen has not moved, and write the rest as ``tuned.npz``; gives the digests."""
+        changed = _changed(self.frozen, _digests(self._frozen_weights()))
+        if changed:
+            raise IntegrityError(
+                f"{changed} of {len(self.frozen)} frozen tensors moved while {self.job.spec['handle']} was fine-tuned. "
+                "Nothing was kept; please report this."
+            )
+        save_weights(self.network, self.trained, self.folder / "tuned.npz")
+        statistics = sum(path.endswith(("moving_mean", "moving_variance")) for path in self.frozen)
+        return {"digests": list(self.frozen.values()), "statistics": statistics}
 
     def probabilities(self) -> np.ndarray:
         """Of the validation examples, float32 (n, classes)."""
@@ -294,16 +303,8 @@ class _Tuning:
         """What is trained: from views to logits, starting as the base with the trained head."""
         import keras
 
-        for layer in self.network.layers:
-            layer.dtype_policy = _POLICIES[precision]
         pairs = load_layers(Path(self.job.head))
-        if self.cut == 0:
-            start, x = self.base.start()
-            x = self.network(x)
-        else:
-            start = keras.Input((None, *self.views.shape[1:]) if self._of_texts else self.views.shape)
-            x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
-        x = self.base.pool(x)
+        start, x = self._trunk(precision)
         self.head = []
         for i, (_, bias) in enumerate(pairs):
             activation = "relu" if i < len(pairs) - 1 else None
@@ -315,17 +316,38 @@ class _Tuning:
         self._compile(model)
         return model
 
+    def _trunk(self, precision: str) -> tuple[Any, Any]:
+        """A view as a Keras input, and the features of the base, computed in this precision."""
+        import keras
+
+        for layer in self.network.layers:
+            layer.dtype_policy = _POLICIES[precision]
+        if self.cut == 0:
+            start, x = self.base.start()
+            x = self.network(x)
+        else:
+            start = keras.Input((None, *self.views.shape[1:]) if self._of_texts else self.views.shape)
+            x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
+        return start, self.base.pool(x)
+
+    def _loss(self) -> tuple[Any, list[str]]:
+        """What is minimised, and what is measured beside it."""
+        import keras
+
+        if is_multi_label(self.labels):
+            return keras.losses.BinaryCrossentropy(from_logits=True), []
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.tuning.label_smoothing)
+        return loss, ["accuracy"]
+
     def _compile(self, model: Any) -> None:
         """Give the model a fresh optimizer, at the learning rate that training has come down to."""
         import keras
 
-        tuning, is_multi = self.tuning, is_multi_label(self.labels)
+        loss, metrics = self._loss()
         model.compile(
-            layered_adamw(tuning, self._rate, self.network, self.blocks[self.cut :], self._epochs * self._steps),
-            keras.losses.BinaryCrossentropy(from_logits=True)
-            if is_multi
-            else keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
-            weighted_metrics=[] if is_multi else ["accuracy"],
+            layered_adamw(self.tuning, self._rate, self.network, self.blocks[self.cut :], self._epochs * self._steps),
+            loss,
+            weighted_metrics=metrics,
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
         )
         model.optimizer.build(model.trainable_variables)

@@ -93,7 +93,7 @@ class FineTuning:
 
     Args:
         blocks: which blocks of the base to train: ``auto``, ``none``, ``all``, ``last:N`` or ``from:NAME``.
-        epochs: at most; None takes what suits the base.
+        epochs: at most; None takes what suits the base, or what few texts ask for.
         learning_rate: at its height, of the head; None takes what suits the base.
         rate_decay: by how much the rate falls from the head to the uppermost block, and from block to block downwards.
         batch_size: examples in a step.
@@ -110,7 +110,8 @@ class FineTuning:
         time_limit_s: seconds after which training stops, with the best epoch's weights, counted from the caching of
             the views on. None means 15 minutes for ``auto``, and none otherwise.
         precision: of the arithmetic; ``auto`` is mixed bfloat16 where a few steps show it to be faster here.
-        keep: ``better`` keeps whatever a paired test on the validation data favours, ``fine-tuned`` overrides it.
+        keep: ``better`` keeps whatever a paired test on the validation data, or in cross-validation, favours;
+            ``fine-tuned`` overrides it.
     """
 
     blocks: str = "auto"

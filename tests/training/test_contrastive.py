@@ -1,0 +1,38 @@
+"""Contrastive fine-tuning on few texts: its loss, and the whole way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.training.contrastive import TEMPERATURE, supervised_contrastive_loss
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    """Computed anew, term by term; the last example is alone in its class."""
+    labels, z = [0, 0, 1, 1, 1, 2], np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    found = np.asarray(supervised_contrastive_loss(np.array(labels)[:, None], z))
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    for i, label in enumerate(labels):
+        others = [j for j in range(6) if j != i]
+        whole = sum(np.exp(z[i] @ z[j] / TEMPERATURE) for j in others)
+        shares = [np.exp(z[i] @ z[j] / TEMPERATURE) / whole for j in others if labels[j] == label]
+        assert found[i] == pytest.approx(-np.mean(np.log(shares)) if shares else 0, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_few_texts_are_judged_by_cross_validation(sentences: Path, tmp_path: Path) -> None:
+    ways = hs.FineTuning(epochs=4, keep="fine-tuned")
+    options = {"base": "embedded:all-minilm-l6-v2", "shots": 6, "fine_tune": "last:1", "tuning": ways}
+    run = hs.train(sentences, runs=tmp_path, **options)
+    told = run.facts["fine_tuning"]
+    assert told["outcome"] == "kept"
+    assert told["reason"].startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
+    assert told["on_folds"]["examples"] == 12
+    assert (told["blocks"], told["folds"], told["steps"]) == (["layer_5"], 2, 4)
+    proof = run.facts["freeze_proof"]
+    assert (proof["changed"], proof["trained"]) == (0, 16)
+    assert run.metrics["accuracy"] > 0.8
+    assert run.predict("The classifier was trained on measurements of flowers.").predicted == "data"
+    assert "cross-validation" in run.report().read_text(encoding="utf-8")
