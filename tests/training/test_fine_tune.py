@@ -198,3 +198,15 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
     assert "validation examples" in told["reason"]
+
+
+@pytest.mark.slow
+def test_low_rank_changes_end_up_in_the_kernels(sentences: Path, tmp_path: Path) -> None:
+    """Only kernels of Dense layers differ then, and the finished run computes what was trained: it is compared."""
+    folder = Path(__file__).parents[1] / "files/transformers/bert"
+    ways = hs.FineTuning(epochs=1, lora=2, keep="fine-tuned")
+    run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
+    assert run.facts["freeze_proof"]["changed"] == 0
+    assert run.facts["freeze_proof"]["trained"] == 6  # query, key, value, output, and the two Dense layers
+    with pytest.raises(InputError, match=r"--lora 0: expected a rank of at least 1"):
+        hs.FineTuning(lora=0)

@@ -55,7 +55,7 @@ def save_weights(network: Any, weights: Iterable[Any], path: Path) -> None:
     arrays: dict[str, Any] = {
         f"{layer.name}:{i}": np.asarray(weight)
         for layer in network.layers
-        for i, weight in enumerate(layer.weights)
+        for i, weight in enumerate(weight for weight in layer.weights if not weight.name.startswith("lora_kernel"))
         if id(weight) in wanted
     }
     np.savez(path, **arrays)

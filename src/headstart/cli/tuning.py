@@ -16,6 +16,7 @@ OPTIONS = {  # option -> field of FineTuning
     "label_smoothing": "label_smoothing",
     "batch_size": "batch_size",
     "train_batch_norm": "train_batch_norm",
+    "lora": "lora",
     "gradual": "gradual",
     "time_limit": "time_limit_s",
     "views": "views",
@@ -59,6 +60,12 @@ _OPTIONS = (
     click.option("--batch-size", default=32, show_default=True, help="Examples in a step of fine-tuning."),
     click.option(
         "--train-batch-norm", is_flag=True, help="Let the trained blocks' BatchNormalization follow the new data."
+    ),
+    click.option(
+        "--lora",
+        type=int,
+        metavar="RANK",
+        help="Train low-rank changes of Dense layers only: for transformers, 8 or so.",
     ),
     click.option("--gradual", is_flag=True, help="Let the blocks begin to learn one after the other."),
     click.option(

@@ -32,6 +32,7 @@ from headstart.keras_file import Frozen
 from headstart.reader import Example, decoded, read_example
 from headstart.settings import cache_folder
 from headstart.tokens import SubwordTokenizer
+from headstart.training import lora
 from headstart.training.head import Head, weights_of_classes
 from headstart.training.linear import STRENGTHS, solve
 from headstart.training.outputs import wrong
@@ -167,7 +168,8 @@ def fine_tune(
     elif tuning.precision == "auto":
         tuning = replace(tuning, precision=precision)
     epochs = tuning.epochs or (CONTRASTIVE_EPOCHS if contrastive else base.tuning_epochs)
-    tuning = replace(tuning, learning_rate=tuning.learning_rate or base.tuning_rate, epochs=epochs)
+    rate = tuning.learning_rate or base.tuning_rate * (lora.FASTER if tuning.lora else 1)
+    tuning = replace(tuning, learning_rate=rate, epochs=epochs)
     attempt = _Contrastive if contrastive else _Attempt
     try:
         return attempt(base, examples, task, head, recipe, tuning, engine, precision, cache or cache_folder()).run()
@@ -315,6 +317,7 @@ class _Attempt:
         console.note(
             f"fine-tuning {what} on {counted(len(task.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
+            + (f", by changes of rank {self.tuning.lora}" if self.tuning.lora else "")
             + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
         )
         save_layers(self.head.layers, work / "start.npz")

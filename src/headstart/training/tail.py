@@ -35,6 +35,7 @@ from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
 from headstart.reader import UNITS, Fit
+from headstart.training import lora
 from headstart.training.optimizer import layered_adamw
 from headstart.training.outputs import activate, activation_of, log_losses, weights_of_examples, wrong
 from headstart.training.pointwise import as_products
@@ -169,6 +170,7 @@ class Tuning:
         self.views = self._compute_views(base, started + (self.tuning.time_limit_s or float("inf")))
         self.progress.views_s = time.monotonic() - started
         self.started = time.monotonic()
+        self.adapted: list[Any] = []
         self.trained = self._unfreeze()
         self.frozen = _digests(self._frozen_weights())
         saved = self._read_state()
@@ -196,8 +198,8 @@ class Tuning:
         with np.load(self.folder / _BEST) as best:
             for variable, value in zip(self._moving(), best.values(), strict=True):
                 variable.assign(value)
-        frozen = self.save_weights()
         np.save(self.folder / "val.npy", self.probabilities())
+        frozen = self.save_weights()
         save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
         return {
             "history": self.progress.history,
@@ -224,7 +226,8 @@ class Tuning:
                 f"{changed} of {len(self.frozen)} frozen tensors moved while {self.job.spec['handle']} was fine-tuned. "
                 "Nothing was kept; please report this."
             )
-        save_weights(self.network, self.trained, self.folder / "tuned.npz")
+        lora.merge(self.adapted)
+        save_weights(self.network, self._merged() or self.trained, self.folder / "tuned.npz")
         statistics = sum(path.endswith(("moving_mean", "moving_variance")) for path in self.frozen)
         return {"digests": list(self.frozen.values()), "statistics": statistics}
 
@@ -269,11 +272,17 @@ class Tuning:
                 if isinstance(part, keras.layers.BatchNormalization):
                     part.trainable = layer.trainable and self.tuning.train_batch_norm
                     statistics += [part.moving_mean, part.moving_variance] if part.trainable else []
+        if self.tuning.lora:
+            self.adapted = lora.adapt([layer for layer in self.network.layers if layer.trainable], self.tuning.lora)
         return [*self.network.trainable_weights, *statistics]
 
     def _frozen_weights(self) -> list[Any]:
-        changing = set(map(id, self.trained))
+        changing = set(map(id, [*self.trained, *self._merged()]))
         return [weight for weight in self.network.weights if id(weight) not in changing]
+
+    def _merged(self) -> list[Any]:
+        """Kernels that change when training is over."""
+        return [layer._kernel for layer in self.adapted]
 
     def _moving(self) -> list[Any]:
         """All variables that training changes."""

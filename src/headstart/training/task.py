@@ -102,6 +102,7 @@ class FineTuning:
             labels must be able to have small probabilities.
         train_batch_norm: train the BatchNormalization layers of these blocks as well, and let their statistics follow
             the new pictures. For large batches of pictures unlike those of the source task only.
+        lora: train only a change of this rank of each Dense kernel, by low-rank adaptation; None trains all weights.
         gradual: let the blocks begin to learn one after the other, from the head down, over the first half.
         patience: epochs without a lower validation loss after which training stops.
         augment: the augmentation pipeline; see :mod:`headstart.features.augmentation`.
@@ -122,6 +123,7 @@ class FineTuning:
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
     train_batch_norm: bool = False
+    lora: int | None = None
     gradual: bool = False
     patience: int = 4
     augment: Pipeline = field(default_factory=lambda: PIPELINES["standard"])
@@ -138,6 +140,8 @@ class FineTuning:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.001.")
+        if self.lora is not None and self.lora < 1:
+            raise InputError(f"--lora {self.lora}: expected a rank of at least 1, such as 8.")
         if not 0 < self.rate_decay <= 1:
             raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.9.")
         if not 0 <= self.label_smoothing < 1:
