@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart import console
 from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
@@ -156,8 +158,10 @@ def train(
     with cost.stage("features"):
         features = compute(loaded, None if shots is None else [])
         checked, division = look(features)
-        while not features.lacking.isdisjoint(division.usable.tolist()):
-            features = compute(loaded, division.usable)  # where one of these proves damaged, another one is drawn
+        drawn = division.usable[:0]
+        while shots is not None and not np.array_equal(drawn, division.usable):
+            drawn = division.usable  # where one of these proves damaged, another one is drawn
+            features = compute(loaded, drawn)
             checked, division = look(features)
     with cost.stage("audit and split"):
         labels, sides = dataset.labels[division.usable], division.sides

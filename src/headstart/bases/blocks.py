@@ -280,7 +280,7 @@ def _own_name(unit: list[Any], position: int) -> str:
     for nodes in (merges, kernels, weights, unit):
         if nodes:
             layer = nodes[-1].operation
-            if re.sub(r"_\d+$", "", layer.name) != type(layer).__name__.lower():
+            if re.sub(r"_\d+$", "", layer.name).replace("_", "") != type(layer).__name__.lower():
                 return layer.name
     return f"part_{position}"
 

@@ -36,7 +36,6 @@ class FeatureSet:
     Attributes:
         digests: content digest of each file, in the order asked for; None where the file cannot be used.
         problems: index -> reason, for those that cannot.
-        lacking: indices of those that have neither features nor a problem: ``only`` left them out.
         dim: d, the length of a vector.
         key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
         precision: of the engine that computed them.
@@ -60,7 +59,6 @@ class FeatureSet:
                 shard, self._row[i] = located[digest]
                 self._shard[i] = number[shard]
         self.dim = self._shards[0].shape[1] if self._shards else 0
-        self.lacking = set(np.flatnonzero(self._shard < 0).tolist()).difference(problems)
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -131,6 +129,7 @@ def extract(
     work = _Pass(base, absolute, only, engine, precision, cache or cache_folder())
     try:
         work.run(label)
+        work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
         return FeatureSet(work.digests, work.problems, work.store, work.stats)
     finally:
@@ -170,7 +169,6 @@ class _Pass:
                 self._learn(i, known)
         self._digest_unwanted()
         missing = self._missing()
-        self.stats.found = len(self.wanted.difference(missing, self.problems))
         if not missing:
             return
         with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
