@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.adoption import adopt
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
     from headstart.data import Dataset, load_dataset
@@ -35,6 +36,7 @@ _WHERE = {
     "Prediction": "predict:Prediction",
     "Run": "run:Run",
     "UnavailableError": "errors:UnavailableError",
+    "adopt": "adoption:adopt",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
@@ -58,6 +60,7 @@ __all__ = [
     "Run",
     "UnavailableError",
     "__version__",
+    "adopt",
     "evaluate",
     "extract",
     "fetch",

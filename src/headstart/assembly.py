@@ -72,9 +72,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if isinstance(material.base, TextBase):
             facts["base"]["tokenizer"] = material.base.tokenizer.save(folder / "tokenizer")
         proof = fill_template(
-            _template(material, prepared, inputs),
+            template_for(material.base, material.recipe, prepared, inputs),
             material.head,
-            _inside(facts),
+            inside(facts),
             folder / "model.keras",
             frozen=_frozen(material),
         )
@@ -99,8 +99,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     return Run(write_folder(runs, name, fill))
 
 
-def _template(material: Material, prepared: Prepared, inputs: np.ndarray) -> Path:
-    recipe = material.recipe
+def template_for(base: Base, recipe: Recipe, prepared: Prepared, inputs: np.ndarray) -> Path:
+    """The template of ``model.keras`` for a head as the recipe gives it; made where there is none yet."""
     if recipe.kind == "linear":
         return prepared.template
     path = prepared.folder / f"dense-{'-'.join(map(str, recipe.units))}-dropout-{recipe.dropout:g}.keras"
@@ -108,7 +108,7 @@ def _template(material: Material, prepared: Prepared, inputs: np.ndarray) -> Pat
         probe = prepared.folder / f"probe-{os.getpid()}.npy"
         np.save(probe, inputs)
         arguments = {
-            "spec": material.base.spec.to_json(),
+            "spec": base.spec.to_json(),
             "units": list(recipe.units),
             "dropout": recipe.dropout,
             "out": str(path),
@@ -127,7 +127,31 @@ def _golden_indices(material: Material) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, GOLDEN_SAMPLES)).astype(int))
 
 
-def _inside(facts: dict[str, Any]) -> dict[str, Any]:
+def base_facts(base: Base, feature_dim: int) -> dict[str, Any]:
+    """What ``run.json`` says of the base: enough to load it again, and to read an example for it."""
+    return {
+        "handle": base.handle,
+        "spec": base.spec.to_json(),
+        "digest": base.digest,
+        "weights_sha256": base.weights_sha256,
+        "licence": base.licence,
+        "modality": base.modality,
+        **base.input_facts(),
+        "feature_dim": feature_dim,
+    }
+
+
+def engine_facts(prepared: Prepared, precision: str) -> dict[str, Any]:
+    """What ``run.json`` says of the engine."""
+    return {
+        "kind": "openvino" if prepared.xml else "keras",
+        "precision": precision,
+        "tolerance": TOLERANCE[precision],
+        "difference_from_keras": prepared.facts.get("difference"),
+    }
+
+
+def inside(facts: dict[str, Any]) -> dict[str, Any]:
     """What travels inside ``model.keras``: enough to use the file alone."""
     return {key: facts[key] for key in ("headstart", "name", "classes", "thresholds", "base") if key in facts}
 
@@ -141,16 +165,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "name": name,
         "classes": dataset.classes,
         **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
-        "base": {
-            "handle": base.handle,
-            "spec": base.spec.to_json(),
-            "digest": base.digest,
-            "weights_sha256": base.weights_sha256,
-            "licence": base.licence,
-            "modality": base.modality,
-            **base.input_facts(),
-            "feature_dim": material.features.dim,
-        },
+        "base": base_facts(base, material.features.dim),
         "data": _data(material),
         "audit": [asdict(finding) for finding in material.findings],
         "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},
@@ -162,12 +177,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },
         "fine_tuning": _fine_tuning(material),
-        "engine": {
-            "kind": "openvino" if prepared.xml else "keras",
-            "precision": material.features.precision,
-            "tolerance": TOLERANCE[material.features.precision],
-            "difference_from_keras": prepared.facts.get("difference"),
-        },
+        "engine": engine_facts(prepared, material.features.precision),
         "asked": material.asked,
         "versions": versions(),
         "seed": recipe.seed,

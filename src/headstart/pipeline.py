@@ -246,7 +246,11 @@ def tune(
     """
     folder = Path(run)
     facts = read_facts(folder)
-    asked = facts["asked"]
+    asked = facts.get("asked")
+    if asked is None:
+        raise InputError(
+            f"{run} was adopted, without its data: train on your own, with --base {facts['base']['handle']}"
+        )
     if asked["data"] is None:
         raise InputError(f"{run} was trained from a DataFrame, which is not kept: call train() with it again.")
     tuned = train(

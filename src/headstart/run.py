@@ -57,8 +57,8 @@ class Run:
         self.figures: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
 
     def __repr__(self) -> str:
-        name, value = next(iter(self.metrics.items()))
-        figure = f"{self.figures['headline']} {name.replace('_', ' ')} {value:.3f}"
+        figures = [f"{self.figures['headline']} {name.replace('_', ' ')} {v:.3f}" for name, v in self.metrics.items()]
+        figure = figures[0] if figures else "not yet evaluated"
         return f"<headstart run {self.folder}: {len(self.classes)} classes, {figure}>"
 
     @property
@@ -73,14 +73,14 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metric -> value on the held-out split that counts (``figures["headline"]``)."""
-        headline = self.figures["splits"][self.figures["headline"]]
+        """Metric -> value on the held-out split that counts (``figures["headline"]``); empty where it was adopted."""
+        headline = self.figures["splits"].get(self.figures["headline"])
         return {name: headline[name]["value"] for name in self.figures["metrics"]}
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Metric -> its 95 % interval, on the same split."""
-        headline = self.figures["splits"][self.figures["headline"]]
+        headline = self.figures["splits"].get(self.figures["headline"])
         return {name: (headline[name]["low"], headline[name]["high"]) for name in self.figures["metrics"]}
 
     @property
@@ -121,7 +121,13 @@ class Run:
         return answers[0] if is_one else answers
 
     def report(self) -> Path:
-        """Write ``report.html`` anew and give its path."""
+        """Write ``report.html`` anew and give its path.
+
+        Raises:
+            InputError: nothing is known of how good it is, because it was adopted.
+        """
+        if not self.metrics:
+            raise InputError(f"{self.folder} was adopted, and has no figures: `headstart evaluate` makes a report.")
         return write_report(self.folder)
 
 

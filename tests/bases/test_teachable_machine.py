@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import headstart as hs
 from headstart.bases import load_base
 from headstart.errors import InputError
 
@@ -95,3 +96,25 @@ def test_a_missing_weight_is_named(export: Path) -> None:
         group.attrs["weight_names"] = [b"dense_Dense1/kernel:0", b"dense_Dense2/kernel:0"]
     with pytest.raises(InputError, match=r"has no weight 'dense_Dense1/bias:0': the file is damaged"):
         load_base(f"file:{export}").build(False)
+
+
+@pytest.mark.slow
+def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path) -> None:
+    export.with_name("labels.txt").write_text("0 china\n1 flower\n")
+    run = hs.adopt(export.parent, name="mine", runs=tmp_path / "runs")
+    base = load_base(f"file:{export}")
+    pixels = base.reader().read(photos / "china/07.jpg")
+    expected = np.asarray(base.model(include_top=True)(pixels[None]))[0]
+    shown = run.predict(photos / "china/07.jpg").probabilities
+    assert [shown["china"], shown["flower"]] == pytest.approx(expected, abs=1e-5)
+    assert 0 <= hs.evaluate(run.folder, photos).metrics["accuracy"] <= 1
+    assert "2 classes, not yet evaluated" in repr(run)
+    with pytest.raises(InputError, match="was adopted, and has no figures"):
+        run.report()
+    export.with_name("labels.txt").write_text("0 china\n1 flower\n2 more\n")
+    with pytest.raises(InputError, match=r"has 2 classes, and 3 names are given"):
+        hs.adopt(export, runs=tmp_path / "runs")
+    export.with_name("labels.txt").write_text("china\nflower\n")
+    with pytest.raises(InputError, match=r"labels\.txt, line 1: expected '0 NAME'"):
+        hs.adopt(export, runs=tmp_path / "runs")
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["mine"]

@@ -78,7 +78,7 @@ def find_blocks(network: Any) -> tuple[Block, ...]:
     Args:
         network: a functional Keras model of one input and one output, as :attr:`headstart.Base.build` gives it.
     """
-    nodes = _in_order(network)
+    nodes = nodes_in_order(network)
     units: list[list[Any]] = [[]]
     ends = {id(node) for node in _block_ends(nodes)}
     for node in nodes:
@@ -163,8 +163,8 @@ def _node_of(tensor: Any) -> Any:
     return layer._inbound_nodes[index]
 
 
-def _in_order(network: Any) -> list[Any]:
-    """All nodes that the output depends on, each after those that it depends on."""
+def nodes_in_order(network: Any) -> list[Any]:
+    """All nodes (layers applied) that a network's output depends on, each after those that it depends on."""
     order: list[Any] = []
     done: set[int] = set()
     waiting = [(_node_of(network.outputs[0]), False)]

@@ -18,7 +18,10 @@ PREPROCESSING = Preprocessing("[-1, 1]", 1 / 127.5, -1.0)
 """What the code that it exports beside the model does."""
 
 _KEPT = ("name", "units", "activation", "use_bias")
-_ITS_NAMES = {"global_average_pooling2d_GlobalAveragePooling2D1", "dense_Dense1", "dense_Dense2"}
+HEAD = ("dense_Dense1", "dense_Dense2")
+"""Its layers that were trained in the browser: ReLU after the first, softmax after the second, which has no bias."""
+
+_ITS_NAMES = {"global_average_pooling2d_GlobalAveragePooling2D1", *HEAD}
 
 
 def is_export(config: dict[str, Any]) -> bool:

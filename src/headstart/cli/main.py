@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
+    "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
     "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.base import ImageBase
+from headstart.bases.blocks import nodes_in_order
 from headstart.errors import InputError
 
 MAX_RATIO = 30.0
@@ -30,14 +31,17 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
     """
     import keras
 
-    layer = next((layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)), None)
-    if layer is None or layer.axis not in (-1, 3) or pixels.std() < _LEAST_CONTRAST:
+    # By nodes, because a layer that was taken out of a nested model knows inputs of its own there.
+    normalizing = keras.layers.BatchNormalization
+    node = next((node for node in nodes_in_order(network) if isinstance(node.operation, normalizing)), None)
+    if node is None or node.operation.axis not in (-1, 3) or pixels.std() < _LEAST_CONTRAST:
         return None
+    layer = node.operation
     trained = np.sqrt(np.asarray(layer.moving_variance))
     if np.all(trained == 1):
         return None
     inputs, x = base.start()
-    values = keras.Model(inputs, keras.Model(network.inputs[0], layer.input)(x)).predict(pixels, verbose=0)
+    values = keras.Model(inputs, keras.Model(network.inputs[0], node.input_tensors[0])(x)).predict(pixels, verbose=0)
     seen = values.reshape(-1, values.shape[-1]).std(axis=0)
     ratio = float(np.median(seen / np.maximum(trained, 1e-6)))
     if 1 / MAX_RATIO <= ratio <= MAX_RATIO:

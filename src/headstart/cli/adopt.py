@@ -1,0 +1,26 @@
+"""``headstart adopt``."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from headstart import console
+
+
+@click.command(epilog="Example: headstart adopt converted_keras/ --name objects")
+@click.argument("export", type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), help="File of class names; default: labels.txt beside it.")
+@click.option("--name", help="Name of the run; default: that of the folder.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default="runs", show_default=True)
+def adopt(export: Path, labels: Path | None, name: str | None, runs: Path) -> None:
+    """Make a run of EXPORT, a Keras model that Teachable Machine has exported, to predict with and to evaluate.
+
+    EXPORT is the folder with keras_model.h5 and labels.txt, or the model file. To train a head of your own on its base
+    instead: headstart train DATA --base file:keras_model.h5
+    """
+    from headstart.adoption import adopt as make_run
+
+    run = make_run(export, labels=labels, name=name, runs=runs)
+    console.note(f"classes  {', '.join(run.classes)}")
+    console.note(f"predict  headstart predict {shlex.quote(str(run.folder))} FILE …")
