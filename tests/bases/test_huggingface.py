@@ -40,20 +40,6 @@ def test_embeddings_are_those_of_sentence_transformers(folder: Path) -> None:
     assert base.licence == "apache-2.0"
 
 
-@pytest.mark.slow
-def test_a_fine_tuned_encoder_computes_the_same_when_it_is_read_again(sentences: Path, tmp_path: Path) -> None:
-    """And goes the whole way: the run replays its golden samples through the saved model as it is written."""
-    ways = hs.FineTuning(epochs=1, keep="fine-tuned")
-    run = hs.train(
-        sentences, base="embedded:all-minilm-l6-v2", fine_tune="last:1", tuning=ways, runs=tmp_path
-    )  # fmt: skip
-    assert run.facts["fine_tuning"]["blocks"] == ["layer_5"]
-    assert run.facts["freeze_proof"]["changed"] == 0
-    assert run.facts["freeze_proof"]["trained"] == 16
-    assert run.metrics["accuracy"] > 0.8
-    assert run.predict("The classifier was trained on measurements of flowers.").predicted == "data"
-
-
 def test_length_and_pooling_are_read_from_the_files(folder: Path) -> None:
     facts = hs.load_base(f"hf:{folder}").input_facts()
     assert facts == {"max_length": 256, "pooling": "mean"}

@@ -44,12 +44,13 @@ def test_every_interval_holds_its_value() -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_true_accuracy_about_19_times_of_20() -> None:
-    truth = np.mean([evaluate(*_answers(20_000, seed=900), CLASSES)["accuracy"]["value"]])
+    labels, probabilities = _answers(20_000, seed=900)
+    truth = (probabilities.argmax(1) == labels).mean()
     inside = 0
-    for seed in range(60):
+    for seed in range(40):
         accuracy = evaluate(*_answers(150, seed=seed), CLASSES)["accuracy"]
         inside += accuracy["low"] <= truth <= accuracy["high"]
-    assert 51 <= inside <= 60
+    assert 34 <= inside <= 40
 
 
 def test_when_all_are_right_the_interval_is_not_a_point() -> None:

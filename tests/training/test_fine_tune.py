@@ -201,12 +201,16 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
 
 
 @pytest.mark.slow
-def test_low_rank_changes_end_up_in_the_kernels(sentences: Path, tmp_path: Path) -> None:
-    """Only kernels of Dense layers differ then, and the finished run computes what was trained: it is compared."""
+@pytest.mark.parametrize(("lora", "trained"), [(None, 16), (2, 6)])
+def test_an_encoder_of_texts_is_fine_tuned(lora: int | None, trained: int, sentences: Path, tmp_path: Path) -> None:
+    """The finished run computes what was trained, or it would not be; of low-rank changes only Dense kernels differ."""
     folder = Path(__file__).parents[1] / "files/transformers/bert"
-    ways = hs.FineTuning(epochs=1, lora=2, keep="fine-tuned")
+    ways = hs.FineTuning(epochs=1, lora=lora, keep="fine-tuned")
     run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
-    assert run.facts["freeze_proof"]["changed"] == 0
-    assert run.facts["freeze_proof"]["trained"] == 6  # query, key, value, output, and the two Dense layers
+    assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]
+    assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, trained)
+
+
+def test_a_rank_is_at_least_1() -> None:
     with pytest.raises(InputError, match=r"--lora 0: expected a rank of at least 1"):
         hs.FineTuning(lora=0)
