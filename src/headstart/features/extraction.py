@@ -21,6 +21,7 @@ from headstart.bases.base import Base
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
+from headstart.features.input_range import check_pixels
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
 from headstart.reader import UNITS, Example, read_content, suffix_of
 from headstart.settings import cache_folder
@@ -216,6 +217,8 @@ class _Pass:
         if first is None:
             return
         if self._engine is None:
+            if self.base.modality == "image":
+                check_pixels(first.inputs)
             probe = first.inputs[:_PROBE_EXAMPLES]
             self._engine = open_engine(
                 self.base, self.cache, probe, engine=self.engine_name, precision=self.stats.precision

@@ -1,4 +1,8 @@
-"""Whether a base sees values of the range that it was trained on: scaled once, not twice and not never."""
+"""Whether a base sees values of the range that it was trained on: scaled once, not twice and not never.
+
+Two things can be wrong: the pictures, scaled before they were saved; and a model of unknown origin, which wants its
+pixels otherwise than it says. Both are looked for in the first batch.
+"""
 
 from typing import Any
 
@@ -6,12 +10,30 @@ import numpy as np
 
 from headstart.bases.base import ImageBase
 from headstart.bases.blocks import nodes_in_order
+from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
 
 MAX_RATIO = 30.0
 """Photos of another kind change the ratio by a factor of 3 or so; scaling too often or not at all, by 58 to 255."""
 
+_VERIFIED = {"embedded", "keras"}
 _LEAST_CONTRAST = 10.0  # standard deviation of the pixels below which pictures say nothing about scaling
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """See that pictures were not scaled to 0 and 1 before they were saved.
+
+    Args:
+        pixels: the first of them, uint8 (n, h, w, 3).
+
+    Raises:
+        InputError: they were: no pixel is above 1, and some are not 0.
+    """
+    if pixels.max() == 1:
+        raise InputError(
+            f"the first {len(pixels)} pictures have no pixel above 1, where 255 is white: they were scaled to 0 … 1 "
+            "before they were saved. Save them as they were, or times 255; the base scales them itself."
+        )
 
 
 def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> float | None:
@@ -24,13 +46,16 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
 
     Returns:
         By how much the values vary, as a multiple of how they did in training: the median over the channels. None
-        where that cannot be told: no such layer, one that was never trained, or pictures without contrast.
+        where that cannot be told (no such layer, one that was never trained, pictures without contrast) or is known
+        (bases whose preprocessing is in our own tables, verified for each).
 
     Raises:
         InputError: it is more than 30 times, or less than a 30th.
     """
     import keras
 
+    if parse_handle(base.handle).source in _VERIFIED and base.spec.weights == "imagenet":
+        return None
     # By nodes, because a layer that was taken out of a nested model knows inputs of its own there.
     normalizing = keras.layers.BatchNormalization
     node = next((node for node in nodes_in_order(network) if isinstance(node.operation, normalizing)), None)
