@@ -273,6 +273,7 @@ def test_a_class_too_small_to_divide_is_named(photos: Path, tmp_path: Path) -> N
         hs.train(folder, input_size=SIZE, runs=tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_imbalanced_classes_are_weighted(photos: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "data"))
     for path in sorted((folder / "flower").iterdir())[12:]:

@@ -64,6 +64,7 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_command(capfd: pytest.CaptureFixture[str]) -> None:
     from headstart.cli.main import _run
 

@@ -96,6 +96,7 @@ def test_the_manifest_says_what_is_in_it(at_sources, tmp_path):
     assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == [entry.folder, "manifest.json"]
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_from_a_bundle(at_sources, elsewhere, sentences, tmp_path):
     from tests.journeys.test_cli import headstart
 

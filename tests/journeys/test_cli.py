@@ -46,6 +46,7 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
     assert predicted.stdout.split()[0] == "flower"
 
 
+@pytest.mark.slow
 def test_predict_takes_files_folders_patterns_and_standard_input(run: hs.Run, photos: Path) -> None:
     one = photos / "china/07.jpg"
     by_file = headstart("predict", run.folder, one, "--json")
@@ -149,6 +150,7 @@ def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path, co
     assert "golden samples" in done.stderr
 
 
+@pytest.mark.slow
 def test_quiet_keeps_results_only(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "photos"))
     (folder / "china/bad.jpg").write_bytes(b"")
