@@ -9,18 +9,16 @@ layer, so that it can be cut like any other.
 import importlib
 import inspect
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headstart import console, keras_process
+from headstart import keras_process
 from headstart.bases import kerashub_tokens
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights, stated_licence
+from headstart.bases.reading import read_once
 from headstart.bases.text import TextBase, seen_tokens
 from headstart.errors import InputError, UnavailableError
 from headstart.settings import cache_folder
@@ -51,8 +49,13 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
     if weights is None:
         raise InputError(f"{folder} has no weights: expected model.weights.h5 or model.safetensors.")
     digest = files_sha256(files)
-    read = _read(folder, spec, digest)
-    facts = json.loads((read / "facts.json").read_text())
+    read = cache_folder() / "kerashub" / f"{digest[:32]}-v{_READ_VERSION}"
+
+    def backend_of_kerashub() -> str:
+        check_installed(spec.handle)
+        return backend()
+
+    facts = read_once(read, "headstart.bases.kerashub:read_model", folder, spec.handle, backend_of_kerashub)
     common: dict[str, Any] = {
         "spec": spec,
         "weights_path": weights,
@@ -97,23 +100,6 @@ def check_installed(what: str) -> None:
 def backend() -> str:
     """KerasHub imports TensorFlow where it is installed, so that nothing is won by another backend."""
     return "tensorflow" if find_spec("tensorflow") else keras_process.INFERENCE_BACKEND
-
-
-def _read(folder: Path, spec: BaseSpec, digest: str) -> Path:
-    """The folder of the cache that has what KerasHub says of a model."""
-    read = cache_folder() / "kerashub" / f"{digest[:32]}-v{_READ_VERSION}"
-    if not (read / "facts.json").is_file():
-        check_installed(spec.handle)
-        console.note(f"reading {spec.handle} …")
-        read.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=read.parent, prefix=".reading-") as scratch:
-            made = Path(scratch, "made")
-            made.mkdir()
-            arguments = {"folder": str(folder), "out": str(made), "name": spec.handle}
-            keras_process.call("headstart.bases.kerashub:read_model", arguments, backend=backend())
-            shutil.rmtree(read, ignore_errors=True)
-            os.replace(made, read)
-    return read
 
 
 def _number(value: Any) -> Any:

@@ -10,7 +10,6 @@ Modules in TF2's format can be fine-tuned as a whole; those of TF1 stay frozen.
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -19,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from headstart import console, keras_process
+from headstart import keras_process
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
+from headstart.bases.reading import read_once
 from headstart.errors import InputError
 from headstart.settings import cache_folder
 
@@ -63,19 +63,8 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
     digest = files_sha256(_files(folder))
     read = cache_folder() / "saved-models" / digest[:32]
-    if not (read / "facts.json").is_file():
-        console.note(f"reading {spec.handle} …")
-        read.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=read.parent, prefix=".reading-") as scratch:
-            made = Path(scratch, "made")
-            made.mkdir()
-            arguments = {"folder": str(folder), "out": str(made), "name": spec.handle}
-            keras_process.call(
-                "headstart.bases.saved_model:read_module", arguments, backend=keras_process.with_tensorflow(spec.handle)
-            )
-            shutil.rmtree(read, ignore_errors=True)
-            os.replace(made, read)
-    facts = json.loads((read / "facts.json").read_text())
+    with_tensorflow = partial(keras_process.with_tensorflow, spec.handle)
+    facts = read_once(read, "headstart.bases.saved_model:read_module", folder, spec.handle, with_tensorflow)
     size = _size(spec, facts["input_size"])
     return ImageBase(
         spec=spec,
