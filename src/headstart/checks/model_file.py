@@ -1,0 +1,295 @@
+"""Model files: what a Keras process reads of them, and the network that the rules look at."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headstart import keras_process
+from headstart.bases.local import open_model, read_config, refuse_code
+from headstart.checks.compiling import from_config, loss_of, optimizer_of, thresholded
+from headstart.checks.network import APPLICATIONS, SOME, UNKNOWN, Base, Compiled, Layer, Network, Node
+from headstart.checks.network_rules import check_architecture, check_outputs, check_training
+from headstart.checks.rules import RULES, Finding, finding
+
+_KEPT = ("units", "activation", "scale", "offset", "mean", "variance", "height", "width", "pooling")
+_OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {
+    **dict.fromkeys(("TrueDivide", "Divide"), lambda by: (1 / by, 0.0)),
+    "Multiply": lambda by: (by, 0.0),
+    "Add": lambda by: (1.0, by),
+    "Subtract": lambda by: (1.0, -by),
+}
+"""Arithmetic in a graph, such as that of ``preprocess_input``: scale and offset."""
+
+_FOR_MODELS = {rule.name for rule in RULES if "models" in rule.found_in}
+_NORMALIZATION = "BatchNormalization"
+
+
+def check_models(paths: list[Path]) -> list[Finding]:
+    """Find the mistakes in model files, all opened in one Keras process.
+
+    Args:
+        paths: ``.keras`` or full-model ``.h5`` files.
+
+    Raises:
+        InputError: one of them is damaged, holds weights only, or needs code of its own.
+    """
+    configs = [read_config(path) for path in paths]
+    for path, config in zip(paths, configs, strict=True):
+        refuse_code(path, config)
+    described = keras_process.call(
+        "headstart.checks.model_file:describe", {"paths": [str(path.resolve()) for path in paths]}
+    )
+    findings: list[Finding] = []
+    for path, config, description in zip(paths, configs, described, strict=True):
+        findings += _check(path, _network(description), _compiled(path, config))
+    return findings
+
+
+def _check(path: Path, network: Network, compiled: Compiled | None) -> list[Finding]:
+    found: dict[str, Finding] = {}
+
+    def report(rule: str, line: int, message: str) -> None:
+        if rule in _FOR_MODELS:
+            found.setdefault(rule, finding(rule, message, path, line))
+
+    network.compiled = compiled
+    check_architecture(network, None, report)
+    check_outputs(network, report)
+    check_training(network, 0, report)
+    return sorted(found.values(), key=lambda one: one.code)
+
+
+def _compiled(path: Path, config: dict[str, Any]) -> Compiled | None:
+    known = config.get("compile_config") if path.suffix == ".keras" else _training_config(path)
+    if not known:
+        return None
+    optimizer, rate = optimizer_of(from_config(known.get("optimizer", known.get("optimizer_config"))))
+    loss, from_logits = loss_of(from_config(known.get("loss")))
+    return Compiled(0, optimizer, rate, loss, from_logits, thresholded(from_config(known.get("metrics"))))
+
+
+def _training_config(path: Path) -> dict[str, Any] | None:
+    import h5py
+
+    with h5py.File(path) as file:
+        text = file.attrs.get("training_config")
+    return json.loads(text) if text else None
+
+
+# --- from the description to a network ------------------------------------------------------------------------------
+
+
+def _network(described: dict[str, Any]) -> Network:
+    """A network as the rules know it; a model of Keras Applications in it is one layer."""
+    network = Network(described["kind"], name=described["name"])
+    _set_trainable(network, described)
+    layers = [_layer(one) for one in described["layers"]]
+    inside = _base_inside(described)
+    nodes: list[Node] = []
+    for i, node in enumerate(described["nodes"]):
+        layer = layers[node["layer"]]
+        if isinstance(layer, Base):
+            _set_origin(layer, described["layers"][node["layer"]], node["training"])
+        if inside and i == inside[2]:
+            nodes.append(_inline(described, *inside, nodes))
+            continue
+        inputs = [nodes[j] for j in node["inputs"]]
+        layer = _operation(layer, node)
+        nodes.append(Node(layer, inputs, node["training"], 0, tuple(node["shape"])))
+    network.inputs = [node for node in nodes if not node.inputs]
+    network.outputs = nodes[-1:]
+    return network
+
+
+def _layer(described: dict[str, Any]) -> Layer:
+    if "nodes" in described:
+        name = _application(described["params"], described["name"], described["nodes"])
+        if name is None:
+            return _network(described)
+        shapes = [node["shape"] for node in described["nodes"]] or [[]]
+        return _base(name, described, shapes[0], top=shapes[-1] == [1000])
+    layer = Layer(described["kind"], described["config"], name=described["name"])
+    _set_trainable(layer, described)
+    return layer
+
+
+def _base(name: str, described: dict[str, Any], shape: list[int | None], *, top: bool) -> Base:
+    size = (shape[0], shape[1]) if len(shape) == 3 and shape[0] and shape[1] else None
+    base = Base(name, name=described["name"], facts=APPLICATIONS[name], weights=UNKNOWN, top=top, size=size)
+    _set_trainable(base, described)
+    return base
+
+
+def _set_trainable(layer: Layer, described: dict[str, Any]) -> None:
+    state = layer.trainable
+    state.own, state.weights, state.normalization = described["trainable"]
+    if (state.own is False and True in (state.weights, state.normalization)) or SOME in (
+        state.weights,
+        state.normalization,
+    ):
+        state.inside_line = 0 if state.own else -1
+
+
+def _set_origin(base: Base, described: dict[str, Any], training: Any) -> None:
+    """Whether a base was pretrained: a file does not say, but how it is used does."""
+    transferred = training is False or base.trainable.own is False or base.trainable.weights in (False, SOME)
+    base.weights = "transferred" if transferred and not described["random"] else None
+
+
+def _application(params: int, name: str, nodes: list[dict[str, Any]]) -> str | None:
+    """Which model of Keras Applications a network is, by the number of its weights; of MobileNets, by its name, too."""
+    channels = next((node["shape"][-1] for node in reversed(nodes) if node["shape"]), None)
+    for model in APPLICATIONS.values():
+        top = 1000 * (model.feature_dim + 1)
+        if (params == model.params and channels == model.feature_dim) or (
+            params == model.params + top and channels == 1000
+        ):
+            return model.name
+    if match := re.match(r"mobilenet(v2)?_\d\.\d\d_\d+", name):
+        return "MobileNetV2" if match[1] else "MobileNet"
+    return None
+
+
+def _base_inside(described: dict[str, Any]) -> tuple[str, int, int] | None:
+    """A model of Keras Applications whose layers lie in the graph itself: its name, its first and its last node."""
+    nodes, layers = described["nodes"], described["layers"]
+    weighted = [i for i, node in enumerate(nodes) if layers[node["layer"]]["params"]]
+    if not weighted or any("nodes" in layer for layer in layers):
+        return None
+    params, counted, found = 0, set(), None
+    for i, node in enumerate(nodes):
+        if node["layer"] not in counted:
+            counted.add(node["layer"])
+            params += layers[node["layer"]]["params"]
+        for model in APPLICATIONS.values() if len(node["shape"]) == 3 else ():
+            if params == model.params and node["shape"][-1] == model.feature_dim:
+                found = (model.name, weighted[0], i)
+    return found
+
+
+def _inline(described: dict[str, Any], name: str, first: int, last: int, nodes: list[Node]) -> Node:
+    layers, own = described["layers"], {node["layer"] for node in described["nodes"][first : last + 1]}
+    parts = [layers[i] for i in own if layers[i]["params"]]
+    merged = [
+        _merged([part["trainable"][which] for part in parts if part["trainable"][which] is not None])
+        for which in (1, 2)
+    ]
+    before = described["nodes"][first]["inputs"][:1]
+    inputs = [nodes[i] for i in before]
+    # What stands in front of the first weights may be the base's own.
+    while inputs and inputs[0].layer.kind == "ZeroPadding2D":
+        inputs = inputs[0].inputs
+    base = _base(
+        name, {**described, "trainable": [True, *merged]}, list(inputs[0].shape or ()) if inputs else [], top=False
+    )
+    base.config["include_preprocessing"] = True if APPLICATIONS[name].preprocessing.name != "built in" else UNKNOWN
+    _set_origin(base, {"random": all(part["random"] is not False for part in parts)}, None)
+    return Node(base, inputs, None, 0, tuple(described["nodes"][last]["shape"]), inline=True)
+
+
+def _operation(layer: Layer, node: dict[str, Any]) -> Layer:
+    """Arithmetic with a constant is a rescaling."""
+    meaning, by = _OPERATIONS.get(layer.kind), node["constant"]
+    if meaning is None or not by or len(node["inputs"]) != 1:
+        return layer
+    scale, offset = meaning(by)
+    return Layer("Rescaling", {"scale": scale, "offset": offset})
+
+
+# --- in the Keras process ------------------------------------------------------------------------------------------
+
+
+def describe(paths: list[str]) -> list[dict[str, Any]]:
+    """The graphs of model files as plain data; for a Keras process."""
+    return [_description(open_model(Path(path))) for path in paths]
+
+
+def _description(layer: Any) -> dict[str, Any]:
+    """A layer; of a model also its layers, and its nodes in order, each with the number of its layer."""
+    kinds, trainable = _states(layer)
+    described = {
+        "name": layer.name,
+        "kind": type(layer).__name__,
+        "config": {},
+        "params": layer.count_params() if getattr(layer, "built", False) else 0,
+        "trainable": [getattr(layer, "trainable", True), *(_merged(one) for one in trainable)],
+        "random": _is_untouched(kinds),
+    }
+    if not getattr(layer, "layers", None):
+        config = layer.get_config() if hasattr(layer, "get_config") else {}
+        return {**described, "config": {key: config[key] for key in _KEPT if key in config and _is_plain(config[key])}}
+    return {**described, **_graph(layer)}
+
+
+def _graph(model: Any) -> dict[str, Any]:
+    from headstart.bases.blocks import nodes_in_order
+
+    one_output = len(getattr(model, "outputs", None) or []) == 1
+    nodes = nodes_in_order(model) if one_output else []
+    made_by = {id(tensor): i for i, node in enumerate(nodes) for tensor in node.outputs}
+    operations = {id(node.operation): node.operation for node in nodes}
+    number = {key: i for i, key in enumerate(operations)}
+    return {
+        "layers": [_description(operation) for operation in operations.values()],
+        "nodes": [
+            {
+                "layer": number[id(node.operation)],
+                "inputs": [made_by[id(tensor)] for tensor in node.input_tensors],
+                "training": node.arguments.kwargs.get("training"),
+                "shape": list(node.outputs[0].shape[1:]),
+                "constant": _constant(node),
+            }
+            for node in nodes
+        ],
+    }
+
+
+def _states(layer: Any) -> tuple[list[Any], tuple[list[bool], list[bool]]]:
+    """The BatchNormalization layers in a layer, and what of its other layers and of these is trainable."""
+    inner = getattr(layer, "layers", None)
+    if not inner:
+        if not getattr(layer, "weights", None):
+            return [], ([], [])
+        normalizes = type(layer).__name__ == _NORMALIZATION
+        return ([layer], ([], [layer.trainable])) if normalizes else ([], ([layer.trainable], []))
+    found, weights, normalization = [], [], []
+    for part in inner:
+        normalizing, (own, moving) = _states(part)
+        found += normalizing
+        weights += own
+        normalization += moving
+    return found, (weights, normalization)
+
+
+def _merged(values: list[Any]) -> Any:
+    """True, False or "some"; None where there is nothing."""
+    distinct = set(values)
+    return next(iter(distinct)) if len(distinct) == 1 else SOME if distinct else None
+
+
+def _is_untouched(normalizing: list[Any]) -> bool | None:
+    """Whether BatchNormalization layers are as they were made; None where there are none."""
+    import numpy as np
+
+    if not normalizing:
+        return None
+    means, variances = (
+        [np.asarray(getattr(one, name)) for one in normalizing] for name in ("moving_mean", "moving_variance")
+    )
+    return all((mean == 0).all() for mean in means) and all((variance == 1).all() for variance in variances)
+
+
+def _constant(node: Any) -> float | None:
+    """The number that an operation takes beside its tensor."""
+    arguments = node.arguments.args
+    if len(arguments) != 2 or isinstance(arguments[1], bool) or not isinstance(arguments[1], (int, float)):
+        return None
+    return float(arguments[1])
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(one) for one in value)
+    return value is None or isinstance(value, (str, int, float, bool))
