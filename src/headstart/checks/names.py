@@ -6,7 +6,7 @@ from headstart.checks.network import APPLICATIONS
 
 _KERAS = (
     *("tensorflow.compat.v2.keras.", "tensorflow._api.v2.keras.", "tensorflow.python.keras.", "tensorflow.keras."),
-    *("tf_keras.", "keras.api.", "keras.src.", "keras.legacy."),
+    *("tf_keras.", "keras._tf_keras.keras.", "keras.api.", "keras.src.", "keras.legacy."),
 )
 _TENSORFLOW_LIKE = ("tensorflow.", "keras.", "numpy.", "tensorflow_datasets.")
 
@@ -69,6 +69,10 @@ DEFAULT_RATES = {"SGD": 0.01, "Adagrad": 0.001, "Adadelta": 0.001, "Lion": 0.001
 SCHEDULES = set(_SCHEDULES)
 CLASSES = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100}
 """Classes of the data sets in ``keras.datasets``."""
+
+
+EARLIER_NAMES = {"fit_generator": "fit", "evaluate_generator": "evaluate", "predict_generator": "predict"}
+"""Methods of models that older versions of Keras had."""
 
 
 def canonical(path: str) -> str:

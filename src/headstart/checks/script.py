@@ -23,7 +23,10 @@ def check_script(path: Path) -> list[Finding]:
     Raises:
         InputError: it cannot be read, or is not Python.
     """
-    tree = _parse(path)
+    source = _source(path)
+    tree = _parse(path, source)
+    if b"keras" not in source:
+        return []
     found: dict[tuple[str, int], Finding] = {}
 
     def report(rule: str, line: int, message: str) -> None:
@@ -34,22 +37,25 @@ def check_script(path: Path) -> list[Finding]:
         if not ways:
             break
         prefix = ways.popleft()
-        library = Keras(report)
-        library.interpreter = way = Interpreter(tree, prefix, library)
+        way = Interpreter(tree, prefix)
+        way.library = library = Keras(report, way)
         way.run()
         library.finish()
         ways.extend([*way.trail[:i], False] for i in range(len(prefix), len(way.trail)))
     return sorted(found.values(), key=lambda one: (one.line or 0, one.code))
 
 
-def _parse(path: Path) -> ast.Module:
+def _source(path: Path) -> bytes:
+    return _code_of_notebook(path).encode() if path.suffix == ".ipynb" else path.read_bytes()
+
+
+def _parse(path: Path, source: bytes) -> ast.Module:
     try:
-        text = _code_of_notebook(path) if path.suffix == ".ipynb" else path.read_bytes()
-        return ast.parse(text, filename=str(path))
+        return ast.parse(source, filename=str(path))
     except SyntaxError as exc:
         where = f"{path}:{exc.lineno}" if exc.lineno else str(path)
         raise InputError(f"{where} is not Python 3: {exc.msg}.") from exc
-    except (ValueError, RecursionError) as exc:
+    except (ValueError, RecursionError, MemoryError) as exc:
         raise InputError(f"{path} cannot be read as Python: {exc}.") from exc
 
 

@@ -4,7 +4,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from headstart.checks.network import UNKNOWN, Base, Network, Node
+from headstart.checks.network import UNKNOWN, Base, Layer, Network, Node
+from headstart.checks.shapes import output_shape
 
 
 @dataclass
@@ -174,3 +175,9 @@ class RateOf:
     """The learning rate of a compiled network."""
 
     network: Network
+
+
+def applied(layer: Layer, tensors: list[Any], line: int, training: Any = None) -> Tensor:
+    """What a layer makes of tensors; those that are not known are unknown images."""
+    nodes = [one.node if isinstance(one, Tensor) else Node(Layer("unknown"), line=line) for one in tensors]
+    return Tensor(Node(layer, nodes, training, line, output_shape(layer, [node.shape for node in nodes])))
