@@ -373,7 +373,7 @@ RULES = (
         fix="Leave out the activation, or from_logits=True.",
         example=(
             'outputs = keras.layers.Dense(5, activation="softmax")(x)\n'
-            'model.compile(loss="sparse_categorical_crossentropy", ...)'
+            'model.compile("adam", "sparse_categorical_crossentropy")'
         ),
     ),
     Rule(
@@ -423,7 +423,7 @@ RULES = (
         fix="Choose the loss for the labels, or label_mode for the loss.",
         example=(
             'train = keras.utils.image_dataset_from_directory("photos")  # label_mode="int"\n'
-            'model.compile(loss="sparse_categorical_crossentropy", ...)'
+            'model.compile("adam", "sparse_categorical_crossentropy")'
         ),
     ),
     Rule(
@@ -443,7 +443,7 @@ RULES = (
         ),
         example=(
             'outputs = keras.layers.Dense(5, activation="softmax")(x)\n'
-            'model.compile(loss="sparse_categorical_crossentropy", ...)'
+            'model.compile("adam", "sparse_categorical_crossentropy")'
         ),
     ),
     Rule(
@@ -459,7 +459,7 @@ RULES = (
         source="https://keras.io/api/layers/activations/#softmax-function",
         fix="Dense(1) with sigmoid, or one unit for each class with softmax.",
         example=(
-            'outputs = keras.layers.Dense(1, activation="sigmoid")(x)\nmodel.compile(loss="binary_crossentropy", ...)'
+            'outputs = keras.layers.Dense(1, activation="sigmoid")(x)\nmodel.compile("adam", "binary_crossentropy")'
         ),
     ),
     Rule(
@@ -475,7 +475,7 @@ RULES = (
         source=_LOSSES,
         fix="binary_crossentropy for one output, or one unit for each class.",
         example=(
-            'outputs = keras.layers.Dense(1, activation="sigmoid")(x)\nmodel.compile(loss="binary_crossentropy", ...)'
+            'outputs = keras.layers.Dense(1, activation="sigmoid")(x)\nmodel.compile("adam", "binary_crossentropy")'
         ),
     ),
     Rule(
