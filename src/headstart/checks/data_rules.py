@@ -37,8 +37,11 @@ def directory_key(config: dict[str, Any], node: ast.Call, tree: ast.Module) -> A
     given = [keyword.value for keyword in node.keywords if keyword.arg == "directory"] or node.args[:1]
     names = {one.id for one in ast.walk(given[0]) if isinstance(one, ast.Name)} if given else set()
     stored = Counter(one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
-    stored.update(one.arg for one in ast.walk(tree) if isinstance(one, ast.arg) for _ in range(2))
-    return ast.dump(given[0]) if names and all(stored[name] <= 1 for name in names) else object()
+    loops = [one.target for one in ast.walk(tree) if isinstance(one, (ast.For, ast.AsyncFor, ast.comprehension))]
+    varying = {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
+    varying |= {one.id for target in loops for one in ast.walk(target) if isinstance(one, ast.Name)}
+    varying |= {name for name, times in stored.items() if times > 1}
+    return ast.dump(given[0]) if names and not names & varying else object()
 
 
 def check_division(first: Directory, second: Directory, report: Report) -> None:

@@ -61,11 +61,13 @@ class Datasets:
             data_rules.check_division(earlier, directory, self.report)
         self._directories.append(directory)
 
-        def part(origin: Any) -> Dataset:
+        def part(origin: Any, **changes: Any) -> Dataset:
             images = _pixels(node.lineno, (*size, 3) if size else None)
-            return self._made(images, Labels(form, classes), origin, config, node.lineno)
+            labels = UNKNOWN if mode is None else Labels(form, classes)
+            return self._made(images, labels, origin, {**config, **changes}, node.lineno)
 
-        return (part(object()), part(object())) if config.get("subset") == "both" else part(directory)
+        # Of the two parts, Keras shuffles the first only.
+        return (part(object()), part(object(), shuffle=False)) if config.get("subset") == "both" else part(directory)
 
     def from_tfds(self, config: dict[str, Any], line: int) -> Any:
         """``tensorflow_datasets.load``."""

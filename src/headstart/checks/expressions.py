@@ -212,6 +212,11 @@ class Expressions(ABC):
                 known[name] = content
         return known
 
+    def _of_joinedstr(self, node: ast.JoinedStr) -> Any:
+        parts = [self.value(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values]
+        plain = not any(isinstance(part, ast.FormattedValue) and part.format_spec for part in node.values)
+        return "".join(map(str, parts)) if plain and all(isinstance(part, PLAIN) for part in parts) else UNKNOWN
+
     def _of_subscript(self, node: ast.Subscript) -> Any:
         owner = self.value(node.value)
         index = self._slice(node.slice) if isinstance(node.slice, ast.Slice) else self.value(node.slice)
@@ -264,10 +269,8 @@ class Expressions(ABC):
         if isinstance(over, LayersOf):
             return [Element(over.owner, over.part)]
         if isinstance(over, Dataset):
-            labels = over.labels
-            if isinstance(labels, Labels):
-                labels = Labels(labels.form, labels.classes, over)
-            return [(over.images, labels)]
+            known = isinstance(over.labels, Labels)
+            return [(over.images, Labels(over.labels.form, over.labels.classes, over)) if known else UNKNOWN]
         return [over] if isinstance(over, Labels) else [UNKNOWN]
 
     def truth(self, value: Any) -> Any:
@@ -305,6 +308,8 @@ class Expressions(ABC):
         if isinstance(function, Symbol):
             if function.path == "sys.exit" or function.path in ("builtins.exit", "builtins.quit"):
                 raise End
+            if function.path == "os.path.join" and args and all(isinstance(part, str) for part in args):
+                return "/".join(args)
             if function.path.startswith("builtins."):
                 return self._builtin(function.name, args, node.lineno)
             return self.library.call(function.path, args, kwargs, node)

@@ -277,7 +277,8 @@ def check_training(network: Network, line: int, report: Report) -> None:
     for base, site in network.bases():
         _check_frozen(base, site.node, network, report)
         weights, normalization = trains(site.node, network)
-        if weights in (True, SOME) and base.weights not in (None, UNKNOWN):
+        classifies = any(layer.kind == "Dense" for layer in network.layers())
+        if classifies and weights in (True, SOME) and base.weights not in (None, UNKNOWN):
             _check_fine_tuning(base, site.node, network, normalization, line, report)
 
 
@@ -316,8 +317,7 @@ def _check_fine_tuning(base: Base, node: Node, network: Network, normalization: 
     rate, limit = compiled.learning_rate, HIGH_RATE.get(str(compiled.optimizer), 1e-3)
     if isinstance(rate, (int, float)) and rate >= limit * 0.999:
         how = f"{compiled.optimizer} at a learning rate of {rate:g}"
-        fresh = any(layer.kind == "Dense" for layer in network.layers())
-        if fresh and line and not network.fitted_line and state.weights is True:
+        if line and not network.fitted_line and state.weights is True:
             report("nothing-frozen", line, f"all of {base.kind} is trained together with a new head, by {how}.")
             return
         report("learning-rate-too-high", compiled.line or line, f"{how} trains pretrained layers of {base.kind}.")

@@ -4,8 +4,10 @@ docs/checks.md is made of this table (:func:`page`). What finds the mistakes is 
 ``data_rules.py``.
 """
 
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal
 
 from headstart.errors import InputError, did_you_mean
@@ -46,9 +48,10 @@ class Rule:
 
     def text(self) -> str:
         """The whole entry, for a terminal."""
-        indented = "\n".join(f"    {line}" for line in self.example.splitlines())
-        head = f"{self.code} {self.name} ({self.severity}, {self.found_in})"
-        return f"{head}\n\n{self.title}\n\n{self.why}\n\nFix: {self.fix}\n\n{indented}\n\nSource: {self.source}"
+        head = f"{self.code} {self.name} ({self.severity}; found in {self.found_in})"
+        example = textwrap.indent(self.example, "    ")
+        paragraphs = [head, self.title, fill(self.why, 100), fill(f"Fix: {self.fix}", 100), example]
+        return "\n\n".join([*paragraphs, f"Source: {self.source}"])
 
 
 @dataclass(frozen=True)
@@ -367,7 +370,8 @@ RULES = (
         title="The model ends in softmax or sigmoid, and the loss applies it again.",
         why=(
             "from_logits=True tells the loss that it gets raw scores. Probabilities squeezed once more lie close "
-            "together: the gradients are small, training stalls, and the loss cannot reach zero."
+            "together: the gradients are small, training stalls, and the loss cannot reach zero. The TensorFlow "
+            "backend warns and puts it right where it can see the activation; torch and JAX do not."
         ),
         source=_LOSSES,
         fix="Leave out the activation, or from_logits=True.",
@@ -656,7 +660,12 @@ def page() -> str:
     for rule in RULES:
         source = rule.source if " " in rule.source else f"<{rule.source}>"
         parts.append(f"## {rule.code} {rule.name}\n\n**{rule.title}** ({rule.severity}; found in {rule.found_in})")
-        parts += [rule.why, rule.fix, f"```python\n{rule.example}\n```", f"Source: {source}"]
+        parts += [
+            fill(rule.why, 120, break_on_hyphens=False),
+            rule.fix,
+            f"```python\n{rule.example}\n```",
+            f"Source: {source}",
+        ]
     return "\n\n".join(parts) + "\n"
 
 

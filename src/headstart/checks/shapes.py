@@ -20,14 +20,21 @@ def size_of(value: Any) -> tuple[int, int] | None:
     """Height and width, of ``(224, 224)``, ``[224, 224, 3]`` or ``224``; None where they are not known."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, value
+    if isinstance(value, (tuple, list)) and len(value) == 3 and value[0] in (1, 3):  # channels first
+        return None
     if isinstance(value, (tuple, list)) and len(value) >= 2 and all(type(side) is int for side in value[:2]):
         return value[0], value[1]
     return None
 
 
 def shape_of(value: Any) -> Shape:
-    """A literal shape such as ``(224, 224, 3)`` or ``(None, None, 3)``; None where it is not one."""
-    if isinstance(value, (tuple, list)) and all(side is None or type(side) is int for side in value):
+    """A literal shape such as ``(224, 224, 3)`` or ``(None, None, 3)``; None where it is not one, or channels first."""
+    if (
+        isinstance(value, (tuple, list))
+        and value
+        and value[0] not in (1, 3)
+        and all(side is None or type(side) is int for side in value)
+    ):
         return tuple(value)
     return None
 
