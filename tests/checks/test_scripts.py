@@ -111,7 +111,11 @@ def test_notebooks(tmp_path: Path) -> None:
     ]
     notebook = tmp_path / "train.ipynb"
     notebook.write_text(json.dumps({"cells": cells, "nbformat": 4}))
-    assert [(one.name, one.line) for one in hs.check(notebook)] == [("one-unit-softmax", 4)]
+    (one,) = hs.check(notebook)
+    assert (one.name, one.cell, one.line, one.place) == ("one-unit-softmax", 2, 1, f"{notebook}:cell 2:1")
+    for lines in ("files = !ls", "if True:\n    %time", "%%bash\nfor x in", "keras?", "%load_ext tensorboard"):
+        notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "source": lines}, *cells[1:]]}))
+        assert [one.cell for one in hs.check(notebook)] == [3]
     notebook.write_text('{"worksheets": []}')
     with pytest.raises(InputError, match=r"train\.ipynb is damaged or not a Jupyter notebook"):
         hs.check(notebook)
@@ -134,7 +138,22 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
         hs.check(tmp_path / "empty")
 
 
+def test_folders(tmp_path: Path, capsys) -> None:
+    """What cannot be read in a folder is named and passed over; environments are not looked into."""
+    wrong = "import keras\nkeras.Sequential([keras.layers.Dense(1, 'softmax')]).compile()"
+    for name in ("b/c.py", "a.py", ".git/d.py", "venv/lib/e.py", "old.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(wrong)
+    (tmp_path / "venv/pyvenv.cfg").touch()
+    (tmp_path / "old.py").write_text("print 'keras'")
+    assert [one.file for one in hs.check(tmp_path)] == [str(tmp_path / "a.py"), str(tmp_path / "b/c.py")]
+    assert "old.py:1 is not Python 3" in capsys.readouterr().err
+
+
 def test_nothing_is_run(tmp_path: Path) -> None:
-    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nwhile True: pass\nx = 9 ** 9 ** 9 ** 9")
+    (tmp_path / "evil.py").write_text(
+        f"open({str(tmp_path / 'trace')!r}, 'w')\nwhile True: pass\nx = 9 ** 9 ** 9 ** 9 # keras"
+    )
+    (tmp_path / "warns.py").write_text("import keras\nkeras.utils.image_dataset_from_directory('a\\d')")
     assert hs.check(tmp_path) == []
     assert not (tmp_path / "trace").exists()

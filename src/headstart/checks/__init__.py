@@ -5,9 +5,10 @@ these.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
+from headstart import console
 from headstart.checks.rules import RULES, Finding, Rule
 from headstart.errors import InputError
 
@@ -18,13 +19,14 @@ _MODELS = (".keras", ".h5", ".hdf5")
 
 
 def check(*paths: str | os.PathLike[str]) -> list[Finding]:
-    """Look for the mistakes of transfer learning in a training script or a Keras model.
+    """Look for the mistakes of transfer learning in training scripts and Keras models.
 
     Nothing is executed: scripts are read as syntax trees, models opened in Keras's safe mode.
 
     Args:
-        paths: ``.py`` or ``.ipynb`` files, ``.keras`` or full-model ``.h5`` files, or folders: then all of these in
-            them. A run folder means its model.
+        paths: ``.py`` or ``.ipynb`` files, ``.keras`` or full-model ``.h5`` files, or folders: then all scripts and
+            ``.keras`` files in them, of which those that cannot be read are named in a warning. A run folder means
+            its model.
 
     Returns:
         What was found, scripts first, by file and line; an empty list if nothing was.
@@ -34,11 +36,18 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
     """
     from headstart.checks.script import check_script
 
+    files: dict[Path, bool] = {}  # whether it was named
+    for path in map(Path, paths):
+        files |= {file: file == path for file in _files(path)}
     findings: list[Finding] = []
-    files = list(dict.fromkeys(file for path in paths for file in _files(Path(path))))
-    for file in files:
+    for file, named in files.items():
         if file.suffix in _SCRIPTS:
-            findings += check_script(file)
+            try:
+                findings += check_script(file)
+            except InputError as exc:
+                if named:
+                    raise
+                console.warn(str(exc))
     models = [file for file in files if file.suffix in _MODELS]
     if models:
         from headstart.checks.model_file import check_models
@@ -47,12 +56,9 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
     return findings
 
 
-def _files(path: Path) -> Iterable[Path]:
-    path = path.expanduser()
+def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        if (path / "model.keras").is_file():
-            return [path / "model.keras"]
-        found = [file for file in sorted(path.rglob("*")) if file.suffix in (*_SCRIPTS, ".keras") and file.is_file()]
+        found = [path / "model.keras"] if (path / "model.keras").is_file() else list(_walk(path))
         if not found:
             raise InputError(f"there is nothing to check in {path}: expected .py, .ipynb or .keras files.")
         return found
@@ -61,3 +67,13 @@ def _files(path: Path) -> Iterable[Path]:
     if path.suffix not in (*_SCRIPTS, *_MODELS):
         raise InputError(f"cannot check {path}: expected a file that ends in .py, .ipynb, .keras or .h5.")
     return [path]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The scripts and models in a folder; hidden folders and environments are not one's own code."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name != "site-packages")
+        if "pyvenv.cfg" in names:
+            folders.clear()
+            continue
+        yield from (Path(place, name) for name in sorted(names) if name.endswith((*_SCRIPTS, ".keras")))

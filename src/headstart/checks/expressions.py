@@ -314,7 +314,9 @@ class Expressions(ABC):
                 return self._builtin(function.name, args, node.lineno)
             return self.library.call(function.path, args, kwargs, node)
         if function is UNKNOWN or isinstance(function, Instance):
-            self.library.let_go([*args, *kwargs.values()], node.lineno)
+            owner = self.value(node.func.value) if isinstance(node.func, ast.Attribute) else function
+            own = owner.names.values() if isinstance(owner, Instance) else ()
+            self.library.let_go([*own, *args, *kwargs.values()], node.lineno)
             return UNKNOWN
         return self.library.method(function, "__call__", args, kwargs, node)
 

@@ -106,12 +106,15 @@ class Keras:
     def subscript(self, owner: Any, index: Any) -> Any:
         """An element or a slice of an object of the library."""
         if isinstance(owner, LayersOf) and isinstance(index, slice):
+            known = self.models.some_layers(owner.owner, index) if owner.part == "each" else None
+            if known is not None:
+                return known
             whole = index.start in (None, 0) and index.stop is None
             return owner if whole else LayersOf(owner.owner, "slice" if owner.part == "each" else "some")
         if isinstance(owner, LayersOf):
             return self.models.nth_layer(owner.owner, index) or Element(owner.owner, "some")
         if isinstance(owner, (Tensor, Labels)) and (index is UNKNOWN or isinstance(index, slice)):
-            return _part(owner)
+            return _part(owner, masked=index is UNKNOWN)
         return UNKNOWN
 
     def arithmetic(self, operation: ast.operator, left: Any, right: Any, line: int) -> Any:
@@ -134,8 +137,9 @@ class Keras:
         for value in values:
             if isinstance(value, (list, tuple)):
                 self.let_go(list(value), line)
-            if isinstance(value, Layer):
+            elif isinstance(value, Layer):
                 value.set_trainable(UNKNOWN, "all", line)
+                self.models.may_be_trained(value)
             if isinstance(value, Network):
                 value.compiled = None
 
@@ -211,8 +215,8 @@ class Keras:
         return applied(layer, [images], line) if isinstance(images, Tensor) else UNKNOWN
 
 
-def _part(value: Any) -> Any:
-    """Images or labels that are not the same as those that they are a part of."""
+def _part(value: Any, *, masked: bool = False) -> Any:
+    """Images or labels that are not the same as those that they are a part of; a mask may leave classes out."""
     if isinstance(value, Tensor):
         return Tensor(value.node)
-    return Labels(value.form, value.classes) if isinstance(value, Labels) else UNKNOWN
+    return Labels(value.form, UNKNOWN if masked else value.classes) if isinstance(value, Labels) else UNKNOWN

@@ -125,27 +125,22 @@ def _base(name: str, described: dict[str, Any], shape: list[int | None], *, top:
 def _set_trainable(layer: Layer, described: dict[str, Any]) -> None:
     state = layer.trainable
     state.own, state.weights, state.normalization = described["trainable"]
-    if (state.own is False and True in (state.weights, state.normalization)) or SOME in (
-        state.weights,
-        state.normalization,
-    ):
-        state.inside_line = 0 if state.own else -1
+    if state.own is False and {True, SOME} & {state.weights, state.normalization}:
+        state.inside_line = 0
 
 
 def _set_origin(base: Base, described: dict[str, Any], training: Any) -> None:
     """Whether a base was pretrained: a file does not say, but how it is used does."""
     transferred = training is False or base.trainable.own is False or base.trainable.weights in (False, SOME)
-    base.weights = "transferred" if transferred and not described["random"] else None
+    base.weights = None if described["random"] else "transferred" if transferred else UNKNOWN
 
 
 def _application(params: int, name: str, nodes: list[dict[str, Any]]) -> str | None:
     """Which model of Keras Applications a network is, by the number of its weights; of MobileNets, by its name, too."""
     channels = next((node["shape"][-1] for node in reversed(nodes) if node["shape"]), None)
     for model in APPLICATIONS.values():
-        top = 1000 * (model.feature_dim + 1)
-        if (params == model.params and channels == model.feature_dim) or (
-            params == model.params + top and channels == 1000
-        ):
+        sizes = {model.feature_dim: model.params, 1000: model.params + 1000 * (model.feature_dim + 1)}
+        if sizes.get(channels or 0) == params:
             return model.name
     if match := re.match(r"mobilenet(v2)?_\d\.\d\d_\d+", name):
         return "MobileNetV2" if match[1] else "MobileNet"
@@ -156,7 +151,7 @@ def _base_inside(described: dict[str, Any]) -> tuple[str, int, int] | None:
     """A model of Keras Applications whose layers lie in the graph itself: its name, its first and its last node."""
     nodes, layers = described["nodes"], described["layers"]
     weighted = [i for i, node in enumerate(nodes) if layers[node["layer"]]["params"]]
-    if not weighted or any("nodes" in layer for layer in layers):
+    if not weighted or any("nodes" in layer and layer["params"] for layer in layers):
         return None
     params, counted, found = 0, set(), None
     for i, node in enumerate(nodes):
@@ -172,20 +167,16 @@ def _base_inside(described: dict[str, Any]) -> tuple[str, int, int] | None:
 def _inline(described: dict[str, Any], name: str, first: int, last: int, nodes: list[Node]) -> Node:
     layers, own = described["layers"], {node["layer"] for node in described["nodes"][first : last + 1]}
     parts = [layers[i] for i in own if layers[i]["params"]]
-    merged = [
-        _merged([part["trainable"][which] for part in parts if part["trainable"][which] is not None])
-        for which in (1, 2)
-    ]
-    before = described["nodes"][first]["inputs"][:1]
-    inputs = [nodes[i] for i in before]
-    # What stands in front of the first weights may be the base's own.
+    states = [[part["trainable"][which] for part in parts if part["trainable"][which] is not None] for which in (1, 2)]
+    inputs = [nodes[i] for i in described["nodes"][first]["inputs"]]
     while inputs and inputs[0].layer.kind == "ZeroPadding2D":
         inputs = inputs[0].inputs
-    base = _base(
-        name, {**described, "trainable": [True, *merged]}, list(inputs[0].shape or ()) if inputs else [], top=False
-    )
-    base.config["include_preprocessing"] = True if APPLICATIONS[name].preprocessing.name != "built in" else UNKNOWN
-    _set_origin(base, {"random": all(part["random"] is not False for part in parts)}, None)
+    shape = list(inputs[0].shape or ()) if inputs else []
+    base = _base(name, {**described, "trainable": [True, *map(_merged, states)]}, shape, top=False)
+    if APPLICATIONS[name].preprocessing.name == "built in":  # whose the rescaling is cannot be told
+        base.config["include_preprocessing"] = UNKNOWN
+    untouched = [part["random"] for part in parts if part["random"] is not None]
+    _set_origin(base, {"random": bool(untouched) and all(untouched)}, None)
     return Node(base, inputs, None, 0, tuple(described["nodes"][last]["shape"]), inline=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from headstart.checks import data_rules
 from headstart.checks.compiling import loss_of, optimizer_of, thresholded
 from headstart.checks.interpreter import Interpreter
-from headstart.checks.network import APPLICATIONS, UNKNOWN, Base, Compiled, Layer, Network, Node
+from headstart.checks.network import APPLICATIONS, UNKNOWN, Base, Compiled, Layer, Network, Node, trains
 from headstart.checks.network_rules import (
     Report,
     check_architecture,
@@ -124,8 +124,8 @@ class Models:
         """Call a method of a base."""
         if name == "get_layer":
             return Element(base, "some")
-        if name == "load_weights":
-            base.weights = UNKNOWN
+        if name in ("load_weights", "set_weights"):
+            base.may_be_trained()
         if name in ("predict", "compile", "fit", "evaluate"):
             whole = Network("Functional", {}, base.line, base.name, base.trainable)
             whole.inputs, whole.outputs = [base.start], [self._output(base).node]
@@ -138,6 +138,8 @@ class Models:
 
     def attribute(self, layer: Layer, name: str) -> Any:
         """An attribute of a layer, a base or a model."""
+        if name in ("trainable_variables", "trainable_weights"):  # for a training loop of one's own
+            self.may_be_trained(layer)
         if name == "trainable":
             return layer.trainable.own
         if isinstance(layer, Base) and name in ("output", "outputs"):
@@ -154,6 +156,19 @@ class Models:
         if name == "output" and isinstance(element.owner, Base):
             return self._output(element.owner, partial=True)
         return UNKNOWN
+
+    def some_layers(self, owner: Base | Network, part: slice) -> list[Any] | None:
+        """``model.layers[part]``, where it is known: in a sequential model."""
+        if not isinstance(owner, Network) or not owner.parts:
+            return None
+        bounds = (part.start, part.stop, part.step)
+        return [layer for layer, _ in owner.parts][part] if all(b is None or type(b) is int for b in bounds) else None
+
+    def may_be_trained(self, layer: Layer) -> None:
+        """Something may train a layer, or a model with all that is in it."""
+        for one in layer.layers() if isinstance(layer, Network) else [layer]:
+            if isinstance(one, Base):
+                one.may_be_trained()
 
     def nth_layer(self, owner: Base | Network, index: Any) -> Layer | None:
         """``model.layers[index]``, where it is known."""
@@ -176,8 +191,7 @@ class Models:
         elif name == "get_layer":
             return _named(network, args[0] if args else config.get("name"))
         elif name in ("load_weights", "set_weights"):
-            for base, _ in network.bases():
-                base.weights = UNKNOWN
+            self.may_be_trained(network)
         elif name == "compile":
             self._compile(network, config, line)
         elif name == "fit":
@@ -208,6 +222,9 @@ class Models:
         if isinstance(validation, Dataset):
             data_rules.check_validation(data, validation, line, self.report)
         self._check_optimizer(network)
+        for base, site in network.bases():
+            if trains(site.node, network) != (False, False):
+                base.may_be_trained()
         network.fitted_line, network.fitted_on = line, data
 
     def _check_optimizer(self, network: Network) -> None:

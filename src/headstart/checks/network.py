@@ -51,16 +51,16 @@ class Trainable:
         own: the attribute of the layer itself; a nested model whose own is False has no trainable weights.
         weights: True, False, :data:`SOME` or :data:`UNKNOWN`: of its layers but BatchNormalization.
         normalization: likewise of its BatchNormalization layers.
-        idle_line: where a slice was set trainable although all layers were; 0 for nowhere.
-        inside_line: where layers were set trainable while their model was not; 0 for nowhere.
-        changed_line: where it was last set.
+        idle_line: where a slice was set trainable although all layers were, or None.
+        inside_line: where layers were set trainable while their model was not, or None.
+        changed_line: where it was last set; 0 if it was not.
     """
 
     own: Any = True
     weights: Any = True
     normalization: Any = True
-    idle_line: int = 0
-    inside_line: int = 0
+    idle_line: int | None = None
+    inside_line: int | None = None
     changed_line: int = 0
 
     def set(self, value: Any, part: str, line: int) -> None:
@@ -75,25 +75,25 @@ class Trainable:
         """
         self.changed_line = line
         if part == "all":
-            self.own, self.idle_line, self.inside_line = value, 0, 0
+            self.own, self.idle_line, self.inside_line = value, None, None
         elif value is True and self.own is False:
             self.inside_line = line
         extent, _, kind = part.partition(" ")
         if part == "slice" and value is True and self.weights is True:
             self.idle_line = line
         elif value is not True and kind != "normalization":
-            self.idle_line = 0
-        partly = extent in ("slice", "some")
+            self.idle_line = None
         if kind != "normalization":
-            self.weights = self._merged(self.weights, value, partly)
+            self.weights = _merged(self.weights, value, extent)
         if kind != "others":
-            self.normalization = self._merged(self.normalization, value, partly)
+            self.normalization = _merged(self.normalization, value, extent)
 
-    @staticmethod
-    def _merged(before: Any, value: Any, partly: bool) -> Any:
-        if not partly or value is UNKNOWN or before is value:
-            return value
-        return UNKNOWN if before is UNKNOWN else SOME
+
+def _merged(before: Any, value: Any, extent: str) -> Any:
+    """What is said of layers after it was set to ``value`` for this part of them."""
+    if extent in ("all", "each") or before is value:
+        return value
+    return UNKNOWN if extent == "some" or UNKNOWN in (before, value) else SOME
 
 
 @dataclass(eq=False)
@@ -186,7 +186,7 @@ class Base(Layer):
 
     Attributes:
         facts: what is known of all such models.
-        weights: ``imagenet``, a path, None for random ones, or :data:`UNKNOWN`.
+        weights: ``imagenet``, a path, None for random ones, ``own`` for what they became, or :data:`UNKNOWN`.
         top: whether it has its top, or :data:`UNKNOWN`.
         size: height and width of its input, or None.
         start: its own input, for models that take in its layers one by one.
@@ -197,6 +197,15 @@ class Base(Layer):
     top: Any = True
     size: tuple[int, int] | None = None
     start: Node = field(default_factory=lambda: Node(Layer("InputLayer")))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its weights are certainly those of another training."""
+        return isinstance(self.weights, str) and self.weights != "own"
+
+    def may_be_trained(self) -> None:
+        """Random weights are none any more, once something has trained or loaded them."""
+        self.weights = "own" if self.weights is None else self.weights
 
     @property
     def has_batchnorm(self) -> bool:
@@ -280,12 +289,13 @@ class Network(Layer):
         if part == "all":
             self.trainable.set(value, part, line)
         extent, _, kind = part.partition(" ")
+        part = part.replace("slice", "some")  # of the layers of a base it may be all or none
         for layer in self.layers():
             if isinstance(layer, Network):
                 if part == "all":
                     layer.trainable.set(value, part, line)
             elif isinstance(layer, Base):
-                layer.set_trainable(value, part.replace("slice", "some"), line)
+                layer.set_trainable(value, part, line)
             elif not kind or (kind == "normalization") == (layer.kind == "BatchNormalization"):
                 layer.set_trainable(UNKNOWN if extent in ("slice", "some") else value, "all", line)
 

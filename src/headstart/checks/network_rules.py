@@ -49,7 +49,7 @@ def check_architecture(network: Network, images: Node | None, report: Report) ->
     """
     outside = ([images],) if images else ()
     for base, site in network.bases(outside):
-        if base.weights is not None:
+        if base.pretrained:
             _check_values(base, site, report)
         _check_size(base, site, report)
     for site in network.sites(outside):
@@ -111,7 +111,7 @@ def _check_size(base: Base, site: Site, report: Report) -> None:
     line = base.line or site.node.line
     if smallest < facts.min_size:
         report("input-too-small", line, f"{shown}; the smallest that it takes are {facts.min_size} x {facts.min_size}.")
-    elif base.weights is not None and not FAR_BELOW <= smallest / facts.default_size <= FAR_ABOVE:
+    elif base.pretrained and not FAR_BELOW <= smallest / facts.default_size <= FAR_ABOVE:
         report("input-size-far-from-default", line, f"{shown}; it was trained on {facts.default_size}.")
 
 
@@ -130,9 +130,14 @@ def _check_dense(site: Site, report: Report) -> None:
         if source and shape and type(shape[0]) is int and type(units) is int and shape[0] * units >= LARGE_KERNEL:
             what = f"a Dense layer of {units:,} units on {shape[0]:,} flattened values has {shape[0] * units:,} weights"
             report("flatten-large-map", below.line or node.line, f"{what}.")
-    elif isinstance(below.layer, Base) and below.layer.top is True and not below.partial:
+    elif isinstance(below.layer, Base) and _has_imagenet_top(below):
         what = f"a Dense layer stands on the top of {below.layer.kind}: on its 1,000 class probabilities"
         report("top-left-on", below.layer.line or node.line, f"{what}, not on its features.")
+
+
+def _has_imagenet_top(node: Node) -> bool:
+    base = node.layer
+    return isinstance(base, Base) and base.top is True and not node.partial and base.config.get("classes", 1000) == 1000
 
 
 def _check_augmentation(node: Node, report: Report) -> None:
@@ -249,10 +254,11 @@ def check_labels(network: Network, form: Any, classes: Any, line: int, report: R
         where = compiled.line or line
         what = f"the labels are {shown}, and the loss is {_NAMES[loss]}" + (f" on {units} outputs" if several else "")
         report("loss-for-other-labels", where, f"{what}.")
-    elif output and type(units) is int and type(classes) is int and units != classes and (units, classes) != (1, 2):
-        report(
-            "units-not-classes", output.line, f"the last Dense layer has {units} units, and the data {classes} classes."
-        )
+    elif output and loss in _NAMES and type(units) is type(classes) is int and units != classes:
+        if (units, classes) == (1, 2):
+            return
+        what = f"the last Dense layer has {units} units, and the data {classes} classes"
+        report("units-not-classes", output.line, f"{what}.")
 
 
 # --- what is frozen ------------------------------------------------------------------------------------------------
@@ -278,14 +284,14 @@ def check_training(network: Network, line: int, report: Report) -> None:
         _check_frozen(base, site.node, network, report)
         weights, normalization = trains(site.node, network)
         classifies = any(layer.kind == "Dense" for layer in network.layers())
-        if classifies and weights in (True, SOME) and base.weights not in (None, UNKNOWN):
+        if classifies and base.pretrained and weights in (True, SOME):
             _check_fine_tuning(base, site.node, network, normalization, line, report)
 
 
 def check_slices(base: Base, report: Report) -> None:
     """See whether a slice of a base was unfrozen that was not frozen."""
     where = base.trainable.idle_line
-    if where:
+    if where is not None:
         what = f"a slice of the layers of {base.kind} is set trainable, when all of them are"
         report("unfreeze-without-effect", where, f"{what}: nothing stays frozen.")
 
@@ -304,7 +310,7 @@ def _check_anything_trains(network: Network, line: int, report: Report) -> None:
 
 def _check_frozen(base: Base, node: Node, network: Network, report: Report) -> None:
     check_slices(base, report)
-    if base.trainable.own is False and base.trainable.inside_line and not node.inline:
+    if base.trainable.own is False and base.trainable.inside_line is not None and not node.inline:
         what = f"layers of {base.kind} are set trainable while {base.kind} itself is not"
         report("unfrozen-inside-frozen", base.trainable.inside_line, f"{what}: none of them is trained.")
     if base.weights is None and trains(node, network) == (False, False):

@@ -66,6 +66,7 @@ class Finding:
         file: where.
         line: likewise, from 1; None in a model file.
         fix: what to do.
+        cell: number of the code cell in a notebook, from 1; ``line`` counts in it. None elsewhere.
     """
 
     code: str
@@ -75,6 +76,14 @@ class Finding:
     file: str
     line: int | None
     fix: str
+    cell: int | None = None
+
+    @property
+    def place(self) -> str:
+        """File and line: ``train.py:31``, ``train.ipynb:cell 3:7``."""
+        return ":".join(
+            [self.file, *([f"cell {self.cell}"] if self.cell else []), *([str(self.line)] if self.line else [])]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As a dict."""

@@ -61,8 +61,7 @@ def _list(*, as_json: bool) -> None:
 
 def _show(findings: list[Finding]) -> None:
     for one in findings:
-        where = f"{one.file}:{one.line}" if one.line else one.file
-        console.result(f"{where}: {one.severity} {one.code} {one.name}")
+        console.result(f"{one.place}: {one.severity} {one.code} {one.name}")
         console.result(f"    {one.message}")
         console.result(f"    fix: {one.fix}")
     if not findings:
