@@ -54,11 +54,11 @@ class Interpreter(Expressions):
 
     def run(self) -> None:
         """Go through the script, then through those of its functions that nobody called."""
-        with suppress(End, _Return, _Break, _Continue):
+        with suppress(End, RecursionError, _Return, _Break, _Continue):
             self._block(self.tree.body)
         for value in list(self._globals.names.values()):
             if isinstance(value, Function) and value.node not in self._called:
-                with suppress(End, _Break, _Continue):
+                with suppress(End, RecursionError, _Break, _Continue):
                     self.invoke(value, dict.fromkeys(parameters(value.node), UNKNOWN))
 
     # --- statements ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from headstart.checks.network import (
     differ,
     trains,
 )
-from headstart.checks.pixels import RAW, does_something, preprocess_input, step_of, wanted_by
+from headstart.checks.pixels import RAW, does_something, wanted_by, way_to
 
 Report = Callable[[str, int, str], None]
 
@@ -32,8 +32,11 @@ HIGH_RATE = {"SGD": 0.05, "Adagrad": 0.05, "Adadelta": 10.0, "Ftrl": 0.05}
 LARGE_KERNEL = 5_000_000
 """Weights of a Dense layer on a flattened map, of which pooling would need 1/49 at a map of 7 x 7."""
 
-_NAMES = {"binary": "binary_crossentropy", "categorical": "categorical_crossentropy"}
-_NAMES["sparse"] = "sparse_categorical_crossentropy"
+_NAMES = {
+    "binary": "binary_crossentropy",
+    "categorical": "categorical_crossentropy",
+    "sparse": "sparse_categorical_crossentropy",
+}
 
 
 # --- what the base is given ----------------------------------------------------------------------------------------
@@ -58,41 +61,29 @@ def check_architecture(network: Network, images: Node | None, report: Report) ->
 
 
 def _check_values(base: Base, site: Site, report: Report) -> None:
-    wanted = wanted_by(base)
-    if wanted is None:
+    wanted, way = wanted_by(base), way_to(site)
+    if wanted is None or way is None:
         return
-    *between, source = list(site.upstream())[1:]
-    values, effective = RAW, []
-    for node in reversed(between):
-        step = step_of(node)
-        if step is None:
-            return
-        values = values.after(step)
-        if does_something(step):
-            effective.append((node, step))
     should = RAW.after(wanted)
-    raw = source.layer.kind == "pixels"
     # Pixels that we know nothing of may have been divided by 255 before.
-    if values.are(should) or (not raw and (not effective or values.are(should, brightest=1.0))):
+    if way.values.are(should) or (not way.from_raw and (not way.steps or way.values.are(should, brightest=1.0))):
         return
     wants = f"{base.kind} was trained on {_described(wanted.name, should.range())}"
-    if not effective:
+    if not way.steps:
         report("missing-rescaling", site.node.line, f"{base.kind} is given raw pixels of 0 to 255. {wants}.")
         return
-    node, step = effective[-1]
-    given = f"what reaches it is in {values.range()}" + (", with the channels as BGR" if values.bgr else "")
-    if len(effective) == 1 and node.layer.kind == "preprocess_input":
-        family = node.layer.config["family"]
-        what = f"preprocess_input of {family} is for other models ({preprocess_input(family).name})"
-        report("other-preprocess-input", node.line, f"{what}. {wants}; {given}.")
+    last, _ = way.steps[-1]
+    gets = f"what reaches it is in {way.values.range()}" + (", with the channels as BGR" if way.values.bgr else "")
+    if len(way.steps) == 1 and last.layer.kind == "preprocess_input":
+        family = last.layer.config["family"]
+        rule, what = "other-preprocess-input", f"preprocess_input of {family} is for other models. {wants}"
     elif not does_something(wanted):
-        report(
-            "double-rescaling", node.line, f"{base.kind} scales its pixels itself, and they are scaled before; {given}."
-        )
-    elif len(effective) > 1 and any(RAW.after(one).are(should) for _, one in effective):
-        report("double-rescaling", node.line, f"the pixels are scaled {len(effective)} times. {wants}; {given}.")
+        rule, what = "double-rescaling", f"{base.kind} scales its pixels itself, and they are scaled before"
+    elif len(way.steps) > 1 and any(RAW.after(step).are(should) for _, step in way.steps):
+        rule, what = "double-rescaling", f"the pixels are scaled {len(way.steps)} times. {wants}"
     else:
-        report("wrong-rescaling", node.line, f"{wants}; {given}.")
+        rule, what = "wrong-rescaling", wants
+    report(rule, last.line, f"{what}; {gets}.")
 
 
 def _described(name: str, values: str) -> str:
@@ -224,8 +215,10 @@ def _check_logits(output: Output, compiled: Compiled, line: int, report: Report)
     if compiled.from_logits is False:
         what = "the last Dense layer has no activation, and the loss takes its outputs for probabilities"
         report("logits-without-from-logits", line, f"{what} (from_logits=False, the default).")
-    elif compiled.from_logits is True and output.units == 1 and compiled.metrics:
-        what = f"{', '.join(compiled.metrics)} compares logits with 0.5, which is a probability of 0.62"
+        return
+    metrics = [one for one in compiled.metrics if output.units == 1 or one not in ("accuracy", "acc")]
+    if compiled.from_logits is True and metrics:
+        what = f"{' and '.join(metrics)} compares logits with 0.5, which is a probability of 0.62"
         report("accuracy-of-logits", line, f"{what}.")
 
 

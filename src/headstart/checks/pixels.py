@@ -4,12 +4,12 @@ Every usual preprocessing is an affine map of each channel, so all that happens 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headstart.bases.base import Preprocessing
-from headstart.checks.network import APPLICATIONS, AUGMENTATION, UNKNOWN, Base, Node
+from headstart.checks.network import APPLICATIONS, AUGMENTATION, UNKNOWN, Base, Node, Site
 
 FAMILIES = {
     "xception": "Xception",
@@ -84,6 +84,34 @@ def wanted_by(base: Base) -> Preprocessing | None:
         return None
     as_torch = base.kind.startswith(("ConvNeXt", "EfficientNetV2B"))
     return APPLICATIONS["DenseNet121" if as_torch else "Xception"].preprocessing
+
+
+class Way(NamedTuple):
+    """The way of pixels to a base.
+
+    Attributes:
+        values: what they are when they reach it.
+        steps: the nodes on the way that change them, and how.
+        from_raw: whether they are certainly raw pixels of 0 to 255 at its beginning.
+    """
+
+    values: Values
+    steps: list[tuple[Node, Preprocessing]]
+    from_raw: bool
+
+
+def way_to(site: Site) -> Way | None:
+    """What happens to pixels before a base, as far back as it is known; None where something on the way is not."""
+    *between, source = list(site.upstream())[1:]
+    values, steps = RAW, []
+    for node in reversed(between):
+        step = step_of(node)
+        if step is None:
+            return None
+        if does_something(step):
+            values = values.after(step)
+            steps.append((node, step))
+    return Way(values, steps, source.layer.kind == "pixels")
 
 
 def step_of(node: Node) -> Preprocessing | None:
