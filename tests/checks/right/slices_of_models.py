@@ -26,11 +26,11 @@ for layer in by_name.layers:
     if "bn" in layer.name or layer.name.startswith(("stem", "block1", "block2")):
         layer.trainable = False
 tuned = keras.Sequential([by_name, layers.Dense(2, activation="softmax", dtype="float32")])
-tuned.compile(keras.optimizers.Adam(1e-5), keras.losses.SparseCategoricalCrossentropy(), ["accuracy"])
+tuned.compile(keras.optimizers.Adam(1e-5), keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
 tuned.fit(keras.utils.image_dataset_from_directory("cats", image_size=(224, 224)))
 
 parts = EfficientNetB0(include_top=False, input_shape=(224, 224, 3))
 decoder = layers.Conv2DTranspose(64, 3, strides=2, padding="same")(parts.get_layer("block4a_expand_activation").output)
 segmenter = keras.Model(parts.input, layers.Conv2D(21, 1, activation="softmax")(decoder))
-segmenter.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+segmenter.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 segmenter.fit(pairs_of_images_and_masks())  # noqa: F821

@@ -16,7 +16,7 @@ def with_head(base, scaled):
     base.trainable = False
     features = base(scaled(inputs), training=False)
     model = Model(inputs, Dense(4, activation="softmax")(GlobalAveragePooling2D()(features)))
-    model.compile("adam", keras.losses.CategoricalCrossentropy(label_smoothing=0.1), ["accuracy"])
+    model.compile("adam", keras.losses.CategoricalCrossentropy(label_smoothing=0.1), metrics=["accuracy"])
     return model
 
 
