@@ -66,7 +66,7 @@ def test_from_which_severity_on_it_fails(command, tmp_path: Path) -> None:
 def test_rules_are_listed_and_explained(command) -> None:
     assert all(rule.code in command("--rules")[1] for rule in RULES)
     assert len(json.loads(command("--rules", "--json")[1])) == len(RULES)
-    for name in ("HS118", "hs118", "frozen-in-name-only"):
+    for name in ("HS117", "hs117", "frozen-in-name-only"):
         status, printed = command("--explain", name)
         assert status == 0
         assert "issues/20285" in printed

@@ -46,6 +46,7 @@ _BUILTINS = {
     *("dict", "set", "sorted", "reversed", "setattr", "getattr", "hasattr", "min", "max", "abs", "round", "sum"),
     *("open", "super", "type", "iter", "next", "map", "filter", "any", "all", "input", "format", "repr", "id", "vars"),
 }
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {one.__name__: one for one in (int, float, str, bool, abs, round)}
 PLAIN = (int, float, str, bool, type(None), bytes)
 """Types of values that stand for themselves."""
 
@@ -364,9 +365,8 @@ class Expressions(ABC):
             return len(first) if isinstance(first, (list, tuple, dict, str)) else UNKNOWN
         if name == "setattr" and len(args) == 3 and isinstance(args[1], str):
             self._set_attribute(first, args[1], args[2], line)
-        if name in ("int", "float", "str", "bool", "abs", "round") and len(args) == 1 and isinstance(first, PLAIN):
-            function = {"int": int, "float": float, "str": str, "bool": bool, "abs": abs, "round": round}[name]
-            return _calculated(lambda value, _: function(value), first, None)
+        if name in _CONVERSIONS and len(args) == 1 and isinstance(first, PLAIN):
+            return _calculated(lambda value, _: _CONVERSIONS[name](value), first, None)
         return UNKNOWN
 
     def _plain_method(self, owner: Any, name: str, args: list[Any], line: int) -> Any:

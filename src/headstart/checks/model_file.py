@@ -125,8 +125,6 @@ def _base(name: str, described: dict[str, Any], shape: list[int | None], *, top:
 def _set_trainable(layer: Layer, described: dict[str, Any]) -> None:
     state = layer.trainable
     state.own, state.weights, state.normalization = described["trainable"]
-    if state.own is False and {True, SOME} & {state.weights, state.normalization}:
-        state.inside_line = 0
 
 
 def _set_origin(base: Base, described: dict[str, Any], training: Any) -> None:
@@ -177,7 +175,7 @@ def _inline(described: dict[str, Any], name: str, first: int, last: int, nodes: 
         base.config["include_preprocessing"] = UNKNOWN
     untouched = [part["random"] for part in parts if part["random"] is not None]
     _set_origin(base, {"random": bool(untouched) and all(untouched)}, None)
-    return Node(base, inputs, None, 0, tuple(described["nodes"][last]["shape"]), inline=True)
+    return Node(base, inputs, None, 0, tuple(described["nodes"][last]["shape"]))
 
 
 def _operation(layer: Layer, node: dict[str, Any]) -> Layer:

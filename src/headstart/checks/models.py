@@ -134,7 +134,7 @@ class Models:
 
     def _output(self, base: Base, *, partial: bool = False) -> Tensor:
         shape = None if partial else output_shape(base, [base.start.shape])
-        return Tensor(Node(base, [base.start], None, base.line, shape, inline=True, partial=partial))
+        return Tensor(Node(base, [base.start], None, base.line, shape, partial))
 
     def attribute(self, layer: Layer, name: str) -> Any:
         """An attribute of a layer, a base or a model."""
@@ -205,7 +205,7 @@ class Models:
         optimizer, rate = optimizer_of(known.get("optimizer", "rmsprop" if known else UNKNOWN))
         loss, from_logits = loss_of(known.get("loss", UNKNOWN))
         metrics, made = thresholded(known.get("metrics")), known.get("optimizer")
-        network.compiled = Compiled(line, optimizer, rate, loss, from_logits, metrics, network.states(), made)
+        network.compiled = Compiled(line, optimizer, rate, loss, from_logits, metrics, made)
         check_outputs(network, self.report)
 
     def _fit(self, network: Network, config: dict[str, Any], line: int) -> None:
@@ -222,16 +222,19 @@ class Models:
         if isinstance(validation, Dataset):
             data_rules.check_validation(data, validation, line, self.report)
         self._check_optimizer(network)
-        for base, site in network.bases():
-            if trains(site.node, network) != (False, False):
+        for base, _ in network.bases():
+            if trains(base, network) != (False, False):
                 base.may_be_trained()
+        if network.compiled:
+            network.compiled.fitted_states = network.states()
         network.fitted_line, network.fitted_on = line, data
 
     def _check_optimizer(self, network: Network) -> None:
         optimizer = network.compiled.made if network.compiled else None
         if isinstance(optimizer, Made):
-            if optimizer.fitted and optimizer.fitted[2] is not network.compiled:
-                data_rules.check_optimizer(*optimizer.fitted[:2], network, self.report)
+            before, states, compiled = optimizer.fitted or (None, {}, None)
+            if before and compiled is not network.compiled:
+                data_rules.check_optimizer(before, states, network, self.report)
             optimizer.fitted = (network, network.states(), network.compiled)
 
     def _use(self, network: Network, name: str, config: dict[str, Any], line: int) -> None:

@@ -48,11 +48,11 @@ class Trainable:
     """What has been said about a layer's ``trainable``, or about that of the layers in a base.
 
     Attributes:
-        own: the attribute of the layer itself; a nested model whose own is False has no trainable weights.
+        own: the attribute of the layer itself. In Keras 3 it counts for the model that is fitted, whose weights are all
+            frozen if it is False; of a model inside that one the layers count.
         weights: True, False, :data:`SOME` or :data:`UNKNOWN`: of its layers but BatchNormalization.
         normalization: likewise of its BatchNormalization layers.
         idle_line: where a slice was set trainable although all layers were, or None.
-        inside_line: where layers were set trainable while their model was not, or None.
         changed_line: where it was last set; 0 if it was not.
     """
 
@@ -60,7 +60,6 @@ class Trainable:
     weights: Any = True
     normalization: Any = True
     idle_line: int | None = None
-    inside_line: int | None = None
     changed_line: int = 0
 
     def set(self, value: Any, part: str, line: int) -> None:
@@ -75,9 +74,7 @@ class Trainable:
         """
         self.changed_line = line
         if part == "all":
-            self.own, self.idle_line, self.inside_line = value, None, None
-        elif value is True and self.own is False:
-            self.inside_line = line
+            self.own, self.idle_line = value, None
         extent, _, kind = part.partition(" ")
         if part == "slice" and value is True and self.weights is True:
             self.idle_line = line
@@ -130,7 +127,6 @@ class Node:
         training: the argument of the call: True, False, :data:`UNKNOWN`, or None if it was not given.
         line: where; 0 in a model file.
         shape: of its output for one example, such as (h, w, c); None where it is not known.
-        inline: of a base: its layers are part of the outer model (``base.output``), which calls them one by one.
         partial: of a base: the output is that of a layer within it.
     """
 
@@ -139,7 +135,6 @@ class Node:
     training: Any = None
     line: int = 0
     shape: tuple[int | None, ...] | None = None
-    inline: bool = False
     partial: bool = False
 
 
@@ -224,8 +219,8 @@ class Compiled:
         loss: ``binary``, ``categorical`` or ``sparse`` crossentropy, ``other``.
         from_logits: whether the loss expects logits.
         metrics: names or classes of metrics that compare with a threshold of 0.5.
-        states: of the trainable layers at that time.
         made: the optimizer object of the script.
+        fitted_states: what was trainable in the last fit since.
     """
 
     line: int = 0
@@ -234,8 +229,8 @@ class Compiled:
     loss: Any = UNKNOWN
     from_logits: Any = UNKNOWN
     metrics: tuple[str, ...] = ()
-    states: dict[Layer, tuple[Any, Any, Any]] = field(default_factory=dict)
     made: Any = None
+    fitted_states: dict[Layer, tuple[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -299,16 +294,14 @@ class Network(Layer):
             elif not kind or (kind == "normalization") == (layer.kind == "BatchNormalization"):
                 layer.set_trainable(UNKNOWN if extent in ("slice", "some") else value, "all", line)
 
-    def states(self) -> dict[Layer, tuple[Any, Any, Any]]:
-        """What of every layer is trainable now."""
-        return {
-            layer: (layer.trainable.own, layer.trainable.weights, layer.trainable.normalization)
-            for layer in self.layers()
-            if layer.kind not in WITHOUT_WEIGHTS
-        }
+    def states(self) -> dict[Layer, tuple[Any, Any]]:
+        """What of the network and of every layer is trainable now."""
+        layers = [layer for layer in self.layers() if layer.kind not in WITHOUT_WEIGHTS]
+        states = {layer: (layer.trainable.weights, layer.trainable.normalization) for layer in layers}
+        return {**states, self: (self.trainable.own, self.trainable.own)}
 
 
-def differ(before: dict[Layer, tuple[Any, Any, Any]], after: dict[Layer, tuple[Any, Any, Any]]) -> list[Layer]:
+def differ(before: dict[Layer, tuple[Any, Any]], after: dict[Layer, tuple[Any, Any]]) -> list[Layer]:
     """The layers whose state is known both times and not the same."""
     return [
         layer
@@ -317,11 +310,7 @@ def differ(before: dict[Layer, tuple[Any, Any, Any]], after: dict[Layer, tuple[A
     ]
 
 
-def trains(node: Node, network: Network) -> tuple[Any, Any]:
+def trains(base: Base, network: Network) -> tuple[Any, Any]:
     """What of a base a network trains: of its other layers, and of its BatchNormalization layers."""
-    state = node.layer.trainable
-    if network.trainable.own is False or (not node.inline and state.own is False):
-        return False, False
-    if UNKNOWN in (network.trainable.own, state.own):
-        return UNKNOWN, UNKNOWN
-    return state.weights, state.normalization
+    own = network.trainable.own
+    return (base.trainable.weights, base.trainable.normalization) if own is True else (own, own)

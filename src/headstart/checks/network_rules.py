@@ -233,7 +233,7 @@ def check_labels(network: Network, form: Any, classes: Any, line: int, report: R
         report: takes what is found.
     """
     output, compiled = output_of(network), network.compiled
-    loss = compiled.loss if compiled else UNKNOWN
+    loss: Any = compiled.loss if compiled else UNKNOWN
     units = output.units if output else UNKNOWN
     several = type(units) is int and units > 1
     wrong = {
@@ -266,16 +266,18 @@ def check_training(network: Network, line: int, report: Report) -> None:
         report: takes what is found.
     """
     compiled = network.compiled
-    if compiled and compiled.states:
-        changed = differ(compiled.states, network.states())
-        if changed:
-            where = max(layer.trainable.changed_line for layer in changed)
-            what = "trainable was changed after compile, and fit is called without compiling again"
-            report("trainable-after-compile", where, f"{what} (line {line}).")
+    changed = differ(compiled.fitted_states, network.states()) if compiled else []
+    if changed:
+        where = max(layer.trainable.changed_line for layer in changed)
+        what = "trainable was changed after fit, and fit is called again without compiling"
+        report("trainable-without-compile", where, f"{what} (line {line}).")
     _check_anything_trains(network, line, report)
     for base, site in network.bases():
-        _check_frozen(base, site.node, network, report)
-        weights, normalization = trains(site.node, network)
+        check_slices(base, report)
+        weights, normalization = trains(base, network)
+        if base.weights is None and weights is normalization is False:
+            what = f"{base.kind} has random weights (weights=None) and is frozen"
+            report("frozen-random-weights", base.line, f"{what}: its features are noise.")
         classifies = any(layer.kind == "Dense" for layer in network.layers())
         if classifies and base.pretrained and weights in (True, SOME):
             _check_fine_tuning(base, site.node, network, normalization, line, report)
@@ -295,20 +297,10 @@ def _check_anything_trains(network: Network, line: int, report: Report) -> None:
     bases = network.bases()
     if not bases or any(layer.kind == "unknown" for layer in leaves):
         return
-    still = [layer.trainable.own is False for layer in leaves]
-    still += [trains(site.node, network) == (False, False) for _, site in bases]
+    still = [layer.trainable.weights is False for layer in leaves]
+    still += [trains(base, network) == (False, False) for base, _ in bases]
     if network.trainable.own is False or all(still):
         report("nothing-to-train", line, "every layer is frozen: fit changes nothing.")
-
-
-def _check_frozen(base: Base, node: Node, network: Network, report: Report) -> None:
-    check_slices(base, report)
-    if base.trainable.own is False and base.trainable.inside_line is not None and not node.inline:
-        what = f"layers of {base.kind} are set trainable while {base.kind} itself is not"
-        report("unfrozen-inside-frozen", base.trainable.inside_line, f"{what}: none of them is trained.")
-    if base.weights is None and trains(node, network) == (False, False):
-        what = f"{base.kind} has random weights (weights=None) and is frozen"
-        report("frozen-random-weights", base.line, f"{what}: its features are noise.")
 
 
 def _check_fine_tuning(base: Base, node: Node, network: Network, normalization: Any, line: int, report: Report) -> None:

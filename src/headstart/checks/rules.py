@@ -271,27 +271,14 @@ RULES = (
     ),
     Rule(
         code="HS115",
-        name="unfrozen-inside-frozen",
-        severity="error",
-        found_in="scripts and models",
-        title="Layers are unfrozen inside a base that is still frozen itself.",
-        why=(
-            "A model whose own trainable is False has no trainable weights, whatever its layers say. After "
-            "base.trainable = False, setting it True for some of base.layers does not train them."
-        ),
-        source="https://keras.io/guides/transfer_learning/#recursive-setting-of-the-trainable-attribute",
-        fix="Set base.trainable = True first, then freeze the layers that are to stay as they are.",
-        example=("base.trainable = True\nfor layer in base.layers[:-20]:\n    layer.trainable = False"),
-    ),
-    Rule(
-        code="HS116",
-        name="trainable-after-compile",
+        name="trainable-without-compile",
         severity="error",
         found_in="scripts",
-        title="trainable is changed after compile, and fit is called without compiling again.",
+        title="trainable is changed between two calls of fit without compiling again.",
         why=(
-            "compile fixes what is trained, and the training step that Keras has built by then goes on with the old "
-            "set: fine-tuning seems to run, and the base stays frozen."
+            "The training step that Keras built for the first fit is used again by the second, with the weights that "
+            "were trainable then: fine-tuning seems to run, and the base stays frozen. What is frozen late goes on "
+            "being trained."
         ),
         source="https://keras.io/guides/transfer_learning/#finetuning",
         fix="Call compile after every change of trainable.",
@@ -302,7 +289,7 @@ RULES = (
         ),
     ),
     Rule(
-        code="HS117",
+        code="HS116",
         name="learning-rate-too-high",
         severity="warning",
         found_in="scripts and models",
@@ -317,7 +304,7 @@ RULES = (
         example="model.compile(optimizer=keras.optimizers.Adam(1e-5), loss=..., metrics=[...])",
     ),
     Rule(
-        code="HS118",
+        code="HS117",
         name="frozen-in-name-only",
         severity="warning",
         found_in="scripts and models",
@@ -338,7 +325,7 @@ RULES = (
         ),
     ),
     Rule(
-        code="HS119",
+        code="HS118",
         name="batchnorm-in-training-mode",
         severity="warning",
         found_in="scripts",
@@ -357,7 +344,7 @@ RULES = (
         ),
     ),
     Rule(
-        code="HS120",
+        code="HS119",
         name="optimizer-used-again",
         severity="error",
         found_in="scripts",
@@ -655,7 +642,8 @@ def find(name: str) -> Rule:
 def finding(name: str, message: str, file: Path, line: int) -> Finding:
     """A finding of a rule; ``line`` is 0 where there is none."""
     rule = find(name)
-    text = message[:1].upper() + message[1:]
+    first = message.partition(" ")[0]
+    text = message[:1].upper() + message[1:] if first.isalpha() and first.islower() else message
     return Finding(rule.code, rule.name, rule.severity, text, str(file), line or None, rule.fix)
 
 
