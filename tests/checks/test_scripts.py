@@ -94,10 +94,14 @@ def test_what_unknown_code_may_have_changed_is_not_judged(found) -> None:
     assert found(BEGINNING + script.format("prepare(model)\n")) == set()
 
 
-def test_functions_that_nobody_calls_are_gone_through(found) -> None:
-    assert found(BEGINNING + "def late(rate):\n    train(classifier(base, lambda x: x), data, rate)") == {
-        "missing-rescaling"
-    }
+def test_functions_and_methods_that_nobody_calls_are_gone_through(found) -> None:
+    function = "def late(rate):\n    train(classifier(base, lambda x: x), data, rate)"
+    method = (
+        "class Late:\n    def __init__(self, rate):\n        self.rate, self.base = rate, frozen()\n"
+        "    def run(self):\n        train(classifier(self.base, lambda x: x), data, self.rate)"
+    )
+    for script in (function, method):
+        assert found(BEGINNING + script) == {"missing-rescaling"}
 
 
 def test_notebooks(tmp_path: Path) -> None:

@@ -53,13 +53,16 @@ class Interpreter(Expressions):
         self._steps = 0
 
     def run(self) -> None:
-        """Go through the script, then through those of its functions that nobody called."""
+        """Go through the script, then through those of its functions and methods that nobody called."""
         with suppress(End, RecursionError, _Return, _Break, _Continue):
             self._block(self.tree.body)
         for value in list(self._globals.names.values()):
-            if isinstance(value, Function) and value.node not in self._called:
-                with suppress(End, RecursionError, _Break, _Continue):
-                    self.invoke(value, dict.fromkeys(parameters(value.node), UNKNOWN))
+            own = Instance(value) if isinstance(value, Class) else None
+            for function in value.names.values() if isinstance(value, Class) else [value]:
+                if isinstance(function, Function) and function.node not in self._called:
+                    with suppress(End, RecursionError, _Break, _Continue):
+                        names = dict.fromkeys(parameters(function.node), UNKNOWN)
+                        self.invoke(function, {**names, **({next(iter(names)): own} if own and names else {})})
 
     # --- statements ------------------------------------------------------------------------------------------------
 
