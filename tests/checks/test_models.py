@@ -96,11 +96,11 @@ def on_the_top():
 
 
 def layers_inline():
-    """The layers of the base in the model's own graph, and the scaling as an operation."""
+    """A model in the model: the scaling as an operation, then the layers of the base one by one."""
     inputs = keras.Input((96, 96, 3))
     inside = base(trainable=False, alpha=1.0, input_shape=None, input_tensor=inputs / 255.0)
-    x = layers.GlobalAveragePooling2D()(inside.output)
-    return keras.Model(inputs, layers.Dense(1, activation="softmax")(x))
+    extractor = keras.Model(inputs, layers.GlobalAveragePooling2D()(inside.output))
+    return keras.Sequential([extractor, layers.Dense(1, activation="softmax")])
 
 
 MODELS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import keras_process
+from headstart.bases import keras_table
 from headstart.bases.local import open_model, read_config, refuse_code
 from headstart.checks.compiling import from_config, loss_of, optimizer_of, thresholded
 from headstart.checks.network import APPLICATIONS, SOME, UNKNOWN, Base, Compiled, Layer, Network, Node
@@ -22,6 +23,7 @@ _OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {
 }
 """Arithmetic in a graph, such as that of ``preprocess_input``: scale and offset."""
 
+_SCALES = {"Rescaling", "Normalization", *_OPERATIONS} - {"Add", "Multiply"}  # which are layers, too
 _FOR_MODELS = {rule.name for rule in RULES if "models" in rule.found_in}
 _NORMALIZATION = "BatchNormalization"
 
@@ -105,10 +107,10 @@ def _network(described: dict[str, Any]) -> Network:
 
 def _layer(described: dict[str, Any]) -> Layer:
     if "nodes" in described:
-        name = _application(described["params"], described["name"], described["nodes"])
+        name = _application(described)
         if name is None:
             return _network(described)
-        shapes = [node["shape"] for node in described["nodes"]] or [[]]
+        shapes = [node["shape"] for node in described["nodes"]]
         return _base(name, described, shapes[0], top=shapes[-1] == [1000])
     layer = Layer(described["kind"], described["config"], name=described["name"])
     _set_trainable(layer, described)
@@ -133,16 +135,23 @@ def _set_origin(base: Base, described: dict[str, Any], training: Any) -> None:
     base.weights = None if described["random"] else "transferred" if transferred else UNKNOWN
 
 
-def _application(params: int, name: str, nodes: list[dict[str, Any]]) -> str | None:
+def _application(described: dict[str, Any]) -> str | None:
     """Which model of Keras Applications a network is, by the number of its weights; of MobileNets, by its name, too."""
-    channels = next((node["shape"][-1] for node in reversed(nodes) if node["shape"]), None)
+    channels = next((node["shape"][-1] for node in reversed(described["nodes"]) if node["shape"]), None)
+    if match := re.match(r"mobilenet(v2)?_\d\.\d\d_\d+", described["name"]):
+        return "MobileNetV2" if match[1] else "MobileNet"
     for model in APPLICATIONS.values():
         sizes = {model.feature_dim: model.params, 1000: model.params + 1000 * (model.feature_dim + 1)}
-        if sizes.get(channels or 0) == params:
-            return model.name
-    if match := re.match(r"mobilenet(v2)?_\d\.\d\d_\d+", name):
-        return "MobileNetV2" if match[1] else "MobileNet"
+        if sizes.get(channels or 0) == described["params"]:
+            return None if _has_more(described, model) else model.name
     return None
+
+
+def _has_more(described: dict[str, Any], model: keras_table.Model) -> bool:
+    """Whether a network consists of a base and of what scales its pixels, and is not the base itself."""
+    nested = any(part["params"] == described["params"] for part in described["layers"])
+    scales = any(part["kind"] in _SCALES for part in described["layers"])
+    return nested or (scales and model.preprocessing.name != "built in")
 
 
 def _base_inside(described: dict[str, Any]) -> tuple[str, int, int] | None:
