@@ -104,6 +104,30 @@ def test_functions_and_methods_that_nobody_calls_are_gone_through(found) -> None
         assert found(BEGINNING + script) == {"missing-rescaling"}
 
 
+def test_modules_beside_a_script_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/__init__.py").touch()
+    (tmp_path / "lib/sizes.py").write_text(
+        "SIZE = 32\nfrom . import models\nfrom ........ import nothing\nimport main\n"
+    )
+    (tmp_path / "lib/models.py").write_text(
+        "from keras import applications, Sequential\nfrom .sizes import SIZE\n\n"
+        "def build(size=SIZE):\n"
+        "    return Sequential([applications.EfficientNetB0(include_top=False, input_shape=(size, size, 3))])\n"
+    )
+    for imports in (
+        "from lib.models import build",
+        "import lib.models as m\nbuild = m.build",
+        "from lib.models import *",
+    ):
+        (tmp_path / "main.py").write_text(f"{imports}\nbuild().summary()\n")
+        (one,) = hs.check(tmp_path / "main.py")
+        assert (one.name, one.place) == ("input-size-far-from-default", f"{tmp_path / 'lib/models.py'}:5")
+    assert hs.check(tmp_path, tmp_path / "main.py") == [one]
+    (tmp_path / "lib/sizes.py").write_text("SIZE = 32 if\n")
+    assert hs.check(tmp_path / "main.py") == []
+
+
 def test_notebooks(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Train\n", "not Python"]},

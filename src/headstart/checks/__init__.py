@@ -53,7 +53,7 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
         from headstart.checks.model_file import check_models
 
         findings += check_models(models)
-    return findings
+    return list(dict.fromkeys(findings))  # a module is seen by itself and by way of those that import it
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,12 +1,12 @@
 """The rules that look at data sets in scripts: how they are divided, what is done to them, and their order."""
 
 import ast
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from headstart.checks.network import Network, differ
 from headstart.checks.network_rules import Report, augmentation_in
+from headstart.checks.sources import Sources
 from headstart.checks.values import Dataset, Reads, Tensor
 
 
@@ -22,26 +22,21 @@ class Directory:
     line: int = field(compare=False)
 
     @classmethod
-    def of(cls, config: dict[str, Any], node: ast.Call, tree: ast.Module) -> "Directory":
+    def of(cls, config: dict[str, Any], node: ast.Call, sources: Sources) -> "Directory":
         """The call with these arguments."""
-        key = directory_key(config, node, tree)
+        key = directory_key(config, node, sources)
         split, subset, seed = (config.get(name) for name in ("validation_split", "subset", "seed"))
         return cls(key, split, subset, seed, config.get("shuffle", True), node.lineno)
 
 
-def directory_key(config: dict[str, Any], node: ast.Call, tree: ast.Module) -> Any:
+def directory_key(config: dict[str, Any], node: ast.Call, sources: Sources) -> Any:
     """What is equal for equal folders: a path, or an expression of names that the script gives one value each."""
     path = config.get("directory")
     if isinstance(path, str):
         return path
     given = [keyword.value for keyword in node.keywords if keyword.arg == "directory"] or node.args[:1]
     names = {one.id for one in ast.walk(given[0]) if isinstance(one, ast.Name)} if given else set()
-    stored = Counter(one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
-    loops = [one.target for one in ast.walk(tree) if isinstance(one, (ast.For, ast.AsyncFor, ast.comprehension))]
-    varying = {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
-    varying |= {one.id for target in loops for one in ast.walk(target) if isinstance(one, ast.Name)}
-    varying |= {name for name, times in stored.items() if times > 1}
-    return ast.dump(given[0]) if names and not names & varying else object()
+    return ast.dump(given[0]) if names and not names & sources.varying_names() else object()
 
 
 def check_division(first: Directory, second: Directory, report: Report) -> None:

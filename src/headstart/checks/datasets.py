@@ -56,7 +56,7 @@ class Datasets:
         form = _LABEL_MODES.get(mode, UNKNOWN) if isinstance(mode, str) else UNKNOWN
         classes = len(names) if isinstance(names, (list, tuple)) else 2 if mode == "binary" else UNKNOWN
         size = size_of(config.get("image_size", (256, 256)))
-        directory = data_rules.Directory.of(config, node, self.interpreter.tree)
+        directory = data_rules.Directory.of(config, node, self.interpreter.sources)
         for earlier in self._directories:
             data_rules.check_division(earlier, directory, self.report)
         self._directories.append(directory)
@@ -91,7 +91,7 @@ class Datasets:
         mode, names = config.get("class_mode", "categorical"), config.get("classes")
         form = _CLASS_MODES.get(mode, UNKNOWN) if isinstance(mode, str) else UNKNOWN
         labels = Labels(form, len(names) if isinstance(names, (list, tuple)) else UNKNOWN)
-        key = object() if "dataframe" in name else data_rules.directory_key(config, node, self.interpreter.tree)
+        key = object() if "dataframe" in name else data_rules.directory_key(config, node, self.interpreter.sources)
         return self._made(images, labels, (key, config.get("subset")), config, node.lineno)
 
     def _generated(self, generator: Made, images: Any, node: ast.Call) -> Tensor:

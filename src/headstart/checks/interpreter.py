@@ -12,9 +12,11 @@ from typing import Any
 from headstart.checks.expressions import PLAIN, End, Expressions, parameters
 from headstart.checks.names import canonical
 from headstart.checks.network import UNKNOWN
+from headstart.checks.sources import Sources
 from headstart.checks.values import Class, Element, Enumerated, Function, Instance, LayersOf, Scope, Symbol
 
-_MAX_STEPS = 50_000
+MAX_STEPS = 30_000
+"""Statements after which a script has been seen enough of."""
 
 
 class _Return(Exception):  # noqa: N818
@@ -34,28 +36,30 @@ class Interpreter(Expressions):
     """One way through a script.
 
     Args:
-        tree: the script.
+        sources: the script.
         prefix: which way to go at the first conditions that are not known; True at all later ones.
 
     Attributes:
         trail: the way that was gone.
+        steps: statements gone through so far.
     """
 
-    def __init__(self, tree: ast.Module, prefix: list[bool]) -> None:
+    def __init__(self, sources: Sources, prefix: list[bool]) -> None:
         super().__init__()
-        self.tree, self.prefix = tree, prefix
+        self.sources, self.prefix = sources, prefix
         self.trail: list[bool] = []
         self._globals = self.scope
         self._decided: dict[str, bool] = {}
         self._equal: dict[str, Any] = {}
         self._called: set[ast.AST] = set()
         self._active: list[ast.AST] = []  # the functions that are being gone through
-        self._steps = 0
+        self._modules = {sources.main: Class("__main__", self.scope.names)}
+        self.steps = 0
 
     def run(self) -> None:
         """Go through the script, then through those of its functions and methods that nobody called."""
         with suppress(End, RecursionError, _Return, _Break, _Continue):
-            self._block(self.tree.body)
+            self._block(self.sources.main.body)
         for value in list(self._globals.names.values()):
             own = Instance(value) if isinstance(value, Class) else None
             for function in value.names.values() if isinstance(value, Class) else [value]:
@@ -68,8 +72,8 @@ class Interpreter(Expressions):
 
     def _block(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
-            self._steps += 1
-            if self._steps > _MAX_STEPS:
+            self.steps += 1
+            if self.steps > MAX_STEPS:
                 raise End
             method = getattr(self, f"_do_{type(statement).__name__.lower()}", None)
             if method:
@@ -113,12 +117,33 @@ class Interpreter(Expressions):
     def _do_import(self, node: ast.Import) -> None:
         for alias in node.names:
             path = alias.name if alias.asname else alias.name.partition(".")[0]
-            self.scope.set(alias.asname or path, Symbol(canonical(path)))
+            module = self._module(path, 0, node.lineno)
+            self.scope.set(alias.asname or path, module or Symbol(canonical(path)))
 
     def _do_importfrom(self, node: ast.ImportFrom) -> None:
+        module = self._module(node.module or "", node.level, node.lineno)
         for alias in node.names:
-            path = f"{'.' * node.level}{node.module or ''}.{alias.name}"
-            self.scope.set(alias.asname or alias.name, Symbol(canonical(path)))
+            if module and alias.name == "*":
+                self.scope.names.update(module.names)
+                continue
+            symbol = Symbol(canonical(f"{'.' * node.level}{node.module or ''}.{alias.name}"))
+            name = f"{node.module}.{alias.name}" if node.module else alias.name
+            inside = self._module(name, node.level, node.lineno) or symbol
+            self.scope.set(alias.asname or alias.name, module.names.get(alias.name, inside) if module else inside)
+
+    def _module(self, name: str, level: int, line: int) -> Class | None:
+        """A module of the script's own, gone through when it is first imported."""
+        tree = self.sources.module(name, level, line)
+        if tree is None or tree in self._modules:
+            return self._modules[tree] if tree else None
+        outer, self.scope = self.scope, Scope({"__name__": name})
+        self._modules[tree] = Class(name, self.scope.names)
+        try:
+            with suppress(End, _Return, _Break, _Continue):
+                self._block(tree.body)
+        finally:
+            self.scope = outer
+        return self._modules[tree]
 
     def _do_functiondef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.scope.set(node.name, self.function(node))

@@ -639,12 +639,12 @@ def find(name: str) -> Rule:
     return rule
 
 
-def finding(name: str, message: str, file: Path, line: int) -> Finding:
+def finding(name: str, message: str, file: Path, line: int, cell: int | None = None) -> Finding:
     """A finding of a rule; ``line`` is 0 where there is none."""
     rule = find(name)
     first = message.partition(" ")[0]
     text = message[:1].upper() + message[1:] if first.isalpha() and first.islower() else message
-    return Finding(rule.code, rule.name, rule.severity, text, str(file), line or None, rule.fix)
+    return Finding(rule.code, rule.name, rule.severity, text, str(file), line or None, rule.fix, cell)
 
 
 def page() -> str:
@@ -672,7 +672,8 @@ _INTRODUCTION = """# What `headstart check` looks for
     headstart check model.keras                # a model: opened without running code that it may hold
     headstart check --explain HS103            # one of the rules below, in the terminal
 
-`check` looks at your own Keras transfer learning. It follows a script through its functions, loops and conditions on
-what is known of each value, and speaks only of what is wrong for certain: what it cannot know (a variable from the
-command line, a helper of another file) raises no alarm, so silence is no proof. `--json` prints the findings for
-programs. The exit code is 2 if there is an error (`--fail-on warning`: anything; `never`: 0 all the same)."""
+`check` looks at your own Keras transfer learning. It follows a script through its functions, loops and conditions, and
+into the modules beside it, on what is known of each value. It speaks only of what is wrong for certain: what it cannot
+know (an option from the command line, a helper of another package) raises no alarm, so silence is no proof. `--json`
+prints the findings for programs. The exit code is 2 if there is an error (`--fail-on warning`: anything; `never`: 0 all
+the same)."""
