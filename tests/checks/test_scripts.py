@@ -104,7 +104,7 @@ def test_functions_and_methods_that_nobody_calls_are_gone_through(found) -> None
         assert found(BEGINNING + script) == {"missing-rescaling"}
 
 
-def test_modules_beside_a_script_are_followed(tmp_path: Path) -> None:
+def test_modules_beside_a_script_are_followed(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/__init__.py").touch()
     (tmp_path / "lib/sizes.py").write_text(
@@ -124,6 +124,8 @@ def test_modules_beside_a_script_are_followed(tmp_path: Path) -> None:
         (one,) = hs.check(tmp_path / "main.py")
         assert (one.name, one.place) == ("input-size-far-from-default", f"{tmp_path / 'lib/models.py'}:5")
     assert hs.check(tmp_path, tmp_path / "main.py") == [one]
+    monkeypatch.chdir(tmp_path)
+    assert [one.place for one in hs.check(".")] == ["lib/models.py:5"]
     (tmp_path / "lib/sizes.py").write_text("SIZE = 32 if\n")
     assert hs.check(tmp_path / "main.py") == []
 

@@ -25,35 +25,42 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
 
     Args:
         paths: ``.py`` or ``.ipynb`` files, ``.keras`` or full-model ``.h5`` files, or folders: then all scripts and
-            ``.keras`` files in them, of which those that cannot be read are named in a warning. A run folder means
-            its model.
+            ``.keras`` files in them; those of them that cannot be read are named in warnings. A run folder means its
+            model.
 
     Returns:
         What was found, scripts first, by file and line; an empty list if nothing was.
 
     Raises:
-        InputError: no such file, not one of these, or one that cannot be read.
+        InputError: no such file, not one of these, or a named one that cannot be read.
     """
-    from headstart.checks.script import check_script
-
-    files: dict[Path, bool] = {}  # whether it was named
-    for path in map(Path, paths):
-        files |= {file: file == path for file in _files(path)}
-    findings: list[Finding] = []
-    for file, named in files.items():
-        if file.suffix in _SCRIPTS:
-            try:
-                findings += check_script(file)
-            except InputError as exc:
-                if named:
-                    raise
-                console.warn(str(exc))
+    named = {path for path in map(Path, paths) if not path.is_dir()}
+    files = list(dict.fromkeys(file for path in map(Path, paths) for file in _files(path)))
+    findings, problems = _scripts([file for file in files if file.suffix in _SCRIPTS])
     models = [file for file in files if file.suffix in _MODELS]
     if models:
         from headstart.checks.model_file import check_models
 
-        findings += check_models(models)
-    return list(dict.fromkeys(findings))  # a module is seen by itself and by way of those that import it
+        found, others = check_models(models)
+        findings, problems = findings + found, problems | others
+    for file, problem in problems.items():
+        if file in named:
+            raise problem
+        console.warn(str(problem))
+    return findings
+
+
+def _scripts(files: list[Path]) -> tuple[list[Finding], dict[Path, InputError]]:
+    from headstart.checks.script import check_script
+
+    findings: dict[Finding, None] = {}  # each once: a module is seen by itself and by way of those that import it
+    problems = {}
+    for file in files:
+        try:
+            findings.update(dict.fromkeys(check_script(file)))
+        except InputError as exc:
+            problems[file] = exc
+    return list(findings), problems
 
 
 def _files(path: Path) -> list[Path]:

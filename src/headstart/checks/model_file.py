@@ -13,6 +13,7 @@ from headstart.checks.compiling import from_config, loss_of, optimizer_of, thres
 from headstart.checks.network import APPLICATIONS, SOME, UNKNOWN, Base, Compiled, Layer, Network, Node
 from headstart.checks.network_rules import check_architecture, check_outputs, check_training
 from headstart.checks.rules import RULES, Finding, finding
+from headstart.errors import InputError
 
 _KEPT = ("units", "activation", "scale", "offset", "mean", "variance", "height", "width", "pooling")
 _OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {
@@ -28,25 +29,37 @@ _FOR_MODELS = {rule.name for rule in RULES if "models" in rule.found_in}
 _NORMALIZATION = "BatchNormalization"
 
 
-def check_models(paths: list[Path]) -> list[Finding]:
+def check_models(paths: list[Path]) -> tuple[list[Finding], dict[Path, InputError]]:
     """Find the mistakes in model files, all opened in one Keras process.
 
     Args:
         paths: ``.keras`` or full-model ``.h5`` files.
 
-    Raises:
-        InputError: one of them is damaged, holds weights only, or needs code of its own.
+    Returns:
+        What was found, and why files could not be checked: damaged, weights only, or in need of code of their own.
     """
-    configs = [read_config(path) for path in paths]
-    for path, config in zip(paths, configs, strict=True):
-        refuse_code(path, config)
-    described = keras_process.call(
-        "headstart.checks.model_file:describe", {"paths": [str(path.resolve()) for path in paths]}
-    )
+    configs: dict[Path, dict[str, Any]] = {}
+    problems: dict[Path, InputError] = {}
+    for path in paths:
+        try:
+            configs[path] = read_config(path)
+            refuse_code(path, configs[path])
+        except InputError as exc:
+            problems[path] = exc
+    paths = [path for path in paths if path not in problems]
+    described = _in_keras_process(paths) if paths else []
     findings: list[Finding] = []
-    for path, config, description in zip(paths, configs, described, strict=True):
-        findings += _check(path, _network(description), _compiled(path, config))
-    return findings
+    for path, description in zip(paths, described, strict=True):
+        if "problem" in description:
+            problems[path] = InputError(description["problem"])
+        else:
+            findings += _check(path, _network(description), _compiled(path, configs[path]))
+    return findings, problems
+
+
+def _in_keras_process(paths: list[Path]) -> list[dict[str, Any]]:
+    names = [str(path.absolute()) for path in paths]
+    return keras_process.call("headstart.checks.model_file:describe", {"paths": names})
 
 
 def _check(path: Path, network: Network, compiled: Compiled | None) -> list[Finding]:
@@ -200,8 +213,14 @@ def _operation(layer: Layer, node: dict[str, Any]) -> Layer:
 
 
 def describe(paths: list[str]) -> list[dict[str, Any]]:
-    """The graphs of model files as plain data; for a Keras process."""
-    return [_description(open_model(Path(path))) for path in paths]
+    """The graphs of model files as plain data, or the problem with them; for a Keras process."""
+    described = []
+    for path in paths:
+        try:
+            described.append(_description(open_model(Path(path))))
+        except InputError as exc:
+            described.append({"problem": str(exc)})
+    return described
 
 
 def _description(layer: Any) -> dict[str, Any]:

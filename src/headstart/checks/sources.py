@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import warnings
 from collections import Counter
@@ -81,14 +82,15 @@ class Sources:
         return self._modules[key]
 
     def _beside(self, name: str, level: int, number: int) -> ast.Module | None:
-        files = [file.absolute() for file in self._files]
-        near, path = files[number].parent, name.replace(".", "/")
-        folders = [near, *near.parents][level - 1 : level] if level else [near, files[0].parent]
-        for file in (folder / f"{path}{end}" for folder in folders for end in (".py", "/__init__.py")):
-            if file in files:
-                return list(self._files.values())[files.index(file)]
-            if file.is_file():
-                return self._read(file)
+        files = list(self._files)
+        near = files[number].parent
+        folders = [near.joinpath(*[".."] * (level - 1))] if level else [near, files[0].parent]
+        paths = [folder / name.replace(".", "/") for folder in folders]
+        for file in (os.path.normpath(f"{path}{end}") for path in paths for end in (".py", "/__init__.py")):
+            if (known := Path(file)) in self._files:
+                return self._files[known]
+            if os.path.isfile(file):
+                return self._read(known)
         return None
 
     def place(self, line: int) -> Place:
