@@ -564,7 +564,7 @@ RULES = (
         why=(
             "image_dataset_from_directory shuffles the files, then takes its part. Both calls have to shuffle with "
             "the same seed and to divide at the same place; otherwise pictures are in both parts, and the score is "
-            "too good."
+            "too good. Without a seed Keras stops."
         ),
         source=_LOADING,
         fix='Give both calls the same seed and validation_split, or use subset="both".',
