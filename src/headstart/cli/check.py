@@ -1,15 +1,16 @@
 """``headstart check``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from headstart import console
-from headstart.checks.rules import RULES, Finding, find
+from headstart.checks.rules import RULES, Finding, Rule, find
 from headstart.errors import InputError, counted
 
 FailOn = Literal["error", "warning", "never"]
+"""Severities that ``--fail-on`` takes."""
 
 
 @click.command(epilog="Example: headstart check train.py model.keras")
@@ -18,7 +19,7 @@ FailOn = Literal["error", "warning", "never"]
 @click.option("--explain", metavar="RULE", help="Say what a rule is about, by code or name, and how to put it right.")
 @click.option(
     "--fail-on",
-    type=click.Choice(["error", "warning", "never"]),
+    type=click.Choice(get_args(FailOn)),
     default="error",
     show_default=True,
     help="End with exit code 2 from this severity on.",
@@ -34,8 +35,7 @@ def check(paths: tuple[Path, ...], rules: bool, explain: str | None, fail_on: Fa
         _list(as_json=as_json)
         return 0
     if explain:
-        rule = find(explain)
-        console.result_json(rule.to_json()) if as_json else console.result(rule.text())
+        _explain(find(explain), as_json=as_json)
         return 0
     if not paths:
         raise InputError(
@@ -48,8 +48,8 @@ def check(paths: tuple[Path, ...], rules: bool, explain: str | None, fail_on: Fa
         console.result_json([one.to_json() for one in findings])
     else:
         _show(findings)
-    counted_for = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
-    return 2 if any(one.severity in counted_for for one in findings) else 0
+    failing = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
+    return 2 if any(one.severity in failing for one in findings) else 0
 
 
 def _list(*, as_json: bool) -> None:
@@ -57,6 +57,13 @@ def _list(*, as_json: bool) -> None:
         console.result_json([rule.to_json() for rule in RULES])
     else:
         console.table(("code", "name", "severity", "what"), [(r.code, r.name, r.severity, r.title) for r in RULES])
+
+
+def _explain(rule: Rule, *, as_json: bool) -> None:
+    if as_json:
+        console.result_json(rule.to_json())
+    else:
+        console.result(rule.text())
 
 
 def _show(findings: list[Finding]) -> None:
