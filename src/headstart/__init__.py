@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headstart.adoption import adopt
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
+    from headstart.checks import check
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.features import FeatureSet, extract
@@ -37,6 +38,7 @@ _WHERE = {
     "Run": "run:Run",
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
+    "check": "checks:check",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
@@ -61,6 +63,7 @@ __all__ = [
     "UnavailableError",
     "__version__",
     "adopt",
+    "check",
     "evaluate",
     "extract",
     "fetch",

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
+    "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
     "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }
