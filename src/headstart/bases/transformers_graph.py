@@ -25,7 +25,7 @@ from headstart.tokens import SubwordTokenizer
 _READ_VERSION = 1
 """Part of the cache's folder names: raise it when what is read from a model changes."""
 
-_FILES = ("*.json", "model*.safetensors", "*.txt", "*.model", "README.md")
+_FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
 _PROCESSOR, _TOKENIZER = "preprocessor_config.json", "tokenizer.json"
 _MAX_DIFFERENCE = 1e-3  # of a feature, relative to the largest
 _SIZES = ((3, 17), (1, 2), (2, 40))  # texts, and tokens of the longest; _EXAMPLE is what torch is watched with
@@ -65,7 +65,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         "weights_sha256": digest,
         "feature_dim": facts["gives"][-1],
         "licence": stated_licence(folder),
-        "files": {path.name: path for path in files},
+        "files": {path.relative_to(folder).as_posix(): path for path in files},
         "frozen_because": "headstart has it from transformers, as a graph without gradients",
         "backends": (INFERENCE_BACKEND,),
     }
