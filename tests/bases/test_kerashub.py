@@ -197,4 +197,4 @@ def test_wrong_presets_are_refused(vit: Path, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(InputError, match=r"KerasHub cannot read .*unheard_of"):
-        hs.load_base(f"hf:{tmp_path}")
+        hs.load_base(f"preset:{tmp_path}")
