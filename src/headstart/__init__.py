@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.adoption import adopt
+    from headstart.auditing import DataAudit
+    from headstart.auditing import audit_data as audit
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
     from headstart.data import Dataset, load_dataset
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Base": "bases:Base",
+    "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
@@ -37,6 +40,7 @@ _WHERE = {
     "Run": "run:Run",
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
+    "audit": "auditing:audit_data",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
@@ -49,6 +53,7 @@ _WHERE = {
 
 __all__ = [
     "Base",
+    "DataAudit",
     "Dataset",
     "FeatureSet",
     "FineTuning",
@@ -61,6 +66,7 @@ __all__ = [
     "UnavailableError",
     "__version__",
     "adopt",
+    "audit",
     "evaluate",
     "extract",
     "fetch",

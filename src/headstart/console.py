@@ -21,6 +21,11 @@ def result_json(value: Any) -> None:
     result(json.dumps(value, ensure_ascii=False))
 
 
+def coloured(text: str, colour: str) -> str:
+    """Text in one of a terminal's colours, by its number, if stdout is one."""
+    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
+
+
 def note(text: str) -> None:
     """Tell the user something, on stderr."""
     if forward:
