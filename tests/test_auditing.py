@@ -16,6 +16,8 @@ import headstart as hs
 from headstart.audit_report import explanations
 from headstart.data.audit import CHECKS
 from headstart.errors import InputError
+from headstart.features.outliers import outliers
+from tests.conftest import SIZE, WORDS
 
 Plants = dict[str, str]
 """Name of a planted file -> code of the check that has to name it."""
@@ -259,3 +261,28 @@ def test_what_cannot_be_asked_for_is_said(clean: Path) -> None:
         hs.audit(clean, ignore=["HS999"])
     with pytest.raises(InputError, match="no such file or folder"):
         hs.audit(clean / "nowhere")
+
+
+def test_with_a_base_outliers_and_coverage_are_told_too(sentences: Path, tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    shutil.copy(sentences, table)
+    with open(table, "a", encoding="utf-8") as file:
+        file.write("zxqv qqqw wwxz zzxv,data\n")
+    found = hs.audit(table, base=WORDS)
+    assert [example.files for example in found["unknown-words"].examples] == [("row 222",)]
+    assert found["outliers"].examples[0].files == ("row 222",)
+    assert found["HS022"].state == "not applicable"
+
+
+@pytest.mark.slow
+def test_outliers_among_pictures_come_first(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    page = Image.new("RGB", (96, 96), "white")
+    for y in range(8, 90, 9):
+        page.paste((20, 20, 20), (8, y, 30 + 5 * y % 50, y + 3))
+    page.save(folder / "flower/page.png")
+    dataset = hs.load_dataset(folder)
+    features = hs.extract(hs.load_base(run.facts["base"]["handle"], input_size=SIZE), dataset.examples)
+    finding = outliers(dataset, features, np.arange(len(dataset)))
+    assert finding.examples[0].files == ("flower/page.png",)
+    assert len(finding.examples) <= 5
