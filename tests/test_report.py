@@ -274,7 +274,8 @@ def test_provenance_and_cost_are_shown(made: Path) -> None:
         "245 tensors, 98 of them BatchNorm statistics, were digested before and after: 0 of 245 frozen tensors changed",
         "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
         "1,623 MB", "1,399", "58 min 20 s", "2 min 30 s", "writing the run 1 min 13 s",
-        "2 files are copies.", "HS031 exact-duplicates", "Not applicable: HS037", "53 files left out", "Another 3 in skipped.csv",
+        "2 files are copies.", "HS031 exact-duplicates", "Not applicable: HS037", "53 files left out",
+        "Another 3 in skipped.csv",
     ):  # fmt: skip
         assert said in text, said
     assert text.count("empty: 0 bytes") == 50

@@ -9,7 +9,7 @@ photos do, and have to be closer to count.
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _NEIGHBOUR, _ASKED = 20, 256  # the 20th nearest to each of so many pictures say
 _TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 12, 18  # than that
 _GIST = 8  # pixels a side that pictures are searched by
 _FARTHER = 3.0  # times the distance of near-duplicates: they are not aligned yet
-_DETAIL = 0.6
+_DETAIL = 0.6  # correlation of details, at least; that of smooth versions alone says little
 _SCALES, _PLACES = (0.97, 0.94, 0.91), (0.0, 0.25, 0.5, 0.75, 1.0)
 _COARSE = 0.02  # how much higher a correlation may be at full resolution than at half
 _PAIRS_AT_ONCE = 256
@@ -50,23 +50,27 @@ def near_pictures(fingerprints: Sequence[bytes]) -> np.ndarray:
     if len(there) < 2:
         return _NONE
     pixels = pixels[there]
-
     usual = _usual_distance(pixels)
     near, near_part = (1 - min(1 - NEAR, usual / times) for times in (_TIMES_CLOSER, _TIMES_CLOSER_CROPPED))
-    tiny = _reduced(pixels, _GIST)
-    found = []
-    for turn in (1, -1):  # as they are, and one of the two in a mirror
-
-        def asking(indices: np.ndarray, turn: int = turn) -> np.ndarray:
-            return _centred(tiny[indices, :, ::turn])
-
-        pairs, products = close_pairs(len(tiny), lambda i: _centred(tiny[i]), 1 - _FARTHER * (1 - near), ask=asking)
-        pairs = pairs[np.argsort(-products, kind="stable")][: len(tiny)]  # so that the effort stays linear
-        left, right = pixels[pairs[:, 0], :, ::turn], pixels[pairs[:, 1]]
-        similar = _fit(_reduced(left, SIDE // 2), _reduced(right, SIDE // 2), near - _COARSE, near_part - _COARSE)
-        similar[similar] = _fit(left[similar], right[similar], near, near_part, detail=_DETAIL)
-        found.append(pairs[similar])
+    found = [_found(pixels, asking, near, near_part) for asking in (pixels, pixels[:, :, ::-1])]  # and in a mirror
     return there[np.unique(np.concatenate(found), axis=0)]
+
+
+def _found(pixels: np.ndarray, asking: np.ndarray, near: float, near_part: float) -> np.ndarray:
+    """Pairs i < j of which ``asking[i]`` is like ``pixels[j]``, or is like a part of it, or the reverse."""
+
+    def where(test: Callable[..., np.ndarray], pairs: np.ndarray, **how: float) -> np.ndarray:
+        parts = np.array_split(pairs, len(pairs) // _PAIRS_AT_ONCE + 1)
+        return np.concatenate([test(asking[part[:, 0]], pixels[part[:, 1]], **how) for part in parts])
+
+    gist, gist_asking = _reduced(pixels, _GIST), _reduced(asking, _GIST)
+    pairs, products = close_pairs(
+        len(pixels), lambda i: _centred(gist[i]), 1 - _FARTHER * (1 - near), ask=lambda i: _centred(gist_asking[i])
+    )
+    same = where(_alike, pairs, near=near, detail=_DETAIL)
+    rest = pairs[~same][np.argsort(-products[~same], kind="stable")][: len(pixels)]  # so that the effort stays linear
+    rest = rest[where(_roughly_part, rest, near=near_part - _COARSE)]
+    return np.concatenate([pairs[same], rest[where(_part, rest, near=near_part, detail=_DETAIL)]])
 
 
 def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -91,43 +95,52 @@ def _usual_distance(pixels: np.ndarray) -> float:
     return float(np.median(1 - np.partition(products, -kth, axis=1)[:, -kth])) if n >= kth else 1.0
 
 
-def _fit(
-    left: np.ndarray, right: np.ndarray, near: float, near_part: float, *, detail: float | None = None
-) -> np.ndarray:
-    """Whether pictures (n, side, side) are nearly the same, or one is nearly a part of the other: bool (n,).
+def _alike(left: np.ndarray, right: np.ndarray, *, near: float, detail: float | None = None) -> np.ndarray:
+    """Whether pictures (n, side, side) correlate by so much, and their details, too: bool (n,)."""
+    alike = _correlation(_centred(left), right) >= near
+    if detail is not None and alike.any():
+        alike[alike] = _correlation(_centred(_details(left[alike])), _details(right[alike])) >= detail
+    return alike
 
-    Args:
-        left: one of each pair.
-        right: the other.
-        near: the least correlation.
-        near_part: likewise of a part; among many parts one fits well by chance.
-        detail: likewise of what they have beyond smooth versions of themselves; None does not look at it.
-    """
+
+def _roughly_part(left: np.ndarray, right: np.ndarray, *, near: float) -> np.ndarray:
+    """The same as :func:`_part`, in less time at half the resolution, and without details."""
+    left, right = _reduced(left, SIDE // 2), _reduced(right, SIDE // 2)
     fits = np.zeros(len(left), bool)
-    for start in range(0, len(left), _PAIRS_AT_ONCE):
-        here = slice(start, start + _PAIRS_AT_ONCE)
-        for whole, other in ((left[here], right[here]), (right[here], left[here])):
-            target, fine = _centred(whole), None if detail is None else _centred(_details(whole))
-            for number, part in enumerate(_parts(other.astype(np.float32))):
-                fit = np.einsum("nd,nd->n", _centred(part), target) >= (near_part if number else near)
-                if fine is not None and fit.any():
-                    fit &= np.einsum("nd,nd->n", _centred(_details(part)), fine) >= detail
-                fits[here] |= fit
+    for whole, other in ((left, right), (right, left)):
+        centred = _centred(whole)
+        for part in _parts(other):
+            fits |= _correlation(centred, part) >= near
     return fits
+
+
+def _part(left: np.ndarray, right: np.ndarray, *, near: float, detail: float) -> np.ndarray:
+    """Whether one of two pictures is like a part of the other: bool (n,)."""
+    fits = np.zeros(len(left), bool)
+    for whole, other in ((left, right), (right, left)):
+        for part in _parts(other):
+            fits |= _alike(whole, part, near=near, detail=detail)
+    return fits
+
+
+def _correlation(centred: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Of pictures (n, d) that are centred and of unit length with others (n, side, side): float32 (n,)."""
+    flat = pixels.reshape(centred.shape).astype(np.float32, copy=False)
+    spread = np.einsum("nd,nd->n", flat, flat) - np.square(flat.sum(1)) / flat.shape[1]
+    return np.einsum("nd,nd->n", centred, flat) / np.sqrt(np.maximum(spread, 1e-6))
 
 
 def _details(pixels: np.ndarray) -> np.ndarray:
     """Pictures less their means over 5 x 5 pixels: two smooth gradients correlate, whatever they are of."""
     side = pixels.shape[1]
-    apart = np.abs(np.subtract.outer(np.arange(side), np.arange(side)))
-    mean = (apart <= 2).astype(np.float32)
+    mean = (np.abs(np.subtract.outer(np.arange(side), np.arange(side))) <= 2).astype(np.float32)
     mean /= mean.sum(1, keepdims=True)
     return pixels - mean @ pixels @ mean.T
 
 
 def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Pictures (n, side, side), and crops of them enlarged to their size: along one side, or both by the same share."""
-    yield pixels
+    """Crops of pictures (n, side, side), enlarged to their size: along one side, or along both by the same share."""
+    pixels = pixels.astype(np.float32, copy=False)
     for scale in _SCALES:
         windows = [_window(pixels.shape[1], scale, place) for place in _PLACES]
         across = [pixels @ window.T for window in windows]
