@@ -77,7 +77,7 @@ def test_copies_across_given_splits_stay_on_the_held_out_side() -> None:
     assert found.usable.tolist() == [2, 3, 4, 5]
     assert [item.file for item in found.skipped] == ["a/0.jpg", "a/1.jpg"]
     assert "a/2.jpg in test" in found.skipped[0].reason
-    assert _of(found, "leaks").summary == "2 files are also on a held-out side of the split, and kept there only."
+    assert _of(found, "leaks").summary == "2 pictures are also on a held-out side of the split, and kept there only."
 
 
 def test_groups_across_given_splits() -> None:

@@ -9,8 +9,10 @@ from headstart import console
 from headstart.cli.fetch import bundle_option
 from headstart.cli.train import names
 from headstart.errors import counted
+from headstart.reader import NOUNS
 
 _SHOWN = 3  # examples of each finding
+_CHARACTERS = 60  # of a text
 _MARKS = {"error": "31", "warning": "33", "info": "36"}  # colours of a terminal
 
 
@@ -88,15 +90,22 @@ def audit(
     return 2 if fail_on != "never" and found.found(fail_on) else 0
 
 
+def _excerpt(example: Any, texts: dict[str, str]) -> str:
+    """The beginning of a text, where it is not told what is in it."""
+    text = " ".join(texts.get(example.files[0], "").split()) if len(example.files) > 1 else ""
+    return f"  “{text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + '…'}”" if text else ""
+
+
 def _tell(found: Any) -> None:
     dataset = found.dataset
-    noun = "picture" if dataset.texts is None else "text"
+    texts = dict(zip(dataset.files, dataset.texts or (), strict=False))
+    noun = NOUNS[dataset.modality]
     console.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
     for finding in found.found():
         severity = console.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
         console.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
         for example in finding.examples[:_SHOWN]:
-            console.result(f"           {example.told(finding.check)}")
+            console.result(f"           {example.told(finding.check)}{_excerpt(example, texts)}")
         if len(finding.examples) > _SHOWN:
             console.result(f"           … {len(finding.examples) - _SHOWN:,} more")
     states = [finding.state for finding in found.findings]

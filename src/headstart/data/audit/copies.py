@@ -8,6 +8,7 @@ import numpy as np
 from headstart.data.audit.checks import Example, Finding, is_are
 from headstart.data.dataset import Dataset
 from headstart.errors import counted
+from headstart.reader import NOUNS
 
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2}
 """Of the same on several sides of a split, the held-out one stays."""
@@ -38,9 +39,7 @@ def conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict
     if not found:
         return Finding("conflicting-labels", "clean", "No example appears under two labels.")
     count = sum(map(len, found))
-    summary = (
-        f"{counted(count, 'file')} with the same bytes as another under a different label {is_are(count)} left out."
-    )
+    summary = f"{counted(count, _noun(dataset))} {is_are(count)} there under several labels, and left out."
     return Finding("conflicting-labels", "found", summary, examples)
 
 
@@ -49,7 +48,7 @@ def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[i
     same_label = [indices for indices in copies if not any(i in left_out for i in indices)]
     if not same_label:
         return [
-            Finding("exact-duplicates", "clean", "No two files have the same bytes."),
+            Finding("exact-duplicates", "clean", f"No two {_noun(dataset)}s have the same bytes."),
             _leaks(dataset, [], 0),
         ]
     splits = dataset.given_splits or [""] * len(dataset)
@@ -62,7 +61,7 @@ def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[i
                 left_out[i] = f"the same bytes as {dataset.files[kept]} in {splits[kept]}: kept on that side only"
                 leaked += 1
     copied = sum(len(indices) - 1 for indices in same_label)
-    summary = f"{counted(copied, 'file')} {is_are(copied)} an exact copy of another."
+    summary = f"{counted(copied, _noun(dataset))} {is_are(copied)} an exact copy of another."
     if not dataset.given_splits:
         summary += " Copies stay on one side of the split that headstart makes."
     examples = [_example(dataset, indices) for indices in same_label]
@@ -73,9 +72,11 @@ def _leaks(dataset: Dataset, across: list[list[int]], leaked: int) -> Finding:
     if not dataset.given_splits:
         return Finding("leaks", "not applicable", "The data do not come divided.")
     if not across:
-        return Finding("leaks", "clean", "No file is on two sides of the split.")
+        return Finding("leaks", "clean", f"No {_noun(dataset)} is on two sides of the split.")
     splits = dataset.given_splits
-    summary = f"{counted(leaked, 'file')} {is_are(leaked)} also on a held-out side of the split, and kept there only."
+    summary = (
+        f"{counted(leaked, _noun(dataset))} {is_are(leaked)} also on a held-out side of the split, and kept there only."
+    )
     return Finding(
         "leaks", "found", summary, [_example(dataset, i, " and ".join(sorted({splits[j] for j in i}))) for i in across]
     )
@@ -112,7 +113,7 @@ def near_copies(dataset: Dataset, near: np.ndarray | None, sides: Sequence[str] 
     """
     if near is None:
         return [Finding(check, "skipped", "The pictures were not all decoded.") for check in NEAR_CHECKS]
-    called, noun = dataset.class_names, "picture" if dataset.texts is None else "text"
+    called, noun = dataset.class_names, _noun(dataset)
     return [
         _near_duplicates(dataset, near, noun),
         _near_conflicts(dataset, near, called, noun),
@@ -177,3 +178,7 @@ def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
 
 def _example(dataset: Dataset, indices: Sequence[int], note: str = "") -> Example:
     return Example(tuple(dataset.files[i] for i in indices), note)
+
+
+def _noun(dataset: Dataset) -> str:
+    return NOUNS[dataset.modality]
