@@ -14,7 +14,7 @@ from headstart.data.fingerprints import Look
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
 from headstart.features.examination import examine
-from headstart.overlap import HeldOut, overlap
+from headstart.overlap import overlap
 from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS
 from headstart.report import write_report
@@ -86,7 +86,7 @@ def evaluate_run(
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
-        known = overlap(folder, facts, predictor.reader, HeldOut(answers.files, answers.digests, looks, answers.texts))
+        known = overlap(folder, facts, predictor.reader, answers, looks)
         leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
 
     def fill(partial: Path, final_name: str) -> None:

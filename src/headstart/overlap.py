@@ -14,6 +14,7 @@ from headstart.data.near_duplicates import near_pictures, near_texts
 from headstart.errors import counted
 from headstart.features.examination import examine, known_looks
 from headstart.reader import NOUNS, Modality, Reader
+from headstart.run import Answers
 
 EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
 
@@ -31,24 +32,9 @@ class Overlap:
     findings: list[Finding]
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The examples to be judged on.
-
-    Attributes:
-        files: n names.
-        digests: content digest of each.
-        looks: index -> what a picture looks like.
-        texts: n texts; None for pictures.
-    """
-
-    files: Sequence[str]
-    digests: Sequence[bytes]
-    looks: Mapping[int, Look]
-    texts: Sequence[str] | None
-
-
-def overlap(folder: Path, facts: dict[str, Any], reader: Reader, held_out: HeldOut) -> Overlap:
+def overlap(
+    folder: Path, facts: dict[str, Any], reader: Reader, answers: Answers, looks: Mapping[int, Look]
+) -> Overlap:
     """Compare held-out examples with those that a run was trained or stopped on.
 
     Of pictures, those are known by their fingerprints in the cache, or are read again where they still lie.
@@ -57,33 +43,34 @@ def overlap(folder: Path, facts: dict[str, Any], reader: Reader, held_out: HeldO
         folder: of the run.
         facts: its ``run.json``.
         reader: its own.
-        held_out: the examples.
+        answers: about the held-out examples.
+        looks: index -> what one of them looks like, if it is a picture.
     """
     with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         trained_on = [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
     if not trained_on:
         skipped = "It is not known what the run was trained on."
-        return Overlap(np.zeros(len(held_out.files), bool), [Finding(one, "skipped", skipped) for one in (EXACT, NEAR)])
+        return Overlap(np.zeros(len(answers.files), bool), [Finding(one, "skipped", skipped) for one in (EXACT, NEAR)])
     seen = {row["sha256"] for row in trained_on}
-    exact = np.array([digest.hex() in seen for digest in held_out.digests], bool)
+    exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
     modality: Modality = facts["base"]["modality"]
     first = {row["sha256"]: row for row in trained_on}  # one of each content
-    if held_out.texts is not None:
+    if answers.texts is not None:
         texts = [row["text"] for row in first.values()]
-        partners = _partners(near_texts([*texts, *held_out.texts]), len(texts))
+        partners = _partners(near_texts([*texts, *answers.texts]), len(texts))
         names = [row["file"] for row in first.values()]
     else:
-        looks = _looks(first, Path(facts["data"]["root"]), reader)
-        new = sorted(held_out.looks)
-        prints = [look.fingerprint for look in looks.values()] + [held_out.looks[i].fingerprint for i in new]
-        partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(looks)).items()}
-        names = [first[digest]["file"] for digest in looks]
-        if not looks:
+        known = _looks(first, Path(facts["data"]["root"]), reader)
+        new = sorted(looks)
+        prints = [look.fingerprint for look in (*known.values(), *(looks[i] for i in new))]
+        partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(known)).items()}
+        names = [first[digest]["file"] for digest in known]
+        if not known:
             gone = Finding(NEAR, "skipped", "The pictures that the run was trained on are no longer here.")
-            return Overlap(exact, [_exact(held_out.files, exact, modality), gone])
+            return Overlap(exact, [_exact(answers.files, exact, modality), gone])
     pairs = {i: names[j] for i, j in sorted(partners.items()) if not exact[i]}
     near = np.isin(np.arange(len(exact)), list(pairs))
-    return Overlap(exact | near, [_exact(held_out.files, exact, modality), _near(held_out.files, pairs, modality)])
+    return Overlap(exact | near, [_exact(answers.files, exact, modality), _near(answers.files, pairs, modality)])
 
 
 def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:

@@ -152,7 +152,8 @@ def train(
         return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
 
     def look(features: FeatureSet) -> tuple[Audit, Division]:
-        checked = audit(dataset, features.digests, features.problems, features.looks)
+        looks = features.looks if shots is None else {}  # of which more would be known if all were computed before
+        checked = audit(dataset, features.digests, features.problems, looks)
         division = divide(
             dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots, near=checked.near
         )
