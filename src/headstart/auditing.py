@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +73,6 @@ class DataAudit:
             "findings": [finding.facts(None) for finding in self.findings],
         }
 
-    @cached_property
-    def _kept(self) -> tuple[list[int], list[Skipped]]:
-        seen = self._examined
-        return cleaned(self.dataset, seen.digests, seen.problems, seen.looks, self._audit.near, self.ignored)
-
     def fix(self, path: str | Path) -> list[Skipped]:
         """Write a table of what is good, which :func:`headstart.train` takes; files are left as they are.
 
@@ -91,7 +85,8 @@ class DataAudit:
         Returns:
             What is left out, with the reason.
         """
-        kept, out = self._kept
+        seen = self._examined
+        kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.looks, self._audit.near, self.ignored)
         write_manifest(Path(path), self.dataset, kept)
         return out
 

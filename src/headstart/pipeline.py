@@ -168,14 +168,7 @@ def train(
             features = compute(loaded, drawn)
             checked, division = look(features)
     with cost.stage("audit and split"):
-        labels, sides = dataset.labels[division.usable], division.sides
-        findings = [
-            *checked.findings,
-            *near_copies(dataset, checked.near, division.side_of_each()),
-            check_division(labels, sides, dataset.classes, skipped=checked.skipped),
-            *check_features(dataset, division.usable, loaded, features),
-        ]
-        findings = complete(findings, dataset.modality)
+        findings = _findings(dataset, checked, division, loaded, features)
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
         task = Task(
@@ -194,7 +187,9 @@ def train(
     with cost.stage("evaluation"):
         answers = _answers(dataset, division, features, trained)
         metrics = {
-            side: answers.metrics(sides == side, dataset.classes, seed=seed) for side in SPLITS if (sides == side).any()
+            side: answers.metrics(answers.splits == side, dataset.classes, seed=seed)
+            for side in SPLITS
+            if (answers.splits == side).any()
         }
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
@@ -205,6 +200,18 @@ def train(
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
+
+
+def _findings(dataset: Dataset, checked: Audit, division: Division, base: Base, features: FeatureSet) -> list[Finding]:
+    """What the audit found, and what is wrong with the division."""
+    labels = dataset.labels[division.usable]
+    found = [
+        *checked.findings,
+        *near_copies(dataset, checked.near, division.side_of_each()),
+        check_division(labels, division.sides, dataset.classes, skipped=checked.skipped),
+        *check_features(dataset, division.usable, base, features),
+    ]
+    return complete(found, dataset.modality)
 
 
 def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:
