@@ -263,6 +263,18 @@ def test_what_cannot_be_asked_for_is_said(clean: Path) -> None:
         hs.audit(clean / "nowhere")
 
 
+def test_no_file_of_the_user_is_replaced(audited: hs.DataAudit, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"mine\.csv is there already"):
+        audited.fix(mine)
+    with pytest.raises(InputError, match=r"photo\.jpg: expected the name of a \.html file"):
+        audited.report(tmp_path / "photo.jpg")
+    with pytest.raises(InputError, match="there is no folder"):
+        audited.report(tmp_path / "nowhere" / "audit.html")
+    assert mine.read_text() == "mine"
+
+
 def test_with_a_base_outliers_and_coverage_are_told_too(sentences: Path, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     shutil.copy(sentences, table)

@@ -19,6 +19,7 @@ from headstart.data.audit import (
 )
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.errors import InputError
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine
 from headstart.pipeline import check_features, check_modality
@@ -84,7 +85,11 @@ class DataAudit:
 
         Returns:
             What is left out, with the reason.
+
+        Raises:
+            InputError: there is such a file, or no such folder.
         """
+        check_place(path, ".csv")
         seen = self._examined
         kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.looks, self._audit.near, self.ignored)
         write_manifest(Path(path), self.dataset, kept)
@@ -94,8 +99,12 @@ class DataAudit:
         """Write it as one self-contained page with pictures.
 
         Args:
-            path: of the HTML file.
+            path: of the HTML file, which is replaced if it is there.
+
+        Raises:
+            InputError: there is no such folder.
         """
+        check_place(path, ".html", replaced=True)
         return write_page(Path(path), self.facts(), self.dataset)
 
 
@@ -155,3 +164,23 @@ def audit_data(
     skipped = {} if features else dict.fromkeys(_NEED_FEATURES, _WITHOUT)
     whole = complete(findings, dataset.modality, ignored=ignored, skipped=skipped)
     return DataAudit(dataset, whole, ignored, examined, checked)
+
+
+def check_place(path: str | Path, suffix: str, *, replaced: bool = False) -> None:
+    """See that a file can be written there.
+
+    Args:
+        path: of the file.
+        suffix: that it has to have.
+        replaced: whether it may be there already.
+
+    Raises:
+        InputError: it cannot.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: expected the name of a {suffix} file.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}.")
+    if path.exists() and not replaced:
+        raise InputError(f"{path} is there already: choose another name, or remove it.")

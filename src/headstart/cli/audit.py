@@ -70,8 +70,12 @@ def audit(
     Unreadable, mislabelled and blank files, copies and near-copies, the same under two labels or on two sides of a
     split, small classes, outliers and more; --explain HS032 says what a code means.
     """
-    from headstart.auditing import audit_data
+    from headstart.auditing import audit_data, check_place
 
+    if fix:
+        check_place(fix, ".csv")
+    if report:
+        check_place(report, ".html", replaced=True)
     found = audit_data(data, **options)
     if as_json:
         console.result_json(found.facts())
