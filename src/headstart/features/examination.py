@@ -6,6 +6,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from headstart.data.fingerprints import Look, look_at
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
-from headstart.features.store import Digest, FileIndex, KnownFile
+from headstart.features.store import Digest, FileIndex, KnownFile, LookStore
 from headstart.reader import Example, Reader, read_content, suffix_of
 from headstart.settings import cache_folder
 from headstart.tokens import text_of
@@ -57,8 +58,8 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
     examples = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
     if all(isinstance(one, str) for one in examples):
         return _examine_texts([str(one) for one in examples])
-    files = FileIndex(cache or cache_folder(), reader.key)
-    try:
+    cache = cache or cache_folder()
+    with closing(FileIndex(cache, reader.key)) as files, closing(LookStore(cache, reader.key)) as looked:
         known = {i: found for i, one in enumerate(examples) if isinstance(one, Path) and (found := files.look_up(one))}
         new = [i for i in range(len(examples)) if i not in known]
         with console.progress("reading", len(new), "images") as bar:
@@ -68,18 +69,16 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
                 waiting.append(seen)
                 bar.advance()
                 if len(waiting) == _COMMIT_EVERY:
-                    _remember(files, examples, waiting)
+                    _remember(files, looked, examples, waiting)
                     waiting = []
-            _remember(files, examples, waiting)
+            _remember(files, looked, examples, waiting)
         digests = [None if known[i].problem else known[i].digest for i in range(len(examples))]
         problems = {i: one.problem for i, one in sorted(known.items()) if one.problem}
-        return Examined(digests, problems, looks_of(files, reader, examples, digests, range(len(examples))))
-    finally:
-        files.close()
+        return Examined(digests, problems, looks_of(looked, reader, examples, digests, range(len(examples))))
 
 
 def looks_of(
-    files: FileIndex,
+    looked: LookStore,
     reader: Reader,
     examples: Sequence[Example],
     digests: Sequence[Digest | None],
@@ -88,13 +87,13 @@ def looks_of(
     """Index -> what a picture looks like; those that nobody looked at yet are decoded.
 
     Args:
-        files: remembers it.
+        looked: remembers it.
         reader: of images.
         examples: their paths.
         digests: of their contents.
         wanted: indices of those that may have to be decoded.
     """
-    looks = files.looks(list({digest for digest in digests if digest}))
+    looks = looked.find(list({digest for digest in digests if digest}))
     one_of = {digest: i for i in wanted if (digest := digests[i]) and digest not in looks}
     if one_of:
         with console.progress("looking", len(one_of), "images") as bar:
@@ -102,17 +101,14 @@ def looks_of(
                 bar.advance()
                 if seen.look:
                     looks[seen.known.digest] = seen.look
-        files.remember_looks([(digest, looks[digest]) for digest in one_of if digest in looks])
+        looked.remember([(digest, looks[digest]) for digest in one_of if digest in looks])
     return {i: looks[digest] for i, digest in enumerate(digests) if digest and digest in looks}
 
 
 def known_looks(digests: Sequence[Digest], reader: Reader) -> dict[Digest, Look]:
     """What is known in the user's cache of pictures with such contents."""
-    files = FileIndex(cache_folder(), reader.key)
-    try:
-        return files.looks(digests)
-    finally:
-        files.close()
+    with closing(LookStore(cache_folder(), reader.key)) as looked:
+        return looked.find(digests)
 
 
 def _see(i: int, example: Example, reader: Reader) -> _Seen:
@@ -127,10 +123,10 @@ def _see(i: int, example: Example, reader: Reader) -> _Seen:
         return _Seen(i, stat, KnownFile(digest, str(exc)))
 
 
-def _remember(files: FileIndex, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
+def _remember(files: FileIndex, looked: LookStore, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
     paths = [(example, one) for one in seen if isinstance(example := examples[one.index], Path)]
     files.remember([(example, one.stat, one.known) for example, one in paths if one.stat])
-    files.remember_looks([(one.known.digest, one.look) for one in seen if one.look])
+    looked.remember([(one.known.digest, one.look) for one in seen if one.look])
 
 
 def _examine_texts(texts: Sequence[str]) -> Examined:

@@ -24,7 +24,7 @@ from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
 from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
-from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
+from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
 from headstart.reader import UNITS, Example, read_content, suffix_of
 from headstart.settings import cache_folder
 
@@ -168,6 +168,7 @@ class _Pass:
         self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
         identity = f"{base.digest} {self.reader.key} {engine == 'keras'} {self.stats.precision}"
         self.files = FileIndex(cache, self.reader.key)
+        self.looked = LookStore(cache, self.reader.key) if base.modality == "image" else None
         self.store = FeatureStore(cache, hashlib.sha256(identity.encode()).hexdigest())
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
@@ -177,6 +178,8 @@ class _Pass:
     def close(self) -> None:
         self.store.close()
         self.files.close()
+        if self.looked:
+            self.looked.close()
 
     def run(self, label: str) -> None:
         self._find_digests()
@@ -187,8 +190,8 @@ class _Pass:
                 while missing := self._missing():
                     time.sleep(_POLL_INTERVAL_S)
                     self._compute(missing, None)
-        if self.base.modality == "image":
-            self.looks = looks_of(self.files, self.reader, self.examples, self.digests, sorted(self.wanted))
+        if self.looked:
+            self.looks = looks_of(self.looked, self.reader, self.examples, self.digests, sorted(self.wanted))
 
     def _find_digests(self) -> None:
         for i, example in enumerate(self.examples):
@@ -258,7 +261,7 @@ class _Pass:
             try:
                 if content.digest in mine and content.digest not in arrays:
                     arrays[content.digest] = self.reader.decode(content.data, suffix_of(example))
-                    if self.base.modality == "image":
+                    if self.looked:
                         looks.append((content.digest, look_at(content.data, arrays[content.digest])))
                 else:  # these bytes are known, but under this name they may be mislabelled
                     self.reader.check(content.data, suffix_of(example))
@@ -271,7 +274,8 @@ class _Pass:
         for digest in mine - set(arrays):
             self.store.release(digest)
         self.files.remember(entries)
-        self.files.remember_looks(looks)
+        if self.looked and looks:
+            self.looked.remember(looks)
         inputs = self.reader.batch(list(arrays.values())) if arrays else np.empty(0)
         return _Prepared(list(arrays), inputs, len(indices))
 

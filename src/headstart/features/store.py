@@ -1,7 +1,7 @@
 """The feature cache: content-keyed rows in plain ``.npy`` files, with a small SQLite index.
 
-    <cache>/files.sqlite                     path, size, mtime -> content digest, or why the file cannot be used;
-                                             content digest of a picture -> header and fingerprint
+    <cache>/files.sqlite                     path, size, mtime -> content digest, or why the file cannot be used
+    <cache>/looks/<decoder>/index.sqlite     content digest of a picture -> its header and fingerprint
     <cache>/features/<key>/index.sqlite      content digest, view -> shard, row
     <cache>/features/<key>/shard-….npy       float32 (capacity, d); one writer each, never rewritten
 
@@ -100,9 +100,7 @@ class FileIndex:
             folder / "files.sqlite",
             """CREATE TABLE IF NOT EXISTS files (
                  path TEXT, decoder TEXT, size INTEGER, mtime_ns INTEGER, digest BLOB, problem TEXT,
-                 PRIMARY KEY (path, decoder)) WITHOUT ROWID;
-               CREATE TABLE IF NOT EXISTS looks (
-                 digest BLOB, decoder TEXT, header TEXT, fingerprint BLOB, PRIMARY KEY (digest, decoder))""",
+                 PRIMARY KEY (path, decoder)) WITHOUT ROWID""",
         )
 
     def look_up(self, path: Path) -> KnownFile | None:
@@ -128,23 +126,40 @@ class FileIndex:
                 ],
             )
 
-    def looks(self, digests: Sequence[Digest]) -> dict[Digest, Look]:
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+class LookStore:
+    """Remembers what pictures look like, by their content.
+
+    Args:
+        folder: the cache folder.
+        decoder_key: of the decoder: another one may cut them otherwise.
+    """
+
+    def __init__(self, folder: Path, decoder_key: str) -> None:
+        self._database = _Database(
+            folder / "looks" / decoder_key / "index.sqlite",
+            "CREATE TABLE IF NOT EXISTS looks (digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB)",
+        )
+
+    def find(self, digests: Sequence[Digest]) -> dict[Digest, Look]:
         """What these pictures look like; those that were not looked at yet are absent."""
         found: dict[Digest, Look] = {}
         for block in _blocks(digests):
             rows = self._database.query(
-                f"SELECT digest, header, fingerprint FROM looks WHERE decoder=? AND digest IN ({_marks(block)})",
-                (self._decoder_key, *block),
+                f"SELECT digest, header, fingerprint FROM looks WHERE digest IN ({_marks(block)})", block
             )
             found.update((digest, unpack(header, fingerprint)) for digest, header, fingerprint in rows)
         return found
 
-    def remember_looks(self, entries: Iterable[tuple[Digest, Look]]) -> None:
+    def remember(self, entries: Iterable[tuple[Digest, Look]]) -> None:
         """Record what pictures look like."""
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)",
-                [(digest, self._decoder_key, *pack(look)) for digest, look in entries],
+                "INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", [(digest, *pack(look)) for digest, look in entries]
             )
 
     def close(self) -> None:
