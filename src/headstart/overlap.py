@@ -100,7 +100,7 @@ def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Findi
         return Finding(EXACT, "clean", "None of these examples is among those that the run was trained on.")
     of = f"{n:,} of {counted(len(exact), NOUNS[modality])}"
     summary = f"{of} {'is' if n == 1 else 'are'} among those that the run was trained on."
-    return Finding(EXACT, "found", summary, [Example((files[i],)) for i in np.flatnonzero(exact)])
+    return Finding(EXACT, "found", summary, [Example((files[i],)) for i in np.flatnonzero(exact).tolist()])
 
 
 def _near(files: Sequence[str], pairs: Mapping[int, str], modality: Modality) -> Finding:

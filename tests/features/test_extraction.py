@@ -130,7 +130,7 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(files[0].read_bytes()[:900])
-    features = hs.extract(base, [*files, bad], cache=tmp_path / "features")
+    features = hs.extract(base, [*files, bad], cache=_with_engine(tmp_path / "features"))
     alone = examine([*files, bad], cache=tmp_path / "alone", reader=base.reader())
     assert features.looks == alone.looks
     assert (features.digests, features.problems) == (alone.digests, alone.problems)

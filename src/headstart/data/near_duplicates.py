@@ -126,13 +126,13 @@ def _part(left: np.ndarray, right: np.ndarray, *, near: float, detail: float) ->
 def _correlation(centred: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Of pictures (n, d) that are centred and of unit length with others (n, side, side): float32 (n,)."""
     flat = pixels.reshape(centred.shape).astype(np.float32, copy=False)
-    spread = np.einsum("nd,nd->n", flat, flat) - np.square(flat.sum(1)) / flat.shape[1]
+    spread = np.einsum("nd,nd->n", flat, flat) - np.square(flat.sum(1)) / centred.shape[1]
     return np.einsum("nd,nd->n", centred, flat) / np.sqrt(np.maximum(spread, 1e-6))
 
 
 def _details(pixels: np.ndarray) -> np.ndarray:
     """Pictures less their means over 5 x 5 pixels: two smooth gradients correlate, whatever they are of."""
-    side = pixels.shape[1]
+    side = pixels.shape[-1]
     mean = (np.abs(np.subtract.outer(np.arange(side), np.arange(side))) <= 2).astype(np.float32)
     mean /= mean.sum(1, keepdims=True)
     return pixels - mean @ pixels @ mean.T

@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.data.audit import Example, Finding
 from headstart.data.audit.copies import groups_of
+from headstart.data.components import components
 from headstart.data.dataset import SPLITS, Dataset, Skipped
 from headstart.data.labels import counts, has, is_multi_label
 from headstart.errors import InputError, counted
@@ -34,25 +35,13 @@ def units_of(
     Returns:
         int64 (n,), from 0 in the order of first appearance.
     """
-    parent = list(range(len(digests)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
     first: dict[tuple[str, Hashable], int] = {}
+    kin = list(pairs)
     for i, digest in enumerate(digests):
-        keys: list[tuple[str, Hashable]] = [("bytes", digest)]
+        kin.append((first.setdefault(("bytes", digest), i), i))
         if groups is not None:
-            keys.append(("group", groups[i]))
-        for key in keys:
-            j = root(first.setdefault(key, i))
-            parent[max(j, root(i))] = min(j, root(i))
-    for i, j in pairs:
-        parent[max(root(i), root(j))] = min(root(i), root(j))
-    return np.unique([root(i) for i in range(len(digests))], return_inverse=True)[1].astype(np.int64)
+            kin.append((first.setdefault(("group", groups[i]), i), i))
+    return components(len(digests), kin)
 
 
 def split(

@@ -41,7 +41,7 @@ class Examined:
 
 
 class _Seen(NamedTuple):
-    index: int
+    number: int
     stat: os.stat_result | None
     known: KnownFile
     look: Look | None = None
@@ -65,7 +65,7 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
         with console.progress("reading", len(new), "images") as bar:
             waiting: list[_Seen] = []
             for seen in map_ahead(lambda i: _see(i, examples[i], reader), new):
-                known[seen.index] = seen.known
+                known[seen.number] = seen.known
                 waiting.append(seen)
                 bar.advance()
                 if len(waiting) == _COMMIT_EVERY:
@@ -124,7 +124,7 @@ def _see(i: int, example: Example, reader: Reader) -> _Seen:
 
 
 def _remember(files: FileIndex, looked: LookStore, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
-    paths = [(example, one) for one in seen if isinstance(example := examples[one.index], Path)]
+    paths = [(example, one) for one in seen if isinstance(example := examples[one.number], Path)]
     files.remember([(example, one.stat, one.known) for example, one in paths if one.stat])
     looked.remember([(one.known.digest, one.look) for one in seen if one.look])
 

@@ -9,7 +9,7 @@ from headstart.errors import counted
 from headstart.features.extraction import FeatureSet
 
 _NEIGHBOUR = 5
-_FAR = 5.0  # robust standard deviations from the middle
+_FAR = 3.0  # robust standard deviations from the middle
 _MOST = 20
 _FEWEST = 50  # examples, below which nothing is usual
 _SAMPLE = 4096  # others that each is compared with

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.audit.checks import Example, Finding, is_are
+from headstart.data.components import components
 from headstart.data.dataset import Dataset
 from headstart.errors import counted
 from headstart.reader import NOUNS
@@ -165,14 +166,10 @@ def _near_leaks(dataset: Dataset, near: np.ndarray, sides: Sequence[str] | None,
 
 def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
     """Examples that are connected by pairs, directly or by way of others: sorted lists of two or more."""
-    from scipy.sparse import coo_array  # here: only for data with near-duplicates
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    number = connected_components(graph, directed=False)[1]
+    number = components(n, pairs.tolist()).tolist()
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for i in np.unique(pairs).tolist():
-        groups[int(number[i])].append(i)
+        groups[number[i]].append(i)
     return list(groups.values())
 
 

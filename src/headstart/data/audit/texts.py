@@ -52,7 +52,7 @@ def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> F
             f"{share:.1%} of all tokens are not seen."
         )
         longest = cut[np.argsort(-there[cut], kind="stable")]
-        return Finding("too-long", "found", summary, [Example((names[i],), _beginning(texts[i])) for i in longest])
+        return Finding("too-long", "found", summary, _examples(names, texts, longest))
     if reader.kind == "characters":
         summary = f"{share:.1%} of all characters are unknown to the base, or beyond the {MAX_CHARACTERS:,} it reads."
         state: State = "found" if share > _MANY_UNKNOWN else "clean"
@@ -62,7 +62,11 @@ def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> F
         f"; {counted(without.size, 'text')} {has_have(without.size)} none that does." if without.size else "."
     )
     state = "found" if share > _MANY_UNKNOWN or without.size else "clean"
-    return Finding("unknown-words", state, summary, [Example((names[i],), _beginning(texts[i])) for i in without])
+    return Finding("unknown-words", state, summary, _examples(names, texts, without))
+
+
+def _examples(names: Sequence[str], texts: Sequence[str], chosen: np.ndarray) -> list[Example]:
+    return [Example((names[i],), _beginning(texts[i])) for i in chosen.tolist()]
 
 
 def _beginning(text: str) -> str:
