@@ -28,7 +28,8 @@ class Look(NamedTuple):
     @property
     def is_blank(self) -> bool:
         """Whether it is all of one grey."""
-        return max(self.fingerprint) - min(self.fingerprint) <= _BLANK_RANGE
+        levels = set(self.fingerprint)
+        return max(levels) - min(levels) <= _BLANK_RANGE
 
 
 def look_at(data: bytes, pixels: np.ndarray) -> Look:

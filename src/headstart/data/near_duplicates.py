@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -23,7 +24,7 @@ NEAR_TEXT = 0.8
 """Share of the words and pairs of words in either of two texts that are in both, likewise (Jaccard)."""
 
 _FLAT = 2.0  # standard deviation in grey levels, below which there is too little to compare
-_NEIGHBOUR, _ASKED = 20, 256  # the 20th nearest to each of so many pictures says what is usual
+_NEIGHBOUR, _ASKED = 20, 100  # the 20th nearest to each of so many pictures says what is usual
 _TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 12, 18  # than that
 _GIST = 8  # pixels a side that pictures are searched by
 _FARTHER = 3.0  # times the distance of near-duplicates: they are not aligned yet
@@ -141,22 +142,28 @@ def _details(pixels: np.ndarray) -> np.ndarray:
 def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
     """Crops of pictures (n, side, side), enlarged to their size: along one side, or along both by the same share."""
     pixels = pixels.astype(np.float32, copy=False)
-    for scale in _SCALES:
-        windows = [_window(pixels.shape[1], scale, place) for place in _PLACES]
+    for windows in _windows(pixels.shape[1]):
         across = [pixels @ window.T for window in windows]
         yield from across
         for window in windows:
             yield from (window @ one for one in (pixels, *across))
 
 
-def _window(side: int, scale: float, place: float) -> np.ndarray:
-    """The matrix, float32 (side, side), that enlarges a part of a line of pixels to all of it, linearly."""
-    x = ((np.arange(side) + 0.5) * scale + place * side * (1 - scale) - 0.5).clip(0, side - 1)
-    low = np.minimum(x.astype(int), side - 2)
-    matrix = np.zeros((side, side), np.float32)
-    matrix[np.arange(side), low] = low + 1 - x
-    matrix[np.arange(side), low + 1] += x - low
-    return matrix
+@cache
+def _windows(side: int) -> list[list[np.ndarray]]:
+    """Matrices, float32 (side, side), that enlarge a part of a line of pixels to all of it, linearly; by scale."""
+    windows = []
+    for scale in _SCALES:
+        here = []
+        for place in _PLACES:
+            x = ((np.arange(side) + 0.5) * scale + place * side * (1 - scale) - 0.5).clip(0, side - 1)
+            low = np.minimum(x.astype(int), side - 2)
+            matrix = np.zeros((side, side), np.float32)
+            matrix[np.arange(side), low] = low + 1 - x
+            matrix[np.arange(side), low + 1] += x - low
+            here.append(matrix)
+        windows.append(here)
+    return windows
 
 
 def near_texts(texts: Sequence[str]) -> np.ndarray:
