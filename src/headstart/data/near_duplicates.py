@@ -23,7 +23,7 @@ NEAR = 0.96
 NEAR_TEXT = 0.8
 """Share of the words and pairs of words in either of two texts that are in both, likewise (Jaccard)."""
 
-_FLAT = 2.0  # standard deviation in grey levels, below which there is too little to compare
+_FLAT = 1.5  # standard deviation of a gist in grey levels, below which there is too little to compare
 _NEIGHBOUR, _ASKED = 20, 100  # the 20th nearest to each of so many pictures says what is usual
 _TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 12, 18  # than that
 _GIST = 8  # pixels a side that pictures are searched by
@@ -47,7 +47,7 @@ def near_pictures(fingerprints: Sequence[bytes]) -> np.ndarray:
         int64 (m, 2), pairs i < j.
     """
     pixels = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIDE, SIDE)
-    there = np.flatnonzero(pixels.std((1, 2)) >= _FLAT)
+    there = np.flatnonzero(_reduced(pixels, _GIST).std((1, 2)) >= _FLAT)
     if len(there) < 2:
         return _NONE
     pixels = pixels[there]
