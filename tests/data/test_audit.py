@@ -97,6 +97,13 @@ def test_small_classes_and_imbalance() -> None:
     assert _of(uneven, "imbalance").summary.startswith("a has 9.0 times the examples of b")
 
 
+def test_copies_of_what_is_nearly_the_same_are_nearly_the_same() -> None:
+    texts = ["one two three four", "One, two, three, four", "something else", "one two three four"]
+    found = audit(_dataset("aaaa", texts=texts), [b"1", b"2", b"3", b"1"], {})
+    assert found.near is not None
+    assert found.near.tolist() == [[0, 1], [1, 3]]
+
+
 def test_near_copies_are_judged_by_label_and_side() -> None:
     dataset = _dataset("aabb")
     pairs = np.array([[0, 1], [1, 2]])

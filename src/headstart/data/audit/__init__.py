@@ -5,6 +5,7 @@ Checks have a code and a name (``checks.py``) and are sorted by what they look a
 (``classes.py``). What is looked for among features is in :mod:`headstart.features.outliers`.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,8 @@ class Audit:
         usable: int (m,), indices of the examples to use.
         findings: one of each check that ran.
         skipped: every file left out, and why.
-        near: int (p, 2), pairs of usable examples that nearly repeat each other, of the same bytes the first one only;
-            None where they were not looked for.
+        near: int (p, 2), pairs of usable examples that nearly repeat each other; of those with the same bytes, each
+            with the first that they nearly repeat. None where they were not looked for.
     """
 
     usable: np.ndarray
@@ -104,7 +105,10 @@ def _near(
     looks: Mapping[int, Look],
 ) -> np.ndarray | None:
     """Pairs of usable examples that nearly repeat each other; None where pictures were not decoded."""
-    first = sorted({digests[i]: i for i in reversed(usable.tolist())}.values())  # one of each content
+    same: defaultdict[bytes | None, list[int]] = defaultdict(list)
+    for i in usable.tolist():
+        same[digests[i]].append(i)
+    first = [indices[0] for indices in same.values()]
     if dataset.texts is not None:
         pairs = near_texts([dataset.texts[i] for i in first])
     elif not looks:
@@ -112,4 +116,8 @@ def _near(
     else:
         first = [i for i in first if i in looks]
         pairs = near_pictures([looks[i].fingerprint for i in first])
-    return np.array(first, np.int64)[pairs]
+    near = set()
+    for i, j in np.array(first, np.int64)[pairs].tolist():
+        copies = [(one, j) for one in same[digests[i]]] + [(i, one) for one in same[digests[j]]]
+        near |= {(min(pair), max(pair)) for pair in copies}
+    return np.array(sorted(near), np.int64).reshape(-1, 2)
