@@ -16,7 +16,7 @@ _WHAT = {
         "{n} {are} of another format than the extension says",
         "Every extension is that of its format.",
     ),
-    "not-examples": ("{n} {are} no example", "There is nothing but examples."),
+    "not-examples": ("{n} cannot be examples", "There is nothing but examples."),
     "not-utf8": ("{n} {are} not UTF-8", "Every text is UTF-8."),
     "empty-text": ("{n} {have} no text", "No text is empty."),
 }
