@@ -94,9 +94,9 @@ def audit(
     return 2 if fail_on != "never" and found.found(fail_on) else 0
 
 
-def _excerpt(example: Any, texts: dict[str, str]) -> str:
-    """The beginning of a text, where it is not told what is in it."""
-    text = " ".join(texts.get(example.files[0], "").split()) if len(example.files) > 1 else ""
+def _excerpt(finding: Any, example: Any, texts: dict[str, str]) -> str:
+    """The beginning of a text, unless the finding is about its wording and tells it."""
+    text = " ".join(texts.get("".join(example.files[:1]), "").split()) if finding.code >= "HS03" else ""
     return f"  “{text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + '…'}”" if text else ""
 
 
@@ -109,7 +109,7 @@ def _tell(found: Any) -> None:
         severity = console.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
         console.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
         for example in finding.examples[:_SHOWN]:
-            console.result(f"           {example.told(finding.check)}{_excerpt(example, texts)}")
+            console.result(f"           {example.told(finding.check)}{_excerpt(finding, example, texts)}")
         if len(finding.examples) > _SHOWN:
             console.result(f"           … {len(finding.examples) - _SHOWN:,} more")
     states = [finding.state for finding in found.findings]
