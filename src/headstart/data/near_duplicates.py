@@ -61,6 +61,8 @@ def _found(pixels: np.ndarray, asking: np.ndarray, near: float, near_part: float
     """Pairs i < j of which ``asking[i]`` is like ``pixels[j]``, or is like a part of it, or the reverse."""
 
     def where(test: Callable[..., np.ndarray], pairs: np.ndarray, **how: float) -> np.ndarray:
+        if not len(pairs):
+            return np.zeros(0, bool)
         parts = np.array_split(pairs, len(pairs) // _PAIRS_AT_ONCE + 1)
         return np.concatenate([test(asking[part[:, 0]], pixels[part[:, 1]], **how) for part in parts])
 

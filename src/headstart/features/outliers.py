@@ -12,7 +12,7 @@ _NEIGHBOUR = 5
 _FAR = 3.0  # robust standard deviations from the middle
 _MOST = 20
 _FEWEST = 50  # examples, below which nothing is usual
-_SAMPLE = 4096  # others that each is compared with
+_SAMPLE = 1000  # others that each is compared with
 _BLOCK = 2048
 
 
