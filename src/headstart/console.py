@@ -12,8 +12,9 @@ forward: Callable[[dict[str, Any]], None] | None = None  # in a child process: w
 
 
 def result(text: str = "") -> None:
-    """Print one line of the answer to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print one line of the answer to stdout; what it cannot show, such as file names that are no text, is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def result_json(value: Any) -> None:

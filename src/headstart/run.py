@@ -255,8 +255,9 @@ def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[I
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write readable JSON; bytes in file names that are no text are escaped, and read back as they were."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> Path:

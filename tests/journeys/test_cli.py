@@ -68,6 +68,12 @@ def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path)
         "clean", "not applicable", "found", "ignored", "skipped"
     ]  # fmt: skip
     assert headstart(*arguments, "--fail-on", "never", "--json", cwd=tmp_path).returncode == 0
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (folder / "flower" / name).write_bytes(b"")
+    told = headstart(*arguments, cwd=tmp_path)
+    assert "HS001 unreadable: 1 file cannot be read" in told.stdout
+    listed = json.loads(headstart(*arguments, "--json", cwd=tmp_path).stdout)["findings"][0]
+    assert listed["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
     assert headstart("audit", "--explain", "leaks").stdout.startswith("HS035 leaks\n\nSeverity: error.")
 
 

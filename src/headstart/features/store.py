@@ -111,7 +111,7 @@ class FileIndex:
             return None
         rows = self._database.query(
             "SELECT digest, problem FROM files WHERE path=? AND decoder=? AND size=? AND mtime_ns=?",
-            (str(path), self._decoder_key, stat.st_size, stat.st_mtime_ns),
+            (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns),
         )
         return KnownFile(*rows[0]) if rows else None
 
@@ -121,7 +121,7 @@ class FileIndex:
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (str(path), self._decoder_key, stat.st_size, stat.st_mtime_ns, known.digest, known.problem)
+                    (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns, known.digest, known.problem)
                     for path, stat, known in entries
                 ],
             )
@@ -301,3 +301,8 @@ def _blocks(digests: Sequence[Digest]) -> Iterator[list[Digest]]:
 
 def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
+
+
+def _text(path: Path) -> str:
+    """A path as SQLite takes it: bytes in it that are no text are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

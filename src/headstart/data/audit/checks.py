@@ -52,7 +52,7 @@ CHECKS = {
         Check("HS016", "blank", "warning", "image"),
         # Texts
         Check("HS021", "mojibake", "warning", "text"),
-        Check("HS022", "too-long", "info", "text"),
+        Check("HS022", "too-long", "warning", "text"),
         Check("HS023", "unknown-words", "warning", "text"),
         Check("HS024", "unknown-characters", "warning", "text"),
         # The same twice
