@@ -24,8 +24,8 @@ NEAR_TEXT = 0.8
 """Share of the words and pairs of words in either of two texts that are in both, likewise (Jaccard)."""
 
 _FLAT = 1.5  # standard deviation of a gist in grey levels, below which there is too little to compare
-_NEIGHBOUR, _ASKED = 20, 100  # the 20th nearest to each of so many pictures says what is usual
-_TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 12, 18  # than that
+_ASKED = 100  # pictures whose neighbours say what is usual: the 20th, or where there are many the twentieth part
+_TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 16, 20  # than that
 _GIST = 8  # pixels a side that pictures are searched by
 _FARTHER = 3.0  # times the distance of near-duplicates: they are not aligned yet
 _DETAIL = 0.6  # correlation of details, at least; that of smooth versions alone says little
@@ -89,12 +89,12 @@ def _centred(pixels: np.ndarray) -> np.ndarray:
 
 
 def _usual_distance(pixels: np.ndarray) -> float:
-    """1 - correlation with the 20th nearest, in the middle; with a nearer one where there are few."""
+    """1 - correlation with a neighbour far enough away not to be a copy, in the middle."""
     n = len(pixels)
     asking = _centred(pixels[np.sort(np.random.default_rng(0).choice(n, min(n, _ASKED), replace=False))])
     parts = np.array_split(np.arange(n), n // 4096 + 1)
     products = np.concatenate([asking @ _centred(pixels[part]).T for part in parts], axis=1)
-    kth = min(_NEIGHBOUR, max(n // 4, 2)) + 1  # the nearest is the picture itself
+    kth = max(min(20, n // 4), n // 20, 2) + 1  # the nearest is the picture itself
     return float(np.median(1 - np.partition(products, -kth, axis=1)[:, -kth])) if n >= kth else 1.0
 
 
