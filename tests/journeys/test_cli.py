@@ -61,19 +61,17 @@ def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path)
     assert "china/00.jpg = flower/same.jpg: china and flower" in found.stdout
     assert "109 examples kept and 3 left out: headstart train clean.csv" in found.stderr
     assert (tmp_path / "audit.html").is_file()
-    answer = json.loads(headstart(*arguments, "--json", "--fail-on", "never", cwd=tmp_path).stdout)
-    states = {one["code"]: one["state"] for one in answer["findings"]}
-    assert len(states) == 30
-    assert [states[code] for code in ("HS001", "HS021", "HS031", "HS032", "HS051")] == [
-        "clean", "not applicable", "found", "ignored", "skipped"
-    ]  # fmt: skip
-    assert headstart(*arguments, "--fail-on", "never", "--json", cwd=tmp_path).returncode == 0
     name = os.fsdecode(b"caf\xe9.jpg")
     (folder / "flower" / name).write_bytes(b"")
-    told = headstart(*arguments, cwd=tmp_path)
-    assert "HS001 unreadable: 1 file cannot be read" in told.stdout
-    listed = json.loads(headstart(*arguments, "--json", cwd=tmp_path).stdout)["findings"][0]
-    assert listed["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
+    told = headstart(*arguments, "--json", "--fail-on", "never", cwd=tmp_path)
+    assert told.returncode == 0
+    findings = json.loads(told.stdout)["findings"]
+    assert findings[0]["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
+    states = {one["code"]: one["state"] for one in findings}
+    assert len(states) == 30
+    assert [states[code] for code in ("HS002", "HS021", "HS031", "HS032", "HS051")] == [
+        "clean", "not applicable", "found", "ignored", "skipped"
+    ]  # fmt: skip
     assert headstart("audit", "--explain", "leaks").stdout.startswith("HS035 leaks\n\nSeverity: error.")
 
 
