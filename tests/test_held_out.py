@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_pictures_that_nearly_repeat_the_training_are_found(fresh: Path, photos:
     assert len(trained_on) == 3
     assert evaluation.figures["leak_free"]["removed"] == near["count"]
     assert "nearly repeat" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_training_pictures_are_looked_at_again_or_missed(
+    fresh: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "elsewhere"))
+    with Image.open(photos / "flower/21.jpg") as image:
+        (tmp_path / "again/flower").mkdir(parents=True)
+        image.resize((80, 80)).save(tmp_path / "again/flower/21.png")
+    assert hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]["state"] == "found"
+    facts = json.loads((fresh / "run.json").read_text())
+    facts["data"]["root"] = str(tmp_path / "nowhere")
+    (fresh / "run.json").write_text(json.dumps(facts))
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another"))
+    near = hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]
+    assert (near["state"], near["summary"]) == (
+        "skipped",
+        "The pictures that the run was trained on are no longer here.",
+    )
 
 
 def test_near_copies_across_a_given_split_are_left_out_of_a_second_figure(photos: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A finished run judged on data that it has not seen, with a check that it really has not."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,9 @@ import numpy as np
 from headstart import console
 from headstart.cost import Cost
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
-from headstart.data.fingerprints import Look
+from headstart.data.fingerprints import Look, look_at
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
-from headstart.features.examination import examine
 from headstart.overlap import overlap
 from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS
@@ -148,28 +148,32 @@ def _answers(
     everything = dataset.examples
     examples = [everything[i] for i in chosen.tolist()]
     found: dict[int, np.ndarray] = {}
+    digests: dict[int, bytes] = {}
+    looks: dict[int, Look] = {}
     skipped = list(dataset.skipped)
+
+    def note(i: int, data: bytes, array: np.ndarray) -> None:
+        digests[i] = hashlib.sha256(data).digest()
+        if dataset.modality == "image":
+            looks[i] = look_at(data, array)
+
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
-        for i, answer in predictor.arrays(examples):
+        for i, answer in predictor.arrays(examples, seen=note):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))
             else:
                 found[i] = answer
             bar.advance()
     order = sorted(found)
-    examined = examine([examples[i] for i in order], reader=predictor.reader)
     usable = chosen[order]
     shape = (0, len(predictor.classes))
-    return (
-        Answers(
-            splits=np.full(len(order), SPLIT),
-            files=[dataset.files[i] for i in usable],
-            labels=dataset.labels[usable],
-            probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
-            digests=[digest or b"" for digest in examined.digests],
-            texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
-            thresholds=predictor.thresholds,
-        ),
-        examined.looks,
-        skipped,
+    answers = Answers(
+        splits=np.full(len(order), SPLIT),
+        files=[dataset.files[i] for i in usable],
+        labels=dataset.labels[usable],
+        probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
+        digests=[digests[i] for i in order],
+        texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+        thresholds=predictor.thresholds,
     )
+    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped
