@@ -10,7 +10,7 @@ BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 SIDE_BY_SIDE := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check fix bench bench-tuning bench-texts
+.PHONY: help setup demo test test-fast check fix bench bench-tuning bench-texts bench-few
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench-tuning: ## the same with fine-tuning, and fastai (make bench-tuning DATA=f
 	@test -n "$(DATA)" || { echo 'make bench-tuning needs data: make bench-tuning DATA=folder' >&2; exit 2; }
 	$(BIN)python benchmarks/fine_tuning.py "$(DATA)" $(ARGS)
 
-bench-texts: ## texts: transformers, SetFit, TF-IDF (make bench-texts DATA=table.csv, ARGS="--peers PYTHON")
+bench-texts: ## texts: transformers, TF-IDF (make bench-texts DATA=table.csv, ARGS="--peers PYTHON")
 	@test -n "$(DATA)" || { echo 'make bench-texts needs data: make bench-texts DATA=table.csv' >&2; exit 2; }
 	$(BIN)python benchmarks/texts.py "$(DATA)" $(ARGS)
+
+bench-few: ## a few texts of each class: SetFit, TF-IDF (make bench-few DATA=table.csv, ARGS="--shots 8 --peers PYTHON")
+	@test -n "$(DATA)" || { echo 'make bench-few needs data: make bench-few DATA=table.csv' >&2; exit 2; }
+	$(BIN)python benchmarks/few_shot.py "$(DATA)" $(ARGS)

@@ -93,7 +93,9 @@ def test_the_report_shows_the_texts_it_was_wrong_about(text_run: hs.Run) -> None
     weights = json.loads((text_run.folder / "words.json").read_text(encoding="utf-8"))
     assert set(weights) <= {row["file"] for row in wrong}
     row = next(row for row in wrong if row["file"] in weights)
+    assert "".join(word for word, _ in weights[row["file"]]) == row["text"]
     (word, weight), *_ = sorted(weights[row["file"]], key=lambda pair: -pair[1])
+    word = word.strip()
     without = text_run.predict(" ".join(part for part in row["text"].split() if part != word))
     assert weight > 0
     assert without.probabilities[row["predicted"]] < float(row["probability"])

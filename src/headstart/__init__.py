@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headstart.auditing import audit_data as audit
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
+    from headstart.checks import check
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.features import FeatureSet, extract
@@ -41,6 +42,7 @@ _WHERE = {
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
     "audit": "auditing:audit_data",
+    "check": "checks:check",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
@@ -67,6 +69,7 @@ __all__ = [
     "__version__",
     "adopt",
     "audit",
+    "check",
     "evaluate",
     "extract",
     "fetch",

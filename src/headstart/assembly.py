@@ -116,7 +116,7 @@ def template_for(base: Base, recipe: Recipe, prepared: Prepared, inputs: np.ndar
             "probe": str(probe),
         }
         try:
-            keras_process.call("headstart.keras_file:make_template_for", arguments)
+            keras_process.call("headstart.keras_file:make_template_for", arguments, backend=base.backends[0])
         finally:
             probe.unlink()
     return path

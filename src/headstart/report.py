@@ -332,8 +332,11 @@ def thumbnail(root: Path, file: str) -> dict[str, Any] | None:
     return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
 
 
-def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]] | None:
-    """Words, each with the class of its mark: ``for2`` spoke for what the model said, ``against2`` against it."""
+def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str, str]] | None:
+    """Words, each with the class of its mark, and the spaces behind it.
+
+    ``for2`` spoke for what the model said, ``against2`` against it.
+    """
     if weights is None:
         return None
     largest = max([_LEAST_WEIGHT, *(abs(weight) for _, weight in weights)])
@@ -342,7 +345,9 @@ def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]
         ("for" if weight > 0 else "against") + str(n) if n else ""
         for (_, weight), n in zip(weights, steps, strict=True)
     ]
-    return [(word, mark) for (word, _), mark in zip(weights, marks, strict=True)]
+    words = [word.rstrip() for word, _ in weights]
+    gaps = [whole[len(word) :] for word, (whole, _) in zip(words, weights, strict=True)]
+    return list(zip(words, marks, gaps, strict=True))
 
 
 def _beginning(text: str) -> str:

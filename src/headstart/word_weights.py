@@ -6,7 +6,9 @@ Source: Li et al., "Understanding neural networks through representation erasure
 """
 
 import json
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,15 @@ from headstart.predict import Predictor
 from headstart.reader import decoded
 from headstart.report import TEXTS_SHOWN, WORDS
 from headstart.run import Answers
+from headstart.segmenter import Segmenter
 
 _LEAST = 1e-6  # of a probability
 _FEWEST_SPANS, _MOST_SPANS = 12, 60  # of a text, neighbouring words together; each costs an answer
 _WORDS_READ = 6_000  # in all answers for one text, if that leaves enough spans
+
+# Thai, Lao, Burmese, Khmer, kana and Han: written without spaces between words, so that each character is a piece.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_PIECE = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*")
 
 Weights = list[tuple[str, float]]
 
@@ -33,18 +40,32 @@ def weigh_words(predictor: Predictor, text: str, answer: str) -> Weights:
 
     Returns:
         (word or neighbouring words, by how much the log-odds fall without it), in order; negative where they rise.
+        All words together are the text, the spaces between them included.
     """
-    words = text.split()
+    words = _words(text, getattr(predictor.reader, "segmenter", None))
     most = min(max(_WORDS_READ // max(len(words), 1), _FEWEST_SPANS), _MOST_SPANS)
     size = -(-len(words) // most)
-    spans = [" ".join(words[i : i + size]) for i in range(0, len(words), size)]
+    spans = ["".join(words[i : i + size]) for i in range(0, len(words), size)]
     if len(spans) < 2:
         return [(text, 1.0)]
-    without = [" ".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
+    without = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
     place = predictor.classes.index(answer)
     found = np.clip(_probabilities(predictor, [text, *without])[:, place].astype(np.float64), _LEAST, 1 - _LEAST)
     log_odds = np.log(found / (1 - found))
     return [(span, round(float(log_odds[0] - rest), 4)) for span, rest in zip(spans, log_odds[1:], strict=True)]
+
+
+def _words(text: str, segmenter: Segmenter | None) -> list[str]:
+    """The words of a text, each with the spaces behind it."""
+    if segmenter is None:
+        return _PIECE.findall(text)
+    starts, end = [], 0
+    for word in segmenter.words(text):
+        found = text.find(word, end)
+        if found >= 0:
+            starts.append(found)
+            end = found + len(word)
+    return [text[start:stop] for start, stop in pairwise([0, *starts[1:], len(text)])]
 
 
 def explain_mistakes(predictor: Predictor, answers: Answers, split: str, folder: Path) -> None:

@@ -102,7 +102,7 @@ def test_help_ends_with_an_example():
 
 @pytest.mark.slow
 def test_measure():
-    result = run("mobilenetv3small", "--measure", "--json")
+    result = run("embedded:efficientnet-lite0", "--measure", "--json")
     (entry,) = json.loads(result.stdout)
     assert entry["measured"]
     for speed in entry["measured"].values():

@@ -116,6 +116,14 @@ def test_texts_have_the_ids_and_vectors_that_kerashub_gives_them(text_preset: Pa
     assert [block.name for block in find_blocks(base.build(False))] == ["transformer_layer_0", "transformer_layer_1"]
 
 
+def test_tokens_without_a_class_among_them_are_averaged() -> None:
+    """Swin of Hugging Face, against what transformers computes: see ``tests/files/transformers/make.py``."""
+    folder = Path(__file__).parents[1] / "files/transformers/swin"
+    expected = np.load(folder / "expected.npz")
+    features = hs.load_base(f"hf:{folder}").model().predict(expected["pixels"], verbose=0)
+    np.testing.assert_allclose(features, expected["features"], atol=3e-6)
+
+
 def test_a_run_on_a_preset_is_whole(vit: Path, photos: Path, tmp_path: Path) -> None:
     """KerasHub's own first layer of ViT does not take its own configuration back: headstart mends that."""
     run = hs.train(photos, base=f"preset:{vit}", fine_tune="none", runs=tmp_path)

@@ -11,6 +11,8 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError, IntegrityError, UnavailableError
+from headstart.predict import Predictor
+from headstart.word_weights import weigh_words
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("stanza")
@@ -128,6 +130,9 @@ def test_texts_without_spaces_are_divided_into_words(
     for file in chinese.glob("*.*"):
         file.rename(tmp_path / file.name)  # what follows needs the run alone
     assert [run.predict(text).predicted for text in ("这部电影很好看。", "故事很无聊。")] == ["good", "bad"]
+    weights = weigh_words(Predictor(run.folder), "这部电影很好看。", "good")
+    assert [word for word, _ in weights] == ["这", "部", "电影", "很", "好看", "。"]
+    assert max(weights, key=lambda pair: pair[1])[0] == "好看"
     again = hs.load(shutil.copytree(run.folder, tmp_path / "copy"))
     assert again.predict("今天天气糟糕。").predicted == "bad"
     (again.folder / "tokenizer/segmenter.pt").write_bytes(b"another")

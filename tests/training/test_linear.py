@@ -76,6 +76,14 @@ def test_noise_is_regularised_more_than_signal() -> None:
     assert _solve(noise, labels).strength > _solve(signal, labels).strength
 
 
+def test_copies_of_one_example_a_class_are_enough_to_train_on() -> None:
+    """Nothing is left to judge by: the strongest regularisation is taken."""
+    features, labels = np.eye(2, 3, dtype=np.float32).repeat(5, axis=0), np.arange(2).repeat(5)
+    head = _solve(features, labels, units=labels)
+    assert ((features @ head.kernel + head.bias).argmax(1) == labels).all()
+    assert (head.strength, head.path) == (1.0, [])
+
+
 def test_a_feature_that_never_moves_changes_nothing() -> None:
     features, labels = _blobs(200, 10, 2)
     with_constant = np.hstack([features, np.full((200, 1), 7, np.float32)])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from headstart.errors import InputError
+from headstart.keras_process import INFERENCE_BACKEND
 from headstart.reader import Fit, Modality, Reader
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Base(ABC):
         tuning_rate: learning rate to fine-tune with, unless told otherwise.
         tuning_epochs: likewise, for how long at most.
         frozen_because: why it cannot be fine-tuned; empty if it can.
+        backends: Keras backends that can build it where nothing is trained, the one that starts fastest first.
     """
 
     modality: ClassVar[Modality]
@@ -134,6 +136,7 @@ class Base(ABC):
     tuning_rate: float = 1e-3
     tuning_epochs: int = 6
     frozen_because: str = ""
+    backends: tuple[str, ...] = (INFERENCE_BACKEND, "tensorflow")
     files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -1,9 +1,10 @@
-"""Transformer encoders in plain Keras layers: BERT, RoBERTa, XLM-RoBERTa, DistilBERT and their kin, weights included.
+"""Transformer encoders in plain Keras layers: BERT, RoBERTa, DistilBERT, MPNet and their kin, weights included.
 
 Built so, and not by KerasHub, because a saved model then opens with Keras alone, can be cut between any two layers, and
 computes what its authors' code does: KerasHub has the approximate GELU in BERT, which moves embeddings by 2e-4.
 
-Sources: Devlin et al., arXiv 1810.04805; Liu et al., arXiv 1907.11692; Sanh et al., arXiv 1910.01108.
+Sources: Devlin et al., arXiv 1810.04805; Liu et al., arXiv 1907.11692; Sanh et al., arXiv 1910.01108; Song et al.,
+arXiv 2004.09297, with the relative positions of Raffel et al., arXiv 1910.10683.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,10 @@ from headstart.bases.text import seen_tokens
 from headstart.errors import InputError
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
-_FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert"}  # their positions are counted from pad + 1
+_FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert", "mpnet"}  # their positions are counted from pad + 1
+
+_MPNET_DISTANCES = 32  # whatever its configuration says: its authors' code does not look
+_FARTHEST = 128  # from here on, all of them are one
 
 Tensors = Callable[[str], np.ndarray]
 """Gives a tensor of a checkpoint by its name in the table below."""
@@ -38,6 +42,7 @@ class Encoder:
         activation: between the two Dense layers.
         epsilon: of every LayerNormalization.
         pad: id of the padding token.
+        distances: how many kinds of distance between two tokens attention tells apart; 0 where it tells none.
     """
 
     kind: str
@@ -51,6 +56,7 @@ class Encoder:
     activation: str
     epsilon: float
     pad: int
+    distances: int
 
 
 _BERT = {
@@ -81,9 +87,18 @@ _DISTILBERT = {
     "outer": "transformer.layer.{}.ffn.lin2",
     "outer_norm": "transformer.layer.{}.output_layer_norm",
 }
+_MPNET = {
+    **_BERT,
+    "types": "",
+    "query": "encoder.layer.{}.attention.attn.q",
+    "key": "encoder.layer.{}.attention.attn.k",
+    "value": "encoder.layer.{}.attention.attn.v",
+    "attention_out": "encoder.layer.{}.attention.attn.o",
+    "attention_norm": "encoder.layer.{}.attention.LayerNorm",
+}
 _NAMES = {
     "bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "camembert": _BERT, "electra": _BERT,
-    "distilbert": _DISTILBERT,
+    "distilbert": _DISTILBERT, "mpnet": _MPNET,
 }  # fmt: skip
 
 KINDS = tuple(_NAMES)
@@ -121,6 +136,7 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
         activation=ACTIVATIONS[activation],
         epsilon=config.get("layer_norm_eps", 1e-12),
         pad=pad,
+        distances=_MPNET_DISTANCES if kind == "mpnet" else 0,
     )
 
 
@@ -144,14 +160,58 @@ def build(encoder: Encoder) -> Any:
     x = norm(x, "norm") * seen
     for i in range(encoder.layers):
         seen = seen_tokens(x)
-        attention = layers.MultiHeadAttention(
-            encoder.heads, encoder.width // encoder.heads, name=f"layer_{i}_attention"
-        )(x, x, attention_mask=ops.cast(ops.transpose(seen, (0, 2, 1)), "bool"))
+        attention = (_relative_attention if encoder.distances else _attention)(encoder, i, x, seen)
         x = norm(x + attention, f"layer_{i}_attention_norm")
         inner = layers.Dense(encoder.inner, encoder.activation, name=f"layer_{i}_inner")(x)
         outer = layers.Dense(encoder.width, name=f"layer_{i}_outer")(inner)
         x = norm(x + outer, f"layer_{i}_outer_norm") * seen
     return keras.Model(ids, x, name="encoder")
+
+
+def _attention(encoder: Encoder, i: int, x: Any, seen: Any) -> Any:
+    from keras import layers, ops
+
+    layer = layers.MultiHeadAttention(encoder.heads, encoder.width // encoder.heads, name=f"layer_{i}_attention")
+    return layer(x, x, attention_mask=ops.cast(ops.transpose(seen, (0, 2, 1)), "bool"))
+
+
+def _relative_attention(encoder: Encoder, i: int, x: Any, seen: Any) -> Any:
+    """Attention that adds a number for how far apart two tokens are, which Keras's layer has no place for.
+
+    The number is looked up by the distance itself, so that every layer has a table of its own and can be cut off.
+    """
+    from keras import layers, ops
+
+    size = encoder.width // encoder.heads
+
+    def by_head(part: str) -> Any:
+        y = layers.Dense(encoder.width, name=f"layer_{i}_{part}")(x)
+        return ops.transpose(layers.Reshape((-1, encoder.heads, size), name=f"layer_{i}_{part}_heads")(y), (0, 2, 1, 3))
+
+    query, key, value = (by_head(part) for part in ("query", "key", "value"))
+    places = ops.cumsum(ops.cast(ops.ones_like(x[:, :, 0]), "int32"), axis=1)
+    distances = ops.expand_dims(places, 1) - ops.expand_dims(places, 2) + (encoder.positions - 1)
+    nearness = layers.Embedding(2 * encoder.positions - 1, encoder.heads, name=f"layer_{i}_distances")(distances)
+    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / size**0.5 + ops.transpose(nearness, (0, 3, 1, 2))
+    unseen = 1e9 * (1 - ops.expand_dims(ops.transpose(seen, (0, 2, 1)), 1))
+    held = ops.transpose(ops.matmul(ops.softmax(scores - unseen), value), (0, 2, 1, 3))
+    held = layers.Reshape((-1, encoder.width), name=f"layer_{i}_together")(held)
+    return layers.Dense(encoder.width, name=f"layer_{i}_attention_out")(held)
+
+
+def _kinds_of_distance(encoder: Encoder) -> np.ndarray:
+    """The kind of every distance from ``1 - positions`` to ``positions - 1``, int (2 * positions - 1,).
+
+    Half of the kinds are for what lies behind, half for what lies ahead; the nearer ones are distances of their own,
+    the others hold more and more of them, up to 128 tokens away (arXiv 1910.10683, section 2.1).
+    """
+    relative = np.arange(1 - encoder.positions, encoder.positions)
+    half = encoder.distances // 2
+    near = half // 2
+    distance = np.abs(relative)
+    beyond = np.log(np.maximum(distance, 1).astype(np.float32) / near) / np.float32(np.log(_FARTHEST / near))
+    far = np.minimum(near + (beyond * (half - near)).astype(int), half - 1)
+    return half * (relative > 0) + np.where(distance < near, distance, far)
 
 
 def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
@@ -177,9 +237,15 @@ def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
     network.get_layer("positions").set_weights([positions])
     network.get_layer("norm").set_weights(norm("norm"))
     for i in range(encoder.layers):
-        inward = [dense(part, i) for part in ("query", "key", "value")]
-        attention = network.get_layer(f"layer_{i}_attention")
-        set_attention(attention, inward, dense("attention_out", i), encoder.heads)
+        if encoder.distances:
+            for part in ("query", "key", "value", "attention_out"):
+                network.get_layer(f"layer_{i}_{part}").set_weights(dense(part, i))
+            nearness = tensors("encoder.relative_attention_bias.weight")[_kinds_of_distance(encoder)]
+            network.get_layer(f"layer_{i}_distances").set_weights([nearness])
+        else:
+            inward = [dense(part, i) for part in ("query", "key", "value")]
+            attention = network.get_layer(f"layer_{i}_attention")
+            set_attention(attention, inward, dense("attention_out", i), encoder.heads)
         network.get_layer(f"layer_{i}_attention_norm").set_weights(norm("attention_norm", i))
         network.get_layer(f"layer_{i}_inner").set_weights(dense("inner", i))
         network.get_layer(f"layer_{i}_outer").set_weights(dense("outer", i))

@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart import console
-from headstart.bases import encoders, image_processor, kerashub, vision_transformers
+from headstart.bases import encoders, image_processor, kerashub, transformers_graph, vision_transformers
 from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, refuse_weights, stated_licence
 from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
-from headstart.errors import InputError
+from headstart.errors import InputError, UnavailableError
 from headstart.extras import path_in_package, require
 from headstart.tokens import SubwordTokenizer
 
@@ -32,6 +33,10 @@ _READ = [
     "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json", "tokenizer.json",
     "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "README.md",
 ]  # fmt: skip
+_POOLINGS: dict[str, Pooling] = {
+    "cls": "cls", "cls_token": "cls", "max": "max", "max_tokens": "max", "mean": "mean", "mean_tokens": "mean",
+    "lasttoken": "last",
+}  # fmt: skip
 _UNLIMITED = 1_000_000  # tokenizers without a maximum length say some huge number
 
 
@@ -41,7 +46,9 @@ def names() -> list[str]:
 
 
 def load(spec: BaseSpec) -> Base:
-    """Give an encoder of texts or images as a base; kinds that headstart does not build itself, KerasHub converts.
+    """Give an encoder of texts or images as a base.
+
+    Kinds that headstart does not build itself KerasHub converts; of all others transformers gives frozen features.
 
     Raises:
         InputError: no such folder, a kind of model that cannot be built, or a damaged one.
@@ -53,11 +60,11 @@ def load(spec: BaseSpec) -> Base:
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
-        base = kerashub.from_folder(folder, spec)
-        if isinstance(base, TextBase):
-            pooling, normalize = _pooling(folder)
-            base = replace(base, pooling=pooling, normalize=normalize)
-        return base
+        base = _of_others(folder, kind, spec)
+        if not isinstance(base, TextBase):
+            return base
+        pooling, normalize = _pooling(folder)
+        return replace(base, pooling=pooling, normalize=normalize, **_shorter(folder, base))
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
@@ -75,6 +82,19 @@ def load(spec: BaseSpec) -> Base:
     return _of_texts(folder, config, common) if kind in encoders.KINDS else _of_images(folder, config, common)
 
 
+def _of_others(folder: Path, kind: str | None, spec: BaseSpec) -> Base:
+    """By KerasHub, so that it can be fine-tuned, or else by transformers."""
+    if kind is None:  # a preset of KerasHub's own
+        return kerashub.from_folder(folder, spec)
+    if kind in kerashub.CONVERTED:
+        try:
+            return kerashub.from_folder(folder, spec)
+        except (InputError, UnavailableError):
+            if not find_spec("transformers"):
+                raise
+    return transformers_graph.from_folder(folder, spec)
+
+
 def _of_texts(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
     encoder = encoders.read_config(config, common["spec"].handle)
     pooling, normalize = _pooling(folder)
@@ -83,7 +103,7 @@ def _of_texts(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> T
         tokenizer=_tokenizer(folder, encoder),
         pooling=pooling,
         normalize=normalize,
-        max_length=_max_length(folder, encoder),
+        max_length=_max_length(folder, encoder.positions),
         tuning_rate=2e-4,
         tuning_epochs=3,
         **common,
@@ -175,13 +195,21 @@ def _tokenizer(folder: Path, encoder: encoders.Encoder) -> SubwordTokenizer:
         ).to_str()
     else:
         raise InputError(f"{folder} has no tokenizer: expected tokenizer.json or vocab.txt.")
-    return SubwordTokenizer(content, _max_length(folder, encoder), encoder.pad)
+    return SubwordTokenizer(content, _max_length(folder, encoder.positions), encoder.pad)
 
 
-def _max_length(folder: Path, encoder: encoders.Encoder) -> int:
+def _max_length(folder: Path, positions: int) -> int:
     said = _read_json(folder / "sentence_bert_config.json", optional=True).get("max_seq_length")
     own = said or _read_json(folder / "tokenizer_config.json", optional=True).get("model_max_length") or _UNLIMITED
-    return min(int(own), encoder.positions) if own < _UNLIMITED else encoder.positions
+    return min(int(own), positions) if own < _UNLIMITED else positions
+
+
+def _shorter(folder: Path, base: TextBase) -> dict[str, Any]:
+    """Length and tokenizer where the files beside a model want its texts shorter than it could take them."""
+    if not isinstance(base.tokenizer, SubwordTokenizer):
+        return {}
+    length = _max_length(folder, base.tokenizer.max_length)
+    return {"max_length": length, "tokenizer": replace(base.tokenizer, max_length=length)}
 
 
 def _pooling(folder: Path) -> tuple[Pooling, bool]:
@@ -192,9 +220,14 @@ def _pooling(folder: Path) -> tuple[Pooling, bool]:
     if strange:
         console.warn(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
     settings = _read_json(folder / _pooling_folder(folder) / "config.json", optional=True)
-    names: dict[str, Pooling] = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
-    chosen = [pooling for name, pooling in names.items() if settings.get(f"pooling_mode_{name}")]
-    return (chosen[0] if chosen else settings.get("pooling_mode", "mean")), "Normalize" in kinds
+    of_older = [name.removeprefix("pooling_mode_") for name in settings if name.startswith("pooling_mode_")]
+    chosen = [name for name in of_older if settings[f"pooling_mode_{name}"]] or [settings.get("pooling_mode", "mean")]
+    pooling = _POOLINGS.get(str(chosen[0]))
+    if pooling is None or len(chosen) > 1:
+        raise InputError(
+            f"{folder} pools its tokens by {' and '.join(map(str, chosen))}: expected one of {', '.join(_POOLINGS)}."
+        )
+    return pooling, "Normalize" in kinds
 
 
 def _pooling_folder(folder: Path) -> str:
@@ -238,6 +271,6 @@ def _tensors_of(weights: Path) -> Iterator[encoders.Tensors]:
 
 def _short(name: str) -> str:
     """Without the model's own prefix, and with the names of today for LayerNorm's weights."""
-    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model.", "vit.", "deit.", "dinov2."):
+    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model.", "mpnet.", "vit.", "deit.", "dinov2."):
         name = name.removeprefix(prefix)
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

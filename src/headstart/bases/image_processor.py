@@ -47,7 +47,8 @@ def read(folder: Path, source: str) -> ImageProcessor:
             raise InputError(f"{path} has no {exc}: expected the mean and standard deviation it scales by.") from exc
         scale = tuple(value / by for value, by in zip(scale, std, strict=True))
         offset = tuple(-value / by for value, by in zip(mean, std, strict=True))
-    return ImageProcessor(size, Preprocessing("the model's own", scale, offset), "crop" if cropped else "squash")
+    preprocessing = Preprocessing("the model's own", scale, offset, bgr=bool(settings.get("do_flip_channel_order")))
+    return ImageProcessor(size, preprocessing, "crop" if cropped else "squash")
 
 
 def _size(value: Any) -> tuple[int, int] | None:

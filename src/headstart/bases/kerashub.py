@@ -19,19 +19,20 @@ from headstart import keras_process
 from headstart.bases import kerashub_tokens
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights, stated_licence
 from headstart.bases.reading import read_once
-from headstart.bases.text import TextBase, seen_tokens
+from headstart.bases.text import LONGEST, TextBase, seen_tokens
 from headstart.errors import InputError, UnavailableError
 from headstart.settings import cache_folder
 from headstart.tokens import SubwordTokenizer
 
-_READ_VERSION = 1
+CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
+"""Kinds of Hugging Face's models that KerasHub 0.32 turns into its own, if their files are as it expects them."""
+
+_READ_VERSION = 2
 """Part of the cache's folder names: raise it when what is read from a model changes."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
 _MASKS = ("padding_mask", "decoder_padding_mask")
 _TEXT_INPUTS = {"token_ids", "padding_mask", "segment_ids"}
-_LONGEST = 512
-"""Tokens of a text at most, whatever a model could take: what it costs grows with their square."""
 
 
 def from_folder(folder: Path, spec: BaseSpec) -> Base:
@@ -56,6 +57,8 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         return backend()
 
     facts = read_once(read, "headstart.bases.kerashub:read_model", folder, spec.handle, backend_of_kerashub)
+    if "refused" in facts:
+        raise InputError(facts["refused"])
     common: dict[str, Any] = {
         "spec": spec,
         "weights_path": weights,
@@ -123,7 +126,7 @@ def _backbone(folder: Path, **options: Any) -> Any:
     hub = importlib.import_module("keras_hub")
     try:
         backbone = hub.models.Backbone.from_preset(str(folder), dtype="float32", **options)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
+    except Exception as exc:  # where files are not as expected, its converters raise whatever comes
         raise InputError(f"KerasHub cannot read {folder}: {' '.join(str(exc).split())[:400]}") from exc
     for layer in backbone._flatten_layers(include_self=False):
         if type(layer).__module__.startswith("keras_hub."):
@@ -148,8 +151,9 @@ def _build_images(folder: Path, size: tuple[int, int], include_top: bool) -> Any
         backbone = _backbone(folder, image_shape=(*size, 3))
     pixels = keras.Input((*size, 3), name="images")
     x = _run(backbone, [pixels])
-    if len(x.shape) == 3:  # a vision transformer: what its class token has become, which stands first
-        x = x[:, 0]
+    if len(x.shape) == 3:  # tokens: what the class token has become, which stands first, or all of them
+        has_class = any("class_token" in weight.path or "cls_token" in weight.path for weight in backbone.weights)
+        x = x[:, 0] if has_class else keras.layers.GlobalAveragePooling1D(name="tokens")(x)
     return keras.Model(pixels, x, name="backbone")
 
 
@@ -227,23 +231,26 @@ def _one_after_another(layers: list[Any], x: Any, **_: Any) -> Any:
 def read_model(folder: str, out: str, name: str) -> None:
     """Write what :func:`from_folder` needs of a model: ``facts.json``, and ``tokenizer.json`` of one for texts.
 
-    In a Keras process.
-
-    Raises:
-        InputError: it is for neither images nor texts, or its tokenizer cannot be rebuilt.
+    In a Keras process. Where KerasHub cannot read it, the facts are why: that is not tried again and again.
     """
-    backbone = _backbone(Path(folder))
+    try:
+        facts = _facts(Path(folder), Path(out), name)
+    except InputError as exc:
+        facts = {"refused": str(exc)}
+    Path(out, "facts.json").write_text(json.dumps(facts))
+
+
+def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
+    backbone = _backbone(folder)
     inputs = {tensor.name for tensor in backbone.inputs}
     output = backbone.output
     output = output.get("sequence_output") if isinstance(output, dict) else output
     shape = getattr(output, "shape", None)
     if len(inputs) == 1 and len(backbone.inputs[0].shape) == 4 and shape is not None:
-        facts = {"modality": "image", "feature_dim": shape[-1], **_image_facts(Path(folder), backbone, name)}
-    elif "token_ids" in inputs <= _TEXT_INPUTS and shape is not None and len(shape) == 3:
-        facts = {"modality": "text", "feature_dim": shape[-1], **_text_facts(Path(folder), backbone, Path(out), name)}
-    else:
-        raise InputError(f"{name} takes {', '.join(sorted(inputs))}: expected a model of images, or of texts.")
-    Path(out, "facts.json").write_text(json.dumps(facts))
+        return {"modality": "image", "feature_dim": shape[-1], **_image_facts(folder, backbone, name)}
+    if "token_ids" in inputs <= _TEXT_INPUTS and shape is not None and len(shape) == 3:
+        return {"modality": "text", "feature_dim": shape[-1], **_text_facts(folder, backbone, out, name)}
+    raise InputError(f"{name} takes {', '.join(sorted(inputs))}: expected a model of images, or of texts.")
 
 
 def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
@@ -273,7 +280,7 @@ def _plain(value: Any, default: float) -> Any:
 
 
 def _text_facts(folder: Path, backbone: Any, out: Path, name: str) -> dict[str, Any]:
-    longest = getattr(backbone, "max_sequence_length", None) or _LONGEST
+    longest = getattr(backbone, "max_sequence_length", None) or LONGEST
     own = folder / "tokenizer.json"
     hub = importlib.import_module("keras_hub")
     try:
@@ -285,7 +292,7 @@ def _text_facts(folder: Path, backbone: Any, out: Path, name: str) -> dict[str, 
     else:
         content = kerashub_tokens.to_json(tokenizer, _preprocessor(hub, folder), name)
     (out / "tokenizer.json").write_text(content, encoding="utf-8")
-    return {"max_length": min(longest, _LONGEST), "pad": int(tokenizer.pad_token_id)}
+    return {"max_length": min(longest, LONGEST), "pad": int(tokenizer.pad_token_id)}
 
 
 def _preprocessor(hub: Any, folder: Path) -> Any:

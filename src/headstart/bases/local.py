@@ -48,8 +48,8 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
             it cannot take.
     """
     refuse_weights(spec)
-    config = _read_config(path)
-    _refuse_code(path, config)
+    config = read_config(path)
+    refuse_code(path, config)
     if teachable_machine.is_export(config):
         preprocessing = teachable_machine.PREPROCESSING
     elif _has_preprocessing(config):
@@ -84,8 +84,12 @@ def _path(named: Path) -> Path:
     return path
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    """The model's configuration: plain JSON inside either kind of file."""
+def read_config(path: Path) -> dict[str, Any]:
+    """The model's configuration: plain JSON inside either kind of file.
+
+    Raises:
+        InputError: the file is damaged, no model of Keras, or holds weights only.
+    """
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
@@ -116,7 +120,12 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(part)
 
 
-def _refuse_code(path: Path, config: dict[str, Any]) -> None:
+def refuse_code(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a configuration whose model would run code that is not Keras's own.
+
+    Raises:
+        InputError: it has a Lambda or a custom class.
+    """
     for item in _objects(config):
         kind, module = item.get("class_name"), item.get("module")
         if kind in _RUNS_CODE:
@@ -185,6 +194,23 @@ def _input_size(path: Path, config: dict[str, Any], spec: BaseSpec) -> tuple[int
     return int(height or 0), int(width or 0)
 
 
+def open_model(path: Path) -> Any:
+    """The whole model in a file, not compiled; nothing in it is executed.
+
+    Raises:
+        InputError: Keras cannot load it.
+    """
+    import keras
+
+    try:
+        config = read_config(path)
+        if teachable_machine.is_export(config):
+            return teachable_machine.build(path, config)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
+        raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
+
+
 def _build(path: Path, cut: str | None, include_top: bool) -> Any:
     import keras
 
@@ -192,14 +218,7 @@ def _build(path: Path, cut: str | None, include_top: bool) -> Any:
 
     if keras.config.image_data_format() == "channels_first":
         raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
-    try:
-        config = _read_config(path)
-        if teachable_machine.is_export(config):
-            model = teachable_machine.build(path, config)
-        else:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
-        raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
+    model = open_model(path)
     if include_top:
         return model
     return inlined(cut_at(model, cut, str(path)) if cut else without_top(model, str(path)))

@@ -11,7 +11,9 @@ from typing import Any
 from headstart import console, keras_process
 
 
-def read_once(kept: Path, function: str, folder: Path, name: str, backend: Callable[[], str]) -> dict[str, Any]:
+def read_once(
+    kept: Path, function: str, folder: Path, name: str, backend: Callable[[], str], **more: Any
+) -> dict[str, Any]:
     """Let a function read a model's folder into ``kept``, unless that was done before; gives the facts it wrote.
 
     Args:
@@ -20,6 +22,7 @@ def read_once(kept: Path, function: str, folder: Path, name: str, backend: Calla
         folder: of the model.
         name: it is called in messages.
         backend: gives the Keras backend to read with, or raises where there is none.
+        more: what else the function takes, as plain data.
     """
     if not (kept / "facts.json").is_file():
         chosen = backend()
@@ -28,7 +31,8 @@ def read_once(kept: Path, function: str, folder: Path, name: str, backend: Calla
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reading-") as scratch:
             made = Path(scratch, "made")
             made.mkdir()
-            keras_process.call(function, {"folder": str(folder), "out": str(made), "name": name}, backend=chosen)
+            arguments = {"folder": str(folder), "out": str(made), "name": name, **more}
+            keras_process.call(function, arguments, backend=chosen)
             shutil.rmtree(kept, ignore_errors=True)
             os.replace(made, kept)
     facts: dict[str, Any] = json.loads((kept / "facts.json").read_text())

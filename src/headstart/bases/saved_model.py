@@ -76,6 +76,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         files={path.relative_to(folder).as_posix(): path for path in _files(folder)},
         feature_dim=facts["feature_dim"],
         frozen_because=facts["frozen"],
+        backends=("tensorflow",),
         licence="see the module's page",
     )
 

@@ -8,7 +8,10 @@ from headstart.bases.base import Base, DataFormat
 if TYPE_CHECKING:
     from headstart.tokens import Tokenizer
 
-Pooling = Literal["mean", "max", "cls"]
+Pooling = Literal["mean", "max", "cls", "last"]
+
+LONGEST = 512
+"""Tokens of a text at most, whatever a model could take: what it costs grows with their square."""
 
 
 def seen_tokens(states: Any) -> Any:
@@ -29,7 +32,7 @@ class TextBase(Base):
         tokenizer: gives the ids; it belongs to the base and is saved with every run.
         build: gives a model from ids to token vectors (n, t, d), all zero where there is padding, or to one
             vector each.
-        pooling: how token vectors become one: their mean, their largest values, or the first of them.
+        pooling: how token vectors become one: their mean, their largest values, the first or the last of them.
         normalize: whether the vector is then scaled to length 1.
         max_length: tokens; None where texts are not cut.
     """
@@ -79,7 +82,10 @@ class TextBase(Base):
             pooled = x[:, 0]
         else:
             seen = seen_tokens(x)
-            if self.pooling == "mean":
+            if self.pooling == "last":
+                after = ops.concatenate([seen[:, 1:], ops.zeros_like(seen[:, :1])], axis=1)
+                pooled = ops.sum(x * seen * (1.0 - after), axis=1)
+            elif self.pooling == "mean":
                 pooled = ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
             else:
                 pooled = ops.max(x - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)

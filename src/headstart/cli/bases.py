@@ -96,7 +96,10 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
     here = {entry.handle: entry.is_here for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
     spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
-    described = keras_process.call("headstart.bases.blocks:describe", {"spec": load_base(spec).spec.to_json()})
+    base = load_base(spec)
+    described = keras_process.call(
+        "headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=base.backends[0]
+    )
     blocks = [Block.from_json(block) for block in described]
     params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
     if as_json:

@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
+    "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
     "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }

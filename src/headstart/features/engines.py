@@ -187,7 +187,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     part = f" up to {base.spec.ends_after}" if base.spec.ends_after else ""
     console.note(f"preparing {'the fine-tuned ' if base.spec.tuned else ''}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
-    backends = [keras_process.INFERENCE_BACKEND] + (["tensorflow"] if find_spec("tensorflow") else [])
+    backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
@@ -212,7 +212,9 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
         if template and not template.exists():
             raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
         if "blocks" not in best:
-            best["blocks"] = keras_process.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()})
+            best["blocks"] = keras_process.call(
+                "headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=base.backends[0]
+            )
         result = Path(scratch, best.get("by", "none"))
         result.mkdir(exist_ok=True)
         for file in (template, template.with_suffix(".json")) if template else ():

@@ -109,7 +109,11 @@ def _solve(
     sample = _stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
-    path, best, start = _path(cv_data, fold, n_classes, class_weights, strengths)
+    if len(np.unique(fold)) == 1:  # copies of one example a class: nothing would be left to train on without them
+        path: list[dict[str, float]] = []
+        best, start = strengths[0], None
+    else:
+        path, best, start = _path(cv_data, fold, n_classes, class_weights, strengths)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = weights_of_examples(labels, class_weights)[None, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
