@@ -50,7 +50,7 @@ def near_pictures(fingerprints: Sequence[bytes]) -> np.ndarray:
     there = np.flatnonzero(_reduced(pixels, _GIST).std((1, 2)) >= _FLAT)
     if len(there) < 2:
         return _NONE
-    pixels = pixels[there]
+    pixels = pixels if len(there) == len(pixels) else pixels[there]  # not copied without need
     usual = _usual_distance(pixels)
     near, near_part = (1 - min(1 - NEAR, usual / times) for times in (_TIMES_CLOSER, _TIMES_CLOSER_CROPPED))
     found = [_found(pixels, asking, near, near_part) for asking in (pixels, pixels[:, :, ::-1])]  # and in a mirror
