@@ -1,10 +1,14 @@
+import csv
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart.errors import InputError
+from tests.conftest import SIZE
 
 
 @pytest.fixture
@@ -16,13 +20,76 @@ def fresh(run: hs.Run, tmp_path: Path) -> Path:
 def test_pictures_seen_in_training_are_found_and_left_out_of_the_second_figure(fresh: Path, photos: Path) -> None:
     evaluation = hs.evaluate(fresh, photos)
     held_out = evaluation.figures["splits"]["held-out"]
-    leak_free = evaluation.facts["leak_free"]
+    leak_free = evaluation.figures["leak_free"]
     assert held_out["examples"] == 110
     assert (leak_free["examples"], leak_free["removed"]) == (16, 94)
     original = hs.load(fresh)
     assert leak_free["metrics"]["accuracy"]["value"] == original.metrics["accuracy"]
     assert leak_free["metrics"]["log_loss"]["value"] == pytest.approx(original.metrics["log_loss"], abs=1e-4)
-    assert evaluation.facts["audit"][0]["state"] == "found"
+    exact, near = evaluation.facts["audit"]
+    assert (exact["code"], exact["state"], exact["count"]) == ("HS038", "found", 94)
+    assert near["code"] == "HS039"
+
+
+def test_pictures_that_nearly_repeat_the_training_are_found(fresh: Path, photos: Path, tmp_path: Path) -> None:
+    with open(fresh / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for split, size in (("train", 70), ("test", 80)):
+        for row in [row for row in rows if row["split"] == split and "flower/2" in row["file"]][:3]:
+            place = tmp_path / "again" / row["label"] / f"{split}-{Path(row['file']).name}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(photos / row["file"]) as image:
+                image.resize((size, size)).save(place)
+    evaluation = hs.evaluate(fresh, tmp_path / "again")
+    exact, near = evaluation.facts["audit"]
+    assert (exact["state"], near["state"]) == ("clean", "found")
+    trained_on = [one["files"] for one in near["examples"] if one["files"][0].startswith("flower/train-")]
+    assert [Path(ours).name.partition("-")[2] for ours, _ in trained_on] == [
+        Path(theirs).name for _, theirs in trained_on
+    ]
+    assert len(trained_on) == 3
+    assert evaluation.figures["leak_free"]["removed"] == near["count"]
+    assert "nearly repeat" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_training_pictures_are_looked_at_again_or_missed(
+    fresh: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "elsewhere"))
+    with Image.open(photos / "flower/21.jpg") as image:
+        (tmp_path / "again/flower").mkdir(parents=True)
+        image.resize((80, 80)).save(tmp_path / "again/flower/21.png")
+    assert hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]["state"] == "found"
+    facts = json.loads((fresh / "run.json").read_text())
+    facts["data"]["root"] = str(tmp_path / "nowhere")
+    (fresh / "run.json").write_text(json.dumps(facts))
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another"))
+    near = hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]
+    assert (near["state"], near["summary"]) == (
+        "skipped",
+        "The pictures that the run was trained on are no longer here.",
+    )
+
+
+def test_near_copies_across_a_given_split_are_left_out_of_a_second_figure(photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    rows = [
+        (photos / name / f"{i:02}.jpg", name, "test" if i % 3 == 0 else "train")
+        for name in ("china", "flower")
+        for i in range(40, 55)
+    ]
+    for i in (40, 41, 43):  # of the training part
+        with Image.open(photos / "flower" / f"{i:02}.jpg") as image:
+            image.resize((70, 75)).save(tmp_path / f"{i}.png")
+        rows.append((tmp_path / f"{i}.png", "flower", "test"))
+    table.write_text("path,label,split\n" + "".join(f"{path},{label},{split}\n" for path, label, split in rows))
+    run = hs.train(table, input_size=SIZE, val=0, fine_tune="none", runs=tmp_path / "runs")
+    leaks = next(finding for finding in run.facts["audit"] if finding["check"] == "near-leaks")
+    assert {"40.png", "41.png", "43.png"} <= {Path(file).name for one in leaks["examples"] for file in one["files"]}
+    leak_free = run.figures["leak_free"]
+    assert leak_free["removed"] >= 3
+    assert leak_free["examples"] + leak_free["removed"] == run.figures["splits"]["test"]["examples"]
+    assert "Not all of these photos are new to the run" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_an_evaluation_is_never_overwritten_and_opens_like_a_run(fresh: Path, photos: Path) -> None:

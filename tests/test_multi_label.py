@@ -156,7 +156,7 @@ def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: 
     assert run.figures == label_run.figures
     same = hs.evaluate(run.folder, tmp_path / "columns.csv")
     assert same.figures["splits"]["held-out"]["examples"] == 220
-    assert same.facts["leak_free"]["metrics"]["micro_f1"]["value"] == pytest.approx(run.metrics["micro_f1"], abs=1e-6)
+    assert same.figures["leak_free"]["metrics"]["micro_f1"]["value"] == pytest.approx(run.metrics["micro_f1"], abs=1e-6)
     other = hs.evaluate(run.folder, tmp_path / "joined.csv", label_column="tags", label_separator="|")
     assert other.metrics == same.metrics
     with pytest.raises(InputError, match=r"classes that the run does not know|is multi-label"):

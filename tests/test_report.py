@@ -16,6 +16,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart import plots
+from headstart.data.audit import Example, Finding
 from headstart.errors import InputError
 from headstart.evaluation import METRICS
 from headstart.report import duration, percent, write_report
@@ -112,9 +113,9 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
             },
         },
         "audit": [
-            {"check": "unreadable", "state": "clean", "summary": "Every file was read.", "examples": []},
-            {"check": "exact-duplicates", "state": "found", "summary": "2 files are copies.", "examples": ["a = b"]},
-            {"check": "groups-across-splits", "state": "not applicable", "summary": "No groups.", "examples": []},
+            Finding("unreadable", "clean", "Every file was read.").facts(),
+            Finding("exact-duplicates", "found", "2 files are copies.", [Example(("a", "b"))]).facts(),
+            Finding("groups-across-splits", "not applicable", "No groups.").facts(),
         ],
         "recipe": {"head": kind, "dense": [256, 128] if kind == "mlp" else [], "dropout": 0.2, "class_weights": "auto"},
         "head": {
@@ -273,7 +274,8 @@ def test_provenance_and_cost_are_shown(made: Path) -> None:
         "245 tensors, 98 of them BatchNorm statistics, were digested before and after: 0 of 245 frozen tensors changed",
         "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
         "1,623 MB", "1,399", "58 min 20 s", "2 min 30 s", "writing the run 1 min 13 s",
-        "2 files are copies.", "exact-duplicates", "No groups.", "53 files left out", "Another 3 in skipped.csv",
+        "2 files are copies.", "HS031 exact-duplicates", "Not applicable: HS037", "53 files left out",
+        "Another 3 in skipped.csv",
     ):  # fmt: skip
         assert said in text, said
     assert text.count("empty: 0 bytes") == 50
@@ -432,16 +434,16 @@ def test_a_thousand_classes_do_not_explode() -> None:
 
 
 def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
-    finding = {"check": "seen-in-training", "state": "found", "summary": "5 of 60 pictures.", "examples": ["a.jpg"]}
+    finding = Finding("seen-in-training", "found", "5 of 60 pictures.", [Example(("a.jpg",))]).facts()
     (made / "history.csv").unlink()
     figures = json.loads((made / "metrics.json").read_text())
     metrics = figures["splits"]["test"]
-    edit(made / "metrics.json", headline="held-out", splits={"held-out": metrics})
+    leak_free = {"examples": 55, "removed": 5, "metrics": {**metrics, "examples": 55, "accuracy": interval(0.9)}}
+    edit(made / "metrics.json", headline="held-out", splits={"held-out": metrics}, leak_free=leak_free)
     write_csv(made / "predictions.csv", PREDICTIONS, predictions_of("held-out", confusion(3), ["cat", "dog", "fox"]))
     edit(
         made / "run.json",
         name="street", evaluation_of="runs/pets", audit=[finding],
-        leak_free={"examples": 55, "removed": 5, "metrics": {**metrics, "examples": 55, "accuracy": interval(0.9)}},
         recipe=None, head=None, freeze_proof=None, golden=None,
     )  # fmt: skip
     text = read(made)

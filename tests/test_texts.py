@@ -74,7 +74,7 @@ def test_words_that_no_training_text_has_still_count(text_run: hs.Run) -> None:
 def test_what_was_seen_in_training_is_found_when_it_is_evaluated(text_run: hs.Run, sentences: Path) -> None:
     evaluation = hs.evaluate(text_run.folder, sentences, name="again")
     trained_on = sum(row["split"] in ("train", "val") for row in _rows(text_run.folder / "predictions.csv"))
-    assert evaluation.facts["leak_free"]["removed"] == trained_on
+    assert evaluation.figures["leak_free"]["removed"] == trained_on
     assert "texts" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
 
 

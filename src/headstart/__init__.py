@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.adoption import adopt
+    from headstart.auditing import DataAudit
+    from headstart.auditing import audit_data as audit
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
     from headstart.checks import check
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Base": "bases:Base",
+    "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
@@ -38,6 +41,7 @@ _WHERE = {
     "Run": "run:Run",
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
+    "audit": "auditing:audit_data",
     "check": "checks:check",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
@@ -51,6 +55,7 @@ _WHERE = {
 
 __all__ = [
     "Base",
+    "DataAudit",
     "Dataset",
     "FeatureSet",
     "FineTuning",
@@ -63,6 +68,7 @@ __all__ = [
     "UnavailableError",
     "__version__",
     "adopt",
+    "audit",
     "check",
     "evaluate",
     "extract",

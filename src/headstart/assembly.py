@@ -45,6 +45,7 @@ class Material:
     verdict: Verdict
     answers: Answers
     metrics: dict[str, dict[str, Any]]
+    leak_free: dict[str, Any] | None
     asked: dict[str, Any]
 
     @property
@@ -90,7 +91,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         difference = check_golden(folder, finished.probabilities(inputs), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
-        write_json(folder / "metrics.json", figures(material.metrics, headline))
+        write_json(folder / "metrics.json", figures(material.metrics, headline, material.leak_free))
         explain_mistakes(finished, material.answers, headline, folder)
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
@@ -167,7 +168,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
         "base": base_facts(base, material.features.dim),
         "data": _data(material),
-        "audit": [asdict(finding) for finding in material.findings],
+        "audit": [finding.facts() for finding in material.findings],
         "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},
         "head": {
             "kind": recipe.kind,

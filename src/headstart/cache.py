@@ -12,6 +12,7 @@ from headstart.settings import cache_folder
 
 KINDS = {
     "features": "what bases gave for examples",
+    "looks": "what pictures look like, very small",
     "engines": "bases prepared for this machine",
     "heads": "trained heads",
     "tuning": "fine-tunings, and what unfinished ones go on from",

@@ -12,13 +12,19 @@ forward: Callable[[dict[str, Any]], None] | None = None  # in a child process: w
 
 
 def result(text: str = "") -> None:
-    """Print one line of the answer to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print one line of the answer to stdout; what it cannot show, such as file names that are no text, is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def result_json(value: Any) -> None:
     """Print a JSON document (one line) to stdout."""
     result(json.dumps(value, ensure_ascii=False))
+
+
+def coloured(text: str, colour: str) -> str:
+    """Text in one of a terminal's colours, by its number, if stdout is one."""
+    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
 
 
 def note(text: str) -> None:

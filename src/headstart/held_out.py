@@ -1,9 +1,7 @@
 """A finished run judged on data that it has not seen, with a check that it really has not."""
 
-import csv
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,13 @@ import numpy as np
 
 from headstart import console
 from headstart.cost import Cost
-from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.fingerprints import Look, look_at
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
+from headstart.overlap import overlap
 from headstart.predict import Predictor, read_facts
-from headstart.reader import UNITS, read_content
+from headstart.reader import UNITS
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
 from headstart.word_weights import explain_mistakes
@@ -40,8 +39,8 @@ def evaluate_run(
 ) -> Run:
     """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
 
-    Of data that come divided into splits, the test part is taken. Pictures that are byte for byte among those that the
-    run was made from are found, and the figures are given with and without them.
+    Of data that come divided into splits, the test part is taken. Examples that are, exactly or nearly, among those
+    that the run was trained on are found, and the figures are given with and without them.
 
     Args:
         run: the run folder.
@@ -56,7 +55,7 @@ def evaluate_run(
         strict: fail if any file has to be left out.
 
     Returns:
-        The evaluation; ``facts["leak_free"]`` has the figures without pictures that the run has seen, if there are any.
+        The evaluation; ``figures["leak_free"]`` has the figures without what the run has seen, if there is any.
 
     Raises:
         InputError: no such run or data, other classes, or nothing that can be evaluated.
@@ -79,7 +78,7 @@ def evaluate_run(
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, skipped = _answers(predictor, dataset, chosen)
+        answers, looks, skipped = _answers(predictor, dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -87,7 +86,8 @@ def evaluate_run(
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
-        leak_free, finding = _leak_free(answers, _seen_by(folder), classes, facts["seed"])
+        known = overlap(folder, facts, predictor.reader, answers, looks)
+        leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
 
     def fill(partial: Path, final_name: str) -> None:
         per_class = count_classes(answers.labels, classes)
@@ -104,13 +104,12 @@ def evaluate_run(
                 "examples": len(answers.files),
                 "splits": {SPLIT: {"examples": len(answers.files), "per_class": per_class}},
             },
-            "audit": [asdict(finding)],
-            "leak_free": leak_free,
+            "audit": [finding.facts() for finding in known.findings],
             "versions": versions(),
             "cost": cost.so_far(),
         }
         write_json(partial / "run.json", own)
-        write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT))
+        write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT, leak_free))
         write_tables(partial, classes, answers, skipped)
         explain_mistakes(predictor, answers, SPLIT, partial)
         write_report(partial)
@@ -142,13 +141,24 @@ def _test_part(dataset: Dataset) -> np.ndarray:
     return chosen
 
 
-def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped]]:
+def _answers(
+    predictor: Predictor, dataset: Dataset, chosen: np.ndarray
+) -> tuple[Answers, dict[int, Look], list[Skipped]]:
+    """Answers for the examples that can be used, what pictures among these look like, and what was skipped."""
     everything = dataset.examples
     examples = [everything[i] for i in chosen.tolist()]
     found: dict[int, np.ndarray] = {}
+    digests: dict[int, bytes] = {}
+    looks: dict[int, Look] = {}
     skipped = list(dataset.skipped)
+
+    def note(i: int, data: bytes, array: np.ndarray) -> None:
+        digests[i] = hashlib.sha256(data).digest()
+        if dataset.modality == "image":
+            looks[i] = look_at(data, array)
+
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
-        for i, answer in predictor.arrays(examples):
+        for i, answer in predictor.arrays(examples, seen=note):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))
             else:
@@ -157,34 +167,13 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
     order = sorted(found)
     usable = chosen[order]
     shape = (0, len(predictor.classes))
-    return Answers(
+    answers = Answers(
         splits=np.full(len(order), SPLIT),
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
         probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
-        digests=[hashlib.sha256(read_content(examples[i])[0]).digest() for i in order],
+        digests=[digests[i] for i in order],
         texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
         thresholds=predictor.thresholds,
-    ), skipped
-
-
-def _seen_by(folder: Path) -> set[str]:
-    """Content digests (hex) of the pictures that a run was trained or stopped on."""
-    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return {row["sha256"] for row in csv.DictReader(file) if row["split"] in ("train", "val")}
-
-
-def _leak_free(
-    answers: Answers, seen: set[str], classes: list[str], seed: int
-) -> tuple[dict[str, Any] | None, Finding]:
-    check = "seen-in-training"
-    new = np.array([digest.hex() not in seen for digest in answers.digests])
-    if new.all():
-        return None, Finding(check, "clean", "None of these examples is among those that the run was trained on.")
-    files = [file for file, is_new in zip(answers.files, new, strict=True) if not is_new]
-    summary = f"{len(files):,} of {len(new):,} examples are byte for byte among those that the run was trained on."
-    finding = Finding(check, "found", summary, files[:5])
-    if not new.any():
-        return None, finding
-    metrics = answers.metrics(new, classes, seed=seed)
-    return {"examples": int(new.sum()), "removed": len(files), "metrics": metrics}, finding
+    )
+    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped

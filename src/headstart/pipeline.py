@@ -14,7 +14,7 @@ from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
 from headstart.bases.text import TextBase
 from headstart.cost import Cost
-from headstart.data.audit import Audit, Finding, audit, check_coverage
+from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.split import Division, check_division, divide
@@ -23,6 +23,7 @@ from headstart.evaluation import choose_thresholds, judge
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
+from headstart.features.outliers import outliers
 from headstart.predict import read_facts
 from headstart.reader import Fit
 from headstart.run import Answers, Run, check_name, name_of
@@ -151,8 +152,11 @@ def train(
         return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
 
     def look(features: FeatureSet) -> tuple[Audit, Division]:
-        checked = audit(dataset, features.digests, features.problems)
-        division = divide(dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots)
+        looks = features.looks if shots is None else {}  # of which more would be known if all were computed before
+        checked = audit(dataset, features.digests, features.problems, looks)
+        division = divide(
+            dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots, near=checked.near
+        )
         return replace(checked, usable=division.usable), division
 
     with cost.stage("features"):
@@ -164,10 +168,7 @@ def train(
             features = compute(loaded, drawn)
             checked, division = look(features)
     with cost.stage("audit and split"):
-        labels, sides = dataset.labels[division.usable], division.sides
-        findings = [*checked.findings, check_division(labels, sides, dataset.classes, skipped=checked.skipped)]
-        if isinstance(loaded, TextBase) and dataset.texts is not None:
-            findings.append(check_coverage([dataset.texts[i] for i in division.usable], loaded.tokenizer))
+        findings = _findings(dataset, checked, division, loaded, features)
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
         task = Task(
@@ -186,15 +187,52 @@ def train(
     with cost.stage("evaluation"):
         answers = _answers(dataset, division, features, trained)
         metrics = {
-            side: answers.metrics(sides == side, dataset.classes, seed=seed) for side in SPLITS if (sides == side).any()
+            side: answers.metrics(answers.splits == side, dataset.classes, seed=seed)
+            for side in SPLITS
+            if (answers.splits == side).any()
         }
+        leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
         material = Material(
-            loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics, asked
-        )
+            loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics, leak_free,
+            asked,
+        )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
+
+
+def _findings(dataset: Dataset, checked: Audit, division: Division, base: Base, features: FeatureSet) -> list[Finding]:
+    """What the audit found, and what is wrong with the division."""
+    labels = dataset.labels[division.usable]
+    found = [
+        *checked.findings,
+        *near_copies(dataset, checked.near, division.side_of_each()),
+        check_division(labels, division.sides, dataset.classes, skipped=checked.skipped),
+        *check_features(dataset, division.usable, base, features),
+    ]
+    return complete(found, dataset.modality)
+
+
+def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:
+    """What can be said of the data only with a base."""
+    findings = [outliers(dataset, features, usable)]
+    if isinstance(base, TextBase) and dataset.texts is not None:
+        names, texts = [dataset.files[i] for i in usable], [dataset.texts[i] for i in usable]
+        findings.append(coverage(names, texts, base.tokenizer))
+    return findings
+
+
+def _leak_free(
+    checked: Audit, division: Division, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
+) -> dict[str, Any] | None:
+    """The figures without held-out examples that nearly repeat one of those that were trained or stopped on."""
+    headline = next(side for side in reversed(SPLITS) if side in sides)
+    side = np.array(division.side_of_each())
+    pairs = np.empty((0, 2), np.int64) if checked.near is None else checked.near
+    there = pairs[(side[pairs] == headline).any(1) & (side[pairs] != headline).any(1) & (side[pairs] != "").all(1)]
+    leaked = np.isin(division.usable, there) & (division.sides == headline)
+    return answers.leak_free(leaked, division.sides == headline, classes, seed=seed) if headline != "train" else None
 
 
 def _answers(dataset: Dataset, division: Division, features: FeatureSet, head: Head) -> Answers:
@@ -304,5 +342,5 @@ def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> N
             raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
         console.warn(text)
     for finding in findings:
-        if finding.state == "found" and finding.check != "unreadable":
+        if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:
             console.warn(finding.summary)

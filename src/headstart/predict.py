@@ -1,7 +1,7 @@
 """Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
-from headstart.reader import Example, Modality, decoded, open_reader, read_example
+from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -95,8 +95,15 @@ class Predictor:
         """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
         return self._engine(inputs)
 
-    def arrays(self, examples: Sequence[Example]) -> Iterator[tuple[int, np.ndarray | str]]:
-        """Stream (index, probabilities (classes,)) for examples, or (index, reason) where one cannot be used."""
+    def arrays(
+        self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
+    ) -> Iterator[tuple[int, np.ndarray | str]]:
+        """Stream (index, probabilities (classes,)) for examples, or (index, reason) where one cannot be used.
+
+        Args:
+            examples: image files, or texts.
+            seen: is told the index, the content and the array of each one that can be used, from several threads.
+        """
         size = self._engine.batch_size
         pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
         problems: list[tuple[int, str]] = []
@@ -105,10 +112,15 @@ class Predictor:
             kept, arrays = [], []
             for i in indices:
                 try:
-                    arrays.append(read_example(self.reader, examples[i]))
-                    kept.append(i)
+                    data = read_content(examples[i])[0]
+                    array = self.reader.decode(data, suffix_of(examples[i]))
                 except BadExample as exc:
                     problems.append((i, str(exc)))
+                    continue
+                if seen:
+                    seen(i, data, array)
+                arrays.append(array)
+                kept.append(i)
             return kept, arrays
 
         batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from headstart import plots
+from headstart.data.audit import Example
 from headstart.data.images import FORMATS, Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import BadExample
@@ -77,13 +78,14 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: its ``run.json`` is damaged.
     """
-    page = _template().render(_content(folder))
+    page = template("report.html.j2").render(_content(folder))
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A page of ``assets``, to be rendered."""
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
@@ -93,8 +95,10 @@ def _template() -> Any:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
     )
-    environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable)
-    return environment.get_template("report.html.j2")
+    environment.filters.update(
+        percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable, told=_example
+    )
+    return environment.get_template(name)
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -123,7 +127,8 @@ def _content(folder: Path) -> dict[str, Any]:
         "split_name": _SPLIT_NAMES.get(headline, headline),
         "evaluated": Path(facts["evaluation_of"]).name if facts.get("evaluation_of") else None,
         "result": _result(classes, counts, answers),
-        "columns": _columns(figures, facts),
+        "columns": _columns(figures),
+        "leak_free": figures.get("leak_free"),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
         "mistakes": _mistakes(folder, Path(facts.get("data", {}).get("root") or ""), answers),
@@ -173,6 +178,11 @@ def _breakable(name: str) -> Markup:
     return Markup("<wbr>").join(_BREAKS.split(name))
 
 
+def _example(example: Mapping[str, Any], check: str) -> str:
+    """One line about an example of a finding."""
+    return Example(tuple(example["files"]), example["note"]).told(check)
+
+
 def _rows(path: Path) -> Iterator[Row]:
     if not path.is_file():
         return
@@ -205,13 +215,13 @@ def _result(classes: Sequence[str], counts: np.ndarray | None, answers: Sequence
     }
 
 
-def _columns(figures: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _columns(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The columns of the table of metrics: the split that counts first."""
     splits, headline = figures.get("splits", {}), figures.get("headline")
     order = sorted(splits, key=lambda name: (name != headline, ["test", "val", "train", name].index(name)))
     columns = [{"title": _SPLIT_NAMES.get(name, name), "metrics": splits[name]} for name in order]
-    leak_free = facts.get("leak_free")
-    if leak_free:
+    leak_free = figures.get("leak_free")
+    if leak_free and leak_free["metrics"]:
         columns.insert(1, {"title": "without those seen in training", "metrics": leak_free["metrics"]})
     return columns
 
@@ -278,7 +288,7 @@ def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any
     shown = [
         {
             **row,
-            "picture": None if "text" in row else _thumbnail(root, row["file"]),
+            "picture": None if "text" in row else thumbnail(root, row["file"]),
             "text": _beginning(row["text"]) if "text" in row else None,
             "words": _marked(weights.get(row["file"])),
         }
@@ -306,7 +316,7 @@ def _told(row: Row) -> dict[str, Any]:
     }
 
 
-def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:
+def thumbnail(root: Path, file: str) -> dict[str, Any] | None:
     """A picture as a ``data:`` address, the whole of it; None if it is no longer there or cannot be read."""
     path = root / file
     try:

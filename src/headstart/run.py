@@ -169,6 +169,26 @@ class Answers:
             return evaluate(labels, probabilities, classes, seed=seed)
         return evaluate_labels(labels, probabilities, classes, self.thresholds, seed=seed)
 
+    def leak_free(
+        self, leaked: np.ndarray, where: np.ndarray, classes: Sequence[str], *, seed: int
+    ) -> dict[str, Any] | None:
+        """Every metric without the examples that are, exactly or nearly, among those that were trained on.
+
+        Args:
+            leaked: bool (n,), those examples.
+            where: bool (n,), what is evaluated.
+            classes: class names.
+            seed: of the resampling.
+
+        Returns:
+            How many are left and were removed, and the metrics, None where nothing is left; None if nothing is leaked.
+        """
+        if not (leaked & where).any():
+            return None
+        new = where & ~leaked
+        metrics = self.metrics(new, classes, seed=seed) if new.any() else None
+        return {"examples": int(new.sum()), "removed": int((leaked & where).sum()), "metrics": metrics}
+
     def mistakes(self) -> tuple[np.ndarray, np.ndarray]:
         """The wrong answer about each example that the model was surest of.
 
@@ -181,14 +201,15 @@ class Answers:
         return np.where(said != self.labels, said, -1), self.probabilities.max(1)
 
 
-def figures(splits: Mapping[str, Any], headline: str) -> dict[str, Any]:
-    """The content of ``metrics.json`` from the metrics of each split."""
+def figures(splits: Mapping[str, Any], headline: str, leak_free: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The content of ``metrics.json`` from the metrics of each split, and what :meth:`Answers.leak_free` gave."""
     first = splits[headline]
     return {
         "headline": headline,
         "metrics": list(METRICS if "accuracy" in first else MULTI_LABEL_METRICS),
         "interval": {"level": LEVEL, "method": METHOD, "resamples": first["resamples"]},
         "splits": dict(splits),
+        "leak_free": leak_free,
     }
 
 
@@ -234,8 +255,9 @@ def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[I
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write readable JSON; bytes in file names that are no text are escaped, and read back as they were."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> Path:

@@ -69,6 +69,7 @@ def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
         (["a/1.jpg", "a/2.jpg"], r"one class only \('a', 2 examples\)"),
         (["1.jpg", "2.jpg"], "no labelled examples.* such as 1.jpg"),
         (["a/1.pdf"], "no labelled examples"),
+        ([], "no labelled examples"),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], message: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.dataset import load_dataset
+from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.split import check_division, divide, folds, split, units_of
 from headstart.errors import InputError
 
@@ -78,6 +78,7 @@ def test_units_join_by_way_of_others() -> None:
     groups, digests = ["a", "a", "b", "b", "c"], [b"1", b"2", b"2", b"3", b"4"]
     assert units_of(groups, digests).tolist() == [0, 0, 0, 0, 1]
     assert units_of(None, [b"1", b"2", b"1"]).tolist() == [0, 1, 0]
+    assert units_of(None, [b"1", b"2", b"3", b"4"], [(3, 1), (1, 0)]).tolist() == [0, 0, 1, 0]
 
 
 def test_a_given_division_is_kept_and_val_comes_from_train() -> None:
@@ -111,7 +112,7 @@ def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
     assert check_division(labels, fine, classes, skipped=[]).state == "clean"
     untested = np.array(["train", "train", "test", "train", "train", "train"])
     finding = check_division(labels, untested, classes, skipped=[])
-    assert (finding.state, finding.examples) == ("found", ["bee: none in test"])
+    assert (finding.state, finding.examples) == ("found", [((), "bee: none in test")])
     with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
         check_division(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
 
@@ -134,3 +135,18 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
     assert set(few.index("train")) != set(other.index("train"))
     with pytest.raises(InputError, match="--shots 0: expected at least 1"):
         divide(dataset, everyone, digests, val=0.1, test=0.2, seed=0, shots=0)
+
+
+def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None:
+    labels = np.repeat([0, 1], [60, 30])
+    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels)
+    digests = [str(i).encode() for i in range(90)]
+    usable = np.setdiff1d(np.arange(90), [5])
+    pairs = np.array([[i, i + 1] for i in range(10, 30, 2)] + [[0, 60], [70, 71], [71, 72]])
+    crowd = np.array([[40, i] for i in range(41, 55)])
+    for near in (pairs, np.concatenate([pairs, crowd])):
+        division = divide(dataset, usable, digests, val=0.2, test=0.2, seed=0, near=near)
+        side = division.side_of_each()
+        assert side[5] == ""
+        assert all(side[i] == side[j] for i, j in pairs.tolist())
+    assert len({side[i] for i in crowd.ravel().tolist()}) == 3

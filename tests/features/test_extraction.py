@@ -16,6 +16,7 @@ import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
 from headstart.features.engines import prepare
+from headstart.features.examination import examine
 from headstart.settings import cache_folder
 from tests.conftest import SIZE
 
@@ -122,6 +123,25 @@ def test_identical_files_are_computed_once(base: hs.Base, files: list[Path], tmp
     features = hs.extract(base, [Path(copy) for copy in copies], cache=_with_engine(tmp_path / "cache"))
     assert features.computed == 1
     assert np.ptp(features.rows(range(40)), axis=0).max() == 0
+
+
+def test_what_pictures_look_like_falls_out_with_and_without_a_base(
+    base: hs.Base, files: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(files[0].read_bytes()[:900])
+    features = hs.extract(base, [*files, bad], cache=_with_engine(tmp_path / "features"))
+    alone = examine([*files, bad], cache=tmp_path / "alone", reader=base.reader())
+    assert features.looks == alone.looks
+    assert (features.digests, features.problems) == (alone.digests, alone.problems)
+    assert sorted(alone.looks) == list(range(len(files)))
+    assert alone.looks[0].header[:4] == ("JPEG", "RGB", 96, 96)
+    bad.unlink()
+    again = examine(files, cache=tmp_path / "alone", reader=base.reader())
+    assert again.looks == alone.looks
+    shutil.rmtree(tmp_path / "features" / "looks")  # made room in the cache
+    renewed = hs.extract(base, files, cache=tmp_path / "features")
+    assert (renewed.computed, renewed.looks) == (0, alone.looks)
 
 
 def test_damaged_cache_says_what_to_delete(base: hs.Base, files: list[Path], tmp_path: Path) -> None:

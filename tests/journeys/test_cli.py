@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,12 +39,40 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
 
     evaluated = headstart("evaluate", "runs/photos", "photos", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
-    assert "without the 94 examples that the run was trained on" in evaluated.stdout
+    assert re.search(r"without the 9\d examples that it has seen in training, exactly or nearly: acc", evaluated.stdout)
     assert (tmp_path / "runs/photos/evaluations/photos/report.html").is_file()
 
     predicted = headstart("predict", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)
     assert predicted.returncode == 0, predicted.stderr
     assert predicted.stdout.split()[0] == "flower"
+
+
+def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    arguments = ("audit", "photos", "--no-features", "--ignore", "HS032")
+    fine = headstart(*arguments, "--fail-on", "warning", cwd=tmp_path)
+    assert (fine.returncode, fine.stderr) == (0, "")
+    assert "nothing was found" in fine.stdout
+    shutil.copy(folder / "china/00.jpg", folder / "flower/same.jpg")
+    shutil.copy(folder / "china/01.jpg", folder / "china/copy.jpg")
+    found = headstart(*arguments, "--fix", "clean.csv", "--report", "audit.html", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "error    HS033 conflicting-labels: 2 pictures are there under several labels" in found.stdout
+    assert "china/00.jpg = flower/same.jpg: china and flower" in found.stdout
+    assert "109 examples kept and 3 left out: headstart train clean.csv" in found.stderr
+    assert (tmp_path / "audit.html").is_file()
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (folder / "flower" / name).write_bytes(b"")
+    told = headstart(*arguments, "--json", "--fail-on", "never", cwd=tmp_path)
+    assert told.returncode == 0
+    findings = json.loads(told.stdout)["findings"]
+    assert findings[0]["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
+    states = {one["code"]: one["state"] for one in findings}
+    assert len(states) == 30
+    assert [states[code] for code in ("HS002", "HS021", "HS031", "HS032", "HS051")] == [
+        "clean", "not applicable", "found", "ignored", "skipped"
+    ]  # fmt: skip
+    assert headstart("audit", "--explain", "leaks").stdout.startswith("HS035 leaks\n\nSeverity: error.")
 
 
 @pytest.mark.slow

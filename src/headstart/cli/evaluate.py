@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.cli.train import names, summary, told
+from headstart.cli.train import names, summary
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")
@@ -31,16 +31,12 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
     from headstart.held_out import evaluate_run
 
     evaluation = evaluate_run(run, data, **options)
-    leak_free = evaluation.facts["leak_free"]
     if as_json:
-        console.result_json({**evaluation.figures, "leak_free": leak_free, "folder": str(evaluation.folder)})
+        console.result_json({**evaluation.figures, "folder": str(evaluation.folder)})
         return
     console.result(summary(evaluation))
-    if leak_free:
-        console.result(
-            f"without the {leak_free['removed']:,} examples that the run was trained on: "
-            f"{told(leak_free['metrics'], evaluation.figures['metrics'][0])} on {leak_free['examples']:,}"
-        )
-    elif evaluation.facts["audit"][0]["state"] == "found":
-        console.warn(evaluation.facts["audit"][0]["summary"])
+    if not evaluation.figures["leak_free"]:
+        for finding in evaluation.facts["audit"]:
+            if finding["state"] == "skipped":
+                console.note(f"{finding['check']}: {finding['summary']}")
     console.result(f"report   {evaluation.folder / 'report.html'}")

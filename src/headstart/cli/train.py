@@ -168,6 +168,17 @@ def _thresholds(run: Any) -> list[str]:
     ]
 
 
+def _leak_free(run: Any) -> list[str]:
+    """The figures without what the run has seen in training, exactly or nearly."""
+    leak_free = run.figures.get("leak_free")
+    if not leak_free:
+        return []
+    removed = f"the {counted(leak_free['removed'], 'example')} that it has seen in training, exactly or nearly"
+    if leak_free["metrics"] is None:
+        return [f"without {removed}, nothing is left to judge it by"]
+    return [f"without {removed}: {told(leak_free['metrics'], run.figures['metrics'][0])} on {leak_free['examples']:,}"]
+
+
 def summary(run: Any) -> str:
     """A few lines that say how good a run is, for the terminal."""
     headline = run.figures["headline"]
@@ -179,6 +190,7 @@ def summary(run: Any) -> str:
         lines += _thresholds(run)
     else:
         lines = [f"{source} {told(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
+    lines += _leak_free(run)
     tuning = run.facts.get("fine_tuning", {})
     if tuning.get("reason"):
         lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")

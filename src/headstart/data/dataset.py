@@ -214,11 +214,12 @@ def _class_order(name: str) -> tuple[int, float, str]:
 def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
     if found.files:
         return f"{source} has one class only ({classes[0]!r}, {len(found.files):,} examples): expected at least two."
-    named = f" {len(found.skipped)} files were left out, such as {found.skipped[0].file} ({found.skipped[0].reason})."
+    named = [
+        f" {len(found.skipped)} files were left out, such as {one.file} ({one.reason})." for one in found.skipped[:1]
+    ]
     return (
         f"{source} has no labelled examples: expected one folder per class with image files in it "
-        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})."
-        + (named if found.skipped else "")
+        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})." + "".join(named)
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import (  # the plugins by name: Pillow's own lazy loading of them is not safe across threads
@@ -70,6 +71,40 @@ _TURNS = {
 }
 
 _Box = tuple[float, float, float, float]
+
+
+class Header(NamedTuple):
+    """What an image file says of itself.
+
+    Attributes:
+        format: Pillow's name, such as ``JPEG``.
+        mode: Pillow's name for the form of its pixels, such as ``RGB`` or ``CMYK``.
+        width: in pixels, before any rotation.
+        height: likewise.
+        orientation: EXIF's number; 1 is upright.
+        transparent: whether it has transparency.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int = 1
+    transparent: bool = False
+
+
+def read_header(data: bytes) -> Header:
+    """The header of an image that has been decoded; no pixel is decoded.
+
+    Raises:
+        BadExample: it is not an image.
+    """
+    with _opened(data, None) as image:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return Header(
+            str(image.format), image.mode, *image.size, orientation if orientation in _TURNS else 1,
+            image.has_transparency_data,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

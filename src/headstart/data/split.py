@@ -1,47 +1,47 @@
 """Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
 
-What must stay together is a *unit*: a patient, a video, a scene, or files with the same bytes. The order in which units
-are dealt out comes from a hash of seed and content, so that neither file names nor new examples reshuffle the others;
-but of multi-label data new examples do move some.
+What must stay together is a *unit*: a patient, a video, a scene, or examples that are the same or nearly so. The order
+in which units are dealt out comes from a hash of seed and content, so that neither file names nor new examples
+reshuffle the others; but of multi-label data new examples do move some.
 """
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.audit import Finding
+from headstart.data.audit import Example, Finding
+from headstart.data.audit.copies import groups_of
+from headstart.data.components import components
 from headstart.data.dataset import SPLITS, Dataset, Skipped
-from headstart.data.labels import has, is_multi_label
+from headstart.data.labels import counts, has, is_multi_label
 from headstart.errors import InputError, counted
 
 MIN_TRAIN = 2
+_LARGEST_SHARE = 5  # near-duplicates that are more than a fifth of a class are divided all the same
 
 
-def units_of(groups: Sequence[str] | None, digests: Sequence[Hashable]) -> np.ndarray:
+def units_of(
+    groups: Sequence[str] | None, digests: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()
+) -> np.ndarray:
     """Number the units: examples that share a group, or their bytes, directly or by way of others, share a unit.
+
+    Args:
+        groups: of each example, if there are any.
+        digests: of its content.
+        pairs: of examples that belong together for another reason.
 
     Returns:
         int64 (n,), from 0 in the order of first appearance.
     """
-    parent = list(range(len(digests)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
     first: dict[tuple[str, Hashable], int] = {}
+    kin = list(pairs)
     for i, digest in enumerate(digests):
-        keys: list[tuple[str, Hashable]] = [("bytes", digest)]
+        kin.append((first.setdefault(("bytes", digest), i), i))
         if groups is not None:
-            keys.append(("group", groups[i]))
-        for key in keys:
-            j = root(first.setdefault(key, i))
-            parent[max(j, root(i))] = min(j, root(i))
-    return np.unique([root(i) for i in range(len(digests))], return_inverse=True)[1].astype(np.int64)
+            kin.append((first.setdefault(("group", groups[i]), i), i))
+    return components(len(digests), kin)
 
 
 def split(
@@ -106,6 +106,12 @@ class Division:
         """Indices into the data set of the examples on one side."""
         return self.usable[self.sides == side]
 
+    def side_of_each(self) -> list[str]:
+        """The side of every example of the data set; empty where it is not usable."""
+        sides = np.full(len(self.units), "", "<U5")
+        sides[self.usable] = self.sides
+        return sides.tolist()
+
 
 def divide(
     dataset: Dataset,
@@ -116,6 +122,7 @@ def divide(
     test: float,
     seed: int,
     shots: int | None = None,
+    near: np.ndarray | None = None,
 ) -> Division:
     """Divide the usable examples of a data set; see :func:`split` for the options.
 
@@ -128,6 +135,8 @@ def divide(
         seed: of the order in which units are dealt out.
         shots: keep so many examples of each class to train on, and none for validation: whoever has 8 labelled examples
             a class has no others to validate with.
+        near: int (p, 2), pairs of usable examples that nearly repeat each other. They are kept together, unless they
+            are so many that a class could not be divided.
 
     Raises:
         InputError: fractions that leave nothing to train on, or no shots.
@@ -136,7 +145,8 @@ def divide(
         raise InputError(f"--shots {shots}: expected at least 1.")
     chosen = usable.tolist()
     keys = [digests[i] or b"" for i in chosen]
-    own = units_of([dataset.groups[i] for i in chosen] if dataset.groups else None, keys)
+    together = [] if near is None else _together(near, dataset.labels, usable)
+    own = units_of([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, together)
     given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
     sides = split(dataset.labels[usable], units=own, keys=keys, given=given, val=val, test=test, seed=seed)
     if shots is not None:
@@ -146,6 +156,21 @@ def divide(
     units = np.full(len(dataset), -1, np.int64)
     units[usable] = own
     return Division(usable, sides, units)
+
+
+def _together(near: np.ndarray, labels: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of near-duplicates to keep together, as positions among the usable examples."""
+    if not len(near):
+        return []
+    held = counts(labels[usable], int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1])
+    position = np.full(len(labels), -1)
+    position[usable] = np.arange(len(usable))
+    pairs = []
+    for group in groups_of(near, len(labels)):
+        present = np.flatnonzero(counts(labels[group], len(held)))
+        if len(group) * _LARGEST_SHARE <= held[present].min(initial=len(usable)):
+            pairs += [(int(position[group[0]]), int(position[i])) for i in group[1:]]
+    return pairs
 
 
 def _few(labels: np.ndarray, sides: np.ndarray, rank: np.ndarray, shots: int) -> np.ndarray:
@@ -190,14 +215,14 @@ def check_division(
                 f"{MIN_TRAIN} without it. Leave the label out (--classes)."
             )
     missing = [
-        f"{name}: none in {side}"
+        Example((), f"{name}: none in {side}")
         for side in ("val", "test")
         for number, name in enumerate(classes)
         if (parts == side).any() and not has(labels[parts == side], number).any()
     ]
     if missing:
         summary = f"{len(missing):,} times a class has no example in a held-out split: it cannot be judged there."
-        return Finding("classes-in-splits", "found", summary, missing[:5])
+        return Finding("classes-in-splits", "found", summary, missing)
     return Finding("classes-in-splits", "clean", "Every class is in every split.")
 
 
@@ -233,8 +258,8 @@ def _assign_classes(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray
     example then fill the quotas exactly.
     """
     n_classes = int(labels.max()) + 1
-    counts = np.bincount(labels, minlength=n_classes)
-    quota = np.stack([_shares(int(n), fractions, shift=c) for c, n in enumerate(counts)]).astype(float)
+    per_class = np.bincount(labels, minlength=n_classes)
+    quota = np.stack([_shares(int(n), fractions, shift=c) for c, n in enumerate(per_class)]).astype(float)
     left = quota.copy()
     part = np.zeros(len(labels), np.int64)
     size = np.bincount(units)

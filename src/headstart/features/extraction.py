@@ -18,11 +18,13 @@ import numpy as np
 
 from headstart import console
 from headstart.bases.base import Base
+from headstart.data.fingerprints import Look, look_at
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
 from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
+from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
-from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile
+from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
 from headstart.reader import UNITS, Example, read_content, suffix_of
 from headstart.settings import cache_folder
 
@@ -37,6 +39,7 @@ class FeatureSet:
     Attributes:
         digests: content digest of each file, in the order asked for; None where the file cannot be used.
         problems: index -> reason, for those that cannot.
+        looks: index -> what a picture looks like; of those whose features were asked for at least.
         dim: d, the length of a vector.
         key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
         precision: of the engine that computed them.
@@ -45,8 +48,15 @@ class FeatureSet:
         seconds: wall time of the pass.
     """
 
-    def __init__(self, digests: list[Digest | None], problems: dict[int, str], store: FeatureStore, stats: "PassStats"):
-        self.digests, self.problems, self.key = digests, problems, store.key
+    def __init__(
+        self,
+        digests: list[Digest | None],
+        problems: dict[int, str],
+        looks: dict[int, Look],
+        store: FeatureStore,
+        stats: "PassStats",
+    ) -> None:
+        self.digests, self.problems, self.looks, self.key = digests, problems, looks, store.key
         self.precision, self.computed, self.found = stats.precision, stats.computed, stats.found
         self.seconds = stats.seconds
         located = store.locate([digest for digest in digests if digest])
@@ -63,6 +73,11 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.digests)
+
+    @property
+    def computed_for(self) -> np.ndarray:
+        """Whether there is a feature vector of each example: bool (n,)."""
+        return self._shard >= 0
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Feature vectors of the examples at ``indices``: float32 (len(indices), d), in that order."""
@@ -132,7 +147,7 @@ def extract(
         work.run(label)
         work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
-        return FeatureSet(work.digests, work.problems, work.store, work.stats)
+        return FeatureSet(work.digests, work.problems, work.looks, work.store, work.stats)
     finally:
         work.close()
 
@@ -153,31 +168,42 @@ class _Pass:
         self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
         identity = f"{base.digest} {self.reader.key} {engine == 'keras'} {self.stats.precision}"
         self.files = FileIndex(cache, self.reader.key)
+        self.looked = LookStore(cache, self.reader.key) if base.modality == "image" else None
         self.store = FeatureStore(cache, hashlib.sha256(identity.encode()).hexdigest())
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
+        self.looks: dict[int, Look] = {}
         self._engine: Engine | None = None
 
     def close(self) -> None:
         self.store.close()
         self.files.close()
+        if self.looked:
+            self.looked.close()
 
     def run(self, label: str) -> None:
+        self._find_digests()
+        if missing := self._missing():
+            with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
+                self._compute(missing, bar)
+                # What is left now is being computed by another process: take it over if that one dies.
+                while missing := self._missing():
+                    time.sleep(_POLL_INTERVAL_S)
+                    self._compute(missing, None)
+        if self.looked:
+            self.looks = looks_of(self.looked, self.reader, self.examples, self.digests, sorted(self.wanted))
+
+    def _find_digests(self) -> None:
         for i, example in enumerate(self.examples):
             if isinstance(example, str):
                 self.digests[i] = hashlib.sha256(read_content(example)[0]).digest()
             elif known := self.files.look_up(example):
                 self._learn(i, known)
-        self._digest_unwanted()
-        missing = self._missing()
-        if not missing:
-            return
-        with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
-            self._compute(missing, bar)
-            # What is left now is being computed by another process: take it over if that one dies.
-            while missing := self._missing():
-                time.sleep(_POLL_INTERVAL_S)
-                self._compute(missing, None)
+        settled = self.wanted.union(self.problems)
+        unknown = [i for i, digest in enumerate(self.digests) if not digest and i not in settled]
+        for content in map_ahead(self._read, unknown):
+            if content:
+                self.digests[content.index] = content.digest
 
     def _learn(self, i: int, known: KnownFile) -> None:
         if known.problem:
@@ -188,13 +214,6 @@ class _Pass:
     def _missing(self) -> list[int]:
         stored = self.store.locate([digest for digest in self.digests if digest])
         return [i for i in sorted(self.wanted) if i not in self.problems and self.digests[i] not in stored]
-
-    def _digest_unwanted(self) -> None:
-        settled = self.wanted.union(self.problems)
-        unknown = [i for i, digest in enumerate(self.digests) if not digest and i not in settled]
-        for content in map_ahead(self._read, unknown):
-            if content:
-                self.digests[content.index] = content.digest
 
     def _compute(self, indices: list[int], bar: console.Progress | None) -> None:
         committed = time.monotonic()
@@ -236,12 +255,14 @@ class _Pass:
         contents = [content for i in indices if (content := self._read(i))]
         mine = self.store.claim([content.digest for content in contents])
         arrays: dict[Digest, np.ndarray] = {}
-        entries = []
+        entries, looks = [], []
         for content in contents:
             example, problem = self.examples[content.index], None
             try:
                 if content.digest in mine and content.digest not in arrays:
                     arrays[content.digest] = self.reader.decode(content.data, suffix_of(example))
+                    if self.looked:
+                        looks.append((content.digest, look_at(content.data, arrays[content.digest])))
                 else:  # these bytes are known, but under this name they may be mislabelled
                     self.reader.check(content.data, suffix_of(example))
             except BadExample as exc:
@@ -253,6 +274,8 @@ class _Pass:
         for digest in mine - set(arrays):
             self.store.release(digest)
         self.files.remember(entries)
+        if self.looked and looks:
+            self.looked.remember(looks)
         inputs = self.reader.batch(list(arrays.values())) if arrays else np.empty(0)
         return _Prepared(list(arrays), inputs, len(indices))
 

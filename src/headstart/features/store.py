@@ -1,6 +1,7 @@
 """The feature cache: content-keyed rows in plain ``.npy`` files, with a small SQLite index.
 
     <cache>/files.sqlite                     path, size, mtime -> content digest, or why the file cannot be used
+    <cache>/looks/<decoder>/index.sqlite     content digest of a picture -> its header and fingerprint
     <cache>/features/<key>/index.sqlite      content digest, view -> shard, row
     <cache>/features/<key>/shard-….npy       float32 (capacity, d); one writer each, never rewritten
 
@@ -21,9 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
+from headstart.data.fingerprints import Look, pack, unpack
 from headstart.errors import IntegrityError
 
 SHARD_ROWS = 16_384
+_AT_ONCE = 500  # SQLite limits the parameters of one statement
 
 Digest = bytes
 
@@ -84,9 +87,11 @@ class KnownFile(NamedTuple):
 class FileIndex:
     """Remembers files by path, size and modification time, so that unchanged ones are not read again.
 
+    What pictures look like is remembered by their content.
+
     Args:
         folder: the cache folder.
-        decoder_key: problems are remembered for one decoder: another one may be able to read the file.
+        decoder_key: what is remembered is of one decoder; another may be able to read the file, or see it otherwise.
     """
 
     def __init__(self, folder: Path, decoder_key: str) -> None:
@@ -106,7 +111,7 @@ class FileIndex:
             return None
         rows = self._database.query(
             "SELECT digest, problem FROM files WHERE path=? AND decoder=? AND size=? AND mtime_ns=?",
-            (str(path), self._decoder_key, stat.st_size, stat.st_mtime_ns),
+            (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns),
         )
         return KnownFile(*rows[0]) if rows else None
 
@@ -116,9 +121,45 @@ class FileIndex:
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (str(path), self._decoder_key, stat.st_size, stat.st_mtime_ns, known.digest, known.problem)
+                    (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns, known.digest, known.problem)
                     for path, stat, known in entries
                 ],
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+class LookStore:
+    """Remembers what pictures look like, by their content.
+
+    Args:
+        folder: the cache folder.
+        decoder_key: of the decoder: another one may cut them otherwise.
+    """
+
+    def __init__(self, folder: Path, decoder_key: str) -> None:
+        self._database = _Database(
+            folder / "looks" / decoder_key / "index.sqlite",
+            "CREATE TABLE IF NOT EXISTS looks (digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB)",
+        )
+
+    def find(self, digests: Sequence[Digest]) -> dict[Digest, Look]:
+        """What these pictures look like; those that were not looked at yet are absent."""
+        found: dict[Digest, Look] = {}
+        for block in _blocks(digests):
+            rows = self._database.query(
+                f"SELECT digest, header, fingerprint FROM looks WHERE digest IN ({_marks(block)})", block
+            )
+            found.update((digest, unpack(header, fingerprint)) for digest, header, fingerprint in rows)
+        return found
+
+    def remember(self, entries: Iterable[tuple[Digest, Look]]) -> None:
+        """Record what pictures look like."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", [(digest, *pack(look)) for digest, look in entries]
             )
 
     def close(self) -> None:
@@ -163,11 +204,9 @@ class FeatureStore:
     def locate(self, digests: Sequence[Digest], view: int = 0) -> dict[Digest, tuple[str, int]]:
         """Where the rows of these digests are: digest -> (shard, row); those not stored yet are absent."""
         found: dict[Digest, tuple[str, int]] = {}
-        for start in range(0, len(digests), 500):  # SQLite limits the parameters of one statement
-            block = list(digests[start : start + 500])
-            marks = ",".join("?" * len(block))
+        for block in _blocks(digests):
             rows = self._database.query(
-                f"SELECT digest, shard, row FROM rows WHERE view=? AND digest IN ({marks})", (view, *block)
+                f"SELECT digest, shard, row FROM rows WHERE view=? AND digest IN ({_marks(block)})", (view, *block)
             )
             found.update((digest, (shard, row)) for digest, shard, row in rows)
         return found
@@ -253,3 +292,17 @@ class FeatureStore:
             return True
         path.unlink(missing_ok=True)
         return False
+
+
+def _blocks(digests: Sequence[Digest]) -> Iterator[list[Digest]]:
+    for start in range(0, len(digests), _AT_ONCE):
+        yield list(digests[start : start + _AT_ONCE])
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _text(path: Path) -> str:
+    """A path as SQLite takes it: bytes in it that are no text are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,123 @@
+"""What is wrong with the data, found before anything is trained on them, and said in words and with files.
+
+Checks have a code and a name (``checks.py``) and are sorted by what they look at: files that cannot be used
+(``reading.py``), pictures (``pictures.py``), texts (``texts.py``), the same twice (``copies.py``) and classes
+(``classes.py``). What is looked for among features is in :mod:`headstart.features.outliers`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.audit.checks import CHECKS, SEVERITIES, Check, Example, Finding, Severity, complete, named
+from headstart.data.audit.classes import IMBALANCE, check_classes
+from headstart.data.audit.copies import (
+    conflicting_labels,
+    copies_of,
+    exact_duplicates,
+    groups_across_splits,
+    near_copies,
+)
+from headstart.data.audit.pictures import look_through
+from headstart.data.audit.reading import UNUSABLE, unusable
+from headstart.data.audit.texts import coverage, mojibake
+from headstart.data.dataset import Dataset, Skipped
+from headstart.data.fingerprints import Look
+from headstart.data.near_duplicates import near_pictures, near_texts
+
+__all__ = [
+    "CHECKS",
+    "IMBALANCE",
+    "SEVERITIES",
+    "UNUSABLE",
+    "Audit",
+    "Check",
+    "Example",
+    "Finding",
+    "Severity",
+    "audit",
+    "complete",
+    "coverage",
+    "named",
+    "near_copies",
+]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found.
+
+    Attributes:
+        usable: int (m,), indices of the examples to use.
+        findings: one of each check that ran.
+        skipped: every file left out, and why.
+        near: int (p, 2), pairs of usable examples that nearly repeat each other; of those with the same bytes, each
+            with the first that they nearly repeat. None where they were not looked for.
+    """
+
+    usable: np.ndarray
+    findings: list[Finding]
+    skipped: list[Skipped]
+    near: np.ndarray | None = None
+
+
+def audit(
+    dataset: Dataset,
+    digests: Sequence[bytes | None],
+    problems: Mapping[int, str],
+    looks: Mapping[int, Look] | None = None,
+) -> Audit:
+    """Check a data set whose files have all been read.
+
+    What depends on the split is not among it: see :func:`near_copies` and :func:`headstart.data.split.check_division`.
+
+    Args:
+        dataset: the examples.
+        digests: content digest of each, None where it cannot be used.
+        problems: index -> why an example cannot be used.
+        looks: index -> what was noted of a picture when it was decoded.
+    """
+    left_out, looks = dict(problems), looks or {}
+    copies = copies_of(digests)
+    findings = [
+        *unusable(dataset, problems),
+        conflicting_labels(dataset, copies, left_out),
+        *exact_duplicates(dataset, copies, left_out),
+        groups_across_splits(dataset, left_out),
+    ]
+    usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
+    if dataset.texts is None:
+        findings += look_through(dataset.files, {i: looks[i] for i in looks if i not in problems})
+    else:
+        readable = [i for i in range(len(dataset)) if i not in problems]
+        findings.append(mojibake([dataset.files[i] for i in readable], [dataset.texts[i] for i in readable]))
+    findings += check_classes(dataset.labels[usable], dataset.classes)
+    skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
+    return Audit(usable, findings, skipped, _near(dataset, usable, digests, looks))
+
+
+def _near(
+    dataset: Dataset,
+    usable: np.ndarray,
+    digests: Sequence[bytes | None],
+    looks: Mapping[int, Look],
+) -> np.ndarray | None:
+    """Pairs of usable examples that nearly repeat each other; None where pictures were not decoded."""
+    same: defaultdict[bytes | None, list[int]] = defaultdict(list)
+    for i in usable.tolist():
+        same[digests[i]].append(i)
+    first = [indices[0] for indices in same.values()]
+    if dataset.texts is not None:
+        pairs = near_texts([dataset.texts[i] for i in first])
+    elif not looks:
+        return None
+    else:
+        first = [i for i in first if i in looks]
+        pairs = near_pictures([looks[i].fingerprint for i in first])
+    near = set()
+    for i, j in np.array(first, np.int64)[pairs].tolist():
+        copies = [(one, j) for one in same[digests[i]]] + [(i, one) for one in same[digests[j]]]
+        near |= {(min(pair), max(pair)) for pair in copies}
+    return np.array(sorted(near), np.int64).reshape(-1, 2)

@@ -1,0 +1,56 @@
+"""Classes with too few examples, or far fewer than others."""
+
+import numpy as np
+
+from headstart.data.audit.checks import Example, Finding, has_have
+from headstart.data.dataset import count_classes
+from headstart.data.labels import is_multi_label
+from headstart.errors import counted
+
+SMALL_CLASS = 20
+IMBALANCE = 3.0
+"""From this ratio of the largest to the smallest class on, examples are weighted by class unless told otherwise."""
+
+
+def check_classes(labels: np.ndarray, classes: list[str]) -> list[Finding]:
+    """Count examples.
+
+    Args:
+        labels: int (n,), or 0 and 1 (n, classes), of the usable examples.
+        classes: class names.
+    """
+    counts = count_classes(labels, classes)
+    return [_small_classes(counts), *([_without_labels(labels)] if is_multi_label(labels) else [_imbalance(counts)])]
+
+
+def _small_classes(counts: dict[str, int]) -> Finding:
+    small = sorted((n, name) for name, n in counts.items() if n < SMALL_CLASS)
+    if not small:
+        return Finding("small-classes", "clean", f"Every class has at least {SMALL_CLASS} examples.")
+    summary = (
+        f"{len(small):,} of {len(counts):,} classes {has_have(len(small))} fewer than {SMALL_CLASS} examples: "
+        "expect wide intervals."
+    )
+    return Finding("small-classes", "found", summary, [Example((), f"{name}: {n}") for n, name in small])
+
+
+def _without_labels(labels: np.ndarray) -> Finding:
+    """How many examples of multi-label data have no label: that is allowed, and now and then a mistake."""
+    check, n = "without-labels", int((~labels.any(1)).sum())
+    if not n:
+        return Finding(check, "clean", "Every example has at least one label.")
+    return Finding(
+        check, "found", f"{n:,} of {counted(len(labels), 'example')} {has_have(n)} none of the labels, which is an "
+        "answer like others.",
+    )  # fmt: skip
+
+
+def _imbalance(counts: dict[str, int]) -> Finding:
+    largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    ratio = counts[largest] / max(counts[smallest], 1)
+    if ratio < IMBALANCE:
+        return Finding("imbalance", "clean", f"The largest class has {ratio:.1f} times the examples of the smallest.")
+    summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: look at balanced accuracy, not at accuracy."
+    return Finding(
+        "imbalance", "found", summary, [Example((), f"{name}: {counts[name]:,}") for name in (largest, smallest)]
+    )

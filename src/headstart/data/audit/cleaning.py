@@ -1,0 +1,98 @@
+"""What a cleaned version of the data leaves out: a table that names the rest, and nothing of the user's is touched."""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
+from headstart.data.dataset import Dataset, Skipped
+from headstart.data.fingerprints import Look
+from headstart.data.labels import SEPARATOR, names_of
+
+
+def cleaned(
+    dataset: Dataset,
+    digests: Sequence[bytes | None],
+    problems: Mapping[int, str],
+    looks: Mapping[int, Look],
+    near: np.ndarray | None,
+    ignored: Collection[str] = (),
+) -> tuple[list[int], list[Skipped]]:
+    """Choose what to keep: usable examples, one of each content, none under two labels.
+
+    Of what is the same, exactly or nearly, the one on the held-out side of a given split is kept, else the first.
+
+    Args:
+        dataset: the examples.
+        digests: content digest of each, None where it cannot be used.
+        problems: index -> why an example cannot be used.
+        looks: index -> what a picture looks like.
+        near: int (p, 2), pairs that nearly repeat each other.
+        ignored: names of checks whose findings stay.
+
+    Returns:
+        Indices of what is kept, in order, and what is not, with the reason.
+    """
+    out = dict(problems)
+    if "blank" not in ignored:
+        out |= {i: "blank" for i, look in looks.items() if look.is_blank and i not in out}
+    called, splits = dataset.class_names, dataset.given_splits or [""] * len(dataset)
+    same: defaultdict[int, list[int]] = defaultdict(list)
+    conflicts: set[int] = set()
+    for i, j, (duplicate, conflict, leak) in _pairs(digests, near):
+        if called[i] != called[j]:
+            conflicts |= {i, j} if conflict not in ignored else set()
+        elif (duplicate if splits[i] == splits[j] else leak) not in ignored:
+            same[i].append(j)
+            same[j].append(i)
+    out |= {i: "also there under another label" for i in sorted(conflicts) if i not in out}
+    kept: set[int] = set()
+    for i in sorted(set(range(len(dataset))) - set(out), key=lambda i: (KEPT_FIRST.get(splits[i], 0), i)):
+        twin = next((j for j in same[i] if j in kept), None)
+        if twin is None:
+            kept.add(i)
+        else:
+            out[i] = f"the same as {dataset.files[twin]}" + (f" in {splits[twin]}" if splits[twin] else "")
+    return sorted(kept), dataset.skipped + [Skipped(dataset.files[i], out[i]) for i in sorted(out)]
+
+
+def _pairs(digests: Sequence[bytes | None], near: np.ndarray | None) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
+    """Pairs of examples that are the same, with the names of the checks that it may be a matter of."""
+    for group in copies_of(digests):
+        for i in group[1:]:
+            yield group[0], i, ("exact-duplicates", "conflicting-labels", "leaks")
+    for i, j in [] if near is None else near.tolist():
+        yield i, j, NEAR_CHECKS
+
+
+def write_manifest(path: Path, dataset: Dataset, kept: Sequence[int]) -> None:
+    """Write a table that ``headstart train`` takes: path or text, label, and split and group where there are any.
+
+    Several labels of one example are joined by ``;``.
+
+    Args:
+        path: of the CSV file; paths of pictures that lie below its folder are relative to it.
+        dataset: the examples.
+        kept: indices of those to name.
+    """
+    above = Path(os.path.abspath(path.parent))
+    columns: dict[str, Sequence[str]] = {}
+    if dataset.texts is not None:
+        columns["text"] = dataset.texts
+    else:
+        columns["path"] = [_seen_from(above, dataset.root / file) for file in dataset.files]
+    columns["label"] = [SEPARATOR.join(names_of(label, dataset.classes)) for label in dataset.labels]
+    columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
+    columns |= {"group": dataset.groups} if dataset.groups else {}
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([column[i] for column in columns.values()] for i in kept)
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
