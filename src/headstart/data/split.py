@@ -106,6 +106,11 @@ class Division:
         """Indices into the data set of the examples on one side."""
         return self.usable[self.sides == side]
 
+    def keeping(self, kept: np.ndarray) -> "Division":
+        """The same division without some examples: those of the data set that a mask, bool (n,), does not keep."""
+        there = kept[self.usable]
+        return Division(self.usable[there], self.sides[there], self.units)
+
 
 def divide(
     dataset: Dataset,
