@@ -16,6 +16,7 @@ from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
+from headstart.evaluation import answered
 from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS, read_content
 from headstart.report import write_report
@@ -106,6 +107,7 @@ def evaluate_run(
             },
             "audit": [asdict(finding)],
             "leak_free": leak_free,
+            "rejection": _rejection(facts, answers),
             "versions": versions(),
             "cost": cost.so_far(),
         }
@@ -116,6 +118,15 @@ def evaluate_run(
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))
+
+
+def _rejection(facts: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
+    """What is answered of these examples by the threshold of the run, if it has one."""
+    rejection = facts.get("rejection")
+    if not rejection or rejection["threshold"] is None:
+        return None
+    told = answered(answers.labels, answers.probabilities, rejection["threshold"])
+    return {**{key: rejection[key] for key in ("min_precision", "threshold", "reason")}, "on_held_out": asdict(told)}
 
 
 def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -26,12 +26,14 @@ class Prediction:
         predicted: the most probable class.
         probability: of that class.
         probabilities: class name -> probability, the most probable first.
+        unsure: whether the probability is below what was asked for.
     """
 
     file: str
     predicted: str
     probability: float
     probabilities: dict[str, float]
+    unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Problem:
 
 
 Answer = Prediction | MultiLabelPrediction | Problem
+MinConfidence = float | Literal["auto"]
 
 
 class Predictor:
@@ -67,19 +70,24 @@ class Predictor:
         folder: the run folder.
         expected: how many pictures are to come, if that is known.
         tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
+        min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
 
     Attributes:
         classes: class names in the order of the probabilities.
         thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
+        min_confidence: the probability below which an answer is unsure.
 
     Raises:
-        InputError: the folder is not a run.
+        InputError: the folder is not a run, or has no threshold of its own.
         IntegrityError: the golden samples give other probabilities than when the run was made.
     """
 
-    def __init__(self, folder: Path, *, expected: int | None = None, tta: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, expected: int | None = None, tta: bool = False, min_confidence: MinConfidence = 0.0
+    ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
+        self.min_confidence = _resolve_min_confidence(min_confidence, self.facts)
         self.classes: list[str] = self.facts["classes"]
         thresholds = self.facts.get("thresholds")
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
@@ -152,7 +160,8 @@ class Predictor:
         if self.thresholds is not None:
             given = probabilities >= self.thresholds
             return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best)
-        return Prediction(file, self.classes[order[0]], float(probabilities[order[0]]), best)
+        confidence = float(probabilities[order[0]])
+        return Prediction(file, self.classes[order[0]], confidence, best, confidence < self.min_confidence)
 
     def _replay_golden(self) -> None:
         path = self.folder / "golden.npz"
@@ -221,6 +230,29 @@ def read_facts(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
         raise IntegrityError(f"{path} is damaged: {exc}.") from exc
+
+
+def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> float:
+    """The probability below which answers are unsure; 0 where it is not asked for.
+
+    Raises:
+        InputError: it is no probability; or the run's own threshold is asked for, and it has none.
+    """
+    if asked == 0.0:
+        return 0.0
+    if "thresholds" in facts:
+        raise InputError("--min-confidence is for runs with one class for each example: here every label has its own.")
+    if asked != "auto":
+        if not 0 <= asked <= 1:
+            raise InputError(f"--min-confidence {asked:g}: expected a probability, such as 0.8, or auto.")
+        return asked
+    rejection = facts.get("rejection") or {"threshold": None, "reason": "It was adopted."}
+    if rejection["threshold"] is None:
+        raise InputError(
+            f"--min-confidence auto: the run has no threshold of its own. {rejection['reason']} Name a probability, or "
+            "train with more validation data or a lower --min-precision."
+        )
+    return float(rejection["threshold"])
 
 
 def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
