@@ -16,7 +16,8 @@ from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.engine_file import write_engine
-from headstart.evaluation import Calibration, Rejection, Suspects, Verdict
+from headstart.evaluation import Calibration, Forecast, Rejection, Suspects, Verdict
+from headstart.familiarity import Familiarity
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.keras_file import Frozen, fill_template
@@ -54,10 +55,12 @@ class Material:
     recipe: Recipe
     head: Head
     suspects: Suspects | None
+    outlook: Forecast | None
     tuned: Tuned | NotTried
     verdict: Verdict
     calibration: Calibration
     rejection: Rejection | None
+    familiarity: Familiarity | None
     answers: Answers
     metrics: dict[str, dict[str, Any]]
     asked: dict[str, Any]
@@ -96,6 +99,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
             write_engine(prepared.xml, material.head, folder / "engine" / "model.xml")
+            if material.familiarity:
+                material.familiarity.save(folder)
+                facts["familiarity"] = _familiarity(material, material.familiarity)
         texts: dict[str, Any] = {"texts": np.array(examples)} if material.dataset.modality == "text" else {}
         np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         facts["freeze_proof"] = asdict(proof)
@@ -194,6 +200,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },
         **_label_errors(material.suspects),
+        "learning_curve": asdict(material.outlook) if material.outlook else None,
         "fine_tuning": _fine_tuning(material),
         "calibration": asdict(material.calibration),
         "rejection": asdict(material.rejection) if material.rejection else None,
@@ -215,6 +222,16 @@ def _fine_tuning(material: Material) -> dict[str, Any]:
     if isinstance(material.tuned, Tuned):
         facts |= {"blocks": list(material.tuned.blocks), **material.tuned.facts}
     return facts
+
+
+def _familiarity(material: Material, familiarity: Familiarity) -> dict[str, Any]:
+    test = material.audit.usable[material.answers.splits == "test"]
+    strange = familiarity.is_unfamiliar(material.features.rows(test)) if len(test) else None
+    return {
+        "references": len(familiarity.references),
+        "threshold": familiarity.threshold,
+        "unfamiliar_in_test": None if strange is None else int(strange.sum()),
+    }
 
 
 def _label_errors(suspects: Suspects | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
 from headstart.evaluation import answered
-from headstart.predict import Predictor, read_facts
+from headstart.predict import Output, Predictor, read_facts
 from headstart.reader import UNITS, read_content
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
@@ -80,7 +80,7 @@ def evaluate_run(
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, skipped = _answers(predictor, dataset, chosen)
+        answers, skipped, unfamiliar = _answers(predictor, dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -108,6 +108,7 @@ def evaluate_run(
             "audit": [asdict(finding)],
             "leak_free": leak_free,
             "rejection": _rejection(facts, answers),
+            "unfamiliar": unfamiliar,
             "versions": versions(),
             "cost": cost.so_far(),
         }
@@ -153,13 +154,14 @@ def _test_part(dataset: Dataset) -> np.ndarray:
     return chosen
 
 
-def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped]]:
+def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tuple[Answers, list[Skipped], int | None]:
+    """Answers; examples left out; and how many are unlike those that the run was trained on, if it can tell."""
     everything = dataset.examples
     examples = [everything[i] for i in chosen.tolist()]
-    found: dict[int, np.ndarray] = {}
+    found: dict[int, Output] = {}
     skipped = list(dataset.skipped)
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
-        for i, answer in predictor.arrays(examples):
+        for i, answer in predictor.outputs(examples):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))
             else:
@@ -168,15 +170,20 @@ def _answers(predictor: Predictor, dataset: Dataset, chosen: np.ndarray) -> tupl
     order = sorted(found)
     usable = chosen[order]
     shape = (0, len(predictor.classes))
-    return Answers(
-        splits=np.full(len(order), SPLIT),
-        files=[dataset.files[i] for i in usable],
-        labels=dataset.labels[usable],
-        probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
-        digests=[hashlib.sha256(read_content(examples[i])[0]).digest() for i in order],
-        texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
-        thresholds=predictor.thresholds,
-    ), skipped
+    unfamiliar = sum(bool(found[i].unfamiliar) for i in order) if predictor.familiarity else None
+    return (
+        Answers(
+            splits=np.full(len(order), SPLIT),
+            files=[dataset.files[i] for i in usable],
+            labels=dataset.labels[usable],
+            probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
+            digests=[hashlib.sha256(read_content(examples[i])[0]).digest() for i in order],
+            texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+            thresholds=predictor.thresholds,
+        ),
+        skipped,
+        unfamiliar,
+    )
 
 
 def _seen_by(folder: Path) -> set[str]:

@@ -22,6 +22,7 @@ from headstart.data.split import Division, check_division, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import (
     Calibration,
+    Forecast,
     Rejection,
     Suspects,
     at_temperature,
@@ -30,9 +31,11 @@ from headstart.evaluation import (
     choose_rejection,
     choose_thresholds,
     find_label_errors,
+    forecast,
     held_out,
     judge,
 )
+from headstart.familiarity import learn_familiarity
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
@@ -192,7 +195,7 @@ def train(
             train=division.index("train"), val=division.index("val"), test=division.index("test"), units=division.units,
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
-        suspects = _suspects(task, trained, recipe, folder)
+        suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
     with cost.stage("fine-tuning"):
         tuned = tune_base(
             loaded, dataset.examples, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
@@ -209,8 +212,11 @@ def train(
         }
     with cost.stage("run"):
         material = Material(
-            loaded, dataset, corrections, features, checked, findings, recipe, trained, suspects, tuned, verdict,
-            calibration, rejection, answers, metrics, asked,
+            base=loaded, dataset=dataset, corrections=corrections, features=features, audit=checked, findings=findings,
+            recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned, verdict=verdict,
+            calibration=calibration, rejection=rejection,
+            familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
+            answers=answers, metrics=metrics, asked=asked,
         )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
@@ -234,12 +240,18 @@ def _drawn(
     return features, checked, division
 
 
-def _suspects(task: Task, head: Head, recipe: Recipe, cache: Path | None) -> Suspects | None:
-    """Labels that look wrong to a solved head on the features of the frozen base, which has not been fitted to them."""
+def _second_look(
+    task: Task, head: Head, recipe: Recipe, classes: Sequence[str], cache: Path | None
+) -> tuple[Suspects | None, Forecast | None]:
+    """Labels that may be wrong, and what more data would bring.
+
+    Both are asked of a solved head on the features of the frozen base, which nothing has been fitted to.
+    """
     if is_multi_label(task.labels):
-        return None
+        return None, None
     solved = head if recipe.kind == "linear" else fit_head(task, replace(recipe, head="linear", dense=()), cache)
-    return find_label_errors(task, solved)
+    outlook = forecast(solved.curve, len(task.train), classes) if solved.curve else None
+    return find_label_errors(task, solved), outlook
 
 
 def _calibrated(

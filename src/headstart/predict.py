@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
+from headstart.familiarity import open_familiarity
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 from headstart.reader import Example, Modality, decoded, open_reader, read_example
 
@@ -27,6 +28,7 @@ class Prediction:
         probability: of that class.
         probabilities: class name -> probability, the most probable first.
         unsure: whether the probability is below what was asked for.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
     unsure: bool = False
+    unfamiliar: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class MultiLabelPrediction:
         file: its path, as given; what a text is called that is none of a file.
         predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
         probabilities: label -> probability, the most probable first.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
     """
 
     file: str
     predicted: list[str]
     probabilities: dict[str, float]
+    unfamiliar: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,13 @@ class Problem:
 
 Answer = Prediction | MultiLabelPrediction | Problem
 MinConfidence = float | Literal["auto"]
+
+
+class Output(NamedTuple):
+    """What a model makes of one example: probabilities, float32 (classes,), and ``unfamiliar`` as in a Prediction."""
+
+    probabilities: np.ndarray
+    unfamiliar: bool | None
 
 
 class Predictor:
@@ -76,6 +88,7 @@ class Predictor:
         classes: class names in the order of the probabilities.
         thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
         min_confidence: the probability below which an answer is unsure.
+        familiarity: tells what is unlike the training examples; None where the run cannot.
 
     Raises:
         InputError: the folder is not a run, or has no threshold of its own.
@@ -95,16 +108,17 @@ class Predictor:
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
         self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
+        self.familiarity = open_familiarity(folder)
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
-        return self._engine(inputs)
+        return self._engine(inputs)[:, : len(self.classes)]
 
-    def arrays(self, examples: Sequence[Example]) -> Iterator[tuple[int, np.ndarray | str]]:
-        """Stream (index, probabilities (classes,)) for examples, or (index, reason) where one cannot be used."""
+    def outputs(self, examples: Sequence[Example]) -> Iterator[tuple[int, Output | str]]:
+        """Stream (index, output) for examples, or (index, reason) where one cannot be used."""
         size = self._engine.batch_size
         pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
         problems: list[tuple[int, str]] = []
@@ -120,8 +134,8 @@ class Predictor:
             return kept, arrays
 
         batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
-        for indices, probabilities in self._engine.stream(batches):
-            yield from zip(indices, probabilities, strict=True)
+        for indices, values in self._engine.stream(batches):
+            yield from zip(indices, self._told(values), strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
@@ -138,7 +152,7 @@ class Predictor:
         """
         waiting: dict[int, Answer] = {}
         following = 0
-        for i, answer in self.arrays(examples):
+        for i, answer in self.outputs(examples):
             file = names[i] if names else str(examples[i])
             waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
             while following in waiting:
@@ -151,17 +165,27 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        return self._prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
+        (output,) = self._told(self._engine(self.reader.batch([array])))
+        return self._prediction(name, output, top_k)
 
-    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction | MultiLabelPrediction:
+    def _told(self, values: np.ndarray) -> list[Output]:
+        """What an engine gives, probabilities and features side by side, apart again."""
+        probabilities, features = np.split(values, [len(self.classes)], axis=1)
+        if self.familiarity is None:
+            return [Output(row, None) for row in probabilities]
+        return [*map(Output, probabilities, self.familiarity.is_unfamiliar(features).tolist())]
+
+    def _prediction(self, file: str, output: Output, top_k: int | None) -> Prediction | MultiLabelPrediction:
+        probabilities, unfamiliar = output
         ranked = np.argsort(-probabilities, kind="stable")
         order = ranked[:top_k]
         best = {self.classes[i]: float(probabilities[i]) for i in order}
         if self.thresholds is not None:
             given = probabilities >= self.thresholds
-            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best)
+            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, unfamiliar)
         confidence = float(probabilities[order[0]])
-        return Prediction(file, self.classes[order[0]], confidence, best, confidence < self.min_confidence)
+        unsure = confidence < self.min_confidence
+        return Prediction(file, self.classes[order[0]], confidence, best, unsure, unfamiliar)
 
     def _replay_golden(self) -> None:
         path = self.folder / "golden.npz"

@@ -26,11 +26,12 @@ from headstart import plots
 from headstart.data.images import FORMATS, Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import BadExample
+from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _PICTURES_SHOWN, _SKIPPED = 15, 24, 50
+_CONFUSIONS, _PICTURES_SHOWN, _SUSPECTS_SHOWN, _SKIPPED = 15, 24, 16, 50
 TEXTS_SHOWN = 12
 """Of the mistakes that the model was surest of."""
 
@@ -132,6 +133,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "sureness": _sureness(split, answers, facts.get("rejection") or {}),
         "calibration": _calibration(facts.get("calibration") or {}),
         "curves": _curves(history),
+        "outlook": _outlook(facts.get("learning_curve")),
         "tuning": _fine_tuning(facts, history),
         "data": _data(facts),
         "skipped": _skipped(list(_rows(folder / "skipped.csv"))),
@@ -304,7 +306,7 @@ def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, A
             "probability": _float(row["probability"]),
             "label_probability": _float(row["label_probability"]),
         }
-        for row in rows[: TEXTS_SHOWN if rows and "text" in rows[0] else _PICTURES_SHOWN]
+        for row in rows[:_SUSPECTS_SHOWN]
     ]
     return {**told, "shown": shown}
 
@@ -407,6 +409,18 @@ def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
     if epochs:
         content["epochs"] = epochs
     return content or None
+
+
+def _outlook(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The learning curve, and whether more data would help."""
+    if not told:
+        return None
+    return {
+        **told,
+        "plot": plots.learning_curve(told["points"], told["beyond"], told["now"]),
+        "helps": told["gain"][0] >= NOTICEABLE,
+        "collect": next(iter(told["of_class"].items()), None),
+    }
 
 
 def _epochs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headstart.predict import Answer, MinConfidence, Predictor
 
 _STDIN = "standard input"
-UNSURE = "unsure"
+UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
 
 
 def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str | None) -> "MinConfidence":
@@ -155,16 +155,17 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
     for answer in answers:
         if isinstance(answer, Problem):
             continue
-        remark = ""
+        remarks = [UNFAMILIAR] if answer.unfamiliar else []
         if isinstance(answer, Prediction):
             is_unsure = answer.unsure and not top_k
             shown = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
-            remark = f"   ({answer.predicted}?)" if is_unsure else f"   ({UNSURE})" if answer.unsure else ""
+            remarks += [f"{answer.predicted}?"] if is_unsure else [UNSURE] if answer.unsure else []
         elif top_k:  # a star for what reaches its threshold
             shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
         else:
             shown = {name: answer.probabilities[name] for name in answer.predicted}
         told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
+        remark = f"   ({', '.join(remarks)})" if remarks else ""
         console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
@@ -179,17 +180,17 @@ def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int |
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
     said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
-    said += [UNSURE] if predictor.min_confidence else []
-    writer.writerow(["file", *said, *(ranked or predictor.classes), "problem"])
+    marks = ([UNSURE] if predictor.min_confidence else []) + ([UNFAMILIAR] if predictor.familiarity else [])
+    writer.writerow(["file", *said, *marks, *(ranked or predictor.classes), "problem"])
     for answer in answers:
         if isinstance(answer, Problem):
-            blank = [""] * (len(said) + len(ranked or predictor.classes))
+            blank = [""] * (len(said) + len(marks) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
         shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
         cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
         if isinstance(answer, Prediction):
-            told = [answer.predicted, f"{answer.probability:.6f}", *([answer.unsure] if UNSURE in said else [])]
-            writer.writerow([answer.file, *told, *cells, ""])
+            told = [answer.predicted, f"{answer.probability:.6f}"]
         else:
-            writer.writerow([answer.file, SEPARATOR.join(answer.predicted), *cells, ""])
+            told = [SEPARATOR.join(answer.predicted)]
+        writer.writerow([answer.file, *told, *(str(getattr(answer, mark)).lower() for mark in marks), *cells, ""])

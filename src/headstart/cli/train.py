@@ -221,5 +221,11 @@ def summary(run: Any) -> str:
         lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")
     if headline == "train":
         lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
+    unfamiliar = run.facts.get("unfamiliar")
+    if unfamiliar:
+        lines.append(
+            f"{unfamiliar:,} of them ({unfamiliar / figures['examples']:.1%}) are unlike those that the run has learnt "
+            "from; 1 % is usual"
+        )
     lines += _label_errors(run)
     return "\n".join(lines)

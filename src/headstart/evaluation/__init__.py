@@ -3,6 +3,7 @@
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
 from headstart.evaluation.compare import Verdict, judge
 from headstart.evaluation.label_errors import Suspects, find_label_errors
+from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
 from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
 from headstart.evaluation.rejection import Rejection, answered, check_min_precision, choose_rejection
@@ -11,6 +12,7 @@ __all__ = [
     "METRICS",
     "MULTI_LABEL_METRICS",
     "Calibration",
+    "Forecast",
     "Rejection",
     "Suspects",
     "Verdict",
@@ -23,6 +25,7 @@ __all__ = [
     "evaluate",
     "evaluate_labels",
     "find_label_errors",
+    "forecast",
     "held_out",
     "judge",
     "worst_labels",

@@ -367,7 +367,7 @@ class _Attempt:
         facts = json.loads((work / "facts.json").read_text())
         history, frozen = facts.pop("history"), Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
         base = with_weights(self.base, work / "tuned.npz")
-        head = replace(self.head, layers=load_layers(work / "head.npz"), out_of_fold=None)
+        head = self.head.with_layers(load_layers(work / "head.npz"))
         held = np.concatenate([self.task.val, self.task.test])
         held_out = extract(
             base, [self.examples[i] for i in held.tolist()],
@@ -423,7 +423,7 @@ class _Contrastive(_Attempt):
             features.__getitem__, members, task.labels[mine], task.n_classes,
             units=task.units[mine], class_weights=weights, seed=self.recipe.seed, strengths=strengths,
         )  # fmt: skip
-        return replace(self.head, layers=((solved.kernel, solved.bias),), strength=solved.strength, out_of_fold=None)
+        return replace(self.head.with_layers(((solved.kernel, solved.bias),)), strength=solved.strength)
 
 
 def _auto(blocks: Sequence[Block], examples: float, room: float, share: float) -> int:

@@ -19,7 +19,7 @@ Rows come in blocks, so the same code serves features in memory and features on 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -45,6 +45,8 @@ _CLEARLY_WORSE = 1.02  # … or one whose loss is this much higher
 _COVARIANCE_ROWS = 8192  # enough to precondition
 _SMALLEST_VARIANCE = 1e-6  # of the largest; what float32 can tell from 0
 _TYPICAL_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
+_TENTHS, _DRAWS = (1, 2, 4), 3  # the parts that the learning curve is solved on, and how many of each
+_FEWEST_OF_CLASS = 20  # two in a tenth
 
 Result = TypeVar("Result")
 RowReader = Callable[[np.ndarray], np.ndarray]
@@ -61,6 +63,7 @@ class LinearHead:
         path: per strength tried: strength and log loss over the held-out folds; accuracy where there is one class each.
         out_of_fold: float32 (n, classes), probabilities of each training example by a head of that strength that was
             solved without its fold.
+        curve: how it fares with less to learn from; None for multi-label data and where a class has too few examples.
     """
 
     kernel: np.ndarray
@@ -68,6 +71,21 @@ class LinearHead:
     strength: float
     path: list[dict[str, float]]
     out_of_fold: np.ndarray
+    curve: "Curve | None"
+
+
+class Curve(NamedTuple):
+    """Heads of the same strength that were solved on parts of the training examples, judged by the others.
+
+    Attributes:
+        sizes: int (k,), how many examples each learnt from.
+        labels: int (n,), classes of the examples that they were drawn from and are judged by.
+        right: int8 (k, n), whether the answer about an example is right; -1 where it was learnt from.
+    """
+
+    sizes: np.ndarray
+    labels: np.ndarray
+    right: np.ndarray
 
 
 def solve(
@@ -124,6 +142,7 @@ def _solve(
         strength=strength,
         path=path,
         out_of_fold=_out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, units)),
+        curve=_curve(cv_data, units[sample], n_classes, class_weights, best, of_folds, fold, seed),
     )
 
 
@@ -286,6 +305,38 @@ def _held_out(
     if is_multi_label(data.labels):
         return loss, {}
     return loss, {"accuracy": float((probabilities.argmax(1) == data.labels).mean())}
+
+
+def _curve(
+    data: _Data,
+    units: np.ndarray,
+    n_classes: int,
+    class_weights: np.ndarray,
+    strength: float,
+    of_folds: np.ndarray,
+    fold: np.ndarray,
+    seed: int,
+) -> Curve | None:
+    """Solve on a few tenths of the examples; four fifths are what cross-validation has solved already."""
+    labels = data.labels
+    if is_multi_label(labels) or np.bincount(labels, minlength=n_classes).min() < _FEWEST_OF_CLASS:
+        return None
+    tenth = folds(labels, units, 10, seed)
+    weights = weights_of_examples(labels, class_weights)
+    sizes, right = [], []
+    for count in _TENTHS:
+        drawn = [(np.arange(count) + draw * count) % 10 for draw in range(_DRAWS)]
+        used = np.stack([np.isin(tenth, which) for which in drawn])
+        # From nowhere: what has been solved has seen the examples that are to judge.
+        parameters = _minimise(data, used * weights, n_classes, strength * 10 / count, start=None, tolerance=1e-2)
+        for draw in range(_DRAWS):
+            said = _out_of_fold(data, parameters[:, draw : draw + 1], np.zeros(len(data), int)).argmax(1)
+            sizes.append(int(used[draw].sum()))
+            right.append(np.where(used[draw], -1, said == labels))
+    said = _out_of_fold(data, of_folds, fold).argmax(1)
+    return Curve(
+        np.array([*sizes, round(len(data) * (1 - 1 / N_FOLDS))]), labels, np.array([*right, said == labels], np.int8)
+    )
 
 
 def _out_of_fold(data: _Data, parameters: np.ndarray, fold: np.ndarray) -> np.ndarray:
