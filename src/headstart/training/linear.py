@@ -46,7 +46,7 @@ _COVARIANCE_ROWS = 8192  # enough to precondition
 _SMALLEST_VARIANCE = 1e-6  # of the largest; what float32 can tell from 0
 _TYPICAL_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
 _TENTHS, _DRAWS = (1, 2, 4), 3  # the parts that the learning curve is solved on, and how many of each
-_FEWEST_OF_CLASS = 20  # two in a tenth
+_FEWEST_IN_TENTH = 2  # of each class
 
 Result = TypeVar("Result")
 RowReader = Callable[[np.ndarray], np.ndarray]
@@ -319,9 +319,11 @@ def _curve(
 ) -> Curve | None:
     """Solve on a few tenths of the examples; four fifths are what cross-validation has solved already."""
     labels = data.labels
-    if is_multi_label(labels) or np.bincount(labels, minlength=n_classes).min() < _FEWEST_OF_CLASS:
+    if is_multi_label(labels):
         return None
     tenth = folds(labels, units, 10, seed)
+    if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _FEWEST_IN_TENTH:
+        return None
     weights = weights_of_examples(labels, class_weights)
     sizes, right = [], []
     for count in _TENTHS:
