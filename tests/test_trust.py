@@ -83,7 +83,9 @@ def test_wrong_labels_are_listed_and_mended(
 
 def test_the_temperature_is_part_of_the_head(doubtful: hs.Run, tmp_path: Path) -> None:
     told = doubtful.facts["calibration"]
-    assert told["chosen_on"] == "validation"
+    splits = doubtful.facts["data"]["splits"]
+    assert told["chosen_on"] == "validation and cross-validation"
+    assert told["on_chosen"]["examples"] == splits["train"]["examples"] + splits["val"]["examples"]
     assert (told["temperature"] != 1) == (told["outcome"] == "kept")
     test = [row for row in _rows(doubtful.folder / "predictions.csv") if row["split"] == "test"]
     losses = -np.log([float(row["label_probability"]) for row in test])

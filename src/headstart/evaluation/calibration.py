@@ -1,8 +1,8 @@
 """Temperature scaling: logits divided by one number, so that confidence comes nearer to how often the model is right.
 
 The order of the classes stays what it is, and so does the accuracy. The temperature is the one of least log loss on
-examples that the head was not trained on. Whether it helps is asked by cross-validation on the same examples, each
-judged at the temperature of the others; if it does not, the temperature stays 1.
+examples that were judged by a head which had not seen them. Whether it helps is asked by cross-validation on the same
+examples, each judged at the temperature of the others; if it does not, the temperature stays 1.
 
 Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599.
 """
@@ -14,16 +14,17 @@ import numpy as np
 
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
-from headstart.evaluation.metrics import LEVEL, expected_calibration_errors, resamples
+from headstart.evaluation.metrics import LEVEL, draw, expected_calibration_errors, resamples
 from headstart.training import Head, Task
 from headstart.training.outputs import log_losses, softmax
 
 FEWEST = 50
 """Held-out examples that a temperature is chosen on."""
 
+_MOST, _MOST_NUMBERS = 10_000, 5_000_000  # examples that are looked at, and probabilities of these
 _FOLDS = 5
 _COLDEST, _HOTTEST = 0.05, 20.0
-_STEPS = 40
+_STEPS = 20
 _SMALLEST = 1e-30  # of a probability whose logarithm is taken
 
 Bounded = tuple[float, float, float]
@@ -55,7 +56,7 @@ class Calibration:
         temperature: that the logits are to be divided by; 1 where nothing is to change.
         outcome: ``kept``, ``not better`` or ``not tried``.
         reason: in a sentence.
-        chosen_on: ``validation`` or ``cross-validation``, the examples that it was chosen on.
+        chosen_on: which examples it was chosen on, see :class:`HeldOut`.
         fitted: what was found, kept or not.
         on_chosen: its effect in cross-validation on these examples, which decides.
         on_test: its effect on the test examples, which have no say.
@@ -64,7 +65,7 @@ class Calibration:
     temperature: float
     outcome: Literal["kept", "not better", "not tried"]
     reason: str
-    chosen_on: Literal["validation", "cross-validation"] | None = None
+    chosen_on: str | None = None
     fitted: float | None = None
     on_chosen: Effect | None = None
     on_test: Effect | None = None
@@ -72,33 +73,34 @@ class Calibration:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Examples that a head was not trained on, with what it says of them.
+    """Examples, none of them for testing, that were judged by a head which had not seen them.
 
     Attributes:
-        kind: ``validation``; or ``cross-validation`` where there are no such examples, and each training example is
-            judged by a head that was trained without it.
+        kind: ``validation``, ``cross-validation``, or both, joined by ``and``.
         indices: int (n,), into the data set.
         probabilities: float (n, classes).
     """
 
-    kind: Literal["validation", "cross-validation"]
+    kind: str
     indices: np.ndarray
     probabilities: np.ndarray
 
 
 def held_out(task: Task, of_val: np.ndarray, head: Head) -> HeldOut | None:
-    """What there is to judge a head by without the test examples; None if there is nothing.
+    """The validation examples and, where cross-validation has judged them, the training examples; None without either.
 
     Args:
         task: the examples.
         of_val: probabilities of the validation examples by the head.
         head: the head.
     """
-    if len(task.val):
-        return HeldOut("validation", task.val, of_val)
+    parts = [("validation", task.val, of_val)] if len(task.val) else []
     if head.out_of_fold is not None:
-        return HeldOut("cross-validation", task.train, head.out_of_fold)
-    return None
+        parts.append(("cross-validation", task.train, head.out_of_fold))
+    if not parts:
+        return None
+    kinds, indices, probabilities = zip(*parts, strict=True)
+    return HeldOut(" and ".join(kinds), np.concatenate(indices), np.concatenate(probabilities))
 
 
 def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: int = 0) -> Calibration:
@@ -115,16 +117,17 @@ def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: in
     if held is None or len(held.indices) < FEWEST:
         n = 0 if held is None else len(held.indices)
         return Calibration(1.0, "not tried", f"It takes {FEWEST} held-out examples to choose a temperature: {n} here.")
-    labels, units = task.labels[held.indices], task.units[held.indices]
-    temperature = fit_temperature(labels, held.probabilities)
-    fold = folds(labels, np.unique(units, return_inverse=True)[1], _FOLDS, seed)
-    after = np.empty_like(held.probabilities)
+    most = min(_MOST, max(FEWEST, _MOST_NUMBERS // task.n_classes))
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(held.indices))[:most])
+    before, indices = held.probabilities[chosen], held.indices[chosen]
+    labels = task.labels[indices]
+    temperature = fit_temperature(labels, before)
+    fold = folds(labels, np.unique(task.units[indices], return_inverse=True)[1], _FOLDS, seed)
+    after = np.empty_like(before)
     for number in range(_FOLDS):
         here = fold == number
-        after[here] = at_temperature(
-            held.probabilities[here], fit_temperature(labels[~here], held.probabilities[~here])
-        )
-    effect = _effect(labels, held.probabilities, after, seed)
+        after[here] = at_temperature(before[here], fit_temperature(labels[~here], before[~here]))
+    effect = _effect(labels, before, after, seed)
     on_test = None
     if len(task.test):
         on_test = _effect(task.labels[task.test], of_test, at_temperature(of_test, temperature), seed)
@@ -171,7 +174,7 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
 def _effect(labels: np.ndarray, before: np.ndarray, after: np.ndarray, seed: int) -> Effect:
     n = len(labels)
     rng = np.random.default_rng(seed)
-    drawn = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples(n))])
+    drawn = draw(n, resamples(n), rng)
     losses = log_losses(labels, before), log_losses(labels, after)
     ece = []
     for probabilities in (before, after):

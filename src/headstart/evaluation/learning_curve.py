@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.metrics import LEVEL
+from headstart.evaluation.metrics import LEVEL, draw
 from headstart.training.linear import Curve
 
 NOTICEABLE = 0.005
@@ -62,9 +62,7 @@ def forecast(
         seed: of the resamples.
     """
     rng = np.random.default_rng(seed)
-    n = len(curve.labels)
-    weights = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)])
-    weights = weights.astype(np.float32)  # so that products are quick
+    weights = draw(len(curve.labels), _RESAMPLES, rng)
     sizes, drawn = _resampled(curve, weights, rng)
     more = more_per_class or _round(n_train / len(classes))
     reach = np.geomspace(sizes[0], 2 * n_train, 25)

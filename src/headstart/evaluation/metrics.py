@@ -107,6 +107,14 @@ def interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | N
     return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
 
 
+def draw(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of n examples is in each of some bootstrap resamples: float32 (count, n), for quick products."""
+    drawn = np.empty((count, n), np.float32)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+    return drawn
+
+
 def expected_calibration_errors(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Expected calibration error, in ten bins of confidence, of weighted examples, several times.
 

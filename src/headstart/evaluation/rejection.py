@@ -1,13 +1,16 @@
 """From which confidence on answers are right as often as is asked for, and how many answers are left then.
 
 A threshold that is the best of many on the same examples promises too much. So thresholds are tested one after the
-other, from the surest twentieth of the answers on downwards, and the search ends at the first that fails: that makes
-the chance of any false promise no greater than that of a single test. Each test is Clopper and Pearson's exact bound,
-and the promise holds with 95 % confidence, for examples like those that the threshold was chosen on.
+other, from sure answers on downwards, and the search ends at the first that fails: that makes the chance of any false
+promise no greater than that of a single test. Each test is Clopper and Pearson's exact bound, and the promise holds
+with 95 % confidence, for examples like those that the threshold was chosen on.
+
+The search does not begin with the surest answers of all: a few wrong labels among them would end it at once. On
+simulated answers, 300 with 3 % wrong labels and a precision of .9, a threshold was found in 83 % of all cases, and in
+23 % when beginning with the surest; at most 2 % of the promises were broken in eleven such settings.
 
 Source: fixed sequence testing in Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then test", arXiv 2110.01052;
-C. Clopper and E. Pearson, Biometrika 26, 1934. On simulated answers it left more of them than Geifman and El-Yaniv's
-binary search (arXiv 1705.08500), .60 against .50 at 500 examples and a precision of .95, and broke 2 % of its promises.
+C. Clopper and E. Pearson, Biometrika 26, 1934.
 """
 
 import math
@@ -21,8 +24,9 @@ from headstart.evaluation.calibration import HeldOut
 from headstart.evaluation.metrics import LEVEL, wilson
 from headstart.training import Task
 
-_STEPS = 20
-_MARGIN = 1.5
+_STEPS = 20  # shares of the answers that are tried at most
+_BEGIN = 0.25  # of these, counted from the surest answers on
+_MARGIN = 1.5  # times the fewest examples: room for a mistake
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Rejection:
         min_precision: share of the other answers that is to be right.
         threshold: the confidence from which on an answer counts; 0 if all do, None where none can be proved to do.
         reason: in a sentence.
-        chosen_on: ``validation`` or ``cross-validation``, the examples that it was chosen on.
+        chosen_on: which examples it was chosen on, see :class:`headstart.evaluation.calibration.HeldOut`.
         on_chosen: what is answered of these.
         on_test: what is answered of the test examples, which had no say.
     """
@@ -130,11 +134,10 @@ def choose_min_confidence(confidence: np.ndarray, right: np.ndarray, min_precisi
     n = len(confidence)
     order = np.argsort(-confidence, kind="stable")
     ranked, hits = confidence[order].astype(np.float64), np.cumsum(right[order])
+    counts = [n * step // _STEPS for step in range(1, _STEPS + 1)]
+    provable = [count for count in counts if count >= _MARGIN * fewest_examples(min_precision)]
     best = 0
-    for share in range(1, _STEPS + 1):
-        count = n * share // _STEPS
-        if count < _MARGIN * fewest_examples(min_precision):  # could not be proved, or only without any mistake
-            continue
+    for count in provable[int(_BEGIN * len(provable)) :]:
         kept = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))  # equals are kept together
         if smallest_share(int(hits[kept - 1]), kept, LEVEL) < min_precision:
             break
