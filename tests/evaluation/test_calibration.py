@@ -66,7 +66,13 @@ def test_too_few_examples_and_many_labels_are_left_as_they_are() -> None:
     task = _task(labels, len(labels))
     found = calibrate(task, HeldOut("validation", task.val, probabilities), probabilities[:0])
     assert (found.outcome, found.temperature) == ("not tried", 1)
-    assert "49 here" in found.reason
+    assert "here are 49 and" in found.reason
+    sure = np.full((200, 4), 0.01, np.float32)
+    sure[:, 0] = 0.97
+    faultless = _task(np.zeros(200, int), 200)
+    found = calibrate(faultless, HeldOut("validation", faultless.val, sure), sure[:0])
+    assert (found.outcome, found.temperature) == ("not tried", 1)
+    assert "here are 200 and 0" in found.reason
     many = _task(np.eye(4, dtype=np.uint8)[labels], len(labels))
     assert is_multi_label(many.labels)
     assert "thresholds of their own" in calibrate(many, None, probabilities[:0]).reason

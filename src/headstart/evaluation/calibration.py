@@ -16,10 +16,14 @@ from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.evaluation.metrics import LEVEL, draw, expected_calibration_errors, resamples
 from headstart.training import Head, Task
-from headstart.training.outputs import log_losses, softmax
+from headstart.training.outputs import log_losses, softmax, wrong
 
-FEWEST = 50
-"""Held-out examples that a temperature is chosen on."""
+FEWEST, FEWEST_MISTAKES = 50, 10
+"""Held-out examples that a temperature is chosen on, and how many of them must be wrong.
+
+Where all are right, the log loss is least at a temperature of 0. On face masks, fine-tuned, 101 validation examples
+without a mistake asked for the lowest one allowed, which took the log loss of the test examples from 0.19 to 1.07.
+"""
 
 _MOST, _MOST_NUMBERS = 10_000, 5_000_000  # examples that are looked at, and probabilities of these
 _FOLDS = 5
@@ -114,9 +118,14 @@ def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: in
     """
     if is_multi_label(task.labels):
         return Calibration(1.0, "not tried", "Labels have thresholds of their own, chosen on these probabilities.")
-    if held is None or len(held.indices) < FEWEST:
-        n = 0 if held is None else len(held.indices)
-        return Calibration(1.0, "not tried", f"It takes {FEWEST} held-out examples to choose a temperature: {n} here.")
+    n = 0 if held is None else len(held.indices)
+    mistakes = 0 if held is None else int(wrong(task.labels[held.indices], held.probabilities).sum())
+    if held is None or n < FEWEST or mistakes < FEWEST_MISTAKES:
+        reason = (
+            f"It takes {FEWEST} held-out examples, and {FEWEST_MISTAKES} of them answered wrongly, to choose a "
+            f"temperature: here are {n:,} and {mistakes:,}."
+        )
+        return Calibration(1.0, "not tried", reason)
     most = min(_MOST, max(FEWEST, _MOST_NUMBERS // task.n_classes))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(held.indices))[:most])
     before, indices = held.probabilities[chosen], held.indices[chosen]
