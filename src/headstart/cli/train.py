@@ -174,7 +174,7 @@ def _sureness(run: Any) -> list[str]:
     if not rejection["threshold"] or not told["answered"]:
         return []
     return [
-        f"sure from a confidence of {rejection['threshold']:.1%} on, for {rejection['min_precision']:g} to be right: "
+        f"sure from a confidence of {rejection['threshold']:.1%} on (--min-precision {rejection['min_precision']:g}): "
         f"{told['coverage']:.1%} are answered, {told['precision']:.1%} of them rightly "
         f"(95 % interval {told['low']:.1%} to {told['high']:.1%})"
     ]
