@@ -102,7 +102,7 @@ def choose_rejection(task: Task, held: HeldOut | None, of_test: np.ndarray, min_
     if threshold is None:
         reason = f"No confidence from which on {wanted} of the answers are right can be proved on {n}."
         return Rejection(min_precision, None, reason, held.kind)
-    which = f"answers with a confidence of at least {threshold:.1%}" if threshold else "all answers together"
+    which = f"answers with a confidence of at least {100 * threshold:.1f} %" if threshold else "all answers together"
     return Rejection(
         min_precision, threshold, f"On {n}, {which} prove to be right in {wanted} of all cases.", held.kind,
         answered(labels, said, threshold),
