@@ -185,8 +185,8 @@ def _label_errors(run: Any) -> list[str]:
     if not found or not found["suspected"]:
         return []
     return [
-        f"{found['suspected']:,} of {counted(found['examined'], 'label')} may be wrong: {run.folder / 'suspects.csv'} "
-        "names them, the likeliest first; --relabel takes your verdicts"
+        f"{found['suspected']:,} of {counted(found['examined'], 'label')} are in doubt: {run.folder / 'suspects.csv'} "
+        "names them, the likeliest errors first; --relabel takes your verdicts"
     ]
 
 
