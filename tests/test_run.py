@@ -20,7 +20,7 @@ from tests.conftest import SIZE, WITHOUT_HEADSTART
 
 FILES = {
     "model.keras", "engine", "golden.npz", "run.json", "metrics.json", "predictions.csv", "history.csv", "skipped.csv",
-    "report.html",
+    "report.html", "suspects.csv",
 }  # fmt: skip
 
 _OPEN_ELSEWHERE = (

@@ -13,16 +13,28 @@ from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
 from headstart.cost import Cost
 from headstart.data.audit import Audit, Finding
+from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.engine_file import write_engine
-from headstart.evaluation import Verdict
+from headstart.evaluation import Calibration, Forecast, Rejection, Suspects, Verdict
+from headstart.familiarity import Familiarity
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.keras_file import Frozen, fill_template
 from headstart.predict import Predictor, check_golden
 from headstart.reader import decoded
 from headstart.report import write_report
-from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
+from headstart.run import (
+    Answers,
+    Run,
+    data_digest,
+    figures,
+    versions,
+    write_folder,
+    write_json,
+    write_suspects,
+    write_tables,
+)
 from headstart.settings import cache_folder
 from headstart.training import Head, NotTried, Recipe, Tuned
 from headstart.word_weights import explain_mistakes
@@ -36,13 +48,19 @@ class Material:
 
     base: Base
     dataset: Dataset
+    corrections: Corrections
     features: FeatureSet
     audit: Audit
     findings: list[Finding]
     recipe: Recipe
     head: Head
+    suspects: Suspects | None
+    outlook: Forecast | None
     tuned: Tuned | NotTried
     verdict: Verdict
+    calibration: Calibration
+    rejection: Rejection | None
+    familiarity: Familiarity | None
     answers: Answers
     metrics: dict[str, dict[str, Any]]
     leak_free: dict[str, Any] | None
@@ -82,6 +100,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if prepared.xml:
             (folder / "engine").mkdir(exist_ok=True)
             write_engine(prepared.xml, material.head, folder / "engine" / "model.xml")
+            if material.familiarity:
+                material.familiarity.save(folder)
+                facts["familiarity"] = _familiarity(material, material.familiarity)
         texts: dict[str, Any] = {"texts": np.array(examples)} if material.dataset.modality == "text" else {}
         np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         facts["freeze_proof"] = asdict(proof)
@@ -91,6 +112,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         difference = check_golden(folder, finished.probabilities(inputs), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
+        if material.suspects is not None:
+            write_suspects(folder, material.dataset, material.answers, material.audit.usable, material.suspects)
         write_json(folder / "metrics.json", figures(material.metrics, headline, material.leak_free))
         explain_mistakes(finished, material.answers, headline, folder)
         facts["cost"] = _cost(material, cost)
@@ -177,7 +200,11 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             "units": list(recipe.units),
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,
         },
+        **_label_errors(material.suspects),
+        "learning_curve": asdict(material.outlook) if material.outlook else None,
         "fine_tuning": _fine_tuning(material),
+        "calibration": asdict(material.calibration),
+        "rejection": asdict(material.rejection) if material.rejection else None,
         "engine": engine_facts(prepared, material.features.precision),
         "asked": material.asked,
         "versions": versions(),
@@ -198,6 +225,22 @@ def _fine_tuning(material: Material) -> dict[str, Any]:
     return facts
 
 
+def _familiarity(material: Material, familiarity: Familiarity) -> dict[str, Any]:
+    test = material.audit.usable[material.answers.splits == "test"]
+    strange = familiarity.is_unfamiliar(material.features.rows(test)) if len(test) else None
+    return {
+        "references": len(familiarity.references),
+        "threshold": familiarity.threshold,
+        "unfamiliar_in_test": None if strange is None else int(strange.sum()),
+    }
+
+
+def _label_errors(suspects: Suspects | None) -> dict[str, Any]:
+    if suspects is None:
+        return {}
+    return {"label_errors": {"examined": suspects.examined, "suspected": len(suspects)}}
+
+
 def _data(material: Material) -> dict[str, Any]:
     dataset, answers = material.dataset, material.answers
     return {
@@ -205,6 +248,7 @@ def _data(material: Material) -> dict[str, Any]:
         "root": str(dataset.root),
         "digest": data_digest(dataset, material.features.digests, material.audit.usable, answers.splits),
         "examples": len(answers.labels),
+        **({"corrections": material.corrections.facts} if material.corrections.facts else {}),
         "splits": {
             side: {
                 "examples": material.metrics[side]["examples"],

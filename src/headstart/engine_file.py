@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
     """Write the engine's form of a finished model: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
 
+    A second output are the features (n, d) that they come from: they are there anyway, and tell whether an example is
+    like those that the model was trained on.
+
     Args:
         base_xml: the converted base, see :func:`headstart.features.engines.prepare`.
         head: the trained head.
@@ -21,12 +24,13 @@ def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
     from openvino import opset13 as op
 
     graph = openvino.Core().read_model(str(base_xml))
-    x = graph.output(0).get_node().input_value(0)
+    features = x = graph.output(0).get_node().input_value(0)
     for number, (kernel, bias) in enumerate(head.layers, 1):
         x = op.add(op.matmul(x, op.constant(kernel), False, False), op.constant(bias[np.newaxis]))
         if number < len(head.layers):
             x = op.relu(x)
     probabilities = op.softmax(x, axis=1) if head.activation == "softmax" else op.sigmoid(x)
     probabilities.output(0).get_tensor().set_names({"probabilities"})
-    whole = openvino.Model([op.result(probabilities)], graph.get_parameters(), "headstart")
+    features.get_tensor().add_names({"features"})
+    whole = openvino.Model([op.result(probabilities), op.result(features)], graph.get_parameters(), "headstart")
     openvino.save_model(whole, str(out), compress_to_fp16=False)

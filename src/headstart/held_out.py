@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.fingerprints import Look, look_at
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
+from headstart.evaluation import answered
 from headstart.overlap import overlap
-from headstart.predict import Predictor, read_facts
+from headstart.predict import Output, Predictor, read_facts
 from headstart.reader import UNITS
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
@@ -78,7 +80,7 @@ def evaluate_run(
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, looks, skipped = _answers(predictor, dataset, chosen)
+        answers, looks, skipped, unfamiliar = _answers(predictor, dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -105,6 +107,8 @@ def evaluate_run(
                 "splits": {SPLIT: {"examples": len(answers.files), "per_class": per_class}},
             },
             "audit": [finding.facts() for finding in known.findings],
+            "rejection": _rejection(facts, answers),
+            "unfamiliar": unfamiliar,
             "versions": versions(),
             "cost": cost.so_far(),
         }
@@ -115,6 +119,15 @@ def evaluate_run(
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))
+
+
+def _rejection(facts: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
+    """What is answered of these examples by the threshold of the run, if it has one."""
+    rejection = facts.get("rejection")
+    if not rejection or rejection["threshold"] is None:
+        return None
+    told = answered(answers.labels, answers.probabilities, rejection["threshold"])
+    return {**{key: rejection[key] for key in ("min_precision", "threshold", "reason")}, "on_held_out": asdict(told)}
 
 
 def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:
@@ -143,11 +156,14 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 
 def _answers(
     predictor: Predictor, dataset: Dataset, chosen: np.ndarray
-) -> tuple[Answers, dict[int, Look], list[Skipped]]:
-    """Answers for the examples that can be used, what pictures among these look like, and what was skipped."""
+) -> tuple[Answers, dict[int, Look], list[Skipped], int | None]:
+    """Answers for the examples that can be used, and what pictures among these look like; what was skipped.
+
+    The last is how many are unlike those that the run was trained on; None where it cannot tell.
+    """
     everything = dataset.examples
     examples = [everything[i] for i in chosen.tolist()]
-    found: dict[int, np.ndarray] = {}
+    found: dict[int, Output] = {}
     digests: dict[int, bytes] = {}
     looks: dict[int, Look] = {}
     skipped = list(dataset.skipped)
@@ -158,7 +174,7 @@ def _answers(
             looks[i] = look_at(data, array)
 
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
-        for i, answer in predictor.arrays(examples, seen=note):
+        for i, answer in predictor.outputs(examples, seen=note):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))
             else:
@@ -171,9 +187,10 @@ def _answers(
         splits=np.full(len(order), SPLIT),
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
-        probabilities=np.stack([found[i] for i in order]) if order else np.empty(shape, np.float32),
+        probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
         texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
         thresholds=predictor.thresholds,
     )
-    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped
+    unfamiliar = sum(bool(found[i].unfamiliar) for i in order) if predictor.familiarity else None
+    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped, unfamiliar

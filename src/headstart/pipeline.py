@@ -1,7 +1,7 @@
 """READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,27 @@ from headstart.bases.base import Base
 from headstart.bases.text import TextBase
 from headstart.cost import Cost
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
+from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.split import Division, check_division, divide
 from headstart.errors import InputError, counted
-from headstart.evaluation import choose_thresholds, judge
+from headstart.evaluation import (
+    Calibration,
+    Forecast,
+    Rejection,
+    Suspects,
+    at_temperature,
+    calibrate,
+    check_min_precision,
+    choose_rejection,
+    choose_thresholds,
+    find_label_errors,
+    forecast,
+    held_out,
+    judge,
+)
+from headstart.familiarity import learn_familiarity
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, Precision
@@ -53,9 +69,11 @@ def train(
     val: float = 0.15,
     test: float = 0.15,
     shots: int | None = None,
+    min_precision: float = 0.95,
     seed: int = 0,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
+    relabel: str | Path | None = None,
     path_column: str | None = None,
     text_column: str | Sequence[str] | None = None,
     label_column: str | Sequence[str] | None = None,
@@ -96,10 +114,14 @@ def train(
         val: fraction for validation, unless the data come divided.
         test: fraction held out for the final figures, unless the data come divided.
         shots: train on so many examples of each class only, drawn by ``seed``, and validate on none.
+        min_precision: share of the answers that is to be right where unsure ones are left out; the confidence that
+            this takes becomes part of the run, see :mod:`headstart.evaluation.rejection`.
         seed: of the division and of everything random.
         group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
             regular expression on the file name.
         classes: use these classes only.
+        relabel: a table of labels that are to be other ones, or of examples to leave out: an edited ``suspects.csv`` of
+            an earlier run, see :mod:`headstart.data.corrections`. All other examples stay where they were divided to.
         path_column: of a table of images, where its name is not a usual one; likewise the other columns.
         text_column: of a table of texts; several are joined.
         label_column: of a table. Several make the data multi-label, and hold 0 or 1 for the label they are named after.
@@ -131,6 +153,7 @@ def train(
     tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
+    check_min_precision(min_precision)
     cost = Cost()
     folder = Path(cache).expanduser() if cache else None
     with cost.stage("data"):
@@ -138,6 +161,7 @@ def train(
             data, path_column=path_column, text_column=text_column, label_column=label_column,
             label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
         )  # fmt: skip
+        corrections = read_corrections(relabel, dataset)
     with cost.stage("base"):
         options: dict[str, Any] = {
             "weights": weights, "input_size": input_size, "fit": fit, "cut": cut,
@@ -156,18 +180,13 @@ def train(
         checked = audit(dataset, features.digests, features.problems, looks)
         division = divide(
             dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots, near=checked.near
-        )
+        ).keeping(corrections.kept)
         return replace(checked, usable=division.usable), division
 
     with cost.stage("features"):
-        features = compute(loaded, None if shots is None else [])
-        checked, division = look(features)
-        drawn = division.usable[:0]
-        while shots is not None and not np.array_equal(drawn, division.usable):
-            drawn = division.usable  # where one of these proves damaged, another one is drawn
-            features = compute(loaded, drawn)
-            checked, division = look(features)
+        features, checked, division = _drawn(lambda only: compute(loaded, only), look, few=shots is not None)
     with cost.stage("audit and split"):
+        dataset = replace(dataset, labels=corrections.labels)  # not before, or the others would be divided anew
         findings = _findings(dataset, checked, division, loaded, features)
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
@@ -176,6 +195,7 @@ def train(
             train=division.index("train"), val=division.index("val"), test=division.index("test"), units=division.units,
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
+        suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
     with cost.stage("fine-tuning"):
         tuned = tune_base(
             loaded, dataset.examples, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
@@ -185,6 +205,7 @@ def train(
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
             check_finished(tuned, trained.over(features, task.train))
     with cost.stage("evaluation"):
+        trained, calibration, rejection = _calibrated(task, features, trained, min_precision)
         answers = _answers(dataset, division, features, trained)
         metrics = {
             side: answers.metrics(answers.splits == side, dataset.classes, seed=seed)
@@ -194,12 +215,69 @@ def train(
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
         material = Material(
-            loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics, leak_free,
-            asked,
+            base=loaded, dataset=dataset, corrections=corrections, features=features, audit=checked, findings=findings,
+            recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned, verdict=verdict,
+            calibration=calibration, rejection=rejection,
+            familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
+            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked,
         )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
+
+
+def _drawn(
+    compute: Callable[[Iterable[int] | None], FeatureSet],
+    look: Callable[[FeatureSet], tuple[Audit, Division]],
+    *,
+    few: bool,
+) -> tuple[FeatureSet, Audit, Division]:
+    """Features, audit and division; where a few examples are drawn, the features of no others are computed."""
+    features = compute([] if few else None)
+    checked, division = look(features)
+    drawn = division.usable[:0]
+    while few and not np.array_equal(drawn, division.usable):
+        drawn = division.usable  # where one of these proves damaged, another one is drawn
+        features = compute(drawn)
+        checked, division = look(features)
+    return features, checked, division
+
+
+def _second_look(
+    task: Task, head: Head, recipe: Recipe, classes: Sequence[str], cache: Path | None
+) -> tuple[Suspects | None, Forecast | None]:
+    """Labels that may be wrong, and what more data would bring.
+
+    Both are asked of a solved head on the features of the frozen base, which nothing has been fitted to.
+    """
+    if is_multi_label(task.labels):
+        return None, None
+    solved = head if recipe.kind == "linear" else fit_head(task, replace(recipe, head="linear", dense=()), cache)
+    if solved.out_of_fold is None:
+        return None, None
+    outlook = forecast(solved.curve, len(task.train), classes) if solved.curve else None
+    return find_label_errors(task, solved), outlook
+
+
+def _calibrated(
+    task: Task, features: FeatureSet, head: Head, min_precision: float
+) -> tuple[Head, Calibration, Rejection | None]:
+    """The finished head, about as sure as it should be; and from which confidence on its answers are sure ones.
+
+    Args:
+        task: the examples.
+        features: of all examples, by the finished base.
+        head: trained on these.
+        min_precision: as for :func:`train`.
+    """
+    of_val, of_test = head.over(features, task.val), head.over(features, task.test)
+    held = held_out(task, of_val, head)
+    calibration = calibrate(task, held, of_test)
+    temperature = calibration.temperature
+    if temperature != 1:
+        head, of_test = head.at_temperature(temperature), at_temperature(of_test, temperature)
+        held = held and replace(held, probabilities=at_temperature(held.probabilities, temperature))
+    return head, calibration, choose_rejection(task, held, of_test, min_precision)
 
 
 def _findings(dataset: Dataset, checked: Audit, division: Division, base: Base, features: FeatureSet) -> list[Finding]:
@@ -309,6 +387,7 @@ def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
         **chosen,
         "data": os.path.abspath(Path(data).expanduser()) if isinstance(data, str | Path) else None,
         "weights": str(weights) if weights in ("imagenet", "none") else os.path.abspath(Path(weights).expanduser()),
+        "relabel": os.path.abspath(Path(arguments["relabel"]).expanduser()) if arguments["relabel"] else None,
         "dense": list(arguments["dense"]),
         **{
             name: [arguments[name]] if isinstance(arguments[name], str) else arguments[name]

@@ -14,6 +14,8 @@ from markupsafe import Markup
 from headstart.evaluation.metrics import wilson
 
 Point = tuple[float, float]
+Bounded = Sequence[float]
+"""Where it lies across, and a value with the ends of its interval."""
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 360, 44, 14, 26
 _MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
@@ -203,6 +205,36 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
         f"{one['low']:.1f} to {one['high']:.1f}: {one['accuracy']:.2f} of {one['count']:,}" for one in filled
     )
     return _svg((_WIDTH, floor + 24), label, Markup().join(drawn))
+
+
+def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: int) -> Markup:
+    """Accuracy over the number of examples learnt from: what was measured, and the band of what may come.
+
+    Args:
+        points: (examples, accuracy, low, high) of what was measured.
+        beyond: likewise, of the fitted curves, from left to right.
+        now: how many examples there are.
+    """
+    lows, highs = [one[2] for one in (*points, *beyond)], [one[3] for one in (*points, *beyond)]
+    frame = _Frame((0, beyond[-1][0]), (min(lows), max(highs)), height=190)
+    drawn = [frame.axes("examples to train on →", "share right")]
+    outline = [(size, high) for size, _, _, high in beyond] + [(size, low) for size, _, low, _ in reversed(beyond)]
+    path = "M" + "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in outline) + "Z"
+    drawn.append(Markup('<path class="bar" d="{}"/>').format(path))
+    path = "M" + "L".join(f"{frame.x(size)} {frame.y(middle)}" for size, middle, _, _ in beyond)
+    drawn.append(Markup('<path class="line val" d="{}"/>').format(path))
+    x = frame.x(now)
+    drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    drawn.append(_text(x + 7, frame.top + frame.height - 8, f"{now:,} now", "note"))
+    for size, value, low, high in points:
+        title = f"{size:,.0f} examples: {value:.3f} right ({low:.3f} to {high:.3f})"
+        across = frame.x(size)
+        drawn.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(across, frame.y(low), frame.y(high)))
+        drawn.append(frame.dot((size, value), "point", title, radius=4))
+    label = "Share right by examples to train on: " + "; ".join(
+        f"{size:,.0f}: {value:.3f}" for size, value, *_ in points
+    )
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 
 def matrix(counts: np.ndarray) -> Markup:

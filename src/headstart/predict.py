@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
+from headstart.familiarity import open_familiarity
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
 
@@ -26,12 +27,16 @@ class Prediction:
         predicted: the most probable class.
         probability: of that class.
         probabilities: class name -> probability, the most probable first.
+        unsure: whether the probability is below what was asked for.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
     """
 
     file: str
     predicted: str
     probability: float
     probabilities: dict[str, float]
+    unsure: bool = False
+    unfamiliar: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ class MultiLabelPrediction:
         file: its path, as given; what a text is called that is none of a file.
         predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
         probabilities: label -> probability, the most probable first.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
     """
 
     file: str
     predicted: list[str]
     probabilities: dict[str, float]
+    unfamiliar: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,14 @@ class Problem:
 
 
 Answer = Prediction | MultiLabelPrediction | Problem
+MinConfidence = float | Literal["auto"]
+
+
+class Output(NamedTuple):
+    """What a model makes of one example: probabilities, float32 (classes,), and ``unfamiliar`` as in a Prediction."""
+
+    probabilities: np.ndarray
+    unfamiliar: bool | None
 
 
 class Predictor:
@@ -67,19 +82,25 @@ class Predictor:
         folder: the run folder.
         expected: how many pictures are to come, if that is known.
         tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
+        min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
 
     Attributes:
         classes: class names in the order of the probabilities.
         thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
+        min_confidence: the probability below which an answer is unsure.
+        familiarity: tells what is unlike the training examples; None where the run cannot.
 
     Raises:
-        InputError: the folder is not a run.
+        InputError: the folder is not a run, or has no threshold of its own.
         IntegrityError: the golden samples give other probabilities than when the run was made.
     """
 
-    def __init__(self, folder: Path, *, expected: int | None = None, tta: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, expected: int | None = None, tta: bool = False, min_confidence: MinConfidence = 0.0
+    ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
+        self.min_confidence = _resolve_min_confidence(min_confidence, self.facts)
         self.classes: list[str] = self.facts["classes"]
         thresholds = self.facts.get("thresholds")
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
@@ -87,18 +108,19 @@ class Predictor:
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
         self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
+        self.familiarity = open_familiarity(folder)
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
-        return self._engine(inputs)
+        return self._engine(inputs)[:, : len(self.classes)]
 
-    def arrays(
+    def outputs(
         self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
-    ) -> Iterator[tuple[int, np.ndarray | str]]:
-        """Stream (index, probabilities (classes,)) for examples, or (index, reason) where one cannot be used.
+    ) -> Iterator[tuple[int, Output | str]]:
+        """Stream (index, output) for examples, or (index, reason) where one cannot be used.
 
         Args:
             examples: image files, or texts.
@@ -124,8 +146,8 @@ class Predictor:
             return kept, arrays
 
         batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
-        for indices, probabilities in self._engine.stream(batches):
-            yield from zip(indices, probabilities, strict=True)
+        for indices, values in self._engine.stream(batches):
+            yield from zip(indices, self._told(values), strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
@@ -142,7 +164,7 @@ class Predictor:
         """
         waiting: dict[int, Answer] = {}
         following = 0
-        for i, answer in self.arrays(examples):
+        for i, answer in self.outputs(examples):
             file = names[i] if names else str(examples[i])
             waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
             while following in waiting:
@@ -155,16 +177,27 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        return self._prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
+        (output,) = self._told(self._engine(self.reader.batch([array])))
+        return self._prediction(name, output, top_k)
 
-    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction | MultiLabelPrediction:
+    def _told(self, values: np.ndarray) -> list[Output]:
+        """What an engine gives, probabilities and features side by side, apart again."""
+        probabilities, features = np.split(values, [len(self.classes)], axis=1)
+        if self.familiarity is None:
+            return [Output(row, None) for row in probabilities]
+        return [*map(Output, probabilities, self.familiarity.is_unfamiliar(features).tolist())]
+
+    def _prediction(self, file: str, output: Output, top_k: int | None) -> Prediction | MultiLabelPrediction:
+        probabilities, unfamiliar = output
         ranked = np.argsort(-probabilities, kind="stable")
         order = ranked[:top_k]
         best = {self.classes[i]: float(probabilities[i]) for i in order}
         if self.thresholds is not None:
             given = probabilities >= self.thresholds
-            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best)
-        return Prediction(file, self.classes[order[0]], float(probabilities[order[0]]), best)
+            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, unfamiliar)
+        confidence = float(probabilities[order[0]])
+        unsure = confidence < self.min_confidence
+        return Prediction(file, self.classes[order[0]], confidence, best, unsure, unfamiliar)
 
     def _replay_golden(self) -> None:
         path = self.folder / "golden.npz"
@@ -233,6 +266,29 @@ def read_facts(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
         raise IntegrityError(f"{path} is damaged: {exc}.") from exc
+
+
+def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> float:
+    """The probability below which answers are unsure; 0 where it is not asked for.
+
+    Raises:
+        InputError: it is no probability; or the run's own threshold is asked for, and it has none.
+    """
+    if asked == 0.0:
+        return 0.0
+    if "thresholds" in facts:
+        raise InputError("--min-confidence is for runs with one class for each example: here every label has its own.")
+    if asked != "auto":
+        if not 0 <= asked <= 1:
+            raise InputError(f"--min-confidence {asked:g}: expected a probability, such as 0.8, or auto.")
+        return asked
+    rejection = facts.get("rejection") or {"threshold": None, "reason": "It was adopted."}
+    if rejection["threshold"] is None:
+        raise InputError(
+            f"--min-confidence auto: the run has no threshold of its own. {rejection['reason']} Name a probability, or "
+            "train with more validation data or a lower --min-precision."
+        )
+    return float(rejection["threshold"])
 
 
 def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:

@@ -27,11 +27,12 @@ from headstart.data.audit import Example
 from headstart.data.images import FORMATS, Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import BadExample
+from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _PICTURES_SHOWN, _SKIPPED = 15, 24, 50
+_CONFUSIONS, _PICTURES_SHOWN, _SUSPECTS_SHOWN, _SKIPPED = 15, 24, 16, 50
 TEXTS_SHOWN = 12
 """Of the mistakes that the model was surest of."""
 
@@ -112,6 +113,7 @@ def _content(folder: Path) -> dict[str, Any]:
     history = list(_rows(folder / "history.csv"))
     counts = np.array(split["confusion_matrix"], np.int64) if split.get("confusion_matrix") else None
     noun = _NOUNS[facts.get("base", {}).get("modality", "image")]
+    root = Path(facts.get("data", {}).get("root") or "")
     return {
         "facts": facts,
         "noun": noun,
@@ -131,9 +133,12 @@ def _content(folder: Path) -> dict[str, Any]:
         "leak_free": figures.get("leak_free"),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
-        "mistakes": _mistakes(folder, Path(facts.get("data", {}).get("root") or ""), answers),
-        "sureness": _sureness(split, answers),
+        "mistakes": _mistakes(folder, root, answers),
+        "suspects": _suspects(folder, root, facts),
+        "sureness": _sureness(split, answers, facts.get("rejection") or {}),
+        "calibration": _calibration(facts.get("calibration") or {}),
         "curves": _curves(history),
+        "outlook": _outlook(facts.get("learning_curve")),
         "tuning": _fine_tuning(facts, history),
         "data": _data(facts),
         "skipped": _skipped(list(_rows(folder / "skipped.csv"))),
@@ -297,6 +302,25 @@ def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any
     return {"shown": shown, "total": len(wrong), "examples": len(answers)}
 
 
+def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Examples whose label looks wrong, the surest first, with their pictures or texts."""
+    told = facts.get("label_errors")
+    if not told:
+        return None
+    rows = list(_rows(folder / "suspects.csv"))
+    shown = [
+        {
+            **row,
+            "picture": None if "text" in row else thumbnail(root, row["file"]),
+            "text": _beginning(row["text"]) if "text" in row else None,
+            "probability": _float(row["probability"]),
+            "label_probability": _float(row["label_probability"]),
+        }
+        for row in rows[:_SUSPECTS_SHOWN]
+    ]
+    return {**told, "shown": shown}
+
+
 def _told(row: Row) -> dict[str, Any]:
     """A mistake: what was said, what is true, and how sure the model was; of several labels, of the worst one."""
     worst = row.get("worst")
@@ -354,7 +378,7 @@ def _beginning(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
-def _sureness(split: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any] | None:
+def _sureness(split: Mapping[str, Any], answers: Sequence[Row], rejection: Mapping[str, Any]) -> dict[str, Any] | None:
     """How far its confidence can be trusted, and what it gains to trust it only above a threshold."""
     bins = [one for one in split.get("reliability") or [] if one["count"]]
     if not bins:
@@ -363,12 +387,28 @@ def _sureness(split: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any
     excess = sum(one["count"] * (one["confidence"] - one["accuracy"]) for one in bins) / total
     confidence = np.array([_float(row["probability"]) or 0.0 for row in answers])
     right = np.array([row["predicted"] == row["label"] for row in answers], bool)
+    own = rejection.get("threshold") or None
     rows = []
-    for threshold in _THRESHOLDS if answers else ():
+    for threshold in sorted({*_THRESHOLDS, *([own] if own else [])}) if answers else ():
         kept = confidence >= threshold
         n, hits = int(kept.sum()), int((kept & right).sum())
-        rows.append({"threshold": threshold, "kept": n, "share": n / len(answers), "accuracy": hits / n if n else None})
-    return {"plot": plots.reliability(bins), "excess": excess, "thresholds": rows}
+        told = {"threshold": threshold, "kept": n, "share": n / len(answers), "accuracy": hits / n if n else None}
+        rows.append({**told, "own": threshold == own})
+    return {
+        "plot": plots.reliability(bins),
+        "excess": excess,
+        "thresholds": rows,
+        "rejection": rejection,
+    }
+
+
+def _calibration(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What temperature scaling did to the examples that decided and to those that did not."""
+    return [
+        {"name": name, "decides": key == "on_chosen", **told[key]}
+        for key, name in (("on_chosen", told.get("chosen_on")), ("on_test", "test"))
+        if told.get(key)
+    ]
 
 
 def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
@@ -384,6 +424,18 @@ def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
     if epochs:
         content["epochs"] = epochs
     return content or None
+
+
+def _outlook(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The learning curve, and whether more data would help."""
+    if not told:
+        return None
+    return {
+        **told,
+        "plot": plots.learning_curve(told["points"], told["beyond"], told["now"]),
+        "helps": told["gain"][0] >= NOTICEABLE,
+        "collect": next(iter(told["of_class"].items()), None),
+    }
 
 
 def _epochs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -478,8 +530,10 @@ def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
         run = run.resolve().relative_to(Path.cwd().resolve())
     except ValueError:
         run = run.absolute()
+    asked = facts.get("asked") or {}
     return {
         "shell": shlex.quote(str(run)),
+        "data": shlex.quote(asked.get("data") or "DATA"),
         "python": json.dumps(str(run), ensure_ascii=False),
         "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
         **(_TEXT_EXAMPLES if facts.get("base", {}).get("modality") == "text" else _IMAGE_EXAMPLES),

@@ -23,14 +23,17 @@ import numpy as np
 from headstart.data.dataset import Dataset, Skipped, list_images, read_text
 from headstart.data.labels import SEPARATOR, names_of
 from headstart.errors import InputError
-from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, evaluate, evaluate_labels, worst_labels
+from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, Suspects, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
-from headstart.predict import Answer, Predictor, Problem, read_facts
+from headstart.predict import Answer, MinConfidence, Predictor, Problem, read_facts
 from headstart.report import write_report
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha256")
 """``worst`` is the wrong label that the model was surest of. ``p_…`` follow, the probabilities of all labels."""
+
+SUSPECTS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
+"""Header of ``suspects.csv``, which :mod:`headstart.data.corrections` reads back; texts have a column of their own."""
 
 HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
 _PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
@@ -89,10 +92,17 @@ class Run:
         return self.folder / "model.keras"
 
     @cached_property
-    def _predictors(self) -> dict[bool, Predictor]:
+    def _predictors(self) -> dict[tuple[bool, MinConfidence], Predictor]:
         return {}
 
-    def predict(self, given: str | Path | Iterable[str | Path], *, top_k: int | None = None, tta: bool = False) -> Any:
+    def predict(
+        self,
+        given: str | Path | Iterable[str | Path],
+        *,
+        top_k: int | None = None,
+        tta: bool = False,
+        min_confidence: MinConfidence = 0.0,
+    ) -> Any:
         """Predict pictures, or texts.
 
         Args:
@@ -101,13 +111,16 @@ class Run:
                 Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: judge each picture together with its mirror image.
+            min_confidence: an answer with a smaller probability is marked as ``unsure``; ``auto`` takes the run's own
+                threshold, from which on its answers are as precise as was asked for in training.
 
         Raises:
-            InputError: there is no such file; or the one file cannot be used.
+            InputError: there is no such file; or the one file cannot be used; or the run has no threshold.
         """
-        if tta not in self._predictors:
-            self._predictors[tta] = Predictor(self.folder, tta=tta)
-        predictor = self._predictors[tta]
+        way = (tta, min_confidence)
+        if way not in self._predictors:
+            self._predictors[way] = Predictor(self.folder, tta=tta, min_confidence=min_confidence)
+        predictor = self._predictors[way]
         several = [given] if isinstance(given, str | Path) else list(given)
         if predictor.modality == "text":
             examples: list[Path | str] = [one if isinstance(one, str) else read_text(one) for one in several]
@@ -224,6 +237,33 @@ def write_tables(
     _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
     if history:
         _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
+
+
+def write_suspects(folder: Path, dataset: Dataset, answers: Answers, usable: np.ndarray, suspects: Suspects) -> None:
+    """Write ``suspects.csv``: examples whose label looks wrong, the surest first.
+
+    Args:
+        folder: of the run.
+        dataset: the examples.
+        answers: about those in use.
+        usable: int (m,), their indices into the data set.
+        suspects: the examples.
+    """
+    at = np.searchsorted(usable, suspects.indices).tolist()  # usable ones are in order
+    columns: list[Iterable[Any]] = [
+        answers.splits[at].tolist(),
+        [answers.files[i] for i in at],
+        [dataset.classes[label] for label in answers.labels[at]],
+        [dataset.classes[label] for label in suspects.suggested],
+        [f"{p:.6f}" for p in suspects.probability],
+        [f"{p:.6f}" for p in suspects.label_probability],
+        [answers.digests[i].hex() for i in at],
+    ]
+    texts = answers.texts
+    header = list(SUSPECTS)
+    if texts is not None:
+        header, columns = [*header, "text"], [*columns, [texts[i] for i in at]]
+    _write_csv(folder / "suspects.csv", header, zip(*columns, strict=True))
 
 
 def _predictions(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:

@@ -2,8 +2,9 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,19 @@ from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
 
 if TYPE_CHECKING:
-    from headstart.predict import Answer, Predictor
+    from headstart.predict import Answer, MinConfidence, Predictor
 
 _STDIN = "standard input"
+UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
+
+
+def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str | None) -> "MinConfidence":
+    if value is None or value == "auto":
+        return value or 0.0  # type: ignore[return-value]
+    try:
+        return float(value)
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: expected a probability such as 0.8, or auto.") from exc
 
 
 @click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
@@ -33,6 +44,12 @@ _STDIN = "standard input"
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per answer and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
+@click.option(
+    "--min-confidence",
+    callback=_min_confidence,
+    metavar="auto|P",
+    help="Answer `unsure` below this probability; auto: below the run's own, see --min-precision of train.",
+)
 @click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
 @click.option("--strict", is_flag=True, help="Fail if any file cannot be used.")
 def predict(
@@ -42,6 +59,7 @@ def predict(
     as_json: bool,
     as_csv: bool,
     tta: bool,
+    min_confidence: "MinConfidence",
     text_column: list[str] | None,
     strict: bool,
 ) -> int:
@@ -51,19 +69,20 @@ def predict(
     For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
     A multi-label run says every label whose probability reaches its threshold, or none.
     """
-    from headstart.predict import read_facts
+    from headstart.predict import Predictor, read_facts
 
     facts = read_facts(run)  # a wrong RUN is said first
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     data = sys.stdin.buffer.read() if "-" in files else b""
     named = [name for name in files if name != "-"]
+    if tta and facts["base"]["modality"] == "text":
+        raise click.UsageError("--tta is for pictures: a text has no mirror image")
+    opened = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
     if facts["base"]["modality"] == "text":
-        if tta:
-            raise click.UsageError("--tta is for pictures: a text has no mirror image")
-        predictor, answers = _of_texts(run, named, data, text_column, top_k)
+        predictor, answers = _of_texts(opened, named, data, text_column, top_k)
     else:
-        predictor, answers = _of_images(run, named, data, top_k, tta=tta)
+        predictor, answers = _of_images(opened, named, data, top_k)
     writer = _write_json if as_json else _write_csv if as_csv else _write_lines
     problems = _Problems(answers)
     writer(iter(problems), predictor, top_k)
@@ -73,27 +92,26 @@ def predict(
 _Answers = Iterable["Answer"]
 
 
+_Opened = Callable[..., "Predictor"]
+
+
 def _of_texts(
-    run: Path, named: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
+    opened: _Opened, named: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_texts
-    from headstart.predict import Predictor
 
     names, texts = list_texts(named, text_column)
     lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    predictor = Predictor(run, expected=len(texts) + len(lines))
+    predictor = opened(expected=len(texts) + len(lines))
     return predictor, predictor.predict(texts + lines, names=names + lines, top_k=top_k)
 
 
-def _of_images(
-    run: Path, named: list[str], data: bytes, top_k: int | None, *, tta: bool
-) -> tuple["Predictor", _Answers]:
+def _of_images(opened: _Opened, named: list[str], data: bytes, top_k: int | None) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_images
-    from headstart.predict import Predictor
 
     listed = _paths_in(data)
     paths = list_images(named + (listed or []))
-    predictor = Predictor(run, expected=len(paths) + bool(data), tta=tta)
+    predictor = opened(expected=len(paths) + bool(data))
     answers: _Answers = predictor.predict(paths, top_k=top_k)
     if data and listed is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
@@ -132,18 +150,23 @@ class _Problems:
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     from headstart.predict import Prediction, Problem
 
-    width = max(map(len, predictor.classes)) + (predictor.thresholds is not None and bool(top_k))
+    names = [*predictor.classes, *([UNSURE] if predictor.min_confidence else [])]
+    width = max(map(len, names)) + (predictor.thresholds is not None and bool(top_k))
     for answer in answers:
         if isinstance(answer, Problem):
             continue
+        remarks = [UNFAMILIAR] if answer.unfamiliar else []
         if isinstance(answer, Prediction):
-            shown = answer.probabilities if top_k else {answer.predicted: answer.probability}
+            is_unsure = answer.unsure and not top_k
+            shown = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
+            remarks += [f"{answer.predicted}?"] if is_unsure else [UNSURE] if answer.unsure else []
         elif top_k:  # a star for what reaches its threshold
             shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
         else:
             shown = {name: answer.probabilities[name] for name in answer.predicted}
         told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
-        console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}")
+        remark = f"   ({', '.join(remarks)})" if remarks else ""
+        console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
@@ -157,15 +180,17 @@ def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int |
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
     said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
-    writer.writerow(["file", *said, *(ranked or predictor.classes), "problem"])
+    marks = ([UNSURE] if predictor.min_confidence else []) + ([UNFAMILIAR] if predictor.familiarity else [])
+    writer.writerow(["file", *said, *marks, *(ranked or predictor.classes), "problem"])
     for answer in answers:
         if isinstance(answer, Problem):
-            blank = [""] * (len(said) + len(ranked or predictor.classes))
+            blank = [""] * (len(said) + len(marks) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
         shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
         cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
         if isinstance(answer, Prediction):
-            writer.writerow([answer.file, answer.predicted, f"{answer.probability:.6f}", *cells, ""])
+            told = [answer.predicted, f"{answer.probability:.6f}"]
         else:
-            writer.writerow([answer.file, SEPARATOR.join(answer.predicted), *cells, ""])
+            told = [SEPARATOR.join(answer.predicted)]
+        writer.writerow([answer.file, *told, *(str(getattr(answer, mark)).lower() for mark in marks), *cells, ""])

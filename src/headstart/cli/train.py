@@ -95,11 +95,20 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--val", default=0.15, show_default=True, help="Fraction for validation.")
 @click.option("--test", default=0.15, show_default=True, help="Fraction held out for the final figures.")
 @click.option("--shots", type=int, metavar="N", help="Train on N examples of each class only, and validate on none.")
+@click.option(
+    "--min-precision",
+    default=0.95,
+    show_default=True,
+    help="Share of answers to be right where `predict --min-confidence auto` leaves out the unsure ones.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the split and of everything random.")
 @click.option(
     "--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split: patient, video, scene."
 )
 @click.option("--classes", callback=names, metavar="A,B,…", help="Use these classes only.")
+@click.option(
+    "--relabel", metavar="CSV", help="Your verdicts on labels: a run's suspects.csv with the right ones, or drop."
+)
 @click.option("--path-column", metavar="NAME", help="Of a table.")
 @click.option(
     "--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts; several are joined."
@@ -154,6 +163,33 @@ def told(figures: dict[str, Any], name: str) -> str:
     return f"{name.replace('_f1', ' F1')} {value}{interval}"
 
 
+def _sureness(run: Any) -> list[str]:
+    """What is answered, and how often rightly, if only the sure answers count."""
+    rejection = run.facts.get("rejection")
+    if not rejection:
+        return []
+    if rejection["threshold"] is None:
+        return [rejection["reason"]]
+    told = next(rejection[key] for key in ("on_held_out", "on_test", "on_chosen") if rejection.get(key))
+    if not rejection["threshold"] or not told["answered"]:
+        return []
+    return [
+        f"sure from a confidence of {rejection['threshold']:.1%} on (--min-precision {rejection['min_precision']:g}): "
+        f"{told['coverage']:.1%} are answered, {told['precision']:.1%} of them rightly "
+        f"(95 % interval {told['low']:.1%} to {told['high']:.1%})"
+    ]
+
+
+def _label_errors(run: Any) -> list[str]:
+    found = run.facts.get("label_errors")
+    if not found or not found["suspected"]:
+        return []
+    return [
+        f"{found['suspected']:,} of {counted(found['examined'], 'label')} are in doubt: {run.folder / 'suspects.csv'} "
+        "names them, the likeliest errors first; --relabel takes your verdicts"
+    ]
+
+
 def _thresholds(run: Any) -> list[str]:
     """Which labels have no threshold of their own, and why."""
     from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, FEWEST_POSITIVES
@@ -190,10 +226,18 @@ def summary(run: Any) -> str:
         lines += _thresholds(run)
     else:
         lines = [f"{source} {told(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
+        lines += _sureness(run)
     lines += _leak_free(run)
     tuning = run.facts.get("fine_tuning", {})
     if tuning.get("reason"):
         lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")
     if headline == "train":
         lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
+    unfamiliar = run.facts.get("unfamiliar")
+    if unfamiliar:
+        lines.append(
+            f"{unfamiliar:,} of them ({unfamiliar / figures['examples']:.1%}) are unlike those that the run has learnt "
+            "from; 1 % is usual"
+        )
+    lines += _label_errors(run)
     return "\n".join(lines)

@@ -112,6 +112,11 @@ class Division:
         sides[self.usable] = self.sides
         return sides.tolist()
 
+    def keeping(self, kept: np.ndarray) -> "Division":
+        """The same division without some examples: those of the data set that a mask, bool (n,), does not keep."""
+        there = kept[self.usable]
+        return Division(self.usable[there], self.sides[there], self.units)
+
 
 def divide(
     dataset: Dataset,

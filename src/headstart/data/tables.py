@@ -89,13 +89,7 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
     if is_frame(table):
         name, header, rows = "the DataFrame", [str(c) for c in table.columns], _frame_rows(table)
     else:
-        name = str(table)
-        try:
-            header, rows = _READERS.get(table.suffix.lower(), _read_csv)(table)
-        except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
-            if isinstance(exc, InputError):
-                raise
-            raise InputError(f"cannot read the table {name}: {exc}.") from exc
+        name, (header, rows) = str(table), _read_table(table)
     texts = _find_texts(name, header, columns)
     kinds = [kind for kind in ("path", "split", "group") if not (texts and kind == "path")]
     at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds}
@@ -112,6 +106,27 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             value["split"],
             value["group"],
         )
+
+
+def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a table file row by row: the row's number, and its cells as text by the names of their columns.
+
+    Raises:
+        InputError: it cannot be read.
+        UnavailableError: the package for this kind of file is not installed.
+    """
+    header, rows = _read_table(table)
+    for number, cells in rows:
+        yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
+
+
+def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
+    try:
+        return _READERS.get(table.suffix.lower(), _read_csv)(table)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
+        if isinstance(exc, InputError):
+            raise
+        raise InputError(f"cannot read the table {table}: {exc}.") from exc
 
 
 def _cell(cells: Sequence[Any], i: int) -> str:

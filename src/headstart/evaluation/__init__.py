@@ -1,16 +1,32 @@
 """Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: run."""
 
+from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
 from headstart.evaluation.compare import Verdict, judge
+from headstart.evaluation.label_errors import Suspects, find_label_errors
+from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
 from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
+from headstart.evaluation.rejection import Rejection, answered, check_min_precision, choose_rejection
 
 __all__ = [
     "METRICS",
     "MULTI_LABEL_METRICS",
+    "Calibration",
+    "Forecast",
+    "Rejection",
+    "Suspects",
     "Verdict",
+    "answered",
+    "at_temperature",
+    "calibrate",
+    "check_min_precision",
+    "choose_rejection",
     "choose_thresholds",
     "evaluate",
     "evaluate_labels",
+    "find_label_errors",
+    "forecast",
+    "held_out",
     "judge",
     "worst_labels",
 ]

@@ -107,6 +107,35 @@ def interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | N
     return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
 
 
+def draw(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of n examples is in each of some bootstrap resamples: float32 (count, n), for quick products."""
+    drawn = np.empty((count, n), np.float32)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+    return drawn
+
+
+def expected_calibration_errors(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Expected calibration error, in ten bins of confidence, of weighted examples, several times.
+
+    Args:
+        labels: int (n,).
+        probabilities: float (n, classes).
+        weights: (k, n), how much each example counts each time.
+
+    Returns:
+        float (k,).
+    """
+    confidence = probabilities.max(1).astype(np.float64)
+    excess = (probabilities.argmax(1) == labels) - confidence
+    of_bin = _bins(confidence)[:, None] == np.arange(_BINS)
+    return np.abs(weights @ (excess[:, None] * of_bin)).sum(1) / weights.sum(1)
+
+
+def _bins(confidence: np.ndarray) -> np.ndarray:
+    return np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+
+
 @dataclass
 class _Table:
     """One row per example, reduced to what the metrics need; figures are then sums with weights."""
@@ -121,7 +150,7 @@ class _Table:
         self._cell = self.labels * self.n_classes + predicted
         self._right = predicted == self.labels
         self._confidence = self.probabilities[rows, predicted].astype(np.float64)
-        self._bin = np.minimum((self._confidence * _BINS).astype(int), _BINS - 1)
+        self._bin = _bins(self._confidence)
         self._loss = -np.log(np.maximum(self.probabilities[rows, self.labels], _SMALLEST)).astype(np.float64)
 
     def confusion(self, weights: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class Engine(Protocol):
-    """Runs one model: uint8 pixels (n, h, w, 3) in, float32 (n, d) out."""
+    """Runs one model: uint8 pixels (n, h, w, 3) in, float32 (n, d) out; of several outputs all, side by side."""
 
     name: str
     precision: str
@@ -67,29 +67,34 @@ class OpenVINOEngine:
         settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
         self._compiled = _core().compile_model(str(xml), "CPU", settings)
         # One more than run at once, so that a batch waits whenever the engine has finished one.
-        self._side_by_side = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+        self._at_once = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
-        return np.array(self._compiled(np.ascontiguousarray(pixels))[0])
+        return _side_by_side(list(self._compiled(np.ascontiguousarray(pixels)).values()))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute many batches, several at a time."""
         # No callbacks: one that still holds on to the interpreter while it shuts down ends the process with an abort.
-        idle = [self._compiled.create_infer_request() for _ in range(self._side_by_side)]
+        idle = [self._compiled.create_infer_request() for _ in range(self._at_once)]
         busy: deque[tuple[Key, Any]] = deque()
         for key, pixels in batches:
             if not idle:
                 done, request = busy.popleft()
                 request.wait()
-                yield done, request.get_output_tensor(0).data.copy()
+                yield done, _side_by_side([tensor.data for tensor in request.output_tensors])
                 idle.append(request)
             request = idle.pop()
             request.start_async({0: pixels})
             busy.append((key, request))
         for done, request in busy:
             request.wait()
-            yield done, request.get_output_tensor(0).data.copy()
+            yield done, _side_by_side([tensor.data for tensor in request.output_tensors])
+
+
+def _side_by_side(outputs: list[np.ndarray]) -> np.ndarray:
+    """A copy, for the engine writes its next results into the same memory."""
+    return outputs[0].copy() if len(outputs) == 1 else np.concatenate(outputs, axis=1)
 
 
 class KerasEngine:

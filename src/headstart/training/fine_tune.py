@@ -367,7 +367,7 @@ class _Attempt:
         facts = json.loads((work / "facts.json").read_text())
         history, frozen = facts.pop("history"), Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
         base = with_weights(self.base, work / "tuned.npz")
-        head = replace(self.head, layers=load_layers(work / "head.npz"))
+        head = self.head.with_layers(load_layers(work / "head.npz"))
         held = np.concatenate([self.task.val, self.task.test])
         held_out = extract(
             base, [self.examples[i] for i in held.tolist()],
@@ -398,10 +398,11 @@ class _Contrastive(_Attempt):
         facts = json.loads((work / "facts.json").read_text())
         frozen = Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
         rounds, as_it_was = np.load(work / "features.npy"), self.task.features.rows(self.task.train)
+        judged = CrossValidated(self._cross_validate([as_it_was] * _FOLDS, STRENGTHS), self._cross_validate(rounds))
         head = self._solve(rounds[-1], np.arange(len(as_it_was)), (_CONTRASTIVE_STRENGTH,))
+        head = replace(head, out_of_fold=judged.after)
         return Tuned(
-            names, with_weights(self.base, work / "tuned.npz"), head, frozen, (), facts,
-            CrossValidated(self._cross_validate([as_it_was] * _FOLDS, STRENGTHS), self._cross_validate(rounds)),
+            names, with_weights(self.base, work / "tuned.npz"), head, frozen, (), facts, judged,
             expected=head(rounds[-1]),
         )  # fmt: skip
 
@@ -422,7 +423,7 @@ class _Contrastive(_Attempt):
             features.__getitem__, members, task.labels[mine], task.n_classes,
             units=task.units[mine], class_weights=weights, seed=self.recipe.seed, strengths=strengths,
         )  # fmt: skip
-        return replace(self.head, layers=((solved.kernel, solved.bias),), strength=solved.strength)
+        return replace(self.head.with_layers(((solved.kernel, solved.bias),)), strength=solved.strength)
 
 
 def _auto(blocks: Sequence[Block], examples: float, room: float, share: float) -> int:

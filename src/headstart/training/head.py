@@ -16,11 +16,11 @@ from headstart.errors import InputError
 from headstart.features.extraction import FeatureSet
 from headstart.settings import cache_folder
 from headstart.training import dense
-from headstart.training.linear import BLOCK_ROWS, solve
+from headstart.training.linear import BLOCK_ROWS, Curve, solve
 from headstart.training.outputs import Activation, activate, activation_of
-from headstart.training.task import ClassWeights, Recipe, Task
+from headstart.training.task import ClassWeights, Layers, Recipe, Task
 
-HEAD_VERSION = 2
+HEAD_VERSION = 3
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 
@@ -34,13 +34,18 @@ class Head:
         class_weights: weight of one example of each class in training; None where all count the same.
         strength: of the regularisation, for a solved head.
         history: rows for ``history.csv``.
+        out_of_fold: float32 (n, classes), of a solved head: probabilities of each training example by a head that was
+            solved without it.
+        curve: of a solved head, how it fares with less to learn from.
     """
 
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    layers: Layers
     activation: Activation = "softmax"
     class_weights: tuple[float, ...] | None = None
     strength: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    out_of_fold: np.ndarray | None = None
+    curve: Curve | None = None
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n, classes), for features (n, d)."""
@@ -48,6 +53,15 @@ class Head:
         for kernel, bias in self.layers[:-1]:
             x = np.maximum(x @ kernel + bias, 0)
         return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
+
+    def with_layers(self, layers: Layers) -> "Head":
+        """The same kind of head with other layers; what cross-validation found is not true of them."""
+        return replace(self, layers=layers, out_of_fold=None, curve=None)
+
+    def at_temperature(self, temperature: float) -> "Head":
+        """The head whose logits are those of this one divided by a temperature; see Guo et al., arXiv 1706.04599."""
+        kernel, bias = (values / np.float32(temperature) for values in self.layers[-1])
+        return replace(self, layers=(*self.layers[:-1], (kernel, bias)))
 
     def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
         """Probabilities of the examples at ``indices``, computed in blocks."""
@@ -97,7 +111,10 @@ def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head
         }
         for step in solved.path
     ]
-    return Head(((solved.kernel, solved.bias),), activation_of(task.labels), strength=solved.strength, history=rows)
+    return Head(
+        ((solved.kernel, solved.bias),), activation_of(task.labels),
+        strength=solved.strength, history=rows, out_of_fold=solved.out_of_fold, curve=solved.curve,
+    )  # fmt: skip
 
 
 def _key(task: Task, recipe: Recipe) -> str:
@@ -116,6 +133,10 @@ def _write(head: Head, path: Path) -> None:
     }
     for i, (kernel, bias) in enumerate(head.layers):
         arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
+    if head.out_of_fold is not None:
+        arrays["out_of_fold"] = head.out_of_fold
+    if head.curve is not None:
+        arrays.update({f"curve_{name}": values for name, values in head.curve._asdict().items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
     np.savez(partial, **arrays)
@@ -125,8 +146,13 @@ def _write(head: Head, path: Path) -> None:
 def _read(path: Path) -> Head:
     with np.load(path) as saved:
         activation, class_weights, strength, history = json.loads(str(saved["about"]))
-        layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))
-    return Head(layers, activation, tuple(class_weights) if class_weights else None, strength, history)
+        n_layers = sum(name.startswith("kernel") for name in saved.files)
+        layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(n_layers))
+        out_of_fold = saved.get("out_of_fold")
+        has_curve = "curve_sizes" in saved
+        curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
+    weights = tuple(class_weights) if class_weights else None
+    return Head(layers, activation, weights, strength, history, out_of_fold, curve)
 
 
 def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:

@@ -19,7 +19,7 @@ Rows come in blocks, so the same code serves features in memory and features on 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -45,6 +45,8 @@ _CLEARLY_WORSE = 1.02  # … or one whose loss is this much higher
 _COVARIANCE_ROWS = 8192  # enough to precondition
 _SMALLEST_VARIANCE = 1e-6  # of the largest; what float32 can tell from 0
 _TYPICAL_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
+_TENTHS, _DRAWS = (1, 2, 4), 3  # the parts that the learning curve is solved on, and how many of each
+_FEWEST_IN_TENTH = 2  # of each class
 
 Result = TypeVar("Result")
 RowReader = Callable[[np.ndarray], np.ndarray]
@@ -59,12 +61,31 @@ class LinearHead:
         bias: float32 (classes,).
         strength: of the regularisation, on standardised features.
         path: per strength tried: strength and log loss over the held-out folds; accuracy where there is one class each.
+        out_of_fold: float32 (n, classes), probabilities of each training example by a head of that strength that was
+            solved without its fold; None where all are in one.
+        curve: how it fares with less to learn from; None for multi-label data and where a class has too few examples.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     strength: float
     path: list[dict[str, float]]
+    out_of_fold: np.ndarray | None
+    curve: "Curve | None"
+
+
+class Curve(NamedTuple):
+    """Heads of the same strength that were solved on parts of the training examples, judged by the others.
+
+    Attributes:
+        sizes: int (k,), how many examples each learnt from.
+        labels: int (n,), classes of the examples that they were drawn from and are judged by.
+        right: int8 (k, n), whether the answer about an example is right; -1 where it was learnt from.
+    """
+
+    sizes: np.ndarray
+    labels: np.ndarray
+    right: np.ndarray
 
 
 def solve(
@@ -109,21 +130,27 @@ def _solve(
     sample = _stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
-    if len(np.unique(fold)) == 1:  # copies of one example a class: nothing would be left to train on without them
-        path: list[dict[str, float]] = []
-        best, start = strengths[0], None
-    else:
-        path, best, start = _path(cv_data, fold, n_classes, class_weights, strengths)
+    path: list[dict[str, float]] = []
+    best, of_folds = strengths[0], None
+    if len(np.unique(fold)) > 1:  # copies of one example a class: nothing would be left to train on without them
+        path, best, of_folds = _path(cv_data, fold, n_classes, class_weights, strengths)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = weights_of_examples(labels, class_weights)[None, :]
+    start = None if of_folds is None else of_folds[:, -1:, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
     kernel, bias = parameters[:-1, 0, :], parameters[-1, 0, :]
     kernel = kernel / data.scale[:, None]
+    out_of_fold, curve = None, None
+    if of_folds is not None:
+        out_of_fold = _out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, units))
+        curve = _curve(cv_data, units[sample], n_classes, class_weights, best, of_folds, fold, seed)
     return LinearHead(
         kernel=kernel.astype(np.float32),
         bias=(bias - data.mean @ kernel).astype(np.float32),
         strength=strength,
         path=path,
+        out_of_fold=out_of_fold,
+        curve=curve,
     )
 
 
@@ -200,24 +227,28 @@ class _Data:
 def _path(
     data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray, strengths: Sequence[float]
 ) -> tuple[list[dict[str, float]], float, np.ndarray]:
-    """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards."""
+    """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards.
+
+    Returns:
+        What was found at each strength; the best one; and its parameters (d + 1, folds + 1, classes).
+    """
     example_weights = weights_of_examples(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
-    best_loss, best_strength, best_start, worse = np.inf, strengths[0], np.empty(0), 0
+    best_loss, best_strength, best_parameters, worse = np.inf, strengths[0], np.empty(0), 0
     parameters: np.ndarray | None = None
     for strength in strengths:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
         loss, accuracy = _held_out(data, parameters, fold, example_weights)
         path.append({"strength": strength, "log_loss": loss, **accuracy})
         if loss < best_loss:
-            best_loss, best_strength, best_start, worse = loss, strength, parameters[:, -1:, :], 0
+            best_loss, best_strength, best_parameters, worse = loss, strength, parameters, 0
             continue
         worse += 1
         if worse == _PATIENCE or loss > _CLEARLY_WORSE * best_loss:
             break
-    return path, best_strength, best_start
+    return path, best_strength, best_parameters
 
 
 def _minimise(
@@ -277,18 +308,73 @@ def _held_out(
     data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> tuple[float, dict[str, float]]:
     """Weighted log loss and plain accuracy, if there is such, of examples judged by the problem without their fold."""
+    probabilities = _out_of_fold(data, parameters, fold)
+    loss = float(weights @ log_losses(data.labels, probabilities)) / float(weights.sum())
+    if is_multi_label(data.labels):
+        return loss, {}
+    return loss, {"accuracy": float((probabilities.argmax(1) == data.labels).mean())}
+
+
+def _curve(
+    data: _Data,
+    units: np.ndarray,
+    n_classes: int,
+    class_weights: np.ndarray,
+    strength: float,
+    of_folds: np.ndarray,
+    fold: np.ndarray,
+    seed: int,
+) -> Curve | None:
+    """Solve on a few tenths of the examples; four fifths are what cross-validation has solved already."""
+    labels = data.labels
+    if is_multi_label(labels):
+        return None
+    tenth = folds(labels, units, 10, seed)
+    if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _FEWEST_IN_TENTH:
+        return None
+    weights = weights_of_examples(labels, class_weights)
+    sizes, right = [], []
+    for count in _TENTHS:
+        drawn = [(np.arange(count) + draw * count) % 10 for draw in range(_DRAWS)]
+        used = np.stack([np.isin(tenth, which) for which in drawn])
+        # From nowhere: what has been solved has seen the examples that are to judge.
+        parameters = _minimise(data, used * weights, n_classes, strength * 10 / count, start=None, tolerance=1e-2)
+        for draw in range(_DRAWS):
+            said = _out_of_fold(data, parameters[:, draw : draw + 1], np.zeros(len(data), int)).argmax(1)
+            sizes.append(int(used[draw].sum()))
+            right.append(np.where(used[draw], -1, said == labels))
+    said = _out_of_fold(data, of_folds, fold).argmax(1)
+    return Curve(
+        np.array([*sizes, round(len(data) * (1 - 1 / N_FOLDS))]), labels, np.array([*right, said == labels], np.int8)
+    )
+
+
+def _out_of_fold(data: _Data, parameters: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 (n, classes), of each example by the problem without its fold."""
     _, k, n_classes = parameters.shape
+    kernel, bias = parameters[:-1].reshape(data.dim, -1).astype(np.float32), parameters[-1].astype(np.float32)
 
-    def judge(where: slice, block: np.ndarray) -> tuple[float, int]:
-        logits = (block @ parameters[:-1].reshape(data.dim, -1).astype(np.float32)).reshape(len(block), k, n_classes)
-        mine = logits[np.arange(len(block)), fold[where]] + parameters[-1, fold[where]]
-        probabilities = activate(mine, activation_of(data.labels))
-        loss = float(weights[where] @ log_losses(data.labels[where], probabilities))
-        return loss, 0 if is_multi_label(data.labels) else int((mine.argmax(1) == data.labels[where]).sum())
+    def judge(where: slice, block: np.ndarray) -> np.ndarray:
+        logits = (block @ kernel).reshape(len(block), k, n_classes)
+        return activate(logits[np.arange(len(block)), fold[where]] + bias[fold[where]], activation_of(data.labels))
 
-    losses, right = zip(*data.map(judge), strict=True)
-    accuracy = {} if is_multi_label(data.labels) else {"accuracy": sum(right) / len(data)}
-    return sum(losses) / float(weights.sum()), accuracy
+    return np.concatenate(list(data.map(judge)))
+
+
+def _restated(parameters: np.ndarray, of: _Data, to: _Data) -> np.ndarray:
+    """Parameters for features as ``of`` standardises them, for those that ``to`` standardises."""
+    if of is to:
+        return parameters
+    kernel, bias = parameters[:-1], parameters[-1]
+    shift = np.tensordot((to.mean - of.mean) / of.scale, kernel, 1)
+    return np.concatenate([kernel * (to.scale / of.scale)[:, None, None], (bias + shift)[None]])
+
+
+def _fold_of_each(sample: np.ndarray, fold: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The fold of every example, int (n,); those beyond the sample were in none, and take that of their unit or any."""
+    of_unit = np.arange(int(units.max()) + 1) % N_FOLDS
+    of_unit[units[sample]] = fold
+    return of_unit[units]
 
 
 def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:

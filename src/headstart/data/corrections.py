@@ -1,0 +1,88 @@
+"""The user's verdicts on labels: which are to be other ones, and which examples are to be left out."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset
+from headstart.data.labels import is_multi_label
+from headstart.data.tables import read_cells
+from headstart.errors import InputError, did_you_mean
+from headstart.reader import read_content
+
+DROP = "drop"
+"""Stands in place of a label where an example is to be left out; an empty cell does, too."""
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Labels as they are to be.
+
+    Attributes:
+        labels: of all examples of the data set, in the form that it has them.
+        kept: bool (n,), False where an example is to be left out.
+        facts: where they come from, and how many of both kinds there are; None where there are none.
+    """
+
+    labels: np.ndarray
+    kept: np.ndarray
+    facts: dict[str, Any] | None = None
+
+
+def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
+    """Read a table of verdicts, such as an edited ``suspects.csv``; without one, everything stays as it is.
+
+    Its columns ``file`` and ``label`` count: the label that is right, or nothing or ``drop`` to leave the example out.
+    If there is a column ``sha256``, the example must still have that content. Other columns are passed over.
+
+    Raises:
+        InputError: there is no such table or column; it names an example or a class that the data do not have; the
+            example has changed since; or the data are multi-label.
+    """
+    labels, kept = dataset.labels.copy(), np.ones(len(dataset), bool)
+    if table is None:
+        return Corrections(labels, kept)
+    path = Path(table).expanduser()
+    if is_multi_label(labels):
+        raise InputError(f"--relabel {path} is for examples of one class each, and {dataset.source} is multi-label.")
+    if not path.is_file():
+        raise InputError(f"--relabel {path}: no such file. Expected a table such as the suspects.csv of a run.")
+    number = {name: i for i, name in enumerate(dataset.classes)}
+    places: dict[str, list[int]] = {}
+    for i, file in enumerate(dataset.files):
+        places.setdefault(file, []).append(i)
+    for row, cells in read_cells(path):
+        where = f"row {row} of {path}"
+        mine = _find(where, cells, dataset, places)
+        label = cells["label"]
+        if label in number:
+            labels[mine] = number[label]
+        elif label in ("", DROP):
+            kept[mine] = False
+        else:
+            raise InputError(
+                f"{where} has the label {label!r}: expected one of the classes, or {DROP!r} to leave the example out."
+                + did_you_mean(label, number)
+            )
+    changed, left_out = int((kept & (labels != dataset.labels)).sum()), int((~kept).sum())
+    return Corrections(labels, kept, {"from": str(path), "changed": changed, "left_out": left_out})
+
+
+def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str, list[int]]) -> list[int]:
+    """Indices of the examples that a row is about: one, but for a file that a table names several times."""
+    for name in ("file", "label"):
+        if name not in cells:
+            raise InputError(f"{where} has no column {name!r}: it has {', '.join(map(repr, cells))}.")
+    file, digest = cells["file"], cells.get("sha256")
+    if file not in places:
+        raise InputError(f"{where} names {file!r}, which {dataset.source} does not have.{did_you_mean(file, places)}")
+    content, _ = read_content(dataset.examples[places[file][0]])
+    if digest and digest != hashlib.sha256(content).hexdigest():
+        raise InputError(
+            f"{where}: {file} has another content than when its label was suspected. Train again without --relabel, "
+            "and look at the new suspects.csv."
+        )
+    return places[file]

@@ -1,0 +1,89 @@
+"""Whether an example is like those that a run was trained on, by its nearest neighbours among them.
+
+The distance of an example is that of its features to their k-th nearest neighbour among up to a thousand training
+examples, by the angle between them. It is unfamiliar if it lies farther out than 99 % of held-out examples did. The
+features are a by-product of the answer, so asking costs no second look at the example.
+
+Source: Sun, Ming, Zhu and Li, "Out-of-distribution detection with deep nearest neighbors", ICML 2022, arXiv 2204.06507.
+Compared on photos of other data sets with Mahalanobis distances (Lee et al., arXiv 1807.03888): see
+benchmarks/RESULTS.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+FILE = "familiarity.npz"
+NEIGHBOUR = 5
+FEWEST = 50
+"""Held-out examples that a threshold is chosen on."""
+
+SHARE = 0.99
+"""Of these, what is to be familiar."""
+
+_REFERENCES = 1000
+_HELD_OUT = 10_000
+
+RowReader = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What a run remembers of its training examples.
+
+    Attributes:
+        references: float32 (m, d), features of some of them, each of length 1.
+        threshold: the distance beyond which an example is unfamiliar.
+    """
+
+    references: np.ndarray
+    threshold: float
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """1 minus the cosine of the angle to the k-th nearest reference, float32 (n,), for features (n, d)."""
+        cosines = _unit(features) @ self.references.T
+        return 1 - np.partition(cosines, -NEIGHBOUR, axis=1)[:, -NEIGHBOUR]
+
+    def is_unfamiliar(self, features: np.ndarray) -> np.ndarray:
+        """Which examples are unlike those that the run was trained on: bool (n,), for features (n, d)."""
+        return self.distances(features) > self.threshold
+
+    def save(self, folder: Path) -> None:
+        """Write :data:`FILE`."""
+        np.savez(folder / FILE, references=self.references.astype(np.float16), threshold=np.float64(self.threshold))
+
+
+def open_familiarity(folder: Path) -> Familiarity | None:
+    """What is saved in a run folder, if anything is."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    with np.load(path) as saved:
+        return Familiarity(saved["references"].astype(np.float32), float(saved["threshold"]))
+
+
+def learn_familiarity(rows: RowReader, train: np.ndarray, val: np.ndarray, seed: int) -> Familiarity | None:
+    """Choose references and a threshold.
+
+    Args:
+        rows: gives the features of the examples at given indices, float32 (k, d).
+        train: indices of the training examples.
+        val: indices of examples that neither base nor head were trained on.
+        seed: of the choice of references.
+
+    Returns:
+        None where there are too few of either.
+    """
+    if len(val) < FEWEST or len(train) < NEIGHBOUR:
+        return None
+    rng = np.random.default_rng(seed)
+    references = _unit(rows(rng.permutation(train)[:_REFERENCES])).astype(np.float16)  # as they will be saved
+    untried = Familiarity(references.astype(np.float32), np.inf)
+    distances = untried.distances(rows(rng.permutation(val)[:_HELD_OUT]))
+    return replace(untried, threshold=float(np.quantile(distances, SHARE)))
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,61 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import headstart as hs
+from headstart.data.corrections import read_corrections
+from headstart.errors import InputError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> hs.Dataset:
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\nfine,good\nbad,poor\nhorrid,good\nlovely,good\nawful,poor\n")
+    return hs.load_dataset(table)
+
+
+def _read(data: hs.Dataset, folder: Path, text: str):
+    table = folder / "fixes.csv"
+    table.write_text(text)
+    return read_corrections(table, data)
+
+
+def test_labels_are_changed_and_examples_left_out(data: hs.Dataset, tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"horrid").hexdigest()
+    fixes = f"split,file,label,sha256\ntrain,row 4,poor,{digest}\nval,row 2,drop,\ntrain,row 3,,\ntrain,row 5,good,\n"
+    found = _read(data, tmp_path, fixes)
+    assert [data.classes[label] for label in found.labels] == ["good", "poor", "poor", "good", "poor"]
+    assert found.kept.tolist() == [False, False, True, True, True]
+    assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 1, "left_out": 2}
+    assert (data.labels != found.labels).sum() == 1  # the data set itself is left as it was
+
+
+def test_without_a_table_nothing_changes(data: hs.Dataset) -> None:
+    found = read_corrections(None, data)
+    assert found.kept.all()
+    assert (found.labels == data.labels).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\nrow 9,poor\n", "names 'row 9'"),
+        ("file,label\nrow 2,god\n", "has the label 'god'.*Did you mean 'good'"),
+        ("file,verdict\nrow 2,good\n", "has no column 'label'"),
+        ("file,label,sha256\nrow 2,poor,abc\n", "another content"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(data: hs.Dataset, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _read(data, tmp_path, text)
+
+
+def test_a_table_that_is_not_there_and_data_with_many_labels(data: hs.Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_corrections(tmp_path / "none.csv", data)
+    table = tmp_path / "many.csv"
+    table.write_text("text,label\na,x;y\nb,x\nc,y\n")
+    many = hs.load_dataset(table, label_separator=";")
+    with pytest.raises(InputError, match="is multi-label"):
+        read_corrections(tmp_path / "none.csv", many)

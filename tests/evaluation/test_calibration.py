@@ -1,0 +1,89 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from headstart.data.labels import is_multi_label
+from headstart.evaluation.calibration import FEWEST, HeldOut, at_temperature, calibrate, fit_temperature
+from headstart.training import Head, Task
+from headstart.training.outputs import softmax
+
+
+def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from probabilities, and these probabilities with their logits multiplied."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 4))
+    labels = np.array([rng.choice(4, p=p) for p in softmax(logits)])
+    return labels, softmax(sharpened * logits).astype(np.float32)
+
+
+def _task(labels: np.ndarray, n_val: int) -> Task:
+    where = np.arange(len(labels))
+    none = SimpleNamespace()
+    return Task(none, labels, 4, where[:0], where[:n_val], where, test=where[n_val:])  # type: ignore[arg-type]
+
+
+def test_the_temperature_undoes_what_made_a_head_too_sure() -> None:
+    labels, probabilities = _answers(3000, sharpened=3)
+    assert fit_temperature(labels, probabilities) == pytest.approx(3, rel=0.1)
+    labels, probabilities = _answers(3000, sharpened=0.5)
+    assert fit_temperature(labels, probabilities) == pytest.approx(0.5, rel=0.1)
+
+
+def test_a_head_that_is_too_sure_is_calibrated() -> None:
+    labels, probabilities = _answers(900, sharpened=3)
+    task = _task(labels, 600)
+    held = HeldOut("validation", task.val, probabilities[:600])
+    found = calibrate(task, held, probabilities[600:])
+    assert found.outcome == "kept"
+    assert found.chosen_on == "validation"
+    for effect in (found.on_chosen, found.on_test):
+        assert effect is not None
+        assert effect.loss_gain[0] > 0
+        (before, low, _), (after, _, high) = effect.ece
+        assert after < before / 2
+        assert high < low  # the intervals do not even overlap
+    cooled = at_temperature(probabilities, found.temperature)
+    assert (cooled.argmax(1) == probabilities.argmax(1)).all()
+
+
+def test_what_does_not_help_is_not_kept() -> None:
+    """Of these draws of well-calibrated answers some have a temperature that does no good to the others."""
+    outcomes = set()
+    for seed in range(8):
+        labels, probabilities = _answers(80, sharpened=1, seed=seed)
+        task = _task(labels, 80)
+        found = calibrate(task, HeldOut("validation", task.val, probabilities), probabilities[:0])
+        assert (found.temperature == 1) == (found.outcome == "not better")
+        assert found.on_chosen is not None
+        assert (found.on_chosen.log_loss[1] < found.on_chosen.log_loss[0]) == (found.outcome == "kept")
+        outcomes.add(found.outcome)
+    assert "not better" in outcomes
+
+
+def test_too_few_examples_and_many_labels_are_left_as_they_are() -> None:
+    labels, probabilities = _answers(FEWEST - 1, sharpened=3)
+    task = _task(labels, len(labels))
+    found = calibrate(task, HeldOut("validation", task.val, probabilities), probabilities[:0])
+    assert (found.outcome, found.temperature) == ("not tried", 1)
+    assert "here are 49 and" in found.reason
+    sure = np.full((200, 4), 0.01, np.float32)
+    sure[:, 0] = 0.97
+    faultless = _task(np.zeros(200, int), 200)
+    found = calibrate(faultless, HeldOut("validation", faultless.val, sure), sure[:0])
+    assert (found.outcome, found.temperature) == ("not tried", 1)
+    assert "here are 200 and 0" in found.reason
+    many = _task(np.eye(4, dtype=np.uint8)[labels], len(labels))
+    assert is_multi_label(many.labels)
+    assert "thresholds of their own" in calibrate(many, None, probabilities[:0]).reason
+
+
+def test_a_head_at_a_temperature_is_one_whose_last_layer_is_divided() -> None:
+    rng = np.random.default_rng(0)
+    layers = tuple(
+        (rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[1]).astype(np.float32))
+        for shape in ((6, 5), (5, 3))
+    )
+    head, features = Head(layers), rng.normal(size=(20, 6)).astype(np.float32)
+    assert np.abs(head.at_temperature(2.5)(features) - at_temperature(head(features), 2.5)).max() < 1e-6
+    assert np.array_equal(head.at_temperature(2.5).layers[0][0], layers[0][0])
