@@ -8,6 +8,9 @@ import numpy as np
 if TYPE_CHECKING:
     from headstart.training.head import Head
 
+FEATURES = "headstart_features"
+"""Name of the tensor in the finished graph that goes into the head."""
+
 
 def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
     """Write the engine's form of a finished model: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
@@ -22,6 +25,7 @@ def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
 
     graph = openvino.Core().read_model(str(base_xml))
     x = graph.output(0).get_node().input_value(0)
+    x.get_tensor().add_names({FEATURES})
     for number, (kernel, bias) in enumerate(head.layers, 1):
         x = op.add(op.matmul(x, op.constant(kernel), False, False), op.constant(bias[np.newaxis]))
         if number < len(head.layers):

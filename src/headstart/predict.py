@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +13,9 @@ from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 from headstart.reader import Example, Modality, decoded, open_reader, read_example
+
+if TYPE_CHECKING:
+    from headstart.training.outputs import Activation
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -71,6 +74,7 @@ class Predictor:
     Attributes:
         classes: class names in the order of the probabilities.
         thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
+        activation: what makes probabilities of the head's logits.
 
     Raises:
         InputError: the folder is not a run.
@@ -83,6 +87,7 @@ class Predictor:
         self.classes: list[str] = self.facts["classes"]
         thresholds = self.facts.get("thresholds")
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
+        self.activation: Activation = "softmax" if self.thresholds is None else "sigmoid"
         base = self.facts["base"]
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
@@ -132,7 +137,7 @@ class Predictor:
         following = 0
         for i, answer in self.arrays(examples):
             file = names[i] if names else str(examples[i])
-            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
+            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.prediction(file, answer, top_k)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
@@ -143,9 +148,12 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        return self._prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
+        return self.prediction(name, self.probabilities(self.reader.batch([array]))[0], top_k)
 
-    def _prediction(self, file: str, probabilities: np.ndarray, top_k: int | None) -> Prediction | MultiLabelPrediction:
+    def prediction(
+        self, file: str, probabilities: np.ndarray, top_k: int | None = None
+    ) -> Prediction | MultiLabelPrediction:
+        """Probabilities, (classes,), as an answer about something called ``file``."""
         ranked = np.argsort(-probabilities, kind="stable")
         order = ranked[:top_k]
         best = {self.classes[i]: float(probabilities[i]) for i in order}
@@ -226,8 +234,16 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
     xml = folder / "engine" / "model.xml"
     if engine["kind"] == "openvino":
-        native = engine["precision"] != "bfloat16" or can_compute_bfloat16()
-        return OpenVINOEngine(xml, engine["precision"] if native else "float32", "LATENCY" if few else "THROUGHPUT")
+        return OpenVINOEngine(xml, precision_here(engine), "LATENCY" if few else "THROUGHPUT")
     from headstart import keras_process
 
     return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))
+
+
+def precision_here(engine: dict[str, Any]) -> str:
+    """The precision that a run computes in on this machine: its own, where the CPU has it.
+
+    Args:
+        engine: what ``run.json`` says about the engine.
+    """
+    return "float32" if engine["precision"] == "bfloat16" and not can_compute_bfloat16() else engine["precision"]
