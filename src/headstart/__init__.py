@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headstart.bases.fetching import fetch
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
+    from headstart.explanation.explain import Explanation, explain
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
     from headstart.pipeline import train, tune
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Base": "bases:Base",
     "Dataset": "data:Dataset",
+    "Explanation": "explanation.explain:Explanation",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
     "HeadstartError": "errors:HeadstartError",
@@ -38,6 +40,7 @@ _WHERE = {
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
     "evaluate": "held_out:evaluate_run",
+    "explain": "explanation.explain:explain",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
     "load": "run:load",
@@ -50,6 +53,7 @@ _WHERE = {
 __all__ = [
     "Base",
     "Dataset",
+    "Explanation",
     "FeatureSet",
     "FineTuning",
     "HeadstartError",
@@ -62,6 +66,7 @@ __all__ = [
     "__version__",
     "adopt",
     "evaluate",
+    "explain",
     "extract",
     "fetch",
     "load",

@@ -16,6 +16,7 @@ from headstart.data.audit import Audit, Finding
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.engine_file import write_engine
 from headstart.evaluation import Verdict
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.keras_file import Frozen, fill_template
@@ -25,7 +26,6 @@ from headstart.report import write_report
 from headstart.run import Answers, Run, data_digest, figures, versions, write_folder, write_json, write_tables
 from headstart.settings import cache_folder
 from headstart.training import Head, NotTried, Recipe, Tuned
-from headstart.word_weights import explain_mistakes
 
 GOLDEN_SAMPLES = 4
 
@@ -91,7 +91,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
         write_json(folder / "metrics.json", figures(material.metrics, headline))
-        explain_mistakes(finished, material.answers, headline, folder)
+        explain_mistakes(finished, material.answers, headline, material.dataset.root, folder)
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
         write_report(folder)

@@ -16,11 +16,11 @@ from headstart.data.audit import Finding
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.predict import Predictor, read_facts
 from headstart.reader import UNITS, read_content
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
-from headstart.word_weights import explain_mistakes
 
 SPLIT = "held-out"
 
@@ -112,7 +112,7 @@ def evaluate_run(
         write_json(partial / "run.json", own)
         write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT))
         write_tables(partial, classes, answers, skipped)
-        explain_mistakes(predictor, answers, SPLIT, partial)
+        explain_mistakes(predictor, answers, SPLIT, dataset.root, partial)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))

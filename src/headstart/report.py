@@ -7,9 +7,7 @@ of classes and files are escaped, and its Content-Security-Policy forbids whatev
 An evaluation of a run is a folder with fewer facts, so every section can be left out.
 """
 
-import base64
 import csv
-import io
 import json
 import math
 import re
@@ -20,29 +18,31 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from headstart import plots
-from headstart.data.images import FORMATS, Decoder
+from headstart.data.images import Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
-from headstart.errors import BadExample
+from headstart.explanation.heat import HeatMap
+from headstart.pictures import address, thumbnail
 from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _PICTURES_SHOWN, _SKIPPED = 15, 24, 50
-TEXTS_SHOWN = 12
+_CONFUSIONS, _SKIPPED = 15, 50
+PICTURES_SHOWN, TEXTS_SHOWN = 24, 12
 """Of the mistakes that the model was surest of."""
 
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
-_ORIENTATION = 0x0112
 _NOUNS = {"image": "photo", "text": "text"}
 _IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
 _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
 WORDS = "words.json"
-"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.word_weights`."""
+"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.explanation.word_weights`."""
+
+HEAT = "heat.json"
+"""File in a run on images: which cells mattered in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
 
 _MEANINGS = {
     "accuracy": ("Accuracy", "share of {noun}s it got right"),
@@ -77,13 +77,14 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: its ``run.json`` is damaged.
     """
-    page = _template().render(_content(folder))
+    page = open_template("report.html.j2").render(_content(folder))
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
 
 
-def _template() -> Any:
+def open_template(name: str) -> Any:
+    """A page's template, with the filters that write figures and names."""
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
@@ -94,13 +95,12 @@ def _template() -> Any:
         undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
     )
     environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _content(folder: Path) -> dict[str, Any]:
     facts = read_facts(folder)
-    path = folder / "metrics.json"
-    figures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    figures = _json(folder / "metrics.json")
     headline = str(figures.get("headline"))
     split = figures.get("splits", {}).get(headline, {})
     classes = facts.get("classes") or list(split.get("per_class", {}))
@@ -126,7 +126,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "columns": _columns(figures, facts),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
-        "mistakes": _mistakes(folder, Path(facts.get("data", {}).get("root") or ""), answers),
+        "mistakes": _mistakes(folder, facts, answers),
         "sureness": _sureness(split, answers),
         "curves": _curves(history),
         "tuning": _fine_tuning(facts, history),
@@ -171,6 +171,10 @@ def _count(n: float) -> str:
 def _breakable(name: str) -> Markup:
     """A name, escaped, that browsers may break after ``_``, ``-``, ``.`` and slashes, and not within a word."""
     return Markup("<wbr>").join(_BREAKS.split(name))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -267,24 +271,24 @@ def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping
     return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
 
 
-def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
+def _mistakes(folder: Path, facts: Mapping[str, Any], answers: Sequence[Row]) -> dict[str, Any] | None:
     """The errors that the model was surest of, with their pictures or texts."""
     if not answers:
         return None
     wrong = [_told(row) for row in answers if row["predicted"] != row["label"]]
     wrong.sort(key=lambda row: -row["sureness"])
-    path = folder / WORDS
-    weights = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    words, heat = (_json(folder / name) for name in (WORDS, HEAT))
     shown = [
         {
             **row,
-            "picture": None if "text" in row else _thumbnail(root, row["file"]),
-            "text": _beginning(row["text"]) if "text" in row else None,
-            "words": _marked(weights.get(row["file"])),
+            "picture": None if "text" in row else _picture(facts, row["file"], heat),
+            "text": beginning(row["text"]) if "text" in row else None,
+            "words": marked(words.get(row["file"])),
         }
-        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else _PICTURES_SHOWN]
+        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else PICTURES_SHOWN]
     ]
-    return {"shown": shown, "total": len(wrong), "examples": len(answers)}
+    with_heat = any(one["picture"] and "heat" in one["picture"] for one in shown)
+    return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(answers)}
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -306,23 +310,21 @@ def _told(row: Row) -> dict[str, Any]:
     }
 
 
-def _thumbnail(root: Path, file: str) -> dict[str, Any] | None:
-    """A picture as a ``data:`` address, the whole of it; None if it is no longer there or cannot be read."""
-    path = root / file
-    try:
-        with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
-            w, h = image.size[::-1] if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size
-        scale = min(1.0, _THUMBNAIL_PX / max(w, h))
-        pixels = Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).read(path)
-    except (BadExample, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+def _picture(facts: Mapping[str, Any], file: str, heat: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A picture and, where that is known, what spoke for the answer in it; None if the file is no longer there."""
+    small = thumbnail(Path((facts.get("data") or {}).get("root") or "", file), _THUMBNAIL_PX)
+    if small is None:
         return None
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=80, optimize=True)
-    data = base64.b64encode(out.getvalue()).decode("ascii")
-    return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
+    drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
+    evidence = heat.get("evidence", {}).get(file)
+    if evidence:
+        seen = Decoder(tuple(facts["base"]["input_size"]), facts["base"]["fit"]).seen(small.size)
+        heat_map = HeatMap(np.array(evidence), seen, small.size, tuple(heat["cells"]))
+        drawn["heat"] = address(heat_map.over(small.pixels))
+    return drawn
 
 
-def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]] | None:
+def marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]] | None:
     """Words, each with the class of its mark: ``for2`` spoke for what the model said, ``against2`` against it."""
     if weights is None:
         return None
@@ -335,7 +337,8 @@ def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str]
     return [(word, mark) for (word, _), mark in zip(weights, marks, strict=True)]
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
+    """As much of a text as is shown."""
     return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
