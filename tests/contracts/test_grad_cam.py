@@ -1,14 +1,22 @@
 """Grad-CAM in closed form against Grad-CAM by gradients, on nested bases of Keras Applications."""
 
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import headstart as hs
 from headstart.bases import BaseSpec
 from headstart.bases.keras_applications import load
-from headstart.explanation.activations import KerasActivations, open_activations
-from headstart.explanation.grad_cam import grad_cam
+from headstart.engine_file import write_engine
+from headstart.explanation.activations import KerasActivations, OpenVINOActivations, open_activations
+from headstart.explanation.grad_cam import grad_cam, score_and_gradient
+from headstart.features.engines import prepare
 from headstart.predict import Predictor
+from headstart.settings import cache_folder
+from headstart.training import Head
+from tests.conftest import SIZE
 
 FAMILIES = {
     "Xception": 71, "VGG16": 64, "ResNet50V2": 64, "InceptionV3": 139, "MobileNetV2": 64, "MobileNetV3Small": 64,
@@ -89,3 +97,26 @@ def test_the_engine_computes_the_map_of_keras(run: hs.Run) -> None:
         assert np.linalg.norm(ours - theirs) < 2 * tolerance * np.linalg.norm(theirs)
     for ours, theirs in zip(on_engine.head.layers[0], on_keras.head.layers[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_hidden_layers_are_found_in_the_engine(run: hs.Run, tmp_path: Path) -> None:
+    with np.load(run.folder / "golden.npz") as golden:
+        pixels = golden["inputs"]
+    prepared = prepare(hs.load_base(input_size=SIZE), cache_folder(), pixels)
+    rng = np.random.default_rng(0)
+    sizes = [prepared.facts["shape"][0], 12, 8, 3]
+    layers = [(rng.normal(0, 0.3, pair).astype(np.float32), rng.normal(0, 0.1, pair[1])) for pair in pairwise(sizes)]
+    head = Head(tuple((kernel, bias.astype(np.float32)) for kernel, bias in layers))
+    write_engine(prepared.xml, head, tmp_path / "model.xml")
+    activations = OpenVINOActivations(tmp_path / "model.xml", "float32", "softmax")
+    for ours, theirs in zip(activations.head.layers, head.layers, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    computed = activations(pixels)
+    np.testing.assert_allclose(computed.probabilities, head(computed.features), atol=1e-4)
+    answers = np.zeros(len(pixels), int)
+    evidence = grad_cam(activations, computed, answers)
+    np.testing.assert_allclose(
+        evidence.mean((1, 2)), score_and_gradient(computed.features, head, answers)[0], rtol=1e-3
+    )

@@ -65,7 +65,7 @@ def _content(explainer: Explainer, explained: Sequence[Explanation]) -> dict[str
     verb = "sees in" if predictor.modality == "image" else "reads in"
     is_one_file = len(explained) == 1 and predictor.modality == "image"
     what = Path(explained[0].file).name if is_one_file else counted(len(explained), noun)
-    columns = [one.heat_map.evidence.shape[1] for one in explained if one.heat_map is not None]
+    first = explained[0].heat_map
     return {
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,7 +75,7 @@ def _content(explainer: Explainer, explained: Sequence[Explanation]) -> dict[str
         "title": f"What {name} {verb} {what}",
         "colours": COLOURS,
         "methods": {one.method for one in explained},
-        "cell": f"1/{columns[0]}" if columns else None,
+        "cells": first.evidence.shape if first is not None else None,
         "explained": [_shown(one, root) for one in explained[:_ON_PAGE]],
         "notes": [*_left_out(len(explained), noun), *filter(None, [training and training.note(noun)])],
     }
