@@ -123,11 +123,12 @@ def test_what_cannot_be_compared_is_said(run: hs.Run, photos: Path, tmp_path: Pa
     assert "78 training pictures could not be compared" in (gone.note("picture") or "")
     header = (copy / "predictions.csv").read_text().splitlines()[0]
     (copy / "predictions.csv").write_text(header + "\n")
-    one = hs.explain(copy, photos / "flower/03.jpg")
+    unknown = Explainer(copy)
+    (one,) = unknown.explain([photos / "flower/03.jpg"])
+    assert isinstance(one, hs.Explanation)
     assert one.nearest == []
-    unknown = Explainer(copy).training
-    assert unknown is not None
-    assert "is not known" in (unknown.note("picture") or "")
+    page = write_explanations(unknown, [one], tmp_path, "why").read_text(encoding="utf-8")
+    assert "What this run was trained on is not known, so there are no similar pictures." in page
 
 
 def test_what_cannot_be_explained(run: hs.Run, text_run: hs.Run, photos: Path, tmp_path: Path) -> None:

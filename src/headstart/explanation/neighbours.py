@@ -69,16 +69,13 @@ class TrainingExamples:
             self._mean, self._scale = _moments(features, blocks)
             self._units = np.concatenate([self._unit(features.rows(block)).astype(np.float16) for block in blocks])
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def note(self, noun: str) -> str | None:
         """What is to be said about examples that are not compared; None where there are none.
 
         Args:
             noun: what to call one.
         """
-        if not len(self) and not self.missing:
+        if not self._rows and not self.missing:
             return f"What this run was trained on is not known, so there are no similar {noun}s."
         if not self.missing:
             return None
@@ -95,10 +92,10 @@ class TrainingExamples:
             digest: of the content that they are of.
             count: how many at most.
         """
-        if not len(self):
+        if not self._rows:
             return []
         unit = self._unit(features[np.newaxis])[0]
-        starts = range(0, len(self), _BLOCK_ROWS)
+        starts = range(0, len(self._rows), _BLOCK_ROWS)
         cosines = np.concatenate([self._units[i : i + _BLOCK_ROWS].astype(np.float32) @ unit for i in starts])
         nearest = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [self._neighbour(i, float(cosines[i].clip(-1, 1)), digest) for i in nearest]
