@@ -351,6 +351,21 @@ def test_mistakes_come_with_pictures_and_placeholders(made: Path) -> None:
     assert text.count("picture not found") == 2
 
 
+def test_where_it_looked_is_beside_its_mistakes(made: Path) -> None:
+    (made / "heat.json").write_text(
+        json.dumps({"cells": [0, 0, 1, 1], "evidence": {"photos/0.png": [[-100, 100], [-20, 5]]}})
+    )
+    text = read(made)
+    assert text.count("data:image/jpeg;base64,") == 4
+    assert "the more a place speaks for what it said" in words(text)
+    beside = text[text.index('alt="what spoke for it') - 20_000 :].split('<img src="data:image/jpeg;base64,')
+    heat = next(part for part in beside if 'alt="what spoke for it' in part).split('"')[0]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(heat)))).astype(int)
+    colour = np.ptp(pixels, axis=2)
+    assert colour[5, -20] > 80  # the right upper corner
+    assert colour[:, :40].max() < 30
+
+
 def test_pictures_stand_upright(made: Path) -> None:
     lying = Image.fromarray(np.zeros((30, 90, 3), np.uint8))
     exif = lying.getexif()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.checks import check
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
+    from headstart.explanation.explain import Explanation, explain
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
     from headstart.pipeline import train, tune
@@ -31,6 +32,7 @@ _WHERE = {
     "Base": "bases:Base",
     "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
+    "Explanation": "explanation.explain:Explanation",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
     "HeadstartError": "errors:HeadstartError",
@@ -44,6 +46,7 @@ _WHERE = {
     "audit": "auditing:audit_data",
     "check": "checks:check",
     "evaluate": "held_out:evaluate_run",
+    "explain": "explanation.explain:explain",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
     "load": "run:load",
@@ -57,6 +60,7 @@ __all__ = [
     "Base",
     "DataAudit",
     "Dataset",
+    "Explanation",
     "FeatureSet",
     "FineTuning",
     "HeadstartError",
@@ -71,6 +75,7 @@ __all__ = [
     "audit",
     "check",
     "evaluate",
+    "explain",
     "extract",
     "fetch",
     "load",

@@ -17,6 +17,7 @@ from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.engine_file import write_engine
 from headstart.evaluation import Calibration, Forecast, Rejection, Suspects, Verdict
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.familiarity import Familiarity
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
@@ -37,7 +38,6 @@ from headstart.run import (
 )
 from headstart.settings import cache_folder
 from headstart.training import Head, NotTried, Recipe, Tuned
-from headstart.word_weights import explain_mistakes
 
 GOLDEN_SAMPLES = 4
 
@@ -115,7 +115,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if material.suspects is not None:
             write_suspects(folder, material.dataset, material.answers, material.audit.usable, material.suspects)
         write_json(folder / "metrics.json", figures(material.metrics, headline, material.leak_free))
-        explain_mistakes(finished, material.answers, headline, folder)
+        explain_mistakes(finished, material.answers, headline, material.dataset.root, folder)
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
         write_report(folder)

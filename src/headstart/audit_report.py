@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from headstart.data.audit import CHECKS, SEVERITIES, named
 from headstart.data.dataset import Dataset
-from headstart.report import template, thumbnail
+from headstart.report import open_template, picture
 
 _SHOWN = 12  # examples of each finding
 _TOGETHER = 6  # pictures in one example
@@ -46,7 +46,7 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset) -> Path:
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
     labels = dict(zip(dataset.files, dataset.class_names, strict=True))
-    page = template("audit.html.j2").render(
+    page = open_template("audit.html.j2").render(
         facts=facts,
         found=[_told(finding, dataset, texts, labels) for finding in found],
         others=[finding for finding in facts["findings"] if finding["state"] != "found"],
@@ -68,7 +68,7 @@ def _told(
             {
                 "file": file,
                 "label": labels.get(file),
-                "picture": thumbnail(dataset.root, file) if texts is None else None,
+                "picture": picture(dataset.root, file) if texts is None else None,
                 "text": _beginning(texts.get(file)) if texts is not None else None,
             }
             for file in example["files"][:_TOGETHER]

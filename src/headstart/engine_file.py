@@ -8,6 +8,9 @@ import numpy as np
 if TYPE_CHECKING:
     from headstart.training.head import Head
 
+FEATURES = "headstart_features"
+"""Name of the tensor in the finished graph that goes into the head."""
+
 
 def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
     """Write the engine's form of a finished model: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
@@ -31,6 +34,6 @@ def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
             x = op.relu(x)
     probabilities = op.softmax(x, axis=1) if head.activation == "softmax" else op.sigmoid(x)
     probabilities.output(0).get_tensor().set_names({"probabilities"})
-    features.get_tensor().add_names({"features"})
+    features.get_tensor().add_names({FEATURES})
     whole = openvino.Model([op.result(probabilities), op.result(features)], graph.get_parameters(), "headstart")
     openvino.save_model(whole, str(out), compress_to_fp16=False)

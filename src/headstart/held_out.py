@@ -16,12 +16,12 @@ from headstart.data.fingerprints import Look, look_at
 from headstart.data.labels import is_multi_label
 from headstart.errors import InputError, counted
 from headstart.evaluation import answered
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.overlap import overlap
 from headstart.predict import Output, Predictor, read_facts
 from headstart.reader import UNITS
 from headstart.report import write_report
 from headstart.run import Answers, Run, check_name, figures, name_of, versions, write_folder, write_json, write_tables
-from headstart.word_weights import explain_mistakes
 
 SPLIT = "held-out"
 
@@ -115,7 +115,7 @@ def evaluate_run(
         write_json(partial / "run.json", own)
         write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT, leak_free))
         write_tables(partial, classes, answers, skipped)
-        explain_mistakes(predictor, answers, SPLIT, partial)
+        explain_mistakes(predictor, answers, SPLIT, dataset.root, partial)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))

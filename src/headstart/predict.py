@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,6 +14,9 @@ from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.familiarity import open_familiarity
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 from headstart.reader import Example, Modality, decoded, open_reader, read_content, suffix_of
+
+if TYPE_CHECKING:
+    from headstart.training.outputs import Activation
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -89,6 +92,7 @@ class Predictor:
         thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
         min_confidence: the probability below which an answer is unsure.
         familiarity: tells what is unlike the training examples; None where the run cannot.
+        activation: what makes probabilities of the head's logits.
 
     Raises:
         InputError: the folder is not a run, or has no threshold of its own.
@@ -104,6 +108,7 @@ class Predictor:
         self.classes: list[str] = self.facts["classes"]
         thresholds = self.facts.get("thresholds")
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
+        self.activation: Activation = "softmax" if self.thresholds is None else "sigmoid"
         base = self.facts["base"]
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
@@ -147,7 +152,7 @@ class Predictor:
 
         batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
         for indices, values in self._engine.stream(batches):
-            yield from zip(indices, self._told(values), strict=True)
+            yield from zip(indices, self._apart(values), strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
@@ -166,7 +171,7 @@ class Predictor:
         following = 0
         for i, answer in self.outputs(examples):
             file = names[i] if names else str(examples[i])
-            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self._prediction(file, answer, top_k)
+            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.prediction(file, answer, top_k)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
@@ -177,17 +182,21 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        (output,) = self._told(self._engine(self.reader.batch([array])))
-        return self._prediction(name, output, top_k)
+        (output,) = self._apart(self._engine(self.reader.batch([array])))
+        return self.prediction(name, output, top_k)
 
-    def _told(self, values: np.ndarray) -> list[Output]:
-        """What an engine gives, probabilities and features side by side, apart again."""
-        probabilities, features = np.split(values, [len(self.classes)], axis=1)
+    def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
+        """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
         if self.familiarity is None:
             return [Output(row, None) for row in probabilities]
         return [*map(Output, probabilities, self.familiarity.is_unfamiliar(features).tolist())]
 
-    def _prediction(self, file: str, output: Output, top_k: int | None) -> Prediction | MultiLabelPrediction:
+    def _apart(self, values: np.ndarray) -> list[Output]:
+        """What an engine gives, probabilities and features side by side, apart again."""
+        return self.told(*np.split(values, [len(self.classes)], axis=1))
+
+    def prediction(self, file: str, output: Output, top_k: int | None = None) -> Prediction | MultiLabelPrediction:
+        """An output as an answer about something called ``file``; of ``top_k`` classes, or all."""
         probabilities, unfamiliar = output
         ranked = np.argsort(-probabilities, kind="stable")
         order = ranked[:top_k]
@@ -294,8 +303,16 @@ def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> floa
 def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
     xml = folder / "engine" / "model.xml"
     if engine["kind"] == "openvino":
-        native = engine["precision"] != "bfloat16" or can_compute_bfloat16()
-        return OpenVINOEngine(xml, engine["precision"] if native else "float32", "LATENCY" if few else "THROUGHPUT")
+        return OpenVINOEngine(xml, precision_here(engine), "LATENCY" if few else "THROUGHPUT")
     from headstart import keras_process
 
     return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))
+
+
+def precision_here(engine: dict[str, Any]) -> str:
+    """The precision that a run computes in on this machine: its own, where the CPU has it.
+
+    Args:
+        engine: what ``run.json`` says about the engine.
+    """
+    return "float32" if engine["precision"] == "bfloat16" and not can_compute_bfloat16() else engine["precision"]

@@ -7,9 +7,7 @@ of classes and files are escaped, and its Content-Security-Policy forbids whatev
 An evaluation of a run is a folder with fewer facts, so every section can be left out.
 """
 
-import base64
 import csv
-import io
 import json
 import math
 import re
@@ -20,31 +18,33 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from headstart import plots
 from headstart.data.audit import Example
-from headstart.data.images import FORMATS, Decoder
+from headstart.data.images import Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
-from headstart.errors import BadExample
 from headstart.evaluation.learning_curve import NOTICEABLE
+from headstart.explanation.heat import HeatMap
+from headstart.pictures import address, thumbnail
 from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _PICTURES_SHOWN, _SUSPECTS_SHOWN, _SKIPPED = 15, 24, 16, 50
-TEXTS_SHOWN = 12
+_CONFUSIONS, _SUSPECTS_SHOWN, _SKIPPED = 15, 16, 50
+PICTURES_SHOWN, TEXTS_SHOWN = 24, 12
 """Of the mistakes that the model was surest of."""
 
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
-_ORIENTATION = 0x0112
 _NOUNS = {"image": "photo", "text": "text"}
 _IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
 _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
 WORDS = "words.json"
-"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.word_weights`."""
+"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.explanation.word_weights`."""
+
+HEAT = "heat.json"
+"""File in a run on images: which cells mattered in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
 
 _MEANINGS = {
     "accuracy": ("Accuracy", "share of {noun}s it got right"),
@@ -79,14 +79,14 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: its ``run.json`` is damaged.
     """
-    page = template("report.html.j2").render(_content(folder))
+    page = open_template("report.html.j2").render(_content(folder))
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
 
 
-def template(name: str) -> Any:
-    """A page of ``assets``, to be rendered."""
+def open_template(name: str) -> Any:
+    """A page's template, with the filters that write figures and names."""
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
@@ -104,8 +104,7 @@ def template(name: str) -> Any:
 
 def _content(folder: Path) -> dict[str, Any]:
     facts = read_facts(folder)
-    path = folder / "metrics.json"
-    figures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    figures = _json(folder / "metrics.json")
     headline = str(figures.get("headline"))
     split = figures.get("splits", {}).get(headline, {})
     classes = facts.get("classes") or list(split.get("per_class", {}))
@@ -133,7 +132,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "leak_free": figures.get("leak_free"),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
-        "mistakes": _mistakes(folder, root, answers),
+        "mistakes": _mistakes(folder, facts, root, answers),
         "suspects": _suspects(folder, root, facts),
         "sureness": _sureness(split, answers, facts.get("rejection") or {}),
         "calibration": _calibration(facts.get("calibration") or {}),
@@ -186,6 +185,10 @@ def _breakable(name: str) -> Markup:
 def _example(example: Mapping[str, Any], check: str) -> str:
     """One line about an example of a finding."""
     return Example(tuple(example["files"]), example["note"]).told(check)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -282,24 +285,24 @@ def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping
     return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
 
 
-def _mistakes(folder: Path, root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
+def _mistakes(folder: Path, facts: Mapping[str, Any], root: Path, answers: Sequence[Row]) -> dict[str, Any] | None:
     """The errors that the model was surest of, with their pictures or texts."""
     if not answers:
         return None
     wrong = [_told(row) for row in answers if row["predicted"] != row["label"]]
     wrong.sort(key=lambda row: -row["sureness"])
-    path = folder / WORDS
-    weights = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    words, heat = (_json(folder / name) for name in (WORDS, HEAT))
     shown = [
         {
             **row,
-            "picture": None if "text" in row else thumbnail(root, row["file"]),
-            "text": _beginning(row["text"]) if "text" in row else None,
-            "words": _marked(weights.get(row["file"])),
+            "picture": None if "text" in row else picture(root, row["file"], heat, facts.get("base")),
+            "text": beginning(row["text"]) if "text" in row else None,
+            "words": marked(words.get(row["file"])),
         }
-        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else _PICTURES_SHOWN]
+        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else PICTURES_SHOWN]
     ]
-    return {"shown": shown, "total": len(wrong), "examples": len(answers)}
+    with_heat = any(one["picture"] and "heat" in one["picture"] for one in shown)
+    return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(answers)}
 
 
 def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -311,8 +314,8 @@ def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, A
     shown = [
         {
             **row,
-            "picture": None if "text" in row else thumbnail(root, row["file"]),
-            "text": _beginning(row["text"]) if "text" in row else None,
+            "picture": None if "text" in row else picture(root, row["file"]),
+            "text": beginning(row["text"]) if "text" in row else None,
             "probability": _float(row["probability"]),
             "label_probability": _float(row["label_probability"]),
         }
@@ -340,23 +343,33 @@ def _told(row: Row) -> dict[str, Any]:
     }
 
 
-def thumbnail(root: Path, file: str) -> dict[str, Any] | None:
-    """A picture as a ``data:`` address, the whole of it; None if it is no longer there or cannot be read."""
-    path = root / file
-    try:
-        with Image.open(path, formats=[name for name in FORMATS if name != "MPO"]) as image:
-            w, h = image.size[::-1] if image.getexif().get(_ORIENTATION, 1) >= 5 else image.size
-        scale = min(1.0, _THUMBNAIL_PX / max(w, h))
-        pixels = Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).read(path)
-    except (BadExample, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+def picture(
+    root: Path, file: str, heat: Mapping[str, Any] | None = None, base: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """A picture and, where that is known, what spoke for the answer in it, as addresses for a page.
+
+    Args:
+        root: folder that the names of files start from.
+        file: the picture.
+        heat: content of :data:`HEAT`.
+        base: what ``run.json`` says of the base.
+
+    Returns:
+        None if the file is no longer there or cannot be read.
+    """
+    small = thumbnail(root / file, _THUMBNAIL_PX)
+    if small is None:
         return None
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=80, optimize=True)
-    data = base64.b64encode(out.getvalue()).decode("ascii")
-    return {"address": f"data:image/jpeg;base64,{data}", "tiny": max(w, h) < _THUMBNAIL_PX // 3}
+    drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
+    evidence = heat.get("evidence", {}).get(file) if heat else None
+    if heat and base and evidence:
+        seen = Decoder(tuple(base["input_size"]), base["fit"]).seen(small.size)
+        heat_map = HeatMap(np.array(evidence), seen, small.size, tuple(heat["cells"]))
+        drawn["heat"] = address(heat_map.over(small.pixels))
+    return drawn
 
 
-def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str, str]] | None:
+def marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str, str]] | None:
     """Words, each with the class of its mark, and the spaces behind it.
 
     ``for2`` spoke for what the model said, ``against2`` against it.
@@ -374,7 +387,8 @@ def _marked(weights: Sequence[tuple[str, float]] | None) -> list[tuple[str, str,
     return list(zip(words, marks, gaps, strict=True))
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
+    """As much of a text as is shown."""
     return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 

@@ -26,6 +26,7 @@ from headstart.errors import InputError
 from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, Suspects, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
 from headstart.predict import Answer, MinConfidence, Predictor, Problem, read_facts
+from headstart.reader import Example, Modality
 from headstart.report import write_report
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
@@ -121,13 +122,7 @@ class Run:
         if way not in self._predictors:
             self._predictors[way] = Predictor(self.folder, tta=tta, min_confidence=min_confidence)
         predictor = self._predictors[way]
-        several = [given] if isinstance(given, str | Path) else list(given)
-        if predictor.modality == "text":
-            examples: list[Path | str] = [one if isinstance(one, str) else read_text(one) for one in several]
-            is_one = isinstance(given, str | Path)
-        else:
-            is_one = isinstance(given, str | Path) and Path(given).expanduser().is_file()
-            examples = [Path(several[0]).expanduser()] if is_one else [*list_images(several)]
+        examples, is_one = examples_in(given, predictor.modality)
         answers: list[Answer] = list(predictor.predict(examples, top_k=top_k))
         if is_one and isinstance(answers[0], Problem):
             raise InputError(f"{answers[0].file}: {answers[0].reason}.")
@@ -142,6 +137,20 @@ class Run:
         if not self.metrics:
             raise InputError(f"{self.folder} was adopted, and has no figures: `headstart evaluate` makes a report.")
         return write_report(self.folder)
+
+
+def examples_in(given: str | Path | Iterable[str | Path], modality: Modality) -> tuple[list[Example], bool]:
+    """What :meth:`Run.predict` is given, as image files or texts; and whether that is one by itself, not in a list.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    several = [given] if isinstance(given, str | Path) else list(given)
+    if modality == "text":
+        return [one if isinstance(one, str) else read_text(one) for one in several], isinstance(given, str | Path)
+    if isinstance(given, str | Path) and Path(given).expanduser().is_file():
+        return [Path(given).expanduser()], True
+    return [*list_images(several)], False
 
 
 def load(folder: str | Path) -> Run:

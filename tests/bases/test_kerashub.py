@@ -133,6 +133,10 @@ def test_a_run_on_a_preset_is_whole(vit: Path, photos: Path, tmp_path: Path) -> 
     pixels = hs.load_base(f"preset:{vit}").reader().read(photos / "china/07.jpg")
     found = dict(zip(run.classes, model.predict(pixels[None], verbose=0)[0], strict=True))
     assert found == pytest.approx(shown, abs=1e-4)
+    explained = hs.explain(run, photos / "china/07.jpg", nearest=2)
+    assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # it ends in a token, and in no map
+    with pytest.raises(InputError, match=r"grad-cam needs a feature map .* preset:.* has none"):
+        hs.explain(run, photos / "china/07.jpg", method="grad-cam")
 
 
 def test_a_layer_used_twice_is_never_cut_between_its_uses(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError, IntegrityError, UnavailableError
+from headstart.explanation.word_weights import weigh_words
 from headstart.predict import Predictor
-from headstart.word_weights import weigh_words
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("stanza")

@@ -46,6 +46,31 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
     assert predicted.returncode == 0, predicted.stderr
     assert predicted.stdout.split()[0] == "flower"
 
+    explained = headstart("explain", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)
+    assert explained.returncode == 0, explained.stderr
+    assert explained.stdout.split()[0] == "flower"
+    for said in ("What speaks for flower: ", "most like flower", "runs/photos/explanations/03/explanation.html"):
+        assert said in explained.stdout
+    assert (tmp_path / "runs/photos/explanations/03/explanation.html").is_file()
+
+
+@pytest.mark.slow
+def test_explain_as_json_and_where_it_is_told_to(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    arguments = ("explain", run.folder, photos / "china/0[12].jpg", tmp_path / "bad.jpg", "--class", "flower", "--json")
+    plain = headstart(*arguments, "--nearest", 0)
+    assert plain.returncode == 0
+    lines = [json.loads(line) for line in plain.stdout.splitlines()]
+    assert [(Path(line["file"]).name, line["class"], line["nearest"]) for line in lines] == [
+        ("01.jpg", "flower", []),
+        ("02.jpg", "flower", []),
+    ]
+    assert "bad.jpg: empty: 0 bytes" in plain.stderr
+    strict = headstart(*arguments, "--out", tmp_path / "why", "--strict")
+    assert strict.returncode == 2
+    assert {path.name for path in (tmp_path / "why").iterdir()} == {"explanation.html", "01.jpg", "02.jpg"}
+    assert not (run.folder / "explanations").exists()
+
 
 def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "photos"))

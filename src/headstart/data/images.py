@@ -70,7 +70,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
 
 
 class Header(NamedTuple):
@@ -154,6 +155,24 @@ class Decoder:
         with _opened(data, suffix):
             pass
 
+    def seen(self, size: tuple[int, int]) -> Box:
+        """Where in an upright picture lies what :meth:`decode` makes of it: how the fit is undone, to within a pixel.
+
+        Args:
+            size: (height, width) of the picture, in pixels.
+
+        Returns:
+            The place in the picture's pixels; beyond its edges where grey bars were added.
+        """
+        (h, w), target = size, self.size[::-1]
+        if self.fit == "squash":
+            return 0, 0, w, h
+        if self.fit == "crop":
+            return _centre((0, 0, w, h), target, 1)
+        inner, (left, top) = _between_bars(w, h, target)
+        across, down = w / inner[0], h / inner[1]
+        return -left * across, -top * down, (target[0] - left) * across, (target[1] - top) * down
+
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size
         sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
@@ -165,7 +184,7 @@ class Decoder:
         turn = _TURNS.get(orientation)
         return np.asarray(fitted.transpose(turn) if turn is not None else fitted, np.uint8)
 
-    def _draft(self, image: Image.Image, target: tuple[int, int]) -> tuple[int, _Box | None]:
+    def _draft(self, image: Image.Image, target: tuple[int, int]) -> tuple[int, Box | None]:
         """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large photos cost less.
 
         Returns:
@@ -182,19 +201,38 @@ class Decoder:
         drafted = image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
         return (round(full / drafted[1][2]), drafted[1]) if drafted else (1, None)
 
-    def _fitted(self, image: Image.Image, content: _Box, target: tuple[int, int], reduced: int) -> Image.Image:
+    def _fitted(self, image: Image.Image, content: Box, target: tuple[int, int], reduced: int) -> Image.Image:
         """Resize the content of an image; in fractions of pixels, so that a draft gives the same picture."""
         w, h = content[2], content[3]
         if self.fit == "squash":
             return image.resize(target, _RESAMPLE, content, reducing_gap=_REDUCING_GAP)
         if self.fit == "crop":
             return image.resize(target, _RESAMPLE, _centre(content, target, reduced), reducing_gap=_REDUCING_GAP)
-        scale = min(target[0] / w, target[1] / h)
-        inner = (max(1, round(w * scale)), max(1, round(h * scale)))
+        inner, place = _between_bars(w, h, target)
         canvas = Image.new("RGB", target, _PAD_COLOUR)
-        place = ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
         canvas.paste(image.resize(inner, _RESAMPLE, content, reducing_gap=_REDUCING_GAP), place)
         return canvas
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """(height, width) in pixels of the picture that a file shows, turned as its EXIF data say.
+
+    Raises:
+        BadExample: it is no picture, or damaged at its start.
+    """
+    with _opened(data, None) as image:
+        return image.size if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS else image.size[::-1]
+
+
+def whole_picture(data: bytes, longest_px: int) -> np.ndarray:
+    """The whole of a picture, upright, uint8 (h, w, 3): made smaller where a side is longer than this.
+
+    Raises:
+        BadExample: it is no picture, or damaged.
+    """
+    h, w = upright_size(data)
+    scale = min(1.0, longest_px / max(h, w))
+    return Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).decode(data)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
@@ -274,7 +312,14 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
     return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
 
 
-def _centre(content: _Box, target: tuple[int, int], reduced: int) -> _Box:
+def _between_bars(w: float, h: float, target: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of a padded picture, and where its left upper corner lies."""
+    scale = min(target[0] / w, target[1] / h)
+    inner = (max(1, round(w * scale)), max(1, round(h * scale)))
+    return inner, ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
+
+
+def _centre(content: Box, target: tuple[int, int], reduced: int) -> Box:
     """The centre to keep: whole pixels of the full picture, as ImageNet evaluation takes it, wherever they lie now."""
     w, h = content[2] * reduced, content[3] * reduced
     aspect = target[0] / target[1]

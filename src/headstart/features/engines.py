@@ -64,8 +64,7 @@ class OpenVINOEngine:
 
     def __init__(self, xml: Path, precision: str, hint: str = "THROUGHPUT") -> None:
         self.precision = precision
-        settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
-        self._compiled = _core().compile_model(str(xml), "CPU", settings)
+        self._compiled = compile_graph(str(xml), precision, hint)
         # One more than run at once, so that a batch waits whenever the engine has finished one.
         self._at_once = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
@@ -115,6 +114,12 @@ class KerasEngine:
         """Compute batch after batch."""
         for key, pixels in batches:
             yield key, self(pixels)
+
+
+def compile_graph(graph: Any, precision: str, hint: str = "LATENCY") -> Any:
+    """An OpenVINO model, or the path of its ``.xml``, compiled for the CPU; see :class:`OpenVINOEngine`."""
+    settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
+    return _core().compile_model(graph, "CPU", settings)
 
 
 @cache

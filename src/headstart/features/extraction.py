@@ -152,6 +152,11 @@ def extract(
         work.close()
 
 
+def features_key(base_digest: str, reader_key: str, engine: EngineName, precision: str) -> str:
+    """Under which the cache keeps features: all that their values depend on besides the content of an example, hex."""
+    return hashlib.sha256(f"{base_digest} {reader_key} {engine == 'keras'} {precision}".encode()).hexdigest()
+
+
 class _Pass:
     def __init__(
         self,
@@ -166,10 +171,9 @@ class _Pass:
         self.wanted = frozenset(range(len(examples)) if only is None else map(int, only))
         self.reader = base.reader()
         self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
-        identity = f"{base.digest} {self.reader.key} {engine == 'keras'} {self.stats.precision}"
         self.files = FileIndex(cache, self.reader.key)
         self.looked = LookStore(cache, self.reader.key) if base.modality == "image" else None
-        self.store = FeatureStore(cache, hashlib.sha256(identity.encode()).hexdigest())
+        self.store = FeatureStore(cache, features_key(base.digest, self.reader.key, engine, self.stats.precision))
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
         self.looks: dict[int, Look] = {}

@@ -13,6 +13,7 @@ from headstart.data.labels import is_multi_label
 Activation = Literal["softmax", "sigmoid"]
 
 _SMALLEST = 1e-12  # a probability of 0 for what is true would make the log loss infinite
+_NEXT_TO_NONE = 1e-7  # float32 has few numbers between this and 1
 
 
 def activation_of(labels: np.ndarray) -> Activation:
@@ -35,6 +36,19 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities, each for itself."""
     powers = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1, powers) / (1 + powers)
+
+
+def log_odds(probabilities: np.ndarray, place: int, activation: Activation) -> np.ndarray:
+    """Log-odds of one class, float64 (n,), from the probabilities of all, float32 (n, classes).
+
+    They still differ where a probability is 1 in float32, as long as those of the other classes do.
+    """
+    p = probabilities[:, place].astype(np.float64)
+    if activation == "sigmoid":
+        p = np.clip(p, _NEXT_TO_NONE, 1 - _NEXT_TO_NONE)
+        return np.log(p / (1 - p))
+    others = np.delete(probabilities, place, 1).sum(1, dtype=np.float64)
+    return np.log(np.maximum(p, _SMALLEST)) - np.log(np.maximum(others, _SMALLEST))
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

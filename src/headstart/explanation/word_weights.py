@@ -5,21 +5,17 @@ Not by how much its probability falls, for a model that is sure remains so whate
 Source: Li et al., "Understanding neural networks through representation erasure", arXiv 1612.08220.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from headstart.predict import Predictor
 from headstart.reader import decoded
-from headstart.report import TEXTS_SHOWN, WORDS
-from headstart.run import Answers
 from headstart.segmenter import Segmenter
+from headstart.training.outputs import log_odds
 
-_LEAST = 1e-6  # of a probability
 _FEWEST_SPANS, _MOST_SPANS = 12, 60  # of a text, neighbouring words together; each costs an answer
 _WORDS_READ = 6_000  # in all answers for one text, if that leaves enough spans
 
@@ -50,9 +46,8 @@ def weigh_words(predictor: Predictor, text: str, answer: str) -> Weights:
         return [(text, 1.0)]
     without = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
     place = predictor.classes.index(answer)
-    found = np.clip(_probabilities(predictor, [text, *without])[:, place].astype(np.float64), _LEAST, 1 - _LEAST)
-    log_odds = np.log(found / (1 - found))
-    return [(span, round(float(log_odds[0] - rest), 4)) for span, rest in zip(spans, log_odds[1:], strict=True)]
+    whole, *rest = log_odds(_probabilities(predictor, [text, *without]), place, predictor.activation)
+    return [(span, round(float(whole - one), 4)) for span, one in zip(spans, rest, strict=True)]
 
 
 def _words(text: str, segmenter: Segmenter | None) -> list[str]:
@@ -66,19 +61,6 @@ def _words(text: str, segmenter: Segmenter | None) -> list[str]:
             starts.append(found)
             end = found + len(word)
     return [text[start:stop] for start, stop in pairwise([0, *starts[1:], len(text)])]
-
-
-def explain_mistakes(predictor: Predictor, answers: Answers, split: str, folder: Path) -> None:
-    """Write which words mattered in the mistakes of one split that the model was surest of."""
-    if answers.texts is None:
-        return
-    said, sure = answers.mistakes()
-    wrong = np.flatnonzero((answers.splits == split) & (said >= 0))
-    shown = wrong[np.argsort(-sure[wrong], kind="stable")][:TEXTS_SHOWN].tolist()
-    weights = {
-        answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[said[i]]) for i in shown
-    }  # fmt: skip
-    (folder / WORDS).write_text(json.dumps(weights, ensure_ascii=False), encoding="utf-8")
 
 
 def _probabilities(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:

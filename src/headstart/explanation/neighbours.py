@@ -1,0 +1,170 @@
+"""The training examples that are most like another one, in the eyes of the base.
+
+Their features lie in the cache; those that do not any more are computed again, where their files are still there.
+"""
+
+import csv
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart import console
+from headstart.data.labels import SEPARATOR
+from headstart.errors import BadExample, counted
+from headstart.explanation.activations import Activations
+from headstart.features.extraction import FeatureSet, PassStats, features_key
+from headstart.features.store import Digest, FeatureStore
+from headstart.predict import Predictor, precision_here
+from headstart.reader import UNITS, Example, read_content, suffix_of
+from headstart.settings import cache_folder
+
+_BATCH, _BLOCK_ROWS = 16, 4096
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training example that is like the one explained.
+
+    Attributes:
+        file: as ``predictions.csv`` names it.
+        labels: its class, or all its labels.
+        similarity: cosine of the angle between the features of the two, each feature standardised over the training
+            examples: 1 for the same content, about 0 for a random pair.
+        text: of a run on texts.
+        is_same: it has the very content that is explained.
+    """
+
+    file: str
+    labels: list[str]
+    similarity: float
+    text: str | None = None
+    is_same: bool = False
+
+
+class TrainingExamples:
+    """What a run was trained on, as its features.
+
+    Args:
+        predictor: the run.
+        activations: its model, to compute features that are no longer cached.
+        cache: the cache folder; None means the user's.
+
+    Attributes:
+        missing: how many of them cannot be compared: they are not in the cache, and their files are gone or changed.
+    """
+
+    def __init__(self, predictor: Predictor, activations: Activations, cache: Path | None = None) -> None:
+        with open(predictor.folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+        self._several = predictor.thresholds is not None
+        features = _features(predictor, activations, rows, cache or cache_folder()) if rows else None
+        kept = [i for i in range(len(rows)) if features and features.digests[i]]
+        self._rows, self.missing = [rows[i] for i in kept], len(rows) - len(kept)
+        self._units = np.empty((0, 0), np.float16)
+        if features and kept:
+            blocks = [kept[i : i + _BLOCK_ROWS] for i in range(0, len(kept), _BLOCK_ROWS)]
+            self._mean, self._scale = _moments(features, blocks)
+            self._units = np.concatenate([self._unit(features.rows(block)).astype(np.float16) for block in blocks])
+
+    def note(self, noun: str) -> str | None:
+        """What is to be said about examples that are not compared; None where there are none.
+
+        Args:
+            noun: what to call one.
+        """
+        if not self._rows and not self.missing:
+            return f"What this run was trained on is not known, so there are no similar {noun}s."
+        if not self.missing:
+            return None
+        return (
+            f"{counted(self.missing, f'training {noun}')} could not be compared: no longer in the cache, and the files "
+            "are gone or have changed."
+        )
+
+    def nearest(self, features: np.ndarray, digest: Digest, count: int) -> list[Neighbour]:
+        """The training examples most like one with these features, the most similar first.
+
+        Args:
+            features: float32 (d,).
+            digest: of the content that they are of.
+            count: how many at most.
+        """
+        if not self._rows:
+            return []
+        unit = self._unit(features[np.newaxis])[0]
+        starts = range(0, len(self._rows), _BLOCK_ROWS)
+        cosines = np.concatenate([self._units[i : i + _BLOCK_ROWS].astype(np.float32) @ unit for i in starts])
+        nearest = np.argsort(-cosines, kind="stable")[:count].tolist()
+        return [self._neighbour(i, float(cosines[i].clip(-1, 1)), digest) for i in nearest]
+
+    def _neighbour(self, i: int, similarity: float, digest: Digest) -> Neighbour:
+        row = self._rows[i]
+        labels = [name for name in row["label"].split(SEPARATOR) if name] if self._several else [row["label"]]
+        return Neighbour(row["file"], labels, similarity, row.get("text"), is_same=row["sha256"] == digest.hex())
+
+    def _unit(self, features: np.ndarray) -> np.ndarray:
+        """Standardised features, scaled to length 1."""
+        standardised = (features - self._mean) / self._scale
+        return standardised / np.maximum(np.linalg.norm(standardised, axis=1, keepdims=True), 1e-12)
+
+
+def _features(
+    predictor: Predictor, activations: Activations, rows: Sequence[Mapping[str, str]], cache: Path
+) -> FeatureSet:
+    """Features of rows of ``predictions.csv``; the digest of those that have none is None."""
+    facts = predictor.facts
+    precision = precision_here(facts["engine"])
+    key = features_key(facts["base"]["digest"], predictor.reader.key, facts["asked"]["engine"], precision)
+    root = Path(facts["data"]["root"])
+    examples: list[Example] = [row["text"] if "text" in row else root / row["file"] for row in rows]
+    digests = [bytes.fromhex(row["sha256"]) for row in rows]
+    store = FeatureStore(cache, key)
+    try:
+        cached = store.locate(digests)
+        absent = {digest: one for digest, one in zip(digests, examples, strict=True) if digest not in cached}
+        _compute(predictor, activations, absent, store)
+        found = store.locate(digests)
+        return FeatureSet(
+            [digest if digest in found else None for digest in digests], {}, {}, store, PassStats(precision)
+        )
+    finally:
+        store.close()
+
+
+def _compute(
+    predictor: Predictor, activations: Activations, absent: Mapping[Digest, Example], store: FeatureStore
+) -> None:
+    """Compute features that the cache does not have, and leave them there."""
+    if not absent:
+        return
+    wanted = list(absent)
+    with console.progress("features of the training examples", len(wanted), UNITS[predictor.modality]) as bar:
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            arrays: dict[Digest, np.ndarray] = {}
+            for digest in batch:
+                try:
+                    data, _ = read_content(absent[digest])
+                    if hashlib.sha256(data).digest() == digest:
+                        arrays[digest] = predictor.reader.decode(data, suffix_of(absent[digest]))
+                except BadExample:
+                    continue
+            if arrays:
+                computed = activations(predictor.reader.batch(list(arrays.values())))
+                store.append(list(arrays), computed.features)
+                store.commit()
+            bar.advance(len(batch))
+
+
+def _moments(features: FeatureSet, blocks: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every feature, float32 (d,); 1 for one that never moves."""
+    total, squares = np.zeros(features.dim), np.zeros(features.dim)
+    for block in map(features.rows, blocks):
+        total += block.sum(0, dtype=np.float64)
+        squares += np.square(block, dtype=np.float64).sum(0)
+    n = sum(map(len, blocks))
+    deviation = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0))
+    return (total / n).astype(np.float32), np.where(deviation > 1e-6, deviation, 1).astype(np.float32)

@@ -1,0 +1,45 @@
+"""Pictures as parts of a page: small, and inside the page itself as ``data:`` addresses."""
+
+import base64
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.images import read_file, upright_size, whole_picture
+from headstart.errors import BadExample
+
+
+class Thumbnail(NamedTuple):
+    """The whole of a picture, upright and small.
+
+    Attributes:
+        pixels: uint8 (h, w, 3).
+        size: (height, width) of the picture itself.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
+def thumbnail(path: Path, longest_px: int) -> Thumbnail | None:
+    """A picture with no side longer than this; None if it is no longer there or cannot be read."""
+    try:
+        data, _ = read_file(path)
+        return Thumbnail(whole_picture(data, longest_px), upright_size(data))
+    except BadExample:
+        return None
+
+
+def jpeg(pixels: np.ndarray, quality: int = 80) -> bytes:
+    """Pixels, uint8 (h, w, 3), as the content of a JPEG file."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality, optimize=True)
+    return out.getvalue()
+
+
+def address(pixels: np.ndarray) -> str:
+    """Pixels, uint8 (h, w, 3), as the ``data:`` address of a JPEG."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(pixels)).decode('ascii')}"
