@@ -152,7 +152,8 @@ def test_a_text_has_words_and_similar_texts(text_run: hs.Run) -> None:
     text = "The statement raises an exception if the object has no such attribute."
     one = hs.explain(text_run, text)
     assert (one.class_name, one.method) == ("python", "words")
-    assert [word for word, _ in one.words or []] == text.split()
+    words = [word for word, _ in one.words or []]
+    assert ("".join(words), [word.strip() for word in words]) == (text, text.split())
     assert max(weight for _, weight in one.words or []) > 0
     assert [other.labels for other in one.nearest[:3]] == [["python"]] * 3
     assert all(other.text for other in one.nearest)
