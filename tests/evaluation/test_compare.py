@@ -59,6 +59,14 @@ def test_a_small_gain_counts_where_the_log_loss_is_sure_of_it() -> None:
     assert found.favours_second
 
 
+def test_few_examples_need_not_prove_a_gain_but_must_show_one() -> None:
+    gain, tie, loss = _compared(mended=3, broken=1, n=16), _compared(2, 2, n=16), _compared(1, 3, n=16)
+    assert not gain.favours_second
+    assert (gain.leans_to_second, tie.leans_to_second, loss.leans_to_second) == (True, False, False)
+    assert gain.verdict(few=True).endswith("So few examples prove no gain, but both figures speak for it.")
+    assert tie.verdict(few=True).endswith("That is no proof of a gain.")
+
+
 def test_of_labels_the_better_ranking_wins_and_itself_does_not() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((300, 5)) < 0.3).astype(np.uint8)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from headstart import keras_process
+from headstart.bases.base import Base
 from headstart.errors import InputError, did_you_mean
 
 NOMINAL_TOKENS = 64
@@ -144,6 +146,13 @@ def check_form(fine_tune: str) -> None:
 
 def _unknown_form(fine_tune: str) -> InputError:
     return InputError(f"--fine-tune {fine_tune}: expected auto, none, all, last:N or from:NAME, such as last:2.")
+
+
+def blocks_of(base: Base) -> tuple[Block, ...]:
+    """The blocks of a base, found in a Keras process."""
+    backend = base.backends[0]
+    described = keras_process.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=backend)
+    return tuple(map(Block.from_json, described))
 
 
 def describe(spec: dict[str, Any]) -> list[dict[str, Any]]:

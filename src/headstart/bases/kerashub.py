@@ -236,6 +236,8 @@ def read_model(folder: str, out: str, name: str) -> None:
     try:
         facts = _facts(Path(folder), Path(out), name)
     except InputError as exc:
+        if isinstance(exc.__cause__, ImportError):  # it may be installed next time
+            raise
         facts = {"refused": str(exc)}
     Path(out, "facts.json").write_text(json.dumps(facts))
 

@@ -87,25 +87,22 @@ def bases(
 
 def _cuts(name: str | None, *, as_json: bool) -> None:
     """The blocks of one base, the one nearest to the features last."""
-    from headstart import keras_process
     from headstart.bases import BaseSpec, load_base
-    from headstart.bases.blocks import Block
+    from headstart.bases.blocks import blocks_of
 
     if name is None:
         raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
     here = {entry.handle: entry.is_here for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
     spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
-    base = load_base(spec)
-    described = keras_process.call(
-        "headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=base.backends[0]
-    )
-    blocks = [Block.from_json(block) for block in described]
+    blocks = blocks_of(load_base(spec))
     params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
     if as_json:
         shares = [{"params_share": b.params / params, "compute_share": b.multiply_adds / compute} for b in blocks]
         sizes = [{"cached_bytes": block.cached_bytes} for block in blocks]
-        console.result_json([{**d, **share, **size} for d, share, size in zip(described, shares, sizes, strict=True)])
+        console.result_json(
+            [{**block.to_json(), **share, **size} for block, share, size in zip(blocks, shares, sizes, strict=True)]
+        )
         return
     rows = [
         (

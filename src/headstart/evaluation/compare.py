@@ -54,8 +54,22 @@ class Comparison:
         """
         return self.mended > self.broken and (self.p_value < 1 - LEVEL or self.loss_gain[0] > 0)
 
-    def verdict(self, where: str = "On {} validation examples fine-tuning") -> str:
-        """What the test says, in a sentence or two that begin with ``where`` and the number of examples in it."""
+    @property
+    def leans_to_second(self) -> bool:
+        """Whether both figures speak for the second: all that can be asked of a few dozen examples.
+
+        Asking for significance there would leave most gains unused: in three draws of 8 examples of each class of AG
+        News, cross-validation saw gains of 3, 13 and 19 points, and only the last was significant.
+        """
+        return self.mended > self.broken and self.log_loss[1] < self.log_loss[0]
+
+    def verdict(self, where: str = "On {} validation examples fine-tuning", *, few: bool = False) -> str:
+        """What the test says, in a sentence or two.
+
+        Args:
+            where: they begin with this and the number of examples in it.
+            few: whether the examples are so few that they cannot prove a gain.
+        """
         first, second = self.accuracy
         low, high = (100 * bound for bound in self.accuracy_gain)
         text = (
@@ -64,6 +78,8 @@ class Comparison:
             f"mended, {self.broken} broken, p = {self.p_value:.2g}) and the log loss from {self.log_loss[0]:.3f} to "
             f"{self.log_loss[1]:.3f}."
         )
+        if few and self.leans_to_second and not self.favours_second:
+            return text + " So few examples prove no gain, but both figures speak for it."
         return text + (" That is more than luck." if self.favours_second else " That is no proof of a gain.")
 
 
@@ -129,25 +145,26 @@ def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: 
         task: the examples.
         head: trained on the features of the frozen base.
         tuned: what fine-tuning made of both.
-        keep: ``better`` asks for proof of a gain, ``fine-tuned`` does not.
+        keep: ``better`` asks for proof of a gain, or, where cross-validation on few examples judges, for gains in
+            accuracy and log loss; ``fine-tuned`` asks for nothing.
         seed: of the bootstrap.
     """
     if isinstance(tuned, NotTried):
         return Verdict("not tried", tuned.reason)
     if isinstance(tuned.held_out, CrossValidated):
         on_folds = compare(task.labels[task.train], *tuned.held_out, seed=seed)
-        reason = on_folds.verdict("Cross-validated on the {} training examples, contrastive fine-tuning")
-        return Verdict(*_decide(on_folds, reason, keep), on_folds=on_folds)
+        reason = on_folds.verdict("Cross-validated on the {} training examples, contrastive fine-tuning", few=True)
+        return Verdict(*_decide(on_folds.leans_to_second, reason, keep), on_folds=on_folds)
     held, n_val = np.concatenate([task.val, task.test]), len(task.val)
     before, after = head.over(task.features, held), tuned.head.over(tuned.held_out, np.arange(len(held)))
     against = compare_labels if is_multi_label(task.labels) else compare
     on_val = against(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
     on_test = against(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
-    return Verdict(*_decide(on_val, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
+    return Verdict(*_decide(on_val.favours_second, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
 
 
-def _decide(found: Comparison | LabelComparison, reason: str, keep: Keep) -> tuple[Literal["kept", "not better"], str]:
-    if found.favours_second:
+def _decide(is_better: bool, reason: str, keep: Keep) -> tuple[Literal["kept", "not better"], str]:
+    if is_better:
         return "kept", reason
     if keep == "fine-tuned":
         return "kept", f"{reason} It was kept all the same (--keep fine-tuned)."

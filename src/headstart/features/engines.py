@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from headstart import console, keras_process
 from headstart.bases.base import Base, ImageBase
-from headstart.bases.blocks import Block
+from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.settings import cache_folder
 
@@ -222,9 +222,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
         if template and not template.exists():
             raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
         if "blocks" not in best:
-            best["blocks"] = keras_process.call(
-                "headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=base.backends[0]
-            )
+            best["blocks"] = [block.to_json() for block in blocks_of(base)]
         result = Path(scratch, best.get("by", "none"))
         result.mkdir(exist_ok=True)
         for file in (template, template.with_suffix(".json")) if template else ():
