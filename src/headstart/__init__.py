@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
     from headstart.checks import check
+    from headstart.comparing import BaseComparison, compare
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.features import FeatureSet, extract
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Base": "bases:Base",
+    "BaseComparison": "comparing:BaseComparison",
     "Dataset": "data:Dataset",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
@@ -39,6 +41,7 @@ _WHERE = {
     "UnavailableError": "errors:UnavailableError",
     "adopt": "adoption:adopt",
     "check": "checks:check",
+    "compare": "comparing:compare",
     "evaluate": "held_out:evaluate_run",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
@@ -51,6 +54,7 @@ _WHERE = {
 
 __all__ = [
     "Base",
+    "BaseComparison",
     "Dataset",
     "FeatureSet",
     "FineTuning",
@@ -64,6 +68,7 @@ __all__ = [
     "__version__",
     "adopt",
     "check",
+    "compare",
     "evaluate",
     "extract",
     "fetch",

@@ -77,13 +77,14 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: its ``run.json`` is damaged.
     """
-    page = _template().render(_content(folder))
+    page = template("report.html.j2").render(_content(folder))
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A page of ``assets``, to be rendered."""
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
@@ -94,7 +95,7 @@ def _template() -> Any:
         undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
     )
     environment.filters.update(percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.cli.train import names, summary, told
+from headstart.cli.data import names
+from headstart.cli.train import summary, told
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")

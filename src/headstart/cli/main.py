@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
+    "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
     "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),

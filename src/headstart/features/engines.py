@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -204,7 +204,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             try:
                 facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
             except RuntimeError as exc:
-                best["problems"].append(f"{backend}: {_essence(str(exc))}")
+                best["problems"].append(f"{backend}: {essence(str(exc))}")
                 continue
             best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
@@ -224,14 +224,20 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
         os.replace(result, folder)
 
 
-def _essence(traceback: str) -> str:
+def essence(traceback: str) -> str:
     """The line of a traceback that names the exception; Keras adds many after it."""
     named = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return named[-1] if named else traceback.strip().splitlines()[-1]
 
 
 def open_engine(
-    base: Base, cache_folder: Path, probe: np.ndarray, *, engine: EngineName = "auto", precision: str = "float32"
+    base: Base,
+    cache_folder: Path,
+    probe: np.ndarray,
+    *,
+    engine: EngineName = "auto",
+    precision: str = "float32",
+    hint: str = "THROUGHPUT",
 ) -> Engine:
     """The engine for a base; falls back to Keras, with one line that says so, where OpenVINO cannot take the base.
 
@@ -241,7 +247,7 @@ def open_engine(
     if engine != "keras":
         xml = prepare(base, cache_folder, probe).xml
         if xml is not None:
-            return OpenVINOEngine(xml, precision)
+            return OpenVINOEngine(xml, precision, hint)
         if engine == "openvino":
             raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
         console.note(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
@@ -252,6 +258,37 @@ def _keras_model(base: Base) -> Any:
     # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
     keras_process.import_keras()
     return base.model()
+
+
+def latency_ms(
+    base: Base,
+    cache_folder: Path,
+    examples: Sequence[np.ndarray],
+    *,
+    precision: Precision = "auto",
+    seconds: float = 0.5,
+) -> float:
+    """Measure how long a base takes for one example by itself on this machine: the median, in milliseconds.
+
+    Args:
+        base: the base.
+        cache_folder: the cache, for the prepared base.
+        examples: arrays as the base's reader gives them, for texts of different lengths.
+        precision: of the arithmetic.
+        seconds: how long to measure, beside what it takes to get ready.
+    """
+    batches = [example[np.newaxis] for example in examples]
+    probe = base.reader().batch(examples)
+    engine = open_engine(base, cache_folder, probe, precision=resolve_precision(precision), hint="LATENCY")
+    for batch in batches:  # the first call compiles, for texts once for each length
+        engine(batch)
+    took: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while len(took) < len(batches) or time.perf_counter() < deadline:
+        start = time.perf_counter()
+        engine(batches[len(took) % len(batches)])
+        took.append(time.perf_counter() - start)
+    return 1000 * float(np.median(took))
 
 
 def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:

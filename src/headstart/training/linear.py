@@ -59,12 +59,15 @@ class LinearHead:
         bias: float32 (classes,).
         strength: of the regularisation, on standardised features.
         path: per strength tried: strength and log loss over the held-out folds; accuracy where there is one class each.
+        out_of_fold: float32 (n, classes), probabilities of each training example by a head of that strength that was
+            solved without its fold; None where all examples are in one fold.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     strength: float
     path: list[dict[str, float]]
+    out_of_fold: np.ndarray | None
 
 
 def solve(
@@ -111,9 +114,11 @@ def _solve(
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
     if len(np.unique(fold)) == 1:  # copies of one example a class: nothing would be left to train on without them
         path: list[dict[str, float]] = []
-        best, start = strengths[0], None
+        best, start, out_of_fold = strengths[0], None, None
     else:
-        path, best, start = _path(cv_data, fold, n_classes, class_weights, strengths)
+        path, best, of_folds = _path(cv_data, fold, n_classes, class_weights, strengths)
+        start = of_folds[:, -1:, :]
+        out_of_fold = _out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, units))
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = weights_of_examples(labels, class_weights)[None, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
@@ -124,6 +129,7 @@ def _solve(
         bias=(bias - data.mean @ kernel).astype(np.float32),
         strength=strength,
         path=path,
+        out_of_fold=out_of_fold,
     )
 
 
@@ -200,24 +206,28 @@ class _Data:
 def _path(
     data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray, strengths: Sequence[float]
 ) -> tuple[list[dict[str, float]], float, np.ndarray]:
-    """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards."""
+    """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards.
+
+    Returns:
+        What was found at each strength; the best one; and its parameters (d + 1, folds + 1, classes).
+    """
     example_weights = weights_of_examples(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
-    best_loss, best_strength, best_start, worse = np.inf, strengths[0], np.empty(0), 0
+    best_loss, best_strength, best_parameters, worse = np.inf, strengths[0], np.empty(0), 0
     parameters: np.ndarray | None = None
     for strength in strengths:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
         loss, accuracy = _held_out(data, parameters, fold, example_weights)
         path.append({"strength": strength, "log_loss": loss, **accuracy})
         if loss < best_loss:
-            best_loss, best_strength, best_start, worse = loss, strength, parameters[:, -1:, :], 0
+            best_loss, best_strength, best_parameters, worse = loss, strength, parameters, 0
             continue
         worse += 1
         if worse == _PATIENCE or loss > _CLEARLY_WORSE * best_loss:
             break
-    return path, best_strength, best_start
+    return path, best_strength, best_parameters
 
 
 def _minimise(
@@ -277,18 +287,39 @@ def _held_out(
     data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> tuple[float, dict[str, float]]:
     """Weighted log loss and plain accuracy, if there is such, of examples judged by the problem without their fold."""
+    probabilities = _out_of_fold(data, parameters, fold)
+    loss = float(weights @ log_losses(data.labels, probabilities)) / float(weights.sum())
+    if is_multi_label(data.labels):
+        return loss, {}
+    return loss, {"accuracy": float((probabilities.argmax(1) == data.labels).mean())}
+
+
+def _out_of_fold(data: _Data, parameters: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 (n, classes), of each example by the problem without its fold."""
     _, k, n_classes = parameters.shape
+    kernel, bias = parameters[:-1].reshape(data.dim, -1).astype(np.float32), parameters[-1].astype(np.float32)
 
-    def judge(where: slice, block: np.ndarray) -> tuple[float, int]:
-        logits = (block @ parameters[:-1].reshape(data.dim, -1).astype(np.float32)).reshape(len(block), k, n_classes)
-        mine = logits[np.arange(len(block)), fold[where]] + parameters[-1, fold[where]]
-        probabilities = activate(mine, activation_of(data.labels))
-        loss = float(weights[where] @ log_losses(data.labels[where], probabilities))
-        return loss, 0 if is_multi_label(data.labels) else int((mine.argmax(1) == data.labels[where]).sum())
+    def judge(where: slice, block: np.ndarray) -> np.ndarray:
+        logits = (block @ kernel).reshape(len(block), k, n_classes)
+        return activate(logits[np.arange(len(block)), fold[where]] + bias[fold[where]], activation_of(data.labels))
 
-    losses, right = zip(*data.map(judge), strict=True)
-    accuracy = {} if is_multi_label(data.labels) else {"accuracy": sum(right) / len(data)}
-    return sum(losses) / float(weights.sum()), accuracy
+    return np.concatenate(list(data.map(judge)))
+
+
+def _restated(parameters: np.ndarray, of: _Data, to: _Data) -> np.ndarray:
+    """Parameters for features as ``of`` standardises them, for those that ``to`` standardises."""
+    if of is to:
+        return parameters
+    kernel, bias = parameters[:-1], parameters[-1]
+    shift = np.tensordot((to.mean - of.mean) / of.scale, kernel, 1)
+    return np.concatenate([kernel * (to.scale / of.scale)[:, None, None], (bias + shift)[None]])
+
+
+def _fold_of_each(sample: np.ndarray, fold: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The fold of every example, int (n,); those beyond the sample were in none, and take that of their unit or any."""
+    of_unit = np.arange(int(units.max()) + 1) % N_FOLDS
+    of_unit[units[sample]] = fold
+    return of_unit[units]
 
 
 def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
