@@ -22,7 +22,7 @@ from headstart.bases import Base, load_base
 from headstart.bases.candidates import HERE, Candidate, candidates
 from headstart.cost import Cost
 from headstart.data.audit import audit
-from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.split import check_division, divide, strata
 from headstart.errors import BadExample, HeadstartError, InputError, counted
@@ -186,6 +186,18 @@ class BaseComparison:
             return "left the race"
         return "" if row.against_top is None else "worse" if row.is_worse else "no more than luck"
 
+    def gap(self, row: Row) -> str:
+        """By how much a base falls behind the one with the best figure, with its 95 % interval; empty for others."""
+        against = row.against_top
+        if against is None:
+            return ""
+        if isinstance(against, Comparison):
+            first, second = against.accuracy
+            low, high = (100 * bound for bound in against.accuracy_gain)
+            return f"by {100 * (second - first):.1f} points ({low:.1f} to {high:.1f})"
+        first, second = against.mean_average_precision
+        return f"by {second - first:.3f} ({against.precision_gain[0]:.3f} to {against.precision_gain[1]:.3f})"
+
     def reasons(self) -> dict[str, list[str]]:
         """Why bases were left out: reason -> handles."""
         found: dict[str, list[str]] = {}
@@ -203,7 +215,7 @@ class BaseComparison:
             what = what.replace("  ", " ")
         return (
             f"{what}: {row.handle}, {self.metric.replace('_', ' ')} {self.told(row)} on {row.examples:,} examples, "
-            f"{row.size_mb:,.0f} MB, {row.ms:.1f} ms"
+            f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
         )
 
     def doubts(self) -> list[str]:
@@ -221,7 +233,9 @@ class BaseComparison:
         return doubts
 
     def command(self) -> str:
-        """What to go on with."""
+        """What to go on with: a command, or for a DataFrame a call."""
+        if self.source == FRAME:
+            return f"headstart.train(data, base={self.best!r})"
         words = ["headstart", "train", self.source, "--base", self.best, *_as_options(self.asked)]
         return shlex.join(words)
 
@@ -290,8 +304,7 @@ def compare(
         cache: folder of the feature cache; the user's when None.
 
     Raises:
-        InputError: an argument or the data cannot be used, or no base meets the budget.
-        UnavailableError: none of the bases can be had here.
+        InputError: an argument or the data cannot be used, or none of the bases can be had or meets the budget.
     """
     cost = Cost()
     asked = {name: value for name, value in locals().items() if name in _OF_TRAIN}
@@ -541,7 +554,8 @@ class _Race:
         try:
             yield
         except HeadstartError as exc:
-            self._leave_out(handle, str(exc).partition(". ")[0].rstrip("."), one)
+            first_sentence = str(exc).partition(". ")[0].rstrip(".")
+            self._leave_out(handle, first_sentence.removeprefix(f"{handle} is "), one)
         except Exception as exc:  # noqa: BLE001 - a foreign model may fail in any way
             self._leave_out(handle, essence(str(exc) or type(exc).__name__), one)
 

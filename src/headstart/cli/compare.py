@@ -18,6 +18,7 @@ _BUDGET = (
     ),
 )
 _RIGHT = (2, 3, 4)
+_SHOWN = 5  # of the bases left out for one reason
 
 
 def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,6 +67,8 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
         console.result_json(found.to_json())
     else:
         _tell(found)
+    if len(found.rows) == 1 and options["bases"] == "here":
+        console.note("Only one base is here: --bases all takes those to download, too, or name some.")
     if report:
         console.note(f"the page is {found.report(report)}")
 
@@ -75,7 +78,8 @@ def _tell(found: Any) -> None:
     console.table(header, [_row(found, row) for row in found.rows], right=_RIGHT)
     console.result()
     for reason, handles in found.reasons().items():
-        console.result(f"left out  {', '.join(handles)}: {reason}")
+        more = f" and {len(handles) - _SHOWN:,} more" if len(handles) > _SHOWN else ""
+        console.result(f"left out  {', '.join(handles[:_SHOWN])}{more}: {reason}")
     console.result(found.verdict())
     for doubt in found.doubts():
         console.result(doubt)

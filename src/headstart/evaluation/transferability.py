@@ -39,17 +39,16 @@ def log_evidence(features: np.ndarray, labels: np.ndarray, n_classes: int) -> fl
     u, singular, _ = np.linalg.svd(z, full_matrices=False)
     kept = singular > _SMALLEST * singular[0]
     eigenvalues, along = np.square(singular[kept]), np.square(u[:, kept].T @ truth)
-    return float(np.mean([_evidence(eigenvalues, one, *features.shape) for one in along.T]))
+    return float(np.mean([_evidence(eigenvalues, one, len(features)) for one in along.T]))
 
 
-def _evidence(eigenvalues: np.ndarray, along: np.ndarray, n: int, d: int) -> float:
+def _evidence(eigenvalues: np.ndarray, along: np.ndarray, n: int) -> float:
     """Of one column of labels of variance 1.
 
     Args:
-        eigenvalues: float (r,), of F^T F.
+        eigenvalues: float (r,), of F^T F, those above 0: other directions say nothing, and their terms cancel.
         along: float (r,), squared lengths of the labels along its directions.
         n: examples.
-        d: features.
     """
     beside = max(n - along.sum(), 0.0)  # what no direction reaches
     alpha = beta = ratio = 1.0
@@ -63,7 +62,7 @@ def _evidence(eigenvalues: np.ndarray, along: np.ndarray, n: int, d: int) -> flo
         if abs(ratio - before) <= _CONVERGED * before:
             break
     total = (
-        n * np.log(beta) + d * np.log(alpha) - np.log(alpha + beta * eigenvalues).sum()
-        - (d - len(eigenvalues)) * np.log(alpha) - beta * missed - alpha * length - n * np.log(2 * np.pi)
+        n * np.log(beta / (2 * np.pi)) + len(eigenvalues) * np.log(alpha) - np.log(alpha + beta * eigenvalues).sum()
+        - beta * missed - alpha * length
     )  # fmt: skip
     return 0.5 * float(total) / n
