@@ -19,6 +19,7 @@ import numpy as np
 
 from headstart import console
 from headstart.bases import Base, load_base
+from headstart.bases.bundle import files_of
 from headstart.bases.candidates import HERE, Candidate, candidates
 from headstart.cost import Cost
 from headstart.data.audit import audit
@@ -33,7 +34,7 @@ from headstart.evaluation.metrics import Interval, wilson
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
-from headstart.features.engines import essence, latency_ms, prepare
+from headstart.features.engines import Prepared, essence, latency_ms, prepare
 from headstart.reader import NOUNS, Fit, Modality, read_example
 from headstart.settings import cache_folder, is_offline
 from headstart.training.head import weights_of_classes
@@ -47,7 +48,6 @@ _IN_TURNS = 10  # of each class, however rare
 _FINALISTS = 3  # reach the last round whatever they seem to be worth
 _TIMED = 8  # examples that the latency is measured on
 _FASTER = 1.2  # times as fast is worth a word
-_MB_OF_A_WEIGHT = 4e-6
 _REASONS_SHOWN = 10
 _NOT_HERE = "not here, and the network must not be used"
 _OF_TRAIN: dict[str, Any] = {
@@ -379,6 +379,7 @@ class _Race:
 
     def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path) -> None:
         self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
+        self.examples = dataset.examples
         self.is_multi = is_multi_label(dataset.labels)
         self.metric = "mean_average_precision" if self.is_multi else "accuracy"
         self.running: list[_Contender] = []
@@ -401,12 +402,13 @@ class _Race:
                     base = load_base(one.handle, texts=self.dataset.texts, cache=self.cache, **options)
                     if base.modality != self.dataset.modality:
                         raise InputError(f"it is a base for {base.modality}s")
-                    self.running.append(_Contender(base, one.size_mb))
+                    if all(base.handle != other.base.handle for other in self.running):
+                        self.running.append(_Contender(base, one.size_mb))
         self._check_any()
 
     def draw(self, *, val: float, test: float, shots: int | None) -> None:
         """Find out which examples may be looked at, and in which order."""
-        features = extract(self.running[0].base, self.dataset.examples, only=[], cache=self.cache)
+        features = extract(self.running[0].base, self.examples, only=[], cache=self.cache)
         checked = audit(self.dataset, features.digests, features.problems)
         division = divide(
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
@@ -424,7 +426,7 @@ class _Race:
             with self._surviving(one.base.handle, one):
                 examples = self._decoded(one.base)
                 prepared = prepare(one.base, self.cache, one.base.reader().batch(examples))
-                one.size_mb = sum(block.params for block in prepared.blocks) * _MB_OF_A_WEIGHT
+                one.size_mb = _size_mb(one.base, prepared)
                 excess = self._excess(one.size_mb)
                 if not excess:
                     one.ms = latency_ms(one.base, self.cache, examples)
@@ -462,7 +464,7 @@ class _Race:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""
         console.note(f"{counted(len(self.running), 'base')} on {counted(size, NOUNS[self.dataset.modality])} …")
         chosen = self.order[:size]
-        examples = [self.dataset.examples[i] for i in chosen.tolist()]
+        examples = [self.examples[i] for i in chosen.tolist()]
         found: dict[str, FeatureSet] = {}
         for one in [*self.running]:
             handle = one.base.handle
@@ -530,7 +532,7 @@ class _Race:
         reader = base.reader()
         for i in self.order.tolist():
             with suppress(BadExample):
-                arrays.append(read_example(reader, self.dataset.examples[i]))
+                arrays.append(read_example(reader, self.examples[i]))
             if len(arrays) == _TIMED:
                 break
         if not arrays:
@@ -571,6 +573,12 @@ class _Race:
             if self.left_out
             else "there is no base here that has a name: give handles with --bases, or --bases all."
         )
+
+
+def _size_mb(base: Base, prepared: Prepared) -> float:
+    """Of the weights as float32, or of the files where a graph does not tell."""
+    weights = sum(block.params for block in prepared.blocks)
+    return (4 * weights or sum(path.stat().st_size for path in files_of(base).values())) / 1e6
 
 
 def _in_turns(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -201,20 +201,9 @@ def train(
         }
     with cost.stage("run"):
         material = Material(
-            loaded,
-            dataset,
-            features,
-            checked,
-            findings,
-            recipe,
-            trained,
-            tuned,
-            verdict,
-            answers,
-            metrics,
-            asked,
-            choice,
-        )
+            loaded, dataset, features, checked, findings, recipe, trained, tuned, verdict, answers, metrics,
+            asked, choice,
+        )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
