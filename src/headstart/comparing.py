@@ -124,10 +124,20 @@ class Row:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A base that was not tried, and why not."""
+    """A base that was not tried, and why not.
+
+    Attributes:
+        handle: of the base.
+        reason: why.
+        figure: its size or time, where that is the reason.
+    """
 
     handle: str
     reason: str
+    figure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.handle} ({self.figure})" if self.figure else self.handle
 
 
 @dataclass(frozen=True)
@@ -194,15 +204,15 @@ class BaseComparison:
         if isinstance(against, Comparison):
             first, second = against.accuracy
             low, high = (100 * bound for bound in against.accuracy_gain)
-            return f"by {100 * (second - first):.1f} points ({low:.1f} to {high:.1f})"
+            return f"behind by {100 * (second - first):.1f} points ({low:.1f} to {high:.1f})"
         first, second = against.mean_average_precision
-        return f"by {second - first:.3f} ({against.precision_gain[0]:.3f} to {against.precision_gain[1]:.3f})"
+        return f"behind by {second - first:.3f} ({against.precision_gain[0]:.3f} to {against.precision_gain[1]:.3f})"
 
     def reasons(self) -> dict[str, list[str]]:
-        """Why bases were left out: reason -> handles."""
+        """Why bases were left out: reason -> handles, with their figures."""
         found: dict[str, list[str]] = {}
         for one in self.left_out:
-            found.setdefault(one.reason, []).append(one.handle)
+            found.setdefault(one.reason, []).append(str(one))
         return found
 
     def verdict(self) -> str:
@@ -306,14 +316,14 @@ def compare(
     Raises:
         InputError: an argument or the data cannot be used, or none of the bases can be had or meets the budget.
     """
-    cost = Cost()
+    cost, budget = Cost(), Budget(max_mb, max_ms)
     asked = {name: value for name, value in locals().items() if name in _OF_TRAIN}
     dataset = load_dataset(
         data, path_column=path_column, text_column=text_column, label_column=label_column,
         label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
     )  # fmt: skip
     found = compare_on(
-        dataset, bases, Budget(max_mb, max_ms), min_accuracy=min_accuracy, examples=examples,
+        dataset, bases, budget, min_accuracy=min_accuracy, examples=examples,
         val=val, test=test, seed=seed, input_size=input_size, fit=fit,
         cache=Path(cache).expanduser() if cache else None,
     )  # fmt: skip
@@ -394,9 +404,9 @@ class _Race:
             console.note(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")
         for one in chosen:
             if excess := self._excess(one.size_mb):
-                self.left_out.append(LeftOut(one.handle, excess))
+                self._leave_out(one.handle, *excess)
             elif one in to_fetch and is_offline():
-                self.left_out.append(LeftOut(one.handle, _NOT_HERE))
+                self._leave_out(one.handle, _NOT_HERE)
             else:
                 with self._surviving(one.handle):
                     base = load_base(one.handle, texts=self.dataset.texts, cache=self.cache, **options)
@@ -432,7 +442,7 @@ class _Race:
                     one.ms = latency_ms(one.base, self.cache, examples)
                     excess = self._excess(one.size_mb, one.ms)
                 if excess:
-                    self._leave_out(one.base.handle, excess, one)
+                    self._leave_out(one.base.handle, *excess, one=one)
         self._check_any()
 
     def run(self, examples: int) -> list[int]:
@@ -539,15 +549,15 @@ class _Race:
             raise InputError("it can use none of the examples")
         return arrays
 
-    def _excess(self, size_mb: float | None, ms: float | None = None) -> str | None:
-        """How a base goes beyond the budget."""
+    def _excess(self, size_mb: float | None, ms: float | None = None) -> tuple[str, str] | None:
+        """What of the budget a base exceeds, and by which figure."""
         for value, most, unit in ((size_mb, self.budget.max_mb, "MB"), (ms, self.budget.max_ms, "ms")):
             if value is not None and most is not None and value > most:
-                return f"{value:,.1f} {unit}, more than {most:g}"
+                return f"more than {most:g} {unit}", f"{value:,.1f} {unit}"
         return None
 
-    def _leave_out(self, handle: str, reason: str, one: _Contender | None) -> None:
-        self.left_out.append(LeftOut(handle, reason))
+    def _leave_out(self, handle: str, reason: str, figure: str = "", one: _Contender | None = None) -> None:
+        self.left_out.append(LeftOut(handle, reason, figure))
         self.running = [other for other in self.running if other is not one]
 
     @contextmanager
@@ -557,14 +567,14 @@ class _Race:
             yield
         except HeadstartError as exc:
             first_sentence = str(exc).partition(". ")[0].rstrip(".")
-            self._leave_out(handle, first_sentence.removeprefix(f"{handle} is "), one)
+            self._leave_out(handle, first_sentence.removeprefix(f"{handle} is "), one=one)
         except Exception as exc:  # noqa: BLE001 - a foreign model may fail in any way
-            self._leave_out(handle, essence(str(exc) or type(exc).__name__), one)
+            self._leave_out(handle, essence(str(exc) or type(exc).__name__), one=one)
 
     def _check_any(self) -> None:
         if self.running:
             return
-        reasons = "".join(f"\n  {one.handle}: {one.reason}" for one in self.left_out[:_REASONS_SHOWN])
+        reasons = "".join(f"\n  {one}: {one.reason}" for one in self.left_out[:_REASONS_SHOWN])
         more = len(self.left_out) - _REASONS_SHOWN
         reasons += f"\n  … and {more:,} more" if more > 0 else ""
         what = f"no base {self.budget}".strip()
