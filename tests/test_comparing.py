@@ -100,7 +100,7 @@ def test_the_fastest_that_is_good_enough_is_the_best_where_that_is_asked_for(sen
         ({"examples": 0}, r"--examples 0: expected at least 1"),
         ({"bases": ""}, r"--bases names none: expected here, all, or handles"),
         ({"bases": "her"}, r"'her' is not a base handle"),
-        ({"bases": ["keras:Xception"]}, r"keras:Xception: not here, and the network must not be used"),
+        ({"bases": ["keras:Xception"]}, r"keras:Xception: not here and cannot be fetched"),
     ],
 )
 def test_what_cannot_be_met_is_said(sentences: Path, options: dict, message: str) -> None:
