@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.bases import Base, load_base
     from headstart.bases.fetching import fetch
     from headstart.checks import check
+    from headstart.comparing import BaseComparison, compare
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Base": "bases:Base",
+    "BaseComparison": "comparing:BaseComparison",
     "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
     "Explanation": "explanation.explain:Explanation",
@@ -45,6 +47,7 @@ _WHERE = {
     "adopt": "adoption:adopt",
     "audit": "auditing:audit_data",
     "check": "checks:check",
+    "compare": "comparing:compare",
     "evaluate": "held_out:evaluate_run",
     "explain": "explanation.explain:explain",
     "extract": "features:extract",
@@ -58,6 +61,7 @@ _WHERE = {
 
 __all__ = [
     "Base",
+    "BaseComparison",
     "DataAudit",
     "Dataset",
     "Explanation",
@@ -74,6 +78,7 @@ __all__ = [
     "adopt",
     "audit",
     "check",
+    "compare",
     "evaluate",
     "explain",
     "extract",

@@ -11,6 +11,7 @@ import numpy as np
 from headstart import keras_process
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
+from headstart.comparing import BaseComparison
 from headstart.cost import Cost
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
@@ -65,6 +66,7 @@ class Material:
     metrics: dict[str, dict[str, Any]]
     leak_free: dict[str, Any] | None
     asked: dict[str, Any]
+    choice: BaseComparison | None = None
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -190,6 +192,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "classes": dataset.classes,
         **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
         "base": base_facts(base, material.features.dim),
+        **({} if material.choice is None else {"choice": material.choice.to_json()}),
         "data": _data(material),
         "audit": [finding.facts() for finding in material.findings],
         "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},

@@ -12,7 +12,9 @@ from headstart import console
 from headstart.assembly import Material, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
+from headstart.bases.candidates import AUTO, HERE
 from headstart.bases.text import TextBase
+from headstart.comparing import BaseComparison, Budget, compare_on
 from headstart.cost import Cost
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.corrections import read_corrections
@@ -48,7 +50,9 @@ from headstart.training import FineTuning, Head, Recipe, Task, Tuned, check_fini
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
-_NOT_REPEATED = ("name", "runs", "cache", "fine_tune", "tuning", "augment", "tensorboard", "mlflow")
+_NOT_REPEATED = (
+    "name", "runs", "cache", "fine_tune", "tuning", "augment", "tensorboard", "mlflow", "bases", "max_mb", "max_ms"
+)  # fmt: skip
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
@@ -56,6 +60,9 @@ def train(
     data: Any,
     *,
     base: str | None = None,
+    bases: str | Sequence[str] = HERE,
+    max_mb: float | None = None,
+    max_ms: float | None = None,
     name: str | None = None,
     runs: str | Path = "runs",
     head: HeadKind = "auto",
@@ -96,8 +103,11 @@ def train(
     Args:
         data: a folder with one folder of photos or text files per class, or with train, val and test folders of those;
             a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; or a pandas DataFrame.
-        base: handle ``source:name``, see ``headstart bases``; None takes the best one for such data that needs no
-            network.
+        base: handle ``source:name``, see ``headstart bases``; ``auto`` compares some on the data, see
+            :func:`headstart.compare`; None takes the best one for such data that needs no network.
+        bases: those that ``auto`` chooses from, as for :func:`headstart.compare`; likewise the next two.
+        max_mb: of the weights of the chosen one, in MB.
+        max_ms: for one example by itself on this machine, in milliseconds.
         name: of the run; the data's own name when None. An existing run is never overwritten.
         runs: folder that the run goes into.
         head: ``linear`` is solved, ``mlp`` has hidden layers and is trained by Keras; ``auto`` is ``mlp`` when
@@ -162,13 +172,14 @@ def train(
             label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
         )  # fmt: skip
         corrections = read_corrections(relabel, dataset)
+    options: dict[str, Any] = {
+        "weights": weights, "input_size": input_size, "fit": fit, "cut": cut, "words_by": words_by, "cache": folder
+    }  # fmt: skip
+    choice = _choose(
+        base, bases, Budget(max_mb, max_ms), dataset, options, cost, val=val, test=test, seed=seed, shots=shots
+    )
     with cost.stage("base"):
-        options: dict[str, Any] = {
-            "weights": weights, "input_size": input_size, "fit": fit, "cut": cut,
-            "texts": dataset.texts, "words_by": words_by, "cache": folder,
-        }  # fmt: skip
-        loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
-        check_modality(loaded, dataset)
+        loaded = _load(choice.best if choice else base, dataset, options)
         asked["base"] = loaded.handle
         asked["words_by"] = f"stanza:{loaded.spec.words_by}" if words_by else None
 
@@ -215,9 +226,9 @@ def train(
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
         material = Material(
-            base=loaded, dataset=dataset, corrections=corrections, features=features, audit=checked, findings=findings,
-            recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned, verdict=verdict,
-            calibration=calibration, rejection=rejection,
+            base=loaded, choice=choice, dataset=dataset, corrections=corrections, features=features, audit=checked,
+            findings=findings, recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned,
+            verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
             answers=answers, metrics=metrics, leak_free=leak_free, asked=asked,
         )  # fmt: skip
@@ -395,6 +406,42 @@ def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
         },
         "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
     }
+
+
+def _choose(
+    base: str | None,
+    bases: str | Sequence[str],
+    budget: Budget,
+    dataset: Dataset,
+    options: dict[str, Any],
+    cost: Cost,
+    **division: Any,
+) -> BaseComparison | None:
+    """Compare bases, if ``auto`` asks for it.
+
+    Raises:
+        InputError: what is for choosing a base comes without ``auto``, or what is for one base comes with it.
+    """
+    if base != AUTO:
+        if bases != HERE or budget != Budget():
+            raise InputError("--bases, --max-mb and --max-ms are for choosing a base: add --base auto.")
+        return None
+    of_one = [name for name in ("weights", "cut", "words_by") if options[name] not in (None, "imagenet")]
+    if of_one:
+        raise InputError(f"--{of_one[0].replace('_', '-')} is for one base: name it with --base, in place of auto.")
+    with cost.stage("choice of the base"):
+        sizes = {name: options[name] for name in ("input_size", "fit", "cache")}
+        choice = compare_on(dataset, bases, budget, **sizes, **division)
+        console.note("\n".join([choice.verdict(), *choice.doubts()]))
+    return choice
+
+
+def _load(base: str | None, dataset: Dataset, options: dict[str, Any]) -> Base:
+    """The base for a data set; None means the best that needs no network."""
+    options = {**options, "texts": dataset.texts}
+    loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
+    check_modality(loaded, dataset)
+    return loaded
 
 
 def check_modality(base: Base, dataset: Dataset) -> None:

@@ -21,6 +21,7 @@ _WIDTH, _LEFT, _RIGHT, _TOP = 360, 44, 14, 26
 _MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
 _SHADES = 6
 _SQUARE, _GAP = 10, 2
+_FRONT_HEIGHT, _WIDE = 230, 30  # of the plot of bases; times that differ by such a factor are drawn as logarithms
 
 
 class _Frame:
@@ -50,6 +51,7 @@ class _Frame:
                 x = x if x[0] < x[1] else (x[0] - 0.5, x[1] + 0.5)
         self._x = x if log_x or exact or whole_x else (self.x_ticks[0], self.x_ticks[-1])
         self._y = y if exact else (self.y_ticks[0], self.y_ticks[-1])
+        self.x_end = 10 ** self._x[1] if log_x else self._x[1]
 
     def x(self, value: float) -> float:
         low, high = self._x
@@ -165,6 +167,42 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: f
             drawn.append(frame.line(points, kind))
     label = f"{name.capitalize()} over {max(epochs):.0f} epochs, at the end " + ", ".join(
         f"{points[-1][1]:.3f} ({kind})" for points, kind in ((train, "training"), (val, "validation")) if points
+    )
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+
+
+def speed_and_figure(points: Sequence[Mapping[str, Any]], name: str, most_ms: float | None = None) -> Markup:
+    """How good bases are against how long they take, with intervals, and the front that none of them is beyond.
+
+    Args:
+        points: ``number``, ``handle``, ``ms``, ``value``, ``low``, ``high``, ``on_front`` and ``chosen`` of each.
+        name: of the figure.
+        most_ms: that were allowed.
+    """
+    times = [point["ms"] for point in points]
+    log_x = max(times) > _WIDE * min(times)
+    lows, highs = [point["low"] for point in points], [point["high"] for point in points]
+    frame = _Frame(
+        (min(times) if log_x else 0, max(times)), (min(lows), min(max(highs), 1.0)), height=_FRONT_HEIGHT, log_x=log_x
+    )
+    drawn = [frame.axes("ms for one →", name)]
+    if most_ms is not None and most_ms <= frame.x_end:
+        x = frame.x(most_ms)
+        drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    front = sorted((point for point in points if point["on_front"]), key=lambda point: point["ms"])
+    steps = "".join(f"H{frame.x(point['ms'])}V{frame.y(point['value'])}" for point in front[1:])
+    start = f"M{frame.x(front[0]['ms'])} {frame.y(front[0]['value'])}"
+    drawn.append(Markup('<path class="line val" d="{}"/>').format(f"{start}{steps}H{_WIDTH - _RIGHT}"))
+    for point in points:
+        x, title = frame.x(point["ms"]), f"{point['handle']}: {point['value']:.3f}, {point['ms']:.1f} ms"
+        whisker = Markup('<path class="{}" d="M{} {}V{}"/>')
+        kind = "whisker" if point["on_front"] else "whisker beaten"
+        drawn.append(whisker.format(kind, x, frame.y(point["low"]), frame.y(point["high"])))
+        kind = "chosen" if point["chosen"] else "point" if point["on_front"] else "point beaten"
+        drawn.append(frame.dot((point["ms"], point["value"]), kind, title, radius=5 if point["chosen"] else 4))
+        drawn.append(_text(x + 7, frame.y(point["value"]) - 6, str(point["number"]), "note"))
+    label = f"{name.capitalize()} against milliseconds of {len(points)} bases; on the front: " + ", ".join(
+        f"{point['handle']} ({point['value']:.3f}, {point['ms']:.1f} ms)" for point in front
     )
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 

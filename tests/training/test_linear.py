@@ -4,6 +4,7 @@ import pytest
 from headstart.errors import InputError
 from headstart.training import linear
 from headstart.training.lbfgs import minimise
+from headstart.training.outputs import log_losses
 
 
 def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +67,16 @@ def test_the_chosen_strength_has_the_lowest_held_out_loss() -> None:
     losses = {step["strength"]: step["log_loss"] for step in head.path}
     assert head.strength == min(losses, key=losses.__getitem__)
     assert 1 < len(losses) <= len(linear.STRENGTHS)
+
+
+def test_out_of_fold_answers_are_those_that_cross_validation_judged() -> None:
+    features, labels = _blobs(300, 60, 3)
+    head = _solve(features, labels)
+    assert head.out_of_fold is not None
+    assert min(step["log_loss"] for step in head.path) == pytest.approx(log_losses(labels, head.out_of_fold).mean())
+    assert (head.out_of_fold.argmax(1) == labels).mean() < (
+        (features @ head.kernel + head.bias).argmax(1) == labels
+    ).mean()
 
 
 def test_noise_is_regularised_more_than_signal() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from headstart import console
+from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
-from headstart.cli.train import names
 from headstart.errors import counted
 from headstart.reader import NOUNS
 
@@ -50,13 +50,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option(
     "--explain", callback=_explain, is_eager=True, expose_value=False, metavar="CODE", help="What a check means."
 )
-@click.option("--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split.")
-@click.option("--classes", callback=names, metavar="A,B,…", help="Use these classes only.")
-@click.option("--path-column", metavar="NAME", help="Of a table.")
-@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
-@click.option("--label-column", "--label", callback=names, metavar="A,B,…", help="Of a table.")
-@click.option("--label-separator", metavar="CHARACTER", help="Between several labels in one cell.")
-@click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
+@reading_options
 def audit(
     data: str,
     fail_on: Any,

@@ -79,6 +79,7 @@ def bases(
         console.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
     else:
         console.note("Speed on this machine: headstart bases NAME --measure")
+        console.note("Which is best for your data: headstart compare DATA")
         console.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
         console.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
         console.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")

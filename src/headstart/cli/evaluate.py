@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from headstart import console
-from headstart.cli.train import names, summary
+from headstart.cli.data import names
+from headstart.cli.train import summary
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")

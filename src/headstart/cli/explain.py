@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart import console
-from headstart.cli.train import names
+from headstart.cli.data import names
 from headstart.data.labels import NO_LABEL
 from headstart.reader import NOUNS
 

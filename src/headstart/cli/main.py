@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
+    "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
     "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),

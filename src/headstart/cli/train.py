@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from headstart import console
+from headstart.cli.compare import budget_options
+from headstart.cli.data import data_options, size_options
 from headstart.cli.fetch import bundle_option
 from headstart.cli.tuning import pop_tuning, tuning_options
 from headstart.errors import counted
@@ -25,27 +27,17 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{value!r}: expected sizes such as 256 or 256,128.") from exc
 
 
-def _input_size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, _, width = value.lower().partition("x")
-    try:
-        return int(height), int(width or height)
-    except ValueError as exc:
-        raise click.BadParameter(f"{value!r}: expected pixels such as 224, or HEIGHTxWIDTH such as 192x256.") from exc
-
-
-def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Names divided by commas."""
-    return [name.strip() for name in value.split(",") if name.strip()] if value else None
-
-
 @click.command(epilog="Example: headstart train photos/ --base keras:Xception --test 0.2")
 @click.argument("data", type=click.Path(path_type=str))
 @click.option(
     "--base",
-    help="What to transfer from; `headstart bases` lists it. Default: the best for such data that needs no network.",
+    help="What to transfer from; `headstart bases` lists it; auto: compare. Default: the best for such data that needs "
+    "no network.",
 )
+@click.option(
+    "--bases", default="here", show_default=True, metavar="here|all|HANDLE,…", help="What --base auto chooses from."
+)
+@budget_options
 @bundle_option
 @click.option(
     "--weights",
@@ -54,12 +46,7 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     metavar="imagenet|PATH|none",
     help="The base's weights: published, a file, or none (random).",
 )
-@click.option(
-    "--input-size", callback=_input_size, metavar="PIXELS", help="224, or HEIGHTxWIDTH; default: the base's own."
-)
-@click.option(
-    "--fit", type=click.Choice(["squash", "crop", "pad"]), help="How photos of another shape become the input size."
-)
+@size_options
 @click.option("--cut", metavar="LAYER", help="Of a file: base, the layer whose output are the features.")
 @click.option(
     "--words-by",
@@ -92,8 +79,7 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     help="auto balances data of 3 to 1 or worse.",
 )
 @tuning_options
-@click.option("--val", default=0.15, show_default=True, help="Fraction for validation.")
-@click.option("--test", default=0.15, show_default=True, help="Fraction held out for the final figures.")
+@data_options
 @click.option("--shots", type=int, metavar="N", help="Train on N examples of each class only, and validate on none.")
 @click.option(
     "--min-precision",
@@ -101,23 +87,9 @@ def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Share of answers to be right where `predict --min-confidence auto` leaves out the unsure ones.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the split and of everything random.")
-@click.option(
-    "--group-by", metavar="COLUMN|folder|REGEX", help="What must stay on one side of the split: patient, video, scene."
-)
-@click.option("--classes", callback=names, metavar="A,B,…", help="Use these classes only.")
 @click.option(
     "--relabel", metavar="CSV", help="Your verdicts on labels: a run's suspects.csv with the right ones, or drop."
 )
-@click.option("--path-column", metavar="NAME", help="Of a table.")
-@click.option(
-    "--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts; several are joined."
-)
-@click.option(
-    "--label-column", "--label", callback=names, metavar="A,B,…", help="Of a table; several of 0 and 1 are multi-label."
-)
-@click.option("--label-separator", metavar="CHARACTER", help="Between several labels in one cell: multi-label.")
-@click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "openvino", "keras"]),

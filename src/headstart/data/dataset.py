@@ -21,6 +21,9 @@ from headstart.reader import Example, Modality
 
 TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")
+FRAME = "DataFrame"
+"""The source of data that came without a path."""
+
 _SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -123,7 +126,7 @@ def load_dataset(
         raise InputError("--label-separator is empty: expected what stands between two labels, such as ';'.")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
-        source, root, found = "DataFrame", Path.cwd(), _from_table(data, columns)
+        source, root, found = FRAME, Path.cwd(), _from_table(data, columns)
     else:
         given = Path(data).expanduser()
         if not given.exists():

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -32,6 +32,8 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 PREPARED_VERSION = 3
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
+
+_FEWEST_ROUNDS = 3  # in which each example is timed
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -214,7 +216,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             try:
                 facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
             except RuntimeError as exc:
-                best["problems"].append(f"{backend}: {_essence(str(exc))}")
+                best["problems"].append(f"{backend}: {essence(str(exc))}")
                 continue
             best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
@@ -232,14 +234,20 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
         os.replace(result, folder)
 
 
-def _essence(traceback: str) -> str:
+def essence(traceback: str) -> str:
     """The line of a traceback that names the exception; Keras adds many after it."""
     named = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return named[-1] if named else traceback.strip().splitlines()[-1]
 
 
 def open_engine(
-    base: Base, cache_folder: Path, probe: np.ndarray, *, engine: EngineName = "auto", precision: str = "float32"
+    base: Base,
+    cache_folder: Path,
+    probe: np.ndarray,
+    *,
+    engine: EngineName = "auto",
+    precision: str = "float32",
+    hint: str = "THROUGHPUT",
 ) -> Engine:
     """The engine for a base; falls back to Keras, with one line that says so, where OpenVINO cannot take the base.
 
@@ -249,7 +257,7 @@ def open_engine(
     if engine != "keras":
         xml = prepare(base, cache_folder, probe).xml
         if xml is not None:
-            return OpenVINOEngine(xml, precision)
+            return OpenVINOEngine(xml, precision, hint)
         if engine == "openvino":
             raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
         console.note(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
@@ -260,6 +268,42 @@ def _keras_model(base: Base) -> Any:
     # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
     keras_process.import_keras()
     return base.model()
+
+
+def latency_ms(
+    base: Base,
+    cache_folder: Path,
+    examples: Sequence[np.ndarray],
+    *,
+    precision: Precision = "auto",
+    seconds: float = 0.5,
+) -> float:
+    """Measure how long a base takes for one example by itself on this machine, in milliseconds.
+
+    Of each example the fastest time counts, because whatever else the machine does can only add to it; of those the
+    median.
+
+    Args:
+        base: the base.
+        cache_folder: the cache, for the prepared base.
+        examples: arrays as the base's reader gives them, for texts of different lengths.
+        precision: of the arithmetic.
+        seconds: how long to measure, beside what it takes to get ready.
+    """
+    batches = [example[np.newaxis] for example in examples]
+    probe = base.reader().batch(examples)
+    engine = open_engine(base, cache_folder, probe, precision=resolve_precision(precision), hint="LATENCY")
+    for batch in batches:  # the first call compiles, for texts once for each length
+        engine(batch)
+    fastest = np.full(len(batches), np.inf)
+    deadline, rounds = time.perf_counter() + seconds, 0
+    while rounds < _FEWEST_ROUNDS or time.perf_counter() < deadline:
+        for i, batch in enumerate(batches):
+            start = time.perf_counter()
+            engine(batch)
+            fastest[i] = min(fastest[i], time.perf_counter() - start)
+        rounds += 1
+    return 1000 * float(np.median(fastest))
 
 
 def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:

@@ -1,0 +1,98 @@
+"""``headstart compare``, and the options of a budget, which ``train`` shares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headstart import console
+from headstart.cli.data import data_options, size_options
+from headstart.cli.fetch import bundle_option
+from headstart.errors import InputError
+
+_BUDGET = (
+    click.option("--max-mb", type=float, metavar="MB", help="At most this size of a base's weights."),
+    click.option(
+        "--max-ms", type=float, metavar="MS", help="At most this time for one example by itself, on this machine."
+    ),
+)
+_RIGHT = (2, 3, 4)
+_SHOWN = 5  # of the bases left out for one reason
+
+
+def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of what a base may cost."""
+    for option in reversed(_BUDGET):
+        command = option(command)
+    return command
+
+
+@click.command(epilog="Example: headstart compare photos/ --bases all --max-mb 30 --max-ms 15")
+@click.argument("data", type=click.Path(path_type=str))
+@click.option(
+    "--bases",
+    default="here",
+    show_default=True,
+    metavar="here|all|HANDLE,…",
+    help="here: all with a name that need no network; all: those to download, too.",
+)
+@bundle_option
+@budget_options
+@click.option(
+    "--min-accuracy", type=float, metavar="PERCENT", help="Choose the fastest that reaches it, in place of the best."
+)
+@click.option("--examples", default=500, show_default=True, help="That the last round is held on.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="PAGE.html", help="Write a page with a plot."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@size_options
+@data_options
+def compare(data: str, min_accuracy: float | None, report: Path | None, as_json: bool, **options: Any) -> None:
+    """Find the best base for DATA: anything that `headstart train` takes.
+
+    Bases run over a few examples, the better ones over more; a linear head is cross-validated on what they give. Speed
+    is measured on this machine. Of the data only those examples are looked at that `headstart train` would train on.
+    """
+    from headstart.comparing import compare as compare_bases
+    from headstart.comparison_report import check_page
+
+    if min_accuracy is not None and 0 < min_accuracy <= 1:
+        raise InputError(f"--min-accuracy {min_accuracy:g} looks like a share: expected percent, for instance 90.")
+    if report:
+        check_page(report)
+    found = compare_bases(data, min_accuracy=min_accuracy and min_accuracy / 100, **options)
+    if as_json:
+        console.result_json(found.to_json())
+    else:
+        _tell(found)
+    if len(found.rows) == 1 and options["bases"] == "here":
+        console.note("Only one base is here: --bases all takes those to download, too, or name some.")
+    if report:
+        console.note(f"the page is {found.report(report)}")
+
+
+def _tell(found: Any) -> None:
+    header = ("base", found.metric.replace("_", " "), "of", "MB", "ms", "front", "against the first")
+    console.table(header, [_row(found, row) for row in found.rows], right=_RIGHT)
+    console.result()
+    for reason, handles in found.reasons().items():
+        more = f" and {len(handles) - _SHOWN:,} more" if len(handles) > _SHOWN else ""
+        console.result(f"left out  {', '.join(handles[:_SHOWN])}{more}: {reason}")
+    console.result(found.verdict())
+    for doubt in found.doubts():
+        console.result(doubt)
+    console.result(f"go on  {found.command()}")
+
+
+def _row(found: Any, row: Any) -> tuple[str, ...]:
+    return (
+        row.handle,
+        found.told(row),
+        f"{row.examples:,}",
+        f"{row.size_mb:,.1f}",
+        f"{row.ms:.1f}",
+        "•" if row.on_front else "",
+        found.standing(row),
+    )
