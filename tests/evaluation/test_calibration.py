@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from headstart.data.labels import is_multi_label
-from headstart.evaluation.calibration import FEWEST, HeldOut, at_temperature, calibrate, fit_temperature
+from headstart.evaluation.calibration import FEWEST, HeldOut, calibrate
 from headstart.training import Head, Task
-from headstart.training.outputs import softmax
+from headstart.training.outputs import at_temperature, fit_temperature, softmax
 
 
 def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

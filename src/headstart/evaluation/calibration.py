@@ -16,7 +16,7 @@ from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.evaluation.metrics import LEVEL, draw, expected_calibration_errors, resamples
 from headstart.training import Head, Task
-from headstart.training.outputs import log_losses, softmax, wrong
+from headstart.training.outputs import at_temperature, fit_temperature, log_losses, wrong
 
 FEWEST, FEWEST_MISTAKES = 50, 10
 """Held-out examples that a temperature is chosen on, and how many of them must be wrong.
@@ -27,9 +27,6 @@ without a mistake asked for the lowest one allowed, which took the log loss of t
 
 _MOST, _MOST_NUMBERS = 10_000, 5_000_000  # examples that are looked at, and probabilities of these
 _FOLDS = 5
-_COLDEST, _HOTTEST = 0.05, 20.0
-_STEPS = 20
-_SMALLEST = 1e-30  # of a probability whose logarithm is taken
 
 Bounded = tuple[float, float, float]
 """A value with its interval: (value, low, high)."""
@@ -149,35 +146,6 @@ def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: in
         temperature if better else 1.0, "kept" if better else "not better", reason,
         held.kind, temperature, effect, on_test,
     )  # fmt: skip
-
-
-def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature of least log loss, between 0.05 and 20.
-
-    The log loss is convex in 1 / temperature; its slope is the mean logit under the model minus that of the truth.
-
-    Args:
-        labels: int (n,).
-        probabilities: float (n, classes) at temperature 1.
-    """
-    logits = _logits(probabilities)
-    of_truth = float(logits[np.arange(len(labels)), labels].mean())
-    low, high = np.log(1 / _HOTTEST), np.log(1 / _COLDEST)  # of the logarithm of 1 / temperature
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        slope = float((softmax(np.exp(middle) * logits) * logits).sum(1).mean()) - of_truth
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return float(np.exp(-(low + high) / 2))
-
-
-def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (n, classes) as they are when the logits are divided by a temperature."""
-    return softmax(_logits(probabilities) / temperature).astype(np.float32)
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logits (n, classes) that give these probabilities; all others that do differ by a constant in each row."""
-    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
 
 
 def _effect(labels: np.ndarray, before: np.ndarray, after: np.ndarray, seed: int) -> Effect:

@@ -30,7 +30,7 @@ Key = TypeVar("Key")
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
 
-PREPARED_VERSION = 3
+PREPARED_VERSION = 4
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
 _FEWEST_ROUNDS = 3  # in which each example is timed

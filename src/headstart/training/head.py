@@ -20,7 +20,7 @@ from headstart.training.linear import BLOCK_ROWS, Curve, solve
 from headstart.training.outputs import Activation, activate, activation_of
 from headstart.training.task import ClassWeights, Layers, Recipe, Task
 
-HEAD_VERSION = 3
+HEAD_VERSION = 4
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 

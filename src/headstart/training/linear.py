@@ -5,10 +5,18 @@
 For multi-label data a sigmoid stands in place of the softmax, and CE is the sum of the binary cross-entropies of the
 labels: one-vs-rest logistic regression, with one strength for all labels.
 
-Here z are features standardised by the training set's mean and deviation. L-BFGS solves it; the folds of the
-cross-validation and the fit on everything are solved side by side, as one wide matrix product per step, along a path
-from strong to weak regularisation that starts each problem from the last solution. The standardisation is folded into
-the result, which is an ordinary Dense layer.
+Here z are features standardised by the training set's mean and deviation. Few examples estimate a deviation badly, and
+a feature that hardly moves among them would count for too much in all others; so each variance is drawn towards the
+mean of all, as far as 50 examples more would draw it. With 4 photos of each class that alone takes a head for cats and
+dogs from 79 to 88 % right, and its log loss from 2.1 to 0.3.
+
+Regularisation that finds the best directions for few examples also makes the head less sure than it could be. So the
+strength is judged by the log loss at the best temperature for the held-out folds, and the head's logits are divided by
+that temperature (see :func:`headstart.training.outputs.fit_temperature`).
+
+L-BFGS solves it; the folds of the cross-validation and the fit on everything are solved side by side, as one wide
+matrix product per step, along a path from strong to weak regularisation that starts each problem from the last
+solution. The standardisation is folded into the result, which is an ordinary Dense layer.
 
 Features are strongly correlated, so the problem is badly conditioned. It is solved in variables V with W = H^-1/2 V,
 where H = p (1 - p) cov(z) + strength I is about its Hessian: that takes a third to a tenth of the steps.
@@ -29,9 +37,17 @@ from headstart.data.parallel import map_ahead
 from headstart.data.split import folds, strata
 from headstart.errors import InputError
 from headstart.training.lbfgs import minimise
-from headstart.training.outputs import activate, activation_of, cross_entropy, log_losses, weights_of_examples
+from headstart.training.outputs import (
+    activate,
+    activation_of,
+    at_temperature,
+    cross_entropy,
+    fit_temperature,
+    log_losses,
+    weights_of_examples,
+)
 
-STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(0.0, -5.5, -0.5))
+STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(2.0, -5.5, -0.5))
 N_FOLDS = 5
 BLOCK_ROWS = 1024
 _SMALLEST_BLOCK = 512  # less is not worth a thread
@@ -40,9 +56,11 @@ MEMORY_BUDGET_BYTES = 128 * 1024 * 1024
 
 _CV_EXAMPLES = 20_000  # cross-validation looks at a stratified sample of this size at most …
 _CV_BUDGET = 4e10  # … and of fewer where one step would take more multiply-adds than this
-_PATIENCE = 2  # strengths in a row that are worse than the best before the path stops …
+_BETTER = 0.999  # times the loss of a stronger regularisation is better: less is chance, and the stronger one is safer
+_PATIENCE = 2  # strengths in a row that are not better than the best before the path stops …
 _CLEARLY_WORSE = 1.02  # … or one whose loss is this much higher
 _COVARIANCE_ROWS = 8192  # enough to precondition
+_TYPICAL = 50  # examples of the typical variance, added to those that a feature's variance is estimated from
 _SMALLEST_VARIANCE = 1e-6  # of the largest; what float32 can tell from 0
 _TYPICAL_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
 _TENTHS, _DRAWS = (1, 2, 4), 3  # the parts that the learning curve is solved on, and how many of each
@@ -60,6 +78,7 @@ class LinearHead:
         kernel: float32 (d, classes).
         bias: float32 (classes,).
         strength: of the regularisation, on standardised features.
+        temperature: that the solution's logits were divided by; 1 for multi-label data.
         path: per strength tried: strength and log loss over the held-out folds; accuracy where there is one class each.
         out_of_fold: float32 (n, classes), probabilities of each training example by a head of that strength that was
             solved without its fold; None where all are in one.
@@ -69,6 +88,7 @@ class LinearHead:
     kernel: np.ndarray
     bias: np.ndarray
     strength: float
+    temperature: float
     path: list[dict[str, float]]
     out_of_fold: np.ndarray | None
     curve: "Curve | None"
@@ -131,23 +151,25 @@ def _solve(
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
     path: list[dict[str, float]] = []
-    best, of_folds = strengths[0], None
+    best, temperature, of_folds = 1.0, 1.0, None
     if len(np.unique(fold)) > 1:  # copies of one example a class: nothing would be left to train on without them
-        path, best, of_folds = _path(cv_data, fold, n_classes, class_weights, strengths)
+        path, best, temperature, of_folds = _path(cv_data, fold, n_classes, class_weights, strengths)
     strength = best * len(sample) / len(labels)  # the best strength falls as examples are added, about as 1/n
     weights = weights_of_examples(labels, class_weights)[None, :]
     start = None if of_folds is None else of_folds[:, -1:, :]
     parameters = _minimise(data, weights, n_classes, strength, start=start, tolerance=3e-3)
-    kernel, bias = parameters[:-1, 0, :], parameters[-1, 0, :]
+    kernel, bias = parameters[:-1, 0, :] / temperature, parameters[-1, 0, :] / temperature
     kernel = kernel / data.scale[:, None]
     out_of_fold, curve = None, None
     if of_folds is not None:
+        of_folds = of_folds / temperature
         out_of_fold = _out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, units))
         curve = _curve(cv_data, units[sample], n_classes, class_weights, best, of_folds, fold, seed)
     return LinearHead(
         kernel=kernel.astype(np.float32),
         bias=(bias - data.mean @ kernel).astype(np.float32),
         strength=strength,
+        temperature=temperature,
         path=path,
         out_of_fold=out_of_fold,
         curve=curve,
@@ -170,8 +192,11 @@ class _Data:
         self.mean = total / len(indices)
         if not np.isfinite(self.mean).all():
             raise InputError("the base gives features that are not finite numbers: are its weights damaged?")
-        deviation = np.sqrt(np.maximum(squares / len(indices) - self.mean**2, 0))
-        self.scale = np.where(deviation > 1e-6, deviation, 1.0)  # a feature that never moves says nothing
+        variance = np.maximum(squares / len(indices) - self.mean**2, 0)
+        moves = variance > 1e-12  # a feature that never moves says nothing
+        typical = variance[moves].mean() if moves.any() else 1.0
+        drawn = (len(indices) * variance + _TYPICAL * typical) / (len(indices) + _TYPICAL)
+        self.scale = np.where(moves, np.sqrt(drawn), 1.0)
         self._held: np.ndarray | None = None
         if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
             self._held = np.concatenate([self._block(where) for where in self._slices()])
@@ -226,29 +251,29 @@ class _Data:
 
 def _path(
     data: _Data, fold: np.ndarray, n_classes: int, class_weights: np.ndarray, strengths: Sequence[float]
-) -> tuple[list[dict[str, float]], float, np.ndarray]:
+) -> tuple[list[dict[str, float]], float, float, np.ndarray]:
     """Solve every fold, and everything, at each strength; stop when the held-out loss has turned upwards.
 
     Returns:
-        What was found at each strength; the best one; and its parameters (d + 1, folds + 1, classes).
+        What was found at each strength; the best one, its temperature, and its parameters (d + 1, folds + 1, classes).
     """
     example_weights = weights_of_examples(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves fold k out; the last row leaves out nothing
     weights = used * example_weights
     path: list[dict[str, float]] = []
-    best_loss, best_strength, best_parameters, worse = np.inf, strengths[0], np.empty(0), 0
+    best_loss, best, worse = np.inf, (strengths[0], 1.0, np.empty(0)), 0
     parameters: np.ndarray | None = None
     for strength in strengths:
         parameters = _minimise(data, weights, n_classes, strength, start=parameters, tolerance=1e-2)
-        loss, accuracy = _held_out(data, parameters, fold, example_weights)
-        path.append({"strength": strength, "log_loss": loss, **accuracy})
-        if loss < best_loss:
-            best_loss, best_strength, best_parameters, worse = loss, strength, parameters, 0
+        temperature, found = _held_out(data, parameters, fold, example_weights)
+        path.append({"strength": strength, **found})
+        if found["log_loss"] < _BETTER * best_loss:
+            best_loss, best, worse = found["log_loss"], (strength, temperature, parameters), 0
             continue
         worse += 1
-        if worse == _PATIENCE or loss > _CLEARLY_WORSE * best_loss:
+        if worse == _PATIENCE or found["log_loss"] > _CLEARLY_WORSE * best_loss:
             break
-    return path, best_strength, best_parameters
+    return path, *best
 
 
 def _minimise(
@@ -307,12 +332,16 @@ def _minimise(
 def _held_out(
     data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> tuple[float, dict[str, float]]:
-    """Weighted log loss and plain accuracy, if there is such, of examples judged by the problem without their fold."""
+    """The best temperature; weighted log loss at it, and plain accuracy, of examples judged without their fold."""
     probabilities = _out_of_fold(data, parameters, fold)
-    loss = float(weights @ log_losses(data.labels, probabilities)) / float(weights.sum())
     if is_multi_label(data.labels):
-        return loss, {}
-    return loss, {"accuracy": float((probabilities.argmax(1) == data.labels).mean())}
+        return 1.0, {"log_loss": float(np.average(log_losses(data.labels, probabilities), weights=weights))}
+    temperature = fit_temperature(data.labels, probabilities, weights)
+    losses = log_losses(data.labels, at_temperature(probabilities, temperature))
+    return temperature, {
+        "log_loss": float(np.average(losses, weights=weights)),
+        "accuracy": float((probabilities.argmax(1) == data.labels).mean()),
+    }
 
 
 def _curve(

@@ -13,7 +13,10 @@ from headstart.data.labels import is_multi_label
 Activation = Literal["softmax", "sigmoid"]
 
 _SMALLEST = 1e-12  # a probability of 0 for what is true would make the log loss infinite
+_SMALLEST_OF_ALL = 1e-30  # of a probability whose logarithm is a logit
 _NEXT_TO_NONE = 1e-7  # float32 has few numbers between this and 1
+_COLDEST, _HOTTEST = 1e-3, 1e3  # temperatures
+_STEPS = 30
 
 
 def activation_of(labels: np.ndarray) -> Activation:
@@ -81,6 +84,43 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         return -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST)).mean(1)
     of_truth = probabilities[np.arange(len(labels)), labels]
     return -np.log(np.maximum(of_truth, _SMALLEST)).astype(np.float64)
+
+
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The number by which logits are to be divided so that their log loss is least.
+
+    The log loss is convex in 1 / temperature; its slope is the mean logit under the model minus that of the truth.
+    Where all answers are right it would be least at a temperature of 0. So, as in Platt's scaling, truth is a little
+    less than certain: as if there were one more example for each class, which may be of any.
+
+    Sources: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599;
+    Platt, "Probabilistic outputs for support vector machines", 1999.
+
+    Args:
+        labels: int (n,).
+        probabilities: float (n, classes) at temperature 1.
+        weights: float (n,), of the examples; all alike when None.
+    """
+    logits = logits_of(probabilities)
+    n, n_classes = logits.shape
+    doubt = n_classes / (n + n_classes)
+    of_truth = (1 - doubt) * logits[np.arange(n), labels] + doubt * logits.mean(1)
+    low, high = np.log(1 / _HOTTEST), np.log(1 / _COLDEST)  # of the logarithm of 1 / temperature
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        slope = np.average((softmax(np.exp(middle) * logits) * logits).sum(1) - of_truth, weights=weights)
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(np.exp(-(low + high) / 2))
+
+
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (n, classes) as they are when the logits are divided by a temperature."""
+    return softmax(logits_of(probabilities) / temperature).astype(np.float32)
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Logits (n, classes) that give these probabilities; all others that do differ by a constant in each row."""
+    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_OF_ALL))
 
 
 def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
