@@ -1,8 +1,9 @@
 """Choosing a base: candidates are tried on a few of the user's own examples, and the better ones on more.
 
 What costs is running a base over examples, so the choice is a race by successive halving (Jamieson and Talwalkar,
-arXiv 1502.07943): all run over a few examples, the better half over more, and so on. A base that looks worse stays in
-while no better one is as fast: such bases cost little, and they are what a budget may ask for.
+arXiv 1502.07943): all run over a few examples, the better half over more, and so on. The first cut asks LogME and the
+log loss of a cross-validated head, and adds up the places they give; later ones ask the log loss. A base that looks
+worse stays in while no better one is as fast: such bases cost little, and they are what a budget may ask for.
 
 Only examples that `headstart train` would train on are looked at. Its test figures stay honest when a base was chosen
 so, whoever chose it.
@@ -518,11 +519,13 @@ class _Race:
 
     def _halve(self, *, by_evidence: bool) -> None:
         """Keep the better half, and what is faster than all that are better."""
-
-        def score(one: _Contender) -> tuple[float, float]:
-            return (one.row.evidence, 0.0) if by_evidence else one.row.merit
-
-        ranked = sorted(self.running, key=score, reverse=True)
+        ranked = sorted(self.running, key=lambda one: one.row.log_loss)
+        if by_evidence:
+            # On 50 examples both judge badly, and together less so than either: where LogME takes a poor base for the
+            # best, its head answers at random.
+            places = {one.base.handle: place for place, one in enumerate(ranked)}
+            by_logme = sorted(self.running, key=lambda one: -one.row.evidence)
+            ranked = sorted(by_logme, key=lambda one: by_logme.index(one) + places[one.base.handle])
         half = max(_FINALISTS, -(-len(ranked) // 2))
         kept = [
             one
