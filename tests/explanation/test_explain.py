@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,7 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
 
     explainer = Explainer(run.folder)
     explained = list(explainer.explain([photos / f"{name}/03.jpg" for name in run.classes]))
+    explained[1] = replace(explained[1], answer=replace(explained[1].answer, unfamiliar=True))
     pages = [write_explanations(explainer, explained, tmp_path, "both") for _ in range(2)]
     assert [page.parent.name for page in pages] == ["both", "both-2"]
     assert sorted(path.name for path in pages[0].parent.iterdir()) == ["03-2.jpg", "03.jpg", "explanation.html"]
@@ -177,6 +179,7 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
     assert len(page.addresses) == 2 * (2 + 6)
     assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
     said = words(text)
+    assert said.count("Unfamiliar: it is unlike the pictures that the run was trained on") == 1
     for one in explained:
         assert where(one.heat_map, one.class_name).replace("\u202f", " ") in said
     explainer = Explainer(text_run.folder)

@@ -93,6 +93,7 @@ def _shown(one: Explanation, root: Path) -> dict[str, Any]:
         "file": one.file,
         "title": Path(one.file).name if one.heat_map is not None else None,
         "predicted": predicted if isinstance(predicted, str) else ", ".join(predicted) or NO_LABEL,
+        "unfamiliar": one.answer.unfamiliar,
         "chances": shown,
         "more": len(chances) - len(shown),
         "class_name": one.class_name,
