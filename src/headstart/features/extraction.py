@@ -120,7 +120,7 @@ def extract(
     only: Iterable[int] | None = None,
     engine: EngineName = "auto",
     precision: Precision = "auto",
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     label: str = "features",
 ) -> FeatureSet:
     """Compute, or find in the cache, the features of image files or texts.
@@ -142,7 +142,8 @@ def extract(
     """
     started = time.perf_counter()
     absolute = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
-    work = _Pass(base, absolute, only, engine, precision, cache or cache_folder())
+    folder = Path(cache).expanduser() if cache else cache_folder()
+    work = _Pass(base, absolute, only, engine, precision, folder)
     try:
         work.run(label)
         work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
