@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from filelock import FileLock
 
-from headstart import console, keras_process
+from headstart import console, gpu, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
@@ -32,6 +32,12 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 PREPARED_VERSION = 3
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
+
+GPU_START_S = 10.0
+"""About how long it takes until Keras computes on a GPU: the backend is imported, and its first batch is slow."""
+
+_CORE_RATE = {"float32": 33e9, "bfloat16": 80e9}
+"""Multiply-adds that OpenVINO does in a second on one core of a CPU, about; see benchmarks/RESULTS.md."""
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -97,18 +103,19 @@ def _side_by_side(outputs: list[np.ndarray]) -> np.ndarray:
 
 
 class KerasEngine:
-    """A Keras model in this process, on whatever backend and device Keras has here."""
+    """A Keras model in this process, on whatever backend and device Keras has here, in float32."""
 
     name = "keras"
     precision = "float32"
-    batch_size = 32
+    batch_size = 64
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
-        return np.asarray(self._model.predict_on_batch(pixels))
+        with keras_process.full_float32():
+            return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute batch after batch."""
@@ -238,6 +245,47 @@ def _essence(traceback: str) -> str:
     return named[-1] if named else traceback.strip().splitlines()[-1]
 
 
+def choose_engine(
+    base: Base,
+    engine: EngineName,
+    precision: Precision,
+    cache_folder: Path,
+    probe: Callable[[], np.ndarray],
+    count: int,
+) -> tuple[EngineName, str]:
+    """What runs a base over so many examples, and in which precision.
+
+    ``auto`` is Keras where it has a GPU, and the CPU would need longer for all of it than the GPU needs to start. Keras
+    computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
+
+    Args:
+        base: the base.
+        engine: as asked for; likewise the precision.
+        precision: of the arithmetic.
+        cache_folder: the cache.
+        probe: gives what :func:`prepare` takes; asked only where there is a GPU.
+        count: how many examples.
+
+    Returns:
+        ``keras``, or what was asked for; and the precision.
+
+    Raises:
+        InputError: the precision cannot be had here.
+    """
+    if engine == "keras":
+        return engine, "float32"
+    on_cpu = resolve_precision(precision)
+    if engine == "openvino" or precision == "bfloat16" or base.frozen_because or not gpu.is_usable(cache_folder):
+        return engine, on_cpu
+    examples = probe()
+    if not len(examples):  # nothing to compute
+        return engine, on_cpu
+    work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
+    if work < GPU_START_S * _CORE_RATE[on_cpu] * (os.cpu_count() or 1):
+        return engine, on_cpu
+    return "keras", "float32"
+
+
 def open_engine(
     base: Base, cache_folder: Path, probe: np.ndarray, *, engine: EngineName = "auto", precision: str = "float32"
 ) -> Engine:
@@ -265,7 +313,7 @@ def _keras_model(base: Base) -> Any:
 def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
     """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (16, *base.input_size, 3), np.uint8)
+    pixels = rng.integers(0, 256, (KerasEngine.batch_size, *base.input_size, 3), np.uint8)
     precision = resolve_precision("auto")
     engines: dict[str, tuple[Engine, Engine]] = {}
     xml = prepare(base, cache_folder(), pixels[:4]).xml
@@ -276,9 +324,10 @@ def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, flo
         )
     if any(find_spec(name) for name in keras_process.TRAINING_BACKENDS):
         keras_engine = KerasEngine(_keras_model(base))
-        engines[f"keras {os.environ['KERAS_BACKEND']}"] = (keras_engine, keras_engine)
+        device = " on a GPU" if keras_process.on_gpu() else ""
+        engines[f"keras {os.environ['KERAS_BACKEND']}{device}"] = (keras_engine, keras_engine)
     return {
-        name: (_rate(batched, pixels, seconds), 1000 / _rate(single, pixels[:1], seconds))
+        name: (_rate(batched, pixels[: batched.batch_size], seconds), 1000 / _rate(single, pixels[:1], seconds))
         for name, (batched, single) in engines.items()
     }
 
