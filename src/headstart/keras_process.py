@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -194,6 +195,12 @@ class _NoTensorFlow:
             raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
 
 
+def _make_openvino_exact() -> None:
+    """Let Keras's OpenVINO backend compute in float32 on CPUs with bfloat16, too: it leaves the choice to OpenVINO."""
+    openvino = importlib.import_module("openvino")
+    openvino.compile_model = partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def _forward_talk() -> None:
     """Standard output belongs to our events alone: whatever else would be printed there goes nowhere."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -210,6 +217,7 @@ def _forward_talk() -> None:
 def _main(job_path: str, answer_path: str) -> None:
     if os.environ["KERAS_BACKEND"] == INFERENCE_BACKEND:
         sys.meta_path.insert(0, _NoTensorFlow())
+        _make_openvino_exact()
     _forward_talk()
     job = json.loads(Path(job_path).read_text())
     module, _, name = job["function"].partition(":")

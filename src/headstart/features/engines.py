@@ -33,11 +33,9 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 PREPARED_VERSION = 3
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
-GPU_START_S = 10.0
-"""About how long it takes until Keras computes on a GPU: the backend is imported, and its first batch is slow."""
-
-_CORE_RATE = {"float32": 33e9, "bfloat16": 80e9}
-"""Multiply-adds that OpenVINO does in a second on one core of a CPU, about; see benchmarks/RESULTS.md."""
+_GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 60}  # importing the backend, and its first batch
+_GPU_RATE = 4e12  # multiply-adds a second in float32, of Keras on one GPU
+_CORE_RATE = {"float32": 33e9, "bfloat16": 100e9}  # likewise, of OpenVINO on one core of a CPU
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -118,9 +116,12 @@ class KerasEngine:
             return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Compute batch after batch."""
+        """Compute batch after batch; one smaller than before is filled up, or the backend would compile anew for it."""
+        size = 0
         for key, pixels in batches:
-            yield key, self(pixels)
+            size = max(size, n := len(pixels))
+            filled = pixels if n == size else np.resize(pixels, (size, *pixels.shape[1:]))
+            yield key, self(filled)[:n]
 
 
 def compile_graph(graph: Any, precision: str, hint: str = "LATENCY") -> Any:
@@ -255,8 +256,9 @@ def choose_engine(
 ) -> tuple[EngineName, str]:
     """What runs a base over so many examples, and in which precision.
 
-    ``auto`` is Keras where it has a GPU, and the CPU would need longer for all of it than the GPU needs to start. Keras
-    computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
+    ``auto`` is Keras where it has a GPU that would be done earlier, its start included. That is estimated from the
+    multiply-adds, with rates that were measured (benchmarks/RESULTS.md) and are coarse: they differ by a factor of
+    three among bases. Keras computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
 
     Args:
         base: the base.
@@ -281,9 +283,19 @@ def choose_engine(
     if not len(examples):  # nothing to compute
         return engine, on_cpu
     work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
-    if work < GPU_START_S * _CORE_RATE[on_cpu] * (os.cpu_count() or 1):
-        return engine, on_cpu
-    return "keras", "float32"
+    cpu_s = work / (_CORE_RATE[on_cpu] * (os.cpu_count() or 1))
+    gpu_s = work / _GPU_RATE + _GPU_START_S[keras_process.training_backend()]
+    return ("keras", "float32") if gpu_s < cpu_s else (engine, on_cpu)
+
+
+def batch_size(base: Base, *, by_keras: bool) -> int:
+    """How many examples of a base to compute at once: a GPU is fastest on many, and has to hold what they become."""
+    if not by_keras:
+        return OpenVINOEngine.batch_size
+    if not isinstance(base, ImageBase):
+        return KerasEngine.batch_size
+    h, w = base.input_size
+    return max(1, min(128, KerasEngine.batch_size * 320 * 320 // (h * w)))
 
 
 def open_engine(

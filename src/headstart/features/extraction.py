@@ -25,9 +25,8 @@ from headstart.errors import BadExample
 from headstart.features.engines import (
     Engine,
     EngineName,
-    KerasEngine,
-    OpenVINOEngine,
     Precision,
+    batch_size,
     choose_engine,
     open_engine,
 )
@@ -276,7 +275,7 @@ class _Pass:
 
     def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
         """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
-        size = (KerasEngine if self.stats.by_keras else OpenVINOEngine).batch_size
+        size = batch_size(self.base, by_keras=self.stats.by_keras)
         if self.base.modality == "text":  # texts of one length side by side need little padding
             indices = sorted(indices, key=lambda i: len(str(self.examples[i])))
         return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))
