@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from headstart import keras_process
+from headstart import console, keras_process
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 
@@ -49,6 +49,7 @@ def _driver_version() -> int | None:
 
 
 def _ask(backend: str) -> bool:
+    console.note(f"asking {backend} whether it can use the GPU …")
     try:
         return bool(keras_process.call("headstart.keras_process:on_gpu", {}, backend=backend))
     except RuntimeError:  # a backend that does not start here is no engine

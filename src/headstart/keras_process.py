@@ -197,7 +197,7 @@ class _NoTensorFlow:
 
 def _make_openvino_exact() -> None:
     """Let Keras's OpenVINO backend compute in float32 on CPUs with bfloat16, too: it leaves the choice to OpenVINO."""
-    openvino = importlib.import_module("openvino")
+    openvino: Any = importlib.import_module("openvino")
     openvino.compile_model = partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
 
 

@@ -33,9 +33,9 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 PREPARED_VERSION = 3
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
-_GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 60}  # importing the backend, and its first batch
+_GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 40}  # importing the backend, and its first batch
 _GPU_RATE = 4e12  # multiply-adds a second in float32, of Keras on one GPU
-_CORE_RATE = {"float32": 33e9, "bfloat16": 100e9}  # likewise, of OpenVINO on one core of a CPU
+_CORE_RATE = {"float32": 40e9, "bfloat16": 160e9}  # likewise, of OpenVINO on one core of a CPU
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -257,8 +257,8 @@ def choose_engine(
     """What runs a base over so many examples, and in which precision.
 
     ``auto`` is Keras where it has a GPU that would be done earlier, its start included. That is estimated from the
-    multiply-adds, with rates that were measured (benchmarks/RESULTS.md) and are coarse: they differ by a factor of
-    three among bases. Keras computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
+    multiply-adds, by rates as in benchmarks/RESULTS.md; they are coarse, for among bases they differ by a factor of
+    three and more. Keras computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
 
     Args:
         base: the base.
