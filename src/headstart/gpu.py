@@ -26,6 +26,8 @@ def is_usable(cache: Path) -> bool:
     if driver is None or not keras_process.can_train():
         return False
     backend = keras_process.training_backend()
+    if os.environ.get("KERAS_BACKEND", backend) != backend:  # another one was asked for, which does not train
+        return False
     spec = find_spec(backend)
     packages = Path((spec and spec.origin) or "").parents[1]
     about = [backend, driver, str(packages), packages.stat().st_mtime_ns, os.environ.get("CUDA_VISIBLE_DEVICES")]

@@ -279,12 +279,12 @@ def choose_engine(
     on_cpu = resolve_precision(precision)
     if engine == "openvino" or precision == "bfloat16" or base.frozen_because or not gpu.is_usable(cache_folder):
         return engine, on_cpu
-    examples = probe()
-    if not len(examples):  # nothing to compute
+    backend, examples = keras_process.training_backend(), probe()
+    if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles anew for every length
         return engine, on_cpu
     work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
     cpu_s = work / (_CORE_RATE[on_cpu] * (os.cpu_count() or 1))
-    gpu_s = work / _GPU_RATE + _GPU_START_S[keras_process.training_backend()]
+    gpu_s = work / _GPU_RATE + _GPU_START_S[backend]
     return ("keras", "float32") if gpu_s < cpu_s else (engine, on_cpu)
 
 
