@@ -208,7 +208,10 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "fine_tuning": _fine_tuning(material),
         "calibration": asdict(material.calibration),
         "rejection": asdict(material.rejection) if material.rejection else None,
-        "engine": engine_facts(prepared, material.features.precision),
+        "engine": {
+            **engine_facts(prepared, material.features.precision),
+            "features_by_keras": material.features.by_keras,
+        },
         "asked": material.asked,
         "versions": versions(),
         "seed": recipe.seed,

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,11 @@ from headstart.errors import HeadstartError, UnavailableError
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
 
-_NOISE = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "GLOG_minloglevel": "3"}
+_SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "GLOG_minloglevel": "3",
+    # Of a GPU's memory no more than is needed: this process and its child may both compute on it.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}  # fmt: skip
 
 
 def training_backend() -> str:
@@ -69,7 +74,7 @@ def with_tensorflow(what: str) -> str:
 
 def import_keras() -> ModuleType:
     """Import Keras into this process, quietly, on the backend chosen by ``KERAS_BACKEND`` or the best one here."""
-    for name, value in {**_NOISE, "KERAS_BACKEND": training_backend()}.items():
+    for name, value in {**_SETTINGS, "KERAS_BACKEND": training_backend()}.items():
         os.environ.setdefault(name, value)
     with _silent_stderr():
         keras = importlib.import_module("keras")
@@ -86,6 +91,38 @@ def on_gpu() -> bool:
     if name == "torch":
         return bool(backend.cuda.is_available())
     return name == "jax" and backend.default_backend() == "gpu"
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """In here Keras's products of float32 values are exact to float32, on a GPU as well.
+
+    By default JAX and TensorFlow, and torch in convolutions, let NVIDIA's GPUs round the factors to TensorFloat-32,
+    which has 10 bits of mantissa: fine for training, too coarse for features that another engine has to agree with.
+    """
+    name = importlib.import_module("keras").backend.backend()
+    backend = importlib.import_module(name)
+    if name == "jax":
+        with backend.default_matmul_precision("highest"):
+            yield
+    elif name == "torch":
+        products, convolutions = backend.backends.cuda.matmul, backend.backends.cudnn
+        before = products.allow_tf32, convolutions.allow_tf32
+        products.allow_tf32 = convolutions.allow_tf32 = False
+        try:
+            yield
+        finally:
+            products.allow_tf32, convolutions.allow_tf32 = before
+    elif name == "tensorflow":
+        settings = backend.config.experimental
+        before = settings.tensor_float_32_execution_enabled()
+        settings.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            settings.enable_tensor_float_32_execution(before)
+    else:
+        yield
 
 
 @contextmanager
@@ -119,7 +156,7 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
         job.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
         with open(Path(folder, "log.txt"), "w+b") as log:
             command = [sys.executable, "-m", "headstart.keras_process", str(job), str(answer)]
-            settings = {**_NOISE, **os.environ, "KERAS_BACKEND": backend}
+            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
             with subprocess.Popen(
                 command, env=settings, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
             ) as child:
@@ -158,6 +195,12 @@ class _NoTensorFlow:
             raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
 
 
+def _make_openvino_exact() -> None:
+    """Let Keras's OpenVINO backend compute in float32 on CPUs with bfloat16, too: it leaves the choice to OpenVINO."""
+    openvino: Any = importlib.import_module("openvino")
+    openvino.compile_model = partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def _forward_talk() -> None:
     """Standard output belongs to our events alone: whatever else would be printed there goes nowhere."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -174,6 +217,7 @@ def _forward_talk() -> None:
 def _main(job_path: str, answer_path: str) -> None:
     if os.environ["KERAS_BACKEND"] == INFERENCE_BACKEND:
         sys.meta_path.insert(0, _NoTensorFlow())
+        _make_openvino_exact()
     _forward_talk()
     job = json.loads(Path(job_path).read_text())
     module, _, name = job["function"].partition(":")

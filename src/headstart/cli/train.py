@@ -95,14 +95,14 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     type=click.Choice(["auto", "openvino", "keras"]),
     default="auto",
     show_default=True,
-    help="What runs the frozen base.",
+    help="What runs the frozen base. auto: Keras on a GPU where that is quicker, else OpenVINO if it can.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 where the CPU has it.",
+    help="auto: bfloat16 where the CPU has it, float32 on a GPU.",
 )
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
 def train(**options: Any) -> None:

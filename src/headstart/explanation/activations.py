@@ -146,12 +146,12 @@ class KerasActivations:
             outputs += [pooling.input_tensors[0], pooled]
             if pooled is not features:
                 rest = keras.Model(pooled, features)
-                self.after_pooling = lambda values: np.asarray(rest(values, training=False))
+                self.after_pooling = lambda values: keras.ops.convert_to_numpy(rest(values, training=False))
         self._model = keras.Model(graph.input, outputs)
 
     def __call__(self, inputs: np.ndarray) -> Computed:
         """Compute a batch of what the reader gives."""
-        return Computed(*map(np.asarray, self._model(inputs, training=False)))
+        return Computed(*self._model.predict_on_batch(inputs))
 
 
 def _only_pooling(

@@ -117,7 +117,9 @@ def _features(
     """Features of rows of ``predictions.csv``; the digest of those that have none is None."""
     facts = predictor.facts
     precision = precision_here(facts["engine"])
-    key = features_key(facts["base"]["digest"], predictor.reader.key, facts["asked"]["engine"], precision)
+    key = features_key(
+        facts["base"]["digest"], predictor.reader.key, precision, by_keras=facts["engine"]["features_by_keras"]
+    )
     root = Path(facts["data"]["root"])
     examples: list[Example] = [row["text"] if "text" in row else root / row["file"] for row in rows]
     digests = [bytes.fromhex(row["sha256"]) for row in rows]

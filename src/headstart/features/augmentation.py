@@ -84,4 +84,4 @@ def augment(pixels: np.ndarray, pipeline: Pipeline, seed: tuple[int, ...]) -> np
     for (kind, config), own in zip(pipeline, seeds.tolist(), strict=False):
         layer = getattr(keras.layers, kind)(**config, seed=own % 2**31, data_format="channels_last")
         x = layer(x, training=True)
-    return np.clip(np.rint(np.asarray(x)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(keras.ops.convert_to_numpy(x)), 0, 255).astype(np.uint8)

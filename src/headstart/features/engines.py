@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from filelock import FileLock
 
-from headstart import console, keras_process
+from headstart import console, gpu, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
@@ -34,6 +34,9 @@ PREPARED_VERSION = 4
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
 _FEWEST_ROUNDS = 3  # in which each example is timed
+_GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 40}  # importing the backend, and its first batch
+_GPU_RATE = 4e12  # multiply-adds a second in float32, of Keras on one GPU
+_CORE_RATE = {"float32": 40e9, "bfloat16": 160e9}  # likewise, of OpenVINO on one core of a CPU
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -99,23 +102,27 @@ def _side_by_side(outputs: list[np.ndarray]) -> np.ndarray:
 
 
 class KerasEngine:
-    """A Keras model in this process, on whatever backend and device Keras has here."""
+    """A Keras model in this process, on whatever backend and device Keras has here, in float32."""
 
     name = "keras"
     precision = "float32"
-    batch_size = 32
+    batch_size = 64
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
-        return np.asarray(self._model.predict_on_batch(pixels))
+        with keras_process.full_float32():
+            return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Compute batch after batch."""
+        """Compute batch after batch; one smaller than before is filled up, or the backend would compile anew for it."""
+        size = 0
         for key, pixels in batches:
-            yield key, self(pixels)
+            size = max(size, n := len(pixels))
+            filled = pixels if n == size else np.resize(pixels, (size, *pixels.shape[1:]))
+            yield key, self(filled)[:n]
 
 
 def compile_graph(graph: Any, precision: str, hint: str = "LATENCY") -> Any:
@@ -240,6 +247,58 @@ def essence(traceback: str) -> str:
     return named[-1] if named else traceback.strip().splitlines()[-1]
 
 
+def choose_engine(
+    base: Base,
+    engine: EngineName,
+    precision: Precision,
+    cache_folder: Path,
+    probe: Callable[[], np.ndarray],
+    count: int,
+) -> tuple[EngineName, str]:
+    """What runs a base over so many examples, and in which precision.
+
+    ``auto`` is Keras where it has a GPU that would be done earlier, its start included. That is estimated from the
+    multiply-adds, by rates as in benchmarks/RESULTS.md; they are coarse, for among bases they differ by a factor of
+    three and more. Keras computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
+
+    Args:
+        base: the base.
+        engine: as asked for; likewise the precision.
+        precision: of the arithmetic.
+        cache_folder: the cache.
+        probe: gives what :func:`prepare` takes; asked only where there is a GPU.
+        count: how many examples.
+
+    Returns:
+        ``keras``, or what was asked for; and the precision.
+
+    Raises:
+        InputError: the precision cannot be had here.
+    """
+    if engine == "keras":
+        return engine, "float32"
+    on_cpu = resolve_precision(precision)
+    if engine == "openvino" or precision == "bfloat16" or base.frozen_because or not gpu.is_usable(cache_folder):
+        return engine, on_cpu
+    backend, examples = keras_process.training_backend(), probe()
+    if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles anew for every length
+        return engine, on_cpu
+    work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
+    cpu_s = work / (_CORE_RATE[on_cpu] * (os.cpu_count() or 1))
+    gpu_s = work / _GPU_RATE + _GPU_START_S[backend]
+    return ("keras", "float32") if gpu_s < cpu_s else (engine, on_cpu)
+
+
+def batch_size(base: Base, *, by_keras: bool) -> int:
+    """How many examples of a base to compute at once: a GPU is fastest on many, and has to hold what they become."""
+    if not by_keras:
+        return OpenVINOEngine.batch_size
+    if not isinstance(base, ImageBase):
+        return KerasEngine.batch_size
+    h, w = base.input_size
+    return max(1, min(128, KerasEngine.batch_size * 320 * 320 // (h * w)))
+
+
 def open_engine(
     base: Base,
     cache_folder: Path,
@@ -309,7 +368,7 @@ def latency_ms(
 def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, float]]:
     """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (16, *base.input_size, 3), np.uint8)
+    pixels = rng.integers(0, 256, (KerasEngine.batch_size, *base.input_size, 3), np.uint8)
     precision = resolve_precision("auto")
     engines: dict[str, tuple[Engine, Engine]] = {}
     xml = prepare(base, cache_folder(), pixels[:4]).xml
@@ -320,9 +379,10 @@ def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, flo
         )
     if any(find_spec(name) for name in keras_process.TRAINING_BACKENDS):
         keras_engine = KerasEngine(_keras_model(base))
-        engines[f"keras {os.environ['KERAS_BACKEND']}"] = (keras_engine, keras_engine)
+        device = " on a GPU" if keras_process.on_gpu() else ""
+        engines[f"keras {os.environ['KERAS_BACKEND']}{device}"] = (keras_engine, keras_engine)
     return {
-        name: (_rate(batched, pixels, seconds), 1000 / _rate(single, pixels[:1], seconds))
+        name: (_rate(batched, pixels[: batched.batch_size], seconds), 1000 / _rate(single, pixels[:1], seconds))
         for name, (batched, single) in engines.items()
     }
 

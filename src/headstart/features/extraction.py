@@ -9,6 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,11 +22,18 @@ from headstart.bases.base import Base
 from headstart.data.fingerprints import Look, look_at
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample
-from headstart.features.engines import Engine, EngineName, Precision, open_engine, resolve_precision
+from headstart.features.engines import (
+    Engine,
+    EngineName,
+    Precision,
+    batch_size,
+    choose_engine,
+    open_engine,
+)
 from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
-from headstart.reader import UNITS, Example, read_content, suffix_of
+from headstart.reader import UNITS, Example, read_content, read_example, suffix_of
 from headstart.settings import cache_folder
 
 _PROBE_EXAMPLES = 4
@@ -43,6 +51,7 @@ class FeatureSet:
         dim: d, the length of a vector.
         key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
         precision: of the engine that computed them.
+        by_keras: whether that was Keras by choice, and not only because OpenVINO cannot take the base.
         computed: how many were computed now.
         found: how many came from the cache.
         seconds: wall time of the pass.
@@ -57,8 +66,8 @@ class FeatureSet:
         stats: "PassStats",
     ) -> None:
         self.digests, self.problems, self.looks, self.key = digests, problems, looks, store.key
-        self.precision, self.computed, self.found = stats.precision, stats.computed, stats.found
-        self.seconds = stats.seconds
+        self.precision, self.by_keras, self.seconds = stats.precision, stats.by_keras, stats.seconds
+        self.computed, self.found = stats.computed, stats.found
         located = store.locate([digest for digest in digests if digest])
         names = sorted({shard for shard, _ in located.values()})
         self._shards = [store.open_shard(name) for name in names]
@@ -94,6 +103,7 @@ class PassStats:
     """What one pass did."""
 
     precision: str
+    by_keras: bool = False
     computed: int = 0
     found: int = 0
     seconds: float = 0.0
@@ -129,8 +139,8 @@ def extract(
         base: the frozen base.
         examples: paths of images, or texts, in the order the result will have.
         only: indices of those to compute; of the others nothing but the digest is found out. None means all.
-        engine: ``auto`` takes OpenVINO where it can run the base, else Keras.
-        precision: ``auto`` takes bfloat16 on CPUs that compute in it, else float32.
+        engine: ``auto`` takes Keras on a GPU where that is faster, else OpenVINO where it can run the base, else Keras.
+        precision: ``auto`` takes bfloat16 with OpenVINO on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
         label: of the progress bar.
 
@@ -153,9 +163,9 @@ def extract(
         work.close()
 
 
-def features_key(base_digest: str, reader_key: str, engine: EngineName, precision: str) -> str:
+def features_key(base_digest: str, reader_key: str, precision: str, *, by_keras: bool) -> str:
     """Under which the cache keeps features: all that their values depend on besides the content of an example, hex."""
-    return hashlib.sha256(f"{base_digest} {reader_key} {engine == 'keras'} {precision}".encode()).hexdigest()
+    return hashlib.sha256(f"{base_digest} {reader_key} {by_keras} {precision}".encode()).hexdigest()
 
 
 class _Pass:
@@ -168,17 +178,30 @@ class _Pass:
         precision: Precision,
         cache: Path,
     ) -> None:
-        self.base, self.examples, self.cache, self.engine_name = base, examples, cache, engine
+        self.base, self.examples, self.cache = base, examples, cache
         self.wanted = frozenset(range(len(examples)) if only is None else map(int, only))
         self.reader = base.reader()
-        self.stats = PassStats("float32" if engine == "keras" else resolve_precision(precision))
+        self.engine_name, chosen = choose_engine(base, engine, precision, cache, self._probe, len(self.wanted))
+        self.on_gpu = self.engine_name != engine
+        self.stats = PassStats(chosen, by_keras=self.engine_name == "keras")
         self.files = FileIndex(cache, self.reader.key)
         self.looked = LookStore(cache, self.reader.key) if base.modality == "image" else None
-        self.store = FeatureStore(cache, features_key(base.digest, self.reader.key, engine, self.stats.precision))
+        key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
+        self.store = FeatureStore(cache, key)
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
         self.looks: dict[int, Look] = {}
         self._engine: Engine | None = None
+
+    def _probe(self) -> np.ndarray:
+        """The first few examples that can be used, on which a fresh conversion is compared with Keras."""
+        arrays: list[np.ndarray] = []
+        for i in sorted(self.wanted):
+            with suppress(BadExample):
+                arrays.append(read_example(self.reader, self.examples[i]))
+            if len(arrays) == _PROBE_EXAMPLES:
+                break
+        return self.reader.batch(arrays) if arrays else np.empty(0)
 
     def close(self) -> None:
         self.store.close()
@@ -243,6 +266,8 @@ class _Pass:
         if self._engine is None:
             if self.base.modality == "image":
                 check_pixels(first.inputs)
+            if self.on_gpu:
+                console.note(f"running {self.base.handle} with Keras on the GPU, in {self.stats.precision}")
             probe = first.inputs[:_PROBE_EXAMPLES]
             self._engine = open_engine(
                 self.base, self.cache, probe, engine=self.engine_name, precision=self.stats.precision
@@ -251,7 +276,7 @@ class _Pass:
 
     def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
         """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
-        size = 16 if self._engine is None else self._engine.batch_size
+        size = batch_size(self.base, by_keras=self.stats.by_keras)
         if self.base.modality == "text":  # texts of one length side by side need little padding
             indices = sorted(indices, key=lambda i: len(str(self.examples[i])))
         return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from headstart import console, keras_process
+from headstart import console, gpu, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
@@ -276,6 +276,11 @@ class _Attempt:
         length = self._input_shape[0] / NOMINAL_TOKENS if self.base.modality == "text" else 1
         return length * (len(self.task.train) * (1 + self._views) + len(self.task.val))
 
+    @property
+    def _below_by_keras(self) -> bool:
+        """Whether Keras runs what lies below the cut: it is about to train in the same process, if it can on a GPU."""
+        return self.engine == "keras" or (self.engine == "auto" and gpu.is_usable(self.cache))
+
     @cached_property
     def _input_shape(self) -> tuple[int, ...]:
         """Of what is read of one example; of a text as long as the longest one."""
@@ -311,7 +316,7 @@ class _Attempt:
         needed = round(below[-1].cached_bytes * self._cached) if below else inputs
         _check_room(self.cache, needed)
         xml = None
-        if below and self.engine != "keras" and self.converts:
+        if below and self.converts and not self._below_by_keras:
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
         console.note(

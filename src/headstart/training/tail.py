@@ -252,8 +252,7 @@ class Tuning:
         if live:
             return compute_views(plan, reader, None, job.input_shape, folder, deadline)
         below = ending_after(base, self.blocks[self.cut - 1].name)
-        by_keras = not job.xml or on_gpu()
-        engine = KerasEngine(below.model()) if by_keras else OpenVINOEngine(Path(job.xml or ""), job.precision)
+        engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(below.model())
         shape = self.blocks[self.cut - 1].shape
         if base.modality == "text":
             shape = (*job.input_shape, *shape[1:])
