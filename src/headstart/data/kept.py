@@ -1,7 +1,7 @@
 """Examples that a run keeps itself, because they come from no single folder or table: ``examples.jsonl``.
 
 It is an ordinary table, with a line for each example: ``path`` or ``text``, ``label``, ``split``, and ``group`` if
-there are groups. What cannot be used is in it, too, so that a text has the same number as in the run.
+there are groups. What cannot be used is in it without a label, so that a text has the same number as in the run.
 """
 
 import json
@@ -26,14 +26,15 @@ def write_examples(folder: Path, dataset: Dataset, sides: Sequence[str]) -> None
     with open(folder / EXAMPLES, "w", encoding="utf-8") as file:
         for i, label in enumerate(dataset.labels):
             names = names_of(label, dataset.classes)
+            told = names if is_multi_label(dataset.labels) else names[0]
             row = {
                 **(
                     {"path": str(dataset.root / dataset.files[i])}
                     if dataset.texts is None
                     else {"text": dataset.texts[i]}
                 ),
-                "label": names if is_multi_label(dataset.labels) else names[0],
-                "split": sides[i] or "train",
+                "label": told if sides[i] else "",
+                "split": sides[i],
                 **({"group": dataset.groups[i]} if dataset.groups else {}),
             }
             file.write(json.dumps(row) + "\n")
@@ -48,14 +49,15 @@ def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
     """
     path = folder / EXAMPLES
     with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+        rows = {number: row for number, line in enumerate(file, 1) if (row := json.loads(line))["split"]}
+    first = next(iter(rows.values()))
     return Dataset(
         source=str(path),
         root=folder.absolute(),
-        files=[row.get("path") or f"row {number}" for number, row in enumerate(rows, 1)],
+        files=[row.get("path") or f"row {number}" for number, row in rows.items()],
         classes=list(classes),
-        labels=encoded([row["label"] for row in rows], classes),
-        given_splits=[row["split"] for row in rows],
-        groups=[row["group"] for row in rows] if "group" in rows[0] else None,
-        texts=[row["text"] for row in rows] if "text" in rows[0] else None,
+        labels=encoded([row["label"] for row in rows.values()], classes),
+        given_splits=[row["split"] for row in rows.values()],
+        groups=[row["group"] for row in rows.values()] if "group" in first else None,
+        texts=[row["text"] for row in rows.values()] if "text" in first else None,
     )

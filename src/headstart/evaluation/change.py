@@ -91,10 +91,10 @@ class Change:
             what, form, scale, beyond = "accuracy", ".1%", 100, one.p_value < 1 - LEVEL
             new = f", {self.taken_for_added} of these by a new class" if self.taken_for_added else ""
             counts = f"; {one.mended} mended, {one.broken} broken{new}, p = {one.p_value:.2g}"
-        digits = "+.1f" if scale == 100 else "+.3f"
+        digits, gain = "+.1f" if scale == 100 else "+.3f", scale * (after - before)
         told = (
             f"on the {one.examples:,} {_SIDES[self.side]} examples that {self.run} was judged by: {what} "
-            f"{before:{form}} before, {after:{form}} after (difference {scale * (after - before):{digits}}, 95 % interval "
+            f"{before:{form}} before, {after:{form}} after (difference {gain:{digits}}, 95 % interval "
             f"{scale * low:{digits}} to {scale * high:{digits}}{counts})"
         )
         if not beyond:
