@@ -99,6 +99,9 @@ def test_every_old_class_is_compared_on_what_was_held_out(run: hs.Run, extended:
     held = [(row, row["predicted"] == row["label"], after[row["sha256"]]) for row in _rows(run.folder)]
     held = [one for one in held if one[0]["split"] == "test"]
     assert change["overall"]["accuracy"] == pytest.approx([np.mean([one[k] for one in held]) for k in (1, 2)])
+    assert change["overall"]["log_loss"][0] == pytest.approx(
+        run.figures["splits"]["test"]["log_loss"]["value"], abs=1e-5
+    )
     for one in change["classes"]:
         mine = [(before, now) for row, before, now in held if row["label"] == one["name"]]
         assert one["examples"] == len(mine)
@@ -134,6 +137,21 @@ def test_it_can_be_extended_again(extended: hs.Run, tmp_path: Path) -> None:
     assert again.facts["asked"]["input_size"] == extended.facts["asked"]["input_size"] == SIZE
     with pytest.raises(InputError, match=r"nothing to add: all 10 pictures in .* are in .* already"):
         hs.extend(again.folder, tmp_path / "digit/..", runs=tmp_path)
+
+
+def test_groups_go_where_they_are(photos: Path, tmp_path: Path) -> None:
+    run = hs.train(photos, input_size=SIZE, group_by=r"(\d+)\.", fine_tune="none", runs=tmp_path)
+    _digits(tmp_path / "more/digit", range(60))
+    extended = hs.extend(run.folder, tmp_path / "more")
+    side = {Path(row["file"]).stem: row["split"] for row in _rows(run.folder)}
+    new = [row for row in _rows(extended.folder) if row["label"] == "digit"]
+    assert {row["split"] for row in new if Path(row["file"]).stem in side} == {"train", "val", "test"}
+    for row in new:
+        assert row["split"] == side.get(Path(row["file"]).stem, row["split"])
+    tuned = hs.tune(extended.folder, fine_tune="none")
+    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
+    with open(tuned.folder / "examples.jsonl", encoding="utf-8") as file:
+        assert json.loads(next(file))["group"] == "00"
 
 
 def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, tmp_path: Path) -> None:

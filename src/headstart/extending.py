@@ -21,13 +21,14 @@ from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, nam
 from headstart.data.parallel import map_ahead
 from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
-from headstart.features.examination import examine
+from headstart.features.examination import Examined, examine
 from headstart.pipeline import asked_of, train
 from headstart.predict import read_facts
 from headstart.reader import NOUNS, Example, open_reader, read_content
 from headstart.run import Run
 
-_SHOWN = 5
+_SHOWN = 5  # of the examples that have changed
+_ROUNDED = 5e-7  # what predictions.csv writes as 0.000000 is at most this
 
 
 def extend(
@@ -112,13 +113,7 @@ def extend(
         **again, name=name or folder.name, runs=folder.parent if runs is None else runs,
         tensorboard=tensorboard, mlflow=mlflow, cache=cache,
     )  # fmt: skip
-    for one in extended.facts.get("change", {"classes": ()})["classes"]:
-        if one["outcome"] == "worse":
-            confused = f"; {one['taken']:,} are now taken for {one['taken_for']}" if one["taken_for"] else ""
-            console.warn(
-                f"{one['name']} got worse beyond luck: of its {one['examples']:,} held-out examples, "
-                f"{one['before'][0]:.1%} were found before and {one['after'][0]:.1%} after{confused}"
-            )
+    _warn(extended)
     return extended
 
 
@@ -132,11 +127,11 @@ def _old_examples(
     """
     with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
-    classes, root, thresholds = facts["classes"], Path(facts["data"]["root"]), facts.get("thresholds")
+    classes, thresholds = facts["classes"], facts.get("thresholds")
     texts = [row["text"] for row in rows] if facts["base"]["modality"] == "text" else None
     old = Dataset(
         source=facts["data"]["source"],
-        root=root,
+        root=Path(facts["data"]["root"]),
         files=[row["file"] for row in rows],
         classes=classes,
         labels=encoded([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
@@ -150,22 +145,26 @@ def _old_examples(
             np.array([thresholds[name] for name in classes]) if thresholds else None,
         ),
     )
+    digests = [row["sha256"] for row in rows]
     if texts is None:
-        found = examine(old.examples, cache=cache, reader=open_reader(facts["base"], folder))
-        strange = [
-            row for row, digest in zip(rows, found.digests, strict=True) if (digest or b"").hex() != row["sha256"]
-        ]
-        if strange:
-            told = [
-                f"  {row['file']}: {'has another content' if (root / row['file']).is_file() else 'is not there'}"
-                for row in strange[:_SHOWN]
-            ]
-            raise InputError(
-                f"{len(strange):,} of {counted(len(rows), 'image')} that {folder} was made of are no longer what they "
-                f"were, in {root}:\n" + "\n".join(told) + ("\n  …" if len(strange) > _SHOWN else "")
-                + "\nPut them back, or train anew on all data with headstart train."
-            )  # fmt: skip
-    return old, [row["sha256"] for row in rows]
+        _check_unchanged(
+            folder, old, digests, examine(old.examples, cache=cache, reader=open_reader(facts["base"], folder))
+        )
+    return old, digests
+
+
+def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: Examined) -> None:
+    strange = [
+        f"  {file}: {'has another content' if (old.root / file).is_file() else 'is not there'}"
+        for file, digest, now in zip(old.files, digests, found.digests, strict=True)
+        if not now or now.hex() != digest
+    ]
+    if strange:
+        told = "\n".join(strange[:_SHOWN] + (["  …"] if len(strange) > _SHOWN else []))
+        raise InputError(
+            f"{len(strange):,} of {counted(len(old), 'image')} that {folder} was made of are no longer what they were, "
+            f"in {old.root}:\n{told}\nPut them back, or train anew on all data with headstart train."
+        )
 
 
 def _split(names: str) -> list[str]:
@@ -179,7 +178,7 @@ def _probabilities(rows: Sequence[dict[str, str]], classes: Sequence[str], *, mu
     number = {name: i for i, name in enumerate(classes)}
     probabilities = np.zeros((len(rows), len(classes)))
     for i, row in enumerate(rows):
-        probabilities[i, number[row["label"]]] = float(row["label_probability"])
+        probabilities[i, number[row["label"]]] = max(float(row["label_probability"]), _ROUNDED)
         said = float(row["probability"])
         probabilities[i, number[row["predicted"]]] = np.nextafter(said, 1) if row["predicted"] != row["label"] else said
     return probabilities
@@ -287,3 +286,14 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
         texts=texts,
         earlier=old.earlier,
     )
+
+
+def _warn(extended: Run) -> None:
+    """Name the classes that got worse beyond luck."""
+    for one in extended.facts.get("change", {"classes": ()})["classes"]:
+        if one["outcome"] == "worse":
+            confused = f"; {one['taken']:,} are now taken for {one['taken_for']}" if one["taken_for"] else ""
+            console.warn(
+                f"{one['name']} got worse beyond luck: of its {one['examples']:,} held-out examples, "
+                f"{one['before'][0]:.1%} were found before and {one['after'][0]:.1%} after{confused}"
+            )

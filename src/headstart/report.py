@@ -22,6 +22,7 @@ from markupsafe import Markup
 from headstart import plots
 from headstart.data.audit import Example
 from headstart.data.images import Decoder
+from headstart.data.kept import EXAMPLES
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.explanation.heat import HeatMap
@@ -562,10 +563,10 @@ def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
         run = run.resolve().relative_to(Path.cwd().resolve())
     except ValueError:
         run = run.absolute()
-    asked = facts.get("asked") or {}
+    data = (facts.get("asked") or {}).get("data") or "DATA"
     return {
         "shell": shlex.quote(str(run)),
-        "data": shlex.quote(asked.get("data") or "DATA"),
+        "data": shlex.quote(str(run / EXAMPLES) if data == EXAMPLES else data),
         "python": json.dumps(str(run), ensure_ascii=False),
         "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
         **(_TEXT_EXAMPLES if facts.get("base", {}).get("modality") == "text" else _IMAGE_EXAMPLES),

@@ -89,7 +89,7 @@ class Change:
         else:
             (before, after), (low, high) = one.accuracy, one.accuracy_gain
             what, form, scale, beyond = "accuracy", ".1%", 100, one.p_value < 1 - LEVEL
-            new = f", {self.taken_for_added} of these by a new class" if self.taken_for_added else ""
+            new = f", {self.taken_for_added} of them now taken for a new class" if self.taken_for_added else ""
             counts = f"; {one.mended} mended, {one.broken} broken{new}, p = {one.p_value:.2g}"
         digits, gain = "+.1f" if scale == 100 else "+.3f", scale * (after - before)
         told = (
