@@ -127,27 +127,34 @@ def test_an_extended_run_is_a_run(extended: hs.Run, more: Path, photos: Path, tm
     assert judged.figures["leak_free"]["removed"] > 20  # of the 34, whatever was not tested on
 
 
-def test_it_can_be_extended_again(extended: hs.Run, tmp_path: Path) -> None:
-    _digits(tmp_path / "digit", range(30, 40))
-    again = hs.extend(extended.folder, tmp_path / "digit/..", runs=tmp_path / "runs", fine_tune="none")
+def test_it_can_be_extended_again_on_the_command_line(extended: hs.Run, tmp_path: Path) -> None:
+    _digits(tmp_path / "more/digit", range(30, 40))
+    command = [Path(sys.executable).with_name("headstart"), "extend", extended.folder, tmp_path / "more"]
+    options = ["--fine-tune", "none", "--runs", tmp_path / "runs"]
+    done = subprocess.run([str(part) for part in (*command, *options)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    again = hs.load(tmp_path / "runs/wider")
     old, new = _sides(extended.folder), _sides(again.folder)
     assert {digest: new[digest] for digest in old} == old
     assert len(new) == len(old) + 10
-    assert [one["name"] for one in again.facts["change"]["classes"]] == extended.classes
     assert again.facts["asked"]["input_size"] == extended.facts["asked"]["input_size"] == SIZE
+    lines = done.stdout.split("\n")
+    assert lines[0] == f"features of {len(old)} of {len(new)} pictures came from the cache"
+    assert lines[1] == again.facts["change"]["verdict"]
+    assert [line.split()[0] for line in lines[4:7]] == extended.classes
+    assert all(line.count("%") == 6 for line in lines[4:7])
     with pytest.raises(InputError, match=r"nothing to add: all 10 pictures in .* are in .* already"):
-        hs.extend(again.folder, tmp_path / "digit/..", runs=tmp_path)
+        hs.extend(again.folder, tmp_path / "more")
 
 
 def test_groups_go_where_they_are(photos: Path, tmp_path: Path) -> None:
     run = hs.train(photos, input_size=SIZE, group_by=r"(\d+)\.", fine_tune="none", runs=tmp_path)
-    _digits(tmp_path / "more/digit", range(60))
+    _digits(tmp_path / "more/digit", range(26))
     extended = hs.extend(run.folder, tmp_path / "more")
     side = {Path(row["file"]).stem: row["split"] for row in _rows(run.folder)}
     new = [row for row in _rows(extended.folder) if row["label"] == "digit"]
-    assert {row["split"] for row in new if Path(row["file"]).stem in side} == {"train", "val", "test"}
-    for row in new:
-        assert row["split"] == side.get(Path(row["file"]).stem, row["split"])
+    assert {row["split"] for row in new} == {"train", "val", "test"}
+    assert [row["split"] for row in new] == [side[Path(row["file"]).stem] for row in new]
     tuned = hs.tune(extended.folder, fine_tune="none")
     assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
     with open(tuned.folder / "examples.jsonl", encoding="utf-8") as file:
@@ -174,21 +181,3 @@ def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, 
     told = r"2 of 110 images .*\n  china/04.jpg: is not there\n  flower/09.jpg: has another content\nPut them back"
     with pytest.raises(InputError, match=told):
         hs.extend(changed, more)
-
-
-def test_texts_on_the_command_line(text_run: hs.Run, tmp_path: Path) -> None:
-    texts = [line for line in np.__doc__.split("\n") if len(line) > 40] + [
-        doc.split("\n")[0] for name in dir(np) if len((doc := getattr(np, name).__doc__ or "").split("\n")[0]) > 30
-    ]
-    chosen = list(dict.fromkeys(texts))[:60]
-    table = tmp_path / "more.jsonl"
-    table.write_text("".join(json.dumps({"text": text, "label": "numpy"}) + "\n" for text in chosen))
-    command = [str(Path(sys.executable).with_name("headstart")), "extend", text_run.folder, table, "--runs", tmp_path]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"of {220 + len(chosen)} texts came from the cache" in done.stdout
-    for name in text_run.classes:
-        assert any(line.startswith(f"{name} ") and line.count("%") == 6 for line in done.stdout.split("\n")), name
-    assert any(line.startswith("numpy ") and line.endswith(" new") for line in done.stdout.split("\n"))
-    lines = (tmp_path / text_run.name / "examples.jsonl").read_text().splitlines()
-    assert Counter(json.loads(line)["label"] for line in lines)["numpy"] == len(chosen)

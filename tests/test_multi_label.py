@@ -222,6 +222,8 @@ def test_more_examples_of_the_same_labels(label_run: hs.Run, labelled: pd.DataFr
     per_label = label_run.figures["splits"]["test"]["per_class"]
     for one in change["classes"]:
         assert one["before"][0] == pytest.approx(per_label[one["name"]]["recall"]["value"])
+    tuned = hs.tune(extended.folder, fine_tune="none")
+    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
     more["label"] = [["python", "verse"]] * 40
     with pytest.raises(InputError, match=r"labels that .* does not know: 'verse'. Nobody has said which of the old"):
         hs.extend(label_run.folder, more, runs=tmp_path)
