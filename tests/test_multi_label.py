@@ -208,3 +208,22 @@ def test_pictures(photos: Path, tmp_path: Path) -> None:
     answer = run.predict(files[0], tta=True)
     assert ("bright" in answer.predicted, "flower" in answer.predicted) == (bright[0], False)
     assert "Photos per label" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_more_examples_of_the_same_labels(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
+    more = labelled.head(40).copy()
+    more["text"] = [f"Once more: {text[::-1]}" for text in more["text"]]
+    extended = hs.extend(label_run.folder, more, runs=tmp_path)
+    change = extended.facts["change"]
+    assert extended.classes == label_run.classes
+    assert change["overall"]["mean_average_precision"][0] == pytest.approx(
+        label_run.figures["splits"]["test"]["mean_average_precision"]["value"], abs=1e-4
+    )
+    per_label = label_run.figures["splits"]["test"]["per_class"]
+    for one in change["classes"]:
+        assert one["before"][0] == pytest.approx(per_label[one["name"]]["recall"]["value"])
+    tuned = hs.tune(extended.folder, fine_tune="none")
+    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
+    more["label"] = [["python", "verse"]] * 40
+    with pytest.raises(InputError, match=r"labels that .* does not know: 'verse'. Nobody has said which of the old"):
+        hs.extend(label_run.folder, more, runs=tmp_path)

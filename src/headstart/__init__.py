@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
+    from headstart.extending import extend
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
     from headstart.pipeline import train, tune
@@ -50,6 +51,7 @@ _WHERE = {
     "compare": "comparing:compare",
     "evaluate": "held_out:evaluate_run",
     "explain": "explanation.explain:explain",
+    "extend": "extending:extend",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
     "load": "run:load",
@@ -81,6 +83,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "extend",
     "extract",
     "fetch",
     "load",

@@ -16,8 +16,9 @@ from headstart.cost import Cost
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
+from headstart.data.kept import EXAMPLES, write_examples
 from headstart.engine_file import write_engine
-from headstart.evaluation import Calibration, Forecast, Rejection, Suspects, Verdict
+from headstart.evaluation import Calibration, Change, Forecast, Rejection, Suspects, Verdict
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.familiarity import Familiarity
 from headstart.features.engines import TOLERANCE, Prepared, prepare
@@ -66,7 +67,9 @@ class Material:
     metrics: dict[str, dict[str, Any]]
     leak_free: dict[str, Any] | None
     asked: dict[str, Any]
+    sides: list[str]
     choice: BaseComparison | None = None
+    change: Change | None = None
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -114,6 +117,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         difference = check_golden(folder, finished.probabilities(inputs), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
+        if material.asked["data"] == EXAMPLES:
+            write_examples(folder, material.dataset, material.sides)
         if material.suspects is not None:
             write_suspects(folder, material.dataset, material.answers, material.audit.usable, material.suspects)
         write_json(folder / "metrics.json", figures(material.metrics, headline, material.leak_free))
@@ -193,6 +198,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
         "base": base_facts(base, material.features.dim),
         **({} if material.choice is None else {"choice": material.choice.to_json()}),
+        **({} if material.change is None else {"change": material.change.facts()}),
         "data": _data(material),
         "audit": [finding.facts() for finding in material.findings],
         "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from headstart.cost import Cost
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
+from headstart.data.kept import EXAMPLES, read_examples
 from headstart.data.labels import is_multi_label
 from headstart.data.split import Division, check_division, divide
 from headstart.errors import InputError, counted
@@ -29,6 +30,7 @@ from headstart.evaluation import (
     Suspects,
     at_temperature,
     calibrate,
+    change_since,
     check_min_precision,
     choose_rejection,
     choose_thresholds,
@@ -50,9 +52,7 @@ from headstart.training import FineTuning, Head, Recipe, Task, Tuned, check_fini
 from headstart.training import fine_tune as tune_base
 from headstart.training.task import ClassWeights, HeadKind
 
-_NOT_REPEATED = (
-    "name", "runs", "cache", "fine_tune", "tuning", "augment", "tensorboard", "mlflow", "bases", "max_mb", "max_ms"
-)  # fmt: skip
+_NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
@@ -102,7 +102,8 @@ def train(
 
     Args:
         data: a folder with one folder of photos or text files per class, or with train, val and test folders of those;
-            a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; or a pandas DataFrame.
+            a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; a pandas DataFrame; or a Dataset, which
+            was read already, and which the run keeps.
         base: handle ``source:name``, see ``headstart bases``; ``auto`` compares some on the data, see
             :func:`headstart.compare`; None takes the best one for such data that needs no network.
         bases: those that ``auto`` chooses from, as for :func:`headstart.compare`; likewise the next two.
@@ -224,13 +225,17 @@ def train(
             if (answers.splits == side).any()
         }
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
+        change = change_since(
+            dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
+        )
     with cost.stage("run"):
         material = Material(
             base=loaded, choice=choice, dataset=dataset, corrections=corrections, features=features, audit=checked,
             findings=findings, recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned,
             verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
-            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked,
+            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, change=change,
+            sides=division.side_of_each(),
         )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
@@ -373,32 +378,46 @@ def tune(
     """
     folder = Path(run)
     facts = read_facts(folder)
-    asked = facts.get("asked")
-    if asked is None:
-        raise InputError(
-            f"{run} was adopted, without its data: train on your own, with --base {facts['base']['handle']}"
-        )
+    asked = asked_of(run, facts)
     if asked["data"] is None:
         raise InputError(f"{run} was trained from a DataFrame, which is not kept: call train() with it again.")
+    if asked["data"] == EXAMPLES:
+        asked["data"] = read_examples(folder, facts["classes"])
     tuned = train(
-        **asked, fine_tune=fine_tune, tuning=tuning, augment=augment,
+        **{**asked, "fine_tune": fine_tune, "tuning": tuning, "augment": augment},
         tensorboard=tensorboard, mlflow=mlflow, cache=cache,
         name=name or folder.name, runs=folder.parent if runs is None else runs,
     )  # fmt: skip
     if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
-        console.warn(f"the data in {asked['data']} have changed since {run} was made: the two are not to be compared.")
+        console.warn(f"the data of {run} have changed since it was made: the two are not to be compared.")
     return tuned
+
+
+def asked_of(run: str | Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """What it takes to call :func:`train` as it was called for a run.
+
+    Raises:
+        InputError: the run was adopted.
+    """
+    if "asked" not in facts:
+        raise InputError(
+            f"{run} was adopted, without its data: train on your own, with --base {facts['base']['handle']}"
+        )
+    tuning = facts["asked"]["tuning"]
+    return {**facts["asked"], "tuning": FineTuning(**tuning) if tuning else None}
 
 
 def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
     """What it takes to call :func:`train` again, as plain data; what belongs to one run or machine left out."""
     data, chosen = arguments["data"], {k: v for k, v in arguments.items() if k not in _NOT_REPEATED}
-    weights = arguments["weights"]
+    weights, tuning, augment = arguments["weights"], arguments["tuning"], arguments["augment"]
     return {
         **chosen,
-        "data": os.path.abspath(Path(data).expanduser()) if isinstance(data, str | Path) else None,
-        "weights": str(weights) if weights in ("imagenet", "none") else os.path.abspath(Path(weights).expanduser()),
-        "relabel": os.path.abspath(Path(arguments["relabel"]).expanduser()) if arguments["relabel"] else None,
+        "data": EXAMPLES if isinstance(data, Dataset) else _absolute(data) if isinstance(data, str | Path) else None,
+        "tuning": asdict(tuning) if tuning else None,
+        "augment": augment if isinstance(augment, str) else to_pipeline(augment),
+        "weights": str(weights) if weights in ("imagenet", "none") else _absolute(weights),
+        "relabel": _absolute(arguments["relabel"]) if arguments["relabel"] and not isinstance(data, Dataset) else None,
         "dense": list(arguments["dense"]),
         **{
             name: [arguments[name]] if isinstance(arguments[name], str) else arguments[name]
@@ -406,6 +425,10 @@ def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
         },
         "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
     }
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(Path(path).expanduser())
 
 
 def _choose(

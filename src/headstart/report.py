@@ -22,6 +22,7 @@ from markupsafe import Markup
 from headstart import plots
 from headstart.data.audit import Example
 from headstart.data.images import Decoder
+from headstart.data.kept import EXAMPLES
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.explanation.heat import HeatMap
@@ -130,6 +131,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "result": _result(classes, counts, answers),
         "columns": _columns(figures),
         "leak_free": figures.get("leak_free"),
+        "change": _change(facts.get("change"), split),
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
         "mistakes": _mistakes(folder, facts, root, answers),
@@ -262,6 +264,23 @@ def _confusion(classes: Sequence[str], counts: np.ndarray | None) -> dict[str, A
         for i, name in enumerate(classes)
     ]
     return content
+
+
+def _change(told: Mapping[str, Any] | None, split: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The old classes of a run that was extended, before and after, the worst changes first; then the new ones."""
+    if not told:
+        return None
+    share = ("value", "low", "high")
+    rows = [
+        {
+            **one,
+            **{when: dict(zip(share, one[when] or (None, None, None), strict=True)) for when in ("before", "after")},
+        }
+        for one in sorted(told["classes"], key=lambda one: one["mended"] - one["broken"])
+    ]
+    figures = [(name, split["per_class"][name]) for name in told["added"]]
+    new = [{"name": name, "examples": one["support"], "after": one["recall"]} for name, one in figures]
+    return {**told, "rows": rows, "new": new}
 
 
 def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
@@ -544,10 +563,10 @@ def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
         run = run.resolve().relative_to(Path.cwd().resolve())
     except ValueError:
         run = run.absolute()
-    asked = facts.get("asked") or {}
+    data = (facts.get("asked") or {}).get("data") or "DATA"
     return {
         "shell": shlex.quote(str(run)),
-        "data": shlex.quote(asked.get("data") or "DATA"),
+        "data": shlex.quote(str(run / EXAMPLES) if data == EXAMPLES else data),
         "python": json.dumps(str(run), ensure_ascii=False),
         "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
         **(_TEXT_EXAMPLES if facts.get("base", {}).get("modality") == "text" else _IMAGE_EXAMPLES),

@@ -355,12 +355,12 @@ def name_of(data: Any, default: str) -> str:
 
 
 def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.ndarray, splits: np.ndarray) -> str:
-    """Identifies what was trained on: hex SHA-256 over files, classes, splits and contents."""
+    """Identifies what was trained on: hex SHA-256 over classes, splits and contents, whatever the files are called."""
     whole = hashlib.sha256()
     for i, side in zip(usable.tolist(), splits.tolist(), strict=True):
         digest = digests[i]
         name = SEPARATOR.join(names_of(dataset.labels[i], dataset.classes))
-        parts = (dataset.files[i], name, side, digest.hex() if digest else "")
+        parts = (name, side, digest.hex() if digest else "")
         whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     return whole.hexdigest()
 

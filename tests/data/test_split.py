@@ -150,3 +150,20 @@ def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None
         assert side[5] == ""
         assert all(side[i] == side[j] for i, j in pairs.tolist())
     assert len({side[i] for i in crowd.ravel().tolist()}) == 3
+
+
+def test_what_has_no_side_yet_is_divided_and_the_rest_stays() -> None:
+    labels = np.repeat([0, 1, 2], [100, 60, 40])
+    keys = _keys(200)
+    given = ["train"] * 60 + ["val"] * 20 + ["test"] * 20 + [""] * 100
+    units = units_of(None, keys, [(10, 120), (65, 121), (10, 122), (65, 122), (123, 124)])
+    parts = _split(labels, keys, units=units, given=given, val=0.2, test=0.2)
+    assert parts[:100].tolist() == given[:100]
+    assert parts[[120, 121, 122]].tolist() == ["val"] * 3  # one unit by way of 122, and what is held out wins
+    assert parts[123] == parts[124]
+    for label, n in ((1, 57), (2, 40)):
+        mine = np.flatnonzero(labels == label)
+        mine = mine[~np.isin(mine, [120, 121, 122])]
+        assert [(parts[mine] == side).sum() for side in ("train", "val", "test")] == pytest.approx(
+            [0.6 * n, 0.2 * n, 0.2 * n], abs=1
+        )

@@ -15,6 +15,7 @@ from headstart.errors import HeadstartError, did_you_mean
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
+    "extend": ("headstart.cli.extend", "Add classes or examples to a finished run."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),

@@ -41,6 +41,24 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What a finished run said of its examples, before others came to them.
+
+    Attributes:
+        run: its folder.
+        classes: its classes.
+        probabilities: float (m, classes), as far as they are known: of data with one class each those of the class that
+            was said and of the one that is true, the others being 0.
+        thresholds: float (classes,), from which probability on a label was given; None where each has one class.
+    """
+
+    run: str
+    classes: list[str]
+    probabilities: np.ndarray
+    thresholds: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Labelled images or texts.
 
@@ -51,10 +69,12 @@ class Dataset:
         classes: class names; numbers in numeric order, else alphabetical. Labels that have columns of their own are in
             the order of these.
         labels: int64 (n,), indices into ``classes``; of multi-label data uint8 (n, classes), 1 for each label.
-        given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None.
+        given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None. Where they
+            come divided in part, the others have an empty string.
         groups: per example the name of its patient, video, scene …; None without ``group_by``.
         skipped: what was found but cannot be an example.
         texts: n texts; None if the examples are images.
+        earlier: what was said of the first m examples by a run that all these examples extend; None if they do not.
     """
 
     source: str
@@ -66,9 +86,15 @@ class Dataset:
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     texts: list[str] | None = None
+    earlier: Earlier | None = None
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def settled(self) -> int:
+        """How many examples, from the first on, belong to a finished run, and stay whatever others are like."""
+        return len(self.earlier.probabilities) if self.earlier else 0
 
     @property
     def modality(self) -> Modality:
@@ -97,6 +123,7 @@ def load_dataset(
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
+    added: bool = False,
 ) -> Dataset:
     """Find the labelled images or texts of a folder, a table or a pandas DataFrame.
 
@@ -107,7 +134,7 @@ def load_dataset(
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
             ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; or a DataFrame. Paths in a file are relative to it,
-            paths in a DataFrame to the current folder.
+            paths in a DataFrame to the current folder. A Dataset is given back as it is.
         path_column: of a table of images; found by its usual names when None, as are the next two and ``split_column``.
         text_column: of a table of texts; several are joined.
         label_column: of a table; several hold 0 or 1, each for the label that it is named after.
@@ -117,10 +144,13 @@ def load_dataset(
             lies in) or a regular expression whose first group, found in the file name, names the unit.
         classes: use these classes only, in this order; None takes all.
         known_classes: those of a finished run, to evaluate it: the data may lack some, but have no others.
+        added: the data come to others, so one class is enough, and so is one part of a division.
 
     Raises:
         InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
     """
+    if isinstance(data, Dataset):
+        return data
     texts, labels = ([one] if isinstance(one, str) else one for one in (text_column, label_column))
     if label_separator == "":
         raise InputError("--label-separator is empty: expected what stands between two labels, such as ';'.")
@@ -135,18 +165,18 @@ def load_dataset(
         if given.is_dir():
             if any((path_column, texts, labels, label_separator, split_column)):
                 raise InputError(f"{given} is a folder: columns and separators are for tables only.")
-            found = _from_folder(root, group_by, need_train=known_classes is None)
+            found = _from_folder(root, group_by, need_train=known_classes is None and not added)
         elif is_table(given):
             found = _from_table(given, columns)
         else:
             raise InputError(
                 f"cannot read {given} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
             )
-    if known_classes is None and found.splits and "train" not in found.splits:
+    if known_classes is None and not added and found.splits and "train" not in found.splits:
         raise InputError(f"{source} divides its examples into splits, and none of them is 'train'.")
     if known_classes is not None:
         return _dataset_of_known(source, root, found, known_classes)
-    return _dataset(source, root, found, classes)
+    return _dataset(source, root, found, classes, fewest=1 if added else 2)
 
 
 @dataclass
@@ -165,13 +195,13 @@ class _Found:
         return names_in(self.labels) | set(self.named)
 
 
-def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | None) -> Dataset:
+def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | None, *, fewest: int) -> Dataset:
     present = found.present
     classes = list(wanted or found.named or sorted(present, key=_class_order))
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
-    if len(set(classes)) < 2:
+    if len(set(classes)) < fewest:
         raise InputError(_too_few_classes(source, found, classes))
     skipped = found.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in found.empty_classes]
     keep = [i for i, label in enumerate(found.labels) if isinstance(label, list) or label in set(classes)]

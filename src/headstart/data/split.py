@@ -8,11 +8,12 @@ reshuffle the others; but of multi-label data new examples do move some.
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from headstart.data.audit import Example, Finding
-from headstart.data.audit.copies import groups_of
+from headstart.data.audit.copies import KEPT_FIRST, groups_of
 from headstart.data.components import components
 from headstart.data.dataset import SPLITS, Dataset, Skipped
 from headstart.data.labels import counts, has, is_multi_label
@@ -56,13 +57,14 @@ def split(
 ) -> np.ndarray:
     """Divide examples into train, val and test.
 
-    A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``.
+    A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``. Where some
+    examples come without a side, these are divided among themselves, and what shares a unit with others follows them.
 
     Args:
         labels: int (n,), class of each example; or 0 and 1 (n, classes).
         units: int (n,), see :func:`units_of`.
         keys: content digest of each example.
-        given: the data's own division, or None.
+        given: the data's own division, with empty strings where it has no side, or None.
         val: fraction of all examples (of the given ``train``, if there is one).
         test: fraction of all examples; a given division without ``test`` stays without.
         seed: of the order in which units are dealt out.
@@ -77,6 +79,8 @@ def split(
         raise InputError(f"--val {val:g} and --test {test:g}: expected fractions that leave something to train on.")
     if given is not None:
         parts = np.array(given, dtype="<U5")
+        if (parts == "").any():
+            return _completed(parts, labels, units=units, keys=keys, val=val, test=test, seed=seed)
         if "val" in given or not val:
             return parts
         train = np.flatnonzero(parts == "train")
@@ -86,6 +90,19 @@ def split(
         return parts
     fractions = np.array([1 - val - test, val, test])
     return np.array(SPLITS)[_assign(labels, units, fractions, _order(units, keys, seed))]
+
+
+def _completed(
+    parts: np.ndarray, labels: np.ndarray, *, units: np.ndarray, keys: Sequence[bytes], **options: Any
+) -> np.ndarray:
+    """A division in which the examples without a side have one, too; of a unit on several sides, the held-out one."""
+    given = {side: units[parts == side] for side in KEPT_FIRST if side}
+    for side, taken in given.items():
+        parts[(parts == "") & np.isin(units, taken)] = side
+    rest = np.flatnonzero(parts == "")
+    if len(rest):
+        parts[rest] = split(labels[rest], units=units[rest], keys=[keys[i] for i in rest.tolist()], **options)
+    return parts
 
 
 @dataclass(frozen=True)

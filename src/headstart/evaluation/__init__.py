@@ -1,6 +1,7 @@
 """Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: run."""
 
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
+from headstart.evaluation.change import Change, change_since
 from headstart.evaluation.compare import Verdict, judge
 from headstart.evaluation.label_errors import Suspects, find_label_errors
 from headstart.evaluation.learning_curve import Forecast, forecast
@@ -12,6 +13,7 @@ __all__ = [
     "METRICS",
     "MULTI_LABEL_METRICS",
     "Calibration",
+    "Change",
     "Forecast",
     "Rejection",
     "Suspects",
@@ -19,6 +21,7 @@ __all__ = [
     "answered",
     "at_temperature",
     "calibrate",
+    "change_since",
     "check_min_precision",
     "choose_rejection",
     "choose_thresholds",

@@ -46,7 +46,7 @@ def to_pipeline(augment: Any) -> Pipeline:
 
     Args:
         augment: a strength; or a Keras augmentation pipeline: a layer, a ``keras.Sequential`` or a list of layers, that
-            get pixels of 0 to 255.
+            get pixels of 0 to 255; or what this function gave, also if it went through JSON.
 
     Raises:
         InputError: no such strength, or a layer that is not one of Keras's own.
@@ -58,6 +58,9 @@ def to_pipeline(augment: Any) -> Pipeline:
     layers = getattr(augment, "layers", augment)
     pipeline: Pipeline = []
     for layer in layers if isinstance(layers, list | tuple) else [layers]:
+        if isinstance(layer, list | tuple):
+            pipeline.append((layer[0], layer[1]))
+            continue
         kind = type(layer).__name__
         if not type(layer).__module__.startswith("keras.") or not hasattr(layer, "get_config"):
             raise InputError(f"augment: {kind} is not one of Keras's own layers, such as keras.layers.RandomFlip.")

@@ -11,8 +11,8 @@ from headstart.data.dataset import Dataset
 from headstart.errors import counted
 from headstart.reader import NOUNS
 
-KEPT_FIRST = {"test": 0, "val": 1, "train": 2}
-"""Of the same on several sides of a split, the held-out one stays."""
+KEPT_FIRST = {"test": 0, "val": 1, "train": 2, "": 3}
+"""Of the same on several sides of a split, the held-out one stays; what is not yet divided follows it there."""
 
 NEAR_CHECKS = ("near-duplicates", "near-conflicting-labels", "near-leaks")
 
@@ -27,19 +27,22 @@ def copies_of(digests: Sequence[bytes | None]) -> list[list[int]]:
 
 
 def conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> Finding:
-    """The same bytes under several labels; all of them are left out."""
+    """The same bytes under several labels; all of them are left out that do not belong to a finished run."""
     called = dataset.class_names
     found = [indices for indices in copies if len({called[i] for i in indices}) > 1]
+    count = 0
     examples = []
     for indices in found:
         names = sorted({called[i] for i in indices})
         examples.append(_example(dataset, indices, " and ".join(names)))
         for i in indices:
+            if i < dataset.settled:
+                continue
+            count += 1
             other = next(j for j in indices if called[j] != called[i])
             left_out[i] = f"the same bytes as {dataset.files[other]}, yet labelled both {' and '.join(names)}"
     if not found:
         return Finding("conflicting-labels", "clean", "No example appears under two labels.")
-    count = sum(map(len, found))
     summary = f"{counted(count, _noun(dataset))} {is_are(count)} there under several labels, and left out."
     return Finding("conflicting-labels", "found", summary, examples)
 
@@ -53,12 +56,12 @@ def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[i
             _leaks(dataset, [], 0),
         ]
     splits = dataset.given_splits or [""] * len(dataset)
-    across = [indices for indices in same_label if len({splits[i] for i in indices}) > 1]
+    across = [indices for indices in same_label if len({splits[i] for i in indices} - {""}) > 1]
     leaked = 0
     for indices in across:
         kept = min(indices, key=lambda i: KEPT_FIRST[splits[i]])
         for i in indices:
-            if splits[i] != splits[kept]:
+            if splits[i] not in ("", splits[kept]):
                 left_out[i] = f"the same bytes as {dataset.files[kept]} in {splits[kept]}: kept on that side only"
                 leaked += 1
     copied = sum(len(indices) - 1 for indices in same_label)
@@ -92,7 +95,7 @@ def groups_across_splits(dataset: Dataset, left_out: dict[int, str]) -> Finding:
         return Finding(check, "clean", "Every group is on one side of the split.")
     sides: defaultdict[str, set[str]] = defaultdict(set)
     for i, (group, side) in enumerate(zip(dataset.groups, dataset.given_splits, strict=True)):
-        if i not in left_out:
+        if i not in left_out and side:
             sides[group].add(side)
     found = [group for group, where in sides.items() if len(where) > 1]
     if not found:

@@ -1,0 +1,63 @@
+"""Examples that a run keeps itself, because they come from no single folder or table: ``examples.jsonl``.
+
+It is an ordinary table, with a line for each example: ``path`` or ``text``, ``label``, ``split``, and ``group`` if
+there are groups. What cannot be used is in it without a label, so that a text has the same number as in the run.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart.data.dataset import Dataset
+from headstart.data.labels import encoded, is_multi_label, names_of
+
+EXAMPLES = "examples.jsonl"
+"""File in the run; and what ``asked["data"]`` in ``run.json`` says of data that are in it."""
+
+
+def write_examples(folder: Path, dataset: Dataset, sides: Sequence[str]) -> None:
+    """Write the examples of a run into its folder.
+
+    Args:
+        folder: of the run.
+        dataset: the examples.
+        sides: train, val or test for each of them, empty where it cannot be used.
+    """
+    with open(folder / EXAMPLES, "w", encoding="utf-8") as file:
+        for i, label in enumerate(dataset.labels):
+            names = names_of(label, dataset.classes)
+            told = names if is_multi_label(dataset.labels) else names[0]
+            row = {
+                **(
+                    {"path": str(dataset.root / dataset.files[i])}
+                    if dataset.texts is None
+                    else {"text": dataset.texts[i]}
+                ),
+                "label": told if sides[i] else "",
+                "split": sides[i],
+                **({"group": dataset.groups[i]} if dataset.groups else {}),
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
+    """The examples of a run, divided as they were, from its folder.
+
+    Args:
+        folder: of the run.
+        classes: its classes, in order.
+    """
+    path = folder / EXAMPLES
+    with open(path, encoding="utf-8") as file:
+        rows = {number: row for number, line in enumerate(file, 1) if (row := json.loads(line))["split"]}
+    first = next(iter(rows.values()))
+    return Dataset(
+        source=str(path),
+        root=folder.absolute(),
+        files=[row.get("path") or f"row {number}" for number, row in rows.items()],
+        classes=list(classes),
+        labels=encoded([row["label"] for row in rows.values()], classes),
+        given_splits=[row["split"] for row in rows.values()],
+        groups=[row["group"] for row in rows.values()] if "group" in first else None,
+        texts=[row["text"] for row in rows.values()] if "text" in first else None,
+    )
