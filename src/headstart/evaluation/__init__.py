@@ -1,7 +1,7 @@
 """Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: run."""
 
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
-from headstart.evaluation.compare import Verdict, judge
+from headstart.evaluation.compare import Verdict, judge, judge_found
 from headstart.evaluation.label_errors import Suspects, find_label_errors
 from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
@@ -28,5 +28,6 @@ __all__ = [
     "forecast",
     "held_out",
     "judge",
+    "judge_found",
     "worst_labels",
 ]
