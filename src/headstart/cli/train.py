@@ -206,7 +206,9 @@ def _search(run: Any) -> list[str]:
         f"{'found head kept' if search['outcome'] == 'kept' else 'found head not kept'}: {search['reason']}",
     ]
     if mattered:
-        shares = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in mattered)
+        from headstart.training.search import SETTINGS
+
+        shares = ", ".join(f"{SETTINGS[name]} {share:.0%}" for name, share in mattered)
         lines.append(f"what mattered in the search: {shares}")
     return lines
 

@@ -36,6 +36,19 @@ SEARCH_VERSION = 1
 OWN = "the base's own"
 """Name of the features that need no search."""
 
+SETTINGS = {
+    "features": "where features come from",
+    "layers": "hidden layers",
+    "strength": "regularisation of solved heads",
+    "directions": "directions of the features",
+    "units": "units of a hidden layer",
+    "dropout": "dropout",
+    "noise": "noise on the features",
+    "weight_decay": "weight decay",
+    "learning_rate": "learning rate",
+}
+"""What is searched, and how people call it."""
+
 _BLOCKS = 4  # from the uppermost one down, whose outputs are tried as features
 _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")}
 _MOST_EXAMPLES = 2000  # that trials look at
