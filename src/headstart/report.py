@@ -498,7 +498,10 @@ def _search(facts: Mapping[str, Any]) -> dict[str, Any] | None:
         **told,
         "rows": _compared(told),
         "plot": plots.trials([(one["trial"], one["log_loss"]) for one in tried], told["start"]["log_loss"]),
-        "mattered": [(SETTINGS[name], share) for name, share in told["mattered"].items()],
+        "mattered": [
+            (kind, [(SETTINGS[name], share) for name, share in shares.items()])
+            for kind, shares in told["mattered"].items()
+        ],
         "groups": [
             (SETTINGS[name].capitalize(), _best_of_each(tried, name))
             for name in ("features", "layers")

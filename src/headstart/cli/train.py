@@ -198,7 +198,7 @@ def _search(run: Any) -> list[str]:
     search = run.facts.get("search")
     if not search:
         return []
-    best, mattered = search["best"], list(search["mattered"].items())[:4]
+    best, mattered = search["best"], search["mattered"].get("all heads")
     lines = [
         f"{counted(search['trials'], 'head')} tried in {search['seconds']:.1f} s; the best: {best['told']}; "
         f"cross-validated log loss {search['start']['log_loss']:.3f} for the usual one, {best['log_loss']:.3f} for "
@@ -208,7 +208,7 @@ def _search(run: Any) -> list[str]:
     if mattered:
         from headstart.training.search import SETTINGS
 
-        shares = ", ".join(f"{SETTINGS[name]} {share:.0%}" for name, share in mattered)
+        shares = ", ".join(f"{SETTINGS[name]} {share:.0%}" for name, share in mattered.items())
         lines.append(f"what mattered in the search: {shares}")
     return lines
 

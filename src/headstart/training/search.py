@@ -17,7 +17,7 @@ from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
 from headstart import console
-from headstart.bases.base import Base
+from headstart.bases.base import Base, tapped_blocks
 from headstart.bases.blocks import Block
 from headstart.data.split import folds
 from headstart.errors import InputError, IntegrityError, counted
@@ -57,10 +57,15 @@ _MOST_AXES = 512  # of the features; the rest of their variance is noise, or nea
 _PATIENCE = 5  # epochs
 _REPORTED = 5  # epochs from one look at other trials to the next
 _STARTUP = 10  # trials at random before Optuna's sampler trusts what it has seen
-_STRENGTHS = (1e-4, 10.0)
-_FEWEST_IMPORTANT = 20  # trials that say anything about what mattered
+_STRENGTHS = (1e-4, 1.0)
+_FEWEST_IMPORTANT = 10  # trials that say anything about what mattered
 _BETTER_SHARE = 0.2
-_SHOWN = ("directions", "dropout", "noise", "weight_decay", "learning_rate")
+_OF_NETWORKS = ("directions", "units", "dropout", "noise", "weight_decay", "learning_rate")
+_SETTINGS_OF = {
+    "all heads": ("features", "layers"),
+    "solved heads": ("features", "strength"),
+    "heads with hidden layers": ("features", "layers", *_OF_NETWORKS),
+}
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,10 @@ def places_of(base: Base, blocks: Sequence[Block]) -> list[Place]:
 
 
 def all_taps(places: Sequence[Place]) -> tuple[str, ...]:
-    """Everything that some places are made of, once."""
-    return tuple(dict.fromkeys(tap for place in places for tap in place.taps or ()))
+    """Everything that some places are made of, once: block by block, so that each place is a stretch of it."""
+    used = list(dict.fromkeys(tap for place in places for tap in place.taps or ()))
+    every = (f"{block}:{pooling}" for block in tapped_blocks(used) for pooling in _POOLINGS["mean and max"])
+    return tuple(tap for tap in every if tap in used)
 
 
 def search_heads(
@@ -298,14 +305,21 @@ class _Search:
         first = self.taps.index(taps[0])
         return self.tapped.columns(self.bounds[first], self.bounds[first + len(taps)])
 
-    def _mattered(self, optuna: Any, study: Any) -> dict[str, float]:
-        """The share of each setting in whether a trial is among the better ones, the largest first."""
-        complete = [one for one in study.trials if one.state.name == "COMPLETE"]
-        if len(complete) < _FEWEST_IMPORTANT:
-            return {}
+    def _mattered(self, optuna: Any, study: Any) -> dict[str, dict[str, float]]:
+        """The share of each setting in whether a trial is among the better ones, in all trials and in those of a kind.
+
+        PED-ANOVA (Watanabe et al., arXiv 2304.10255), which takes no more than settings that all trials have.
+        """
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER_SHARE)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        return {name: round(float(share), 3) for name, share in found.items()}
+        shares = {}
+        for kind, settings in _SETTINGS_OF.items():
+            judged = [one for one in study.trials if one.state.name == "COMPLETE" and set(settings) <= set(one.params)]
+            if len(judged) >= _FEWEST_IMPORTANT:
+                of_kind = optuna.create_study()
+                of_kind.add_trials(judged)
+                found = optuna.importance.get_param_importances(of_kind, evaluator=evaluator, params=list(settings))
+                shares[kind] = {name: round(float(share), 3) for name, share in found.items()}
+        return shares
 
     def _finish(self, facts: dict[str, Any], cache: Path | None) -> Found:
         """Train the best head on all training examples."""
@@ -357,7 +371,7 @@ def told(settings: dict[str, Any]) -> str:
     if not settings["layers"]:
         return f"solved head{where}"
     units = " and ".join([str(settings["units"])] * settings["layers"])
-    more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.2g}" for name in _SHOWN)
+    more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.2g}" for name in _OF_NETWORKS if name != "units")
     return f"hidden layer{'s' if settings['layers'] > 1 else ''} of {units}{where} ({more})"
 
 
