@@ -170,12 +170,11 @@ def search_heads(
         UnavailableError: Optuna is not installed.
     """
     search = _Search(task, recipe, [Place(OWN, None), *places], tapped)
-    folder = (cache or cache_folder()) / "searches"
+    folder = (cache or cache_folder()) / "searches" / search.key(key_of(task, recipe))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{search.key(key_of(task, recipe))}.log"
     # BLAS threads wait for each other in busy loops, and what is multiplied here is too small for several.
-    with FileLock(path.with_suffix(".busy")), threadpool_limits(1, user_api="blas"):
-        return search.run(path, trials, start, cache)
+    with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
+        return search.run(folder / "trials.log", trials, start, cache)
 
 
 class _Search:
