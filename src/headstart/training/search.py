@@ -208,7 +208,7 @@ class _Search:
     def run(self, path: Path, trials: int, start: Head, cache: Path | None) -> Found:
         optuna = _optuna()
         before_us = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # what is interrupted is told of by us
         try:
             study = self._study(optuna, path, start)
             known = len(_finished(study))
@@ -228,8 +228,8 @@ class _Search:
             "best": {"told": told(best.params), "log_loss": best.value, **best.params, **best.user_attrs},
             "mattered": mattered,
             "tried": [
-                {"trial": one.number + 1, "log_loss": one.value, "pruned": _is_pruned(one), **one.params}
-                for one in done
+                {"trial": number, "log_loss": one.value, "pruned": _is_pruned(one), **one.params}
+                for number, one in enumerate(done, 1)
             ],
         }
         return self._finish(facts, cache)
