@@ -15,7 +15,7 @@ import numpy as np
 from headstart.training.outputs import activate, activation_of, cross_entropy, log_losses
 from headstart.training.task import Layers
 
-BATCH_SIZE = 64
+_STEPS, _BATCHES = 16, (32, 128)  # steps in an epoch, if a batch is then neither smaller nor larger than this
 _MOMENTS, _SMALL = (0.9, 0.999), 1e-8  # of Adam
 
 
@@ -68,8 +68,9 @@ class Networks:
     def epoch(self) -> None:
         """See all examples once."""
         order = self.rng.permutation(len(self.rows))
-        for start in range(0, len(order), BATCH_SIZE):
-            self._step(order[start : start + BATCH_SIZE])
+        size = min(max(len(order) // _STEPS, _BATCHES[0]), _BATCHES[1])
+        for start in range(0, len(order), size):
+            self._step(order[start : start + size])
 
     def probabilities(self, of: np.ndarray) -> np.ndarray:
         """Float32 (n, classes): of each example by the network whose number ``of``, int (n,), gives."""

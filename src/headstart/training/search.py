@@ -370,7 +370,7 @@ def told(settings: dict[str, Any]) -> str:
     if not settings["layers"]:
         return f"solved head{where}"
     units = " and ".join([str(settings["units"])] * settings["layers"])
-    more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.2g}" for name in _OF_NETWORKS if name != "units")
+    more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.3g}" for name in _OF_NETWORKS if name != "units")
     return f"hidden layer{'s' if settings['layers'] > 1 else ''} of {units}{where} ({more})"
 
 
