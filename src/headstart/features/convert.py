@@ -82,6 +82,8 @@ def _export(base: Base, out: Path, pixels: np.ndarray, *, channels_first: bool) 
         order.input().tensor().set_layout(openvino.Layout("NHWC"))
         order.input().model().set_layout(openvino.Layout("NCHW"))
         graph = order.build()
+    if len(graph.outputs) > 1:  # TensorFlow's export of some transformers leaves sizes among them
+        graph = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "base")
     openvino.save_model(graph, str(out), compress_to_fp16=False)
     del graph  # it maps the exported file, which Windows could not delete before
     for suffix in (".xml", ".bin"):

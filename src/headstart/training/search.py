@@ -51,7 +51,7 @@ SETTINGS = {
 
 _BLOCKS = 4  # from the uppermost one down, whose outputs are tried as features
 _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")}
-_MOST_EXAMPLES = 2000  # that trials look at
+_MOST_EXAMPLES = 1500  # that trials look at
 _FOLDS = 3
 _MOST_AXES = 512  # of the features; the rest of their variance is noise, or nearly so
 _PATIENCE = 5  # epochs
