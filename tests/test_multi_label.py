@@ -83,6 +83,15 @@ def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame)
         assert row["worst"] == "" or (row["worst"] in row["predicted"]) != (row["worst"] in row["label"])
 
 
+def test_heads_are_searched_for_as_well(labelled: pd.DataFrame, tmp_path: Path) -> None:
+    run = hs.train(labelled, base=WORDS, fine_tune="none", search=8, val=0.3, runs=tmp_path, name="searched")
+    search = run.facts["search"]
+    assert search["trials"] == 8
+    assert "takes the mean average precision from" in search["reason"]
+    assert search["outcome"] == ("kept" if run.facts["base"]["spec"]["taps"] else "not better")
+    assert "Is another head better?" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def texts(label_run: hs.Run) -> list[str]:
     """A text that the run gives several labels, and one that it gives none."""

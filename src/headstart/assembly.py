@@ -39,9 +39,30 @@ from headstart.run import (
     write_tables,
 )
 from headstart.settings import cache_folder
-from headstart.training import Head, NotTried, Recipe, Tuned
+from headstart.training import Head, NotTried, Recipe, Task, Tuned
 
 GOLDEN_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The head alone and what it stands on: the usual one, or one that was searched for.
+
+    Attributes:
+        base: that gives the features.
+        task: the examples with these features.
+        head: on them.
+        recipe: of it.
+        facts: of the search; None where there was none.
+        verdict: likewise, whether this is what it found.
+    """
+
+    base: Base
+    task: Task
+    head: Head
+    recipe: Recipe
+    facts: dict[str, Any] | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,7 @@ class Material:
     features: FeatureSet
     audit: Audit
     findings: list[Finding]
-    recipe: Recipe
+    searched: Searched
     head: Head
     suspects: Suspects | None
     outlook: Forecast | None
@@ -74,7 +95,12 @@ class Material:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Rows for ``history.csv``."""
-        return [*self.head.history, *(self.tuned.history if isinstance(self.tuned, Tuned) else ())]
+        tried = self.searched.facts["tried"] if self.searched.facts else []
+        return [
+            *self.head.history,
+            *({"phase": "search", "epoch": one["trial"], "val_loss": one["log_loss"]} for one in tried),
+            *(self.tuned.history if isinstance(self.tuned, Tuned) else ()),
+        ]
 
 
 def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None) -> Run:
@@ -96,7 +122,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if isinstance(material.base, TextBase):
             facts["base"]["tokenizer"] = material.base.tokenizer.save(folder / "tokenizer")
         proof = fill_template(
-            template_for(material.base, material.recipe, prepared, inputs),
+            template_for(material.base, material.searched.recipe, prepared, inputs),
             material.head,
             inside(facts),
             folder / "model.keras",
@@ -188,7 +214,7 @@ def inside(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
-    base, dataset, recipe, head = material.base, material.dataset, material.recipe, material.head
+    base, dataset, recipe, head = material.base, material.dataset, material.searched.recipe, material.head
     thresholds = material.answers.thresholds
     return {
         "headstart": versions()["headstart"],
@@ -211,6 +237,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         },
         **_label_errors(material.suspects),
         "learning_curve": asdict(material.outlook) if material.outlook else None,
+        **_search(material.searched),
         "fine_tuning": _fine_tuning(material),
         "calibration": asdict(material.calibration),
         "rejection": asdict(material.rejection) if material.rejection else None,
@@ -235,6 +262,12 @@ def _fine_tuning(material: Material) -> dict[str, Any]:
     if isinstance(material.tuned, Tuned):
         facts |= {"blocks": list(material.tuned.blocks), **material.tuned.facts}
     return facts
+
+
+def _search(searched: Searched) -> dict[str, Any]:
+    if searched.facts is None or searched.verdict is None:
+        return {}
+    return {"search": {**asdict(searched.verdict), **searched.facts}}
 
 
 def _familiarity(material: Material, familiarity: Familiarity) -> dict[str, Any]:

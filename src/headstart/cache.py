@@ -15,6 +15,7 @@ KINDS = {
     "looks": "what pictures look like, very small",
     "engines": "bases prepared for this machine",
     "heads": "trained heads",
+    "searches": "heads that were tried",
     "tuning": "fine-tunings, and what unfinished ones go on from",
     "words": "word vectors, as many as some data need",
     "saved-models": "SavedModels as Keras layers",

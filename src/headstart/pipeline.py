@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from headstart import console
-from headstart.assembly import Material, write_run
+from headstart.assembly import Material, Searched, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base
 from headstart.bases.candidates import AUTO, HERE
+from headstart.bases.derived import tapped
 from headstart.bases.text import TextBase
 from headstart.comparing import BaseComparison, Budget, compare_on
 from headstart.cost import Cost
@@ -38,18 +39,32 @@ from headstart.evaluation import (
     forecast,
     held_out,
     judge,
+    judge_found,
 )
 from headstart.familiarity import learn_familiarity
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import to_pipeline
-from headstart.features.engines import EngineName, Precision
+from headstart.features.engines import EngineName, Precision, prepare
 from headstart.features.outliers import outliers
 from headstart.predict import read_facts
-from headstart.reader import Fit
+from headstart.reader import Fit, decoded
 from headstart.run import Answers, Run, check_name, name_of
+from headstart.settings import cache_folder
 from headstart.tracking import check_tracking, track
-from headstart.training import FineTuning, Head, Recipe, Task, Tuned, check_finished, fit_head
+from headstart.training import (
+    FineTuning,
+    Head,
+    Recipe,
+    Task,
+    Tuned,
+    check_finished,
+    check_search,
+    fit_head,
+    places_of,
+    search_heads,
+)
 from headstart.training import fine_tune as tune_base
+from headstart.training.search import all_taps
 from headstart.training.task import ClassWeights, HeadKind
 
 _NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms")
@@ -70,6 +85,7 @@ def train(
     dropout: float = 0.2,
     epochs: int = 100,
     class_weights: ClassWeights = "auto",
+    search: int | None = None,
     fine_tune: str = "auto",
     tuning: FineTuning | None = None,
     augment: Any = "standard",
@@ -117,6 +133,8 @@ def train(
         dropout: rate before each layer of an mlp.
         epochs: at most, of an mlp.
         class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
+        search: try so many heads on features from several places in the base, see
+            :mod:`headstart.training.search`; the best one is kept if the validation data prove it better.
         fine_tune: which blocks of the base to train after the head: ``last:N``, ``from:NAME``, ``all`` or ``none``;
             ``auto`` tries the uppermost ones where the validation data, or for few texts a cross-validation, can tell
             whether it helps.
@@ -164,7 +182,7 @@ def train(
     tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
-    check_min_precision(min_precision)
+    _check(min_precision, search, recipe, shots)
     cost = Cost()
     folder = Path(cache).expanduser() if cache else None
     with cost.stage("data"):
@@ -208,10 +226,13 @@ def train(
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
         suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
+    searched = _searched(search, Searched(loaded, task, trained, recipe), dataset, compute, cost, folder)
+    loaded, task, features, trained = searched.base, searched.task, searched.task.features, searched.head
     with cost.stage("fine-tuning"):
         tuned = tune_base(
-            loaded, dataset.examples, task, trained, recipe, tuning, engine=engine, precision=precision, cache=folder
-        )
+            loaded, dataset.examples, task, trained, searched.recipe, tuning,
+            engine=engine, precision=precision, cache=folder,
+        )  # fmt: skip
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
         if isinstance(tuned, Tuned) and verdict.outcome == "kept":
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
@@ -225,17 +246,16 @@ def train(
             if (answers.splits == side).any()
         }
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
-        change = change_since(
-            dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
-        )
     with cost.stage("run"):
         material = Material(
             base=loaded, choice=choice, dataset=dataset, corrections=corrections, features=features, audit=checked,
-            findings=findings, recipe=recipe, head=trained, suspects=suspects, outlook=outlook, tuned=tuned,
-            verdict=verdict, calibration=calibration, rejection=rejection,
+            findings=findings, searched=searched, head=trained, suspects=suspects, outlook=outlook,
+            tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
-            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, change=change,
-            sides=division.side_of_each(),
+            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, sides=division.side_of_each(),
+            change=change_since(
+                dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
+            ),
         )  # fmt: skip
         run = write_run(Path(runs), run_name, material, cost, folder)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
@@ -273,6 +293,38 @@ def _second_look(
         return None, None
     outlook = forecast(solved.curve, len(task.train), classes) if solved.curve else None
     return find_label_errors(task, solved), outlook
+
+
+def _check(min_precision: float, search: int | None, recipe: Recipe, shots: int | None) -> None:
+    check_min_precision(min_precision)
+    if search is not None:
+        check_search(search, recipe, shots)
+
+
+def _searched(
+    trials: int | None,
+    usual: Searched,
+    dataset: Dataset,
+    compute: Callable[[Base, Iterable[int] | None], FeatureSet],
+    cost: Cost,
+    cache: Path | None,
+) -> Searched:
+    """The usual head, or one that a search found and validation examples prove better."""
+    if trials is None:
+        return usual
+    base, task = usual.base, usual.task
+    if not len(task.val):
+        raise InputError("--search is judged by validation examples, and there are none: set --val, such as 0.15.")
+    with cost.stage("search"):
+        probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
+        places = places_of(base, prepare(base, cache or cache_folder(), probe).blocks)
+        others = compute(tapped(base, all_taps(places)), [*task.train, *task.val, *task.test]) if places else None
+        found = search_heads(task, usual.head, usual.recipe, places, others, trials, cache)
+        verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
+    if verdict.outcome != "kept":
+        return replace(usual, facts=found.facts, verdict=verdict)
+    task = replace(task, features=found.features)
+    return Searched(tapped(base, found.taps), task, found.head, found.recipe, found.facts, verdict)
 
 
 def _calibrated(

@@ -21,6 +21,7 @@ _WIDTH, _LEFT, _RIGHT, _TOP = 360, 44, 14, 26
 _MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
 _SHADES = 6
 _SQUARE, _GAP = 10, 2
+_ABOVE = 1.25  # times the usual loss, the part of a plot of trials that is drawn
 _FRONT_HEIGHT, _WIDE = 230, 30  # of the plot of bases; times that differ by such a factor are drawn as logarithms
 
 
@@ -168,6 +169,31 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: f
     label = f"{name.capitalize()} over {max(epochs):.0f} epochs, at the end " + ", ".join(
         f"{points[-1][1]:.3f} ({kind})" for points, kind in ((train, "training"), (val, "validation")) if points
     )
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+
+
+def trials(points: Sequence[Point], usual: float) -> Markup:
+    """The loss of every trial of a search, in their order, and the least one so far.
+
+    Args:
+        points: number and loss of each.
+        usual: the loss to beat.
+    """
+    losses = [loss for _, loss in points]
+    least = np.minimum.accumulate(losses)
+    top = max(usual, float(np.median(losses)), float(least[0])) * _ABOVE  # what lies far above says only that it failed
+    low = float(least[-1])
+    frame = _Frame((points[0][0], points[-1][0]), (low, top), height=190, whole_x=True)
+    drawn = [frame.axes("trial →", "log loss")]
+    y = frame.y(usual)
+    drawn.append(Markup('<path class="mark" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
+    drawn += [frame.dot(point, "dot train", f"trial {point[0]}: {point[1]:.3f}") for point in points if point[1] <= top]
+    steps = "".join(
+        f"H{frame.x(n)}V{frame.y(loss)}" for (n, _), loss in zip(points[1:], least[1:].tolist(), strict=True)
+    )
+    start = f"M{frame.x(points[0][0])} {frame.y(float(least[0]))}"
+    drawn.append(Markup('<path class="line val" d="{}"/>').format(start + steps))
+    label = f"Log loss of {len(points)} trials, the least {low:.3f}; that of the usual head {usual:.3f}"
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 

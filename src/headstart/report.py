@@ -140,6 +140,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "calibration": _calibration(facts.get("calibration") or {}),
         "curves": _curves(history),
         "outlook": _outlook(facts.get("learning_curve")),
+        "search": _search(facts),
         "tuning": _fine_tuning(facts, history),
         "data": _data(facts),
         "skipped": _skipped(list(_rows(folder / "skipped.csv"))),
@@ -491,13 +492,50 @@ def _fine_tuning(facts: Mapping[str, Any], history: Sequence[Row]) -> dict[str, 
     told = facts.get("fine_tuning") or {}
     if not told.get("reason"):
         return None
-    rows = [
+    epochs = _epochs([row for row in _numbers(history) if row["phase"] == "fine-tuning"])
+    return {**told, "rows": _compared(told), "epochs": epochs}
+
+
+def _compared(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Two models on the examples that decided between them and on those that did not."""
+    return [
         {"name": name, "decides": key != "on_test", **told[key]}
         for key, name in (("on_folds", "cross-validation"), ("on_val", "validation"), ("on_test", "test"))
         if told.get(key)
     ]
-    epochs = _epochs([row for row in _numbers(history) if row["phase"] == "fine-tuning"])
-    return {**told, "rows": rows, "epochs": epochs}
+
+
+def _search(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The heads that were tried, and what mattered."""
+    told = facts.get("search")
+    if not told:
+        return None
+    from headstart.training.search import SETTINGS  # here, as it takes a while and few pages need it
+
+    tried = told["tried"]
+    return {
+        **told,
+        "rows": _compared(told),
+        "plot": plots.trials([(one["trial"], one["log_loss"]) for one in tried], told["start"]["log_loss"]),
+        "mattered": [
+            (kind, [(SETTINGS[name], share) for name, share in shares.items()])
+            for kind, shares in told["mattered"].items()
+        ],
+        "groups": [
+            (SETTINGS[name].capitalize(), _best_of_each(tried, name))
+            for name in ("features", "layers")
+            if len({one[name] for one in tried}) > 1
+        ],
+    }
+
+
+def _best_of_each(tried: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The trials by one of their settings, the best first."""
+    losses: dict[Any, list[float]] = {}
+    for one in tried:
+        losses.setdefault(one[name], []).append(one["log_loss"])
+    rows = [{"name": str(value), "trials": len(found), "best": min(found)} for value, found in losses.items()]
+    return sorted(rows, key=lambda row: row["best"])
 
 
 def _numbers(history: Sequence[Row]) -> list[dict[str, Any]]:

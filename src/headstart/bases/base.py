@@ -79,6 +79,7 @@ class BaseSpec:
         words: folder with the words and vectors that were chosen for some data (word vectors only).
         words_by: file of the tokenizer that divides texts into words (word vectors only); None where spaces do.
         folder: with the base's files, where these are not in the source's own place (from a bundle).
+        taps: what the features are instead of the base's own, see :func:`headstart.bases.derived.tapped`.
     """
 
     handle: str
@@ -90,6 +91,7 @@ class BaseSpec:
     words: str | None = None
     words_by: str | None = None
     folder: str | None = None
+    taps: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that :meth:`from_json` reads back."""
@@ -98,8 +100,8 @@ class BaseSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "BaseSpec":
         """The inverse of :meth:`to_json`."""
-        size = value.get("input_size")
-        return cls(**{**value, "input_size": tuple(size) if size else None})
+        size, taps = value.get("input_size"), value.get("taps")
+        return cls(**{**value, "input_size": tuple(size) if size else None, "taps": tuple(taps) if taps else None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,7 @@ class Base(ABC):
             "weights": self.weights_sha256,
             "tuned": self.tuned_sha256,
             "ends_after": self.spec.ends_after,
+            "taps": self.spec.taps,
             **self._network_facts(),
             "keras": version("keras"),
         }
@@ -176,7 +179,22 @@ class Base(ABC):
 
     @abstractmethod
     def pool(self, x: Any) -> Any:
-        """The network's output as one vector for each example, (n, d)."""
+        """What the base's own features are: the network's output as one vector for each example, (n, d)."""
+
+    @abstractmethod
+    def pool_by(self, x: Any, pooling: str) -> Any:
+        """The output of a block as one vector for each example, (n, c): the ``mean`` or the ``max`` of its places."""
+
+    def features(self, x: Any) -> Any:
+        """The network's output, or the outputs of the tapped blocks, as one vector for each example, (n, d)."""
+        import keras
+
+        if self.spec.taps is None:
+            return self.pool(x)
+        blocks = tapped_blocks(self.spec.taps)
+        outputs = dict(zip(blocks, x if len(blocks) > 1 else [x], strict=True))
+        pooled = [self.pool_by(outputs[block], pooling) for block, pooling in map(split_tap, self.spec.taps)]
+        return keras.layers.Concatenate(name="taps")(pooled) if len(pooled) > 1 else pooled[0]
 
     @abstractmethod
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
@@ -238,6 +256,15 @@ class ImageBase(Base):
 
         return keras.layers.GlobalAveragePooling2D(name="features")(x) if len(x.shape) > 2 else x
 
+    def pool_by(self, x: Any, pooling: str) -> Any:
+        """The mean or maximum over the positions of a feature map, or over tokens."""
+        from keras import layers
+
+        if len(x.shape) == 4:
+            return (layers.GlobalAveragePooling2D if pooling == "mean" else layers.GlobalMaxPooling2D)()(x)
+        over_tokens = layers.GlobalAveragePooling1D if pooling == "mean" else layers.GlobalMaxPooling1D
+        return over_tokens(data_format="channels_last")(x)
+
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`."""
         import keras
@@ -253,10 +280,21 @@ class ImageBase(Base):
             if self.spec.ends_after is not None:
                 x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if first else x
             elif not include_top:
-                x = self.pool(x)
+                x = self.features(x)
             return keras.Model(inputs, x, name="base")
         finally:
             keras.config.set_image_data_format(before)
+
+
+def split_tap(tap: str) -> tuple[str, str]:
+    """Block and pooling of a tap such as ``block5a:mean``."""
+    block, _, pooling = tap.rpartition(":")
+    return block, pooling
+
+
+def tapped_blocks(taps: Iterable[str]) -> list[str]:
+    """The blocks of some taps, in their order."""
+    return list(dict.fromkeys(split_tap(tap)[0] for tap in taps))
 
 
 def refuse_weights(spec: BaseSpec) -> None:

@@ -1,4 +1,4 @@
-"""Bases made from a base: with tuned weights in place of its own, or ending early, after one of its blocks."""
+"""Bases made from a base: with tuned weights, with features from other places, or ending early, after a block."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import Base, BaseSpec, file_sha256
+from headstart.bases.base import Base, BaseSpec, file_sha256, tapped_blocks
 from headstart.bases.blocks import find_blocks
 
 
 def derive(base: Base, spec: BaseSpec) -> Base:
-    """Give the base what ``spec`` asks for beyond its source: tuned weights, an early end."""
-    return ending_after(with_weights(base, spec.tuned), spec.ends_after)
+    """Give the base what ``spec`` asks for beyond its source: tuned weights, taps, an early end."""
+    return ending_after(tapped(with_weights(base, spec.tuned), spec.taps), spec.ends_after)
 
 
 def with_weights(base: Base, tuned: str | Path | None) -> Base:
@@ -32,6 +32,31 @@ def with_weights(base: Base, tuned: str | Path | None) -> Base:
         return network
 
     return replace(base, spec=replace(base.spec, tuned=str(tuned)), build=build, tuned_sha256=file_sha256(Path(tuned)))
+
+
+def tapped(base: Base, taps: tuple[str, ...] | None) -> Base:
+    """The base whose features are outputs of its blocks, pooled and side by side; as it is for None.
+
+    What lies above the uppermost of these blocks is left out.
+
+    Args:
+        base: the base.
+        taps: of each, block and pooling (``mean`` or ``max``), such as ``block5a:mean``; the uppermost block first.
+    """
+    if taps is None:
+        return base
+    blocks = tapped_blocks(taps)
+
+    def build(include_top: bool) -> Any:
+        import keras
+
+        network = base.build(False)
+        ends = {found.name: found.output for found in find_blocks(network)}
+        outputs = [ends[block] for block in blocks]
+        name = f"{network.name}_to_{blocks[0]}"
+        return keras.Model(network.inputs[0], outputs if len(outputs) > 1 else outputs[0], name=name)
+
+    return replace(base, spec=replace(base.spec, taps=taps), build=build, feature_dim=None)
 
 
 def ending_after(base: Base, block: str | None) -> Base:

@@ -63,7 +63,7 @@ class TextBase(Base):
         network.trainable = False
         ids, x = self.start()
         x = network(x, training=False)
-        return keras.Model(ids, x if self.spec.ends_after else self.pool(x), name="base")
+        return keras.Model(ids, x if self.spec.ends_after else self.features(x), name="base")
 
     def start(self) -> tuple[Any, Any]:
         """A Keras input for token ids, which the network takes as they are."""
@@ -78,17 +78,21 @@ class TextBase(Base):
 
         if len(x.shape) == 2:  # it is one already
             return x
-        if self.pooling == "cls":
-            pooled = x[:, 0]
-        else:
-            seen = seen_tokens(x)
-            if self.pooling == "last":
-                after = ops.concatenate([seen[:, 1:], ops.zeros_like(seen[:, :1])], axis=1)
-                pooled = ops.sum(x * seen * (1.0 - after), axis=1)
-            elif self.pooling == "mean":
-                pooled = ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
-            else:
-                pooled = ops.max(x - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)
+        pooled = self.pool_by(x, self.pooling)
         if not self.normalize:
             return pooled
         return pooled / ops.maximum(ops.sqrt(ops.sum(pooled * pooled, axis=-1, keepdims=True)), 1e-12)
+
+    def pool_by(self, x: Any, pooling: str) -> Any:
+        """One vector of each text, (n, d), by any :data:`Pooling`; padding is left out."""
+        from keras import ops
+
+        if pooling == "cls":
+            return x[:, 0]
+        seen = seen_tokens(x)
+        if pooling == "last":
+            after = ops.concatenate([seen[:, 1:], ops.zeros_like(seen[:, :1])], axis=1)
+            return ops.sum(x * seen * (1.0 - after), axis=1)
+        if pooling == "mean":
+            return ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
+        return ops.max(x - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)

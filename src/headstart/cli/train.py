@@ -78,6 +78,12 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     show_default=True,
     help="auto balances data of 3 to 1 or worse.",
 )
+@click.option(
+    "--search",
+    type=int,
+    metavar="N",
+    help="Try N heads on features from several places in the base; the best is kept if validation proves a gain.",
+)
 @tuning_options
 @data_options
 @click.option("--shots", type=int, metavar="N", help="Train on N examples of each class only, and validate on none.")
@@ -187,6 +193,26 @@ def _leak_free(run: Any) -> list[str]:
     return [f"without {removed}: {told(leak_free['metrics'], run.figures['metrics'][0])} on {leak_free['examples']:,}"]
 
 
+def _search(run: Any) -> list[str]:
+    """The best of the heads that were tried, and what mattered."""
+    search = run.facts.get("search")
+    if not search:
+        return []
+    best, mattered = search["best"], search["mattered"].get("all heads")
+    lines = [
+        f"{counted(search['trials'], 'head')} tried in {search['seconds']:.1f} s; the best: {best['told']}; "
+        f"cross-validated log loss {search['start']['log_loss']:.3f} for the usual one, {best['log_loss']:.3f} for "
+        "this one, flattered by the choice",
+        f"{'found head kept' if search['outcome'] == 'kept' else 'found head not kept'}: {search['reason']}",
+    ]
+    if mattered:
+        from headstart.training.search import SETTINGS
+
+        shares = ", ".join(f"{SETTINGS[name]} {share:.0%}" for name, share in mattered.items())
+        lines.append(f"what mattered in the search: {shares}")
+    return lines
+
+
 def summary(run: Any) -> str:
     """A few lines that say how good a run is, for the terminal."""
     headline = run.figures["headline"]
@@ -200,6 +226,7 @@ def summary(run: Any) -> str:
         lines = [f"{source} {told(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
         lines += _sureness(run)
     lines += _leak_free(run)
+    lines += _search(run)
     tuning = run.facts.get("fine_tuning", {})
     if tuning.get("reason"):
         lines.append(f"{_OUTCOMES[tuning['outcome']]}: {tuning['reason']}")

@@ -2,7 +2,7 @@
 
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
 from headstart.evaluation.change import Change, change_since
-from headstart.evaluation.compare import Verdict, judge
+from headstart.evaluation.compare import Verdict, judge, judge_found
 from headstart.evaluation.label_errors import Suspects, find_label_errors
 from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
@@ -31,5 +31,6 @@ __all__ = [
     "forecast",
     "held_out",
     "judge",
+    "judge_found",
     "worst_labels",
 ]

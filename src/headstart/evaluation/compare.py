@@ -16,9 +16,12 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.metrics import LEVEL, resamples
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
-from headstart.training import CrossValidated, Head, NotTried, Task, Tuned
+from headstart.training import CrossValidated, Found, Head, NotTried, Task, Tuned
 from headstart.training.outputs import log_losses, wrong
 from headstart.training.task import Keep
+
+_FINE_TUNING = "On {} validation examples fine-tuning"
+_SEARCH = "On {} validation examples, which had no part in the search, the head that it found"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Comparison:
         """
         return self.mended > self.broken and self.log_loss[1] < self.log_loss[0]
 
-    def verdict(self, where: str = "On {} validation examples fine-tuning", *, few: bool = False) -> str:
+    def verdict(self, where: str = _FINE_TUNING, *, few: bool = False) -> str:
         """What the test says, in a sentence or two.
 
         Args:
@@ -107,11 +110,11 @@ class LabelComparison:
         first, second = self.mean_average_precision
         return second > first and (self.precision_gain[0] > 0 or self.loss_gain[0] > 0)
 
-    def verdict(self) -> str:
-        """What the test says, in a sentence or two."""
+    def verdict(self, where: str = _FINE_TUNING) -> str:
+        """What the test says, in a sentence or two; ``where`` as for :meth:`Comparison.verdict`."""
         (first, second), (low, high) = self.mean_average_precision, self.precision_gain
         text = (
-            f"On {self.examples:,} validation examples fine-tuning takes the mean average precision from {first:.3f} "
+            f"{where.format(f'{self.examples:,}')} takes the mean average precision from {first:.3f} "
             f"to {second:.3f} (difference {second - first:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}) and the log "
             f"loss from {self.log_loss[0]:.3f} to {self.log_loss[1]:.3f}."
         )
@@ -120,7 +123,7 @@ class LabelComparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a fine-tuned model replaces the head alone.
+    """Whether a fine-tuned model replaces the head alone, or a head that was searched for the usual one.
 
     Attributes:
         outcome: ``kept``, ``not better`` or ``not tried``.
@@ -155,12 +158,28 @@ def judge(task: Task, head: Head, tuned: Tuned | NotTried, *, keep: Keep, seed: 
         on_folds = compare(task.labels[task.train], *tuned.held_out, seed=seed)
         reason = on_folds.verdict("Cross-validated on the {} training examples, contrastive fine-tuning", few=True)
         return Verdict(*_decide(on_folds.leans_to_second, reason, keep), on_folds=on_folds)
-    held, n_val = np.concatenate([task.val, task.test]), len(task.val)
+    held = np.concatenate([task.val, task.test])
     before, after = head.over(task.features, held), tuned.head.over(tuned.held_out, np.arange(len(held)))
-    against = compare_labels if is_multi_label(task.labels) else compare
+    on_val, on_test = _on_both(task, before, after, seed)
+    return Verdict(*_decide(on_val.favours_second, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
+
+
+def judge_found(task: Task, head: Head, found: Found, *, seed: int = 0) -> Verdict:
+    """Decide between the usual head and the best one of a search; see :func:`judge`."""
+    held = np.concatenate([task.val, task.test])
+    on_val, on_test = _on_both(task, head.over(task.features, held), found.head.over(found.features, held), seed)
+    decision = _decide(on_val.favours_second, on_val.verdict(_SEARCH), "better")
+    return Verdict(*decision, on_val=on_val, on_test=on_test)
+
+
+def _on_both(
+    task: Task, before: np.ndarray, after: np.ndarray, seed: int
+) -> tuple[Comparison | LabelComparison, Comparison | LabelComparison | None]:
+    """Two classifiers compared on the validation and on the test examples, whose probabilities stand in this order."""
+    n_val, against = len(task.val), compare_labels if is_multi_label(task.labels) else compare
     on_val = against(task.labels[task.val], before[:n_val], after[:n_val], seed=seed)
     on_test = against(task.labels[task.test], before[n_val:], after[n_val:], seed=seed) if len(task.test) else None
-    return Verdict(*_decide(on_val.favours_second, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
+    return on_val, on_test
 
 
 def _decide(is_better: bool, reason: str, keep: Keep) -> tuple[Literal["kept", "not better"], str]:

@@ -82,10 +82,10 @@ def _export(base: Base, out: Path, pixels: np.ndarray, *, channels_first: bool) 
         order.input().tensor().set_layout(openvino.Layout("NHWC"))
         order.input().model().set_layout(openvino.Layout("NCHW"))
         graph = order.build()
-    # Some of KerasHub's layers leave sizes that they computed as outputs beside the features.
-    features_alone = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "base")
-    openvino.save_model(features_alone, str(out), compress_to_fp16=False)
-    del graph, features_alone  # they map the exported file, which Windows could not delete before
+    if len(graph.outputs) > 1:  # some of KerasHub's layers leave sizes that they computed among them
+        graph = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "base")
+    openvino.save_model(graph, str(out), compress_to_fp16=False)
+    del graph  # it maps the exported file, which Windows could not delete before
     for suffix in (".xml", ".bin"):
         exported.with_suffix(suffix).unlink()
     return core.compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pixels)[0]

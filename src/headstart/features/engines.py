@@ -204,7 +204,8 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     part = f" up to {base.spec.ends_after}" if base.spec.ends_after else ""
-    console.note(f"preparing {'the fine-tuned ' if base.spec.tuned else ''}{base.handle}{part} for this machine …")
+    what = "the fine-tuned " if base.spec.tuned else "other features of " if base.spec.taps else ""
+    console.note(f"preparing {what}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}

@@ -5,6 +5,7 @@ and this thread writes what is done to the cache. Nothing is held beyond the bat
 of files. Each finished batch is durable within about a second, so a killed run goes on where it was.
 """
 
+import copy
 import hashlib
 import os
 import time
@@ -79,6 +80,7 @@ class FeatureSet:
                 shard, self._row[i] = located[digest]
                 self._shard[i] = number[shard]
         self.dim = self._shards[0].shape[1] if self._shards else 0
+        self._columns = slice(0, self.dim)
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -88,13 +90,20 @@ class FeatureSet:
         """Whether there is a feature vector of each example: bool (n,)."""
         return self._shard >= 0
 
+    def columns(self, start: int, stop: int) -> "FeatureSet":
+        """The same examples with a part of each vector only."""
+        part = copy.copy(self)
+        part._columns, part.dim = slice(start, stop), stop - start
+        part.key = hashlib.sha256(f"{self.key} {start} {stop}".encode()).hexdigest()
+        return part
+
     def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Feature vectors of the examples at ``indices``: float32 (len(indices), d), in that order."""
         indices = np.asarray(indices)
         out = np.empty((len(indices), self.dim), np.float32)
         for number, shard in enumerate(self._shards):
             here = np.flatnonzero(self._shard[indices] == number)
-            out[here] = shard[self._row[indices[here]]]
+            out[here] = shard[self._row[indices[here]], self._columns]
         return out
 
 

@@ -2,18 +2,23 @@
 
 from headstart.training.fine_tune import CrossValidated, NotTried, Tuned, check_finished, fine_tune
 from headstart.training.head import Head, fit_head, weights_of_classes
+from headstart.training.search import Found, check_search, places_of, search_heads
 from headstart.training.task import FineTuning, Recipe, Task
 
 __all__ = [
     "CrossValidated",
     "FineTuning",
+    "Found",
     "Head",
     "NotTried",
     "Recipe",
     "Task",
     "Tuned",
     "check_finished",
+    "check_search",
     "fine_tune",
     "fit_head",
+    "places_of",
+    "search_heads",
     "weights_of_classes",
 ]

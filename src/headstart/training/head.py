@@ -81,7 +81,7 @@ def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
         InputError: the features are not finite, or class weights are asked for where data are multi-label.
         UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
-    path = (cache or cache_folder()) / "heads" / f"{_key(task, recipe)}.npz"
+    path = (cache or cache_folder()) / "heads" / f"{key_of(task, recipe)}.npz"
     if path.exists():
         return _read(path)
     weights = weights_of_classes(task.labels[task.train], task.n_classes, recipe.class_weights)
@@ -117,7 +117,8 @@ def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head
     )  # fmt: skip
 
 
-def _key(task: Task, recipe: Recipe) -> str:
+def key_of(task: Task, recipe: Recipe) -> str:
+    """Identifies everything that a head depends on, hex."""
     material = hashlib.sha256(
         f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes} {task.labels.ndim}".encode()
     )

@@ -26,7 +26,7 @@ Rows come in blocks, so the same code serves features in memory and features on 
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -147,7 +147,7 @@ def _solve(
     strengths: Sequence[float],
 ) -> LinearHead:
     width = data.dim * n_classes * (N_FOLDS + 1)
-    sample = _stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
+    sample = stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
     fold = folds(labels[sample], units[sample], N_FOLDS, seed)
     path: list[dict[str, float]] = []
@@ -176,10 +176,63 @@ def _solve(
     )
 
 
+@dataclass(frozen=True)
+class Axes:
+    """The directions in which standardised features vary most.
+
+    Attributes:
+        mean: float (d,), of the features.
+        scale: float (d,), their deviation.
+        directions: float32 (d, q), orthonormal; the first is that of the largest variance.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, rows: RowReader, indices: np.ndarray, labels: np.ndarray, most: int) -> "Axes":
+        """Of the examples at ``indices``, ``most`` of them or as many as there are."""
+        data = _Data(rows, indices, labels)
+        return cls(data.mean, data.scale, data.directions[:, ::-1][:, :most].astype(np.float32))
+
+    def first(self, number: int) -> "Axes":
+        """Those of the largest variance."""
+        return replace(self, directions=self.directions[:, :number])
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Coordinates, float32 (n, q), of features (n, d)."""
+        return ((features - self.mean) / self.scale).astype(np.float32) @ self.directions
+
+
+class CrossValidation:
+    """What a linear head is worth at a strength, on features that are standardised already.
+
+    Args:
+        rows: float32 (n, d).
+        labels: int (n,), or 0 and 1 (n, n_classes).
+        n_classes: number of classes.
+        fold: int (n,), from 0 on.
+        weights: float (n,), of the examples.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, labels: np.ndarray, n_classes: int, fold: np.ndarray, weights: np.ndarray
+    ) -> None:
+        self._data = _Data(rows.__getitem__, np.arange(len(rows)), labels, standardise=False)
+        self._n_classes, self._fold, self._weights = n_classes, fold, weights
+
+    def log_loss(self, strength: float) -> float:
+        """Of the examples, each judged by a head that was solved without its fold, at the best temperature."""
+        used = self._fold[None, :] != np.arange(int(self._fold.max()) + 1)[:, None]
+        parameters = _minimise(self._data, used * self._weights, self._n_classes, strength, start=None, tolerance=1e-2)
+        return _held_out(self._data, parameters, self._fold, self._weights)[1]["log_loss"]
+
+
 class _Data:
     """Standardised features with labels, in blocks; in memory if they fit the budget, else read at every step."""
 
-    def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray, *, standardise: bool = True) -> None:
         self._rows, self._indices, self.labels = rows, indices, labels
         share = -(-len(indices) // (os.cpu_count() or 1))
         self._block_rows = min(BLOCK_ROWS, max(_SMALLEST_BLOCK, share))
@@ -197,6 +250,8 @@ class _Data:
         typical = variance[moves].mean() if moves.any() else 1.0
         drawn = (len(indices) * variance + _TYPICAL * typical) / (len(indices) + _TYPICAL)
         self.scale = np.where(moves, np.sqrt(drawn), 1.0)
+        if not standardise:
+            self.mean, self.scale = np.zeros(self.dim), np.ones(self.dim)
         self._held: np.ndarray | None = None
         if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
             self._held = np.concatenate([self._block(where) for where in self._slices()])
@@ -406,7 +461,7 @@ def _fold_of_each(sample: np.ndarray, fold: np.ndarray, units: np.ndarray) -> np
     return of_unit[units]
 
 
-def _stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+def stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Sorted positions of about ``size`` examples with every class in its share (and at least one fold's worth)."""
     if len(labels) <= size:
         return np.arange(len(labels))

@@ -336,7 +336,7 @@ class Tuning:
         else:
             start = keras.Input((None, *self.views.shape[1:]) if self._of_texts else self.views.shape)
             x = keras.Model(self.blocks[self.cut - 1].output, self.network.outputs[0], name="tail")(start)
-        return start, self.base.pool(x)
+        return start, self.base.features(x)
 
     def _loss(self) -> tuple[Any, list[str]]:
         """What is minimised, and what is measured beside it."""

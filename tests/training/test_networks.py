@@ -1,0 +1,52 @@
+"""Small networks in NumPy, on the digits that come with scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from headstart.training.networks import Form, Networks, cross_validate, train
+from headstart.training.outputs import log_losses, sigmoid
+
+FORM = Form(units=(32,), dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Features (800, 64) of deviation 1, and whether a digit is odd, which no plane divides."""
+    rows, labels = load_digits(return_X_y=True)
+    rows = (rows - rows.mean(0)) / rows.std()
+    return rows[:800].astype(np.float32), labels[:800] % 2
+
+
+def test_a_hidden_layer_learns_what_a_linear_head_cannot(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = digits
+    fold, weights = np.arange(len(rows)) % 3, np.ones(len(rows))
+    losses = {}
+    for units in ((), (32,)):
+        form = Form(units, dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
+        losses[units], epochs = cross_validate(form, rows, labels, 2, fold, weights, epochs=40, patience=5, seed=0)
+        assert 1 <= epochs <= 40
+    assert losses[(32,)] < 0.5 * losses[()]
+
+
+def test_nobody_sees_the_fold_that_judges_it(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = digits
+    fold = np.arange(len(rows)) % 3
+    used = (fold[None] != np.arange(3)[:, None]).astype(float)
+    spoilt = np.where(fold == 1, 1 - labels, labels)
+    trained = []
+    for truth in (labels, spoilt):
+        networks = Networks(FORM, rows, truth, 2, weights=used, seed=0)
+        networks.epoch()
+        trained.append(networks)
+    same = [np.array_equal(trained[0].layers(k)[0][0], trained[1].layers(k)[0][0]) for k in range(3)]
+    assert same == [False, True, False]
+
+
+def test_labels_of_any_number_have_probabilities_of_their_own(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, odd = digits
+    labels = np.column_stack([odd, load_digits().target[:800] > 4]).astype(int)
+    (kernel, bias), (last, last_bias) = train(FORM, rows, labels, 2, np.ones(len(rows)), epochs=20, seed=0)
+    probabilities = sigmoid(np.maximum(rows @ kernel + bias, 0) @ last + last_bias)
+    assert log_losses(labels, probabilities).mean() < 0.15
+    assert probabilities.sum(1).max() > 1.5
