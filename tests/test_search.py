@@ -40,14 +40,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(table: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """A run whose head was searched for; read it, do not change it."""
     runs = tmp_path_factory.mktemp("runs")
-    return hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=14, runs=runs)
+    return hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=runs)
 
 
 def test_a_better_head_on_other_features_is_found_and_kept(found: hs.Run) -> None:
     search = found.facts["search"]
     assert search["outcome"] == "kept"
     assert "which had no part in the search" in search["reason"]
-    assert search["trials"] == search["new"] == len(search["tried"]) == 14
+    assert search["trials"] == search["new"] == len(search["tried"]) == 20
     assert search["best"]["log_loss"] == min(one["log_loss"] for one in search["tried"] if not one["pruned"])
     assert search["best"]["log_loss"] < search["start"]["log_loss"]
     assert search["on_val"]["log_loss"][1] < search["on_val"]["log_loss"][0]
@@ -69,20 +69,20 @@ def test_the_report_and_the_history_tell_of_it(found: hs.Run) -> None:
         assert said in page
     with open(found.folder / "history.csv", newline="", encoding="utf-8") as file:
         trials = [row for row in csv.DictReader(file) if row["phase"] == "search"]
-    assert [int(row["epoch"]) for row in trials] == list(range(1, 15))
+    assert [int(row["epoch"]) for row in trials] == list(range(1, 21))
 
 
 def test_a_search_goes_on_where_it_was(
     table: Path, found: hs.Run, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    again = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=14, runs=tmp_path)
+    again = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
     assert again.facts["search"]["new"] == 0
     assert again.facts["search"]["best"] == found.facts["search"]["best"]
     assert again.metrics == found.metrics
-    more = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=16, runs=tmp_path)
-    assert "going on with a search that has made 14 trials" in capsys.readouterr().err
+    more = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
+    assert "going on with a search that has made 20 trials" in capsys.readouterr().err
     assert more.facts["search"]["new"] == 2
-    assert more.facts["search"]["tried"][:14] == found.facts["search"]["tried"]
+    assert more.facts["search"]["tried"][:20] == found.facts["search"]["tried"]
 
 
 def test_the_usual_head_stays_where_nothing_proves_another_better(
