@@ -36,15 +36,6 @@ def test_images_have_the_features_that_transformers_gives_them(name: str) -> Non
     np.testing.assert_allclose(base.model().predict(expected["pixels"], verbose=0), expected["features"], atol=4e-6)
 
 
-@pytest.mark.slow
-def test_a_vision_transformer_runs_on_the_engine(photos: Path) -> None:
-    base = hs.load_base(f"hf:{MODELS / 'vit'}")
-    files = sorted(photos.rglob("*.jpg"))[:3]
-    features = hs.extract(base, files, precision="float32").rows(range(3))
-    pixels = np.stack([base.reader().decode(file.read_bytes(), ".jpg") for file in files])
-    np.testing.assert_allclose(features, base.model().predict(pixels, verbose=0), atol=1e-4)
-
-
 def test_size_and_fit_of_images_are_read_from_the_files() -> None:
     vit, dinov2 = (hs.load_base(f"hf:{MODELS / name}") for name in ("vit", "dinov2"))
     assert (vit.input_size, vit.fit) == ((32, 32), "squash")
