@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart import gpu, keras_process
@@ -69,9 +70,13 @@ def test_auto_takes_the_gpu_for_what_is_worth_its_start(base: hs.Base) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_gpu")
 def test_what_keras_computes_is_kept_apart(
-    base: hs.Base, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    base: hs.Base, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = sorted(photos.rglob("*.jpg"))[:10]
+    files = []
+    for number, photo in enumerate(sorted(photos.rglob("*.jpg"))[:10]):  # pictures that no other test has computed
+        files.append(tmp_path / f"{number}.png")
+        with Image.open(photo) as picture:
+            picture.rotate(90).save(files[-1])
     on_cpu = hs.extract(base, files, precision="float32")
     monkeypatch.setattr(engines, "_GPU_START_S", dict.fromkeys(keras_process.TRAINING_BACKENDS, 0))
     monkeypatch.setattr(engines, "_GPU_RATE", 1e18)
