@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
+    from headstart.exporting.export import Export, export
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
     from headstart.pipeline import train, tune
@@ -35,6 +36,7 @@ _WHERE = {
     "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
     "Explanation": "explanation.explain:Explanation",
+    "Export": "exporting.export:Export",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
     "HeadstartError": "errors:HeadstartError",
@@ -50,6 +52,7 @@ _WHERE = {
     "compare": "comparing:compare",
     "evaluate": "held_out:evaluate_run",
     "explain": "explanation.explain:explain",
+    "export": "exporting.export:export",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
     "load": "run:load",
@@ -65,6 +68,7 @@ __all__ = [
     "DataAudit",
     "Dataset",
     "Explanation",
+    "Export",
     "FeatureSet",
     "FineTuning",
     "HeadstartError",
@@ -81,6 +85,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "extract",
     "fetch",
     "load",

@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
+    "export": ("headstart.cli.export", "Take a run elsewhere: ONNX, LiteRT, OpenVINO, SavedModel, Keras."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
     "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),
