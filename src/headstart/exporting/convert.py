@@ -98,12 +98,23 @@ def _write_onnx(model: Any, one: Format, path: Path, card: dict[str, str], _: An
     converted, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(), name="headstart", input_names=[takes], output_names=[gives], opset=_OPSET,
         tensors_to_rename={takes: model.inputs[0].name, gives: "probabilities"},
+        custom_op_handlers={"Erfc": (_erfc, [])},
     )  # fmt: skip
     for value in (converted.graph.input[0], converted.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     onnx.helper.set_model_props(converted, card)
     onnx.checker.check_model(converted)
     path.write_bytes(converted.SerializeToString())
+
+
+def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """TensorFlow's GELU, in ONNX, which has no erfc: 1 - erf(x)."""
+    taken, given = node.input[0], node.output[0]
+    dtype, shape = graph.get_dtype(given), graph.get_shape(given)
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    graph.remove_node(name)
+    erf = graph.make_node("Erf", [taken])
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[given], name=name, dtypes=[dtype], shapes=[shape])
 
 
 def _write_litert(model: Any, one: Format, path: Path, card: dict[str, str], pictures: np.ndarray | None) -> None:
@@ -142,7 +153,16 @@ def _examples(pictures: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
 
 
 def _write_saved_model(model: Any, one: Format, path: Path, card: dict[str, str], _: Any) -> None:
-    model.export(str(path), format="tf_saved_model", verbose=False)
+    """By TensorFlow: Keras's ``Model.export`` writes every weight twice."""
+    import tensorflow as tf
+
+    given = model.inputs[0]
+    spec = tf.TensorSpec(given.shape, given.dtype, name=given.name)
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+    named = tf.function(lambda x: {"probabilities": module.serve(x)}, input_signature=[spec])
+    tf.saved_model.save(module, str(path), signatures=named)
     extra = path / "assets.extra"  # TensorFlow's own place for what belongs to a model
     extra.mkdir()
     for name, text in card.items():

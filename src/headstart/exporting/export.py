@@ -121,7 +121,7 @@ def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str 
         _write_models(predictor, formats, place)
         replayed = _replayed(formats, place, sample)
         reference = _reference(predictor, sample)
-        replays = {one.name: _judged(one, *replayed[one.name], reference, sample, predictor) for one in formats}
+        replays = {one.name: judged(one, *replayed[one.name], reference, sample, predictor) for one in formats}
         return [_keep(one, replays[one.name], place, parent, predictor) for one in formats]
 
 
@@ -221,7 +221,7 @@ def _replayed(formats: Sequence[Format], place: Path, sample: Sample) -> dict[st
     return found
 
 
-def _judged(
+def judged(
     one: Format, found: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
 ) -> Replay:
     """Compare what an export said with what the run says.
@@ -241,10 +241,11 @@ def _judged(
     if n:
         result = _with_answers(result, sample.labels, reference[-n:], found[-n:], predictor)
     if result.is_worse:
+        held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
         raise IntegrityError(
-            f"{one.name}: on {counted(n, f'held-out {NOUNS[predictor.modality]}')} the {metric.replace('_', ' ')} falls "
-            f"from {result.before:.1%} to {result.after:.1%} ({counted(result.changed, 'answer')} changed), which is "
-            f"more than luck. Nothing was written; {one.instead or 'please report this.'}"
+            f"{one.name}: on {held_out} {metric.replace('_', ' ')} falls from "
+            f"{result.before:.1%} to {result.after:.1%} ({counted(result.changed, 'answer')} changed), which is more "
+            f"than luck. Nothing was written; {one.instead or 'please report this.'}"
         )
     return result
 

@@ -3,8 +3,8 @@
 The packages that wrote it, tflite-support and MediaPipe Model Maker, no longer install. The form is a FlatBuffer in a
 buffer of the model, and the label file in a ZIP archive behind it.
 
-Source: https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/metadata/metadata_schema.fbs; the numbers
-of fields below are their places in its tables.
+Source: mediapipe/tasks/metadata/metadata_schema.fbs in https://github.com/google-ai-edge/mediapipe (also in its wheel);
+the numbers of fields below are their places in its tables.
 """
 
 import io
