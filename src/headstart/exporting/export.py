@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,6 @@ class Replay:
         after: of the export.
         interval: (low, high), 95 % interval of ``after``.
         gain: (low, high), 95 % interval of ``after`` minus ``before``, on the same examples.
-        is_worse: whether ``after`` is less beyond luck: by McNemar's exact test, or where ``gain`` ends below 0.
     """
 
     ms: float
@@ -59,7 +58,6 @@ class Replay:
     after: float | None = None
     interval: tuple[float, float] | None = None
     gain: tuple[float, float] | None = None
-    is_worse: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,14 +125,16 @@ def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str 
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder in ``parent`` for what is not finished; neither is left behind where nothing is finished."""
+    """A folder in ``parent`` for what is not finished; a new ``parent`` is not left behind empty either."""
+    is_new = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=".exporting-") as scratch:
             yield Path(scratch).resolve()
     finally:
-        with suppress(OSError):  # not empty
-            parent.rmdir()
+        if is_new:
+            with suppress(OSError):  # not empty
+                parent.rmdir()
 
 
 def _write_models(predictor: Predictor, formats: Sequence[Format], place: Path) -> None:
@@ -236,25 +236,33 @@ def judged(
             "Nothing was written; please report this."
         )
     n = len(sample.labels)
-    metric = "accuracy" if predictor.thresholds is None else "mean_average_precision"
-    result = Replay(ms, difference, n, 0, metric)
-    if n:
-        result = _with_answers(result, sample.labels, reference[-n:], found[-n:], predictor)
-    if result.is_worse:
+    if not n:
+        return Replay(ms, difference, 0, 0, _metric(predictor))
+    answers, is_worse = _answers(sample.labels, reference[-n:], found[-n:], predictor)
+    result = Replay(ms, difference, n, **answers)
+    if is_worse:
         held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
         raise IntegrityError(
-            f"{one.name}: on {held_out} {metric.replace('_', ' ')} falls from "
-            f"{result.before:.1%} to {result.after:.1%} ({counted(result.changed, 'answer')} changed), which is more "
-            f"than luck. Nothing was written; {one.instead or 'please report this.'}"
+            f"{one.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
+            f"{result.after:.1%} ({counted(result.changed, 'answer')} changed), which is more than luck. Nothing was "
+            f"written; {one.instead or 'please report this.'}"
         )
     return result
 
 
-def _with_answers(
-    result: Replay, labels: np.ndarray, before: np.ndarray, after: np.ndarray, predictor: Predictor
-) -> Replay:
-    """Add what answers about held-out examples, by two models, say."""
-    seed, thresholds = predictor.facts["seed"], predictor.thresholds
+def _metric(predictor: Predictor) -> str:
+    return "accuracy" if predictor.thresholds is None else "mean_average_precision"
+
+
+def _answers(
+    labels: np.ndarray, before: np.ndarray, after: np.ndarray, predictor: Predictor
+) -> tuple[dict[str, Any], bool]:
+    """What two models' answers about the same examples say: fields of a :class:`Replay`, and whether one is worse.
+
+    The second is worse if it is so beyond luck: by McNemar's exact test, or by the bootstrap where examples have any
+    number of labels.
+    """
+    seed, thresholds, metric = predictor.facts["seed"], predictor.thresholds, _metric(predictor)
     if thresholds is None:
         compared = compare(labels, before, after, seed=seed)
         pair, gain, is_luck = compared.accuracy, compared.accuracy_gain, compared.p_value >= 1 - LEVEL
@@ -266,11 +274,15 @@ def _with_answers(
         is_luck = gain[1] >= 0
         changed = ((before >= thresholds) != (after >= thresholds)).any(1)
         figures = evaluate_labels(labels, after, predictor.classes, thresholds, seed=seed)
-    figure = figures[result.metric]
-    return replace(
-        result, changed=int(changed.sum()), before=pair[0], after=pair[1], interval=(figure["low"], figure["high"]),
-        gain=gain, is_worse=pair[1] < pair[0] and not is_luck,
-    )  # fmt: skip
+    fields = {
+        "changed": int(changed.sum()),
+        "metric": metric,
+        "before": pair[0],
+        "after": pair[1],
+        "interval": (figures[metric]["low"], figures[metric]["high"]),
+        "gain": gain,
+    }
+    return fields, pair[1] < pair[0] and not is_luck
 
 
 def _keep(one: Format, replayed: Replay, place: Path, parent: Path, predictor: Predictor) -> Export:

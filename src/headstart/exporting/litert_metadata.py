@@ -59,7 +59,7 @@ def with_metadata(model: bytes, shape: Sequence[int | None], card: Mapping[str, 
 def _metadata(names: tuple[str, str], shape: Sequence[int | None], card: Mapping[str, str]) -> bytes:
     """The FlatBuffer: ModelMetadata with one subgraph of one input and one output."""
     builder = flatbuffers.Builder(1024)
-    takes = {0: names[0], 1: "Token ids, as the tokenizer beside the model gives them."}
+    takes: dict[int, Any] = {0: names[0], 1: "Token ids, as the tokenizer beside the model gives them."}
     if len(shape) > 1:
         takes = {
             0: names[0],
@@ -68,7 +68,7 @@ def _metadata(names: tuple[str, str], shape: Sequence[int | None], card: Mapping
             4: [_Table({0: _Byte(_NORMALISATION), 1: _Table({0: _Floats((0.0,)), 1: _Floats((1.0,))})})],
             5: _Table({0: _Floats((255.0,)), 1: _Floats((0.0,))}),
         }
-    gives = {
+    gives: dict[int, Any] = {
         0: names[1],
         1: "The probability of each label.",
         5: _Table({0: _Floats((1.0,)), 1: _Floats((0.0,))}),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.features.engines import compile_graph
+from headstart.keras_process import silent_stderr
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -53,9 +54,11 @@ def _onnx(path: Path) -> Model:
 
 def _litert(path: Path) -> Model:
     """One example at a time, as on a phone."""
-    interpreter = import_module("ai_edge_litert.interpreter").Interpreter(str(path))
-    takes, gives = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    shape: tuple[int, ...] = ()
+    with silent_stderr():  # it announces what it computes with
+        interpreter = import_module("ai_edge_litert.interpreter").Interpreter(str(path))
+        interpreter.allocate_tensors()
+    (given,), (told,) = interpreter.get_input_details(), interpreter.get_output_details()
+    takes, gives, shape = given["index"], told["index"], tuple(given["shape"])
 
     def one(row: np.ndarray) -> np.ndarray:
         nonlocal shape
