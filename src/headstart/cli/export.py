@@ -1,10 +1,15 @@
 """``headstart export``."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from headstart import console
+
+if TYPE_CHECKING:
+    from headstart.exporting.export import Export
 
 
 @click.command(epilog="Example: headstart export runs/photos --to litert,litert:int8")
@@ -34,6 +39,11 @@ def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
         for one in exports:
             console.result_json(one.to_json())
         return
+    tell(exports)
+
+
+def tell(exports: "Sequence[Export]") -> None:
+    """How each export compares with its run, and where it is."""
     metric = exports[0].replay.metric.replace("_", " ")
     rows = []
     for one in exports:

@@ -22,7 +22,7 @@ from headstart.evaluation.compare import compare, compare_labels
 from headstart.evaluation.metrics import LEVEL
 from headstart.exporting.beside import card, write_beside
 from headstart.exporting.convert import save_sample
-from headstart.exporting.formats import Format, check, own_layers, parse
+from headstart.exporting.formats import Format, check_installed, check_possible, own_layers, parse
 from headstart.exporting.runtimes import open_model, replay
 from headstart.exporting.sample import Sample, calibration, draw
 from headstart.features.engines import OpenVINOEngine
@@ -109,7 +109,8 @@ def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str 
     if "evaluation_of" in facts:
         raise InputError(f"{folder} is an evaluation: export the run that it is of, {facts['evaluation_of']}.")
     formats = parse(to)
-    check(formats, folder, facts)
+    check_possible(formats, folder, facts)
+    check_installed(formats)
     parent = Path(out).expanduser() if out is not None else folder / "exports"
     predictor = Predictor(folder)
     sample = draw(predictor, Run(folder).figures["headline"])

@@ -99,24 +99,12 @@ def parse(to: str | Sequence[str]) -> list[Format]:
     return [FORMATS[name] for name in dict.fromkeys(chosen)]
 
 
-def check(formats: Sequence[Format], folder: Path, facts: dict[str, Any]) -> None:
-    """See that a run can be had in some formats, and that what makes and runs them is installed.
-
-    Args:
-        formats: what is wanted.
-        folder: of the run.
-        facts: its ``run.json``.
+def check_installed(formats: Sequence[Format]) -> None:
+    """See that what makes and runs some formats is installed.
 
     Raises:
-        InputError: the run cannot be had in one of them.
         UnavailableError: a package is missing.
     """
-    reasons = {one.name: reason for one in formats if (reason := _why_not(one, folder, facts))}
-    if reasons:
-        listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
-        possible = [one.name for one in _ALL if not _why_not(one, folder, facts)]
-        others = f"It can be exported to {', '.join(possible)}." if possible else "`headstart predict` can use it."
-        raise InputError(f"{folder} cannot be exported to {listed}. {others}")
     for one in formats:
         if one.needs_tensorflow and not find_spec("tensorflow"):
             raise UnavailableError(
@@ -125,6 +113,25 @@ def check(formats: Sequence[Format], folder: Path, facts: dict[str, Any]) -> Non
             )
         if one.extra and one.runtime != "tensorflow":
             require(one.runtime, extra=one.extra, purpose=f"exporting to {one.name}")
+
+
+def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any]) -> None:
+    """See that a run can be had in some formats.
+
+    Args:
+        formats: what is wanted.
+        folder: of the run.
+        facts: its ``run.json``.
+
+    Raises:
+        InputError: the run cannot be had in one of them.
+    """
+    reasons = {one.name: reason for one in formats if (reason := _why_not(one, folder, facts))}
+    if reasons:
+        listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
+        possible = [one.name for one in _ALL if not _why_not(one, folder, facts)]
+        others = f"It can be exported to {', '.join(possible)}." if possible else "`headstart predict` can use it."
+        raise InputError(f"{folder} cannot be exported to {listed}. {others}")
 
 
 def _why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
