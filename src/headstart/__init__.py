@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
+    from headstart.exporting.export import Export, export
     from headstart.extending import extend
     from headstart.features import FeatureSet, extract
     from headstart.held_out import evaluate_run as evaluate
@@ -36,6 +37,7 @@ _WHERE = {
     "DataAudit": "auditing:DataAudit",
     "Dataset": "data:Dataset",
     "Explanation": "explanation.explain:Explanation",
+    "Export": "exporting.export:Export",
     "FeatureSet": "features:FeatureSet",
     "FineTuning": "training:FineTuning",
     "HeadstartError": "errors:HeadstartError",
@@ -52,6 +54,7 @@ _WHERE = {
     "evaluate": "held_out:evaluate_run",
     "explain": "explanation.explain:explain",
     "extend": "extending:extend",
+    "export": "exporting.export:export",
     "extract": "features:extract",
     "fetch": "bases.fetching:fetch",
     "load": "run:load",
@@ -67,6 +70,7 @@ __all__ = [
     "DataAudit",
     "Dataset",
     "Explanation",
+    "Export",
     "FeatureSet",
     "FineTuning",
     "HeadstartError",
@@ -83,6 +87,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "extend",
     "extract",
     "fetch",

@@ -76,7 +76,7 @@ def import_keras() -> ModuleType:
     """Import Keras into this process, quietly, on the backend chosen by ``KERAS_BACKEND`` or the best one here."""
     for name, value in {**_SETTINGS, "KERAS_BACKEND": training_backend()}.items():
         os.environ.setdefault(name, value)
-    with _silent_stderr():
+    with silent_stderr():
         keras = importlib.import_module("keras")
         keras.ops.zeros(1)  # wakes the backend's devices, which talk as well
     return keras
@@ -126,8 +126,8 @@ def full_float32() -> Iterator[None]:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """TensorFlow's C++ code writes to the file descriptor as it starts, whatever log level it is given."""
+def silent_stderr() -> Iterator[None]:
+    """For C++ code that writes to the file descriptor, as TensorFlow's does when it starts, whatever its log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

@@ -7,7 +7,6 @@ characters. They are saved beside the model of a run, so that predicting needs n
 import hashlib
 import json
 import os
-import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -21,22 +20,16 @@ import numpy as np
 from headstart.errors import BadExample, IntegrityError
 from headstart.extras import require
 from headstart.segmenter import Segmenter
+from headstart.words import MAX_WORDS, forms, look_up, split, straightened
 
 TOKENS_VERSION = 1
 """Part of every cache key: raise it when the same text would give other ids."""
-
-MAX_WORDS = 5_000
-"""Of one text, for word vectors: beyond it the mean hardly moves."""
 
 MAX_CHARACTERS = 2_000
 """Of one text, for character models, which read one after the other."""
 
 _SEGMENTER = "segmenter.pt"
 _UNKNOWN_CHARACTER = "<UNK>"
-_WORDS = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*['’]?|[^\w\s]|_", re.UNICODE)
-_PARTS = re.compile(r"[^\W_]+|[^\w\s]|_", re.UNICODE)
-_CONTRACTION = re.compile(r"(.+?)(n't|'s|'re|'ve|'ll|'d|'m)$")
-_DIGITS = re.compile(r"\d")
 
 
 class Tokenizer(ABC):
@@ -172,44 +165,18 @@ class WordTokenizer(Tokenizer):
         return cls((folder / "words.txt").read_bytes().decode().split("\n")[:-1], segmenter)
 
     def _tokens(self, text: str) -> Iterable[tuple[str, int | None]]:
-        ids = self._ids
-        for word in _split(text, self.segmenter):
-            for form in _forms(word):
-                if all(part in ids for part in form):
-                    yield from ((part, ids[part]) for part in form)
-                    break
-            else:
-                yield word, None
+        return look_up(_split(text, self.segmenter), self._ids)
 
 
 def candidates(text: str, segmenter: Segmenter | None = None) -> Iterable[str]:
     """Every word that a list might be asked for when it has to find this text's."""
     for word in _split(text, segmenter):
-        for form in _forms(word):
+        for form in forms(word):
             yield from form
 
 
 def _split(text: str, segmenter: Segmenter | None) -> Sequence[str]:
-    text = text.replace("’", "'")
-    return segmenter.words(text) if segmenter else _WORDS.findall(text)
-
-
-def _forms(word: str) -> Iterable[tuple[str, ...]]:
-    """Ways to look a word up, the most faithful first."""
-    lower = word.lower()
-    yield (word,)
-    yield (lower,)
-    for spelled in dict.fromkeys((word, lower)):
-        contraction = _CONTRACTION.match(spelled)
-        if contraction:
-            yield contraction.groups()
-    if _DIGITS.search(word):
-        yield (_DIGITS.sub("#", word),)
-        yield (_DIGITS.sub("#", lower),)
-    parts = tuple(_PARTS.findall(word))
-    if len(parts) > 1:
-        yield parts
-        yield tuple(part.lower() for part in parts)
+    return segmenter.words(straightened(text)) if segmenter else split(text)
 
 
 @dataclass(frozen=True)

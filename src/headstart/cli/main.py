@@ -18,6 +18,7 @@ COMMANDS = {
     "extend": ("headstart.cli.extend", "Add classes or examples to a finished run."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
+    "export": ("headstart.cli.export", "Take a run elsewhere: ONNX, LiteRT, OpenVINO, SavedModel, Keras."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
     "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),

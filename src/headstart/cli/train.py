@@ -8,9 +8,11 @@ import click
 from headstart import console
 from headstart.cli.compare import budget_options
 from headstart.cli.data import data_options, size_options
+from headstart.cli.export import tell as tell_exports
 from headstart.cli.fetch import bundle_option
 from headstart.cli.tuning import pop_tuning, tuning_options
 from headstart.errors import counted
+from headstart.exporting.formats import check_installed, parse
 from headstart.reader import NOUNS
 
 _OUTCOMES = {
@@ -111,7 +113,8 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     help="auto: bfloat16 where the CPU has it, float32 on a GPU.",
 )
 @click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
-def train(**options: Any) -> None:
+@click.option("--export", metavar="A,B,…", help="Export the run as well, such as to litert; see `headstart export`.")
+def train(export: str | None, **options: Any) -> None:
     """Train a classifier on your pictures or texts.
 
     DATA is a folder with one folder of pictures or text files per class, or with train, val and test folders of those,
@@ -122,7 +125,14 @@ def train(**options: Any) -> None:
     """
     from headstart import pipeline
 
-    tell(pipeline.train(options.pop("data"), tuning=pop_tuning(options), **options))
+    if export:
+        check_installed(parse(export))  # before hours of training
+    run = pipeline.train(options.pop("data"), tuning=pop_tuning(options), **options)
+    tell(run)
+    if export:
+        from headstart.exporting.export import export as export_run
+
+        tell_exports(export_run(run, export))
 
 
 def tell(run: Any) -> None:

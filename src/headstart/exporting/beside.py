@@ -1,0 +1,76 @@
+"""What lies beside an exported model: its labels, what is known of it, the tokenizer, and a script that uses it."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart import words
+from headstart.exporting.formats import Format
+from headstart.run import write_json
+from headstart.tokens import MAX_CHARACTERS
+from headstart.words import MAX_WORDS
+
+FACTS, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
+
+
+def card(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What goes into the metadata of a model file: its name, its labels, one a line, and all else as JSON.
+
+    Args:
+        facts: the run's ``run.json``.
+    """
+    return {
+        "name": facts["name"],
+        "labels": "".join(f"{name}\n" for name in facts["classes"]),
+        "headstart": json.dumps(_known(facts), ensure_ascii=False),
+    }
+
+
+def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format, measured: Mapping[str, Any]) -> None:
+    """Write everything but the model itself.
+
+    Args:
+        folder: of the export.
+        run: of the run.
+        facts: its ``run.json``.
+        one: the format.
+        measured: what the replay gave.
+    """
+    (folder / LABELS).write_text(card(facts)["labels"], encoding="utf-8")
+    write_json(folder / FACTS, {**_known(facts), "format": one.name, "file": one.file, "replay": dict(measured)})
+    base = facts["base"]
+    if base["modality"] == "text":
+        shutil.copytree(run / "tokenizer", folder / "tokenizer")
+        if base["tokenizer"]["kind"] == "words":
+            shutil.copyfile(words.__file__, folder / "words.py")
+    h, w = base.get("input_size") or (None, None)
+    script = _template().render(
+        one=one, facts=facts, base=base, height=h, width=w, several="thresholds" in facts, max_words=MAX_WORDS,
+        max_characters=MAX_CHARACTERS,
+    )  # fmt: skip
+    (folder / SCRIPT).write_text(script, encoding="utf-8")
+
+
+def _template() -> Any:
+    import jinja2
+
+    loader = jinja2.PackageLoader("headstart", "assets")
+    environment = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.get_template("predict.py.j2")
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``run.json`` is worth knowing wherever the model is."""
+    rejection = facts.get("rejection") or {}
+    base = facts["base"]
+    return {
+        **{key: facts[key] for key in ("headstart", "name", "created", "classes", "thresholds") if key in facts},
+        "min_confidence": rejection.get("threshold"),
+        "base": {
+            key: base[key]
+            for key in ("handle", "licence", "modality", "input_size", "fit", "max_length", "tokenizer")
+            if key in base
+        },
+    }

@@ -1,0 +1,103 @@
+"""The examples of a run that its exports have to repeat, and those that a quantised one is calibrated with."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.labels import SEPARATOR, encoded
+from headstart.errors import BadExample
+from headstart.predict import Predictor
+from headstart.reader import Example, Reader, read_content, suffix_of
+
+HELD_OUT = 300
+"""Examples that an export is judged by, at most: enough to see a point of accuracy, in seconds."""
+
+CALIBRATION = 100
+"""Pictures that show a quantised export which values to expect; Google's guide asks for one to five hundred."""
+
+_BATCH = 16
+_SINGLES = 8  # examples that are timed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an export is to repeat: the golden samples first, then examples that the run was not trained on.
+
+    Attributes:
+        batches: arrays as the reader gives them, (n, h, w, 3) or (n, t), of all examples.
+        singles: some of the examples by themselves, to measure time with.
+        labels: of the held-out examples: int (m,), or 0 and 1 (m, classes).
+        split: which part of the data the held-out examples are from.
+    """
+
+    batches: list[np.ndarray]
+    singles: list[np.ndarray]
+    labels: np.ndarray
+    split: str
+
+
+def draw(predictor: Predictor, headline: str | None) -> Sample:
+    """Take the examples of the part of the data that the run's figures are about, as far as they are still there.
+
+    Args:
+        predictor: the run.
+        headline: that part; None where nothing is known of the data.
+    """
+    with np.load(predictor.folder / "golden.npz") as saved:
+        golden = saved["inputs"]
+    rows = [row for row in _rows(predictor.folder) if row["split"] == headline]
+    chosen = [rows[i] for i in _spread(len(rows), HELD_OUT)]
+    found = list(_readable(predictor, chosen))
+    arrays = [array for _, array in found]
+    pieces = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
+    batches = [golden, *map(predictor.reader.batch, pieces)]
+    singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
+    given = [row["label"] for row, _ in found]
+    if predictor.thresholds is not None:
+        labels = encoded([[name for name in one.split(SEPARATOR) if name] for one in given], predictor.classes)
+    else:
+        labels = encoded(given, predictor.classes)
+    return Sample(batches, singles, labels, headline or "")
+
+
+def calibration(predictor: Predictor) -> np.ndarray:
+    """Training pictures, uint8 (n, h, w, 3); none where they are gone."""
+    rows = [row for row in _rows(predictor.folder) if row["split"] == "train"]
+    chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows)).tolist()]
+    arrays = [array for _, array in islice(_readable(predictor, chosen), CALIBRATION)]
+    return predictor.reader.batch(arrays) if arrays else np.empty((0,), np.uint8)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def _spread(n: int, most: int) -> Sequence[int]:
+    """Positions of a few among n, evenly spread: so every class has its share."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist() if n else []
+
+
+def _readable(predictor: Predictor, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict[str, str], np.ndarray]]:
+    """Those whose content is still what the run saw, each with its array."""
+    root = Path((predictor.facts.get("data") or {}).get("root", ""))
+    for row in rows:
+        example: Example = row["text"] if predictor.modality == "text" else root / row["file"]
+        array = _array(predictor.reader, example, row["sha256"])
+        if array is not None:
+            yield row, array
+
+
+def _array(reader: Reader, example: Example, sha256: str) -> Any:
+    try:
+        content = read_content(example)[0]
+        is_same = hashlib.sha256(content).hexdigest() == sha256
+        return reader.decode(content, suffix_of(example)) if is_same else None
+    except BadExample:
+        return None

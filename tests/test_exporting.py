@@ -1,0 +1,260 @@
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart as hs
+from headstart.data.images import Decoder
+from headstart.errors import InputError, IntegrityError
+from headstart.exporting.beside import write_beside
+from headstart.exporting.export import judged
+from headstart.exporting.formats import FORMATS
+from headstart.exporting.sample import draw
+from headstart.predict import Predictor
+from headstart.reader import decoded
+from tests.conftest import SIZE, WITHOUT_HEADSTART
+
+BESIDE = {"labels.txt", "export.json", "predict.py"}
+SENTENCES = ["The np.array can't hold 12 of the user’s objects.", "A class statement binds its name."]
+
+_RUN_SCRIPT = (
+    WITHOUT_HEADSTART
+    + """
+import runpy
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0])
+"""
+)
+
+
+def _answers(export: hs.Export, *given: str | Path) -> list[tuple[str, float]]:
+    """What an export's own script says, in a process in which headstart cannot be imported."""
+    command = [sys.executable, "-c", _RUN_SCRIPT, export.folder / "predict.py", *given]
+    answer = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
+    lines = [line.split("\t") for line in answer.stdout.splitlines()]
+    return [(label, float(probability)) for _, label, probability in lines]
+
+
+def _harmed(run: hs.Run, folder: Path) -> Path:
+    """A copy of a run whose ``model.keras`` is another model than its engine."""
+    copy = Path(shutil.copytree(run.folder, folder))
+    with zipfile.ZipFile(run.model_path) as source, zipfile.ZipFile(copy / "model.keras", "w") as harmed:
+        for name in source.namelist():
+            content = source.read(name)
+            harmed.writestr(name, content.replace(b'"softmax"', b'"sigmoid"') if name == "config.json" else content)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def exports(run: hs.Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, hs.Export]:
+    """The run in every format."""
+    return {one.format: one for one in hs.export(run, list(FORMATS), out=tmp_path_factory.mktemp("exports"))}
+
+
+@pytest.fixture(scope="module")
+def text_exports(text_run: hs.Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, hs.Export]:
+    """The run on texts in two formats."""
+    made = hs.export(text_run.folder, "litert, onnx", out=tmp_path_factory.mktemp("text-exports"))
+    return {one.format: one for one in made}
+
+
+@pytest.mark.slow
+def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]) -> None:
+    assert list(exports) == list(FORMATS)
+    for name, one in exports.items():
+        assert one.replay.difference <= FORMATS[name].tolerance
+        assert one.replay.examples == run.figures["splits"]["test"]["examples"]
+        assert one.replay.before == pytest.approx(run.metrics["accuracy"])
+        assert one.replay.interval is not None
+        assert one.replay.interval[0] <= one.replay.after <= one.replay.interval[1]
+        assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == BESIDE
+    size = exports["litert"].size_mb
+    assert exports["litert:float16"].size_mb == pytest.approx(size / 2, rel=0.1)
+    assert exports["litert:int8"].size_mb == pytest.approx(size / 4, rel=0.3)
+    assert exports["saved-model"].size_mb < 1.3 * size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "litert", "litert:int8", "openvino", "saved-model", "keras"])
+def test_the_script_beside_an_export_needs_no_headstart(
+    run: hs.Run, exports: dict[str, hs.Export], photos: Path, name: str
+) -> None:
+    for file, (label, probability) in zip(
+        pictures := [photos / "china/03.jpg", photos / "flower/07.jpg"], _answers(exports[name], *pictures), strict=True
+    ):
+        expected = run.predict(file)
+        assert label == expected.predicted
+        assert probability == pytest.approx(expected.probability, abs=0.1 if name == "litert:int8" else 2e-4)
+
+
+@pytest.mark.slow
+def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) -> None:
+    import onnxruntime
+    import openvino
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    lines = "china\nflower\n"
+    for one in exports.values():
+        assert (one.folder / "labels.txt").read_text() == lines
+        assert json.loads((one.folder / "export.json").read_text())["classes"] == run.classes
+    onnx = onnxruntime.InferenceSession(exports["onnx"].model)
+    assert onnx.get_modelmeta().custom_metadata_map["labels"] == lines
+    assert (onnx.get_inputs()[0].name, onnx.get_outputs()[0].name) == ("pixels", "probabilities")
+    graph = openvino.Core().read_model(exports["openvino"].model)
+    assert graph.get_rt_info(["model_info", "labels"]).astype(str) == "china flower"
+    assert len(graph.outputs) == 1
+    assert (exports["saved-model"].model / "assets.extra/labels.txt").read_text() == lines
+    for name in ("litert", "litert:int8"):
+        with zipfile.ZipFile(exports[name].model) as archive:
+            assert archive.read("labels.txt").decode() == lines
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(exports[name].model.read_bytes()))
+        buffers = {one.name: bytes(model.buffers[one.buffer].data) for one in model.metadata}
+        assert buffers[b"TFLITE_METADATA"][4:8] == b"M001"
+        assert json.loads(buffers[b"headstart"])["classes"] == run.classes
+        assert Interpreter(str(exports[name].model)).get_signature_list() == {
+            "serving_default": {"inputs": ["pixels"], "outputs": ["probabilities"]}
+        }
+    (takes,) = Interpreter(str(exports["litert:int8"].model)).get_input_details()
+    assert (takes["dtype"], takes["quantization"]) == (np.uint8, (1.0, 0))  # pixels as they are
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("size", [(64, 64), (48, 80)])
+def test_the_script_reads_pictures_as_headstart_does(
+    run: hs.Run, photos: Path, tmp_path: Path, fit: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image.open(photos / "china/00.jpg")
+    large, turned, clear = (tmp_path / name for name in ("large.jpg", "turned.jpg", "clear.png"))
+    picture.resize((853, 427)).save(large)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.resize((300, 200)).save(turned, exif=exif)
+    rgba = picture.convert("RGBA")
+    rgba.putalpha(100)
+    rgba.save(clear)
+    facts = {**run.facts, "base": {**run.facts["base"], "fit": fit, "input_size": list(size)}}
+    shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
+    write_beside(tmp_path, run.folder, facts, FORMATS["openvino"], {})
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
+    for path in (photos / "flower/01.jpg", large, turned, clear):
+        np.testing.assert_array_equal(read(path)[0], Decoder(size, fit).read(path), err_msg=path.name)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_texts_travel_with_their_tokenizer(text_run: hs.Run, text_exports: dict[str, hs.Export], name: str) -> None:
+    one = text_exports[name]
+    assert one.replay.difference <= 1e-4
+    assert {path.name for path in one.folder.iterdir()} == {*BESIDE, "tokenizer", "words.py", one.model.name}
+    for text, (label, probability) in zip(SENTENCES, _answers(one, *SENTENCES), strict=True):
+        expected = text_run.predict(text)
+        assert (label, probability) == (expected.predicted, pytest.approx(expected.probability, abs=2e-4))
+
+
+def test_words_are_found_as_in_training(text_run: hs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(text_run.folder / "engine", tmp_path, dirs_exist_ok=True)
+    write_beside(tmp_path, text_run.folder, text_run.facts, FORMATS["openvino"], {})
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    monkeypatch.syspath_prepend(tmp_path)
+    read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
+    for text in SENTENCES:
+        np.testing.assert_array_equal(read(text), decoded(Predictor(text_run.folder).reader, [text]))
+    assert read("qqqqqqq").tolist() == [[0]]
+
+
+@pytest.mark.slow
+def test_an_export_that_computes_something_else_leaves_nothing_behind(run: hs.Run, tmp_path: Path) -> None:
+    copy = _harmed(run, tmp_path / "harmed")
+    before = set(copy.rglob("*"))
+    with pytest.raises(IntegrityError, match=r"keras: a probability differs from the run's by .*Nothing was written"):
+        hs.export(copy, "openvino,keras")
+    assert set(copy.rglob("*")) == before
+
+
+def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run) -> None:
+    predictor = Predictor(run.folder)
+    sample = draw(predictor, "test")
+    said = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
+    same = judged(FORMATS["litert:int8"], said, 1.0, said, sample, predictor)
+    assert (same.changed, same.before) == (0, same.after)
+    one_other = said.copy()
+    one_other[-1] = one_other[-1, ::-1]
+    assert judged(FORMATS["litert:int8"], one_other, 1.0, said, sample, predictor).changed == 1
+    with pytest.raises(IntegrityError, match=r"litert:int8: on \d+ held-out pictures accuracy falls from .*float16"):
+        judged(FORMATS["litert:int8"], said[:, ::-1], 1.0, said, sample, predictor)
+
+
+def test_without_the_data_golden_samples_are_left(
+    run: hs.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(run.folder, tmp_path / "alone"))
+    facts = json.loads((copy / "run.json").read_text())
+    facts["data"]["root"] = str(tmp_path / "gone")
+    (copy / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"calibrated with the pictures .*gone"):
+        hs.export(copy, "litert:int8")
+    assert not (copy / "exports").exists()
+    (one,) = hs.export(copy, "openvino")
+    assert "only the golden samples are replayed" in capsys.readouterr().err
+    assert (one.replay.examples, one.replay.before) == (0, None)
+    (again,) = hs.export(copy, "openvino")
+    assert (one.folder, again.folder) == (copy / "exports/openvino", copy / "exports/openvino-2")
+
+
+def test_wrong_requests_are_explained(run: hs.Run, text_run: hs.Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--to 'tflite' is no format: .* Did you mean 'litert'\?"):
+        hs.export(run, "onnx,tflite")
+    with pytest.raises(InputError, match="names no format"):
+        hs.export(run, [])
+    with pytest.raises(InputError, match=r"is not a run: there is no such folder"):
+        hs.export(tmp_path / "none", "onnx")
+    with pytest.raises(InputError, match=r"cannot be exported to litert:int8, because token ids .*It can be .*onnx"):
+        hs.export(text_run, "onnx,litert:int8")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        hs.export(run, "openvino", out=tmp_path / "file")
+
+
+@pytest.mark.slow
+def test_training_can_export_at_once(photos: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "headstart", "train", str(photos), "--input-size", str(SIZE), "--fine-tune", "none"]
+    words += ["--runs", str(tmp_path / "runs"), "--export"]
+    wrong = subprocess.run([*words, "tflight"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "--to 'tflight' is no format" in wrong.stderr
+    assert not (tmp_path / "runs").exists()
+    made = subprocess.run([*words, "openvino"], check=True, capture_output=True, text=True)
+    assert made.stdout.rstrip().endswith(str(tmp_path / "runs/photos/exports/openvino"))
+
+
+def test_the_command_prints_a_table_or_json(run: hs.Run, tmp_path: Path) -> None:
+    def command(*more: str) -> str:
+        words = [
+            sys.executable,
+            "-m",
+            "headstart",
+            "export",
+            str(run.folder),
+            "--to",
+            "openvino",
+            "--out",
+            str(tmp_path),
+        ]
+        return subprocess.run([*words, *more], check=True, capture_output=True, text=True).stdout
+
+    table = command()
+    assert "accuracy before" in table
+    assert str(tmp_path / "openvino") in table
+    told = json.loads(command("--json"))
+    assert told["model"] == str(tmp_path / "openvino-2" / "model.xml")
+    assert told["replay"]["changed"] == 0
