@@ -93,6 +93,7 @@ class Predictor:
         min_confidence: the probability below which an answer is unsure.
         familiarity: tells what is unlike the training examples; None where the run cannot.
         activation: what makes probabilities of the head's logits.
+        samples: the inputs of the golden samples.
 
     Raises:
         InputError: the folder is not a run, or has no threshold of its own.
@@ -185,6 +186,21 @@ class Predictor:
         (output,) = self._apart(self._engine(self.reader.batch([array])))
         return self.prediction(name, output, top_k)
 
+    @property
+    def at_once(self) -> int:
+        """How many batches of up to ``batch_size`` are best computed side by side, by a :meth:`worker` each."""
+        return self._engine.at_once
+
+    @property
+    def batch_size(self) -> int:
+        """Of how many examples a batch is at most."""
+        return self._engine.batch_size
+
+    def worker(self) -> Callable[[np.ndarray], list[Output]]:
+        """What computes a batch that the reader gives, in a thread of its own beside other workers."""
+        compute = self._engine.worker()
+        return lambda inputs: self._apart(compute(inputs))
+
     def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
         """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
         if self.familiarity is None:
@@ -218,6 +234,7 @@ class Predictor:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
         if texts is not None:  # so that the tokenizer is proved as well
             inputs = decoded(self.reader, texts)
+        self.samples: np.ndarray = inputs
         check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
 
 
@@ -226,10 +243,15 @@ class _WithMirror:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.precision, self.batch_size = engine.name, engine.precision, engine.batch_size
+        self.name, self.precision = engine.name, engine.precision
+        self.batch_size, self.at_once = engine.batch_size, engine.at_once
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return _mean_of_both(self._engine(_both(pixels)))
+
+    def worker(self) -> Callable[[np.ndarray], np.ndarray]:
+        compute = self._engine.worker()
+        return lambda pixels: _mean_of_both(compute(_both(pixels)))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         for key, result in self._engine.stream((key, _both(pixels)) for key, pixels in batches):

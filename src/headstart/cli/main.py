@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
+    "serve": ("headstart.cli.serve", "Answer over HTTP with one run or several."),
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
