@@ -2,8 +2,8 @@
 
     RUN=runs/photos uvicorn --app-dir benchmarks plain_endpoint:app
 
-benchmarks/serving.py starts it, to compare. An ordinary ``def``, so that FastAPI calls it in threads, which is quicker here
-than ``async def`` with one picture after the other.
+benchmarks/serving.py starts it, to compare. An ordinary ``def``, as FastAPI advises for work that blocks: it is called
+in threads.
 """
 
 import json

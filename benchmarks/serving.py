@@ -2,9 +2,9 @@
 
     python benchmarks/serving.py runs/photos photos/      # a run on pictures, and pictures to send
 
-As many clients as ``--clients`` keep one connection each, send one picture as soon as they have the answer about the one
-before, and time each from its first byte to the last of the answer. Both servers get the same bytes, one after the other
-on the same machine, which the clients use as well. Prints a Markdown table.
+As many clients as ``--clients`` keep one connection each, send a picture as soon as they have the answer about the one
+before, and time each from its first byte to the last of the answer. Both servers get the same bytes, one after the
+other, on the machine that the clients use as well. Prints a Markdown table.
 """
 
 import argparse
@@ -44,17 +44,21 @@ class Load:
         seconds: each answered request took.
         statuses: how many answers had which status; ``failed`` where a connection broke.
         lasted_s: from the first request to the last answer.
+        cpu_s: processor time of the server meanwhile.
     """
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     lasted_s: float = 0.0
+    cpu_s: float = 0.0
 
     def cells(self) -> list[str]:
-        """Requests a second, milliseconds at three percentiles, errors."""
+        """As in the table."""
         errors = self.statuses.total() - self.statuses["200"]
         marks = np.percentile(self.seconds, [50, 90, 99]) * 1000 if self.seconds else [np.nan] * 3
-        return [f"{self.rate:,.1f}", *(f"{mark:,.0f}" for mark in marks), f"{self.statuses['200']:,}", f"{errors:,}"]
+        cpu_ms = 1000 * self.cpu_s / max(1, self.statuses["200"])
+        told = [f"{self.rate:,.1f}", *(f"{mark:,.0f}" for mark in marks), f"{cpu_ms:,.1f}"]
+        return [*told, f"{self.statuses['200']:,}", f"{errors:,}"]
 
     @property
     def rate(self) -> float:
@@ -103,13 +107,13 @@ async def load(port: int, requests: Sequence[bytes], clients: int, seconds: floa
 
 
 @contextmanager
-def served(command: Sequence[object], port: int, env: dict[str, str], log: Path) -> Iterator[None]:
-    """A server while it is needed."""
+def served(command: Sequence[object], port: int, env: dict[str, str], log: Path) -> Iterator[int]:
+    """A server while it is needed; gives its process id."""
     with open(log, "wb") as out:
         process = subprocess.Popen(list(map(str, command)), env={**os.environ, **env}, stdout=out, stderr=out)
     try:
         _wait_for(port, process, log)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -123,6 +127,12 @@ def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
                 return
         time.sleep(0.1)
     raise SystemExit(f"the server did not start:\n{log.read_text()[-3000:]}")
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process so far; Linux only."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:
@@ -150,16 +160,18 @@ def main() -> None:
     loads = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, (command, env) in ways.items():
-            with served(command, port, {"KERAS_BACKEND": "tensorflow", **env}, Path(scratch, "log")):
+            with served(command, port, {"KERAS_BACKEND": "tensorflow", **env}, Path(scratch, "log")) as pid:
                 asyncio.run(load(port, requests, arguments.clients, _WARM_UP_S))
+                before_s = _cpu_s(pid)
                 loads[name] = asyncio.run(load(port, requests, arguments.clients, arguments.seconds))
+                loads[name].cpu_s = _cpu_s(pid) - before_s
     facts = json.loads((arguments.run / "run.json").read_text(encoding="utf-8"))
     size = " x ".join(map(str, facts["base"]["input_size"]))
     kilobytes = sum(map(len, requests)) / len(requests) / 1000
     first = next(iter(loads.values())).rate
     print(f"{machine()}\n\n{facts['base']['handle']} at {size} px in {facts['engine']['precision']}, ", end="")
     print(f"{arguments.clients} clients, {arguments.seconds:g} s, requests of {kilobytes:.0f} kB on average.\n")
-    header = ["", "requests/s", "p50 ms", "p90 ms", "p99 ms", "answers", "errors", "times"]
+    header = ["", "requests/s", "p50 ms", "p90 ms", "p99 ms", "CPU ms each", "answers", "errors", "times"]
     print(markdown(header, [[name, *one.cells(), f"{one.rate / first:.1f}"] for name, one in loads.items()]))
 
 

@@ -123,6 +123,15 @@ class Predictor:
         """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
         return self._engine(inputs)[:, : len(self.classes)]
 
+    def compute(self, inputs: np.ndarray) -> list[Output]:
+        """What the model makes of n examples, for what the reader gives. Only one thread at a time may ask."""
+        return self._apart(self._engine(inputs))
+
+    @property
+    def batch_size(self) -> int:
+        """Up to how many examples are best computed together."""
+        return self._engine.batch_size
+
     def outputs(
         self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
     ) -> Iterator[tuple[int, Output | str]]:
@@ -183,23 +192,8 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        (output,) = self._apart(self._engine(self.reader.batch([array])))
+        (output,) = self.compute(self.reader.batch([array]))
         return self.prediction(name, output, top_k)
-
-    @property
-    def at_once(self) -> int:
-        """How many batches of up to ``batch_size`` are best computed side by side, by a :meth:`worker` each."""
-        return self._engine.at_once
-
-    @property
-    def batch_size(self) -> int:
-        """Of how many examples a batch is at most."""
-        return self._engine.batch_size
-
-    def worker(self) -> Callable[[np.ndarray], list[Output]]:
-        """What computes a batch that the reader gives, in a thread of its own beside other workers."""
-        compute = self._engine.worker()
-        return lambda inputs: self._apart(compute(inputs))
 
     def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
         """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
@@ -243,15 +237,10 @@ class _WithMirror:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.precision = engine.name, engine.precision
-        self.batch_size, self.at_once = engine.batch_size, engine.at_once
+        self.name, self.precision, self.batch_size = engine.name, engine.precision, engine.batch_size
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return _mean_of_both(self._engine(_both(pixels)))
-
-    def worker(self) -> Callable[[np.ndarray], np.ndarray]:
-        compute = self._engine.worker()
-        return lambda pixels: _mean_of_both(compute(_both(pixels)))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         for key, result in self._engine.stream((key, _both(pixels)) for key, pixels in batches):

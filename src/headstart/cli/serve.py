@@ -11,7 +11,9 @@ _MOST = Limits()
 @click.command(epilog="Example: headstart serve runs/photos runs/reviews --port 8000")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes one that is free.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes one that is free."
+)
 @click.option(
     "--token",
     envvar="HEADSTART_TOKEN",

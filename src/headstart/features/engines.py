@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -44,17 +44,12 @@ class Engine(Protocol):
     name: str
     precision: str
     batch_size: int
-    at_once: int
-    """How many batches it can compute side by side."""
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute many batches as they come; yields (key, result) in order."""
-
-    def worker(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What computes one batch and waits for it, in a thread of its own beside other workers."""
 
 
 class OpenVINOEngine:
@@ -72,7 +67,8 @@ class OpenVINOEngine:
     def __init__(self, xml: Path, precision: str, hint: str = "THROUGHPUT") -> None:
         self.precision = precision
         self._compiled = compile_graph(str(xml), precision, hint)
-        self.at_once = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        # One more than run at once, so that a batch waits whenever the engine has finished one.
+        self._at_once = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it."""
@@ -81,8 +77,7 @@ class OpenVINOEngine:
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute many batches, several at a time."""
         # No callbacks: one that still holds on to the interpreter while it shuts down ends the process with an abort.
-        # One more than run at once, so that a batch waits whenever the engine has finished one.
-        idle = [self._compiled.create_infer_request() for _ in range(self.at_once + 1)]
+        idle = [self._compiled.create_infer_request() for _ in range(self._at_once)]
         busy: deque[tuple[Key, Any]] = deque()
         for key, pixels in batches:
             if not idle:
@@ -97,16 +92,6 @@ class OpenVINOEngine:
             request.wait()
             yield done, _side_by_side([tensor.data for tensor in request.output_tensors])
 
-    def worker(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What computes one batch and waits for it: each has a request of its own, which no other thread may use."""
-        request = self._compiled.create_infer_request()
-
-        def compute(pixels: np.ndarray) -> np.ndarray:
-            request.infer({0: pixels})
-            return _side_by_side([tensor.data for tensor in request.output_tensors])
-
-        return compute
-
 
 def _side_by_side(outputs: list[np.ndarray]) -> np.ndarray:
     """A copy, for the engine writes its next results into the same memory."""
@@ -119,7 +104,6 @@ class KerasEngine:
     name = "keras"
     precision = "float32"
     batch_size = 32
-    at_once = 1
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -132,10 +116,6 @@ class KerasEngine:
         """Compute batch after batch."""
         for key, pixels in batches:
             yield key, self(pixels)
-
-    def worker(self) -> Callable[[np.ndarray], np.ndarray]:
-        """The engine itself."""
-        return self
 
 
 def compile_graph(graph: Any, precision: str, hint: str = "LATENCY") -> Any:

@@ -1,1 +1,1 @@
-"""``headstart serve``: finished runs behind HTTP, for many clients at once. FastAPI and uvicorn; the extra ``serve``."""
+"""``headstart serve``: runs behind HTTP, for many clients at once, by FastAPI and uvicorn (extra ``serve``)."""

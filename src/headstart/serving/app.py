@@ -142,7 +142,9 @@ async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list
     try:
         form = await parser.parse()
     except MultiPartException as exc:
-        raise RefusedError(413 if "Too many" in exc.message else 400, f"the form cannot be read: {exc.message}") from exc
+        raise RefusedError(
+            413 if "Too many" in exc.message else 400, f"the form cannot be read: {exc.message}"
+        ) from exc
     except KeyError as exc:
         raise RefusedError(400, "the form cannot be read: its content type names no boundary.") from exc
     files = [one for one in form.getlist("files") if not isinstance(one, str)]

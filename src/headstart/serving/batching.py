@@ -1,8 +1,11 @@
 """Micro-batching: examples of many requests are computed together, a bounded number of them at a time.
 
-Examples are decoded by a pool of threads. As many threads as the engine has use for take what is decoded, in batches.
-Under load a batch fills while others are computed. Without load nobody waits for company that does not come: a batch
-is held back only while other examples are being decoded, and a few milliseconds at most.
+Examples are decoded by a pool of threads. One thread takes what is decoded, in batches, and computes each on all cores.
+Under load a batch fills while the one before is computed. Without load nobody waits for company that does not come: a
+batch is held back only while other examples are being decoded, and a few milliseconds at most.
+
+Only one batch is computed at a time in the whole process. On batches OpenVINO's requests are not faster side by side,
+and requests of different shapes side by side end, now and then, in a crash of its CPU plugin (its issues 20633, 23376).
 """
 
 import asyncio
@@ -18,6 +21,9 @@ from headstart.predict import Output, Predictor
 from headstart.serving.limits import RefusedError
 
 _HOLD_BACK_S = 0.004
+
+computing = threading.Lock()
+"""Whoever lets an engine compute in a server holds this."""
 
 _Waiting = tuple[np.ndarray, "asyncio.Future[Output]"]
 
@@ -54,11 +60,8 @@ class Batcher:
         self._decoding = 0
         self._decoded: deque[_Waiting] = deque()
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name="headstart-engine", daemon=True) for _ in range(predictor.at_once)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._work, name="headstart-engine", daemon=True)
+        self._thread.start()
 
     async def outputs(self, contents: Sequence[bytes]) -> list[Output | str]:
         """What the run makes of the contents of some files or texts: an output of each, or why there is none.
@@ -82,9 +85,8 @@ class Batcher:
         await self._idle.wait()
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
 
     async def _output(self, content: bytes) -> Output | str:
         answer: asyncio.Future[Output] = self._loop.create_future()
@@ -109,11 +111,11 @@ class Batcher:
 
     def _work(self) -> None:
         """Compute batches until the end, in a thread of its own."""
-        compute = self._predictor.worker()
         while batch := self._next_batch():
             arrays, answers = zip(*batch, strict=True)
             try:
-                outputs = compute(self._predictor.reader.batch(arrays))
+                with computing:
+                    outputs = self._predictor.compute(self._predictor.reader.batch(arrays))
             except Exception as exc:  # noqa: BLE001 - goes to those who wait for it
                 self._loop.call_soon_threadsafe(_fail, answers, exc)
                 continue

@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.data.images import upright_size
 from headstart.errors import BadExample
+from headstart.reader import Modality
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,6 +21,7 @@ RETRY_AFTER_S = 1
 
 _OPEN = {"/health", "/ready", "/docs", "/openapi.json"}
 _OPEN_FOLDER = "/static/"
+_TEXT_BYTES = 200_000  # far more than any base looks at, and quickly divided into tokens
 _REQUESTS_IN_MEMORY = 8  # of the largest size, together
 
 
@@ -46,12 +48,16 @@ class Limits:
         """The size of one request, in bytes."""
         return int(self.request_mb * 1_000_000)
 
-    def check_pixels(self, data: bytes) -> None:
-        """Look at what a picture's header claims.
+    def check(self, data: bytes, modality: Modality) -> None:
+        """Look at an example before it is decoded: at what a picture's header claims, or how long a text is.
 
         Raises:
             BadExample: it is too large, or no picture.
         """
+        if modality == "text":
+            if len(data) > _TEXT_BYTES:
+                raise BadExample(f"too long: at most {_TEXT_BYTES // 1000} kB of text are read here")
+            return
         height, width = upright_size(data)
         if width * height > self.megapixels * 1_000_000:
             raise BadExample(
@@ -79,9 +85,7 @@ class Gate:
         refuse: sends an answer for a refused request.
     """
 
-    def __init__(
-        self, app: App, limits: Limits, token: str | None, refuse: Callable[[RefusedError], App]
-    ) -> None:
+    def __init__(self, app: App, limits: Limits, token: str | None, refuse: Callable[[RefusedError], App]) -> None:
         self._app, self._limits, self._refuse = app, limits, refuse
         self._expected = f"Bearer {token}".encode() if token else None
         self._held = 0  # bytes of all bodies that are in memory
@@ -92,17 +96,15 @@ class Gate:
             await self._app(scope, receive, send)
             return
         body = bytearray()
+        app = self._app
         try:
-            self._check_token(scope)
-            async with asyncio.timeout(self._limits.timeout_s):
-                is_whole = await self._read(scope, receive, body)
-            if is_whole:
-                await self._app(scope, _handing_on(bytes(body), receive), send)
-        except TimeoutError:
-            late = RefusedError(408, f"the request did not arrive within {self._limits.timeout_s:g} seconds.")
-            await self._refuse(late)(scope, receive, send)
-        except RefusedError as exc:
-            await self._refuse(exc)(scope, receive, send)
+            try:
+                self._check_token(scope)
+                if not await self._read_in_time(scope, receive, body):
+                    return
+            except RefusedError as exc:
+                app = self._refuse(exc)
+            await app(scope, _handing_on(bytes(body), receive), send)
         finally:
             self._held -= len(body)
 
@@ -112,6 +114,14 @@ class Gate:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, self._expected):
             raise RefusedError(401, "this server needs its token: send the header `Authorization: Bearer TOKEN`.")
+
+    async def _read_in_time(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._read(scope, receive, body)
+        except TimeoutError as exc:
+            late = f"the request did not arrive within {self._limits.timeout_s:g} seconds."
+            raise RefusedError(408, late) from exc
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
         """Read the body; False if the client went away before its end."""

@@ -8,6 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from headstart.predict import Answer, Prediction, Problem
 from headstart.serving.limits import App, Message, Receive, Scope, Send
 
+_GONE = 499
+"""Stands for a client that went away before it had an answer, as in nginx."""
+
 
 class Metrics:
     """Counters of one server.
@@ -80,7 +83,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 0
+        start, status = time.perf_counter(), _GONE
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -90,7 +93,10 @@ class Counted:
 
         try:
             await self._app(scope, receive, noted)
+        except Exception:
+            status = 500
+            raise
         finally:
             path = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(path, status or "none").inc()
+            self._metrics.requests.labels(path, status).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - start)

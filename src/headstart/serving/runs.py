@@ -4,15 +4,16 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from headstart import console
-from headstart.errors import HeadstartError, InputError, did_you_mean
+from headstart.errors import InputError, did_you_mean
 from headstart.predict import Answer, Predictor, Problem, read_facts
-from headstart.serving.batching import Batcher, power_of_two
+from headstart.serving.batching import Batcher, computing, power_of_two
 from headstart.serving.limits import Limits, RefusedError
 from headstart.serving.metrics import Metrics
 
@@ -53,11 +54,12 @@ def open_run(folder: Path) -> tuple[Predictor, Stamp]:
     stamp = _stamp(folder)
     facts = read_facts(folder)
     has_threshold = bool((facts.get("rejection") or {}).get("threshold")) and "thresholds" not in facts
-    predictor = Predictor(folder, min_confidence="auto" if has_threshold else 0.0)
-    size = power_of_two(predictor.batch_size)
-    while size:
-        predictor.probabilities(np.resize(predictor.samples, (size, *predictor.samples.shape[1:])))
-        size //= 2
+    with computing:
+        predictor = Predictor(folder, expected=1, min_confidence="auto" if has_threshold else 0.0)
+        size = power_of_two(predictor.batch_size)
+        while size:
+            predictor.compute(np.resize(predictor.samples, (size, *predictor.samples.shape[1:])))
+            size //= 2
     return predictor, stamp
 
 
@@ -101,15 +103,19 @@ class Served:
         self._runs.metrics.count_answers(self.name, answers)
         return answers
 
-    async def renew(self) -> None:
-        """Open the run anew if its files have changed, and lie still; what is being computed is finished first."""
+    async def renew(self, *, told: bool) -> None:
+        """Open the run anew if its files have changed; what is being computed is finished first.
+
+        Args:
+            told: that its files are complete; otherwise they have to have been the same at the last look.
+        """
         seen, self._seen = self._seen, _stamp(self.folder)
-        if self._seen in (self._stamp, ()) or self._seen != seen:
+        if self._seen in (self._stamp, ()) or not (told or self._seen == seen):
             return
         self._stamp = self._seen  # tried once, whatever comes of it
         try:
             self.predictor, self._stamp = await asyncio.to_thread(open_run, self.folder)
-        except (HeadstartError, OSError, RuntimeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, the old one stays
             self._runs.metrics.reloads.labels(self.name, "failed").inc()
             console.warn(f"{self.name}: the new version cannot be opened, so the old one stays: {exc}")
             return
@@ -129,7 +135,7 @@ class Served:
             self.predictor,
             self._runs.pool,
             room=limits.queue,
-            check=limits.check_pixels if self.predictor.modality == "image" else lambda content: None,
+            check=partial(limits.check, modality=self.predictor.modality),
             computed=metrics.batch.labels(self.name).observe,
         )
 
@@ -161,25 +167,28 @@ class Runs:
         if name is None and len(self._served) == 1:
             return next(iter(self))
         if name is None:
-            raise RefusedError(422, f"several runs are served: use /predict/NAME, NAME being {' or '.join(self._served)}.")
+            raise RefusedError(
+                422, f"several runs are served: use /predict/NAME, NAME being {' or '.join(self._served)}."
+            )
         if name not in self._served:
-            raise RefusedError(404, f"there is no run {name!r}.{did_you_mean(name, self._served)} GET /runs lists them.")
+            raise RefusedError(
+                404, f"there is no run {name!r}.{did_you_mean(name, self._served)} GET /runs lists them."
+            )
         return self._served[name]
 
     def look(self) -> None:
-        """Look for new versions now."""
+        """Look for new versions now; whoever says so has finished writing them."""
         self._look.set()
 
     async def watch(self) -> None:
         """Look for new versions every few seconds, for ever."""
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), _LOOK_S)
-            except TimeoutError:
-                pass
+            told = self._look.is_set()
             self._look.clear()
             for served in self:
-                await served.renew()
+                await served.renew(told=told)
 
     async def close(self) -> None:
         """Answer what is waiting, then end."""

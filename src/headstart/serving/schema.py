@@ -134,7 +134,7 @@ def _numbered(what: str, several: list[str]) -> list[str]:
 
 
 def _from_base64(name: str, text: str) -> bytes:
-    start, comma, rest = text[:100].partition(",")
+    start, comma, _ = text[:100].partition(",")
     encoded = text[len(start) + 1 :] if comma and start.startswith("data:") else text
     try:
         return base64.b64decode(encoded, validate=True)

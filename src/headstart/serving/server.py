@@ -50,6 +50,7 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
         app = create_app({name: open_run(folder) for name, folder in folders.items()}, limits, token)
         config = uvicorn.Config(
             app,
+            loop="asyncio",
             http=_Protocol,
             ws="none",
             log_config=None,
@@ -78,6 +79,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: first take no new connections, and let clients that keep theirs send what is under way."""
         self.config.app.state.is_ending = True  # type: ignore[union-attr]
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -141,5 +143,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as exc:
-            raise UnavailableError(f"cannot listen on {host}, port {port}: {exc}. Choose another --port or --host.") from exc
+            raise UnavailableError(
+                f"cannot listen on {host}, port {port}: {exc}. Choose another --port or --host."
+            ) from exc
         yield listener
