@@ -86,11 +86,12 @@ class Server:
             content = answer.read()
             return answer.status, json.loads(content) if answer.headers["Content-Type"] == JSON else content.decode()
 
-    def raw(self, sent: bytes) -> bytes:
-        """What comes back for some bytes until the server closes the connection."""
+    def first_line(self, sent: bytes) -> bytes:
+        """The first line of what comes back for some bytes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(sent)
-            return connection.makefile("rb").read()
+            with connection.makefile("rb") as answer:
+                return answer.readline()
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -213,9 +214,8 @@ HOSTILE: dict[str, tuple[int, Callable[[], tuple[bytes | str, str]]]] = {
     "a picture that is cut off": (422, lambda: (in_base64(whole()[:300]), JSON)),
     "an empty file": (422, lambda: (form(("empty.jpg", b"")), MULTIPART)),
     "a giant picture": (422, lambda: (in_base64(png(60_000, 60_000, zlib.compress(bytes(1000)))), JSON)),
-    "a bomb": (422, lambda: (in_base64(png(9_000, 9_000, zlib.compress(bytes(81_009_000), 9))), JSON)),
+    "a bomb": (422, lambda: (in_base64(png(9_000, 9_000, zlib.compress(bytes(81_009_000), 1))), JSON)),
     "a picture larger than is taken here": (422, lambda: (in_base64(png(2_500, 2_500, b"")), JSON)),
-    "a bomb in a small picture": (422, lambda: (in_base64(png(8, 8, zlib.compress(bytes(100_000_000), 9))), JSON)),
     "a comment bomb": (422, lambda: (in_base64(commented()), JSON)),
     "no base64": (422, lambda: ('{"images": ["@@@@"]}', JSON)),
     "no JSON": (422, lambda: (b"\xff\x00{", JSON)),
@@ -245,7 +245,7 @@ def whole() -> bytes:
 def commented() -> bytes:
     """A PNG whose compressed text unfolds to 100 MB."""
     start, end = png(8, 8, zlib.compress(bytes(72))).split(pack(">I", 0) + b"IEND")
-    text = b"zTXt" + b"Comment\0\0" + zlib.compress(bytes(100_000_000), 9)
+    text = b"zTXt" + b"Comment\0\0" + zlib.compress(bytes(100_000_000), 1)
     return start + pack(">I", len(text) - 4) + text + pack(">I", zlib.crc32(text)) + pack(">I", 0) + b"IEND" + end
 
 
@@ -259,13 +259,13 @@ def test_hostile_requests_are_refused_by_name(server: Server, name: str) -> None
 
 
 def test_hostile_connections(server: Server) -> None:
-    head = b"POST /predict/photos HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = b"POST /predict/photos HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     chunk = b"20000\r\n" + b" " * 0x20000 + b"\r\n"
-    without_end = server.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + 16 * chunk + b"0\r\n\r\n")
-    assert b" 413 " in without_end.partition(b"\r\n")[0]
-    assert b" 400 " in server.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n").partition(b"\r\n")[0]
-    assert b" 400 " in server.raw(head + b"Content-Length: -1\r\n\r\n").partition(b"\r\n")[0]
-    assert b" 400 " in server.raw(b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 200_000).partition(b"\r\n")[0]
+    assert b" 413 " in server.first_line(head + b"Transfer-Encoding: chunked\r\n\r\n" + 16 * chunk + b"0\r\n\r\n")
+    assert b" 413 " in server.first_line(head + b"Content-Length: 99999999999999999999\r\n\r\n{")
+    assert b" 400 " in server.first_line(head + b"Content-Length: -1\r\n\r\n")
+    assert b" 400 " in server.first_line(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+    assert b" 400 " in server.first_line(b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000)
     for _ in range(20):  # who goes away in the middle
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(head + b"Content-Length: 1000\r\n\r\n{")
@@ -279,7 +279,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json",
-            "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "20",
+            "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "10",
             "--seed", "1", "--generation-database", "none",
         ],
         capture_output=True, text=True, cwd=tmp_path,
@@ -313,9 +313,8 @@ def test_token_time_and_room(guarded: Server) -> None:
     for path in ("/health", "/ready", "/docs", "/openapi.json"):
         assert guarded.ask(path, Authorization="")[0] == 200
 
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    slow = guarded.raw(head + b"Authorization: Bearer s3cret\r\nContent-Length: 1000\r\n\r\n{")
-    assert b" 408 " in slow.partition(b"\r\n")[0]
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    assert b" 408 " in guarded.first_line(head + b"Authorization: Bearer s3cret\r\nContent-Length: 1000\r\n\r\n{")
 
     answers: list[tuple[int, dict[str, str]]] = []
 
