@@ -10,7 +10,7 @@ BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 SIDE_BY_SIDE := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check fix bench bench-tuning bench-texts bench-few
+.PHONY: help setup demo test test-fast check fix bench bench-tuning bench-texts bench-few bench-serving
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,3 +59,7 @@ bench-texts: ## texts: transformers, TF-IDF (make bench-texts DATA=table.csv, AR
 bench-few: ## a few texts of each class: SetFit, TF-IDF (make bench-few DATA=table.csv, ARGS="--shots 8 --peers PYTHON")
 	@test -n "$(DATA)" || { echo 'make bench-few needs data: make bench-few DATA=table.csv' >&2; exit 2; }
 	$(BIN)python benchmarks/few_shot.py "$(DATA)" $(ARGS)
+
+bench-serving: ## headstart serve under load (make bench-serving RUN=runs/photos DATA=folder, ARGS="--seconds 20")
+	@test -n "$(RUN)" -a -n "$(DATA)" || { echo 'make bench-serving needs a run on pictures, and pictures: RUN=runs/photos DATA=folder' >&2; exit 2; }
+	$(BIN)python benchmarks/serving.py "$(RUN)" "$(DATA)" $(ARGS)

@@ -93,6 +93,7 @@ class Predictor:
         min_confidence: the probability below which an answer is unsure.
         familiarity: tells what is unlike the training examples; None where the run cannot.
         activation: what makes probabilities of the head's logits.
+        samples: the inputs of the golden samples.
 
     Raises:
         InputError: the folder is not a run, or has no threshold of its own.
@@ -121,6 +122,15 @@ class Predictor:
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
         return self._engine(inputs)[:, : len(self.classes)]
+
+    def compute(self, inputs: np.ndarray) -> list[Output]:
+        """What the model makes of n examples, for what the reader gives. Only one thread at a time may ask."""
+        return self._apart(self._engine(inputs))
+
+    @property
+    def batch_size(self) -> int:
+        """Up to how many examples are best computed together."""
+        return self._engine.batch_size
 
     def outputs(
         self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
@@ -182,7 +192,7 @@ class Predictor:
             array = self.reader.decode(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        (output,) = self._apart(self._engine(self.reader.batch([array])))
+        (output,) = self.compute(self.reader.batch([array]))
         return self.prediction(name, output, top_k)
 
     def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
@@ -218,6 +228,7 @@ class Predictor:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
         if texts is not None:  # so that the tokenizer is proved as well
             inputs = decoded(self.reader, texts)
+        self.samples: np.ndarray = inputs
         check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
 
 

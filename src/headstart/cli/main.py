@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
     "extend": ("headstart.cli.extend", "Add classes or examples to a finished run."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
+    "serve": ("headstart.cli.serve", "Answer over HTTP with one run or several."),
     "explain": ("headstart.cli.explain", "Show why a run answers as it does."),
     "export": ("headstart.cli.export", "Take a run elsewhere: ONNX, LiteRT, OpenVINO, SavedModel, Keras."),
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),

@@ -1,0 +1,17 @@
+# Serves one run: no TensorFlow, no compiler, no root. See docs/deploy.md.
+#   docker build -t headstart .
+#   docker run --rm -p 127.0.0.1:8000:8000 -e HEADSTART_TOKEN=… -v "$PWD/runs/photos:/run/headstart/photos:ro" headstart
+FROM python:3.11-slim AS build
+COPY . /source
+RUN python -m venv /opt/headstart \
+ && /opt/headstart/bin/pip install --no-cache-dir --no-compile -c /source/constraints.txt "/source[serve]"
+
+FROM python:3.11-slim
+RUN useradd --create-home headstart
+COPY --from=build /opt/headstart /opt/headstart
+USER headstart
+ENV PATH=/opt/headstart/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HEADSTART_OFFLINE=1
+EXPOSE 8000
+HEALTHCHECK --start-period=30s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/ready', timeout=3)"]
+ENTRYPOINT ["headstart", "serve", "--host", "0.0.0.0"]
+CMD ["/run/headstart/photos"]

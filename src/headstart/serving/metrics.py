@@ -1,0 +1,102 @@
+"""What a server counts, in the form that Prometheus reads."""
+
+import time
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from headstart.predict import Answer, Prediction, Problem
+from headstart.serving.limits import App, Message, Receive, Scope, Send
+
+_GONE = 499
+"""Stands for a client that went away before it had an answer, as in nginx."""
+
+
+class Metrics:
+    """Counters of one server.
+
+    Attributes:
+        requests: by path and status.
+        seconds: from the first byte of a request to the last of its answer, by path.
+        answers: by run and kind: answered, unsure, problem.
+        unfamiliar: answers about what is unlike the training examples, by run.
+        batch: examples computed together, by run.
+        waiting: examples without an answer yet, by run.
+        reloads: new versions, by run and outcome: done, failed.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "headstart_requests", "Requests, by path and status.", ["path", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "headstart_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["path"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "headstart_answers", "Examples: answered, unsure or problem.", ["run", "kind"], registry=self.registry
+        )
+        self.unfamiliar = Counter(
+            "headstart_unfamiliar", "Answers about what is unlike the training data.", ["run"], registry=self.registry
+        )
+        self.batch = Histogram(
+            "headstart_batch_examples",
+            "Examples that were computed together.",
+            ["run"],
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "headstart_waiting_examples", "Examples without an answer yet.", ["run"], registry=self.registry
+        )
+        self.reloads = Counter(
+            "headstart_reloads", "New versions of runs: done or failed.", ["run", "outcome"], registry=self.registry
+        )
+
+    def count_answers(self, run: str, answers: Sequence[Answer]) -> None:
+        """Count the answers of one request."""
+        for answer in answers:
+            unsure = isinstance(answer, Prediction) and answer.unsure
+            kind = "problem" if isinstance(answer, Problem) else "unsure" if unsure else "answered"
+            self.answers.labels(run, kind).inc()
+            if not isinstance(answer, Problem) and answer.unfamiliar:
+                self.unfamiliar.labels(run).inc()
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class Counted:
+    """Counts the requests that an application answers, under the path of the route that did."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), _GONE
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(path, status).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
