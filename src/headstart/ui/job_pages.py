@@ -1,0 +1,109 @@
+"""Pages about jobs: watch them, stop them, go on with them."""
+
+import time
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from headstart import plots
+from headstart.errors import InputError
+from headstart.ui.jobs import Job, State
+from headstart.ui.site import Site, go_to, page
+from headstart.ui.work import AUDIT_PAGE
+
+
+def routes(site: Site) -> list[Route]:
+    """The pages of a site that are about jobs."""
+
+    def _job(request: Request) -> Job:
+        return site.jobs[request.path_params["job"]]
+
+    def watch(request: Request) -> Response:
+        job = _job(request)
+        return page("job", job=job, goto=_result(job), **told(job))
+
+    def progress(request: Request) -> Response:
+        job = _job(request)
+        answer = page("progress", job=job, goto=_result(job), **told(job))
+        answer.headers["X-Status"] = job.status
+        if job.status == "done":
+            answer.headers["X-Go-To"] = _result(job) or ""
+        return answer
+
+    async def stop(request: Request) -> Response:
+        job = _job(request)
+        await run_in_threadpool(job.stop)
+        return go_to(f"/jobs/{job.id}")
+
+    async def resume(request: Request) -> Response:
+        job = _job(request)
+        await run_in_threadpool(job.start)
+        return go_to(f"/jobs/{job.id}")
+
+    async def remove(request: Request) -> Response:
+        await run_in_threadpool(site.jobs.remove, _job(request))
+        return go_to("/")
+
+    def audit(request: Request) -> Response:
+        path = _job(request).folder / AUDIT_PAGE
+        if not path.is_file():
+            raise InputError("that check is not done.")
+        return HTMLResponse(path.read_bytes())
+
+    return [
+        Route("/jobs/{job}", watch),
+        Route("/jobs/{job}/progress", progress),
+        Route("/jobs/{job}/stop", stop, methods=["POST"]),
+        Route("/jobs/{job}/resume", resume, methods=["POST"]),
+        Route("/jobs/{job}/remove", remove, methods=["POST"]),
+        Route("/jobs/{job}/audit", audit),
+    ]
+
+
+def told(job: Job) -> dict[str, Any]:
+    """How far a job is, for its page."""
+    state, now, status = job.state(), time.time(), job.status
+    end = state.ended or (now if status == "running" else state.told or now)
+    starts = [start for _, start in state.stages]
+    stages = [
+        {"name": name, "seconds": (starts[i + 1] if i + 1 < len(starts) else end) - start, "now": i + 1 == len(starts)}
+        for i, (name, start) in enumerate(state.stages)
+    ]
+    return {
+        "status": status,
+        "outcome": job.outcome,
+        "stages": stages,
+        "bar": state.bar,
+        "notes": state.notes,
+        "seconds": end - state.began if state.began else None,
+        "curves": _curves(state),
+        "left_s": max(0.0, state.left_s - (now - state.told)) if state.left_s else None,
+    }
+
+
+def _curves(state: State) -> list[Any]:
+    """Loss and accuracy by epoch, as far as they are known."""
+    drawn = []
+    for name in ("loss", "accuracy"):
+        train, val = (
+            [(row["epoch"], row[key]) for row in state.epochs if row.get(key) is not None]
+            for key in (name, f"val_{name}")
+        )
+        if len(train) > 1 or len(val) > 1:
+            drawn.append(plots.epoch_curve(train, val, name, None))
+    return drawn
+
+
+def _result(job: Job) -> str | None:
+    """Where what came out can be seen."""
+    outcome = job.outcome
+    if not outcome or "error" in outcome:
+        return None
+    return {
+        "train": f"/runs/{outcome.get('run')}",
+        "audit": f"/jobs/{job.id}/audit",
+        "export": f"/runs/{outcome.get('run')}/export",
+    }[job.kind]
