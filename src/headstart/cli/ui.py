@@ -1,6 +1,5 @@
 """``headstart ui``."""
 
-import os
 from pathlib import Path
 
 import click

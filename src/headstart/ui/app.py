@@ -18,11 +18,15 @@ from starlette.routing import Route
 
 from headstart import console
 from headstart.errors import HeadstartError
-from headstart.ui import data_pages, job_pages, run_pages
+from headstart.ui.data_pages import DataPages
+from headstart.ui.export_pages import ExportPages
 from headstart.ui.guard import Guard, is_loopback
+from headstart.ui.job_pages import JobPages
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
+from headstart.ui.run_pages import RunPages
 from headstart.ui.site import Site, failed, page
+from headstart.ui.upload_pages import UploadPages
 
 _SCRIPT = Path(__file__).parent.parent / "assets" / "ui" / "ui.js"
 
@@ -51,11 +55,9 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
     async def not_found(request: Request, exc: Exception) -> Response:
         return await run_in_threadpool(page, "error", 404, message="There is no such page.")
 
-    routes = [Route("/ui.js", script)]
-    for pages in (run_pages, data_pages, job_pages):
-        routes += pages.routes(site)
+    pages = [Pages(site) for Pages in (RunPages, DataPages, UploadPages, JobPages, ExportPages)]
     return Starlette(
-        routes=routes,
+        routes=[Route("/ui.js", script), *(route for some in pages for route in some.routes())],
         lifespan=lifespan,
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=Guard(token, only_here=only_here))],
         exception_handlers={HeadstartError: failed, 404: not_found},

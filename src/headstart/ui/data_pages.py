@@ -1,13 +1,13 @@
-"""Pages about data: bring some, look at them, check them, train on them."""
+"""Pages about data: find some, look at them, check them, train on them."""
 
-import shutil
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from headstart.bases import DEFAULT_BASES
@@ -24,120 +24,101 @@ from headstart.report import beginning
 from headstart.run import check_name
 from headstart.settings import is_offline
 from headstart.ui.place import Place
-from headstart.ui.site import Site, form, go_to, page, stream
-from headstart.ui.uploads import Upload, clean_name
+from headstart.ui.site import Site, form, page
+from headstart.ui.uploads import clean_name
 
 _THUMBNAIL_PX = 200
 _SAMPLES, _CLASSES_SHOWN = 6, 12  # of each class; classes
 _COLUMNS = ("text_column", "path_column", "label_column", "label_separator", "split_column")
 
 
-def routes(site: Site) -> list[Route]:
-    """The pages of a site that are about data."""
+class DataPages:
+    """The pages that are about data.
 
-    def new(request: Request) -> Response:
-        folder = site.place.inside(request.query_params.get("in", "."))
-        uploads = [site.place.told(path) for path in site.place.uploaded()]
+    Args:
+        site: that they belong to.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._place = site, site.place
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            Route("/new", self.new),
+            Route("/data", self.look),
+            Route("/data/check", self.check, methods=["POST"]),
+            Route("/data/train", self.train, methods=["POST"]),
+            Route("/picture", self.picture),
+        ]
+
+    def new(self, request: Request) -> Response:
+        """Where data can be brought, or found on this machine."""
+        place = self._place
+        folder = place.inside(request.query_params.get("in", "."))
         return page(
             "new",
-            here=site.place.told(folder),
-            above=site.place.told(folder.parent) if folder != site.place.root else None,
-            root=site.place.root,
-            entries=site.place.entries(folder) if folder.is_dir() else [],
-            looked="in" in request.query_params,
-            uploads=uploads,
-            max_mb=site.max_upload_mb,
+            here=place.told(folder),
+            above=place.told(folder.parent) if folder != place.root else None,
+            root=place.root,
+            entries=place.entries(folder) if folder.is_dir() else [],
+            uploads=[place.told(path) for path in place.uploaded()],
+            max_mb=self._site.max_upload_mb,
         )
 
-    async def begin(request: Request) -> Response:
-        name = (await form(request)).get("name", "")
-        upload = await run_in_threadpool(Upload.begin, site.place, name, site.max_upload_mb)
-        site.uploads[upload.folder.name] = upload
-        return JSONResponse({"upload": upload.folder.name})
-
-    async def receive(request: Request) -> Response:
-        await _upload(request).receive(request.path_params["path"], stream(request))
-        return Response(status_code=204)
-
-    async def finish(request: Request) -> Response:
-        upload = _upload(request)
-        site.uploads.pop(upload.folder.name)
-        try:
-            data = await run_in_threadpool(upload.finish)
-        except InputError:
-            upload.abandon()
-            raise
-        return JSONResponse({"data": site.place.told(data)})
-
-    async def abandon(request: Request) -> Response:
-        upload = _upload(request)
-        site.uploads.pop(upload.folder.name)
-        await run_in_threadpool(upload.abandon)
-        return Response(status_code=204)
-
-    def _upload(request: Request) -> Upload:
-        upload = site.uploads.get(request.path_params["upload"])
-        if upload is None:
-            raise InputError("that upload is over, or was never begun.")
-        return upload
-
-    def data(request: Request) -> Response:
+    def look(self, request: Request) -> Response:
+        """What is in some data, and what can be done with them."""
         asked = {name: request.query_params.get(name, "") for name in _COLUMNS}
-        path = site.place.inside(request.query_params.get("path", ""))
-        told = {"path": site.place.told(path), "name": _name(site.place, path), "columns": asked}
-        told["header"] = next(iter(read_cells(path)), (0, {}))[1] if path.is_file() else {}
-        told["uploaded"] = path.is_relative_to(site.place.uploads)
+        path = self._place.inside(request.query_params.get("path", ""))
+        told: dict[str, Any] = {
+            "path": self._place.told(path),
+            "name": _name(self._place, path),
+            "columns": asked,
+            "header": list(next(read_cells(path), (0, {}))[1]) if path.is_file() else [],
+            "uploaded": path.is_relative_to(self._place.uploads),
+        }
         try:
-            dataset = open_data(site.place, path, reading(asked))
+            dataset = open_data(self._place, path, reading(asked))
         except InputError as exc:
             return page("data", 422, problem=str(exc), **told)
         return page("data", **told, **_shown(dataset), **_choices(dataset.modality))
 
-    async def check(request: Request) -> Response:
+    async def check(self, request: Request) -> Response:
+        """Audit, in a job."""
         fields = await form(request)
-        path = site.place.inside(fields.get("path", ""))
-        arguments = {"data": str(path), **reading(fields)}
-        title = f"Check of {_name(site.place, path)}"
-        job = await run_in_threadpool(site.jobs.add, "audit", arguments, title, site.place.told(path))
-        return go_to(f"/jobs/{job.id}")
+        path = self._place.inside(fields.get("path", ""))
+        name, clean = _name(self._place, path), _beside(self._place, path)
+        return await self._site.submit(
+            "audit",
+            {"data": str(path), **reading(fields)},
+            title=f"Check of {name}",
+            data=self._place.told(path),
+            name=name,
+            clean=str(clean),
+            cleaned=clean.relative_to(self._place.root).as_posix(),
+        )
 
-    async def train(request: Request) -> Response:
+    async def train(self, request: Request) -> Response:
+        """Train, in a job."""
         fields = await form(request)
-        path = site.place.inside(fields.get("path", ""))
-        columns = reading(fields)
-        dataset = await run_in_threadpool(open_data, site.place, path, columns)
-        arguments = {"data": str(path), **columns, **recipe(fields, dataset.modality), "runs": str(site.place.runs)}
-        arguments["name"] = check_name(fields.get("name") or _name(site.place, path))
-        title = f"Training of {arguments['name']}"
-        job = await run_in_threadpool(site.jobs.add, "train", arguments, title, site.place.told(path))
-        return go_to(f"/jobs/{job.id}")
+        path, columns = self._place.inside(fields.get("path", "")), reading(fields)
+        dataset = await run_in_threadpool(open_data, self._place, path, columns)
+        name = check_name(fields.get("name") or _name(self._place, path))
+        arguments = {
+            "data": str(path),
+            "name": name,
+            "runs": str(self._place.runs),
+            **columns,
+            **recipe(fields, dataset.modality),
+        }
+        return await self._site.submit("train", arguments, title=f"Training of {name}", data=self._place.told(path))
 
-    async def remove(request: Request) -> Response:
-        path = site.place.inside((await form(request)).get("path", ""))
-        uploads = site.place.uploads
-        if not path.is_relative_to(uploads) or path == uploads:
-            raise InputError("only what was uploaded can be removed here.")
-        await run_in_threadpool(shutil.rmtree, uploads / path.relative_to(uploads).parts[0])
-        return go_to("/new")
-
-    def picture(request: Request) -> Response:
-        small = thumbnail(site.place.inside(request.query_params.get("path", "")), _THUMBNAIL_PX)
+    def picture(self, request: Request) -> Response:
+        """A picture, small."""
+        small = thumbnail(self._place.inside(request.query_params.get("path", "")), _THUMBNAIL_PX)
         if small is None:
             raise InputError("that is no picture.")
         return Response(jpeg(small.pixels), media_type="image/jpeg")
-
-    return [
-        Route("/new", new),
-        Route("/uploads", begin, methods=["POST"]),
-        Route("/uploads/{upload}/finish", finish, methods=["POST"]),
-        Route("/uploads/{upload}", abandon, methods=["DELETE"]),
-        Route("/uploads/{upload}/{path:path}", receive, methods=["PUT"]),
-        Route("/data", data),
-        Route("/data/check", check, methods=["POST"]),
-        Route("/data/train", train, methods=["POST"]),
-        Route("/data/remove", remove, methods=["POST"]),
-        Route("/picture", picture),
-    ]
 
 
 def open_data(place: Place, path: Path, columns: dict[str, Any]) -> Dataset:
@@ -182,6 +163,15 @@ def _name(place: Place, path: Path) -> str:
     if path.is_relative_to(place.uploads):
         return clean_name(path.relative_to(place.uploads).parts[0].rpartition("-")[0]) or "upload"
     return path.stem if path.is_file() else path.name
+
+
+def _beside(place: Place, path: Path) -> Path:
+    """Where a table of what is good in some data goes: among the uploads, for the user's folders stay as they are."""
+    if path.is_relative_to(place.uploads):
+        folder = place.uploads / path.relative_to(place.uploads).parts[0]
+    else:
+        folder = place.uploads / f"{clean_name(_name(place, path))}-{uuid4().hex[:6]}"
+    return folder / f"clean-{uuid4().hex[:6]}.csv"
 
 
 def _shown(dataset: Dataset) -> dict[str, Any]:

@@ -84,4 +84,5 @@ def _is_ours(request: Request, host: str) -> bool:
 _ASK = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>headstart</title>
 <body style="font:1rem/1.5 system-ui;max-width:24rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark">
 <h1 style="font-size:1.4rem">headstart</h1><form><label>The token that it was started with<br>
-<input name="token" type="password" autofocus style="font:inherit;width:100%"></label><p><button style="font:inherit">Open</button></form>"""
+<input name="token" type="password" autofocus style="font:inherit;width:100%"></label>
+<p><button style="font:inherit">Open</button></form>"""

@@ -15,52 +15,80 @@ from headstart.ui.site import Site, go_to, page
 from headstart.ui.work import AUDIT_PAGE
 
 
-def routes(site: Site) -> list[Route]:
-    """The pages of a site that are about jobs."""
+class JobPages:
+    """The pages that are about jobs.
 
-    def _job(request: Request) -> Job:
-        return site.jobs[request.path_params["job"]]
+    Args:
+        site: that they belong to.
+    """
 
-    def watch(request: Request) -> Response:
-        job = _job(request)
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            Route("/jobs/{job}", self.watch),
+            Route("/jobs/{job}/progress", self.progress),
+            Route("/jobs/{job}/stop", self.stop, methods=["POST"]),
+            Route("/jobs/{job}/resume", self.resume, methods=["POST"]),
+            Route("/jobs/{job}/remove", self.remove, methods=["POST"]),
+            Route("/jobs/{job}/audit", self.audit),
+        ]
+
+    def watch(self, request: Request) -> Response:
+        """How far a job is."""
+        job = self._job(request)
         return page("job", job=job, goto=_result(job), **told(job))
 
-    def progress(request: Request) -> Response:
-        job = _job(request)
+    def progress(self, request: Request) -> Response:
+        """The part of that page that changes; headers tell the script when it is over, and where the result is."""
+        job = self._job(request)
         answer = page("progress", job=job, goto=_result(job), **told(job))
         answer.headers["X-Status"] = job.status
-        if job.status == "done":
-            answer.headers["X-Go-To"] = _result(job) or ""
+        answer.headers["X-Go-To"] = _result(job) or ""
         return answer
 
-    async def stop(request: Request) -> Response:
-        job = _job(request)
+    async def stop(self, request: Request) -> Response:
+        """End its process."""
+        job = self._job(request)
         await run_in_threadpool(job.stop)
         return go_to(f"/jobs/{job.id}")
 
-    async def resume(request: Request) -> Response:
-        job = _job(request)
+    async def resume(self, request: Request) -> Response:
+        """Go on, or try again."""
+        job = self._job(request)
         await run_in_threadpool(job.start)
         return go_to(f"/jobs/{job.id}")
 
-    async def remove(request: Request) -> Response:
-        await run_in_threadpool(site.jobs.remove, _job(request))
+    async def remove(self, request: Request) -> Response:
+        """Forget it."""
+        await run_in_threadpool(self._site.jobs.remove, self._job(request))
         return go_to("/")
 
-    def audit(request: Request) -> Response:
-        path = _job(request).folder / AUDIT_PAGE
+    def audit(self, request: Request) -> Response:
+        """The page that an audit wrote."""
+        path = self._job(request).folder / AUDIT_PAGE
         if not path.is_file():
             raise InputError("that check is not done.")
         return HTMLResponse(path.read_bytes())
 
-    return [
-        Route("/jobs/{job}", watch),
-        Route("/jobs/{job}/progress", progress),
-        Route("/jobs/{job}/stop", stop, methods=["POST"]),
-        Route("/jobs/{job}/resume", resume, methods=["POST"]),
-        Route("/jobs/{job}/remove", remove, methods=["POST"]),
-        Route("/jobs/{job}/audit", audit),
-    ]
+    def _job(self, request: Request) -> Job:
+        return self._site.jobs[request.path_params["job"]]
+
+
+_STAGES = {
+    "data": "Reading the data",
+    "choice of the base": "Comparing bases",
+    "base": "Opening the base",
+    "features": "Running the base over every example, once",
+    "audit and split": "Checking, and setting some apart to judge by",
+    "head": "Solving the head",
+    "fine-tuning": "Fine-tuning, if it is asked for",
+    "evaluation": "Judging it on what it has not seen",
+    "run": "Writing the run, and proving it",
+}
+"""What the stages of :func:`headstart.train` are called on the page."""
 
 
 def told(job: Job) -> dict[str, Any]:
@@ -69,7 +97,11 @@ def told(job: Job) -> dict[str, Any]:
     end = state.ended or (now if status == "running" else state.told or now)
     starts = [start for _, start in state.stages]
     stages = [
-        {"name": name, "seconds": (starts[i + 1] if i + 1 < len(starts) else end) - start, "now": i + 1 == len(starts)}
+        {
+            "name": _STAGES.get(name, name.capitalize()),
+            "seconds": (starts[i + 1] if i + 1 < len(starts) else end) - start,
+            "now": i + 1 == len(starts),
+        }
         for i, (name, start) in enumerate(state.stages)
     ]
     return {

@@ -22,7 +22,7 @@ from uuid import uuid4
 from headstart.errors import InputError
 from headstart.features.store import is_held
 from headstart.ui.place import Place
-from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME
+from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID
 
 _PATIENCE_S = 10  # until what was asked to stop is made to
 _NOTES = 40
@@ -91,7 +91,7 @@ class State:
             self.stages.append((event["stage"], event["t"]))
             self.bar = self.left_s = None
         elif "note" in event or "warn" in event:
-            self.notes = [*self.notes, (event.get("note") or event.get("warn"), "warn" in event)][-_NOTES:]
+            self.notes = [*self.notes, (event["warn"] if "warn" in event else event["note"], "warn" in event)][-_NOTES:]
         elif "epoch" in event:
             self._epoch(event)
         else:
@@ -186,23 +186,22 @@ class Job:
 
     def stop(self) -> None:
         """End its process and those that it started, as Ctrl-C does; what is computed by now stays in the cache."""
-        process = self._process
-        if process is None or process.poll() is not None:
+        if not self.is_running:
             return
+        path = self.folder / PID
+        process = self._process.pid if self._process else int(path.read_text())
         _send(process, signal.SIGINT)
-        try:
-            process.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.is_running and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.is_running:
             _send(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-            process.wait()
 
 
-def _send(process: "subprocess.Popen[bytes]", number: int) -> None:
+def _send(process: int, number: int) -> None:
+    """Signal a process and all that it started, where the system has groups of processes."""
     with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, number)
-        else:
-            process.terminate()
+        (os.killpg if hasattr(os, "killpg") else os.kill)(process, number)
 
 
 class Jobs:
@@ -216,7 +215,7 @@ class Jobs:
         self._place = place
         self._known: dict[str, Job] = {}
 
-    def add(self, kind: str, arguments: dict[str, Any], title: str, data: str | None = None) -> Job:
+    def add(self, kind: str, arguments: dict[str, Any], *, title: str, data: str | None = None, **more: Any) -> Job:
         """Make a job and begin it.
 
         Args:
@@ -224,10 +223,11 @@ class Jobs:
             arguments: of the function that does it.
             title: for people.
             data: path of its data, as the browser knows it.
+            more: that this kind of work needs to know.
         """
         folder = self._place.jobs / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
         folder.mkdir()
-        job = {"kind": kind, "arguments": arguments, "title": title, "data": data}
+        job = {"kind": kind, "arguments": arguments, "title": title, "data": data, **more}
         (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
         self._known[folder.name] = Job(folder)
         self._known[folder.name].start()

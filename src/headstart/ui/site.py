@@ -1,7 +1,7 @@
 """What all pages share: the place, the jobs, and how a page is made and a form is read."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from headstart.errors import InputError
+from headstart.predict import read_facts
 from headstart.report import open_template
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
-from headstart.ui.uploads import Upload
 
 _MAX_FORM_BYTES = 1 << 20
 
@@ -26,31 +26,40 @@ class Site:
         place: what it may see.
         jobs: what it does.
         max_upload_mb: of one upload.
-        uploads: those on their way, by the names of their folders.
     """
 
     place: Place
     jobs: Jobs
     max_upload_mb: int
-    uploads: dict[str, Upload] = field(default_factory=dict)
 
-    def used_uploads(self) -> set[Any]:
-        """Folders of uploads that a job or a run needs."""
-        from headstart.predict import read_facts
+    def run(self, request: Request) -> Path:
+        """The folder of the run that an address names.
 
-        data = [job.told["data"] for job in self.jobs.all() if job.told["data"]]
-        paths = [self.place.root / path for path in data]
+        Raises:
+            InputError: there is no such run.
+        """
+        return self.place.run(request.path_params["run"])
+
+    async def submit(self, kind: str, arguments: dict[str, Any], **told: Any) -> Response:
+        """Begin a job, see :meth:`headstart.ui.jobs.Jobs.add`, and show it."""
+        job = await run_in_threadpool(lambda: self.jobs.add(kind, arguments, **told))
+        return go_to(f"/jobs/{job.id}")
+
+    def used_uploads(self) -> set[Path]:
+        """Folders of uploads that a run was trained on, or a training that is not done needs."""
+        uploads, root = self.place.uploads, self.place.root
+        unfinished = [job for job in self.jobs.all() if job.kind == "train" and job.status != "done"]
+        paths = [root / job.told["data"] for job in unfinished]
         for name in self.place.run_names():
-            root = (read_facts(self.place.run(name)).get("data") or {}).get("root")
-            paths += [self.place.root / root] if root else []
-        uploads = self.place.uploads
+            facts = read_facts(self.place.run(name))
+            paths.append(root / ((facts.get("data") or {}).get("root") or ""))
         return {uploads / path.relative_to(uploads).parts[0] for path in paths if path.is_relative_to(uploads)}
 
 
-def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:
+def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
     """A page, or a part of one."""
     text = open_template(f"ui/{template}.html.j2").render(quoted=quote, **content)
-    return HTMLResponse(text.encode("utf-8", errors="replace"), status)
+    return HTMLResponse(text.encode("utf-8", errors="replace"), code)
 
 
 def go_to(address: str) -> Response:
@@ -77,12 +86,6 @@ async def form(request: Request) -> dict[str, str]:
     """The fields of a form that are filled in."""
     text = (await body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace")
     return dict(parse_qsl(text))
-
-
-async def stream(request: Request) -> AsyncIterator[bytes]:
-    """The body of a request, block by block."""
-    async for part in request.stream():
-        yield part
 
 
 async def failed(request: Request, exc: Exception) -> Response:

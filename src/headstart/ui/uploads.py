@@ -65,16 +65,12 @@ class Upload:
         self._count_file()
         target.unlink(missing_ok=True)
         most = self._room if is_zip or is_table(target) else min(self._room, MAX_FILE_MB << 20)
-        came = 0
         try:
             with open(target, "wb") as file:
+                came = 0
                 async for block in content:
                     came += len(block)
-                    if came > most:
-                        raise InputError(
-                            f"{place.name} is too large: {MAX_FILE_MB} MB a picture, and {self.max_mb:,} MB in all, "
-                            "are taken (--max-upload-mb). Name a folder on this machine in place of uploading it."
-                        )
+                    self._check(came, most, place.name)
                     file.write(block)
         except BaseException:
             target.unlink(missing_ok=True)
@@ -123,9 +119,15 @@ class Upload:
         if self._files > _MAX_FILES:
             raise InputError(f"that are more than {_MAX_FILES:,} files: name a folder on this machine instead.")
 
+    def _check(self, came: int, most: int, name: str) -> None:
+        if came > most:
+            raise InputError(
+                f"{name} is too large: {MAX_FILE_MB} MB a picture, and {self.max_mb:,} MB in all and unpacked, are "
+                "taken (--max-upload-mb). Name a folder on this machine in place of uploading it."
+            )
+
     def _unpack(self, archive: Path) -> None:
-        """What is in a zip, as far as it can be data. Sizes are counted as they come: what a zip says of them may lie."""
-        room = self._room
+        """What is in a zip, as far as it can be data; sizes are counted as they come, for what it says may be lies."""
         try:
             with zipfile.ZipFile(archive) as opened:
                 for entry in _entries(opened, archive.name):
@@ -134,17 +136,13 @@ class Upload:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(entry) as source, open(target, "wb") as file:
                         while block := source.read(_BLOCK):
-                            room -= len(block)
-                            if room < 0:
-                                raise InputError(f"{archive.name} is larger than {self.max_mb:,} MB unpacked.")
+                            self._check(len(block), self._room, archive.name)
+                            self._room -= len(block)
                             file.write(block)
-            self._room = room
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as exc:
-            if isinstance(exc, InputError):
-                raise
-            raise InputError(f"{archive.name} cannot be unpacked: {exc}.") from exc
-        except Exception as exc:  # zlib.error and lzma.LZMAError have no parent but this one
-            raise InputError(f"{archive.name} is damaged: {exc}.") from exc
+        except (InputError, MemoryError):
+            raise
+        except Exception as exc:  # what zipfile, zlib and lzma raise has no parent but this one
+            raise InputError(f"{archive.name} cannot be unpacked: {exc or type(exc).__name__}.") from exc
 
 
 def _entries(opened: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
@@ -159,7 +157,9 @@ def _entries(opened: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
-            raise InputError(f"{name} holds {entry.filename!r}, which leads out of it: such an archive is not unpacked.")
+            raise InputError(
+                f"{name} holds {entry.filename!r}, which leads out of it: such an archive is not unpacked."
+            )
         if not entry.is_dir() and _wanted(path) and "__MACOSX" not in path.parts:
             yield entry
 

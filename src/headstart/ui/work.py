@@ -1,6 +1,7 @@
 """A job's own process: does the work and writes down how it goes. ``python -m headstart.ui.work FOLDER``."""
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -12,39 +13,51 @@ from filelock import FileLock
 
 from headstart import console
 from headstart.errors import HeadstartError
+from headstart.features.store import is_held
 
-JOB, EVENTS, OUTCOME, LOCK, TURN = "job.json", "events.jsonl", "outcome.json", "running.lock", "turn.lock"
-"""Files of a job: what is to be done, what happened, what came out; held while it runs; held by the one at work."""
+JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
+"""Files of a job: what is to be done, what happened, what came out."""
+
+LOCK, TURN, PID = "running.lock", "turn.lock", "pid"
+"""Held while a job runs; held by the job at work, of all; the number of its process."""
+
 
 AUDIT_PAGE = "audit.html"
 
 
-def train(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Train; gives the name of the run."""
     from headstart.pipeline import train
 
-    return {"run": train(**arguments).name}
+    return {"run": train(**job["arguments"]).name}
 
 
-def audit(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Audit; the page goes into the job's folder."""
+def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
     from headstart.audit_report import write_page
     from headstart.auditing import audit_data
 
-    console.stage("looking at every example")
-    found = audit_data(**arguments)
+    console.stage("features")
+    found = audit_data(**job["arguments"])
     console.stage("writing the page")
-    write_page(folder / AUDIT_PAGE, found.facts(), found.dataset, template="ui/audit.html.j2", job=folder.name)
-    return {"found": [finding.code for finding in found.found()]}
+    clean = Path(job["clean"])
+    clean.parent.mkdir(exist_ok=True)
+    clean.unlink(missing_ok=True)  # of the same check, broken off
+    left_out = len(found.fix(clean))
+    if not left_out:
+        clean.unlink()
+    facts = {**found.facts(), "source": job["name"]}
+    write_page(folder / AUDIT_PAGE, facts, found.dataset, template="ui/audit.html.j2", job=job, left_out=left_out)
+    return {"found": [finding.code for finding in found.found()], "left_out": left_out}
 
 
-def export(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+def export(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Export a run."""
     import headstart as hs
 
     console.stage("exporting, and comparing what comes out")
-    hs.export(**arguments)
-    return {"run": Path(arguments["run"]).name}
+    hs.export(**job["arguments"])
+    return {"run": Path(job["arguments"]["run"]).name}
 
 
 KINDS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {"train": train, "audit": audit, "export": export}
@@ -59,11 +72,14 @@ def main(folder: Path) -> None:
             events.write(json.dumps({"t": time.time(), **event}) + "\n")
             events.flush()
 
+        (folder / PID).write_text(str(os.getpid()))
         console.forward = send
         send({"began": True})
+        if is_held(folder.parent / TURN):
+            console.stage("waiting for its turn")
         try:
             with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
-                outcome = KINDS[job["kind"]](folder, job["arguments"])
+                outcome = KINDS[job["kind"]](folder, job)
         except HeadstartError as exc:
             outcome = {"error": str(exc)}
         except KeyboardInterrupt:
