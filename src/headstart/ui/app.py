@@ -78,7 +78,8 @@ def serve(place: Place, *, host: str, port: int, token: str | None, max_upload_m
     os.environ["HEADSTART_ROOT"] = str(place.root)  # for this process and every one that it starts
     app = build(place, max_upload_mb=max_upload_mb, token=token, only_here=is_loopback(host))
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
-    _Server(config, opened=opened).run()
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        _Server(config, opened=opened).run()
 
 
 class _Server(uvicorn.Server):

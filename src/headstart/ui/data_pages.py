@@ -20,12 +20,11 @@ from headstart.errors import InputError
 from headstart.keras_process import can_train
 from headstart.pictures import jpeg, thumbnail
 from headstart.reader import NOUNS, Modality
-from headstart.report import beginning
 from headstart.run import check_name
 from headstart.settings import is_offline
 from headstart.ui.place import Place
 from headstart.ui.site import Site, form, page
-from headstart.ui.uploads import clean_name
+from headstart.ui.uploads import CLEAN, clean_name, data_in
 
 _THUMBNAIL_PX = 200
 _SAMPLES, _CLASSES_SHOWN = 6, 12  # of each class; classes
@@ -62,7 +61,7 @@ class DataPages:
             above=place.told(folder.parent) if folder != place.root else None,
             root=place.root,
             entries=place.entries(folder) if folder.is_dir() else [],
-            uploads=[place.told(path) for path in place.uploaded()],
+            uploads=[(path.name, place.told(data_in(path))) for path in place.uploaded()],
             max_mb=self._site.max_upload_mb,
         )
 
@@ -171,7 +170,7 @@ def _beside(place: Place, path: Path) -> Path:
         folder = place.uploads / path.relative_to(place.uploads).parts[0]
     else:
         folder = place.uploads / f"{clean_name(_name(place, path))}-{uuid4().hex[:6]}"
-    return folder / f"clean-{uuid4().hex[:6]}.csv"
+    return folder / f"{CLEAN}{uuid4().hex[:6]}.csv"
 
 
 def _shown(dataset: Dataset) -> dict[str, Any]:
@@ -183,7 +182,7 @@ def _shown(dataset: Dataset) -> dict[str, Any]:
         mine = np.flatnonzero(column)
         some = mine[np.linspace(0, len(mine) - 1, min(_SAMPLES, len(mine))).astype(int)] if i < _CLASSES_SHOWN else ()
         if dataset.texts is not None:
-            samples = [beginning(dataset.texts[j]) for j in some[:2]]
+            samples = [" ".join(dataset.texts[j].split()) for j in some[:2]]
         else:
             samples = [str(dataset.root / dataset.files[j]) for j in some]
         shown.append({"name": name, "count": count, "samples": samples})

@@ -84,7 +84,7 @@ _STAGES = {
     "features": "Running the base over every example, once",
     "audit and split": "Checking, and setting some apart to judge by",
     "head": "Solving the head",
-    "fine-tuning": "Fine-tuning, if it is asked for",
+    "fine-tuning": "Fine-tuning",
     "evaluation": "Judging it on what it has not seen",
     "run": "Writing the run, and proving it",
 }

@@ -22,7 +22,7 @@ from uuid import uuid4
 from headstart.errors import InputError
 from headstart.features.store import is_held
 from headstart.ui.place import Place
-from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID
+from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP
 
 _PATIENCE_S = 10  # until what was asked to stop is made to
 _NOTES = 40
@@ -84,7 +84,8 @@ class State:
     def take(self, event: dict[str, Any]) -> None:
         """Follow one event."""
         if "began" in event:
-            self.stages, self.bar, self.began, self.ended, self.left_s = [], None, event["t"], None, None
+            self.stages, self.notes, self.bar, self.left_s = [], [], None, None
+            self.began, self.ended = event["t"], None
         elif "ended" in event:
             self.ended, self.bar = event["t"], None
         elif "stage" in event:
@@ -177,7 +178,8 @@ class Job:
         """Begin, or go on with what the cache holds."""
         if self.is_running:
             return
-        (self.folder / OUTCOME).unlink(missing_ok=True)
+        for name in (OUTCOME, STOP):
+            (self.folder / name).unlink(missing_ok=True)
         with open(self.folder / "log.txt", "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headstart.ui.work", str(self.folder)],
@@ -188,8 +190,8 @@ class Job:
         """End its process and those that it started, as Ctrl-C does; what is computed by now stays in the cache."""
         if not self.is_running:
             return
-        path = self.folder / PID
-        process = self._process.pid if self._process else int(path.read_text())
+        (self.folder / STOP).touch()
+        process = self._process.pid if self._process else int((self.folder / PID).read_text())
         _send(process, signal.SIGINT)
         deadline = time.monotonic() + _PATIENCE_S
         while self.is_running and time.monotonic() < deadline:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -58,7 +58,7 @@ class Site:
 
 def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
     """A page, or a part of one."""
-    text = open_template(f"ui/{template}.html.j2").render(quoted=quote, **content)
+    text = open_template(f"ui/{template}.html.j2").render(**content)
     return HTMLResponse(text.encode("utf-8", errors="replace"), code)
 
 

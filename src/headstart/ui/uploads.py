@@ -19,6 +19,9 @@ from headstart.ui.place import UNFINISHED, Place
 MAX_FILE_MB = 64
 """Of one file, but for archives and tables."""
 
+CLEAN = "clean-"
+"""How the name of a table begins that a check has made beside the data."""
+
 _MAX_FILES = 100_000
 _DEEPEST = 4  # train/class/folder/photo.jpg
 _LONGEST_NAME = 100
@@ -96,19 +99,9 @@ class Upload:
             InputError: nothing came that can be used.
         """
         self.unpack()
+        data = data_in(self.folder)
         (self.folder / UNFINISHED).unlink()
-        found = self.folder
-        while True:
-            entries = [one for one in found.iterdir() if not one.name.startswith(".")]
-            if not entries:
-                raise InputError("nothing was uploaded that can be used: expected pictures, texts or a table.")
-            tables = [one for one in entries if is_table(one)]
-            if len(tables) == 1:
-                return tables[0]
-            only = entries[0]
-            if len(entries) > 1 or not only.is_dir() or not any(one.is_dir() for one in only.iterdir()):
-                return found
-            found = only
+        return data
 
     def abandon(self) -> None:
         """Leave nothing of it."""
@@ -143,6 +136,26 @@ class Upload:
             raise
         except Exception as exc:  # what zipfile, zlib and lzma raise has no parent but this one
             raise InputError(f"{archive.name} cannot be unpacked: {exc or type(exc).__name__}.") from exc
+
+
+def data_in(upload: Path) -> Path:
+    """The data in an upload: a table that lies at its top, else the folder that the class folders are in.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = upload
+    while True:
+        entries = [one for one in sorted(found.iterdir()) if not one.name.startswith((".", CLEAN))]
+        if not entries:
+            raise InputError("nothing was uploaded that can be used: expected pictures, texts or a table.")
+        tables = [one for one in entries if is_table(one)]
+        if len(tables) == 1:
+            return tables[0]
+        only = entries[0]
+        if len(entries) > 1 or not only.is_dir() or not any(one.is_dir() for one in only.iterdir()):
+            return found
+        found = only
 
 
 def _entries(opened: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:

@@ -18,8 +18,8 @@ from headstart.features.store import is_held
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
 """Files of a job: what is to be done, what happened, what came out."""
 
-LOCK, TURN, PID = "running.lock", "turn.lock", "pid"
-"""Held while a job runs; held by the job at work, of all; the number of its process."""
+LOCK, TURN, PID, STOP = "running.lock", "turn.lock", "pid", "stop"
+"""Held while a job runs; held by the one at work, of all; the number of its process; there when it is to stop."""
 
 
 AUDIT_PAGE = "audit.html"
@@ -86,7 +86,9 @@ def main(folder: Path) -> None:
             return
         except Exception as exc:  # noqa: BLE001 - told on the page
             traceback.print_exc()
-            outcome = {"error": f"{type(exc).__name__}: {exc}. This is a bug in headstart.", "bug": True}
+            outcome = {"error": f"{type(exc).__name__}: {exc}. This is a bug in headstart; please report it."}
+        if "error" in outcome and (folder / STOP).exists():
+            return  # what it started was stopped as well, which may have come to light first
         send({"ended": True})
         partial = folder / f"{OUTCOME}.partial"
         partial.write_text(json.dumps(outcome), encoding="utf-8")
