@@ -102,6 +102,13 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
 
     # Take it along
     page.get_by_role("link", name="Export").click()
+    if page.locator("input[name=openvino]").count():
+        for format_ in page.locator("input[type=checkbox]").all():
+            format_.set_checked(format_.get_attribute("name") == "openvino")
+        page.get_by_role("button", name="Export", exact=True).click()
+        page.wait_for_url("**/jobs/*")
+        page.wait_for_url("**/export")
+        assert page.get_by_role("link", name="Download").first.get_attribute("href").endswith("/exports/openvino")
     with page.expect_download() as download:
         page.locator("li", has_text="The whole run").get_by_role("link", name="Download").click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as packed:

@@ -62,6 +62,24 @@ def test_data_that_lead_outside_are_refused(server: Server) -> None:
     assert b"lies outside" in told.stderr
 
 
+def test_a_run_and_texts_that_lead_outside_are_refused(server: Server) -> None:
+    secret = server.root.parent / "secret.jpg"
+    run = server.root / "runs" / "linked"
+    shutil.copytree(server.root / "runs/photos", run)
+    (run / "report.html").unlink()
+    (run / "report.html").symlink_to(secret)
+    folder = server.root / "essays"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.txt").write_text("some text")
+    (folder / "a" / "2.txt").symlink_to(secret)
+    for path in ("/runs/linked/download/report.html", "/runs/linked/download/run", "/data?path=essays"):
+        answer = server.ask("GET", path)
+        assert answer.status == 422
+        assert "lies outside" in answer.text
+    shutil.rmtree(run)
+
+
 def test_only_this_machine_and_its_own_pages_are_answered(server: Server) -> None:
     assert server.ask("GET", "/").status == 200
     assert server.ask("GET", "/", headers={"Host": "evil.example:80"}).status == 403

@@ -1,7 +1,10 @@
 """Pages about data: find some, look at them, check them, train on them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import numpy as np
@@ -61,7 +64,7 @@ class DataPages:
             above=place.told(folder.parent) if folder != place.root else None,
             root=place.root,
             entries=place.entries(folder) if folder.is_dir() else [],
-            uploads=[(path.name, place.told(data_in(path))) for path in place.uploaded()],
+            uploads=list(self._uploads()),
             max_mb=self._site.max_upload_mb,
         )
 
@@ -84,14 +87,14 @@ class DataPages:
 
     async def check(self, request: Request) -> Response:
         """Audit, in a job."""
-        fields = await form(request)
-        path = self._place.inside(fields.get("path", ""))
+        path, columns, _ = await self._opened(await form(request))
         name, clean = _name(self._place, path), _beside(self._place, path)
         return await self._site.submit(
             "audit",
-            {"data": str(path), **reading(fields)},
+            {"data": str(path), **columns},
             title=f"Check of {name}",
             data=self._place.told(path),
+            query=urlencode({"path": self._place.told(path), **columns}),
             name=name,
             clean=str(clean),
             cleaned=clean.relative_to(self._place.root).as_posix(),
@@ -100,8 +103,7 @@ class DataPages:
     async def train(self, request: Request) -> Response:
         """Train, in a job."""
         fields = await form(request)
-        path, columns = self._place.inside(fields.get("path", "")), reading(fields)
-        dataset = await run_in_threadpool(open_data, self._place, path, columns)
+        path, columns, dataset = await self._opened(fields)
         name = check_name(fields.get("name") or _name(self._place, path))
         arguments = {
             "data": str(path),
@@ -110,7 +112,9 @@ class DataPages:
             **columns,
             **recipe(fields, dataset.modality),
         }
-        return await self._site.submit("train", arguments, title=f"Training of {name}", data=self._place.told(path))
+        told = self._place.told(path)
+        query = urlencode({"path": told, **columns})
+        return await self._site.submit("train", arguments, title=f"Training of {name}", data=told, query=query)
 
     def picture(self, request: Request) -> Response:
         """A picture, small."""
@@ -119,6 +123,17 @@ class DataPages:
             raise InputError("that is no picture.")
         return Response(jpeg(small.pixels), media_type="image/jpeg")
 
+    async def _opened(self, fields: dict[str, str]) -> tuple[Path, dict[str, Any], Dataset]:
+        """The data that a form names, and how they are read."""
+        path, columns = self._place.inside(fields.get("path", "")), reading(fields)
+        return path, columns, await run_in_threadpool(open_data, self._place, path, columns)
+
+    def _uploads(self) -> Iterator[tuple[str, str]]:
+        """Names and paths of the data in uploads."""
+        for path in self._place.uploaded():
+            with contextlib.suppress(InputError):  # nothing came of it
+                yield path.name, self._place.told(data_in(path))
+
 
 def open_data(place: Place, path: Path, columns: dict[str, Any]) -> Dataset:
     """The data set in a folder or table.
@@ -126,7 +141,10 @@ def open_data(place: Place, path: Path, columns: dict[str, Any]) -> Dataset:
     Raises:
         InputError: there is none, or a file of it lies outside the root.
     """
-    dataset = load_dataset(str(path), **columns)
+    try:
+        dataset = load_dataset(str(path), **columns)
+    except PermissionError as exc:
+        raise InputError(f"{exc.filename} {exc.strerror}.") from exc
     if dataset.texts is None:
         for file in dataset.files:
             place.inside(str(dataset.root / file))

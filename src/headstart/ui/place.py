@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.data.images import EXTENSIONS
 from headstart.data.tables import is_table
 from headstart.errors import InputError
 from headstart.run import check_name
 
 _OWN = ".headstart"
+_OF_A_RUN = ("run.json", "metrics.json")
 _DAY_S = 24 * 60 * 60
 _MOST_SHOWN = 500  # entries of a folder
 UNFINISHED = ".unfinished"
@@ -81,11 +81,13 @@ class Place:
         """The folder of a run.
 
         Raises:
-            InputError: there is no such run.
+            InputError: there is no such run, or something in it leads outside.
         """
         folder = Path(os.path.realpath(self.runs / check_name(name)))
-        if not folder.is_relative_to(self.root) or not (folder / "run.json").is_file():
+        if not folder.is_relative_to(self.root) or not all((folder / file).is_file() for file in _OF_A_RUN):
             raise InputError(f"there is no run called {name}.")
+        for path in folder.rglob("*"):
+            self.inside(str(path))
         return folder
 
     def run_names(self) -> list[str]:
@@ -133,8 +135,3 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
             return [*entries]
     except OSError:
         return []
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture, going by its name."""
-    return path.suffix.lower() in EXTENSIONS

@@ -77,7 +77,7 @@ class RunPages:
             "relabel": str(table),
             "fine_tune": "auto" if tried else "none",
         }
-        data = place.told(place.inside(asked["data"]))
+        data = place.told(place.inside(asked["data"]))  # no query: a run may know more of how they are read than a form
         return await self._site.submit("train", arguments, title=f"Training of {run.name} anew", data=data)
 
     def try_it(self, request: Request) -> Response:

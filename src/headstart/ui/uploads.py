@@ -67,18 +67,18 @@ class Upload:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._count_file()
         target.unlink(missing_ok=True)
-        most = self._room if is_zip or is_table(target) else min(self._room, MAX_FILE_MB << 20)
+        most = None if is_zip or is_table(target) else MAX_FILE_MB << 20
+        came = 0
         try:
             with open(target, "wb") as file:
-                came = 0
                 async for block in content:
                     came += len(block)
-                    self._check(came, most, place.name)
+                    self._take(len(block), place.name, is_over=most is not None and came > most)
                     file.write(block)
         except BaseException:
             target.unlink(missing_ok=True)
+            self._room += came
             raise
-        self._room -= came
 
     def unpack(self) -> None:
         """Unpack every zip that was uploaded, where it lies, and remove it.
@@ -112,8 +112,14 @@ class Upload:
         if self._files > _MAX_FILES:
             raise InputError(f"that are more than {_MAX_FILES:,} files: name a folder on this machine instead.")
 
-    def _check(self, came: int, most: int, name: str) -> None:
-        if came > most:
+    def _take(self, size: int, name: str, *, is_over: bool = False) -> None:
+        """Take some of the room that is left, which uploads of several files at once share.
+
+        Raises:
+            InputError: there is not so much of it, or the file is over its own limit.
+        """
+        self._room -= size
+        if self._room < 0 or is_over:
             raise InputError(
                 f"{name} is too large: {MAX_FILE_MB} MB a picture, and {self.max_mb:,} MB in all and unpacked, are "
                 "taken (--max-upload-mb). Name a folder on this machine in place of uploading it."
@@ -129,8 +135,7 @@ class Upload:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(entry) as source, open(target, "wb") as file:
                         while block := source.read(_BLOCK):
-                            self._check(len(block), self._room, archive.name)
-                            self._room -= len(block)
+                            self._take(len(block), archive.name)
                             file.write(block)
         except (InputError, MemoryError):
             raise
@@ -146,7 +151,8 @@ def data_in(upload: Path) -> Path:
     """
     found = upload
     while True:
-        entries = [one for one in sorted(found.iterdir()) if not one.name.startswith((".", CLEAN))]
+        visible = [one for one in sorted(found.iterdir()) if not one.name.startswith(".")]
+        entries = [one for one in visible if not one.name.startswith(CLEAN)] or visible
         if not entries:
             raise InputError("nothing was uploaded that can be used: expected pictures, texts or a table.")
         tables = [one for one in entries if is_table(one)]

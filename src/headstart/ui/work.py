@@ -1,5 +1,6 @@
 """A job's own process: does the work and writes down how it goes. ``python -m headstart.ui.work FOLDER``."""
 
+import contextlib
 import json
 import os
 import sys
@@ -8,10 +9,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from filelock import FileLock
 
 from headstart import console
+from headstart.data.labels import SEPARATOR
 from headstart.errors import HeadstartError
 from headstart.features.store import is_held
 
@@ -46,8 +49,13 @@ def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     left_out = len(found.fix(clean))
     if not left_out:
         clean.unlink()
-    facts = {**found.facts(), "source": job["name"]}
-    write_page(folder / AUDIT_PAGE, facts, found.dataset, template="ui/audit.html.j2", job=job, left_out=left_out)
+        with contextlib.suppress(OSError):  # there is something else in it
+            clean.parent.rmdir()
+    cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if found.dataset.labels.ndim == 2 else {})
+    write_page(
+        folder / AUDIT_PAGE, {**found.facts(), "source": job["name"]}, found.dataset,
+        template="ui/audit.html.j2", job=job, left_out=left_out, cleaned=urlencode(cleaned),
+    )  # fmt: skip
     return {"found": [finding.code for finding in found.found()], "left_out": left_out}
 
 
