@@ -17,9 +17,6 @@ SWAPPED = (5, 15, 25, 35, 45)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine to open the page in"),
-    # Playwright leaves its own loop and pipes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
@@ -98,7 +95,7 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     assert page.locator("#answer .alike li").count() > 0
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take this").click()
-    page.wait_for_function("document.querySelector('#answer figcaption')?.textContent.includes('camera')")
+    page.locator("#answer figcaption.file", has_text="camera").wait_for()
 
     # Take it along
     page.get_by_role("link", name="Export").click()
