@@ -77,6 +77,7 @@ def test_a_run_and_texts_that_lead_outside_are_refused(server: Server) -> None:
         answer = server.ask("GET", path)
         assert answer.status == 422
         assert "lies outside" in answer.text
+    assert "linked" not in server.ask("GET", "/").text  # and the others are still there
     shutil.rmtree(run)
 
 

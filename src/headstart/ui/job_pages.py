@@ -58,7 +58,8 @@ class JobPages:
     async def resume(self, request: Request) -> Response:
         """Go on, or try again."""
         job = self._job(request)
-        await run_in_threadpool(job.start)
+        if job.status in ("stopped", "failed"):
+            await run_in_threadpool(job.start)
         return go_to(f"/jobs/{job.id}")
 
     async def remove(self, request: Request) -> Response:
@@ -94,7 +95,7 @@ _STAGES = {
 def told(job: Job) -> dict[str, Any]:
     """How far a job is, for its page."""
     state, now, status = job.state(), time.time(), job.status
-    end = state.ended or (now if status == "running" else state.told or now)
+    end = state.ended or (now if status == "running" else state.last)
     starts = [start for _, start in state.stages]
     stages = [
         {

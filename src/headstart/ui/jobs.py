@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -69,6 +70,7 @@ class State:
         left_s: seconds until the last epoch is done, when that was last told.
         told: when that was.
         began: when it last began.
+        last: when the last event was.
         ended: when it ended.
     """
 
@@ -79,10 +81,12 @@ class State:
     left_s: float | None = None
     told: float = 0
     began: float = 0
+    last: float = 0
     ended: float | None = None
 
     def take(self, event: dict[str, Any]) -> None:
         """Follow one event."""
+        self.last = event["t"]
         if "began" in event:
             self.stages, self.notes, self.bar, self.left_s = [], [], None, None
             self.began, self.ended = event["t"], None
@@ -122,7 +126,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.id = folder, folder.name
-        self._state, self._read = State(), 0
+        self._state, self._read, self._reading = State(), 0, Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     @cached_property
@@ -156,23 +160,19 @@ class Job:
             return self._process.poll() is None
         return is_held(self.folder / LOCK)
 
-    @property
-    def created(self) -> float:
-        """When it was made, in seconds since 1970."""
-        return (self.folder / JOB).stat().st_mtime
-
     def state(self) -> State:
         """How far it is."""
         path = self.folder / EVENTS
-        if path.is_file():
-            with open(path, "rb") as file:
-                file.seek(self._read)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._read += len(line)
-                    self._state.take(json.loads(line))
-        return self._state
+        if not path.is_file():
+            return self._state
+        with self._reading, open(path, "rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                self._state.take(json.loads(line))
+            return self._state
 
     def start(self) -> None:
         """Begin, or go on with what the cache holds."""
@@ -259,5 +259,5 @@ class Jobs:
 
     def stop_all(self) -> None:
         """Stop whatever this server started."""
-        for job in self._known.values():
+        for job in [*self._known.values()]:
             job.stop()

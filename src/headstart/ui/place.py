@@ -1,5 +1,6 @@
 """The folder that a page may see, and where in it things are."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -92,9 +93,11 @@ class Place:
 
     def run_names(self) -> list[str]:
         """All finished runs, the newest first."""
-        found = [path.parent for path in self.runs.glob("*/run.json") if not path.parent.name.startswith(".")]
-        inside = [folder for folder in found if Path(os.path.realpath(folder)).is_relative_to(self.root)]
-        return [folder.name for folder in sorted(inside, key=lambda folder: -(folder / "run.json").stat().st_mtime)]
+        found = []
+        for path in self.runs.glob("[!.]*/run.json"):
+            with contextlib.suppress(InputError):  # something in it leads outside
+                found.append(self.run(path.parent.name))
+        return [folder.name for folder in sorted(found, key=lambda folder: -(folder / "run.json").stat().st_mtime)]
 
     def entries(self, folder: Path) -> list[Entry]:
         """The folders and tables in a folder that may be data; hidden ones and links that lead outside are left out."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from headstart.data.corrections import DROP
 from headstart.data.tables import read_cells
-from headstart.errors import InputError
+from headstart.errors import HeadstartError, InputError
 from headstart.report import content
 from headstart.run import Run
 from headstart.ui.answers import Answers
@@ -22,7 +22,7 @@ from headstart.ui.place import Place
 from headstart.ui.site import Site, body, form, go_to, page
 
 _SUSPECTS_SHOWN = 24
-_MAX_QUESTION_BYTES = 64 << 20
+_MAX_PICTURE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # of what is tried; no base reads so long a text
 
 
 class RunPages:
@@ -87,8 +87,8 @@ class RunPages:
     async def answer(self, request: Request) -> Response:
         """What a run says of one, and why, as part of a page."""
         folder = self._site.run(request)
-        given = await body(request, _MAX_QUESTION_BYTES)
         is_text = request.headers.get("content-type", "").startswith("text/plain")
+        given = await body(request, _MAX_TEXT_BYTES if is_text else _MAX_PICTURE_BYTES)
         asked = given.decode("utf-8", "surrogateescape").strip() if is_text else given
         if not asked:
             raise InputError("there is nothing to look at yet.")
@@ -113,7 +113,7 @@ def _row(folder: Path) -> dict[str, Any] | None:
             "created": run.facts.get("created") or "",
             "tried": (run.facts.get("fine_tuning") or {}).get("outcome") == "kept",
         }
-    except (OSError, ValueError, KeyError):
+    except (HeadstartError, OSError, ValueError, KeyError):
         return None
 
 

@@ -1,5 +1,6 @@
 """What all pages share: the place, the jobs, and how a page is made and a form is read."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from headstart.errors import InputError
+from headstart.errors import HeadstartError, InputError
 from headstart.predict import read_facts
 from headstart.report import open_template
 from headstart.ui.jobs import Jobs
@@ -51,8 +52,8 @@ class Site:
         unfinished = [job for job in self.jobs.all() if job.kind == "train" and job.status != "done"]
         paths = [root / job.told["data"] for job in unfinished]
         for name in self.place.run_names():
-            facts = read_facts(self.place.run(name))
-            paths.append(root / ((facts.get("data") or {}).get("root") or ""))
+            with contextlib.suppress(HeadstartError):  # a damaged run.json names nothing
+                paths.append(root / ((read_facts(self.place.run(name)).get("data") or {}).get("root") or ""))
         return {uploads / path.relative_to(uploads).parts[0] for path in paths if path.is_relative_to(uploads)}
 
 
@@ -77,7 +78,7 @@ async def body(request: Request, most: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise InputError(f"that is too large: at most {most >> 20} MB are taken.")
+            raise InputError(f"that is too large: at most {most / 1e6:g} MB are taken.")
         parts.append(part)
     return b"".join(parts)
 
