@@ -34,25 +34,30 @@ def explanations() -> dict[str, str]:
     return {part[: part.index(" ")]: part.partition("\n## ")[0].strip() for part in parts}
 
 
-def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset) -> Path:
+def write_page(
+    path: Path, facts: Mapping[str, Any], dataset: Dataset, template: str = "audit.html.j2", **more: Any
+) -> Path:
     """Write the page of an audit.
 
     Args:
         path: of the HTML file.
         facts: the audit as plain data.
         dataset: what was audited, for its pictures and texts.
+        template: of the page.
+        more: what else the template is given.
     """
     found = [finding for finding in facts["findings"] if finding["state"] == "found"]
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
     labels = dict(zip(dataset.files, dataset.class_names, strict=True))
-    page = open_template("audit.html.j2").render(
+    page = open_template(template).render(
         facts=facts,
         found=[_told(finding, dataset, texts, labels) for finding in found],
         others=[finding for finding in facts["findings"] if finding["state"] != "found"],
         counts={severity: sum(one["severity"] == severity for one in found) for severity in SEVERITIES},
         noun="picture" if texts is None else "text",
         checks=len(CHECKS),
+        **more,
     )
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path

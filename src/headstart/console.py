@@ -46,6 +46,23 @@ def warn(text: str) -> None:
         sys.stderr.flush()
 
 
+def stage(name: str) -> None:
+    """Tell whoever follows this process that a stage of the work begins; a terminal sees that from the rest."""
+    if forward:
+        forward({"stage": name})
+
+
+def epoch(row: dict[str, Any], left_s: float) -> None:
+    """Tell whoever follows this process how training goes; a terminal gets a note.
+
+    Args:
+        row: as in ``history.csv``.
+        left_s: seconds until the last epoch is done.
+    """
+    if forward:
+        forward({"epoch": row, "left_s": left_s})
+
+
 def error(text: str) -> None:
     """Print the one line of a failed command to stderr, even when quiet."""
     start, end = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
@@ -152,6 +169,8 @@ class Relay:
             note(event["note"])
         elif "warn" in event:
             warn(event["warn"])
+        elif "epoch" in event:
+            epoch(event["epoch"], event["left_s"])
         elif "done" in event and self._bar:
             self._bar.advance(event["done"] - self._bar.done)
         elif event.get("progress"):

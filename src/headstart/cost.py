@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from headstart import console
+
 
 class Cost:
     """Measures from its creation on, child processes included."""
@@ -20,6 +22,7 @@ class Cost:
     def stage(self, name: str) -> Iterator[None]:
         """Count what happens inside as one stage."""
         self._open = (name, time.perf_counter())
+        console.stage(name)
         yield
         self._done, self._open = self._stages(), None
 

@@ -13,6 +13,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
-_CONFUSIONS, _SUSPECTS_SHOWN, _SKIPPED = 15, 16, 50
+_CONFUSIONS, _SKIPPED = 15, 50
 PICTURES_SHOWN, TEXTS_SHOWN = 24, 12
 """Of the mistakes that the model was surest of."""
 
@@ -80,7 +81,7 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: its ``run.json`` is damaged.
     """
-    page = open_template("report.html.j2").render(_content(folder))
+    page = open_template("report.html.j2").render(content(folder))
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
@@ -88,6 +89,11 @@ def write_report(folder: Path) -> Path:
 
 def open_template(name: str) -> Any:
     """A page's template, with the filters that write figures and names."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Any:
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
@@ -100,10 +106,16 @@ def open_template(name: str) -> Any:
     environment.filters.update(
         percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable, told=_example
     )
-    return environment.get_template(name)
+    return environment
 
 
-def _content(folder: Path) -> dict[str, Any]:
+def content(folder: Path, suspects_shown: int = 16) -> dict[str, Any]:
+    """What the template of a report is given.
+
+    Args:
+        folder: as for :func:`write_report`, which names the errors, too.
+        suspects_shown: of the labels in doubt.
+    """
     facts = read_facts(folder)
     figures = _json(folder / "metrics.json")
     headline = str(figures.get("headline"))
@@ -135,7 +147,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "confusion": _confusion(classes, counts),
         "per_class": _per_class(classes, counts, split),
         "mistakes": _mistakes(folder, facts, root, answers),
-        "suspects": _suspects(folder, root, facts),
+        "suspects": _suspects(folder, root, facts, suspects_shown),
         "sureness": _sureness(split, answers, facts.get("rejection") or {}),
         "calibration": _calibration(facts.get("calibration") or {}),
         "curves": _curves(history),
@@ -325,7 +337,7 @@ def _mistakes(folder: Path, facts: Mapping[str, Any], root: Path, answers: Seque
     return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(answers)}
 
 
-def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def _suspects(folder: Path, root: Path, facts: Mapping[str, Any], most: int) -> dict[str, Any] | None:
     """Examples whose label looks wrong, the surest first, with their pictures or texts."""
     told = facts.get("label_errors")
     if not told:
@@ -339,7 +351,7 @@ def _suspects(folder: Path, root: Path, facts: Mapping[str, Any]) -> dict[str, A
             "probability": _float(row["probability"]),
             "label_probability": _float(row["label_probability"]),
         }
-        for row in rows[:_SUSPECTS_SHOWN]
+        for row in rows[:most]
     ]
     return {**told, "shown": shown}
 

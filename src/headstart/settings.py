@@ -1,5 +1,6 @@
-"""What the environment says: where the cache is, which bundle is in use, whether the network may be used."""
+"""What the environment says: where the cache is, which bundle is in use, what may be read, and the network."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -21,3 +22,16 @@ def bundle_folder() -> Path | None:
 def is_offline() -> bool:
     """Whether the network must not be used: ``--offline``, ``HEADSTART_OFFLINE=1``, or a bundle is in use."""
     return os.environ.get("HEADSTART_OFFLINE", "0") not in ("", "0") or bundle_folder() is not None
+
+
+def check_readable(path: Path) -> None:
+    """See that a file of the user's data may be read: where ``HEADSTART_ROOT`` names a folder, none outside of it may.
+
+    Links are followed before that is decided. ``headstart ui`` sets it, for itself and its child processes.
+
+    Raises:
+        PermissionError: it may not.
+    """
+    root = os.environ.get("HEADSTART_ROOT")
+    if root and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise PermissionError(errno.EACCES, f"lies outside {root}, and nothing else may be read", str(path))

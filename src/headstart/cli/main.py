@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
     "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
     "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),
+    "ui": ("headstart.cli.ui", "Do all of it on a page in the browser."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
     "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),

@@ -18,6 +18,7 @@ from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name,
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, did_you_mean
 from headstart.reader import Example, Modality
+from headstart.settings import check_readable
 
 TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")
@@ -372,7 +373,9 @@ def _check_label(row: Row, found: _Found) -> None:
 
 def read_text(path: Path) -> str:
     """The text in a file; bytes that are not UTF-8 become lone surrogates, for a tokenizer to refuse by name."""
-    return path.expanduser().read_bytes().decode("utf-8-sig", "surrogateescape")
+    path = path.expanduser()
+    check_readable(path)
+    return path.read_bytes().decode("utf-8-sig", "surrogateescape")
 
 
 def list_texts(given: Iterable[str | Path], text_column: Sequence[str] | None = None) -> tuple[list[str], list[str]]:

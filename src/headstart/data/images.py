@@ -28,6 +28,7 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
 
 from headstart.errors import BadExample
 from headstart.reader import Fit
+from headstart.settings import check_readable
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""
@@ -239,9 +240,10 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     """Read a file that is to be decoded; gives its content, and its state from *before* it was read.
 
     Raises:
-        BadExample: missing, not readable, empty or absurdly large.
+        BadExample: missing, not readable, empty or absurdly large; or outside the folder that may be read.
     """
     try:
+        check_readable(path)
         stat = path.stat()
         if stat.st_size > MAX_BYTES:
             raise BadExample(f"too large: {stat.st_size / 2**20:,.0f} MiB, and at most {MAX_BYTES // 2**20} are read")

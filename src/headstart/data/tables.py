@@ -15,6 +15,7 @@ from headstart import console
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean
 from headstart.extras import require
+from headstart.settings import check_readable
 
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _USUAL_NAMES = {
@@ -122,6 +123,7 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
     try:
+        check_readable(table)
         return _READERS.get(table.suffix.lower(), _read_csv)(table)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
         if isinstance(exc, InputError):

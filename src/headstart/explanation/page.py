@@ -76,7 +76,7 @@ def _content(explainer: Explainer, explained: Sequence[Explanation]) -> dict[str
         "colours": COLOURS,
         "methods": {one.method for one in explained},
         "cells": first.evidence.shape if first is not None else None,
-        "explained": [_shown(one, root) for one in explained[:_ON_PAGE]],
+        "explained": [shown(one, root) for one in explained[:_ON_PAGE]],
         "notes": [*_left_out(len(explained), noun), *filter(None, [training and training.note(noun)])],
     }
 
@@ -85,17 +85,23 @@ def _left_out(n: int, noun: str) -> list[str]:
     return [f"These are the first {_ON_PAGE} of {n:,} {noun}s that were explained."] if n > _ON_PAGE else []
 
 
-def _shown(one: Explanation, root: Path) -> dict[str, Any]:
+def shown(one: Explanation, root: Path) -> dict[str, Any]:
+    """What the template of an explanation is given.
+
+    Args:
+        one: the explanation.
+        root: folder that the names of training pictures start from.
+    """
     predicted, probabilities = one.answer.predicted, one.answer.probabilities
     chances = list(probabilities.items())
-    shown = [chance for i, chance in enumerate(chances) if i < _CHANCES or chance[0] == one.class_name]
+    likeliest = [chance for i, chance in enumerate(chances) if i < _CHANCES or chance[0] == one.class_name]
     content: dict[str, Any] = {
         "file": one.file,
         "title": Path(one.file).name if one.heat_map is not None else None,
         "predicted": predicted if isinstance(predicted, str) else ", ".join(predicted) or NO_LABEL,
         "unfamiliar": one.answer.unfamiliar,
-        "chances": shown,
-        "more": len(chances) - len(shown),
+        "chances": likeliest,
+        "more": len(chances) - len(likeliest),
         "class_name": one.class_name,
         "nearest": [_alike(neighbour, one.class_name, root) for neighbour in one.nearest],
         "agreeing": sum(one.class_name in neighbour.labels for neighbour in one.nearest),

@@ -416,7 +416,8 @@ class Tuning:
         self._keep_best(judged["val_loss"])
         if not progress.stopped:
             progress.stopped = self._enough()
-        left = (self._epochs - progress.epoch) * progress.seconds / progress.epoch
+        left = 0 if progress.stopped else (self._epochs - progress.epoch) * progress.seconds / progress.epoch
+        console.epoch(progress.history[-1], left)
         console.note(
             f"epoch {progress.epoch} of {self._epochs}: loss {figures['loss']:.3f}, validation loss "
             f"{judged['val_loss']:.3f}"

@@ -1,0 +1,72 @@
+"""Answers about single pictures and texts with their reasons, by runs that stay open for the next question."""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+from headstart.errors import InputError
+from headstart.explanation.explain import Explainer, Explanation
+from headstart.explanation.page import shown
+from headstart.predict import Prediction
+from headstart.reader import NOUNS
+
+_OPEN = 2  # runs that are kept open
+
+
+class Answers:
+    """Runs that answer, one question at a time.
+
+    Args:
+        scratch: folder for what is asked about, while it is.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._open: dict[tuple[Path, float], Explainer] = {}
+        self._lock = Lock()
+
+    def __call__(self, folder: Path, asked: bytes | str, name: str) -> dict[str, Any]:
+        """What ``explained.html.j2`` is given.
+
+        Args:
+            folder: the run.
+            asked: content of a picture, or a text.
+            name: what the picture is called.
+
+        Raises:
+            InputError: it cannot be used; or it is a text and the run is on pictures, or the other way round.
+            IntegrityError: the run does not compute what it did.
+        """
+        with self._lock:
+            explainer = self._opened(folder)
+            predictor = explainer.predictor
+            if isinstance(asked, str) != (predictor.modality == "text"):
+                raise InputError(f"{folder.name} answers about {NOUNS[predictor.modality]}s.")
+            file = self._scratch / uuid4().hex
+            try:
+                if isinstance(asked, bytes):
+                    file.write_bytes(asked)
+                (answer,) = explainer.explain([asked if isinstance(asked, str) else file])
+                if not isinstance(answer, Explanation):
+                    raise InputError(f"{name}: {answer.reason}.")
+                told = shown(answer, Path((predictor.facts.get("data") or {}).get("root") or ""))
+            finally:
+                file.unlink(missing_ok=True)
+        threshold = (predictor.facts.get("rejection") or {}).get("threshold")
+        one = answer.answer
+        return {
+            "one": {**told, "title": name, "file": name},
+            "explained": [told],
+            "noun": NOUNS[predictor.modality],
+            "multi_label": predictor.thresholds is not None,
+            "unsure": threshold if threshold and isinstance(one, Prediction) and one.probability < threshold else None,
+        }
+
+    def _opened(self, folder: Path) -> Explainer:
+        key = (folder, (folder / "run.json").stat().st_mtime)
+        explainer = self._open.pop(key, None) or Explainer(folder)
+        self._open[key] = explainer  # the last one used is the last one
+        while len(self._open) > _OPEN:
+            self._open.pop(next(iter(self._open)))
+        return explainer

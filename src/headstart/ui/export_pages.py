@@ -1,0 +1,106 @@
+"""Pages about taking a run elsewhere: exports, and the files of the run as they are."""
+
+import importlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from headstart.errors import InputError
+from headstart.run import Run
+from headstart.ui.site import Site, form, page
+
+_FILES = {
+    "report.html": "the report as one page, to mail or keep",
+    "model.keras": "the Keras model: raw pixels or token ids in, probabilities out",
+    "predictions.csv": "what it said of every example",
+    "suspects.csv": "labels that may be wrong",
+}
+
+
+class ExportPages:
+    """The pages that are about taking a run elsewhere.
+
+    Args:
+        site: that they belong to.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        """Their addresses."""
+        return [
+            Route("/runs/{run}/export", self.choose),
+            Route("/runs/{run}/export", self.begin, methods=["POST"]),
+            Route("/runs/{run}/download/{what:path}", self.download),
+        ]
+
+    def choose(self, request: Request) -> Response:
+        """What there is, and what there can be."""
+        folder = self._site.run(request)
+        files = [(name, told, _megabytes(folder / name)) for name, told in _FILES.items() if (folder / name).is_file()]
+        exports = [_told(path) for path in _exports(folder)]
+        return page("export", run=Run(folder), tab="export", files=files, exports=exports, formats=formats())
+
+    async def begin(self, request: Request) -> Response:
+        """Export, in a job."""
+        folder = self._site.run(request)
+        fields = await form(request)
+        chosen = [name for name in formats() if fields.get(name)]
+        if not chosen:
+            raise InputError("choose at least one format.")
+        arguments = {"run": str(folder), "to": chosen}
+        return await self._site.submit("export", arguments, title=f"Export of {folder.name}")
+
+    def download(self, request: Request) -> Response:
+        """A file of the run; the run or an export as a zip."""
+        folder, what = self._site.run(request), request.path_params["what"]
+        if what in _FILES and (folder / what).is_file():
+            return FileResponse(folder / what, filename=f"{folder.name}-{what}")
+        folders = {"run": folder} | {f"exports/{path.name}": path for path in _exports(folder)}
+        if what not in folders:
+            raise InputError(f"{folder.name} has no {what}.")
+        name = folder.name if what == "run" else f"{folder.name}-{folders[what].name}"
+        archive = self._site.place.scratch / f"{uuid4().hex}.zip"
+        _pack(folders[what], archive, name)
+        return FileResponse(archive, filename=f"{name}.zip", background=BackgroundTask(archive.unlink, missing_ok=True))
+
+
+def formats() -> dict[str, str]:
+    """What a run can be exported to: name -> what people call it."""
+    try:
+        known = importlib.import_module("headstart.exporting.formats").FORMATS
+    except ModuleNotFoundError:
+        return {}
+    return {name: one.what for name, one in known.items()}
+
+
+def _exports(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "exports").glob("[!.]*") if path.is_dir() and not path.is_symlink())
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """An export, and how it compares with the run."""
+    path = folder / "export.json"
+    replay = json.loads(path.read_text(encoding="utf-8")).get("replay", {}) if path.is_file() else {}
+    return {"name": folder.name, "mb": _megabytes(folder), "replay": replay}
+
+
+def _megabytes(path: Path) -> float:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def _pack(folder: Path, archive: Path, name: str) -> None:
+    """A folder as a zip; links are left out."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                packed.write(path, Path(name, path.relative_to(folder)))

@@ -1,0 +1,94 @@
+"""What stands before every page: whom it answers, and what a browser may do with an answer.
+
+A page on this machine can be reached from any web page that its user has open. So a request must name this machine as
+its host (or a name could be pointed here, DNS rebinding), and what changes something must come from a page of ours
+(or another page could send it, cross-site request forgery). Beyond this machine, a token is asked for as well.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+COOKIE = "headstart-token"
+_SAFE_METHODS = ("GET", "HEAD")
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
+        "connect-src 'self'; media-src 'self' blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self)",
+    "Cache-Control": "no-store",
+}
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is one that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Guard:
+    """Middleware that answers only whom it should.
+
+    Args:
+        token: what a browser has to show once; None for nothing.
+        only_here: whether the server is to be addressed as this machine only.
+    """
+
+    def __init__(self, token: str | None, *, only_here: bool) -> None:
+        self._token, self._only_here = token, only_here
+        self._cookie = hashlib.sha256((token or "").encode()).hexdigest()
+
+    async def __call__(self, request: Request, following: Next) -> Response:
+        """Answer a request, or refuse to."""
+        response = self._refusal(request) or await following(request)
+        response.headers.update(HEADERS)
+        return response
+
+    def _refusal(self, request: Request) -> Response | None:
+        host = request.headers.get("host", "")
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        if self._only_here and name not in _LOOPBACK:
+            return Response("This page answers to 127.0.0.1 and localhost only.", 403)
+        if request.method not in _SAFE_METHODS and not _is_ours(request, host):
+            return Response("This request came from another page.", 403)
+        return self._ask_token(request) if self._token else None
+
+    def _ask_token(self, request: Request) -> Response | None:
+        given = request.query_params.get("token")
+        if given is not None and _same(given, self._token or ""):
+            answer = RedirectResponse(request.url.path, 303)
+            answer.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict")
+            return answer
+        return None if _same(request.cookies.get(COOKIE, ""), self._cookie) else HTMLResponse(_ASK, 401)
+
+
+def _same(given: str, expected: str) -> bool:
+    """Whether two texts are the same, in a time that does not tell how nearly."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
+
+
+def _is_ours(request: Request, host: str) -> bool:
+    """Whether a request that changes something comes from a page of this server; programs send neither header."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    return (origin is None or urlsplit(origin).netloc == host) and site in (None, "same-origin", "none")
+
+
+_ASK = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>headstart</title>
+<body style="font:1rem/1.5 system-ui;max-width:24rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark">
+<h1 style="font-size:1.4rem">headstart</h1><form><label>The token that it was started with<br>
+<input name="token" type="password" autofocus style="font:inherit;width:100%"></label>
+<p><button style="font:inherit">Open</button></form>"""

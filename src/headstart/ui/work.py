@@ -1,0 +1,107 @@
+"""A job's own process: does the work and writes down how it goes. ``python -m headstart.ui.work FOLDER``."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from filelock import FileLock
+
+from headstart import console
+from headstart.data.labels import SEPARATOR
+from headstart.errors import HeadstartError
+from headstart.features.store import is_held
+
+JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
+"""Files of a job: what is to be done, what happened, what came out."""
+
+LOCK, TURN, PID, STOP = "running.lock", "turn.lock", "pid", "stop"
+"""Held while a job runs; held by the one at work, of all; the number of its process; there when it is to stop."""
+
+
+AUDIT_PAGE = "audit.html"
+
+
+def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Train; gives the name of the run."""
+    from headstart.pipeline import train
+
+    return {"run": train(**job["arguments"]).name}
+
+
+def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
+    from headstart.audit_report import write_page
+    from headstart.auditing import audit_data
+
+    console.stage("features")
+    found = audit_data(**job["arguments"])
+    console.stage("writing the page")
+    clean = Path(job["clean"])
+    clean.parent.mkdir(exist_ok=True)
+    clean.unlink(missing_ok=True)  # of the same check, broken off
+    left_out = len(found.fix(clean))
+    if not left_out:
+        clean.unlink()
+        with contextlib.suppress(OSError):  # there is something else in it
+            clean.parent.rmdir()
+    cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if found.dataset.labels.ndim == 2 else {})
+    write_page(
+        folder / AUDIT_PAGE, {**found.facts(), "source": job["name"]}, found.dataset,
+        template="ui/audit.html.j2", job=job, left_out=left_out, cleaned=urlencode(cleaned),
+    )  # fmt: skip
+    return {"found": [finding.code for finding in found.found()], "left_out": left_out}
+
+
+def export(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Export a run."""
+    import headstart as hs
+
+    console.stage("exporting, and comparing what comes out")
+    hs.export(**job["arguments"])
+    return {"run": Path(job["arguments"]["run"]).name}
+
+
+KINDS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {"train": train, "audit": audit, "export": export}
+
+
+def main(folder: Path) -> None:
+    """Do the job in a folder, when it is its turn."""
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    with FileLock(folder / LOCK), open(folder / EVENTS, "a", encoding="utf-8") as events:
+
+        def send(event: dict[str, Any]) -> None:
+            events.write(json.dumps({"t": time.time(), **event}) + "\n")
+            events.flush()
+
+        (folder / PID).write_text(str(os.getpid()))
+        console.forward = send
+        send({"began": True})
+        if is_held(folder.parent / TURN):
+            console.stage("waiting for its turn")
+        try:
+            with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
+                outcome = KINDS[job["kind"]](folder, job)
+        except HeadstartError as exc:
+            outcome = {"error": str(exc)}
+        except KeyboardInterrupt:
+            return
+        except Exception as exc:  # noqa: BLE001 - told on the page
+            traceback.print_exc()
+            outcome = {"error": f"{type(exc).__name__}: {exc}. This is a bug in headstart; please report it."}
+        if "error" in outcome and (folder / STOP).exists():
+            return  # what it started was stopped as well, which may have come to light first
+        send({"ended": True})
+        partial = folder / f"{OUTCOME}.partial"
+        partial.write_text(json.dumps(outcome), encoding="utf-8")
+        partial.replace(folder / OUTCOME)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
