@@ -10,7 +10,7 @@ BIN := $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/,)
 SIDE_BY_SIDE := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check fix bench bench-tuning bench-texts bench-few bench-serving
+.PHONY: help setup demo test test-fast check fix docs bench bench-tuning bench-texts bench-few bench-serving
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ check: ## look at format, style and types; change nothing
 fix: ## put format and style right where that can be done by machine
 	$(BIN)ruff format
 	$(BIN)ruff check --fix
+
+docs: ## write the documentation as a site into build/site (once before: pip install -e '.[docs]')
+	@$(BIN)python -c 'import mkdocs' || { echo "the site needs: $(BIN)python -m pip install -c constraints.txt -e '.[docs]'" >&2; exit 2; }
+	$(BIN)python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 bench: ## compare with the Keras guide's loop (make bench DATA=folder, ARGS="--epochs 20")
 	@test -n "$(DATA)" || { echo 'make bench needs data: make bench DATA=folder, with one folder of pictures per class' >&2; exit 2; }

@@ -2,9 +2,11 @@
 
 import ast
 import re
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
 import headstart as hs
@@ -12,6 +14,7 @@ import headstart as hs
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "headstart"
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
 STAGES = ["bases", "data", "features", "training", "evaluation"]
 
 
@@ -60,7 +63,7 @@ def test_documents_name_only_files_that_exist() -> None:
         for name in re.findall(r"`((?:\w+/)*\w+\.py)`", document.read_text(encoding="utf-8")):
             exists = any((folder / name).is_file() for folder in (SOURCE, ROOT))
             assert exists or name == "bases/zoo.py", f"{document.name}: {name}"  # the zoo is an example
-    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
@@ -72,6 +75,28 @@ def test_commands_in_the_readme_exist() -> None:
     assert set(re.findall(r"^    headstart (\w+)", text, re.MULTILINE)) == set(COMMANDS)
     targets = re.findall(r"^(\w[\w-]*):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"\bmake (\w[\w-]*)\b", text)) <= set(targets)
+
+
+def test_commands_in_all_documents_have_the_options_that_are_given() -> None:
+    """Those that the tutorials tell to run are run, in test_tutorials.py."""
+    from headstart.cli.main import COMMANDS, cli
+
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for line in re.findall(r"^    headstart (.+)$", text, re.MULTILINE):
+            name, *arguments = shlex.split(line, comments=True)
+            assert name in COMMANDS, f"{document.name}: headstart {line}"
+            command = cli.get_command(click.Context(cli), name)
+            assert command is not None
+            try:
+                command.make_parser(click.Context(command)).parse_args(arguments)
+            except click.UsageError as exc:
+                pytest.fail(f"{document.name}: headstart {line}: {exc.message}")
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: headstart\.(\w+)$", text, re.MULTILINE)) == sorted({*hs.__all__} - {"__version__"})
 
 
 @pytest.mark.slow
