@@ -42,7 +42,7 @@ def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format,
     write_json(folder / FACTS, {**_known(facts), "format": one.name, "file": one.file, "replay": dict(measured)})
     base = facts["base"]
     if base["modality"] == "text":
-        shutil.copytree(run / "tokenizer", folder / "tokenizer")
+        shutil.copytree(run / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
         if base["tokenizer"]["kind"] == "words":
             shutil.copyfile(words.__file__, folder / "words.py")
     h, w = base.get("input_size") or (None, None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import HeadstartError, InputError
+from headstart.errors import HeadstartError, InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, Format
 from headstart.exporting.runtimes import open_model, replay
 from headstart.extras import require
@@ -34,6 +34,7 @@ def convert(
 
     Raises:
         InputError: a converter cannot express the model.
+        UnavailableError: there is no room, or a package is missing.
     """
     if "GraphLayer" in layers:
         from headstart.bases import graph_layer  # noqa: F401 - makes the layer known to Keras
@@ -48,6 +49,8 @@ def convert(
             _WRITERS[one.kind](opened, one, path, card, pictures)
         except HeadstartError:
             raise
+        except OSError as exc:
+            raise UnavailableError(f"{one.name}: {exc}. Make room, or choose another folder (--out).") from exc
         except Exception as exc:  # converters fail in any way they like
             raise InputError(f"{one.name}: the converter cannot express this model: {essence(str(exc))}") from exc
 
