@@ -1,10 +1,11 @@
-# Serves one run: no TensorFlow, no compiler, no root. See docs/deploy.md.
+# Serves one run: no TensorFlow, no root. See docs/deploy.md.
 #   docker build -t headstart .
 #   docker run --rm -p 127.0.0.1:8000:8000 -e HEADSTART_TOKEN=… -v "$PWD/runs/photos:/run/headstart/photos:ro" headstart
 FROM python:3.11-slim AS build
+ARG EXTRAS=serve
 COPY . /source
 RUN python -m venv /opt/headstart \
- && /opt/headstart/bin/pip install --no-cache-dir --no-compile -c /source/constraints.txt "/source[serve]"
+ && /opt/headstart/bin/pip install --no-cache-dir --no-compile -c /source/constraints.txt "/source[$EXTRAS]"
 
 FROM python:3.11-slim
 RUN useradd --create-home headstart
