@@ -1,7 +1,7 @@
 """``model.keras`` in other formats, by TensorFlow and its converters. Runs in a Keras process.
 
-The model's weights become constants of one graph, from which both converters start: ONNX's then knows every layer that
-TensorFlow can run (through Keras's own ``Model.export`` it fails on Normalization), and LiteRT's is quick.
+The model's weights become constants of one graph, from which both converters start: LiteRT's is quick then, and ONNX's
+meets no captured tensors (through Keras's own ``Model.export`` it fails on those of Normalization).
 """
 
 from collections.abc import Callable, Iterator
