@@ -282,7 +282,7 @@ def test_schemathesis_finds_nothing(text_run: hs.Run, tmp_path: Path) -> None:
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json",
             "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "5",
-            "--seed", "1", "--generation-database", "none",
+            "--seed", "1", "--generation-database", "none", "--suppress-health-check", "too_slow",
         ],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
