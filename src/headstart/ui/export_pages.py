@@ -1,6 +1,5 @@
 """Pages about taking a run elsewhere: exports, and the files of the run as they are."""
 
-import importlib
 import json
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from headstart.errors import InputError
+from headstart.exporting.formats import FORMATS
 from headstart.run import Run
 from headstart.ui.site import Site, form, page
 
@@ -75,11 +75,7 @@ class ExportPages:
 
 def formats() -> dict[str, str]:
     """What a run can be exported to: name -> what people call it."""
-    try:
-        known = importlib.import_module("headstart.exporting.formats").FORMATS
-    except ModuleNotFoundError:
-        return {}
-    return {name: one.what for name, one in known.items()}
+    return {name: one.what for name, one in FORMATS.items()}
 
 
 def _exports(folder: Path) -> list[Path]:
