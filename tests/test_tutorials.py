@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
-_EXIT_CODE = re.compile(r"# ends with exit code (\d)")
+_EXIT_CODE = re.compile(r"# exit code (\d)")
 _NUMBER = re.compile(r"\d[\d.,:]*")
 
 
