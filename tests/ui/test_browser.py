@@ -40,10 +40,11 @@ def _archive(photos: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(900)
 def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path, browser) -> None:
     context = browser.new_context(viewport={"width": 1180, "height": 900}, permissions=["camera"])
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(240_000)  # a base is prepared meanwhile, on a machine that may be busy
     troubles: list[str] = []
     page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
