@@ -34,8 +34,8 @@ def ui(root: Path, runs: Path, host: str, port: int, token: str | None, max_uplo
     """
     for module in ("starlette", "uvicorn"):
         require(module, extra="ui", purpose="headstart ui")
+    from headstart.addresses import is_loopback
     from headstart.ui.app import serve
-    from headstart.ui.guard import is_loopback
     from headstart.ui.place import Place
 
     if not is_loopback(host) and not token:

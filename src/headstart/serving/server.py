@@ -1,7 +1,6 @@
 """A server process: listens, watches its clients' time, ends without losing a request."""
 
 import asyncio
-import ipaddress
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headstart import console
+from headstart.addresses import is_loopback
 from headstart.errors import InputError, UnavailableError
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
@@ -40,7 +40,7 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
         IntegrityError: a run is damaged.
         UnavailableError: the port is taken.
     """
-    if not token and not _is_loopback(host):
+    if not token and not is_loopback(host):
         raise InputError(
             f"--host {host} lets other machines in: set a token that they have to show, by HEADSTART_TOKEN or --token."
         )
@@ -126,13 +126,6 @@ class _Protocol(H11Protocol):
     def _close_unless_busy(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager

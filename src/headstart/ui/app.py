@@ -17,10 +17,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from headstart import console
+from headstart.addresses import is_loopback
 from headstart.errors import HeadstartError
 from headstart.ui.data_pages import DataPages
 from headstart.ui.export_pages import ExportPages
-from headstart.ui.guard import Guard, is_loopback
+from headstart.ui.guard import Guard
 from headstart.ui.job_pages import JobPages
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place

@@ -7,7 +7,6 @@ its host (or a name could be pointed here, DNS rebinding), and what changes some
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -30,14 +29,6 @@ HEADERS = {
 }
 
 Next = Callable[[Request], Awaitable[Response]]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is one that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Guard:
