@@ -11,6 +11,8 @@ from headstart.cli.compare import compare as command
 from headstart.errors import InputError
 from tests.conftest import WORDS
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(__file__).parent / "files/transformers"
 BERT = f"hf:{FILES / 'bert'}"
 RANDOM = [BERT, f"hf:{FILES / 'electra'}", f"hf:{FILES / 'distilbert'}"]

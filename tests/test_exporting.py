@@ -21,6 +21,8 @@ from headstart.predict import Predictor
 from headstart.reader import decoded
 from tests.conftest import SIZE, WITHOUT_HEADSTART
 
+pytestmark = pytest.mark.slow
+
 BESIDE = {"labels.txt", "export.json", "predict.py"}
 SENTENCES = ["The np.array can't hold 12 of the user’s objects.", "A class statement binds its name."]
 
@@ -66,7 +68,6 @@ def text_exports(text_run: hs.Run, tmp_path_factory: pytest.TempPathFactory) -> 
     return {one.format: one for one in made}
 
 
-@pytest.mark.slow
 def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]) -> None:
     assert list(exports) == list(FORMATS)
     for name, one in exports.items():
@@ -82,7 +83,6 @@ def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]
     assert exports["saved-model"].size_mb < 1.3 * size
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "litert", "litert:int8", "openvino", "saved-model", "keras"])
 def test_the_script_beside_an_export_needs_no_headstart(
     run: hs.Run, exports: dict[str, hs.Export], photos: Path, name: str
@@ -95,7 +95,6 @@ def test_the_script_beside_an_export_needs_no_headstart(
         assert probability == pytest.approx(expected.probability, abs=0.1 if name == "litert:int8" else 2e-4)
 
 
-@pytest.mark.slow
 def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) -> None:
     import onnxruntime
     import openvino
@@ -150,7 +149,6 @@ def test_the_script_reads_pictures_as_headstart_does(
         np.testing.assert_array_equal(read(path)[0], Decoder(size, fit).read(path), err_msg=path.name)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 def test_texts_travel_with_their_tokenizer(text_run: hs.Run, text_exports: dict[str, hs.Export], name: str) -> None:
     one = text_exports[name]
@@ -172,7 +170,6 @@ def test_words_are_found_as_in_training(text_run: hs.Run, tmp_path: Path, monkey
     assert read("qqqqqqq").tolist() == [[0]]
 
 
-@pytest.mark.slow
 def test_an_export_that_computes_something_else_leaves_nothing_behind(run: hs.Run, tmp_path: Path) -> None:
     copy = _harmed(run, tmp_path / "harmed")
     before = set(copy.rglob("*"))
@@ -225,7 +222,6 @@ def test_wrong_requests_are_explained(run: hs.Run, text_run: hs.Run, tmp_path: P
         hs.export(run, "openvino", out=tmp_path / "file")
 
 
-@pytest.mark.slow
 def test_training_can_export_at_once(photos: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "headstart", "train", str(photos), "--input-size", str(SIZE), "--fine-tune", "none"]
     words += ["--runs", str(tmp_path / "runs"), "--export"]

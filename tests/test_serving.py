@@ -33,6 +33,8 @@ import atexit, sys
 heavy = {"tensorflow", "keras", "torch", "jax"}
 atexit.register(lambda: print("imported:", sorted(heavy & set(sys.modules))))
 from headstart.cli.main import main
+
+pytestmark = pytest.mark.slow
 main()
 """
 """The installed command; at its end it says which heavy packages it has imported."""
@@ -274,7 +276,6 @@ def test_hostile_connections(server: Server) -> None:
     assert server.ask("/predict/photos", in_base64(whole()))[0] == 200
 
 
-@pytest.mark.slow
 def test_schemathesis_finds_nothing(text_run: hs.Run, tmp_path: Path) -> None:
     """Requests made from the description, right and wrong ones; every answer has to be one that is described."""
     server = Server(tmp_path, text_run.folder)

@@ -17,6 +17,8 @@ from headstart.explanation.page import where, write_explanations
 from headstart.predict import Predictor, Problem
 from headstart.report import PICTURES_SHOWN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
