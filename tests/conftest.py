@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before anything is imported: nothing of the user's is touched, and Keras in this process is one that can train.
+# Before anything is imported: nothing of the user's is touched, Keras in this process is one that can train, and CPUs
+# that have bfloat16 compute as exactly as the others; tests/contracts/test_bfloat16.py is about what they do otherwise.
 _HOME = tempfile.mkdtemp(prefix="headstart-tests-")
 os.environ.update(HEADSTART_CACHE=f"{_HOME}/cache", KERAS_HOME=f"{_HOME}/keras", HEADSTART_OFFLINE="1")
+os.environ["HEADSTART_PRECISION"] = "float32"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("XDG_CACHE_HOME", None)

@@ -1,17 +1,20 @@
 """`--search`: heads on features from several places, on real sentences and photos; what is found goes the whole way."""
 
 import csv
+import os
 import pydoc_data.topics
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 import headstart as hs
 from headstart.bases import for_images
 from headstart.bases.derived import tapped
 from headstart.errors import InputError
+from headstart.features.augmented import augmented_features
 from tests.conftest import SIZE, WORDS
 
 pytestmark = pytest.mark.slow
@@ -94,6 +97,40 @@ def test_the_usual_head_stays_where_nothing_proves_another_better(
     assert run.facts["search"]["mattered"] == {}
     assert run.metrics == text_run.metrics
     assert run.facts["base"] == text_run.facts["base"]
+
+
+def test_networks_learn_from_augmented_photos(photos: Path, tmp_path: Path) -> None:
+    options = {"input_size": SIZE, "val": 0.3, "fine_tune": "none", "runs": tmp_path}
+    run = hs.train(photos, search=30, **options)
+    tried = run.facts["search"]["tried"]
+    of_networks = [one for one in tried if one["layers"] and one["features"] == "the base's own"]
+    assert len({one["augmentation"] for one in of_networks}) > 1
+    assert not any("augmentation" in one for one in tried if one not in of_networks)
+    plain = hs.train(photos, search=30, augment="none", **options)
+    assert not any("augmentation" in one for one in plain.facts["search"]["tried"])
+
+
+def test_features_of_augmented_photos_are_those_of_the_pictures_that_augmentation_makes(
+    photos: Path, tmp_path: Path
+) -> None:
+    from headstart.bases.base import ImageBase
+
+    base = hs.load_base(input_size=SIZE)
+    assert isinstance(base, ImageBase)
+    files = sorted(photos.rglob("*.jpg"))[:20]
+    mirrored = [tmp_path / f"{file.parent.name}-{file.stem}.png" for file in files]
+    for file, other in zip(files, mirrored, strict=True):
+        ImageOps.mirror(Image.open(file)).save(other)
+    plain, other = hs.extract(base, files), hs.extract(base, mirrored)
+    flips = [[], [("RandomFlip", {"mode": "horizontal"})]]
+    cache = Path(os.environ["HEADSTART_CACHE"])
+    rows = augmented_features(base, plain, files, flips, tmp_path / "work", seed=0, cache=cache)
+    as_it_is, flipped = plain.rows(range(20)), other.rows(range(20))
+    np.testing.assert_allclose(rows[0], as_it_is, atol=2e-3)
+    moved = np.abs(rows[1] - as_it_is).max(1) > 0.05
+    assert 3 < moved.sum() < 17  # each with a chance of one half
+    np.testing.assert_allclose(rows[1][moved], flipped[moved], atol=2e-3)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["features.npy"]
 
 
 def test_features_of_photos_come_from_any_block(photos: Path) -> None:

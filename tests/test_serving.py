@@ -33,8 +33,6 @@ import atexit, sys
 heavy = {"tensorflow", "keras", "torch", "jax"}
 atexit.register(lambda: print("imported:", sorted(heavy & set(sys.modules))))
 from headstart.cli.main import main
-
-pytestmark = pytest.mark.slow
 main()
 """
 """The installed command; at its end it says which heavy packages it has imported."""

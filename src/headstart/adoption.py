@@ -17,7 +17,7 @@ from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
 from headstart.bases.base import file_sha256
 from headstart.engine_file import write_engine
 from headstart.errors import InputError
-from headstart.features.engines import prepare, resolve_precision
+from headstart.features.engines import prepare
 from headstart.keras_file import fill_template
 from headstart.predict import Predictor
 from headstart.run import PREDICTIONS, Run, check_name, versions, write_folder, write_json
@@ -74,7 +74,7 @@ def adopt(
             "classes": classes,
             "base": base_facts(base, kernels[0][0]),
             "adopted": {"from": str(path.resolve()), "sha256": base.weights_sha256},
-            "engine": engine_facts(prepared, resolve_precision("auto")),
+            "engine": engine_facts(prepared, "float32"),  # it answers as the export does
             "golden": {"count": len(pixels), "sha256": file_sha256(golden)},
             "versions": versions(),
             "seed": recipe.seed,

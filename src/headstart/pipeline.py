@@ -11,7 +11,7 @@ import numpy as np
 from headstart import console
 from headstart.assembly import Material, Searched, write_run
 from headstart.bases import DEFAULT_BASES, load_base, load_default
-from headstart.bases.base import Base
+from headstart.bases.base import Base, ImageBase
 from headstart.bases.candidates import AUTO, HERE
 from headstart.bases.derived import tapped
 from headstart.bases.text import TextBase
@@ -43,13 +43,15 @@ from headstart.evaluation import (
 )
 from headstart.familiarity import learn_familiarity
 from headstart.features import FeatureSet, extract
-from headstart.features.augmentation import to_pipeline
-from headstart.features.engines import EngineName, Precision, prepare
+from headstart.features.augmentation import Pipeline, to_pipeline
+from headstart.features.augmented import augmented_features
+from headstart.features.engines import EngineName, prepare
 from headstart.features.outliers import outliers
+from headstart.keras_process import can_train
 from headstart.predict import read_facts
 from headstart.reader import Fit, decoded
 from headstart.run import Answers, Run, check_name, name_of
-from headstart.settings import cache_folder
+from headstart.settings import Precision, cache_folder
 from headstart.tracking import check_tracking, track
 from headstart.training import (
     FineTuning,
@@ -64,7 +66,7 @@ from headstart.training import (
     search_heads,
 )
 from headstart.training import fine_tune as tune_base
-from headstart.training.search import all_taps
+from headstart.training.search import Augmented, all_taps
 from headstart.training.task import ClassWeights, HeadKind
 
 _NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms")
@@ -226,7 +228,9 @@ def train(
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
         suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
-    searched = _searched(search, Searched(loaded, task, trained, recipe), dataset, compute, cost, folder)
+    searched = _searched(
+        search, Searched(loaded, task, trained, recipe), dataset, compute, cost, folder, augment=bool(tuning.augment)
+    )
     loaded, task, features, trained = searched.base, searched.task, searched.task.features, searched.head
     with cost.stage("fine-tuning"):
         tuned = tune_base(
@@ -236,7 +240,7 @@ def train(
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
         if isinstance(tuned, Tuned) and verdict.outcome == "kept":
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
-            check_finished(tuned, trained.over(features, task.train))
+            check_finished(tuned, features, task.train)
     with cost.stage("evaluation"):
         trained, calibration, rejection = _calibrated(task, features, trained, min_precision)
         answers = _answers(dataset, division, features, trained)
@@ -308,23 +312,38 @@ def _searched(
     compute: Callable[[Base, Iterable[int] | None], FeatureSet],
     cost: Cost,
     cache: Path | None,
+    *,
+    augment: bool,
 ) -> Searched:
     """The usual head, or one that a search found and validation examples prove better."""
     if trials is None:
         return usual
-    base, task = usual.base, usual.task
+    base, task, folder = usual.base, usual.task, cache or cache_folder()
     if not len(task.val):
         raise InputError("--search is judged by validation examples, and there are none: set --val, such as 0.15.")
     with cost.stage("search"):
         probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
-        places = places_of(base, prepare(base, cache or cache_folder(), probe).blocks)
+        places = places_of(base, prepare(base, folder, probe).blocks)
         others = compute(tapped(base, all_taps(places)), [*task.train, *task.val, *task.test]) if places else None
-        found = search_heads(task, usual.head, usual.recipe, places, others, trials, cache)
+        augmented = _augmented(base, task, dataset, usual.recipe.seed, folder) if augment and can_train() else None
+        found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache)
         verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
     if verdict.outcome != "kept":
         return replace(usual, facts=found.facts, verdict=verdict)
     task = replace(task, features=found.features)
     return Searched(tapped(base, found.taps), task, found.head, found.recipe, found.facts, verdict)
+
+
+def _augmented(base: Base, task: Task, dataset: Dataset, seed: int, cache: Path) -> Augmented | None:
+    """What gives a search the features of augmented pictures; None for texts."""
+    if not isinstance(base, ImageBase):
+        return None
+
+    def augmented(indices: np.ndarray, pipelines: list[Pipeline], folder: Path) -> np.ndarray:
+        files = [dataset.examples[i] for i in indices.tolist()]
+        return augmented_features(base, task.features, files, pipelines, folder, seed=seed, cache=cache)
+
+    return augmented
 
 
 def _calibrated(

@@ -1,8 +1,13 @@
-"""What the environment says: where the cache is, which bundle is in use, what may be read, and the network."""
+"""What the environment says: where the cache is, which bundle is in use, what may be read, precision, network."""
 
 import errno
 import os
 from pathlib import Path
+from typing import Literal, cast
+
+from headstart.errors import InputError
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def cache_folder() -> Path:
@@ -22,6 +27,18 @@ def bundle_folder() -> Path | None:
 def is_offline() -> bool:
     """Whether the network must not be used: ``--offline``, ``HEADSTART_OFFLINE=1``, or a bundle is in use."""
     return os.environ.get("HEADSTART_OFFLINE", "0") not in ("", "0") or bundle_folder() is not None
+
+
+def asked_precision(precision: Precision) -> Precision:
+    """What ``auto`` stands for: ``HEADSTART_PRECISION``, for the same figures on every machine; else still ``auto``.
+
+    Raises:
+        InputError: there is no precision of that name.
+    """
+    chosen = os.environ.get("HEADSTART_PRECISION") or "auto"
+    if chosen not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"HEADSTART_PRECISION={chosen}: expected float32, bfloat16 or auto.")
+    return cast(Precision, chosen) if precision == "auto" else precision
 
 
 def check_readable(path: Path) -> None:

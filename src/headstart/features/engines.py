@@ -21,10 +21,9 @@ from headstart import console, gpu, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
-from headstart.settings import cache_folder
+from headstart.settings import Precision, asked_precision, cache_folder
 
 EngineName = Literal["auto", "openvino", "keras"]
-Precision = Literal["auto", "float32", "bfloat16"]
 Key = TypeVar("Key")
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
@@ -149,6 +148,7 @@ def resolve_precision(precision: Precision) -> str:
     Raises:
         InputError: bfloat16 is asked for and this CPU would only emulate it.
     """
+    precision = asked_precision(precision)
     if precision == "float32":
         return precision
     native = can_compute_bfloat16()

@@ -26,7 +26,6 @@ from headstart.errors import BadExample
 from headstart.features.engines import (
     Engine,
     EngineName,
-    Precision,
     batch_size,
     choose_engine,
     open_engine,
@@ -35,7 +34,7 @@ from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
 from headstart.reader import UNITS, Example, read_content, read_example, suffix_of
-from headstart.settings import cache_folder
+from headstart.settings import Precision, cache_folder
 
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0

@@ -1,4 +1,4 @@
-"""Views: what the frozen part of a base gives for every example and for K augmented versions of it, on disk.
+"""Views: what the frozen part of a base gives for K versions of every example, augmented and as it is, on disk.
 
 Training the rest of the base then needs neither the frozen part nor the examples themselves. Everything is computed in
 one pass, chunk by chunk; a chunk's augmentation depends on its number alone, and what is done is recorded after its
@@ -30,29 +30,27 @@ class Plan:
     Attributes:
         train: examples that are augmented, if they are pictures.
         val: examples that are not.
-        views: K, the augmented versions of each training example, beside the picture as it is.
-        pipeline: the augmentation.
+        pipelines: the augmentation of each of the K versions of a training example; an empty one leaves it as it is.
         seed: of it.
     """
 
     train: Sequence[Example]
     val: Sequence[Example]
-    views: int
-    pipeline: Pipeline
+    pipelines: list[Pipeline]
     seed: int
 
     @property
     def rows(self) -> int:
         """How many arrays there will be in all."""
-        return len(self.train) * (1 + self.views) + len(self.val)
+        return len(self.train) * len(self.pipelines) + len(self.val)
 
 
 class Views:
     """The views of a plan, memory-mapped.
 
     Args:
-        rows: (n, h, w, c) or (n, t, d), zero beyond the end of a text: of each training example what it gives as it is
-            and in its augmented versions, then validation.
+        rows: (n, h, w, c), (n, t, d), zero beyond the end of a text, or (n, d): of each training example all of its
+            versions, then validation.
         plan: what they are of.
     """
 
@@ -65,12 +63,12 @@ class Views:
         return self._rows.shape[1:]
 
     def train(self, examples: np.ndarray, views: np.ndarray) -> np.ndarray:
-        """Arrays of training examples, one view of each; view 0 is the example as it is."""
-        return self._rows[examples * (1 + self._plan.views) + views]
+        """Arrays of training examples, one view of each, by the number of its pipeline."""
+        return self._rows[examples * len(self._plan.pipelines) + views]
 
     def val(self, examples: np.ndarray) -> np.ndarray:
         """Arrays of validation examples."""
-        return self._rows[len(self._plan.train) * (1 + self._plan.views) + examples]
+        return self._rows[len(self._plan.train) * len(self._plan.pipelines) + examples]
 
 
 def compute_views(
@@ -80,6 +78,7 @@ def compute_views(
     shape: Sequence[int],
     folder: Path,
     deadline: float = float("inf"),
+    label: str = "frozen part",
 ) -> Views:
     """Compute the views of a plan, or what is still missing of them. In a Keras process.
 
@@ -90,6 +89,7 @@ def compute_views(
         shape: of what comes out for one example.
         folder: for ``views.npy`` and the record of what is done.
         deadline: on the monotonic clock.
+        label: of the progress bar.
 
     Returns:
         float16 views; float32 where float16 cannot hold the values; uint8 pixels, int32 ids.
@@ -98,11 +98,12 @@ def compute_views(
         TimeoutError: the deadline is past; what is computed so far stays for the next time.
     """
     if engine is None:
-        return _Pass(plan, reader, None, shape, folder, np.uint8 if len(shape) == 3 else np.int32).run(deadline)
+        dtype = np.uint8 if len(shape) == 3 else np.int32
+        return _Pass(plan, reader, None, shape, folder, dtype).run(deadline, label)
     try:
-        return _Pass(plan, reader, engine, shape, folder, np.float16).run(deadline)
+        return _Pass(plan, reader, engine, shape, folder, np.float16).run(deadline, label)
     except OverflowError:
-        return _Pass(plan, reader, engine, shape, folder, np.float32).run(deadline)
+        return _Pass(plan, reader, engine, shape, folder, np.float32).run(deadline, label)
 
 
 class _Pass:
@@ -120,10 +121,10 @@ class _Pass:
             self.done = np.zeros(len(self.chunks), bool)
             self.values = np.lib.format.open_memmap(values, mode="w+", dtype=dtype, shape=(plan.rows, *shape))
 
-    def run(self, deadline: float) -> Views:
+    def run(self, deadline: float, label: str) -> Views:
         missing = np.flatnonzero(~self.done).tolist()
         saved = time.monotonic()
-        with console.progress("frozen part", total=sum(len(self._rows(i)) for i in missing), unit="views") as bar:
+        with console.progress(label, total=sum(len(self._rows(i)) for i in missing), unit="views") as bar:
             for number, values in self._results(missing) if missing else ():
                 self._write(number, values)
                 bar.advance(len(values))
@@ -143,7 +144,7 @@ class _Pass:
 
     def _rows(self, number: int) -> np.ndarray:
         """Rows of a chunk."""
-        chunk, n, each = self.chunks[number], len(self.plan.train), 1 + self.plan.views
+        chunk, n, each = self.chunks[number], len(self.plan.train), len(self.plan.pipelines)
         if chunk[0] >= n:
             return n * (each - 1) + chunk
         return (chunk[:, np.newaxis] * each + np.arange(each)).ravel()
@@ -152,10 +153,12 @@ class _Pass:
         chunk, n = self.chunks[number].tolist(), len(self.plan.train)
         is_val = chunk[0] >= n
         pixels = decoded(self.reader, [self.plan.val[i - n] if is_val else self.plan.train[i] for i in chunk])
-        if is_val or not self.plan.views:
+        if is_val or self.plan.pipelines == [[]]:
             return pixels
-        seeds = [(self.plan.seed, number, view) for view in range(self.plan.views)]
-        versions = [pixels, *(augment(pixels, self.plan.pipeline, seed) for seed in seeds)]
+        versions = [
+            augment(pixels, pipeline, (self.plan.seed, number, view)) if pipeline else pixels
+            for view, pipeline in enumerate(self.plan.pipelines)
+        ]
         return np.stack(versions, axis=1).reshape(-1, *pixels.shape[1:])
 
     def _write(self, number: int, values: np.ndarray) -> None:

@@ -43,7 +43,8 @@ class Networks:
 
     Args:
         form: of all of them.
-        rows: features, float32 (n, d), each of deviation about 1.
+        rows: features, float32 (versions, n, d), each of deviation about 1: of every example as it is, and of augmented
+            versions of it, one of all of which is taken at random whenever the example is seen.
         labels: int (n,), or 0 and 1 (n, n_classes).
         n_classes: number of classes.
         weights: float (k, n), of each example for each network; 0 where it is not to be seen.
@@ -56,7 +57,7 @@ class Networks:
         self.form, self.rows, self.labels = form, rows, labels
         self.weights = (weights / weights.mean(1, keepdims=True)).astype(np.float32)
         self.rng = np.random.default_rng(seed)
-        sizes, k = [rows.shape[1], *form.units, n_classes], len(weights)
+        sizes, k = [rows.shape[-1], *form.units, n_classes], len(weights)
         self.parameters: list[np.ndarray] = []  # kernel (k, in, out) and bias (k, 1, out) of each layer
         for before, after in pairwise(sizes):
             spread = np.sqrt(2 / before) if len(self.parameters) < 2 * len(form.units) else np.sqrt(1 / before)
@@ -67,16 +68,16 @@ class Networks:
 
     def epoch(self) -> None:
         """See all examples once."""
-        order = self.rng.permutation(len(self.rows))
+        order = self.rng.permutation(len(self.labels))
         size = min(max(len(order) // _STEPS, _BATCHES[0]), _BATCHES[1])
         for start in range(0, len(order), size):
             self._step(order[start : start + size])
 
     def probabilities(self, of: np.ndarray) -> np.ndarray:
-        """Float32 (n, classes): of each example by the network whose number ``of``, int (n,), gives."""
-        out = np.empty((len(self.rows), self.parameters[-1].shape[-1]), np.float32)
+        """Float32 (n, classes): of each example, as it is, by the network whose number ``of``, int (n,), gives."""
+        out = np.empty((len(self.labels), self.parameters[-1].shape[-1]), np.float32)
         for number in range(len(self.weights)):
-            x = self.rows[of == number]
+            x = self.rows[0, of == number]
             for kernel, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
                 x = np.maximum(x @ kernel[number] + bias[number], 0)
             logits = x @ self.parameters[-2][number] + self.parameters[-1][number]
@@ -90,7 +91,7 @@ class Networks:
 
     def _step(self, batch: np.ndarray) -> None:
         form, k = self.form, len(self.weights)
-        x = self.rows[batch]
+        x = self.rows[self.rng.integers(len(self.rows), size=len(batch)), batch]
         if form.noise:
             x = x + np.float32(form.noise) * self.rng.standard_normal(x.shape, np.float32)
         x = np.broadcast_to(x, (k, *x.shape))
@@ -148,8 +149,8 @@ def cross_validate(
 
     Args:
         form: of the networks.
-        rows: float32 (n, d).
-        labels: int (n,), or 0 and 1 (n, n_classes).
+        rows: as for :class:`Networks`.
+        labels: likewise.
         n_classes: number of classes.
         fold: int (n,).
         weights: float (n,), of the examples.

@@ -1,13 +1,17 @@
 """Searching heads: features from several places, solved heads and small networks, tried by Optuna on cached features.
 
+Networks on the base's own features also learn from augmented pictures, whose features are computed for this: once, of
+each strength, for the examples that trials look at, and of the strength that was found best for all others.
+
 Trials look at the training examples alone, in cross-validation. So the validation examples, which have no part in the
 choice, can tell whether its winner is better than the head that everyone gets, or only the luckiest of fifty.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from headstart.bases.blocks import Block
 from headstart.data.split import folds
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.extras import require
+from headstart.features.augmentation import PIPELINES, Pipeline
 from headstart.features.extraction import FeatureSet
 from headstart.settings import cache_folder
 from headstart.training import networks
@@ -30,11 +35,17 @@ from headstart.training.linear import Axes, CrossValidation, stratified_sample
 from headstart.training.outputs import activation_of, weights_of_examples
 from headstart.training.task import Recipe, Task
 
-SEARCH_VERSION = 1
+SEARCH_VERSION = 2
 """Part of every cache key: raise it when the same trial would have another result."""
 
 OWN = "the base's own"
 """Name of the features that need no search."""
+
+Augmented = Callable[[np.ndarray, list[Pipeline], Path], np.ndarray]
+"""Gives the base's own features, float32 (k, n, d), of pictures, int (n,), changed by each of k pipelines.
+
+The path is a folder to keep them in, and to go on from after a killed pass.
+"""
 
 SETTINGS = {
     "features": "where features come from",
@@ -43,6 +54,7 @@ SETTINGS = {
     "directions": "directions of the features",
     "units": "units of a hidden layer",
     "dropout": "dropout",
+    "augmentation": "augmentation",
     "noise": "noise on the features",
     "weight_decay": "weight decay",
     "learning_rate": "learning rate",
@@ -52,6 +64,8 @@ SETTINGS = {
 _BLOCKS = 4  # from the uppermost one down, whose outputs are tried as features
 _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")}
 _MOST_EXAMPLES = 1500  # that trials look at
+_AUGMENTATIONS = ("light", "standard", "strong")
+_VIEWS, _MOST_VIEWS = 1000, 4  # augmented pictures of one strength, as long as there is one of each, and of an example
 _FOLDS = 3
 _MOST_AXES = 512  # of the features; the rest of their variance is noise, or nearly so
 _PATIENCE = 5  # epochs
@@ -65,6 +79,7 @@ _SETTINGS_OF = {
     "all heads": ("features", "layers"),
     "solved heads": ("features", "strength"),
     "heads with hidden layers": ("features", "layers", *_OF_NETWORKS),
+    "of these, those on the base's own features": ("layers", "augmentation", *_OF_NETWORKS),
 }
 
 
@@ -151,6 +166,7 @@ def search_heads(
     recipe: Recipe,
     places: Sequence[Place],
     tapped: FeatureSet | None,
+    augmented: Augmented | None,
     trials: int,
     cache: Path | None = None,
 ) -> Found:
@@ -162,6 +178,7 @@ def search_heads(
         recipe: for class weights, the number of epochs and the seed.
         places: other features to try.
         tapped: those, as :func:`all_taps` gives them, side by side.
+        augmented: gives features of augmented pictures; None where pictures are not to be changed, and for texts.
         trials: in all, those of earlier searches included.
         cache: the cache folder; None means the user's.
 
@@ -169,21 +186,38 @@ def search_heads(
         InputError: there are too few examples.
         UnavailableError: Optuna is not installed.
     """
-    search = _Search(task, recipe, [Place(OWN, None), *places], tapped)
-    folder = (cache or cache_folder()) / "searches" / search.key(key_of(task, recipe))
+    every = [Place(OWN, None), *places]
+    about = [
+        SEARCH_VERSION,
+        key_of(task, recipe),
+        tapped and tapped.key,
+        [place.name for place in every],
+        bool(augmented),
+    ]
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+    folder = (cache or cache_folder()) / "searches" / key
     folder.mkdir(parents=True, exist_ok=True)
+    search = _Search(task, recipe, every, tapped, augmented, folder)
     # BLAS threads wait for each other in busy loops, and what is multiplied here is too small for several.
     with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
-        return search.run(folder / "trials.log", trials, start, cache)
+        return search.run(trials, start, cache)
 
 
 class _Search:
     """One search: what it tries, and on which examples."""
 
-    def __init__(self, task: Task, recipe: Recipe, places: Sequence[Place], tapped: FeatureSet | None) -> None:
-        self.task, self.recipe = task, recipe
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        places: Sequence[Place],
+        tapped: FeatureSet | None,
+        augmented: Augmented | None,
+        folder: Path,
+    ) -> None:
+        self.task, self.recipe, self.folder = task, recipe, folder
         self.places = {place.name: place for place in places}
-        self.tapped = tapped
+        self.tapped, self.augmented = tapped, augmented
         self.taps = all_taps(places)
         width = {tap: place.width for place in places for tap in place.taps or ()}
         self.bounds = [0, *accumulate(width[tap] for tap in self.taps)]
@@ -200,17 +234,12 @@ class _Search:
         self.all_weights = weights_of_examples(labels, class_weights)
         self._seen: dict[str, _Coordinates] = {}
 
-    def key(self, of_task: str) -> str:
-        """Identifies everything that trials depend on."""
-        about = [SEARCH_VERSION, of_task, self.tapped.key if self.tapped else None, list(self.places)]
-        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
-
-    def run(self, path: Path, trials: int, start: Head, cache: Path | None) -> Found:
+    def run(self, trials: int, start: Head, cache: Path | None) -> Found:
         optuna = _optuna()
         before_us = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # what is interrupted is told of by us
         try:
-            study = self._study(optuna, path, start)
+            study = self._study(optuna, start)
             known = len(_finished(study))
             self._try(study, trials, known)
             mattered = self._mattered(optuna, study)
@@ -234,8 +263,9 @@ class _Search:
         }
         return self._finish(facts, cache)
 
-    def _study(self, optuna: Any, path: Path, start: Head) -> Any:
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    def _study(self, optuna: Any, start: Head) -> Any:
+        journal = optuna.storages.journal.JournalFileBackend(str(self.folder / "trials.log"))
+        storage = optuna.storages.JournalStorage(journal)
         study = optuna.create_study(storage=storage, study_name="heads", load_if_exists=True)
         if not study.trials:
             for name in self.places:  # the solved head everywhere first: it takes next to no time
@@ -252,6 +282,8 @@ class _Search:
             return
         if known:
             console.note(f"going on with a search that has made {counted(known, 'trial')}")
+        if self.augmented:
+            _ = self._of_each_strength  # now, as it takes longer than a trial
         try:
             with console.progress("search", left, "trials") as bar:
                 study.optimize(self._trial, n_trials=left, callbacks=[lambda *_: bar.advance(1)])
@@ -262,13 +294,16 @@ class _Search:
 
     def _trial(self, trial: Any) -> float:
         """The cross-validated log loss of one head."""
-        seen = self._coordinates(trial.suggest_categorical("features", list(self.places)))
+        place = trial.suggest_categorical("features", list(self.places))
         layers = trial.suggest_int("layers", 0, 2)
         if not layers:
-            return seen.linear.log_loss(trial.suggest_float("strength", *_STRENGTHS, log=True))
-        directions = trial.suggest_int("directions", 16, 256, log=True)
+            strength = trial.suggest_float("strength", *_STRENGTHS, log=True)
+            return self._coordinates(place).linear.log_loss(strength)
+        trial.suggest_int("directions", 16, 256, log=True)
         trial.suggest_int("units", 16, 256, log=True)
         trial.suggest_float("dropout", 0, 0.6)
+        if self.augmented and place == OWN:
+            trial.suggest_categorical("augmentation", ["none", *_AUGMENTATIONS])
         trial.suggest_float("noise", 0, 0.5)
         trial.suggest_float("weight_decay", 1e-3, 1, log=True)
         trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True)
@@ -280,8 +315,8 @@ class _Search:
                     raise _optuna().TrialPruned
 
         loss, epochs = networks.cross_validate(
-            _form(trial.params), seen.scaled(directions), self.labels, self.task.n_classes, self.fold, self.weights,
-            epochs=self.recipe.epochs, patience=_PATIENCE, seed=self.recipe.seed, watch=watch,
+            _form(trial.params), self._versions(trial.params), self.labels, self.task.n_classes, self.fold,
+            self.weights, epochs=self.recipe.epochs, patience=_PATIENCE, seed=self.recipe.seed, watch=watch,
         )  # fmt: skip
         trial.set_user_attr("epochs", epochs)
         return loss
@@ -295,6 +330,27 @@ class _Search:
             linear = CrossValidation(rows, self.labels, self.task.n_classes, self.fold, self.weights)
             self._seen[features] = _Coordinates(axes, rows, linear)
         return self._seen[features]
+
+    def _versions(self, settings: dict[str, Any]) -> np.ndarray:
+        """The sample as a network sees it, and as it sees it augmented: float32 (versions, n, directions)."""
+        seen = self._coordinates(settings["features"])
+        strength = settings.get("augmentation", "none")
+        others = [] if strength == "none" else [seen.axes(rows) for rows in self._of_each_strength[strength]]
+        return np.stack([rows[:, : settings["directions"]] for rows in (seen.rows, *others)]) / seen.scale(settings)
+
+    @cached_property
+    def _of_each_strength(self) -> dict[str, np.ndarray]:
+        """Features of the sample's pictures, augmented: float32 (views, n, d) of each strength."""
+        rows = self._augment(self.sample, _AUGMENTATIONS, "sample")
+        return dict(zip(_AUGMENTATIONS, np.split(rows, len(_AUGMENTATIONS)), strict=True))
+
+    def _augment(self, indices: np.ndarray, strengths: Sequence[str], name: str) -> np.ndarray:
+        """Features of pictures in several versions of each strength, the more the fewer pictures there are."""
+        if self.augmented is None:
+            raise IntegrityError("a search asked for augmented pictures where there are none: please report this.")
+        views = min(max(_VIEWS // len(self.task.train), 1), _MOST_VIEWS)
+        pipelines = [PIPELINES[strength] for strength in strengths for _ in range(views)]
+        return self.augmented(indices, pipelines, self.folder / name)
 
     def _features(self, name: str) -> FeatureSet:
         """The features of all examples from one of the places."""
@@ -329,15 +385,24 @@ class _Search:
             head = fit_head(replace(task, features=features), recipe, cache)
             return Found(head, recipe, place.taps, features, facts)
         form, seen = _form(best), self._coordinates(place.name)
-        axes, scale = seen.axes.first(best["directions"]), seen.scale(best["directions"])
+        axes, scale = seen.axes.first(best["directions"]), seen.scale(best)
+        versions = [features.rows(task.train), *self._augmented_by(best.get("augmentation", "none"))]
         (kernel, bias), *others = networks.train(
-            form, axes(features.rows(task.train)) / scale, task.labels[task.train], task.n_classes, self.all_weights,
-            epochs=best["epochs"], seed=self.recipe.seed,
+            form, np.stack([axes(rows) for rows in versions]) / scale, task.labels[task.train], task.n_classes,
+            self.all_weights, epochs=best["epochs"], seed=self.recipe.seed,
         )  # fmt: skip
         kernel = (axes.directions @ kernel) / (scale * axes.scale[:, None])
         first = kernel.astype(np.float32), (bias - axes.mean @ kernel).astype(np.float32)
         recipe = replace(self.recipe, head="mlp", dense=form.units, dropout=form.dropout)
         return Found(Head((first, *others), activation_of(task.labels)), recipe, place.taps, features, facts)
+
+    def _augmented_by(self, strength: str) -> Sequence[np.ndarray]:
+        """Features of all training pictures, augmented: float32 (n, d) of each view."""
+        if strength == "none":
+            return []
+        if len(self.sample) == len(self.task.train):
+            return list(self._of_each_strength[strength])
+        return list(self._augment(self.task.train, [strength], strength))
 
 
 @dataclass(frozen=True)
@@ -354,13 +419,9 @@ class _Coordinates:
     rows: np.ndarray
     linear: CrossValidation
 
-    def scale(self, directions: int) -> np.float32:
-        """The deviation of the first coordinates, all taken together."""
-        return self.rows[:, :directions].std()
-
-    def scaled(self, directions: int) -> np.ndarray:
-        """The first coordinates, of deviation 1 all taken together: float32 (n, directions)."""
-        return self.rows[:, :directions] / self.scale(directions)
+    def scale(self, settings: dict[str, Any]) -> np.float32:
+        """The deviation of the coordinates that a network sees, all taken together."""
+        return self.rows[:, : settings["directions"]].std()
 
 
 def told(settings: dict[str, Any]) -> str:
@@ -371,6 +432,8 @@ def told(settings: dict[str, Any]) -> str:
         return f"solved head{where}"
     units = " and ".join([str(settings["units"])] * settings["layers"])
     more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.3g}" for name in _OF_NETWORKS if name != "units")
+    if settings.get("augmentation", "none") != "none":
+        more = f"{settings['augmentation']} augmentation, {more}"
     return f"hidden layer{'s' if settings['layers'] > 1 else ''} of {units}{where} ({more})"
 
 

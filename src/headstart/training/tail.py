@@ -35,6 +35,7 @@ from headstart.features.views import Plan, Views, compute_views
 from headstart.keras_file import tensor_digest
 from headstart.keras_process import on_gpu
 from headstart.reader import UNITS, Fit
+from headstart.settings import asked_precision
 from headstart.training import lora
 from headstart.training.optimizer import layered_adamw
 from headstart.training.outputs import activate, activation_of, log_losses, weights_of_examples, wrong
@@ -247,7 +248,7 @@ class Tuning:
         as_example = str if base.modality == "text" else Path
         examples = [as_example(one) for one in job.train], [as_example(one) for one in job.val]
         live = self.cut == 0  # everything is trained: nothing can be computed beforehand
-        plan = Plan(*examples, 0 if live else self.tuning.views, self.tuning.augment, job.seed)
+        plan = Plan(*examples, [[]] if live else [[], *[self.tuning.augment] * self.tuning.views], job.seed)
         folder = self.folder / "views"
         if live:
             return compute_views(plan, reader, None, job.input_shape, folder, deadline)
@@ -289,8 +290,9 @@ class Tuning:
 
     def _fastest_precision(self) -> str:
         """The one that was asked for; for ``auto``, where the device has bfloat16, the faster one in a few steps."""
-        if self.tuning.precision != "auto":
-            return self.tuning.precision
+        asked = asked_precision(self.tuning.precision)
+        if asked != "auto":
+            return asked
         if not (on_gpu() or can_compute_bfloat16()):
             return "float32"
         before = self.network.get_weights()

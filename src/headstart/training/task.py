@@ -10,8 +10,8 @@ import numpy as np
 from headstart.bases.blocks import check_form
 from headstart.errors import InputError
 from headstart.features.augmentation import PIPELINES, Pipeline
-from headstart.features.engines import Precision
 from headstart.features.extraction import FeatureSet
+from headstart.settings import Precision
 
 HeadKind = Literal["auto", "linear", "mlp"]
 ClassWeights = Literal["auto", "balanced", "none"]
