@@ -116,7 +116,7 @@ def test_the_model_opens_with_keras_alone_and_knows_its_thresholds(label_run: hs
     assert done.returncode == 0, done.stderr
     first, thresholds = done.stdout.splitlines()
     difference, largest = map(float, first.split())
-    assert difference < 1e-4
+    assert difference < 1e-2  # Keras's OpenVINO backend takes bfloat16 where the CPU has it
     assert largest > 1.1  # no softmax
     assert json.loads(thresholds.replace("'", '"')) == label_run.facts["thresholds"]
 

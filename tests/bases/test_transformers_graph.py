@@ -62,7 +62,7 @@ def test_a_run_is_trained_saved_and_used_without_transformers(tmp_path: Path, mo
         "import headstart.bases.openvino_layer, keras, numpy, sys\n"
         "golden = numpy.load(sys.argv[2])\n"
         "found = keras.models.load_model(sys.argv[1]).predict(golden['inputs'], verbose=0)\n"
-        "numpy.testing.assert_allclose(found, golden['probabilities'], atol=1e-5)"
+        "numpy.testing.assert_allclose(found, golden['probabilities'], atol=1e-2)"  # bfloat16 where the CPU has it
     )
     command = [sys.executable, "-c", program, run.folder / "model.keras", run.folder / "golden.npz"]
     subprocess.run(command, check=True, env={**os.environ, "KERAS_BACKEND": "openvino"})
