@@ -41,7 +41,7 @@ def write_digits(folder: Path) -> bool:
             return False
         raise FileExistsError(f"{folder} holds something else: expected a new or an empty folder, or all the digits")
 
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     data = load_digits()
     folder.parent.mkdir(parents=True, exist_ok=True)
