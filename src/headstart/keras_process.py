@@ -44,7 +44,7 @@ def training_backend() -> str:
         return name
     raise UnavailableError(
         "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
-        "Install one with: pip install 'headstart[tensorflow]'. A linear head (--head linear) needs none."
+        "Install one with: pip install 'headstart[tensorflow]'. Without fine-tuning (--fine-tune none) none is needed."
     )
 
 

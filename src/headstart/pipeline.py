@@ -129,8 +129,7 @@ def train(
         max_ms: for one example by itself on this machine, in milliseconds.
         name: of the run; the data's own name when None. An existing run is never overwritten.
         runs: folder that the run goes into.
-        head: ``linear`` is solved, ``mlp`` has hidden layers and is trained by Keras; ``auto`` is ``mlp`` when
-            ``dense`` is given.
+        head: ``linear`` is solved, ``mlp`` has hidden layers; ``auto`` is ``mlp`` when ``dense`` is given.
         dense: sizes of the hidden layers.
         dropout: rate before each layer of an mlp.
         epochs: at most, of an mlp.

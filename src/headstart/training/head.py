@@ -20,7 +20,7 @@ from headstart.training.linear import BLOCK_ROWS, Curve, solve
 from headstart.training.outputs import Activation, activate, activation_of
 from headstart.training.task import ClassWeights, Layers, Recipe, Task
 
-HEAD_VERSION = 4
+HEAD_VERSION = 5
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 
@@ -79,7 +79,6 @@ def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
 
     Raises:
         InputError: the features are not finite, or class weights are asked for where data are multi-label.
-        UnavailableError: an mlp is asked for and no Keras backend that can train is installed.
     """
     path = (cache or cache_folder()) / "heads" / f"{key_of(task, recipe)}.npz"
     if path.exists():

@@ -1,9 +1,9 @@
-"""Small networks on features, trained in NumPy: what a search tries by the dozen.
+"""Small networks on features, trained in NumPy: heads with hidden layers, which a search tries by the dozen.
 
 Keras takes about a second to build and trace a network, which is longer than it takes to train one on a thousand
-vectors. Here several networks of one form are trained side by side, each without one fold of the examples, which is
-what cross-validation asks for: AdamW (Loshchilov and Hutter, arXiv 1711.05101), dropout before each layer, and noise on
-the features, which augments them (DeVries and Taylor, arXiv 1702.05538).
+vectors, and seconds to start. Here several networks of one form are trained side by side, each without one fold of the
+examples, which is what cross-validation asks for: AdamW (Loshchilov and Hutter, arXiv 1711.05101), dropout before each
+layer, and noise on the features, which augments them (DeVries and Taylor, arXiv 1702.05538).
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from headstart.training.linear import RowReader
 from headstart.training.outputs import activate, activation_of, cross_entropy, log_losses
 from headstart.training.task import Layers
 
@@ -43,8 +44,7 @@ class Networks:
 
     Args:
         form: of all of them.
-        rows: features, float32 (versions, n, d), each of deviation about 1: of every example as it is, and of augmented
-            versions of it, one of all of which is taken at random whenever the example is seen.
+        width: d, the number of features, which have a deviation of about 1.
         labels: int (n,), or 0 and 1 (n, n_classes).
         n_classes: number of classes.
         weights: float (k, n), of each example for each network; 0 where it is not to be seen.
@@ -52,12 +52,12 @@ class Networks:
     """
 
     def __init__(
-        self, form: Form, rows: np.ndarray, labels: np.ndarray, n_classes: int, *, weights: np.ndarray, seed: int
+        self, form: Form, width: int, labels: np.ndarray, n_classes: int, *, weights: np.ndarray, seed: int
     ) -> None:
-        self.form, self.rows, self.labels = form, rows, labels
+        self.form, self.labels = form, labels
         self.weights = (weights / weights.mean(1, keepdims=True)).astype(np.float32)
         self.rng = np.random.default_rng(seed)
-        sizes, k = [rows.shape[-1], *form.units, n_classes], len(weights)
+        sizes, k = [width, *form.units, n_classes], len(weights)
         self.parameters: list[np.ndarray] = []  # kernel (k, in, out) and bias (k, 1, out) of each layer
         for before, after in pairwise(sizes):
             spread = np.sqrt(2 / before) if len(self.parameters) < 2 * len(form.units) else np.sqrt(1 / before)
@@ -66,18 +66,30 @@ class Networks:
         self._moments = [(np.zeros_like(values), np.zeros_like(values)) for values in self.parameters]
         self._steps = 0
 
-    def epoch(self) -> None:
-        """See all examples once."""
-        order = self.rng.permutation(len(self.labels))
+    def epoch(self, rows: RowReader) -> float:
+        """See all examples once; gives their loss on the way, over all networks.
+
+        Args:
+            rows: gives the features of the examples at given positions, float32 (m, d).
+        """
+        order, total = self.rng.permutation(len(self.labels)), 0.0
         size = min(max(len(order) // _STEPS, _BATCHES[0]), _BATCHES[1])
         for start in range(0, len(order), size):
-            self._step(order[start : start + size])
+            batch = order[start : start + size]
+            total += self._step(rows(batch), batch)
+        return total / self.weights.size
 
-    def probabilities(self, of: np.ndarray) -> np.ndarray:
-        """Float32 (n, classes): of each example, as it is, by the network whose number ``of``, int (n,), gives."""
-        out = np.empty((len(self.labels), self.parameters[-1].shape[-1]), np.float32)
-        for number in range(len(self.weights)):
-            x = self.rows[0, of == number]
+    def probabilities(self, rows: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+        """Float32 (m, classes), of features (m, d).
+
+        Args:
+            rows: the features.
+            of: the network to ask about each, int (m,); the first one where it is left out.
+        """
+        out = np.empty((len(rows), self.parameters[-1].shape[-1]), np.float32)
+        of = np.zeros(len(rows), int) if of is None else of
+        for number in np.unique(of):
+            x = rows[of == number]
             for kernel, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
                 x = np.maximum(x @ kernel[number] + bias[number], 0)
             logits = x @ self.parameters[-2][number] + self.parameters[-1][number]
@@ -85,13 +97,12 @@ class Networks:
         return out
 
     def layers(self, number: int = 0) -> Layers:
-        """Kernel and bias of each layer of one of the networks."""
+        """Kernel and bias of each layer of one of the networks, as they are now."""
         pairs = zip(self.parameters[::2], self.parameters[1::2], strict=True)
-        return tuple((kernel[number], bias[number, 0]) for kernel, bias in pairs)
+        return tuple((kernel[number].copy(), bias[number, 0].copy()) for kernel, bias in pairs)
 
-    def _step(self, batch: np.ndarray) -> None:
+    def _step(self, x: np.ndarray, batch: np.ndarray) -> float:
         form, k = self.form, len(self.weights)
-        x = self.rows[self.rng.integers(len(self.rows), size=len(batch)), batch]
         if form.noise:
             x = x + np.float32(form.noise) * self.rng.standard_normal(x.shape, np.float32)
         x = np.broadcast_to(x, (k, *x.shape))
@@ -104,14 +115,16 @@ class Networks:
             x = x @ self.parameters[layer] + self.parameters[layer + 1]
             if layer < len(self.parameters) - 2:
                 x = np.maximum(x, 0)
-        _, error = cross_entropy(x.swapaxes(0, 1), self.labels[batch])
-        error = (error * self.weights[:, batch].T[:, :, None]).swapaxes(0, 1) / np.float32(len(batch))
+        losses, error = cross_entropy(x.swapaxes(0, 1), self.labels[batch])
+        weights = self.weights[:, batch].T
+        error = (error * weights[:, :, None]).swapaxes(0, 1) / np.float32(len(batch))
         gradients: list[np.ndarray] = []
         for i in reversed(range(len(inputs))):
             gradients = [inputs[i].swapaxes(1, 2) @ error, error.sum(1, keepdims=True), *gradients]
             if i:
                 error = (error @ self.parameters[2 * i].swapaxes(1, 2)) * masks[i] * (inputs[i] > 0)
         self._descend(gradients)
+        return float((losses * weights).sum())
 
     def _mask(self, shape: tuple[int, ...]) -> np.ndarray | np.float32:
         rate = self.form.dropout
@@ -149,8 +162,9 @@ def cross_validate(
 
     Args:
         form: of the networks.
-        rows: as for :class:`Networks`.
-        labels: likewise.
+        rows: float32 (versions, n, d): of every example as it is, which is what is judged, and of augmented versions of
+            it, one of all of which is taken at random whenever the example is seen.
+        labels: int (n,), or 0 and 1 (n, n_classes).
         n_classes: number of classes.
         fold: int (n,).
         weights: float (n,), of the examples.
@@ -160,11 +174,11 @@ def cross_validate(
         watch: is told of every epoch and its loss, and may end the training by raising something.
     """
     used = fold[None, :] != np.arange(int(fold.max()) + 1)[:, None]
-    networks = Networks(form, rows, labels, n_classes, weights=used * weights, seed=seed)
+    networks = Networks(form, rows.shape[-1], labels, n_classes, weights=used * weights, seed=seed)
     best, best_epoch = np.inf, 0
     for epoch in range(1, epochs + 1):
-        networks.epoch()
-        loss = float(weights @ log_losses(labels, networks.probabilities(fold)) / weights.sum())
+        networks.epoch(lambda batch: _one_version(rows, batch, networks.rng))
+        loss = float(weights @ log_losses(labels, networks.probabilities(rows[0], fold)) / weights.sum())
         if loss < best:
             best, best_epoch = loss, epoch
         watch(epoch, loss)
@@ -177,7 +191,11 @@ def train(
     form: Form, rows: np.ndarray, labels: np.ndarray, n_classes: int, weights: np.ndarray, *, epochs: int, seed: int
 ) -> Layers:
     """Train one network on all examples; see :func:`cross_validate`."""
-    networks = Networks(form, rows, labels, n_classes, weights=weights[None], seed=seed)
+    networks = Networks(form, rows.shape[-1], labels, n_classes, weights=weights[None], seed=seed)
     for _ in range(epochs):
-        networks.epoch()
+        networks.epoch(lambda batch: _one_version(rows, batch, networks.rng))
     return networks.layers()
+
+
+def _one_version(rows: np.ndarray, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rows[rng.integers(len(rows), size=len(batch)), batch]
