@@ -66,7 +66,7 @@ def test_the_page_and_the_json_hold_everything(found: hs.BaseComparison, tmp_pat
     value = json.loads(json.dumps(found.to_json()))
     assert [row["handle"] for row in value["rows"]] == [row.handle for row in found.rows]
     assert value["command"] == f"headstart train {found.source} --base {WORDS} --label-column label"
-    with pytest.raises(InputError, match=r"--report bases\.txt: expected the name of a page"):
+    with pytest.raises(InputError, match=r"bases\.txt: expected the name of a \.html file"):
         found.report("bases.txt")
 
 

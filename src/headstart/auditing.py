@@ -19,10 +19,10 @@ from headstart.data.audit import (
 )
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
-from headstart.errors import InputError
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine
 from headstart.pipeline import check_features, check_modality
+from headstart.settings import check_place
 
 _NEED_FEATURES = ("too-long", "unknown-words", "unknown-characters", "outliers")
 _WITHOUT = "It takes a base, and none was asked for."
@@ -164,23 +164,3 @@ def audit_data(
     skipped = {} if features else dict.fromkeys(_NEED_FEATURES, _WITHOUT)
     whole = complete(findings, dataset.modality, ignored=ignored, skipped=skipped)
     return DataAudit(dataset, whole, ignored, examined, checked)
-
-
-def check_place(path: str | Path, suffix: str, *, replaced: bool = False) -> None:
-    """See that a file can be written there.
-
-    Args:
-        path: of the file.
-        suffix: that it has to have.
-        replaced: whether it may be there already.
-
-    Raises:
-        InputError: it cannot.
-    """
-    path = Path(path)
-    if path.suffix.lower() != suffix:
-        raise InputError(f"{path}: expected the name of a {suffix} file.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}.")
-    if path.exists() and not replaced:
-        raise InputError(f"{path} is there already: choose another name, or remove it.")

@@ -6,23 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import plots
-from headstart.errors import InputError
 from headstart.report import open_template
+from headstart.settings import check_place
 
 if TYPE_CHECKING:
     from headstart.comparing import BaseComparison
-
-
-def check_page(path: Path) -> None:
-    """See that a page can have this name, before anything is computed for it.
-
-    Raises:
-        InputError: it cannot.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report {path}: expected the name of a page, such as bases.html.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--report {path}: there is no folder {path.absolute().parent}.")
 
 
 def write_comparison(found: "BaseComparison", path: Path) -> Path:
@@ -31,7 +19,7 @@ def write_comparison(found: "BaseComparison", path: Path) -> Path:
     Raises:
         InputError: the path is not that of a page.
     """
-    check_page(path)
+    check_place(path, ".html", replaced=True)
     page = open_template("comparison.html.j2").render(_content(found))
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a path may hold bytes that are no text
     return path

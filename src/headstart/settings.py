@@ -1,4 +1,4 @@
-"""What the environment says: where the cache is, which bundle is in use, what may be read, precision, network."""
+"""Settings of the environment: cache, bundle, network, precision; and which files may be read or written."""
 
 import errno
 import os
@@ -52,3 +52,23 @@ def check_readable(path: Path) -> None:
     root = os.environ.get("HEADSTART_ROOT")
     if root and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise PermissionError(errno.EACCES, f"lies outside {root}, and nothing else may be read", str(path))
+
+
+def check_place(path: str | Path, suffix: str, *, replaced: bool = False) -> None:
+    """See that a file can be written there.
+
+    Args:
+        path: of the file.
+        suffix: that it has to have.
+        replaced: whether it may be there already.
+
+    Raises:
+        InputError: it cannot.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: expected the name of a {suffix} file.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}.")
+    if path.exists() and not replaced:
+        raise InputError(f"{path} is there already: choose another name, or remove it.")

@@ -64,7 +64,8 @@ def audit(
     Unreadable, mislabelled and blank files, copies and near-copies, the same under two labels or on two sides of a
     split, small classes, outliers and more; --explain HS032 says what a code means.
     """
-    from headstart.auditing import audit_data, check_place
+    from headstart.auditing import audit_data
+    from headstart.settings import check_place
 
     if fix:
         check_place(fix, ".csv")

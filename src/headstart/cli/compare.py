@@ -56,12 +56,12 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
     is measured on this machine. Of the data only those examples are looked at that `headstart train` would train on.
     """
     from headstart.comparing import compare as compare_bases
-    from headstart.comparison_report import check_page
+    from headstart.settings import check_place
 
     if min_accuracy is not None and 0 < min_accuracy <= 1:
         raise InputError(f"--min-accuracy {min_accuracy:g} looks like a share: expected percent, for instance 90.")
     if report:
-        check_page(report)
+        check_place(report, ".html", replaced=True)
     found = compare_bases(data, min_accuracy=min_accuracy and min_accuracy / 100, **options)
     if as_json:
         console.result_json(found.to_json())
