@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,4 +17,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / str(label)).mkdir(parents=True, exist_ok=True)
         grey = Image.fromarray((255 - 15 * pixels).clip(0, 255).astype(np.uint8))
         grey.resize((32, 32), Image.Resampling.BICUBIC).save(folder / str(label) / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every third of them."""
+    folder = tmp_path_factory.mktemp("data") / "few-digits"
+    for number, path in enumerate(sorted(digits.rglob("*.png"), key=lambda path: path.name)):
+        if number % 3 == 0:
+            (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.parent.name)
     return folder

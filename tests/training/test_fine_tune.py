@@ -82,12 +82,13 @@ def test_batch_normalization_moves_where_that_is_asked_for(digits: Path, head_on
     assert changed == set(list(before)[-4:])
 
 
-def test_mixed_precision_learns_as_single_precision_does(digits: Path, tmp_path: Path) -> None:
+def test_mixed_precision_learns_as_single_precision_does(few_digits: Path, tmp_path: Path) -> None:
     ways = hs.FineTuning(epochs=1, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned")
     options = {"input_size": 64, "val": 0.25}
     losses = {}
     for precision in ("float32", "bfloat16"):
-        run = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=replace(ways, precision=precision), **options)
+        ways = replace(ways, precision=precision)
+        run = hs.train(few_digits, runs=tmp_path, fine_tune="last:2", tuning=ways, **options)
         assert run.facts["fine_tuning"]["precision"] == precision
         before, after = (float(row["val_loss"]) for row in _history(run)[-2:])
         assert abs(after - before) > 1e-3
@@ -116,11 +117,11 @@ def test_a_time_limit_that_is_over_too_soon_is_said(digits: Path, tmp_path: Path
 
 
 def test_a_time_limit_ends_training_with_what_there_is(digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=500, time_limit_s=12, patience=500)
+    ways = hs.FineTuning(epochs=500, time_limit_s=8, patience=500)
     run = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
     told = run.facts["fine_tuning"]
     assert told["stopped"] == "time limit"
-    assert told["views_s"] + told["seconds"] == pytest.approx(12, abs=4)
+    assert told["views_s"] + told["seconds"] == pytest.approx(8, abs=4)
     assert told["outcome"] in ("kept", "not better")
 
 
@@ -142,9 +143,9 @@ def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Ru
     assert insisted.facts["freeze_proof"]["trained"] == 1
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_model(digits: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp_path: Path) -> None:
     """Killed with SIGKILL after an epoch; views and weights are then those of a run that was left alone."""
-    command = [sys.executable, "-m", "headstart", "train", str(digits), "--input-size", "32", "--fine-tune", "auto"]
+    command = [sys.executable, "-m", "headstart", "train", str(few_digits), "--input-size", "32", "--fine-tune", "auto"]
     command += ["--fine-tune-epochs", "2", "--views", "1"]
 
     def start(cache: str) -> subprocess.Popen:
