@@ -4,8 +4,11 @@
 FROM python:3.11-slim AS build
 ARG EXTRAS=serve
 COPY . /source
-RUN python -m venv /opt/headstart \
- && /opt/headstart/bin/pip install --no-cache-dir --no-compile -c /source/constraints.txt "/source[$EXTRAS]"
+# Without pip, and without OpenVINO's plugins for GPUs and NPUs, which headstart does not use: 83 MB less.
+RUN python -m venv --without-pip /opt/headstart \
+ && pip --python /opt/headstart install --no-cache-dir --no-compile -c /source/constraints.txt "/source[$EXTRAS]" \
+ && cd /opt/headstart/lib/python3.*/site-packages/openvino/libs \
+ && rm -f libopenvino_intel_gpu_plugin.so libopenvino_intel_npu_plugin.so cache.json
 
 FROM python:3.11-slim
 RUN useradd --create-home headstart

@@ -28,6 +28,8 @@ from PIL import Image
 import headstart as hs
 from headstart.cli.main import cli
 
+pytestmark = pytest.mark.slow  # many processes, each with runs to open
+
 PROGRAM = """
 import atexit, sys
 heavy = {"tensorflow", "keras", "torch", "jax"}

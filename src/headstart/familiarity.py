@@ -11,9 +11,12 @@ benchmarks/RESULTS.md.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 FILE = "familiarity.npz"
 NEIGHBOUR = 5
@@ -26,6 +29,7 @@ SHARE = 0.99
 _REFERENCES = 1000
 _HELD_OUT = 10_000
 
+_limiting = Lock()  # of threads is for the whole process
 RowReader = Callable[[np.ndarray], np.ndarray]
 
 
@@ -48,7 +52,10 @@ class Familiarity:
 
     def is_unfamiliar(self, features: np.ndarray) -> np.ndarray:
         """Which examples are unlike those that the run was trained on: bool (n,), for features (n, d)."""
-        return self.distances(features) > self.threshold
+        # A few rows take a millisecond. By itself NumPy's OpenBLAS wakes all cores for them and lets them spin for a
+        # while, at the cost of whatever else is to be computed: 20 ms for every batch on two cores.
+        with _limiting, _blas().limit(limits=1):
+            return self.distances(features) > self.threshold
 
     def save(self, folder: Path) -> None:
         """Write :data:`FILE`."""
@@ -87,3 +94,8 @@ def learn_familiarity(rows: RowReader, train: np.ndarray, val: np.ndarray, seed:
 
 def _unit(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")

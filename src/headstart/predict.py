@@ -84,6 +84,7 @@ class Predictor:
     Args:
         folder: the run folder.
         expected: how many pictures are to come, if that is known.
+        at_once: up to how many batches are to be computed side by side; None leaves it to what is expected.
         tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
         min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
 
@@ -101,7 +102,13 @@ class Predictor:
     """
 
     def __init__(
-        self, folder: Path, *, expected: int | None = None, tta: bool = False, min_confidence: MinConfidence = 0.0
+        self,
+        folder: Path,
+        *,
+        expected: int | None = None,
+        at_once: int | None = None,
+        tta: bool = False,
+        min_confidence: MinConfidence = 0.0,
     ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
@@ -113,7 +120,8 @@ class Predictor:
         base = self.facts["base"]
         self.modality: Modality = base["modality"]
         self.reader = open_reader(base, folder)
-        self._engine = _open(folder, self.facts["engine"], few=expected is not None and expected <= _FEW)
+        few = expected is not None and expected <= _FEW
+        self._engine = _open(folder, self.facts["engine"], at_once or (1 if few else None))
         self.familiarity = open_familiarity(folder)
         self._replay_golden()
         if tta:
@@ -124,13 +132,18 @@ class Predictor:
         return self._engine(inputs)[:, : len(self.classes)]
 
     def compute(self, inputs: np.ndarray) -> list[Output]:
-        """What the model makes of n examples, for what the reader gives. Only one thread at a time may ask."""
+        """What the model makes of n examples, for what the reader gives. Any thread may ask."""
         return self._apart(self._engine(inputs))
 
     @property
     def batch_size(self) -> int:
         """Up to how many examples are best computed together."""
         return self._engine.batch_size
+
+    @property
+    def at_once(self) -> int:
+        """How many batches are computed side by side, if as many threads ask."""
+        return self._engine.at_once
 
     def outputs(
         self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
@@ -237,7 +250,8 @@ class _WithMirror:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.precision, self.batch_size = engine.name, engine.precision, engine.batch_size
+        self.name, self.precision = engine.name, engine.precision
+        self.batch_size, self.at_once = engine.batch_size, engine.at_once
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return _mean_of_both(self._engine(_both(pixels)))
@@ -311,10 +325,10 @@ def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> floa
     return float(rejection["threshold"])
 
 
-def _open(folder: Path, engine: dict[str, Any], *, few: bool) -> Engine:
+def _open(folder: Path, engine: dict[str, Any], at_once: int | None) -> Engine:
     xml = folder / "engine" / "model.xml"
     if engine["kind"] == "openvino":
-        return OpenVINOEngine(xml, precision_here(engine), "LATENCY" if few else "THROUGHPUT")
+        return OpenVINOEngine(xml, precision_here(engine), at_once)
     from headstart import keras_process
 
     return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -41,14 +43,19 @@ _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class Engine(Protocol):
-    """Runs one model: uint8 pixels (n, h, w, 3) in, float32 (n, d) out; of several outputs all, side by side."""
+    """Runs one model: uint8 pixels (n, h, w, 3) in, float32 (n, d) out; of several outputs all, side by side.
+
+    Attributes:
+        at_once: how many batches it computes side by side; beyond that, threads that call it wait for each other.
+    """
 
     name: str
     precision: str
     batch_size: int
+    at_once: int
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute one batch and wait for it."""
+        """Compute one batch and wait for it. Any thread may call."""
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute many batches as they come; yields (key, result) in order."""
@@ -60,26 +67,35 @@ class OpenVINOEngine:
     Args:
         xml: the ``.xml``; its ``.bin`` lies beside it.
         precision: of the arithmetic; set on purpose, because OpenVINO would take bfloat16 by itself where it can.
-        hint: ``THROUGHPUT`` uses the cores for several batches side by side, ``LATENCY`` for one.
+        at_once: how many batches share the cores: 1 for the quickest answer, None for as many as are fastest in all.
     """
 
     name = "openvino"
     batch_size = 16
 
-    def __init__(self, xml: Path, precision: str, hint: str = "THROUGHPUT") -> None:
+    def __init__(self, xml: Path, precision: str, at_once: int | None = None) -> None:
         self.precision = precision
-        self._compiled = compile_graph(str(xml), precision, hint)
-        # One more than run at once, so that a batch waits whenever the engine has finished one.
-        self._at_once = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+        self._compiled = compile_graph(str(xml), precision, at_once)
+        self.at_once: int = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        # Threads must not call the compiled model itself: it has one request inside for all of them, in which the
+        # arrays of one call take the place of another's while that is computed. Calls fail then, or answers are wrong.
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.at_once):
+            self._idle.put(self._compiled.create_infer_request())
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute one batch and wait for it."""
-        return _side_by_side(list(self._compiled(np.ascontiguousarray(pixels)).values()))
+        """Compute one batch and wait for it. Any thread may call."""
+        request = self._idle.get()
+        try:
+            return _side_by_side(list(request.infer({0: np.ascontiguousarray(pixels)}, share_inputs=True).values()))
+        finally:
+            self._idle.put(request)
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Compute many batches, several at a time."""
         # No callbacks: one that still holds on to the interpreter while it shuts down ends the process with an abort.
-        idle = [self._compiled.create_infer_request() for _ in range(self._at_once)]
+        # One more than run at once, so that a batch waits whenever the engine has finished one.
+        idle = [self._compiled.create_infer_request() for _ in range(self.at_once + 1)]
         busy: deque[tuple[Key, Any]] = deque()
         for key, pixels in batches:
             if not idle:
@@ -106,13 +122,15 @@ class KerasEngine:
     name = "keras"
     precision = "float32"
     batch_size = 64
+    at_once = 1
+    _computing = Lock()  # of all models, for the precision is set for the whole process
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute one batch and wait for it."""
-        with keras_process.full_float32():
+        """Compute one batch and wait for it. Any thread may call."""
+        with self._computing, keras_process.full_float32():
             return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
@@ -124,9 +142,12 @@ class KerasEngine:
             yield key, self(filled)[:n]
 
 
-def compile_graph(graph: Any, precision: str, hint: str = "LATENCY") -> Any:
+def compile_graph(graph: Any, precision: str, at_once: int | None = 1) -> Any:
     """An OpenVINO model, or the path of its ``.xml``, compiled for the CPU; see :class:`OpenVINOEngine`."""
-    settings = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
+    hint = "LATENCY" if at_once == 1 else "THROUGHPUT"
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": hint}
+    if at_once and at_once > 1:
+        settings["PERFORMANCE_HINT_NUM_REQUESTS"] = at_once
     return _core().compile_model(graph, "CPU", settings)
 
 
@@ -307,7 +328,7 @@ def open_engine(
     *,
     engine: EngineName = "auto",
     precision: str = "float32",
-    hint: str = "THROUGHPUT",
+    at_once: int | None = None,
 ) -> Engine:
     """The engine for a base; falls back to Keras, with one line that says so, where OpenVINO cannot take the base.
 
@@ -317,7 +338,7 @@ def open_engine(
     if engine != "keras":
         xml = prepare(base, cache_folder, probe).xml
         if xml is not None:
-            return OpenVINOEngine(xml, precision, hint)
+            return OpenVINOEngine(xml, precision, at_once)
         if engine == "openvino":
             raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
         console.note(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
@@ -352,7 +373,7 @@ def latency_ms(
     """
     batches = [example[np.newaxis] for example in examples]
     probe = base.reader().batch(examples)
-    engine = open_engine(base, cache_folder, probe, precision=resolve_precision(precision), hint="LATENCY")
+    engine = open_engine(base, cache_folder, probe, precision=resolve_precision(precision), at_once=1)
     for batch in batches:  # the first call compiles, for texts once for each length
         engine(batch)
     fastest = np.full(len(batches), np.inf)
@@ -376,7 +397,7 @@ def measure(base: ImageBase, seconds: float = 3.0) -> dict[str, tuple[float, flo
     if xml is not None:
         engines[f"openvino {precision}"] = (
             OpenVINOEngine(xml, precision),
-            OpenVINOEngine(xml, precision, hint="LATENCY"),
+            OpenVINOEngine(xml, precision, at_once=1),
         )
     if any(find_spec(name) for name in keras_process.TRAINING_BACKENDS):
         keras_engine = KerasEngine(_keras_model(base))

@@ -1,11 +1,9 @@
 """Micro-batching: examples of many requests are computed together, a bounded number of them at a time.
 
-Examples are decoded by a pool of threads. One thread takes what is decoded, in batches, and computes each on all cores.
-Under load a batch fills while the one before is computed. Without load nobody waits for company that does not come: a
-batch is held back only while other examples are being decoded, and a few milliseconds at most.
-
-Only one batch is computed at a time in the whole process. On batches OpenVINO's requests are not faster side by side,
-and requests of different shapes side by side end, now and then, in a crash of its CPU plugin (its issues 20633, 23376).
+Examples are decoded by a pool of threads. What is decoded is taken in batches by other threads, as many as the engine
+computes batches side by side. Under load a batch fills while others are computed. Without load nobody waits for
+company that does not come: a batch is held back only while other examples are being decoded, and a few milliseconds at
+most. Whoever takes one leaves the threads that have nothing to do their share.
 """
 
 import asyncio
@@ -21,9 +19,6 @@ from headstart.predict import Output, Predictor
 from headstart.serving.limits import RefusedError
 
 _HOLD_BACK_S = 0.004
-
-computing = threading.Lock()
-"""Whoever lets an engine compute in a server holds this."""
 
 _Waiting = tuple[np.ndarray, "asyncio.Future[Output]"]
 
@@ -59,9 +54,14 @@ class Batcher:
         self._changed = threading.Condition()  # guards what follows
         self._decoding = 0
         self._decoded: deque[_Waiting] = deque()
+        self._free = 0  # threads that have nothing to compute
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="headstart-engine", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"headstart-engine-{n}", daemon=True)
+            for n in range(predictor.at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def outputs(self, contents: Sequence[bytes]) -> list[Output | str]:
         """What the run makes of the contents of some files or texts: an output of each, or why there is none.
@@ -85,8 +85,9 @@ class Batcher:
         await self._idle.wait()
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        await asyncio.to_thread(self._thread.join)
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
     async def _output(self, content: bytes) -> Output | str:
         answer: asyncio.Future[Output] = self._loop.create_future()
@@ -102,7 +103,7 @@ class Batcher:
                 self._decoding -= 1
                 if array is not None:
                     self._decoded.append((array, answer))
-                self._changed.notify()
+                self._changed.notify_all()
         return await answer
 
     def _decode(self, content: bytes) -> np.ndarray:
@@ -110,12 +111,11 @@ class Batcher:
         return self._predictor.reader.decode(content)
 
     def _work(self) -> None:
-        """Compute batches until the end, in a thread of its own."""
+        """Compute batches until the end; what each of the threads does."""
         while batch := self._next_batch():
             arrays, answers = zip(*batch, strict=True)
             try:
-                with computing:
-                    outputs = self._predictor.compute(self._predictor.reader.batch(arrays))
+                outputs = self._predictor.compute(self._predictor.reader.batch(arrays))
             except Exception as exc:  # noqa: BLE001 - goes to those who wait for it
                 self._loop.call_soon_threadsafe(_fail, answers, exc)
                 continue
@@ -124,16 +124,26 @@ class Batcher:
 
     def _next_batch(self) -> list[_Waiting]:
         """Wait for a batch; empty at the end."""
-        most = self._predictor.batch_size
         with self._changed:
-            while not self._closed:
-                self._changed.wait_for(lambda: self._decoded or self._closed)
-                self._changed.wait_for(lambda: len(self._decoded) >= most or not self._decoding, _HOLD_BACK_S)
-                while self._decoded and self._decoded[0][1].cancelled():  # the client's time is over
-                    self._decoded.popleft()
-                if self._decoded:
-                    return [self._decoded.popleft() for _ in range(power_of_two(min(len(self._decoded), most)))]
+            self._free += 1
+            try:
+                while not self._closed:
+                    self._changed.wait_for(lambda: self._decoded or self._closed)
+                    self._changed.wait_for(lambda: self._is_full() or not self._decoding, _HOLD_BACK_S)
+                    while self._decoded and self._decoded[0][1].cancelled():  # the client's time is over
+                        self._decoded.popleft()
+                    if self._decoded:
+                        return [self._decoded.popleft() for _ in range(power_of_two(self._share()))]
+            finally:
+                self._free -= 1
         return []
+
+    def _is_full(self) -> bool:
+        return self._share() >= self._predictor.batch_size
+
+    def _share(self) -> int:
+        """How many of the decoded examples are for one of the free threads."""
+        return min(-(-len(self._decoded) // self._free), self._predictor.batch_size)
 
 
 def power_of_two(most: int) -> int:
