@@ -103,9 +103,9 @@ def test_networks_learn_from_augmented_photos(photos: Path, tmp_path: Path) -> N
     options = {"input_size": SIZE, "val": 0.3, "fine_tune": "none", "runs": tmp_path}
     run = hs.train(photos, search=30, **options)
     tried = run.facts["search"]["tried"]
-    of_networks = [one for one in tried if one["layers"] and one["features"] == "the base's own"]
+    of_networks = [one for one in tried if one["layers"]]
     assert len({one["augmentation"] for one in of_networks}) > 1
-    assert not any("augmentation" in one for one in tried if one not in of_networks)
+    assert not any("augmentation" in one for one in tried if not one["layers"])
     plain = hs.train(photos, search=30, augment="none", **options)
     assert not any("augmentation" in one for one in plain.facts["search"]["tried"])
 

@@ -323,8 +323,11 @@ def _searched(
     with cost.stage("search"):
         probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
         places = places_of(base, prepare(base, folder, probe).blocks)
-        others = compute(tapped(base, all_taps(places)), [*task.train, *task.val, *task.test]) if places else None
-        augmented = _augmented(base, task, dataset, usual.recipe.seed, folder) if augment and can_train() else None
+        everywhere, others, augmented = tapped(base, all_taps(places) or None), None, None
+        if everywhere is not base:
+            others = compute(everywhere, [*task.train, *task.val, *task.test])
+            if augment and can_train():
+                augmented = _augmented(everywhere, others, dataset, usual.recipe.seed, folder)
         found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache)
         verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
     if verdict.outcome != "kept":
@@ -333,14 +336,14 @@ def _searched(
     return Searched(tapped(base, found.taps), task, found.head, found.recipe, found.facts, verdict)
 
 
-def _augmented(base: Base, task: Task, dataset: Dataset, seed: int, cache: Path) -> Augmented | None:
+def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path) -> Augmented | None:
     """What gives a search the features of augmented pictures; None for texts."""
     if not isinstance(base, ImageBase):
         return None
 
     def augmented(indices: np.ndarray, pipelines: list[Pipeline], folder: Path) -> np.ndarray:
         files = [dataset.examples[i] for i in indices.tolist()]
-        return augmented_features(base, task.features, files, pipelines, folder, seed=seed, cache=cache)
+        return augmented_features(base, features, files, pipelines, folder, seed=seed, cache=cache)
 
     return augmented
 

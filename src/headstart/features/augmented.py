@@ -42,7 +42,7 @@ def augmented_features(
         cache: the cache folder.
 
     Returns:
-        float32 (pipelines, files, d).
+        float16, or float32 where that cannot hold them, (pipelines, files, d), memory-mapped.
 
     Raises:
         UnavailableError: no backend is installed that can augment.
@@ -58,7 +58,7 @@ def augmented_features(
                 "folder": str(folder),
             }  # fmt: skip
             keras_process.call(f"{__name__}:compute", arguments, backend=keras_process.training_backend())
-    return np.load(path)
+    return np.load(path, mmap_mode="r")
 
 
 def compute(
@@ -78,8 +78,7 @@ def compute(
     plan = Plan(list(map(Path, files)), [], pipelines, seed)
     views = compute_views(plan, base.reader(), engine, (dim,), Path(folder, "views"), label="augmented")
     each = np.arange(len(files))
-    versions = [views.train(each, np.full_like(each, view)) for view in range(len(pipelines))]
     partial = Path(folder, "features.partial.npy")
-    np.save(partial, np.stack(versions, dtype=np.float32))
+    np.save(partial, np.stack([views.train(each, np.full_like(each, view)) for view in range(len(pipelines))]))
     os.replace(partial, Path(folder, "features.npy"))
     shutil.rmtree(Path(folder, "views"))

@@ -1,7 +1,7 @@
 """Searching heads: features from several places, solved heads and small networks, tried by Optuna on cached features.
 
-Networks on the base's own features also learn from augmented pictures, whose features are computed for this: once, of
-each strength, for the examples that trials look at, and of the strength that was found best for all others.
+Networks also learn from augmented pictures, whose features are computed for this: once, of each strength, for the
+examples that trials look at, and of the strength that was found best for all others.
 
 Trials look at the training examples alone, in cross-validation. So the validation examples, which have no part in the
 choice, can tell whether its winner is better than the head that everyone gets, or only the luckiest of fifty.
@@ -42,7 +42,7 @@ OWN = "the base's own"
 """Name of the features that need no search."""
 
 Augmented = Callable[[np.ndarray, list[Pipeline], Path], np.ndarray]
-"""Gives the base's own features, float32 (k, n, d), of pictures, int (n,), changed by each of k pipelines.
+"""Gives the features at all taps, (k, n, d), of pictures, int (n,), changed by each of k pipelines.
 
 The path is a folder to keep them in, and to go on from after a killed pass.
 """
@@ -66,6 +66,7 @@ _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")
 _MOST_EXAMPLES = 1500  # that trials look at
 _AUGMENTATIONS = ("light", "standard", "strong")
 _VIEWS, _MOST_VIEWS = 1000, 4  # augmented pictures of one strength, as long as there is one of each, and of an example
+_COMPARED, _SAME = 32, 0.03  # examples, and the relative difference up to which features are the same, in bfloat16 too
 _FOLDS = 3
 _MOST_AXES = 512  # of the features; the rest of their variance is noise, or nearly so
 _PATIENCE = 5  # epochs
@@ -79,7 +80,7 @@ _SETTINGS_OF = {
     "all heads": ("features", "layers"),
     "solved heads": ("features", "strength"),
     "heads with hidden layers": ("features", "layers", *_OF_NETWORKS),
-    "of these, those on the base's own features": ("layers", "augmentation", *_OF_NETWORKS),
+    "of these, those that may learn from augmented pictures": ("features", "layers", "augmentation", *_OF_NETWORKS),
 }
 
 
@@ -91,11 +92,13 @@ class Place:
         name: for people.
         taps: as for :func:`headstart.bases.derived.tapped`; None for the base's own features.
         width: of what one tap gives.
+        same_as: taps that should give the same as the base's own features; None where none do, and elsewhere.
     """
 
     name: str
     taps: tuple[str, ...] | None
     width: int = 0
+    same_as: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,26 +139,28 @@ def check_search(trials: int, recipe: Recipe, shots: int | None) -> None:
 
 
 def places_of(base: Base, blocks: Sequence[Block]) -> list[Place]:
-    """Where a base offers features beside its own: the upper blocks that give maps or tokens.
+    """Where a base offers features: its own come first, then the upper blocks that give maps or tokens.
 
     Args:
         base: the base.
         blocks: its blocks, from the pixels on.
     """
-    places = []
+    own, places = Place(OWN, None), []
     for block in reversed(blocks[-_BLOCKS:]):
         if len(block.shape) < 2 or max(block.shape[:-1]) < 2:  # a vector: there is nothing to pool
             continue
         for name, poolings in _POOLINGS.items():
             taps = tuple(f"{block.name}:{pooling}" for pooling in poolings)
-            if block is not blocks[-1] or poolings != (base.input_facts().get("pooling", "mean"),):
+            if block is blocks[-1] and poolings == (base.input_facts().get("pooling", "mean"),):
+                own = Place(OWN, None, block.shape[-1], same_as=taps)
+            else:
                 places.append(Place(f"{block.name}, {name}", taps, block.shape[-1]))
-    return places
+    return [own, *places]
 
 
 def all_taps(places: Sequence[Place]) -> tuple[str, ...]:
     """Everything that some places are made of, once: block by block, so that each place is a stretch of it."""
-    used = list(dict.fromkeys(tap for place in places for tap in place.taps or ()))
+    used = list(dict.fromkeys(tap for place in places for tap in place.taps or place.same_as or ()))
     every = (f"{block}:{pooling}" for block in tapped_blocks(used) for pooling in _POOLINGS["mean and max"])
     return tuple(tap for tap in every if tap in used)
 
@@ -176,8 +181,8 @@ def search_heads(
         task: the examples, with the base's own features; validation and test examples are not looked at.
         start: the solved head on these features.
         recipe: for class weights, the number of epochs and the seed.
-        places: other features to try.
-        tapped: those, as :func:`all_taps` gives them, side by side.
+        places: features to try, the base's own first.
+        tapped: all of these, as :func:`all_taps` gives them, side by side; None where there is none but the base's own.
         augmented: gives features of augmented pictures; None where pictures are not to be changed, and for texts.
         trials: in all, those of earlier searches included.
         cache: the cache folder; None means the user's.
@@ -197,7 +202,7 @@ def search_heads(
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
     folder = (cache or cache_folder()) / "searches" / key
     folder.mkdir(parents=True, exist_ok=True)
-    search = _Search(task, recipe, every, tapped, augmented, folder)
+    search = _Search(task, recipe, places, tapped, augmented, folder)
     # BLAS threads wait for each other in busy loops, and what is multiplied here is too small for several.
     with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
         return search.run(trials, start, cache)
@@ -219,7 +224,7 @@ class _Search:
         self.places = {place.name: place for place in places}
         self.tapped, self.augmented = tapped, augmented
         self.taps = all_taps(places)
-        width = {tap: place.width for place in places for tap in place.taps or ()}
+        width = {tap: place.width for place in places for tap in place.taps or place.same_as or ()}
         self.bounds = [0, *accumulate(width[tap] for tap in self.taps)]
         if tapped is not None and tapped.dim != self.bounds[-1]:
             raise IntegrityError(f"the blocks give {tapped.dim} features, not {self.bounds[-1]}: please report this.")
@@ -282,7 +287,7 @@ class _Search:
             return
         if known:
             console.note(f"going on with a search that has made {counted(known, 'trial')}")
-        if self.augmented:
+        if any(map(self._can_augment, self.places)):
             _ = self._of_each_strength  # now, as it takes longer than a trial
         try:
             with console.progress("search", left, "trials") as bar:
@@ -302,7 +307,7 @@ class _Search:
         trial.suggest_int("directions", 16, 256, log=True)
         trial.suggest_int("units", 16, 256, log=True)
         trial.suggest_float("dropout", 0, 0.6)
-        if self.augmented and place == OWN:
+        if self._can_augment(place):
             trial.suggest_categorical("augmentation", ["none", *_AUGMENTATIONS])
         trial.suggest_float("noise", 0, 0.5)
         trial.suggest_float("weight_decay", 1e-3, 1, log=True)
@@ -335,12 +340,15 @@ class _Search:
         """The sample as a network sees it, and as it sees it augmented: float32 (versions, n, directions)."""
         seen = self._coordinates(settings["features"])
         strength = settings.get("augmentation", "none")
-        others = [] if strength == "none" else [seen.axes(rows) for rows in self._of_each_strength[strength]]
+        stretch = self._stretch(settings["features"])
+        others = (
+            [] if strength == "none" else [seen.axes(rows[:, stretch]) for rows in self._of_each_strength[strength]]
+        )
         return np.stack([rows[:, : settings["directions"]] for rows in (seen.rows, *others)]) / seen.scale(settings)
 
     @cached_property
     def _of_each_strength(self) -> dict[str, np.ndarray]:
-        """Features of the sample's pictures, augmented: float32 (views, n, d) of each strength."""
+        """All taps of the sample's pictures, augmented: (views, n, d) of each strength."""
         rows = self._augment(self.sample, _AUGMENTATIONS, "sample")
         return dict(zip(_AUGMENTATIONS, np.split(rows, len(_AUGMENTATIONS)), strict=True))
 
@@ -352,13 +360,33 @@ class _Search:
         pipelines = [PIPELINES[strength] for strength in strengths for _ in range(views)]
         return self.augmented(indices, pipelines, self.folder / name)
 
+    def _can_augment(self, place: str) -> bool:
+        """Whether there are features of augmented pictures from there."""
+        return self.augmented is not None and (place != OWN or self._own_is_tapped)
+
+    @cached_property
+    def _own_is_tapped(self) -> bool:
+        """Whether what should be the same as the base's own features is that."""
+        if self.tapped is None or self.places[OWN].same_as is None:
+            return False
+        few, stretch = self.sample[:_COMPARED], self._stretch(OWN)
+        own = self.task.features.rows(few)
+        same = self.tapped.columns(stretch.start, stretch.stop).rows(few)
+        return own.shape == same.shape and bool(np.linalg.norm(own - same) < _SAME * np.linalg.norm(own))
+
+    def _stretch(self, name: str) -> slice:
+        """Where in all taps those of a place are."""
+        place = self.places[name]
+        taps = place.taps or place.same_as or ()
+        first = self.taps.index(taps[0])
+        return slice(self.bounds[first], self.bounds[first + len(taps)])
+
     def _features(self, name: str) -> FeatureSet:
         """The features of all examples from one of the places."""
-        taps = self.places[name].taps
-        if taps is None or self.tapped is None:
+        if self.places[name].taps is None or self.tapped is None:
             return self.task.features
-        first = self.taps.index(taps[0])
-        return self.tapped.columns(self.bounds[first], self.bounds[first + len(taps)])
+        stretch = self._stretch(name)
+        return self.tapped.columns(stretch.start, stretch.stop)
 
     def _mattered(self, optuna: Any, study: Any) -> dict[str, dict[str, float]]:
         """The share of each setting in whether a trial is among the better ones, in all trials and in those of a kind.
@@ -386,7 +414,7 @@ class _Search:
             return Found(head, recipe, place.taps, features, facts)
         form, seen = _form(best), self._coordinates(place.name)
         axes, scale = seen.axes.first(best["directions"]), seen.scale(best)
-        versions = [features.rows(task.train), *self._augmented_by(best.get("augmentation", "none"))]
+        versions = [features.rows(task.train), *self._augmented_by(best)]
         (kernel, bias), *others = networks.train(
             form, np.stack([axes(rows) for rows in versions]) / scale, task.labels[task.train], task.n_classes,
             self.all_weights, epochs=best["epochs"], seed=self.recipe.seed,
@@ -396,13 +424,14 @@ class _Search:
         recipe = replace(self.recipe, head="mlp", dense=form.units, dropout=form.dropout)
         return Found(Head((first, *others), activation_of(task.labels)), recipe, place.taps, features, facts)
 
-    def _augmented_by(self, strength: str) -> Sequence[np.ndarray]:
-        """Features of all training pictures, augmented: float32 (n, d) of each view."""
+    def _augmented_by(self, best: dict[str, Any]) -> list[np.ndarray]:
+        """Features of all training pictures, augmented: (n, d) of each view."""
+        strength = best.get("augmentation", "none")
         if strength == "none":
             return []
-        if len(self.sample) == len(self.task.train):
-            return list(self._of_each_strength[strength])
-        return list(self._augment(self.task.train, [strength], strength))
+        whole = len(self.sample) == len(self.task.train)
+        rows = self._of_each_strength[strength] if whole else self._augment(self.task.train, [strength], strength)
+        return [view[:, self._stretch(best["features"])] for view in rows]
 
 
 @dataclass(frozen=True)
