@@ -24,8 +24,9 @@ JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
 LOCK, TURN, PID, STOP = "running.lock", "turn.lock", "pid", "stop"
 """Held while a job runs; held by the one at work, of all; the number of its process; there when it is to stop."""
 
-
 AUDIT_PAGE = "audit.html"
+WAITING = "waiting for its turn"
+"""The stage of a job that others are before."""
 
 
 def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def main(folder: Path) -> None:
         console.forward = send
         send({"began": True})
         if is_held(folder.parent / TURN):
-            console.stage("waiting for its turn")
+            console.stage(WAITING)
         try:
             with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
                 outcome = KINDS[job["kind"]](folder, job)

@@ -16,6 +16,7 @@ const post = (address, body, headers) => ask(address, { method: "POST", body, he
 function tell(place, problem) {
   place.textContent = problem ? problem.message || String(problem) : "";
   place.hidden = !problem;
+  if (problem) place.scrollIntoView({ block: "nearest" });
 }
 
 /** Make a place take what is dropped on it. */
@@ -273,9 +274,15 @@ if ($("mend")) {
       if (isSelect(changed) && !changed.value && other.value === "") other.checked = true;
       if (!isSelect(changed) && isSelect(other)) other.value = "";
     }
+    count();
+  };
+  const count = () => {
     const n = fields.filter((field) => field.value && (isSelect(field) || field.checked)).length;
-    const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "these labels";
-    $("mend").querySelector("button").textContent = `Train again with ${labels}`;
+    const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "changed labels";
+    const button = $("mend").querySelector("button");
+    button.textContent = `Train again with ${labels}`;
+    button.disabled = !n;
   };
   for (const field of fields) field.addEventListener("change", () => agree(field));
+  count(); // a browser that comes back has kept what was chosen
 }
