@@ -21,7 +21,7 @@ from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
 from headstart.ui.recipe import recipe
 from tests.conftest import SIZE, WORDS
-from tests.ui.conftest import Server
+from tests.ui.conftest import Answer, Server
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,21 @@ def test_another_host_needs_a_token(tmp_path: Path) -> None:
     assert "--token" in told.stderr
 
 
+def _runs_the_base(answer: Answer) -> bool:
+    return re.search('class="now">.*Running the base', answer.text) is not None
+
+
 @pytest.mark.slow
 def test_a_training_that_is_stopped_goes_on_after_the_server_was_gone(root: Path) -> None:
     server = Server(root)
     try:
         fields = {"path": "photos", "input_size": str(SIZE), "name": "later"}
         job = server.ask("POST", "/data/train", fields).headers["Location"]
-        server.follow(job, lambda answer: "Running the base" in answer.text)
+        server.follow(job, _runs_the_base)
         assert server.ask("POST", f"{job}/stop").status == 303
         assert server.ask("GET", f"{job}/progress").headers["X-Status"] == "stopped"
         other = server.ask("POST", "/data/train", fields | {"name": "cut-off"}).headers["Location"]
-        server.follow(other, lambda answer: "Running the base" in answer.text)
+        server.follow(other, _runs_the_base)
     finally:
         server.end()
     server = Server(root)
@@ -176,7 +180,6 @@ def test_a_training_that_is_stopped_goes_on_after_the_server_was_gone(root: Path
         server.ask("POST", f"{job}/resume")
         done = server.follow(job, lambda answer: answer.headers["X-Status"] != "running")
         assert done.headers["X-Go-To"] == "/runs/later"
-        assert "What training said" in server.ask("GET", "/runs/later").text
         assert (root / "runs/later/model.keras").is_file()
         server.ask("POST", f"{other}/remove")
         assert "cut-off" not in server.ask("GET", "/").text
@@ -279,12 +282,26 @@ def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path
     assert (checked and checked.id, told and told.id) == ("6-checked", "1-kept")
 
 
+def test_a_run_can_be_removed_and_nothing_else(server: Server) -> None:
+    runs = server.root / "runs"
+    shutil.copytree(runs / "photos", runs / "old")
+    shutil.copytree(runs / "photos", server.root / "elsewhere")
+    (runs / "there").symlink_to(server.root / "elsewhere")
+    assert server.ask("POST", "/runs/old/remove").status == 303
+    assert not (runs / "old").exists()
+    for name in ("there", "old", "..", "..%2Fphotos"):
+        assert server.ask("POST", f"/runs/{name}/remove").status in (404, 422)
+    assert (server.root / "elsewhere/run.json").is_file()
+    assert (server.root / "photos").is_dir()
+    (runs / "there").unlink()
+
+
 @pytest.mark.slow
 def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server, sentences: Path) -> None:
     with open(sentences, newline="", encoding="utf-8") as file:
         given = [(row["text"], row["label"]) for row in csv.DictReader(file)]
     rows = [(text, int(label == "python"), int(any(map(str.isdigit, text)))) for text, label in given]
-    _rows(server.root / "labels.csv", [("text", "python", "number"), *rows])
+    _rows(server.root / "labels.csv", [("text", "python", "number"), *rows, ("", 1, 0)])
     fields = {"path": "labels.csv", "base": WORDS}
     columns = urlencode([("label_column", "python"), ("label_column", "number")])
     job = server.ask("POST", "/data/train", f"{urlencode(fields)}&{columns}".encode()).headers["Location"]
@@ -293,6 +310,7 @@ def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server
     page = server.ask("GET", "/runs/labels").text
     assert "micro F1" in page
     assert "Label by label" in page
+    assert re.search("What training said: .*1 warning.*1 file left out", page, re.DOTALL)
     answer = server.ask("POST", "/runs/labels/answer", given[0][0].encode(), {"Content-Type": "text/plain"})
     assert answer.status == 200
     for name in ("python", "number"):

@@ -17,7 +17,7 @@ ROLES = {
     "path": "path of a picture",
     "label": "label",
     "split": "train, val or test",
-    "group": "what stays together",
+    "group": "kept together",
 }
 """What a column can be: a field of :class:`headstart.data.tables.Columns`, and what the page calls it."""
 

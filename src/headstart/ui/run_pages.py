@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class RunPages:
             Route("/runs/{run}/retrain", self.retrain, methods=["POST"]),
             Route("/runs/{run}/try", self.try_it),
             Route("/runs/{run}/answer", self.answer, methods=["POST"]),
+            Route("/runs/{run}/remove", self.remove, methods=["POST"]),
         ]
 
     def home(self, request: Request) -> Response:
@@ -108,6 +110,14 @@ class RunPages:
         name = request.query_params.get("name") or "picture"
         told = await run_in_threadpool(self._answers, folder, asked, name)
         return await run_in_threadpool(lambda: page("answer", **told))
+
+    async def remove(self, request: Request) -> Response:
+        """Delete a run."""
+        folder, runs = self._site.run(request), self._site.place.runs
+        if folder.parent != runs:
+            raise InputError(f"{request.path_params['run']} is a link to a run that lies elsewhere: remove it there.")
+        await run_in_threadpool(shutil.rmtree, folder)
+        return go_to("/")
 
 
 def _row(folder: Path) -> dict[str, Any] | None:

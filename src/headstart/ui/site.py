@@ -26,9 +26,11 @@ _OPTIONS = {
     "--label-column": "“label”",
     "--label-separator": "“between several labels”",
     "--split-column": "“train, val or test”",
-    "--group-by": "“what stays together”",
-    "--min-precision": "“sure answers that are right”",
+    "--group-by": "“kept together”",
+    "--min-precision": "“right among sure answers”",
     "--input-size": "“size of the pictures”",
+    "--dense": "“hidden layers”",
+    "--search": "“heads to try”",
     "--relabel": "the labels beside them",
 }
 """What the page calls options that messages tell to use."""
@@ -79,7 +81,7 @@ class Site:
 
 def plain(text: str, place: Place) -> str:
     """A message that was written for the terminal, in the words of the page: paths as it knows them, no options."""
-    if re.match(r"[a-z]+ ", text):
+    if re.match(r"[a-z-]+ ", text):
         text = text[0].upper() + text[1:]
     text = text.replace(f"{place.root}{os.sep}", "")
     return re.sub(r"--[a-z-]+[a-z]", lambda option: _OPTIONS.get(option[0], option[0]), text)

@@ -201,6 +201,7 @@ async function question(content, name, type) {
   const mine = ++asked, place = $("answer");
   tell($("answer-problem"));
   place.setAttribute("aria-busy", "true");
+  if (!place.querySelector("section")) place.textContent = "Looking …";
   try {
     const address = `${$("question").dataset.to}?name=${encodeURIComponent(name)}`;
     const html = await (await post(address, content, { "Content-Type": type })).text();
