@@ -226,8 +226,8 @@ async function cameraOn() {
   tell($("answer-problem"));
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    await $("video").play(); // before there is a button that takes a picture of it
     $("camera").hidden = false;
-    await $("video").play();
     $("shoot").focus();
   } catch (problem) {
     tell($("answer-problem"), `The camera cannot be used: ${problem.message}.`);
