@@ -124,7 +124,9 @@ async function sendAll(address, files, total) {
         passedOver += 1;
       }
       sent += file.size;
-      $("sending").querySelector("i").style.width = `${(100 * sent) / (total || 1)}%`;
+      const share = (100 * sent) / (total || 1), bar = $("sending").querySelector(".tracks");
+      bar.firstElementChild.style.width = `${share}%`;
+      bar.setAttribute("aria-valuenow", Math.round(share));
       const rest = passedOver ? `, ${passedOver} of another kind passed over` : "";
       $("sent").textContent = `${next} of ${files.length} files${rest}`;
     }
