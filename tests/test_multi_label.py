@@ -15,6 +15,7 @@ from PIL import Image
 import headstart as hs
 from headstart.errors import InputError
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
+from tests.test_serving import Server
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 
@@ -108,6 +109,26 @@ def test_answers_are_labels_with_probabilities(label_run: hs.Run, texts: list[st
     assert sum(many.probabilities.values()) != pytest.approx(1, abs=0.01)
     assert none.predicted == []
     assert len(none.probabilities) == 3
+
+
+def test_it_is_served_with_the_probability_that_each_label_takes(
+    label_run: hs.Run, texts: list[str], tmp_path: Path
+) -> None:
+    server = Server(tmp_path, label_run.folder)
+    try:
+        status, content = server.ask("/predict", json.dumps({"texts": texts}))
+        assert status == 200
+        for answer, expected in zip(content["answers"], label_run.predict(texts), strict=True):
+            assert answer["predicted"] == expected.predicted
+            assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-3)
+            assert not {"probability", "unsure"} & set(answer)
+        (facts,) = server.ask("/runs")[1]
+        assert facts["multi_label"]
+        assert facts["thresholds"] == label_run.facts["thresholds"]
+        schema = server.ask("/openapi.json")[1]["components"]["schemas"]["Answered"]["properties"]
+        assert {"type": "array", "items": {"type": "string"}} in schema["predicted"]["anyOf"]
+    finally:
+        server.end()
 
 
 def test_the_model_opens_with_keras_alone_and_knows_its_thresholds(label_run: hs.Run) -> None:

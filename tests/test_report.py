@@ -428,7 +428,7 @@ def test_a_linear_head_has_its_strengths(made: Path) -> None:
 @pytest.mark.parametrize("k", [1, 2, 12])
 def test_small_matrices_have_numbers(tmp_path: Path, k: int) -> None:
     text = read(make_run(tmp_path, [f"class {i}" for i in range(k)], confusion(k)))
-    assert text.count('<th scope="row"><bdi>class 0</bdi></th><td class="right deep"') == 1
+    assert text.count('<th scope="row"><bdi>class 0</bdi></th><td class="right deep deepest"') == 1
     assert 'class="heat"' not in text
 
 

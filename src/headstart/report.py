@@ -32,6 +32,7 @@ from headstart.predict import read_facts
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
+_DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turned round, in the dark and in the light
 _CONFUSIONS, _SKIPPED = 15, 50
 PICTURES_SHOWN, TEXTS_SHOWN = 24, 12
 """Of the mistakes that the model was surest of."""
@@ -298,7 +299,8 @@ def _change(told: Mapping[str, Any] | None, split: Mapping[str, Any]) -> dict[st
 
 def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
     shade = 0.12 + 0.73 * (share if right else math.sqrt(share)) if count else 0.0  # a few errors must be seen
-    return {"right": right, "count": count, "share": share, "shade": round(shade, 2), "deep": shade > 0.5}
+    depth = " deep deepest" if shade > _DEEPEST else " deep" if shade > _DEEP else ""
+    return {"right": right, "count": count, "share": share, "shade": round(shade, 2), "depth": depth}
 
 
 def _per_class(classes: Sequence[str], counts: np.ndarray | None, split: Mapping[str, Any]) -> dict[str, Any] | None:

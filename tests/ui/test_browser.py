@@ -123,8 +123,19 @@ def test_every_page_fits_a_phone(server: Server, browser, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page = context.new_page()
     backgrounds = set()
-    for path in ("/", "/new", "/data?path=photos", "/runs/photos", "/runs/photos/try", "/runs/photos/export", "/none"):
+    (server.root / "news.csv").write_text("title,description,what it is about\nA title,A description,politics\n" * 2)
+    for path in (
+        "/",
+        "/new",
+        "/data?path=photos",
+        "/data?path=news.csv",
+        "/runs/photos",
+        "/runs/photos/try",
+        "/runs/photos/export",
+        "/none",
+    ):
         page.goto(server.address + path)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 360, path
         backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))

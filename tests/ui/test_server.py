@@ -1,17 +1,27 @@
 """What the server answers, and to whom; jobs that outlive it."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import sys
+import time
+from html import unescape
 from pathlib import Path
 from subprocess import run as run_command
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
+from starlette.datastructures import QueryParams
 
-from tests.conftest import SIZE
-from tests.ui.conftest import Server
+import headstart as hs
+from headstart.data.dataset import load_dataset
+from headstart.ui.jobs import Jobs
+from headstart.ui.place import Place
+from headstart.ui.recipe import recipe
+from tests.conftest import SIZE, WORDS
+from tests.ui.conftest import Answer, Server
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,7 @@ def test_bad_input_is_told_and_is_no_crash(server: Server) -> None:
         ("/data/train", {"path": "photos", "base": "file:/etc/passwd"}),
         ("/data/train", {"path": "photos", "input_size": "big"}),
         ("/data/train", {"path": "photos", "name": "../x"}),
+        ("/data/train", {"path": "photos", "group_pattern": "patient"}),
         ("/data/check", {"path": "nowhere"}),
         ("/data/remove", {"path": "photos"}),
         ("/data/remove", {"path": ".headstart/uploads"}),
@@ -144,17 +155,21 @@ def test_another_host_needs_a_token(tmp_path: Path) -> None:
     assert "--token" in told.stderr
 
 
+def _runs_the_base(answer: Answer) -> bool:
+    return re.search('class="now">.*Running the base', answer.text) is not None
+
+
 @pytest.mark.slow
 def test_a_training_that_is_stopped_goes_on_after_the_server_was_gone(root: Path) -> None:
     server = Server(root)
     try:
         fields = {"path": "photos", "input_size": str(SIZE), "name": "later"}
         job = server.ask("POST", "/data/train", fields).headers["Location"]
-        server.follow(job, lambda answer: "Running the base" in answer.text)
+        server.follow(job, _runs_the_base)
         assert server.ask("POST", f"{job}/stop").status == 303
         assert server.ask("GET", f"{job}/progress").headers["X-Status"] == "stopped"
         other = server.ask("POST", "/data/train", fields | {"name": "cut-off"}).headers["Location"]
-        server.follow(other, lambda answer: "Running the base" in answer.text)
+        server.follow(other, _runs_the_base)
     finally:
         server.end()
     server = Server(root)
@@ -170,3 +185,134 @@ def test_a_training_that_is_stopped_goes_on_after_the_server_was_gone(root: Path
         assert "cut-off" not in server.ask("GET", "/").text
     finally:
         server.end()
+
+
+def _rows(path: Path, rows: list[tuple[str, ...]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_a_table_says_what_its_columns_are_taken_for(server: Server) -> None:
+    _rows(server.root / "news.csv", [("title", "body", "topic"), *[(f"t{i}", f"b{i}", "ab"[i % 2]) for i in range(6)]])
+    unknown = server.ask("GET", "/data?path=news.csv")
+    assert unknown.status == 422
+    assert "Cannot tell which column of news.csv is the label" in unknown.text  # neither the whole path, nor an option
+    assert "--label" not in unknown.text
+    told = {"path": "news.csv", "role-title": "text", "role-body": "text", "role-topic": "label", "label_separator": ""}
+    read = server.ask("GET", f"/data?{urlencode(told)}")
+    assert read.status == 303
+    address = read.headers["Location"]
+    assert parse_qs(urlsplit(address).query) == {
+        "path": ["news.csv"], "text_column": ["title", "body"], "label_column": ["topic"]
+    }  # fmt: skip
+    answer = server.ask("GET", address)
+    assert "6 texts in 2 classes" in answer.text
+    assert "t0 b0" in answer.text
+    assert answer.text.count('name="text_column"') == 4  # both, in the form that checks and in the one that trains
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [("text", "tags"), *[(f"text {i}", ("a", "b", "a;b", "b;c", "a;c", "")[i]) for i in range(6)]],
+        [("text", "a", "b", "c"), *[(f"text {i}", *(("0", "1")[i >> bit & 1] for bit in range(3))) for i in range(8)]],
+    ],
+    ids=["cells", "columns"],
+)
+def test_several_labels_are_seen_and_offered(server: Server, table: list[tuple[str, ...]]) -> None:
+    _rows(server.root / "several.csv", table)
+    answer = server.ask("GET", "/data?path=several.csv")
+    (address,) = re.findall(r'class="advice">[^<]*<a href="([^"]+)"', answer.text)
+    answer = server.ask("GET", unescape(address))
+    assert f"{len(table) - 1} texts with any of 3 labels" in answer.text
+    assert "advice" not in answer.text.partition("</style>")[2]
+
+
+def test_more_options_become_a_recipe(server: Server) -> None:
+    three = load_dataset(str(_three(server.root)))
+    fields = [("classes", "of these"), ("class", "a"), ("class", "c"), ("dense", "64, 32"), ("min_precision", "90")]
+    assert recipe(QueryParams(fields), three) == {
+        "fine_tune": "none", "dense": (64, 32), "classes": ["a", "c"], "min_precision": 0.9
+    }  # fmt: skip
+    assert recipe(QueryParams("search=5&fine_tune=auto&base=auto"), three) == {
+        "fine_tune": "auto", "search": 5, "base": "auto"
+    }  # fmt: skip
+    for wrong, told in (
+        ("dense=wide", "hidden layers"),
+        ("dense=0", "hidden layers"),
+        ("dense=8&search=5", "not both"),
+        ("search=many", "no whole number"),
+        ("min_precision=100", "1 to 99"),
+        ("classes=1&class=a", "tick more"),
+        ("classes=1&class=a&class=x", "no class 'x'"),
+    ):
+        with pytest.raises(hs.InputError, match=told):
+            recipe(QueryParams(wrong), three)
+
+
+def _three(root: Path) -> Path:
+    for name in "abc":
+        (root / "three" / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "photos/china/00.jpg", root / "three" / name)
+    return root / "three"
+
+
+def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (place.runs / "kept").mkdir(parents=True)
+    outcomes: dict[str, tuple[str, dict | None, float]] = {
+        "1-kept": ("train", {"run": "kept"}, 0),
+        "2-gone": ("train", {"run": "gone"}, time.time()),
+        "3-failed": ("train", {"error": "no"}, 0),
+        "4-stopped": ("train", None, 0),
+        "5-exported": ("export", {"run": "kept"}, time.time()),
+        "6-checked": ("audit", {"found": []}, time.time()),
+        "7-checked": ("audit", {"found": []}, 0),
+    }
+    for name, (kind, outcome, ended) in outcomes.items():
+        (place.jobs / name).mkdir()
+        (place.jobs / name / "job.json").write_text(json.dumps({"kind": kind, "data": "photos"}))
+        (place.jobs / name / "events.jsonl").write_text(json.dumps({"t": ended, "ended": True}) + "\n")
+        if outcome is not None:
+            (place.jobs / name / "outcome.json").write_text(json.dumps(outcome))
+    jobs = Jobs(place)
+    jobs.tidy()
+    assert [job.id for job in jobs.all()] == ["6-checked", "4-stopped", "3-failed", "1-kept"]
+    checked, told = jobs.last("audit", data="photos"), jobs.last("train", run="kept")
+    assert (checked and checked.id, told and told.id) == ("6-checked", "1-kept")
+
+
+def test_a_run_can_be_removed_and_nothing_else(server: Server) -> None:
+    runs = server.root / "runs"
+    shutil.copytree(runs / "photos", runs / "old")
+    shutil.copytree(runs / "photos", server.root / "elsewhere")
+    (runs / "there").symlink_to(server.root / "elsewhere")
+    assert server.ask("POST", "/runs/old/remove").status == 303
+    assert not (runs / "old").exists()
+    for name in ("there", "old", "..", "..%2Fphotos"):
+        assert server.ask("POST", f"/runs/{name}/remove").status in (404, 422)
+    assert (server.root / "elsewhere/run.json").is_file()
+    assert (server.root / "photos").is_dir()
+    (runs / "there").unlink()
+
+
+@pytest.mark.slow
+def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server, sentences: Path) -> None:
+    with open(sentences, newline="", encoding="utf-8") as file:
+        given = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    rows = [(text, int(label == "python"), int(any(map(str.isdigit, text)))) for text, label in given]
+    _rows(server.root / "labels.csv", [("text", "python", "number"), *rows, ("", 1, 0)])
+    fields = {"path": "labels.csv", "base": WORDS}
+    columns = urlencode([("label_column", "python"), ("label_column", "number")])
+    job = server.ask("POST", "/data/train", f"{urlencode(fields)}&{columns}".encode()).headers["Location"]
+    done = server.follow(job, lambda answer: answer.headers["X-Status"] != "running", within_s=240)
+    assert done.headers["X-Go-To"] == "/runs/labels"
+    page = server.ask("GET", "/runs/labels").text
+    assert "micro F1" in page
+    assert "Label by label" in page
+    assert re.search("What training said: .*1 warning.*1 file left out", page, re.DOTALL)
+    answer = server.ask("POST", "/runs/labels/answer", given[0][0].encode(), {"Content-Type": "text/plain"})
+    assert answer.status == 200
+    for name in ("python", "number"):
+        assert f"<bdi>{name}</bdi></th>" in answer.text
+    assert "F1" in server.ask("GET", "/").text

@@ -16,7 +16,7 @@ import numpy as np
 from headstart.data.images import EXTENSIONS
 from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError, counted, did_you_mean
 from headstart.reader import Example, Modality
 from headstart.settings import check_readable
 
@@ -247,7 +247,8 @@ def _class_order(name: str) -> tuple[int, float, str]:
 
 def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
     if found.files:
-        return f"{source} has one class only ({classes[0]!r}, {len(found.files):,} examples): expected at least two."
+        only = f"{classes[0]!r}, {counted(len(found.files), 'example')}"
+        return f"{source} has one class only ({only}): expected at least two."
     named = [
         f" {len(found.skipped)} files were left out, such as {one.file} ({one.reason})." for one in found.skipped[:1]
     ]

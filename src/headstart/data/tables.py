@@ -6,6 +6,7 @@ An example is the path of an image, or a text; which of the two follows from the
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -119,6 +120,28 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     header, rows = _read_table(table)
     for number, cells in rows:
         yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
+
+
+def taken_for(table: Path, columns: Columns) -> dict[str, str]:
+    """What each column of a table file is taken for: a field of :class:`Columns`, or nothing.
+
+    Raises:
+        InputError: the table cannot be read.
+        UnavailableError: the package for this kind of file is not installed.
+    """
+    header, _ = _read_table(table)
+    name, found = str(table), dict.fromkeys(header, "")
+    texts: list[int] = []
+    with suppress(InputError):  # a column that is named is not there
+        texts = _find_texts(name, header, columns)
+    found |= {header[i]: "text" for i in texts}
+    for kind in ("path", "split", "group"):
+        with suppress(InputError):  # there is none
+            i = None if texts and kind == "path" else _find(name, header, kind, getattr(columns, kind))
+            found |= {} if i is None else {header[i]: kind}
+    with suppress(InputError):
+        found |= {header[i]: "label" for i in _find_labels(name, header, columns).values()}
+    return found
 
 
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:

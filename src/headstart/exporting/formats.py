@@ -126,15 +126,15 @@ def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any
     Raises:
         InputError: the run cannot be had in one of them.
     """
-    reasons = {one.name: reason for one in formats if (reason := _why_not(one, folder, facts))}
+    reasons = {one.name: reason for one in formats if (reason := why_not(one, folder, facts))}
     if reasons:
         listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
-        possible = [one.name for one in _ALL if not _why_not(one, folder, facts)]
+        possible = [one.name for one in _ALL if not why_not(one, folder, facts)]
         others = f"It can be exported to {', '.join(possible)}." if possible else "`headstart predict` can use it."
         raise InputError(f"{folder} cannot be exported to {listed}. {others}")
 
 
-def _why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
+def why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
     """Why a run cannot be had in a format; empty if it can."""
     base = facts["base"]
     if base.get("tokenizer", {}).get("segmenter"):

@@ -160,6 +160,7 @@ def _facts(served: Served) -> RunFacts:
         modality=predictor.modality,
         classes=predictor.classes,
         multi_label=predictor.thresholds is not None,
+        thresholds=predictor.facts.get("thresholds"),
         min_confidence=predictor.min_confidence,
         base=facts["base"]["handle"],
         created=facts["created"],

@@ -70,7 +70,11 @@ class RunFacts(BaseModel):
     name: str
     modality: Annotated[str, Field(description="What it takes: `image` or `text`.")]
     classes: list[str]
-    multi_label: bool
+    multi_label: Annotated[bool, Field(description="Whether an answer is any number of labels, also none.")]
+    thresholds: Annotated[
+        dict[str, float] | None,
+        Field(description="Of a multi-label run: the probability from which on each label is given."),
+    ]
     min_confidence: Annotated[float, Field(description="The probability below which an answer is unsure; 0 if none.")]
     base: str
     created: Annotated[str, Field(description="When the version was trained that answers now.")]

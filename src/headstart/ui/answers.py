@@ -42,7 +42,7 @@ class Answers:
             explainer = self._opened(folder)
             predictor = explainer.predictor
             if isinstance(asked, str) != (predictor.modality == "text"):
-                raise InputError(f"{folder.name} answers about {NOUNS[predictor.modality]}s.")
+                raise InputError(f"the run {folder.name} answers about {NOUNS[predictor.modality]}s.")
             file = self._scratch / uuid4().hex
             try:
                 if isinstance(asked, bytes):

@@ -45,10 +45,10 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(lambda: place.clean(site.used_uploads()))
+        await run_in_threadpool(site.clean)
         yield
         await run_in_threadpool(site.jobs.stop_all)
-        await run_in_threadpool(lambda: place.clean(site.used_uploads()))
+        await run_in_threadpool(site.clean)
 
     def script(request: Request) -> Response:
         return FileResponse(_SCRIPT, media_type="text/javascript; charset=utf-8")
@@ -57,12 +57,14 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
         return await run_in_threadpool(page, "error", 404, message="There is no such page.")
 
     pages = [Pages(site) for Pages in (RunPages, DataPages, UploadPages, JobPages, ExportPages)]
-    return Starlette(
+    app = Starlette(
         routes=[Route("/ui.js", script), *(route for some in pages for route in some.routes())],
         lifespan=lifespan,
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=Guard(token, only_here=only_here))],
         exception_handlers={HeadstartError: failed, 404: not_found},
     )
+    app.state.place = place
+    return app
 
 
 def serve(place: Place, *, host: str, port: int, token: str | None, max_upload_mb: int, opened: bool) -> None:

@@ -1,6 +1,8 @@
 """Pages about data: find some, look at them, check them, train on them."""
 
 import contextlib
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,16 @@ from uuid import uuid4
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from headstart.bases import DEFAULT_BASES
-from headstart.bases.candidates import ALL, AUTO, candidates
+from headstart.bases.candidates import ALL, candidates
 from headstart.bases.catalog import entries
-from headstart.data.dataset import Dataset, count_classes, load_dataset
+from headstart.data.dataset import SPLITS, Dataset, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.tables import read_cells
 from headstart.errors import InputError
 from headstart.keras_process import can_train
 from headstart.pictures import jpeg, thumbnail
@@ -26,12 +28,13 @@ from headstart.reader import NOUNS, Modality
 from headstart.run import check_name
 from headstart.settings import is_offline
 from headstart.ui.place import Place
-from headstart.ui.site import Site, form, page
+from headstart.ui.reading import ROLES, advice, chosen, columns, reading
+from headstart.ui.recipe import recipe
+from headstart.ui.site import Site, form, go_to, page, plain
 from headstart.ui.uploads import CLEAN, clean_name, data_in
 
 _THUMBNAIL_PX = 200
 _SAMPLES, _CLASSES_SHOWN = 6, 12  # of each class; classes
-_COLUMNS = ("text_column", "path_column", "label_column", "label_separator", "split_column")
 
 
 class DataPages:
@@ -70,31 +73,52 @@ class DataPages:
 
     def look(self, request: Request) -> Response:
         """What is in some data, and what can be done with them."""
-        asked = {name: request.query_params.get(name, "") for name in _COLUMNS}
-        path = self._place.inside(request.query_params.get("path", ""))
+        asked = request.query_params
+        path = self._place.inside(asked.get("path", ""))
+        if (read := chosen(asked)) is not None:
+            return go_to(self._address(path, read))
+        read = reading(asked)
         told: dict[str, Any] = {
             "path": self._place.told(path),
             "name": _name(self._place, path),
-            "columns": asked,
-            "header": list(next(read_cells(path), (0, {}))[1]) if path.is_file() else [],
+            "read": read,
             "uploaded": path.is_relative_to(self._place.uploads),
+            "roles": ROLES,
         }
+        dataset, problem = None, None
         try:
-            dataset = open_data(self._place, path, reading(asked))
+            dataset = open_data(self._place, path, read)
         except InputError as exc:
-            return page("data", 422, problem=str(exc), **told)
-        return page("data", **told, **_shown(dataset), **_choices(dataset.modality))
+            problem = plain(str(exc), self._place)
+        if path.is_file():
+            with contextlib.suppress(InputError):  # it is no table after all, which the problem tells
+                told |= {"table": columns(path, read), "advice": self._advice(path, read, dataset)}
+        if dataset is None:
+            return page("data", 422, problem=problem, **told)
+        checked = self._site.jobs.last("audit", data=told["path"])
+        return page("data", **told, **_shown(dataset), **_choices(dataset.modality), checked=checked)
+
+    def _advice(self, path: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple[str, str] | None:
+        """What may have been meant by a table: in words, and the address that reads it so."""
+        found = advice(path, read, dataset)
+        return found and (found[0], self._address(path, found[1]))
+
+    def _address(self, path: Path, read: dict[str, Any]) -> str:
+        return f"/data?{self._query(path, read)}"
+
+    def _query(self, path: Path, read: dict[str, Any]) -> str:
+        return urlencode({"path": self._place.told(path), **read}, doseq=True)
 
     async def check(self, request: Request) -> Response:
         """Audit, in a job."""
-        path, columns, _ = await self._opened(await form(request))
+        path, read, _ = await self._opened(await form(request))
         name, clean = _name(self._place, path), _beside(self._place, path)
         return await self._site.submit(
             "audit",
-            {"data": str(path), **columns},
+            {"data": str(path), **read},
             title=f"Check of {name}",
             data=self._place.told(path),
-            query=urlencode({"path": self._place.told(path), **columns}),
+            query=self._query(path, read),
             name=name,
             clean=str(clean),
             cleaned=clean.relative_to(self._place.root).as_posix(),
@@ -103,17 +127,11 @@ class DataPages:
     async def train(self, request: Request) -> Response:
         """Train, in a job."""
         fields = await form(request)
-        path, columns, dataset = await self._opened(fields)
+        path, read, dataset = await self._opened(fields)
         name = check_name(fields.get("name") or _name(self._place, path))
-        arguments = {
-            "data": str(path),
-            "name": name,
-            "runs": str(self._place.runs),
-            **columns,
-            **recipe(fields, dataset.modality),
-        }
-        told = self._place.told(path)
-        query = urlencode({"path": told, **columns})
+        how = await run_in_threadpool(recipe, fields, dataset)
+        arguments = {"data": str(path), "name": name, "runs": str(self._place.runs), **read, **how}
+        told, query = self._place.told(path), self._query(path, read)
         return await self._site.submit("train", arguments, title=f"Training of {name}", data=told, query=query)
 
     def picture(self, request: Request) -> Response:
@@ -123,56 +141,37 @@ class DataPages:
             raise InputError("that is no picture.")
         return Response(jpeg(small.pixels), media_type="image/jpeg")
 
-    async def _opened(self, fields: dict[str, str]) -> tuple[Path, dict[str, Any], Dataset]:
-        """The data that a form names, and how they are read."""
-        path, columns = self._place.inside(fields.get("path", "")), reading(fields)
-        return path, columns, await run_in_threadpool(open_data, self._place, path, columns)
+    async def _opened(self, fields: QueryParams) -> tuple[Path, dict[str, Any], Dataset]:
+        """The data that a form names, how they are read, and what was read."""
+        path, read = self._place.inside(fields.get("path", "")), reading(fields)
+        if fields.get("group_pattern"):
+            read["group_by"] = fields["group_pattern"]
+        return path, read, await run_in_threadpool(open_data, self._place, path, read)
 
-    def _uploads(self) -> Iterator[tuple[str, str]]:
-        """Names and paths of the data in uploads."""
+    def _uploads(self) -> Iterator[tuple[str, str, str]]:
+        """Of the data in uploads: name, what they are, and path."""
         for path in self._place.uploaded():
             with contextlib.suppress(InputError):  # nothing came of it
-                yield path.name, self._place.told(data_in(path))
+                data = data_in(path)
+                when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+                what = "what a check left" if data.name.startswith(CLEAN) else "uploaded"
+                yield _name(self._place, data), f"{what}, {when}", self._place.told(data)
 
 
-def open_data(place: Place, path: Path, columns: dict[str, Any]) -> Dataset:
+def open_data(place: Place, path: Path, read: dict[str, Any]) -> Dataset:
     """The data set in a folder or table.
 
     Raises:
         InputError: there is none, or a file of it lies outside the root.
     """
     try:
-        dataset = load_dataset(str(path), **columns)
+        dataset = load_dataset(str(path), **read)
     except PermissionError as exc:
         raise InputError(f"{exc.filename} {exc.strerror}.") from exc
     if dataset.texts is None:
         for file in dataset.files:
             place.inside(str(dataset.root / file))
     return dataset
-
-
-def reading(fields: dict[str, str]) -> dict[str, Any]:
-    """How data are read, of a form."""
-    return {name: fields[name] for name in _COLUMNS if fields.get(name)}
-
-
-def recipe(fields: dict[str, str], modality: Modality) -> dict[str, Any]:
-    """How to train, of a form.
-
-    Raises:
-        InputError: a base that is not offered, or a size that is no number.
-    """
-    base = fields.get("base", "")
-    if base not in ("", AUTO, *(one.handle for one in candidates(ALL, modality))):
-        raise InputError(f"the base {base!r} is not one of those that can be chosen here.")
-    size = fields.get("input_size", "")
-    if size and not size.isdecimal():
-        raise InputError(f"the size {size!r} is not a number of pixels.")
-    return {
-        "base": base or None,
-        "fine_tune": "auto" if fields.get("fine_tune") == "auto" else "none",
-        "input_size": int(size) if size else None,
-    }
 
 
 def _name(place: Place, path: Path) -> str:
@@ -209,7 +208,9 @@ def _shown(dataset: Dataset) -> dict[str, Any]:
         "noun": NOUNS[dataset.modality],
         "classes": shown,
         "most": max(counted.values()),
-        "given": sorted(set(dataset.given_splits or ())),
+        "given": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
+        "multi_label": is_multi_label(dataset.labels),
+        "nested": dataset.texts is None and len({os.path.dirname(file) for file in dataset.files}) > len(shown),
     }
 
 

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from headstart.errors import InputError
-from headstart.exporting.formats import FORMATS
+from headstart.errors import InputError, UnavailableError
+from headstart.exporting.formats import FORMATS, check_installed, why_not
 from headstart.run import Run
 from headstart.ui.site import Site, form, page
 
@@ -21,6 +21,16 @@ _FILES = {
     "model.keras": "the Keras model: raw pixels or token ids in, probabilities out",
     "predictions.csv": "what it said of every example",
     "suspects.csv": "labels that may be wrong",
+}
+
+_GOOD_FOR = {
+    "onnx": "servers and desktop programs, in almost any language",
+    "litert": "phones and small devices; MediaPipe reads its labels",
+    "litert:float16": "the same in half the size",
+    "litert:int8": "the same in a quarter of the size, for chips that only count in integers; answers change a little",
+    "openvino": "processors, graphics and NPUs of Intel",
+    "saved-model": "TensorFlow Serving, and whatever else serves TensorFlow",
+    "keras": "going on in Keras",
 }
 
 
@@ -47,13 +57,14 @@ class ExportPages:
         folder = self._site.run(request)
         files = [(name, told, _megabytes(folder / name)) for name, told in _FILES.items() if (folder / name).is_file()]
         exports = [_told(path) for path in _exports(folder)]
-        return page("export", run=Run(folder), tab="export", files=files, exports=exports, formats=formats())
+        run = Run(folder)
+        return page("export", run=run, tab="export", files=files, exports=exports, formats=_formats(run))
 
     async def begin(self, request: Request) -> Response:
         """Export, in a job."""
         folder = self._site.run(request)
         fields = await form(request)
-        chosen = [name for name in formats() if fields.get(name)]
+        chosen = [name for name in FORMATS if fields.get(name)]
         if not chosen:
             raise InputError("choose at least one format.")
         arguments = {"run": str(folder), "to": chosen}
@@ -66,16 +77,25 @@ class ExportPages:
             return FileResponse(folder / what, filename=f"{folder.name}-{what}")
         folders = {"run": folder} | {f"exports/{path.name}": path for path in _exports(folder)}
         if what not in folders:
-            raise InputError(f"{folder.name} has no {what}.")
+            raise InputError(f"the run {folder.name} has no {what}.")
         name = folder.name if what == "run" else f"{folder.name}-{folders[what].name}"
         archive = self._site.place.scratch / f"{uuid4().hex}.zip"
         _pack(folders[what], archive, name)
         return FileResponse(archive, filename=f"{name}.zip", background=BackgroundTask(archive.unlink, missing_ok=True))
 
 
-def formats() -> dict[str, str]:
-    """What a run can be exported to: name -> what people call it."""
-    return {name: one.what for name, one in FORMATS.items()}
+def _formats(run: Run) -> list[dict[str, str]]:
+    """What a run can be exported to: ``name``, ``what`` people call it, what it is ``good_for``, and ``why_not``."""
+    told = []
+    for name, one in FORMATS.items():
+        why_not_here = why_not(one, run.folder, run.facts)
+        if not why_not_here:
+            try:
+                check_installed([one])
+            except UnavailableError as exc:
+                why_not_here = str(exc)
+        told.append({"name": name, "what": one.what, "good_for": _GOOD_FOR[name], "why_not": why_not_here})
+    return told
 
 
 def _exports(folder: Path) -> list[Path]:

@@ -9,9 +9,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from headstart import plots
+from headstart.bases.candidates import AUTO
 from headstart.errors import InputError
 from headstart.ui.jobs import Job, State
-from headstart.ui.site import Site, go_to, page
+from headstart.ui.place import Place
+from headstart.ui.site import Site, go_to, page, plain
 from headstart.ui.work import AUDIT_PAGE
 
 
@@ -39,12 +41,12 @@ class JobPages:
     def watch(self, request: Request) -> Response:
         """How far a job is."""
         job = self._job(request)
-        return page("job", job=job, goto=_result(job), **told(job))
+        return page("job", job=job, goto=_result(job), **told(job, self._site.place))
 
     def progress(self, request: Request) -> Response:
         """The part of that page that changes; headers tell the script when it is over, and where the result is."""
         job = self._job(request)
-        answer = page("progress", job=job, goto=_result(job), **told(job))
+        answer = page("progress", job=job, goto=_result(job), **told(job, self._site.place))
         answer.headers["X-Status"] = job.status
         answer.headers["X-Go-To"] = _result(job) or ""
         return answer
@@ -85,6 +87,7 @@ _STAGES = {
     "features": "Running the base over every example, once",
     "audit and split": "Checking, and setting some apart to judge by",
     "head": "Solving the head",
+    "search": "Searching for a better head",
     "fine-tuning": "Fine-tuning",
     "evaluation": "Judging it on what it has not seen",
     "run": "Writing the run, and proving it",
@@ -92,10 +95,13 @@ _STAGES = {
 """What the stages of :func:`headstart.train` are called on the page."""
 
 
-def told(job: Job) -> dict[str, Any]:
+def told(job: Job, place: Place) -> dict[str, Any]:
     """How far a job is, for its page."""
     state, now, status = job.state(), time.time(), job.status
     end = state.ended or (now if status == "running" else state.last)
+    outcome = job.outcome
+    if outcome and "error" in outcome:
+        outcome["error"] = plain(outcome["error"], place)
     starts = [start for _, start in state.stages]
     stages = [
         {
@@ -104,17 +110,33 @@ def told(job: Job) -> dict[str, Any]:
             "now": i + 1 == len(starts),
         }
         for i, (name, start) in enumerate(state.stages)
+        if name != "fine-tuning" or job.told["arguments"].get("fine_tune") != "none"
     ]
     return {
         "status": status,
-        "outcome": job.outcome,
+        "outcome": outcome,
         "stages": stages,
+        "waits": state.waits,
+        "to_come": _to_come(job, state) if status == "running" else [],
         "bar": state.bar,
-        "notes": state.notes,
+        "notes": [(plain(text, place), is_warning) for text, is_warning in state.notes],
         "seconds": end - state.began if state.began else None,
         "curves": _curves(state),
         "left_s": max(0.0, state.left_s - (now - state.told)) if state.left_s else None,
     }
+
+
+def _to_come(job: Job, state: State) -> list[str]:
+    """The stages of a training that are still to come."""
+    if job.kind != "train" or state.waits:
+        return []
+    asked, begun = job.told["arguments"], {name for name, _ in state.stages}
+    passed = {
+        "choice of the base": asked.get("base") != AUTO,
+        "search": not asked.get("search"),
+        "fine-tuning": asked.get("fine_tune") == "none",
+    }
+    return [told for name, told in _STAGES.items() if name not in begun and not passed.get(name)]
 
 
 def _curves(state: State) -> list[Any]:

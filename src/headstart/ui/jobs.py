@@ -23,10 +23,11 @@ from uuid import uuid4
 from headstart.errors import InputError
 from headstart.features.store import is_held
 from headstart.ui.place import Place
-from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP
+from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
 
 _PATIENCE_S = 10  # until what was asked to stop is made to
 _NOTES = 40
+_CHECK_S = 7 * 24 * 60 * 60  # how long a check of data is kept
 
 
 @dataclass
@@ -84,6 +85,11 @@ class State:
     last: float = 0
     ended: float | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether another job is at work now."""
+        return bool(self.stages) and self.stages[-1][0] == WAITING
+
     def take(self, event: dict[str, Any]) -> None:
         """Follow one event."""
         self.last = event["t"]
@@ -93,6 +99,8 @@ class State:
         elif "ended" in event:
             self.ended, self.bar = event["t"], None
         elif "stage" in event:
+            if self.waits:  # no part of the work
+                self.stages, self.began = [], event["t"]
             self.stages.append((event["stage"], event["t"]))
             self.bar = self.left_s = None
         elif "note" in event or "warn" in event:
@@ -250,6 +258,30 @@ class Jobs:
         """The newest first."""
         names = sorted((path.parent.name for path in self._place.jobs.glob(f"*/{JOB}")), reverse=True)
         return [self[name] for name in names]
+
+    def last(self, kind: str, *, data: str | None = None, run: str | None = None) -> Job | None:
+        """The newest job of a kind that is done: about some data, or that gave a run of some name."""
+        for job in self.all():
+            outcome = job.outcome or {}
+            fits = job.told.get("data") == data if run is None else outcome.get("run") == run
+            if job.kind == kind and fits and job.status == "done":
+                return job
+        return None
+
+    def tidy(self) -> None:
+        """Forget what is done and of no more use; what was stopped or failed waits for its user.
+
+        Exports are with their runs, checks become old, and of a training only what it told is still shown, by its run.
+        """
+        for job in self.all():
+            if job.status != "done":
+                continue
+            if job.kind == "train":
+                is_over = not (self._place.runs / str((job.outcome or {}).get("run"))).is_dir()
+            else:
+                is_over = job.kind == "export" or job.state().last < time.time() - _CHECK_S
+            if is_over:
+                self.remove(job)
 
     def remove(self, job: Job) -> None:
         """Forget a job that does not run; what came out of it stays."""

@@ -2,12 +2,14 @@
 
 import csv
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,7 +21,7 @@ from headstart.report import content
 from headstart.run import Run
 from headstart.ui.answers import Answers
 from headstart.ui.place import Place
-from headstart.ui.site import Site, body, form, go_to, page
+from headstart.ui.site import Site, body, form, go_to, page, plain
 
 _SUSPECTS_SHOWN = 24
 _MAX_PICTURE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # of what is tried; no base reads so long a text
@@ -44,6 +46,7 @@ class RunPages:
             Route("/runs/{run}/retrain", self.retrain, methods=["POST"]),
             Route("/runs/{run}/try", self.try_it),
             Route("/runs/{run}/answer", self.answer, methods=["POST"]),
+            Route("/runs/{run}/remove", self.remove, methods=["POST"]),
         ]
 
     def home(self, request: Request) -> Response:
@@ -59,7 +62,19 @@ class RunPages:
         if not run.metrics:  # it was adopted
             return go_to(f"/runs/{run.name}/try")
         told = content(run.folder, _SUSPECTS_SHOWN)
-        return page("run", run=run, tab="results", can_retrain=_can_retrain(self._site.place, run), **told)
+        return page(
+            "run",
+            run=run,
+            tab="results",
+            can_retrain=_can_retrain(self._site.place, run),
+            said=self._said(run.name),
+            **told,
+        )
+
+    def _said(self, name: str) -> list[tuple[str, bool]]:
+        """What the training of a run told while nobody may have been looking; each with whether it is a warning."""
+        job = self._site.jobs.last("train", run=name)
+        return [(plain(text, self._site.place), is_warning) for text, is_warning in job.state().notes] if job else []
 
     async def retrain(self, request: Request) -> Response:
         """Train again, with the labels that were mended."""
@@ -96,6 +111,14 @@ class RunPages:
         told = await run_in_threadpool(self._answers, folder, asked, name)
         return await run_in_threadpool(lambda: page("answer", **told))
 
+    async def remove(self, request: Request) -> Response:
+        """Delete a run."""
+        folder, runs = self._site.run(request), self._site.place.runs
+        if folder.parent != runs:
+            raise InputError(f"{request.path_params['run']} is a link to a run that lies elsewhere: remove it there.")
+        await run_in_threadpool(shutil.rmtree, folder)
+        return go_to("/")
+
 
 def _row(folder: Path) -> dict[str, Any] | None:
     """A run in the list; None if it cannot be read."""
@@ -126,7 +149,7 @@ def _can_retrain(place: Place, run: Run) -> bool:
         return False
 
 
-def _write_verdicts(place: Place, run: Run, fields: dict[str, str]) -> Path:
+def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
     """The verdicts of a form as a table for ``--relabel``, together with those that the run was trained with.
 
     Raises:

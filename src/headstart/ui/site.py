@@ -1,12 +1,14 @@
 """What all pages share: the place, the jobs, and how a page is made and a form is read."""
 
 import contextlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -17,6 +19,21 @@ from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
 
 _MAX_FORM_BYTES = 1 << 20
+
+_OPTIONS = {
+    "--text-column": "“text”",
+    "--path-column": "“path of a picture”",
+    "--label-column": "“label”",
+    "--label-separator": "“between several labels”",
+    "--split-column": "“train, val or test”",
+    "--group-by": "“kept together”",
+    "--min-precision": "“right among sure answers”",
+    "--input-size": "“size of the pictures”",
+    "--dense": "“hidden layers”",
+    "--search": "“heads to try”",
+    "--relabel": "the labels beside them",
+}
+"""What the page calls options that messages tell to use."""
 
 
 @dataclass
@@ -46,7 +63,12 @@ class Site:
         job = await run_in_threadpool(lambda: self.jobs.add(kind, arguments, **told))
         return go_to(f"/jobs/{job.id}")
 
-    def used_uploads(self) -> set[Path]:
+    def clean(self) -> None:
+        """Remove what nobody needs any more."""
+        self.jobs.tidy()
+        self.place.clean(self._used_uploads())
+
+    def _used_uploads(self) -> set[Path]:
         """Folders of uploads that a run was trained on, or a training that is not done needs."""
         uploads, root = self.place.uploads, self.place.root
         unfinished = [job for job in self.jobs.all() if job.kind == "train" and job.status != "done"]
@@ -55,6 +77,14 @@ class Site:
             with contextlib.suppress(HeadstartError):  # a damaged run.json names nothing
                 paths.append(root / ((read_facts(self.place.run(name)).get("data") or {}).get("root") or ""))
         return {uploads / path.relative_to(uploads).parts[0] for path in paths if path.is_relative_to(uploads)}
+
+
+def plain(text: str, place: Place) -> str:
+    """A message that was written for the terminal, in the words of the page: paths as it knows them, no options."""
+    if re.match(r"[a-z-]+ ", text):
+        text = text[0].upper() + text[1:]
+    text = text.replace(f"{place.root}{os.sep}", "")
+    return re.sub(r"--[a-z-]+[a-z]", lambda option: _OPTIONS.get(option[0], option[0]), text)
 
 
 def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
@@ -83,14 +113,14 @@ async def body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-async def form(request: Request) -> dict[str, str]:
-    """The fields of a form that are filled in."""
-    text = (await body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace")
-    return dict(parse_qsl(text))
+async def form(request: Request) -> QueryParams:
+    """The fields of a form; of some there may be several."""
+    return QueryParams((await body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace"))
 
 
 async def failed(request: Request, exc: Exception) -> Response:
     """The page for an error that headstart raised on purpose; a short text for what script asked for."""
+    message = plain(str(exc), request.app.state.place)
     if request.headers.get("x-part"):
-        return Response(str(exc), 422, media_type="text/plain; charset=utf-8")
-    return await run_in_threadpool(page, "error", 422, message=str(exc))
+        return Response(message, 422, media_type="text/plain; charset=utf-8")
+    return await run_in_threadpool(page, "error", 422, message=message)

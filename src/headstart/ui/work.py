@@ -24,8 +24,11 @@ JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
 LOCK, TURN, PID, STOP = "running.lock", "turn.lock", "pid", "stop"
 """Held while a job runs; held by the one at work, of all; the number of its process; there when it is to stop."""
 
-
 AUDIT_PAGE = "audit.html"
+WAITING = "waiting for its turn"
+"""The stage of a job that others are before."""
+
+_LOOK_S = 0.3
 
 
 def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +87,9 @@ def main(folder: Path) -> None:
         console.forward = send
         send({"began": True})
         if is_held(folder.parent / TURN):
-            console.stage("waiting for its turn")
+            console.stage(WAITING)
         try:
+            _queue(folder)
             with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
                 outcome = KINDS[job["kind"]](folder, job)
         except HeadstartError as exc:
@@ -101,6 +105,13 @@ def main(folder: Path) -> None:
         partial = folder / f"{OUTCOME}.partial"
         partial.write_text(json.dumps(outcome), encoding="utf-8")
         partial.replace(folder / OUTCOME)
+
+
+def _queue(folder: Path) -> None:
+    """Wait until no job that was made earlier waits or works: a lock alone is given to any of those who wait for it."""
+    earlier = [other / LOCK for other in folder.parent.iterdir() if other.is_dir() and other.name < folder.name]
+    while any(map(is_held, earlier)):
+        time.sleep(_LOOK_S)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ const post = (address, body, headers) => ask(address, { method: "POST", body, he
 function tell(place, problem) {
   place.textContent = problem ? problem.message || String(problem) : "";
   place.hidden = !problem;
+  if (problem) place.scrollIntoView({ block: "nearest" });
 }
 
 /** Make a place take what is dropped on it. */
@@ -123,7 +124,9 @@ async function sendAll(address, files, total) {
         passedOver += 1;
       }
       sent += file.size;
-      $("sending").querySelector("i").style.width = `${(100 * sent) / (total || 1)}%`;
+      const share = (100 * sent) / (total || 1), bar = $("sending").querySelector(".tracks");
+      bar.firstElementChild.style.width = `${share}%`;
+      bar.setAttribute("aria-valuenow", Math.round(share));
       const rest = passedOver ? `, ${passedOver} of another kind passed over` : "";
       $("sent").textContent = `${next} of ${files.length} files${rest}`;
     }
@@ -200,6 +203,7 @@ async function question(content, name, type) {
   const mine = ++asked, place = $("answer");
   tell($("answer-problem"));
   place.setAttribute("aria-busy", "true");
+  if (!place.querySelector("section")) place.textContent = "Looking …";
   try {
     const address = `${$("question").dataset.to}?name=${encodeURIComponent(name)}`;
     const html = await (await post(address, content, { "Content-Type": type })).text();
@@ -224,8 +228,8 @@ async function cameraOn() {
   tell($("answer-problem"));
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    await $("video").play(); // before there is a button that takes a picture of it
     $("camera").hidden = false;
-    await $("video").play();
     $("shoot").focus();
   } catch (problem) {
     tell($("answer-problem"), `The camera cannot be used: ${problem.message}.`);
@@ -273,9 +277,15 @@ if ($("mend")) {
       if (isSelect(changed) && !changed.value && other.value === "") other.checked = true;
       if (!isSelect(changed) && isSelect(other)) other.value = "";
     }
+    count();
+  };
+  const count = () => {
     const n = fields.filter((field) => field.value && (isSelect(field) || field.checked)).length;
-    const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "these labels";
-    $("mend").querySelector("button").textContent = `Train again with ${labels}`;
+    const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "changed labels";
+    const button = $("mend").querySelector("button");
+    button.textContent = `Train again with ${labels}`;
+    button.disabled = !n;
   };
   for (const field of fields) field.addEventListener("change", () => agree(field));
+  count(); // a browser that comes back has kept what was chosen
 }
