@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,16 @@ from PIL import Image
 
 import headstart as hs
 from headstart.data.images import Decoder
-from headstart.errors import InputError, IntegrityError
+from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.exporting.beside import write_beside
+from headstart.exporting.convert import convert
 from headstart.exporting.export import judged
-from headstart.exporting.formats import FORMATS
+from headstart.exporting.formats import FORMATS, check_base, check_installed, parse
+from headstart.exporting.runtimes import open_model
 from headstart.exporting.sample import draw
 from headstart.predict import Predictor
 from headstart.reader import decoded
-from tests.conftest import SIZE, WITHOUT_HEADSTART
+from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
 
 pytestmark = pytest.mark.slow
 
@@ -220,6 +224,46 @@ def test_wrong_requests_are_explained(run: hs.Run, text_run: hs.Run, tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         hs.export(run, "openvino", out=tmp_path / "file")
+
+
+def test_what_stands_against_an_export_is_said_before_training(
+    sentences: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        InputError, match=r"trained on embedded:glove-6b-50d cannot be exported to litert:int8, because"
+    ):
+        hs.train(sentences, base=WORDS, check_base=partial(check_base, parse("onnx,litert:int8")))
+    base = replace(hs.load_base("embedded:efficientnet-lite0"), backends=("openvino",))
+    with pytest.raises(InputError, match=r"onnx, because .* graph of OpenVINO\. It can be exported to openvino\."):
+        check_base(parse("openvino,onnx"), base)
+    base = replace(base, backends=("tensorflow",))
+    check_base(parse("openvino,onnx"), base)
+    with pytest.raises(InputError, match=r"keras, because its base is a TensorFlow graph"):
+        check_base(parse("keras"), base)
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(UnavailableError, match=r"onnx needs the Python package 'tf2onnx'.*headstart\[onnx\]"):
+        check_installed(parse("onnx"))
+
+
+def test_convolutions_in_groups_are_converted(tmp_path: Path) -> None:
+    """ConvNeXt has them: Keras computes them by XLA on a CPU."""
+    import keras
+
+    inputs = x = keras.Input((16, 16, 3), dtype="uint8", name="pixels")
+    x = keras.layers.Rescaling(1 / 255)(x)
+    x = keras.layers.Conv2D(6, 5, 2, groups=3, activation="gelu")(x)
+    x = keras.layers.Conv2D(8, 3, groups=2, padding="same", activation="gelu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax", kernel_initializer="glorot_normal")(x))
+    model.save(tmp_path / "model.keras")
+    card = {"name": "grouped", "labels": "a\nb\n", "headstart": "{}"}
+    convert(str(tmp_path / "model.keras"), [], ["onnx", "litert"], str(tmp_path), card, None)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    expected = model.predict(pixels, verbose=0)
+    assert np.ptp(expected[:, 0]) > 1e-4
+    for name in ("onnx", "litert"):
+        found = open_model(name, tmp_path / name / FORMATS[name].file)(pixels)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_training_can_export_at_once(photos: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ from headstart.training import fine_tune as tune_base
 from headstart.training.search import Augmented, all_taps
 from headstart.training.task import ClassWeights, HeadKind
 
-_NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms")
+_NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms", "check_base")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
@@ -115,6 +115,7 @@ def train(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
+    check_base: Callable[[Base], None] | None = None,
 ) -> Run:
     """Train a classifier on a pretrained base: the frozen base runs once over the data, a new head is trained on top.
 
@@ -169,6 +170,7 @@ def train(
         tensorboard: write event files into the run folder as well.
         mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the user's when None.
+        check_base: is given the base before anything is computed, and raises where it will not do.
 
     Returns:
         The finished run.
@@ -199,7 +201,7 @@ def train(
         base, bases, Budget(max_mb, max_ms), dataset, options, cost, val=val, test=test, seed=seed, shots=shots
     )
     with cost.stage("base"):
-        loaded = _load(choice.best if choice else base, dataset, options)
+        loaded = _load(choice.best if choice else base, dataset, options, check_base)
         asked["base"] = loaded.handle
         asked["words_by"] = f"stanza:{loaded.spec.words_by}" if words_by else None
 
@@ -532,11 +534,15 @@ def _choose(
     return choice
 
 
-def _load(base: str | None, dataset: Dataset, options: dict[str, Any]) -> Base:
+def _load(
+    base: str | None, dataset: Dataset, options: dict[str, Any], check: Callable[[Base], None] | None = None
+) -> Base:
     """The base for a data set; None means the best that needs no network."""
     options = {**options, "texts": dataset.texts}
     loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
     check_modality(loaded, dataset)
+    if check:
+        check(loaded)
     return loaded
 
 

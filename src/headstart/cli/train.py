@@ -1,5 +1,6 @@
 """``headstart train``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from headstart.cli.export import tell as tell_exports
 from headstart.cli.fetch import bundle_option
 from headstart.cli.tuning import pop_tuning, tuning_options
 from headstart.errors import counted
-from headstart.exporting.formats import check_installed, parse
+from headstart.exporting.formats import check_base, check_installed, parse
 from headstart.reader import NOUNS
 
 _OUTCOMES = {
@@ -125,8 +126,10 @@ def train(export: str | None, **options: Any) -> None:
     """
     from headstart import pipeline
 
-    if export:
-        check_installed(parse(export))  # before hours of training
+    if export:  # what stands against it is said before hours of training
+        formats = parse(export)
+        check_installed(formats)
+        options["check_base"] = partial(check_base, formats)
     run = pipeline.train(options.pop("data"), tuning=pop_tuning(options), **options)
     tell(run)
     if export:

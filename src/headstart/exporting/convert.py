@@ -5,6 +5,7 @@ meets no captured tensors (through Keras's own ``Model.export`` it fails on thos
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def convert(
     import keras
 
     opened = keras.models.load_model(model)
+    _divide_groups(opened)
     pictures = np.load(calibration) if calibration else None
     for one in map(FORMATS.__getitem__, formats):
         path = Path(out, one.folder, one.file)
@@ -53,6 +55,34 @@ def convert(
             raise UnavailableError(f"{one.name}: {exc}. Make room, or choose another folder (--out).") from exc
         except Exception as exc:  # converters fail in any way they like
             raise InputError(f"{one.name}: the converter cannot express this model: {essence(str(exc))}") from exc
+
+
+def _divide_groups(model: Any) -> None:
+    """Let convolutions in groups compute as depthwise ones, or group by group; weights and values stay as they are.
+
+    Keras has TensorFlow compile them by XLA, and what is compiled no converter can look into.
+    """
+    import keras
+
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.Conv2D and layer.groups > 1:
+            layer.convolution_op = partial(_in_groups, layer)
+
+
+def _in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:
+    """What the ``convolution_op`` of a layer gives: its kernel is (h, w, c / groups, d)."""
+    from keras import ops
+
+    options = {
+        "strides": layer.strides, "padding": layer.padding, "data_format": layer.data_format,
+        "dilation_rate": layer.dilation_rate,
+    }  # fmt: skip
+    h, w, c, d = kernel.shape
+    if c == 1:
+        return ops.depthwise_conv(inputs, ops.reshape(kernel, (h, w, layer.groups, d // layer.groups)), **options)
+    axis = 1 if layer.data_format == "channels_first" else -1
+    parts = zip(ops.split(inputs, layer.groups, axis), ops.split(kernel, layer.groups, -1), strict=True)
+    return ops.concatenate([ops.conv(part, its, **options) for part, its in parts], axis)
 
 
 def replay_here(models: dict[str, str], sample: str, out: str) -> dict[str, float]:

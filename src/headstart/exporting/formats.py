@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from headstart.bases.base import Base
+from headstart.bases.text import TextBase
 from headstart.errors import InputError, UnavailableError, did_you_mean
-from headstart.extras import require
 from headstart.keras_file import CONFIG
+from headstart.keras_process import INFERENCE_BACKEND
 
 
 @dataclass(frozen=True)
@@ -23,20 +25,18 @@ class Format:
         file: name of the file, or folder, that the model is.
         tolerance: largest difference of a probability from the run's own engine in float32; 1 where nothing is promised
             of single probabilities.
-        runtime: module that executes it.
-        extra: brings that module and whatever converts.
+        modules: what makes and executes it, beside the packages that every installation has.
+        extra: brings them.
         install: what ``predict.py`` needs beside numpy.
-        needs_tensorflow: whether it is made by TensorFlow.
     """
 
     name: str
     what: str
     file: str
     tolerance: float
-    runtime: str
+    modules: tuple[str, ...]
     extra: str
     install: str
-    needs_tensorflow: bool = True
 
     @property
     def kind(self) -> str:
@@ -49,6 +49,11 @@ class Format:
         return self.name.partition(":")[2] or "float32"
 
     @property
+    def needs_tensorflow(self) -> bool:
+        """Whether it is made by TensorFlow."""
+        return "tensorflow" in self.modules
+
+    @property
     def instead(self) -> str:
         """What to try where this loses too much; empty if there is nothing."""
         return "litert:float16 loses less." if self.precision == "int8" else ""
@@ -59,22 +64,20 @@ class Format:
         return self.name.replace(":", "-")
 
 
-_LITERT = ("model.tflite", "ai_edge_litert", "litert", "ai-edge-litert")
-
-
 def _litert(precision: str, what: str, tolerance: float) -> Format:
-    file, runtime, extra, install = _LITERT
-    return Format(f"litert{precision}", what, file, tolerance, runtime, extra, install)
+    modules = ("tensorflow", "ai_edge_litert")
+    return Format(f"litert{precision}", what, "model.tflite", tolerance, modules, "litert", "ai-edge-litert")
 
 
+_ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")
 _ALL = (
-    Format("onnx", "ONNX", "model.onnx", 1e-4, "onnxruntime", "onnx", "onnxruntime"),
+    Format("onnx", "ONNX", "model.onnx", 1e-4, _ONNX, "onnx", "onnxruntime"),
     _litert("", "LiteRT (TensorFlow Lite)", 1e-4),
     _litert(":float16", "LiteRT, weights in float16", 5e-2),
     _litert(":int8", "LiteRT, all in 8-bit integers", 1.0),
-    Format("openvino", "OpenVINO", "model.xml", 1e-4, "openvino", "", "openvino", needs_tensorflow=False),
-    Format("saved-model", "TensorFlow SavedModel", "saved_model", 1e-4, "tensorflow", "tensorflow", "tensorflow"),
-    Format("keras", "Keras", "model.keras", 1e-4, "keras", "", "keras tensorflow", needs_tensorflow=False),
+    Format("openvino", "OpenVINO", "model.xml", 1e-4, (), "", "openvino"),
+    Format("saved-model", "TensorFlow SavedModel", "saved_model", 1e-4, ("tensorflow",), "tensorflow", "tensorflow"),
+    Format("keras", "Keras", "model.keras", 1e-4, (), "", "keras tensorflow"),
 )
 FORMATS = {one.name: one for one in _ALL}
 """By name. float16 has 11 bits of mantissa, in the weights alone; int8 is judged by its answers."""
@@ -99,6 +102,10 @@ def parse(to: str | Sequence[str]) -> list[Format]:
     return [FORMATS[name] for name in dict.fromkeys(chosen)]
 
 
+_GRAPH_OF = {("tensorflow",): "GraphLayer", (INFERENCE_BACKEND,): "OpenVINOLayer"}
+"""A base that only one of Keras's backends can build is a graph of that backend's, in a layer of headstart's."""
+
+
 def check_installed(formats: Sequence[Format]) -> None:
     """See that what makes and runs some formats is installed.
 
@@ -106,13 +113,29 @@ def check_installed(formats: Sequence[Format]) -> None:
         UnavailableError: a package is missing.
     """
     for one in formats:
-        if one.needs_tensorflow and not find_spec("tensorflow"):
+        missing = [module for module in one.modules if not find_spec(module)]
+        if missing:
             raise UnavailableError(
-                f"exporting to {one.name} goes through TensorFlow, which is not installed. "
+                f"exporting to {one.name} needs the Python package {missing[0]!r}, which is not installed. "
                 f"Install it with: pip install 'headstart[{one.extra}]'"
             )
-        if one.extra and one.runtime != "tensorflow":
-            require(one.runtime, extra=one.extra, purpose=f"exporting to {one.name}")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What of a run decides which formats it can be had in.
+
+    Attributes:
+        modality: of its base.
+        has_segmenter: whether Stanza divides its texts into words.
+        layers: which of headstart's own are in its model.
+        runs_on_openvino: whether OpenVINO can compute it.
+    """
+
+    modality: str
+    has_segmenter: bool
+    layers: set[str]
+    runs_on_openvino: bool = True
 
 
 def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any]) -> None:
@@ -126,27 +149,55 @@ def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any
     Raises:
         InputError: the run cannot be had in one of them.
     """
-    reasons = {one.name: reason for one in formats if (reason := why_not(one, folder, facts))}
-    if reasons:
-        listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
-        possible = [one.name for one in _ALL if not why_not(one, folder, facts)]
-        others = f"It can be exported to {', '.join(possible)}." if possible else "`headstart predict` can use it."
-        raise InputError(f"{folder} cannot be exported to {listed}. {others}")
+    _refuse(formats, _kind(folder, facts), str(folder), otherwise="`headstart predict` can use it")
 
 
 def why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
     """Why a run cannot be had in a format; empty if it can."""
+    return _why_not(one, _kind(folder, facts))
+
+
+def check_base(formats: Sequence[Format], base: Base) -> None:
+    """See that what is trained on a base can be had in some formats, as far as that is known beforehand.
+
+    Raises:
+        InputError: it cannot be had in one of them.
+    """
+    has_segmenter = isinstance(base, TextBase) and bool(getattr(base.tokenizer, "segmenter", None))
+    layers = {_GRAPH_OF[base.backends]} if base.backends in _GRAPH_OF else set()
+    kind = _Kind(base.modality, has_segmenter, layers)
+    _refuse(formats, kind, f"what is trained on {base.handle}", otherwise="leave out --export")
+
+
+def _kind(folder: Path, facts: dict[str, Any]) -> _Kind:
     base = facts["base"]
-    if base.get("tokenizer", {}).get("segmenter"):
+    has_segmenter = bool(base.get("tokenizer", {}).get("segmenter"))
+    return _Kind(
+        base["modality"], has_segmenter, own_layers(folder / "model.keras"), facts["engine"]["kind"] == "openvino"
+    )
+
+
+def _refuse(formats: Sequence[Format], kind: _Kind, what: str, *, otherwise: str) -> None:
+    reasons = {one.name: reason for one in formats if (reason := _why_not(one, kind))}
+    if reasons:
+        listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
+        possible = [one.name for one in _ALL if not _why_not(one, kind)]
+        others = (
+            f"It can be exported to {', '.join(possible)}." if possible else f"To no other format, either: {otherwise}."
+        )
+        raise InputError(f"{what} cannot be exported to {listed}. {others}")
+
+
+def _why_not(one: Format, kind: _Kind) -> str:
+    if kind.has_segmenter:
         return "its texts are divided into words by Stanza's tokenizer, which does not travel"
-    layers = own_layers(folder / "model.keras")
     if one.kind == "openvino":
-        return "" if facts["engine"]["kind"] == "openvino" else "OpenVINO cannot compute its base"
-    if "OpenVINOLayer" in layers:
+        return "" if kind.runs_on_openvino else "OpenVINO cannot compute its base"
+    if "OpenVINOLayer" in kind.layers:
         return "its base came from transformers as a graph of OpenVINO"
-    if one.kind == "keras" and layers:
+    if one.kind == "keras" and kind.layers:
         return "its base is a TensorFlow graph, which Keras opens only where headstart is installed"
-    if one.precision == "int8" and base["modality"] == "text":
+    if one.precision == "int8" and kind.modality == "text":
         return "token ids cannot be calibrated"
     return ""
 
