@@ -134,11 +134,33 @@ def _backbone(folder: Path, **options: Any) -> Any:
     return backbone
 
 
+_CLASS_KEYS = {"norm_layer": "norm_layer", "_downsample_cls": "downsample"}
+"""Attributes of Swin's layers that are classes, and what their configuration calls them."""
+
+
 def _mend_config(layer: Any) -> None:
-    """Keep a layer from saving what it will not take back: ViT's first layer in KerasHub 0.32 states more than that."""
+    """Let a layer of KerasHub 0.32 save what it takes back.
+
+    ViT's first one states more than that. Swin's fail where they state classes as if they were layers, so that these
+    are saved as functions are; and they build nothing by themselves.
+    """
     config = layer.get_config
     taken = {"name", "trainable", "dtype", *inspect.signature(type(layer).__init__).parameters}
-    layer.get_config = lambda: {name: value for name, value in config().items() if name in taken}
+
+    def mended() -> dict[str, Any]:
+        classes = {name: kind for name in _CLASS_KEYS if isinstance(kind := getattr(layer, name, None), type)}
+        for name in classes:
+            setattr(layer, name, None)
+        stated = {name: value for name, value in config().items() if name in taken}
+        for name, kind in classes.items():
+            setattr(layer, name, kind)
+            module = "keras.layers" if kind.__module__.startswith("keras.") else kind.__module__
+            stated[_CLASS_KEYS[name]] = {"class_name": "function", "config": kind.__name__, "module": module}
+        return stated
+
+    layer.get_config = mended
+    if getattr(layer.build, "_is_default", False):
+        layer.get_build_config = lambda: None  # by one, Keras takes what its call would build for built
 
 
 def _build_images(folder: Path, size: tuple[int, int], include_top: bool) -> Any:

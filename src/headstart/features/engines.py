@@ -250,7 +250,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
                 break
-        if template and not template.exists():
+        if template and not template.with_suffix(".json").exists():  # which is written last
             raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
         if "blocks" not in best:
             best["blocks"] = [block.to_json() for block in blocks_of(base)]
