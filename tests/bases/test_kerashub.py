@@ -11,6 +11,8 @@ import pytest
 import headstart as hs
 from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError, UnavailableError
+from headstart.exporting.beside import write_beside
+from headstart.exporting.formats import FORMATS
 
 keras_hub = pytest.importorskip("keras_hub")
 keras = pytest.importorskip("keras")
@@ -139,6 +141,8 @@ def test_a_run_on_a_preset_is_whole(vit: Path, photos: Path, tmp_path: Path) -> 
     pixels = hs.load_base(f"preset:{vit}").reader().read(photos / "china/07.jpg")
     found = dict(zip(run.classes, model.predict(pixels[None], verbose=0)[0], strict=True))
     assert found == pytest.approx(shown, abs=1e-4)
+    write_beside(tmp_path, run.folder, run.facts, FORMATS["keras"], {})
+    assert "pip install numpy pillow keras tensorflow keras-hub\n" in (tmp_path / "predict.py").read_text()
     explained = hs.explain(run, photos / "china/07.jpg", nearest=2)
     assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # it ends in a token, and in no map
     with pytest.raises(InputError, match=r"grad-cam needs a feature map .* preset:.* has none"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import words
-from headstart.exporting.formats import Format
+from headstart.exporting.formats import Format, needs_kerashub
 from headstart.run import write_json
 from headstart.tokens import MAX_CHARACTERS
 from headstart.words import MAX_WORDS
@@ -46,9 +46,10 @@ def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format,
         if base["tokenizer"]["kind"] == "words":
             shutil.copyfile(words.__file__, folder / "words.py")
     h, w = base.get("input_size") or (None, None)
+    packages = one.install + (" keras-hub" if one.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     script = _template().render(
-        one=one, facts=facts, base=base, height=h, width=w, several="thresholds" in facts, max_words=MAX_WORDS,
-        max_characters=MAX_CHARACTERS,
+        one=one, packages=packages, facts=facts, base=base, height=h, width=w, several="thresholds" in facts,
+        max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
 

@@ -119,7 +119,8 @@ def _frozen(model: Any, n: int | None, dtype: str | None = None) -> Any:
     given = model.inputs[0]
     spec = tf.TensorSpec((n, *given.shape[1:]), dtype or given.dtype, name=given.name)
     function = tf.function(lambda x: tf.identity(model(x, training=False), "probabilities"), input_signature=[spec])
-    return convert_variables_to_constants_v2(function.get_concrete_function())
+    # Loops (of LSTMs) stay whole: taken apart, tf2onnx does not know them again.
+    return convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
 
 
 def _write_onnx(model: Any, one: Format, path: Path, card: dict[str, str], _: Any) -> None:

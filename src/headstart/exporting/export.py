@@ -31,6 +31,7 @@ from headstart.reader import NOUNS
 from headstart.run import Run, write_folder
 
 _AMONG_KERAS = ("saved-model", "keras")
+_LOSS = 0.05  # of accuracy, that is said where the examples cannot rule it out
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,12 @@ def _calibration(predictor: Predictor) -> np.ndarray:
     if len(pictures):
         return pictures
     root = (predictor.facts.get("data") or {}).get("root")
-    where = f"were in {root}" if root else "are not known: it was adopted"
+    said = (
+        f"are no longer as they were in {root}: put them back, or" if root else "are not known, because it was adopted:"
+    )
     raise InputError(
-        f"litert:int8 is calibrated with the pictures that {predictor.folder} was trained on, and these {where}. Put "
-        "them back, or export to litert:float16."
+        f"litert:int8 is calibrated with the pictures that {predictor.folder} was trained on, and these "
+        f"{said} export to litert:float16."
     )
 
 
@@ -241,13 +244,17 @@ def judged(
         return Replay(ms, difference, 0, 0, _metric(predictor))
     answers, is_worse = _answers(sample.labels, reference[-n:], found[-n:], predictor)
     result = Replay(ms, difference, n, **answers)
+    held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
+    told = (
+        f"{one.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
+        f"{result.after:.1%} ({counted(result.changed, 'answer')} changed)"
+    )
     if is_worse:
-        held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
         raise IntegrityError(
-            f"{one.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
-            f"{result.after:.1%} ({counted(result.changed, 'answer')} changed), which is more than luck. Nothing was "
-            f"written; {one.instead or 'please report this.'}"
+            f"{told}, which is more than luck. Nothing was written; {one.instead or 'please report this.'}"
         )
+    if answers["after"] < answers["before"] and answers["gain"][0] < -_LOSS:
+        console.warn(f"{told}. On so few this may be luck, or the loss be larger. {one.instead}".rstrip())
     return result
 
 

@@ -204,6 +204,15 @@ def _why_not(one: Format, kind: _Kind) -> str:
 
 def own_layers(keras_file: Path) -> set[str]:
     """Which of headstart's own layers a ``.keras`` holds; plain Keras knows none of them."""
-    with zipfile.ZipFile(keras_file) as source:
-        config = source.read(CONFIG).decode()
+    config = _config(keras_file)
     return {name for name in ("GraphLayer", "OpenVINOLayer") if json.dumps(f"headstart>{name}") in config}
+
+
+def needs_kerashub(keras_file: Path) -> bool:
+    """Whether a ``.keras`` holds layers of KerasHub, which Keras then looks for by itself."""
+    return '"keras_hub.' in _config(keras_file)
+
+
+def _config(keras_file: Path) -> str:
+    with zipfile.ZipFile(keras_file) as source:
+        return source.read(CONFIG).decode()
