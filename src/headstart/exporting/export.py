@@ -237,7 +237,7 @@ def judged(
     if not difference <= one.tolerance:
         raise IntegrityError(
             f"{one.name}: a probability differs from the run's by {difference:.1e}, more than {one.tolerance:.0e}. "
-            "Nothing was written; please report this."
+            f"Nothing was written; {one.instead or 'please report this.'}"
         )
     n = len(sample.labels)
     if not n:

@@ -56,7 +56,7 @@ class Format:
     @property
     def instead(self) -> str:
         """What to try where this loses too much; empty if there is nothing."""
-        return "litert:float16 loses less." if self.precision == "int8" else ""
+        return {"int8": "litert:float16 loses less.", "float16": "litert loses nothing."}.get(self.precision, "")
 
     @property
     def folder(self) -> str:
