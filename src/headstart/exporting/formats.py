@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headstart.bases.base import Base
-from headstart.bases.text import TextBase
 from headstart.errors import InputError, UnavailableError, did_you_mean
 from headstart.keras_file import CONFIG
 from headstart.keras_process import INFERENCE_BACKEND
+
+if TYPE_CHECKING:
+    from headstart.bases.base import Base
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,13 @@ def why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
     return _why_not(one, _kind(folder, facts))
 
 
-def check_base(formats: Sequence[Format], base: Base) -> None:
+def check_base(formats: Sequence[Format], base: "Base") -> None:
     """See that what is trained on a base can be had in some formats, as far as that is known beforehand.
 
     Raises:
         InputError: it cannot be had in one of them.
     """
-    has_segmenter = isinstance(base, TextBase) and bool(getattr(base.tokenizer, "segmenter", None))
+    has_segmenter = bool(getattr(base.reader(), "segmenter", None))
     layers = {_GRAPH_OF[base.backends]} if base.backends in _GRAPH_OF else set()
     kind = _Kind(base.modality, has_segmenter, layers)
     _refuse(formats, kind, f"what is trained on {base.handle}", otherwise="leave out --export")
