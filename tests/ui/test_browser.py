@@ -110,6 +110,11 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
         page.locator("li", has_text="The whole run").get_by_role("link", name="Download").click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as packed:
         assert "mine-2/model.keras" in packed.namelist()
+    page.get_by_role("button", name="Start a server").click()
+    page.get_by_role("button", name="End it").wait_for()
+    assert "answers at http://127.0.0.1:" in page.locator("#server").inner_text()
+    page.get_by_role("button", name="End it").click()
+    page.get_by_role("button", name="Start a server").wait_for()
 
     # Come back later
     page.get_by_role("link", name="headstart", exact=True).click()

@@ -1,6 +1,8 @@
 """What the server answers, and to whom; jobs that outlive it."""
 
+import base64
 import csv
+import http.client
 import json
 import os
 import re
@@ -280,6 +282,33 @@ def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path
     assert [job.id for job in jobs.all()] == ["6-checked", "4-stopped", "3-failed", "1-kept"]
     checked, told = jobs.last("audit", data="photos"), jobs.last("train", run="kept")
     assert (checked and checked.id, told and told.id) == ("6-checked", "1-kept")
+
+
+@pytest.mark.slow
+def test_programs_can_ask_a_run_that_is_served(server: Server) -> None:
+    shutil.copytree(server.root / "runs/photos", server.root / "runs/served = once")
+    page = "/runs/" + quote("served = once")
+    assert server.ask("POST", f"{page}/serve").status == 303
+    (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+", server.ask("GET", f"{page}/export").text))
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+    picture = base64.b64encode((server.root / "photos/china/07.jpg").read_bytes()).decode()
+    connection.request("POST", "/predict", json.dumps({"images": [picture]}), {"Content-Type": "application/json"})
+    (answer,) = json.loads(connection.getresponse().read())["answers"]
+    assert (
+        answer["predicted"]
+        == hs.load(server.root / "runs/photos").predict(server.root / "photos/china/07.jpg").predicted
+    )
+    assert server.ask("POST", f"{page}/serve").status == 303  # is there already
+    assert address in server.ask("GET", f"{page}/export").text
+    assert server.ask("POST", f"{page}/serve/end").status == 303
+    assert "Start a server" in server.ask("GET", f"{page}/export").text
+    with pytest.raises(ConnectionRefusedError):
+        http.client.HTTPConnection(address.removeprefix("http://")).request("GET", "/health")
+    (server.root / "runs/served = once/golden.npz").unlink()
+    refused = server.ask("POST", f"{page}/serve")
+    assert refused.status == 422
+    assert "the server of served = once did not start: " in refused.text
+    shutil.rmtree(server.root / "runs/served = once")
 
 
 def test_a_run_can_be_removed_and_nothing_else(server: Server) -> None:

@@ -26,6 +26,7 @@ from headstart.ui.job_pages import JobPages
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
 from headstart.ui.run_pages import RunPages
+from headstart.ui.servers import Servers
 from headstart.ui.site import Site, failed, page
 from headstart.ui.upload_pages import UploadPages
 
@@ -41,12 +42,13 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
         token: what a browser has to show once.
         only_here: whether it is reached as this machine only.
     """
-    site = Site(place, Jobs(place), max_upload_mb)
+    site = Site(place, Jobs(place), Servers(place.scratch), max_upload_mb)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(site.clean)
         yield
+        await run_in_threadpool(site.servers.stop_all)
         await run_in_threadpool(site.jobs.stop_all)
         await run_in_threadpool(site.clean)
 

@@ -4,6 +4,7 @@ import json
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from starlette.background import BackgroundTask
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, check_installed, why_not
 from headstart.run import Run
-from headstart.ui.site import Site, form, page
+from headstart.ui.site import Site, form, go_to, page
 
 _FILES = {
     "report.html": "the report as one page, to mail or keep",
@@ -50,6 +51,8 @@ class ExportPages:
             Route("/runs/{run}/export", self.choose),
             Route("/runs/{run}/export", self.begin, methods=["POST"]),
             Route("/runs/{run}/download/{what:path}", self.download),
+            Route("/runs/{run}/serve", self.serve, methods=["POST"]),
+            Route("/runs/{run}/serve/end", self.end, methods=["POST"]),
         ]
 
     def choose(self, request: Request) -> Response:
@@ -58,7 +61,9 @@ class ExportPages:
         files = [(name, told, _megabytes(folder / name)) for name, told in _FILES.items() if (folder / name).is_file()]
         exports = [_told(path) for path in _exports(folder)]
         run = Run(folder)
-        return page("export", run=run, tab="export", files=files, exports=exports, formats=_formats(run))
+        servers = self._site.servers
+        server = {"address": servers.address(folder.name), "why_not": servers.why_not()}
+        return page("export", run=run, tab="export", files=files, exports=exports, formats=_formats(run), server=server)
 
     async def begin(self, request: Request) -> Response:
         """Export, in a job."""
@@ -69,6 +74,18 @@ class ExportPages:
             raise InputError("choose at least one format.")
         arguments = {"run": str(folder), "to": chosen}
         return await self._site.submit("export", arguments, title=f"Export of {folder.name}")
+
+    def serve(self, request: Request) -> Response:
+        """Let programs ask the run."""
+        folder = self._site.run(request)
+        self._site.servers.start(folder)
+        return go_to(f"/runs/{quote(folder.name)}/export#server")
+
+    def end(self, request: Request) -> Response:
+        """No longer."""
+        folder = self._site.run(request)
+        self._site.servers.stop(folder.name)
+        return go_to(f"/runs/{quote(folder.name)}/export#server")
 
     def download(self, request: Request) -> Response:
         """A file of the run; the run or an export as a zip."""

@@ -116,6 +116,7 @@ class RunPages:
         folder, runs = self._site.run(request), self._site.place.runs
         if folder.parent != runs:
             raise InputError(f"{request.path_params['run']} is a link to a run that lies elsewhere: remove it there.")
+        await run_in_threadpool(self._site.servers.stop, folder.name)
         await run_in_threadpool(shutil.rmtree, folder)
         return go_to("/")
 

@@ -17,6 +17,7 @@ from headstart.predict import read_facts
 from headstart.report import open_template
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
+from headstart.ui.servers import Servers
 
 _MAX_FORM_BYTES = 1 << 20
 
@@ -43,11 +44,13 @@ class Site:
     Attributes:
         place: what it may see.
         jobs: what it does.
+        servers: of runs, which it started.
         max_upload_mb: of one upload.
     """
 
     place: Place
     jobs: Jobs
+    servers: Servers
     max_upload_mb: int
 
     def run(self, request: Request) -> Path:
