@@ -20,7 +20,7 @@ from headstart.errors import InputError
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"input_size": 32, "augment": "none"}
-HELPS = hs.FineTuning(epochs=8, batch_size=16, learning_rate=2e-4, rate_decay=1)
+HELPS = hs.FineTuning(epochs=6, batch_size=32, learning_rate=2.5e-4, rate_decay=1)
 HARMS = hs.FineTuning(epochs=1, learning_rate=0.03)
 
 
@@ -109,19 +109,22 @@ def test_a_first_epoch_that_does_harm_is_taken_back(digits: Path, tmp_path: Path
     assert f"training began anew at {told['learning_rate']:.2g}" in run.report().read_text()
 
 
-def test_a_time_limit_that_is_over_too_soon_is_said(digits: Path, tmp_path: Path) -> None:
-    run = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=hs.FineTuning(time_limit_s=0.01), **OPTIONS)
+def test_a_time_limit_that_is_over_too_soon_is_said(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run = hs.train(digits, runs=tmp_path, fine_tune="auto", tuning=hs.FineTuning(time_limit_s=0.01), **OPTIONS)
+    assert "fine-tuning the last 10 blocks, block7 to head_conv" in capsys.readouterr().err  # 63 % of the arithmetic
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
     assert "over before the first step" in told["reason"]
 
 
 def test_a_time_limit_ends_training_with_what_there_is(digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=500, time_limit_s=8, patience=500)
+    ways = hs.FineTuning(epochs=500, time_limit_s=5, patience=500)
     run = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
     told = run.facts["fine_tuning"]
     assert told["stopped"] == "time limit"
-    assert told["views_s"] + told["seconds"] == pytest.approx(8, abs=4)
+    assert told["views_s"] + told["seconds"] == pytest.approx(5, abs=4)
     assert told["outcome"] in ("kept", "not better")
 
 
@@ -145,7 +148,17 @@ def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Ru
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp_path: Path) -> None:
     """Killed with SIGKILL after an epoch; views and weights are then those of a run that was left alone."""
-    command = [sys.executable, "-m", "headstart", "train", str(few_digits), "--input-size", "32", "--fine-tune", "auto"]
+    command = [
+        sys.executable,
+        "-m",
+        "headstart",
+        "train",
+        str(few_digits),
+        "--input-size",
+        "32",
+        "--fine-tune",
+        "last:2",
+    ]
     command += ["--fine-tune-epochs", "2", "--views", "1"]
 
     def start(cache: str) -> subprocess.Popen:
@@ -182,8 +195,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp
         json.loads((tmp_path / "runs" / name / "run.json").read_text()) for name in ("whole", "killed")
     )
     assert whole_facts["freeze_proof"] == again_facts["freeze_proof"]
-    blocks = whole_facts["fine_tuning"]["blocks"]  # auto: 63 % of the arithmetic
-    assert (len(blocks), blocks[0], blocks[-1]) == (10, "block7", "head_conv")
 
 
 @pytest.mark.parametrize(
@@ -203,15 +214,13 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
     assert "validation examples" in told["reason"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("lora", "trained"), [(None, 16), (2, 6)])
-def test_an_encoder_of_texts_is_fine_tuned(lora: int | None, trained: int, sentences: Path, tmp_path: Path) -> None:
+def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Path, tmp_path: Path) -> None:
     """The finished run computes what was trained, or it would not be; of low-rank changes only Dense kernels differ."""
     folder = Path(__file__).parents[1] / "files/transformers/bert"
-    ways = hs.FineTuning(epochs=1, lora=lora, keep="fine-tuned")
+    ways = hs.FineTuning(epochs=1, lora=2, keep="fine-tuned")
     run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]
-    assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, trained)
+    assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, 6)
 
 
 def test_a_rank_is_at_least_1() -> None:
