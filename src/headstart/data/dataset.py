@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ class Dataset:
         """What the examples are."""
         return "image" if self.texts is None else "text"
 
-    @property
+    @cached_property
     def examples(self) -> Sequence[Example]:
         """All examples, in order: full paths of images, or texts."""
         return [self.root / file for file in self.files] if self.texts is None else self.texts

@@ -35,7 +35,7 @@ from headstart.training.linear import Axes, CrossValidation, stratified_sample
 from headstart.training.outputs import activation_of, weights_of_examples
 from headstart.training.task import Recipe, Task
 
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 """Part of every cache key: raise it when the same trial would have another result."""
 
 OWN = "the base's own"
@@ -63,7 +63,7 @@ SETTINGS = {
 
 _BLOCKS = 4  # from the uppermost one down, whose outputs are tried as features
 _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")}
-_MOST_EXAMPLES = 1500  # that trials look at
+_MOST_EXAMPLES = 1000  # that trials look at
 _AUGMENTATIONS = ("light", "standard", "strong")
 _VIEWS, _MOST_VIEWS = 1000, 4  # augmented pictures of one strength, as long as there is one of each, and of an example
 _COMPARED, _SAME = 32, 0.03  # examples, and the relative difference up to which features are the same, in bfloat16 too
