@@ -7,8 +7,9 @@ labels: one-vs-rest logistic regression, with one strength for all labels.
 
 Here z are features standardised by the training set's mean and deviation. Few examples estimate a deviation badly, and
 a feature that hardly moves among them would count for too much in all others; so each variance is drawn towards the
-mean of all, as far as 50 examples more would draw it (200 or 1,000 give the same). With 4 photos of each class a head for
-cats and dogs is right about 96 % so, and scikit-learn's on standardised features about 76 %; benchmarks/few_heads.py.
+mean of all, as far as 50 examples more would draw it (200 or 1,000 give the same). With 4 photos of each class a head
+for cats and dogs is then right about 96 %, and scikit-learn's on standardised features about 76 % of them; see
+benchmarks/few_heads.py.
 
 Regularisation that finds the best directions for few examples also makes the head less sure than it could be. So the
 strength is judged by the log loss at the best temperature for the held-out folds, and the head's logits are divided by
