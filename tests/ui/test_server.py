@@ -307,7 +307,7 @@ def test_programs_can_ask_a_run_that_is_served(server: Server) -> None:
     (server.root / "runs/served = once/golden.npz").unlink()
     refused = server.ask("POST", f"{page}/serve")
     assert refused.status == 422
-    assert "the server of served = once did not start: " in refused.text
+    assert "server of served = once did not start: error: the golden samples" in refused.text
     shutil.rmtree(server.root / "runs/served = once")
 
 
