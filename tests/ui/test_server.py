@@ -294,6 +294,7 @@ def test_programs_can_ask_a_run_that_is_served(server: Server) -> None:
     picture = base64.b64encode((server.root / "photos/china/07.jpg").read_bytes()).decode()
     connection.request("POST", "/predict", json.dumps({"images": [picture]}), {"Content-Type": "application/json"})
     (answer,) = json.loads(connection.getresponse().read())["answers"]
+    connection.close()
     assert (
         answer["predicted"]
         == hs.load(server.root / "runs/photos").predict(server.root / "photos/china/07.jpg").predicted
