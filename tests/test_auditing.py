@@ -275,6 +275,7 @@ def test_no_file_of_the_user_is_replaced(audited: hs.DataAudit, tmp_path: Path) 
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_with_a_base_outliers_and_coverage_are_told_too(sentences: Path, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     shutil.copy(sentences, table)

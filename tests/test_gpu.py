@@ -54,6 +54,7 @@ def test_with_a_driver_the_backend_is_asked_once(tmp_path: Path, monkeypatch: py
     assert not gpu.is_usable(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_gpu")
 def test_auto_takes_the_gpu_for_what_is_worth_its_start(base: hs.Base) -> None:
     def chosen(count: int, **asked: str) -> tuple[str, str]:

@@ -154,6 +154,7 @@ def hub(sources: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_repository_is_fetched_with_its_weights_last(hub, elsewhere, tmp_path, monkeypatch):
     from tests.journeys.test_cli import headstart
 

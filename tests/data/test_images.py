@@ -91,6 +91,7 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
     assert red > 200 > 50 > blue
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
 def test_large_jpegs_decoded_small_show_the_same(photo: Image.Image, fit: str) -> None:
     large = photo.resize((2560, 1708), Image.Resampling.LANCZOS)

@@ -9,6 +9,7 @@ import headstart as hs
 from headstart.predict import Predictor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_threads_get_their_own_answers(run: hs.Run, at_once: int) -> None:
     predictor = Predictor(run.folder, at_once=at_once)
