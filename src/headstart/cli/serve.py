@@ -3,6 +3,7 @@
 import click
 
 from headstart.extras import require
+from headstart.serving import MODULES
 from headstart.serving.limits import Limits
 
 _MOST = Limits()
@@ -72,7 +73,7 @@ def serve(
     POST pictures or texts to /predict, or to /predict/NAME. /docs describes everything. A run that is replaced by a
     newer one is opened anew while requests go on (at once on SIGHUP). SIGTERM ends when all is answered.
     """
-    for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"):
+    for module in MODULES:
         require(module, extra="serve", purpose="headstart serve")
     from headstart.serving.runs import named_folders
     from headstart.serving.server import serve as serve_runs

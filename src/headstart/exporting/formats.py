@@ -153,9 +153,10 @@ def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any
     _refuse(formats, _kind(folder, facts), str(folder), otherwise="`headstart predict` can use it")
 
 
-def why_not(one: Format, folder: Path, facts: dict[str, Any]) -> str:
-    """Why a run cannot be had in a format; empty if it can."""
-    return _why_not(one, _kind(folder, facts))
+def why_not(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
+    """Why a run cannot be had in each format, by its name; empty where it can."""
+    kind = _kind(folder, facts)
+    return {one.name: _why_not(one, kind) for one in _ALL}
 
 
 def check_base(formats: Sequence[Format], base: "Base") -> None:

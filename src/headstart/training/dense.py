@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from headstart import console
+from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
-from headstart.training.linear import BLOCK_ROWS
+from headstart.training.linear import in_blocks
 from headstart.training.networks import Form, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
 from headstart.training.task import Layers, Recipe, Task
@@ -46,10 +47,10 @@ def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, 
     history: list[dict[str, Any]] = []
     for epoch in range(1, recipe.epochs + 1):
         loss = networks.epoch(lambda batch: rows(train[batch]))
-        given = np.concatenate([networks.probabilities(rows(block)) for block in _blocks(val)])
+        given = np.concatenate([networks.probabilities(rows(block)) for block in in_blocks(val)])
         val_loss = float(np.average(log_losses(labels[val], given), weights=val_weights))
         history.append({"phase": "head", "epoch": epoch, "loss": loss, "val_loss": val_loss})
-        if labels.ndim == 1:
+        if not is_multi_label(labels):
             history[-1]["val_accuracy"] = float(1 - wrong(labels[val], given).mean())
         if val_loss < best:
             best, best_epoch, layers = val_loss, epoch, networks.layers()
@@ -63,14 +64,10 @@ def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, 
 def _moments(features: FeatureSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each feature, float32 (d,)."""
     total, squares = np.zeros(features.dim), np.zeros(features.dim)
-    for block in _blocks(train):
+    for block in in_blocks(train):
         rows = features.rows(block).astype(np.float64)
         total += rows.sum(0)
         squares += np.square(rows).sum(0)
     mean = total / len(train)
     deviation = np.sqrt(np.maximum(squares / len(train) - mean**2, 0))
     return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
-
-
-def _blocks(indices: np.ndarray) -> list[np.ndarray]:
-    return [indices[start : start + BLOCK_ROWS] for start in range(0, len(indices), BLOCK_ROWS)]

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from headstart.errors import InputError
 from headstart.features.extraction import FeatureSet
 from headstart.settings import cache_folder
 from headstart.training import dense
-from headstart.training.linear import BLOCK_ROWS, Curve, solve
+from headstart.training.linear import Curve, in_blocks, solve
 from headstart.training.outputs import Activation, activate, activation_of
 from headstart.training.task import ClassWeights, Layers, Recipe, Task
 
@@ -65,7 +64,7 @@ class Head:
 
     def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
         """Probabilities of the examples at ``indices``, computed in blocks."""
-        blocks = [self(features.rows(block)) for block in _blocks(indices)]
+        blocks = [self(features.rows(block)) for block in in_blocks(indices)]
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
 
 
@@ -171,8 +170,3 @@ def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights)
     sizes = counts(labels, n_classes)
     balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= IMBALANCE * sizes.min())
     return len(labels) / (n_classes * np.maximum(sizes, 1)) if balanced else np.ones(n_classes)
-
-
-def _blocks(indices: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(indices), BLOCK_ROWS):
-        yield indices[start : start + BLOCK_ROWS]

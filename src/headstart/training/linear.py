@@ -473,3 +473,9 @@ def stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
         count = max(min(len(members), 2 * N_FOLDS), round(len(members) * share))
         chosen.append(rng.permutation(members)[:count])
     return np.unique(np.concatenate(chosen))
+
+
+def in_blocks(indices: np.ndarray) -> Iterator[np.ndarray]:
+    """Some at a time, so that their features need not all be in memory."""
+    for start in range(0, len(indices), BLOCK_ROWS):
+        yield indices[start : start + BLOCK_ROWS]

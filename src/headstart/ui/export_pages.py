@@ -103,9 +103,9 @@ class ExportPages:
 
 def _formats(run: Run) -> list[dict[str, str]]:
     """What a run can be exported to: ``name``, ``what`` people call it, what it is ``good_for``, and ``why_not``."""
-    told = []
+    told, against = [], why_not(run.folder, run.facts)
     for name, one in FORMATS.items():
-        why_not_here = why_not(one, run.folder, run.facts)
+        why_not_here = against[name]
         if not why_not_here:
             try:
                 check_installed([one])

@@ -11,6 +11,7 @@ from threading import Lock
 from uuid import uuid4
 
 from headstart.errors import UnavailableError
+from headstart.serving import MODULES
 
 _OPEN_S = 60  # until a run is open
 _END_S = 10  # until one that was told to end is made to
@@ -31,7 +32,7 @@ class Servers:
     @staticmethod
     def why_not() -> str | None:
         """What is missing for it, if anything is."""
-        if all(map(find_spec, ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline"))):
+        if all(map(find_spec, MODULES)):
             return None
         return "it takes more packages: pip install 'headstart[serve]'"
 
