@@ -111,16 +111,22 @@ def test_bad_input_is_told_and_is_no_crash(server: Server) -> None:
         ("/data/train", {"path": "photos", "input_size": "big"}),
         ("/data/train", {"path": "photos", "name": "../x"}),
         ("/data/train", {"path": "photos", "group_pattern": "patient"}),
-        ("/data/check", {"path": "nowhere"}),
         ("/data/remove", {"path": "photos"}),
         ("/data/remove", {"path": ".headstart/uploads"}),
         ("/runs/photos/retrain", {"verdict-0": ""}),
         ("/runs/photos/export", {"nonsense": "1"}),
+    ):
+        answer = server.ask("POST", path, fields)
+        assert answer.status == 422, path
+        assert answer.text
+    for path, fields in (
+        ("/data/check", {"path": "nowhere"}),
+        ("/runs/nothing/export", {"onnx": "1"}),
         ("/jobs/nothing/stop", {}),
         ("/uploads/nothing/finish", {}),
     ):
         answer = server.ask("POST", path, fields)
-        assert answer.status == 422, path
+        assert answer.status == 404, path
         assert answer.text
     assert (server.root / "photos/china/00.jpg").is_file()
     damaged = (server.root / "photos/china/00.jpg").read_bytes()[:200]

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, check_installed, why_not
 from headstart.run import Run
+from headstart.ui.place import NotThereError
 from headstart.ui.site import Site, form, go_to, page
 
 _FILES = {
@@ -94,7 +95,7 @@ class ExportPages:
             return FileResponse(folder / what, filename=f"{folder.name}-{what}")
         folders = {"run": folder} | {f"exports/{path.name}": path for path in _exports(folder)}
         if what not in folders:
-            raise InputError(f"the run {folder.name} has no {what}.")
+            raise NotThereError(f"the run {folder.name} has no {what}.")
         name = folder.name if what == "run" else f"{folder.name}-{folders[what].name}"
         archive = self._site.place.scratch / f"{uuid4().hex}.zip"
         _pack(folders[what], archive, name)

@@ -20,9 +20,8 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from headstart.errors import InputError
 from headstart.features.store import is_held
-from headstart.ui.place import Place
+from headstart.ui.place import NotThereError, Place
 from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
 
 _PATIENCE_S = 10  # until what was asked to stop is made to
@@ -247,11 +246,11 @@ class Jobs:
         """One job.
 
         Raises:
-            InputError: there is none of that name.
+            NotThereError: there is none of that name.
         """
         folder = self._place.jobs / name
         if folder.parent != self._place.jobs or not (folder / JOB).is_file():
-            raise InputError(f"there is no job {name}.")
+            raise NotThereError(f"there is no job {name}.")
         return self._known.setdefault(name, Job(folder))
 
     def all(self) -> list[Job]:

@@ -19,6 +19,10 @@ UNFINISHED = ".unfinished"
 """File in an upload that is not complete."""
 
 
+class NotThereError(InputError):
+    """What an address names is not there."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What can be opened in a folder: a folder, or a table.
@@ -63,7 +67,8 @@ class Place:
         """A path that came from the browser, relative to the root, with all links followed.
 
         Raises:
-            InputError: it leads outside, or there is no such thing.
+            InputError: it leads outside.
+            NotThereError: there is no such thing.
         """
         if "\0" in path:
             raise InputError("that is no path.")
@@ -71,7 +76,7 @@ class Place:
         if not found.is_relative_to(self.root):
             raise InputError(f"{path} lies outside {self.root}, and nothing else can be read here.")
         if not found.exists():
-            raise InputError(f"there is no {path} in {self.root}.")
+            raise NotThereError(f"there is no {path} in {self.root}.")
         return found
 
     def told(self, path: Path) -> str:
@@ -82,11 +87,12 @@ class Place:
         """The folder of a run.
 
         Raises:
-            InputError: there is no such run, or something in it leads outside.
+            NotThereError: there is no such run.
+            InputError: something in it leads outside.
         """
         folder = Path(os.path.realpath(self.runs / check_name(name)))
         if not folder.is_relative_to(self.root) or not all((folder / file).is_file() for file in _OF_A_RUN):
-            raise InputError(f"there is no run called {name}.")
+            raise NotThereError(f"there is no run called {name}.")
         for path in folder.rglob("*"):
             self.inside(str(path))
         return folder

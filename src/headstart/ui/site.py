@@ -16,7 +16,7 @@ from headstart.errors import HeadstartError, InputError
 from headstart.predict import read_facts
 from headstart.report import open_template
 from headstart.ui.jobs import Jobs
-from headstart.ui.place import Place
+from headstart.ui.place import NotThereError, Place
 from headstart.ui.servers import Servers
 
 _MAX_FORM_BYTES = 1 << 20
@@ -57,7 +57,8 @@ class Site:
         """The folder of the run that an address names.
 
         Raises:
-            InputError: there is no such run.
+            NotThereError: there is no such run.
+            InputError: something in it leads outside.
         """
         return self.place.run(request.path_params["run"])
 
@@ -124,6 +125,7 @@ async def form(request: Request) -> QueryParams:
 async def failed(request: Request, exc: Exception) -> Response:
     """The page for an error that headstart raised on purpose; a short text for what script asked for."""
     message = plain(str(exc), request.app.state.place)
+    code = 404 if isinstance(exc, NotThereError) else 422
     if request.headers.get("x-part"):
-        return Response(message, 422, media_type="text/plain; charset=utf-8")
-    return await run_in_threadpool(page, "error", 422, message=message)
+        return Response(message, code, media_type="text/plain; charset=utf-8")
+    return await run_in_threadpool(page, "error", code, message=message)

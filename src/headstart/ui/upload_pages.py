@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from headstart.errors import InputError
+from headstart.ui.place import NotThereError
 from headstart.ui.site import Site, form, go_to
 from headstart.ui.uploads import Upload
 
@@ -44,7 +45,7 @@ class UploadPages:
         """One file, as the body of the request."""
         name = request.path_params["upload"]
         if name not in self._open:
-            raise InputError("that upload is over, or was never begun.")
+            raise NotThereError("that upload is over, or was never begun.")
         await self._open[name].receive(request.path_params["path"], request.stream())
         return Response(status_code=204)
 
@@ -75,5 +76,5 @@ class UploadPages:
     def _end(self, request: Request) -> Upload:
         upload = self._open.pop(request.path_params["upload"], None)
         if upload is None:
-            raise InputError("that upload is over, or was never begun.")
+            raise NotThereError("that upload is over, or was never begun.")
         return upload
