@@ -170,6 +170,24 @@ def test_the_report_tells_labels(label_run: hs.Run) -> None:
     assert '<mark class="for' in page
 
 
+def test_labels_in_doubt_are_listed_and_mended(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
+    suspects = _rows(label_run.folder / "suspects.csv")
+    judged = {row["file"] for row in _rows(label_run.folder / "predictions.csv") if row["split"] != "test"}
+    assert label_run.facts["label_errors"] == {"examined": len(judged), "suspected": len(suspects)}
+    assert 0 < len(suspects) < 0.3 * len(judged)
+    assert {row["file"] for row in suspects} <= judged
+    for row in suspects:
+        assert set(row["label"].split(";")) != set(row["suggested"].split(";")) <= {*label_run.classes, ""}
+    page = (label_run.folder / "report.html").read_text(encoding="utf-8")
+    assert f"Labels of {len(suspects)} of {len(judged)} texts are in doubt" in page
+    fixes = tmp_path / "fixes.csv"
+    pd.DataFrame(suspects).assign(label=[row["suggested"] for row in suspects]).to_csv(fixes, index=False)
+    mended = hs.train(labelled, base=WORDS, fine_tune="none", relabel=fixes, runs=tmp_path)
+    after = {row["file"]: row["label"] for row in _rows(mended.folder / "predictions.csv")}
+    assert all(after[row["file"]] == row["suggested"] for row in suspects)
+    assert mended.facts["data"]["corrections"]["changed"] == len(suspects)
+
+
 def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
     """And their tables serve to evaluate it, with the columns that training was told."""
     columns, joined = labelled[["text"]].copy(), labelled[["text"]].copy()

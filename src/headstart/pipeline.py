@@ -291,8 +291,6 @@ def _second_look(
 
     Both are asked of a solved head on the features of the frozen base, which nothing has been fitted to.
     """
-    if is_multi_label(task.labels):
-        return None, None
     solved = head if recipe.kind == "linear" else fit_head(task, replace(recipe, head="linear", dense=()), cache)
     if solved.out_of_fold is None:
         return None, None

@@ -348,6 +348,7 @@ def _suspects(folder: Path, root: Path, facts: Mapping[str, Any], most: int) -> 
     shown = [
         {
             **row,
+            **(_doubted(row["label"], row["suggested"]) if "thresholds" in facts else {}),
             "picture": None if "text" in row else picture(root, row["file"]),
             "text": beginning(row["text"]) if "text" in row else None,
             "probability": _float(row["probability"]),
@@ -365,16 +366,26 @@ def _told(row: Row) -> dict[str, Any]:
         probability = _float(row["probability"])
         told = {"probability": probability, "label_probability": _float(row["label_probability"])}
         return {**row, **told, "sureness": probability or 0}
-    said, true = (row[name].split(SEPARATOR) if row[name] else [] for name in ("predicted", "label"))
-    probability = _float(row[f"p_{worst}"]) or 0
+    probability, given = _float(row[f"p_{worst}"]) or 0, worst in row["predicted"].split(SEPARATOR)
     return {
         **row,
-        "predicted": ", ".join(said) or NO_LABEL,
-        "label": ", ".join(true) or NO_LABEL,
+        "predicted": _in_words(row["predicted"]),
+        "label": _in_words(row["label"]),
         "probability": probability,
-        "given": worst in said,
-        "sureness": probability if worst in said else 1 - probability,
+        "given": given,
+        "sureness": probability if given else 1 - probability,
     }
+
+
+def _doubted(label: str, suggested: str) -> dict[str, Any]:
+    """Of several labels of an example that it ``has``, and of those that it rather has: which are ``doubted``."""
+    has, rather = ({*cell.split(SEPARATOR)} - {""} for cell in (label, suggested))
+    return {"label": _in_words(label), "suggested": _in_words(suggested), "has": has, "doubted": sorted(has ^ rather)}
+
+
+def _in_words(cell: str) -> str:
+    """What stands in a table for the labels of an example, as people are told it."""
+    return ", ".join(cell.split(SEPARATOR)) if cell else NO_LABEL
 
 
 def picture(

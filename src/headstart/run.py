@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, list_images, read_text
-from headstart.data.labels import SEPARATOR, names_of
+from headstart.data.labels import cell
 from headstart.errors import InputError
 from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, Suspects, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
@@ -262,8 +262,8 @@ def write_suspects(folder: Path, dataset: Dataset, answers: Answers, usable: np.
     columns: list[Iterable[Any]] = [
         answers.splits[at].tolist(),
         [answers.files[i] for i in at],
-        [dataset.classes[label] for label in answers.labels[at]],
-        [dataset.classes[label] for label in suspects.suggested],
+        [cell(label, dataset.classes) for label in answers.labels[at]],
+        [cell(label, dataset.classes) for label in suspects.suggested],
         [f"{p:.6f}" for p in suspects.probability],
         [f"{p:.6f}" for p in suspects.label_probability],
         [answers.digests[i].hex() for i in at],
@@ -295,8 +295,8 @@ def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[I
     return [*MULTI_LABEL_PREDICTIONS, *(f"p_{name}" for name in classes)], [
         answers.splits.tolist(),
         answers.files,
-        (SEPARATOR.join(names_of(row, classes)) for row in answers.labels),
-        (SEPARATOR.join(names_of(row, classes)) for row in answers.probabilities >= answers.thresholds),
+        (cell(row, classes) for row in answers.labels),
+        (cell(row, classes) for row in answers.probabilities >= answers.thresholds),
         (classes[number] if number >= 0 else "" for number in worst),
         (digest.hex() for digest in answers.digests),
         *([f"{p:.6f}" for p in column] for column in answers.probabilities.T),
@@ -359,7 +359,7 @@ def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.nd
     whole = hashlib.sha256()
     for i, side in zip(usable.tolist(), splits.tolist(), strict=True):
         digest = digests[i]
-        name = SEPARATOR.join(names_of(dataset.labels[i], dataset.classes))
+        name = cell(dataset.labels[i], dataset.classes)
         parts = (name, side, digest.hex() if digest else "")
         whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     return whole.hexdigest()

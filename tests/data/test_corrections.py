@@ -51,11 +51,18 @@ def test_what_cannot_be_meant_is_named(data: hs.Dataset, tmp_path: Path, text: s
         _read(data, tmp_path, text)
 
 
-def test_a_table_that_is_not_there_and_data_with_many_labels(data: hs.Dataset, tmp_path: Path) -> None:
+def test_a_table_that_is_not_there(data: hs.Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_corrections(tmp_path / "none.csv", data)
+
+
+def test_of_several_labels_all_that_are_right_are_given(tmp_path: Path) -> None:
     table = tmp_path / "many.csv"
-    table.write_text("text,label\na,x;y\nb,x\nc,y\n")
+    table.write_text("text,label\na,x;y\nb,x\nc,y\nd,\n")
     many = hs.load_dataset(table, label_separator=";")
-    with pytest.raises(InputError, match="is multi-label"):
-        read_corrections(tmp_path / "none.csv", many)
+    found = _read(many, tmp_path, "file,label\nrow 2,x\nrow 3,\nrow 4,drop\nrow 5,y;x\n")
+    assert found.labels[found.kept].tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert found.kept.tolist() == [True, True, False, True]
+    assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 3, "left_out": 1}
+    with pytest.raises(InputError, match="has the label 'z': expected one of the classes or several divided by ';'"):
+        _read(many, tmp_path, "file,label\nrow 2,x;z\n")

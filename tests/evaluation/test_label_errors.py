@@ -40,6 +40,30 @@ def test_planted_errors_are_found_in_training_and_validation_examples(tmp_path) 
     assert (np.diff(found.label_probability) >= 0).all()
 
 
+def test_of_several_labels_those_planted_are_found(tmp_path) -> None:
+    """Of 5 % of the handwritten digits one of three labels is wrong."""
+    from sklearn.datasets import load_digits
+
+    pixels, digits = load_digits(return_X_y=True)
+    n = 900
+    truth = np.stack([np.isin(digits, some) for some in ((0, 6), (6, 2, 3), (4, 0, 7))], 1)[:n].astype(np.uint8)
+    rng = np.random.default_rng(0)
+    planted, flipped = rng.permutation(n)[:45], rng.integers(0, 3, 45)
+    labels = truth.copy()
+    labels[planted, flipped] ^= 1
+    everyone = np.arange(n)
+    features = _Rows(pixels[:n].astype(np.float32))
+    task = Task(features, labels, 3, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
+    found = find_label_errors(task, fit_head(task, Recipe(), tmp_path))
+    hits = np.isin(found.indices, planted)
+    assert hits.sum() > 0.7 * (planted < 800).sum()
+    assert hits.mean() > 0.5
+    assert hits[:10].sum() > 7
+    assert (found.suggested[hits] == truth[found.indices[hits]]).all(1).mean() > 0.9
+    assert (found.suggested != labels[found.indices]).any(1).all()
+    assert (found.label_probability < 0.5).all()
+
+
 def test_small_classes_are_not_suspected() -> None:
     labels = np.array([0] * 40 + [1] * 40 + [2] * (FEWEST - 1))
     probabilities = np.full((len(labels), 3), 0.05)

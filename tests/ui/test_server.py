@@ -352,3 +352,19 @@ def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server
     for name in ("python", "number"):
         assert f"<bdi>{name}</bdi></th>" in answer.text
     assert "F1" in server.ask("GET", "/").text
+
+    # Labels that are ticked are right: of the first that is in doubt they are changed, and the second is left out
+    with open(server.root / "runs/labels/suspects.csv", newline="", encoding="utf-8") as file:
+        first, second, *rest = csv.DictReader(file)
+    assert page.count('value="ticked"') == min(2 + len(rest), 24)
+    has = first["label"].split(";")
+    ticked = [("other-0", name) for name in ("python", "number") if (name in has) == (name == "python")]
+    fields = [("verdict-0", "ticked"), *ticked, ("verdict-1", "ticked"), ("verdict-1", "drop")]
+    job = server.ask("POST", "/runs/labels/retrain", urlencode(fields).encode()).headers["Location"]
+    server.follow(job, lambda answer: answer.headers["X-Go-To"] == "/runs/labels-2")
+    again = server.root / "runs/labels-2"
+    with open(again / "predictions.csv", newline="", encoding="utf-8") as file:
+        labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    assert labels[first["file"]] == ";".join(name for _, name in ticked)
+    assert second["file"] not in labels
+    assert hs.load(again).facts["data"]["corrections"] | {"from": ""} == {"from": "", "changed": 1, "left_out": 1}

@@ -175,9 +175,12 @@ def _label_errors(run: Any) -> list[str]:
     found = run.facts.get("label_errors")
     if not found or not found["suspected"]:
         return []
+    several = "thresholds" in run.facts  # labels to an example
+    doubted = f"{'labels of ' if several else ''}{found['suspected']:,} of "
+    doubted += counted(found["examined"], "example" if several else "label")
     return [
-        f"{found['suspected']:,} of {counted(found['examined'], 'label')} are in doubt: {run.folder / 'suspects.csv'} "
-        "names them, the likeliest errors first; --relabel takes your verdicts"
+        f"{doubted} are in doubt: {run.folder / 'suspects.csv'} names them, the likeliest errors first; --relabel "
+        "takes your verdicts"
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.labels import is_multi_label
+from headstart.data.labels import SEPARATOR, encoded, is_multi_label
 from headstart.data.tables import read_cells
 from headstart.errors import InputError, did_you_mean
 from headstart.reader import read_content
@@ -36,39 +36,49 @@ def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
     """Read a table of verdicts, such as an edited ``suspects.csv``; without one, everything stays as it is.
 
     Its columns ``file`` and ``label`` count: the label that is right, or nothing or ``drop`` to leave the example out.
+    Of multi-label data it is all labels that are right, divided by ``;``, and nothing means that none is.
     If there is a column ``sha256``, the example must still have that content. Other columns are passed over.
 
     Raises:
-        InputError: there is no such table or column; it names an example or a class that the data do not have; the
-            example has changed since; or the data are multi-label.
+        InputError: there is no such table or column; it names an example or a class that the data do not have; or the
+            example has changed since.
     """
     labels, kept = dataset.labels.copy(), np.ones(len(dataset), bool)
     if table is None:
         return Corrections(labels, kept)
     path = Path(table).expanduser()
-    if is_multi_label(labels):
-        raise InputError(f"--relabel {path} is for examples of one class each, and {dataset.source} is multi-label.")
     if not path.is_file():
         raise InputError(f"--relabel {path}: no such file. Expected a table such as the suspects.csv of a run.")
-    number = {name: i for i, name in enumerate(dataset.classes)}
     places: dict[str, list[int]] = {}
     for i, file in enumerate(dataset.files):
         places.setdefault(file, []).append(i)
     for row, cells in read_cells(path):
         where = f"row {row} of {path}"
         mine = _find(where, cells, dataset, places)
-        label = cells["label"]
-        if label in number:
-            labels[mine] = number[label]
-        elif label in ("", DROP):
+        label = _meant(where, cells["label"], dataset)
+        if label is None:
             kept[mine] = False
         else:
-            raise InputError(
-                f"{where} has the label {label!r}: expected one of the classes, or {DROP!r} to leave the example out."
-                + did_you_mean(label, number)
-            )
-    changed, left_out = int((kept & (labels != dataset.labels)).sum()), int((~kept).sum())
-    return Corrections(labels, kept, {"from": str(path), "changed": changed, "left_out": left_out})
+            labels[mine] = label
+    is_other = (labels != dataset.labels).reshape(len(labels), -1).any(1)
+    facts = {"from": str(path), "changed": int((kept & is_other).sum()), "left_out": int((~kept).sum())}
+    return Corrections(labels, kept, facts)
+
+
+def _meant(where: str, label: str, dataset: Dataset) -> np.ndarray | None:
+    """The label of a row in the form that the data have it, or None to leave the example out."""
+    several = is_multi_label(dataset.labels)
+    names = label.split(SEPARATOR) if several and label else [] if several else [label]
+    strange = [name for name in names if name not in dataset.classes]
+    if not strange:
+        return encoded([names] if several else names, dataset.classes)[0]
+    if label in ("", DROP):
+        return None
+    raise InputError(
+        f"{where} has the label {strange[0]!r}: expected one of the classes"
+        + (f" or several divided by {SEPARATOR!r}" if several else "")
+        + f", or {DROP!r} to leave the example out.{did_you_mean(strange[0], dataset.classes)}"
+    )
 
 
 def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str, list[int]]) -> list[int]:

@@ -60,6 +60,11 @@ def names_of(label: Any, classes: Sequence[str]) -> list[str]:
     return [classes[i] for i in np.flatnonzero(label).tolist()] if np.ndim(label) else [classes[int(label)]]
 
 
+def cell(label: Any, classes: Sequence[str]) -> str:
+    """The labels of one example as they stand in the tables of a run."""
+    return SEPARATOR.join(names_of(label, classes))
+
+
 def label_name(label: Any, classes: Sequence[str]) -> str:
     """The labels of one example in words."""
     return ", ".join(names_of(label, classes)) or NO_LABEL

@@ -5,6 +5,8 @@ that class is at least what it is on average among the examples that are labelle
 label are confidently of another class follows how many of these labels are wrong. Suspected are that many examples of
 each class: those to which the head gives the smallest probability of what they are labelled, and another class first.
 
+Where an example may have any number of labels, each label is a problem of its own: has the example got it or not?
+
 Source: Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021,
 arXiv 1911.00068, with "prune by class", which found most where labels of five data sets were made wrong. The authors'
 package, cleanlab, finds the same, as benchmarks/label_errors.py shows. It brings pandas and scikit-learn, whose import
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.data.labels import is_multi_label
 from headstart.training import Head, Task
 
 FEWEST = 10
@@ -27,10 +30,12 @@ class Suspects:
 
     Attributes:
         indices: int (k,), into the data set.
-        suggested: int (k,), the class that it rather is.
-        probability: float (k,), of that class, by a head that was trained without the example.
-        label_probability: float (k,), of the class that it is labelled with, by the same.
-        examined: how many labels were looked at.
+        suggested: int (k,), the class that it rather is; or uint8 (k, classes), the labels that it rather has.
+        probability: float (k,), of that class, by a head that was trained without the example; of several labels, of
+            that one being wrong which is likeliest to be.
+        label_probability: float (k,), of the class that it is labelled with, by the same; of several labels, of that
+            one being right.
+        examined: how many examples were looked at.
     """
 
     indices: np.ndarray
@@ -49,7 +54,7 @@ def find_label_errors(task: Task, head: Head) -> Suspects:
     Whoever mends the labels that a model doubts in the data that it is judged by makes its figures better than it is.
 
     Args:
-        task: examples of one class each.
+        task: the examples.
         head: solved on its features, with ``out_of_fold``.
     """
     if head.out_of_fold is None:
@@ -57,8 +62,12 @@ def find_label_errors(task: Task, head: Head) -> Suspects:
     examined = np.concatenate([task.train, task.val])
     probabilities = np.concatenate([head.out_of_fold, head.over(task.features, task.val)])
     labels = task.labels[examined]
-    positions, suggested = suspected(labels, probabilities)
-    of_suggested, of_label = probabilities[positions, suggested], probabilities[positions, labels[positions]]
+    if is_multi_label(labels):
+        positions, suggested, of_label = _suspected_sets(labels, probabilities)
+        of_suggested = 1 - of_label
+    else:
+        positions, suggested = suspected(labels, probabilities)
+        of_suggested, of_label = probabilities[positions, suggested], probabilities[positions, labels[positions]]
     order = np.argsort(of_label, kind="stable")
     return Suspects(
         examined[positions][order], suggested[order], of_suggested[order], of_label[order], examined=len(examined)
@@ -85,6 +94,26 @@ def suspected(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray
     positions = np.sort(np.concatenate(found))
     positions = positions[likeliest[positions] != labels[positions]]
     return positions, likeliest[positions]
+
+
+def _suspected_sets(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Examples that look as if they had other labels than they are given.
+
+    Args:
+        labels: 0 and 1 (n, classes).
+        probabilities: float (n, classes), by what was trained without the example.
+
+    Returns:
+        Positions of the examples, int (k,), in order; the labels that each rather has, 0 and 1 (k, classes); and the
+        probability that the one of them that is most in doubt is right, float (k,).
+    """
+    rather, of_label = labels.copy(), np.where(labels == 1, probabilities, 1 - probabilities)
+    for given, probability, column in zip(labels.T, probabilities.T, rather.T, strict=True):
+        positions, suggested = suspected(given.astype(int), np.stack([1 - probability, probability], 1))
+        column[positions] = suggested
+    in_doubt = rather != labels
+    positions = np.flatnonzero(in_doubt.any(1))
+    return positions, rather[positions], np.where(in_doubt, of_label, 1)[positions].min(1)
 
 
 def _wrong_labels(labels: np.ndarray, probabilities: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from headstart.data.corrections import DROP
+from headstart.data.labels import SEPARATOR
 from headstart.data.tables import read_cells
 from headstart.errors import HeadstartError, InputError
 from headstart.report import content
@@ -24,6 +25,7 @@ from headstart.ui.place import Place
 from headstart.ui.site import Site, body, form, go_to, page, plain
 
 _SUSPECTS_SHOWN = 24
+_TICKED = "ticked"  # where an example has any number of labels: those that are right
 _MAX_PICTURE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # of what is tried; no base reads so long a text
 
 
@@ -150,6 +152,14 @@ def _can_retrain(place: Place, run: Run) -> bool:
         return False
 
 
+def _verdict(suspect: dict[str, str], chosen: str, ticked: list[str], run: Run) -> str:
+    """What a form says about a suspected label, as it stands in a table."""
+    if "thresholds" in run.facts and chosen == _TICKED:
+        return SEPARATOR.join(name for name in run.classes if name in ticked)
+    label = "".join(ticked[:1]) or chosen
+    return label if label in (DROP, *run.classes) else suspect["label"]
+
+
 def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
     """The verdicts of a form as a table for ``--relabel``, together with those that the run was trained with.
 
@@ -164,8 +174,8 @@ def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
             verdicts[cells["file"]] = (cells["label"], cells.get("sha256", ""))
     before = dict(verdicts)
     for i, suspect in enumerate(suspects):
-        label = fields.get(f"other-{i}") or fields.get(f"verdict-{i}") or suspect["label"]
-        if label in (DROP, *run.classes) and label != suspect["label"]:
+        label = _verdict(suspect, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run)
+        if label != suspect["label"]:
             verdicts[suspect["file"]] = (label, suspect["sha256"])
     if verdicts == before:
         raise InputError("no label was changed: accept or change at least one, then train again.")

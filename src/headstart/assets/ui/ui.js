@@ -271,7 +271,7 @@ if ($("mend")) {
   const isSelect = (field) => field.tagName === "SELECT";
   const numberOf = (field) => field.name.split("-")[1];
   const agree = (changed) => {
-    for (const other of fields) {
+    for (const other of changed.type === "checkbox" ? [] : fields) {
       if (other === changed || numberOf(other) !== numberOf(changed)) continue;
       if (isSelect(changed) && changed.value && !isSelect(other)) other.checked = false;
       if (isSelect(changed) && !changed.value && other.value === "") other.checked = true;
@@ -279,8 +279,10 @@ if ($("mend")) {
     }
     count();
   };
+  const isChange = (field) =>
+    isSelect(field) ? field.value : field.type === "checkbox" ? field.checked !== field.defaultChecked : field.checked && field.value;
   const count = () => {
-    const n = fields.filter((field) => field.value && (isSelect(field) || field.checked)).length;
+    const n = new Set(fields.filter(isChange).map(numberOf)).size;
     const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "changed labels";
     const button = $("mend").querySelector("button");
     button.textContent = `Train again with ${labels}`;
