@@ -187,31 +187,25 @@ def _follow(child: subprocess.Popen) -> None:
         relay.close()
 
 
-class _Hidden:
-    """Packages that look as if they were not installed, for as long as this is among ``sys.meta_path``."""
-
-    def __init__(self, *packages: str) -> None:
-        self._packages = packages
+class _NoTensorFlow:
+    """Keras looks for TensorFlow whenever it serialises a model; importing it only to learn that takes seconds."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.partition(".")[0] in self._packages:
-            raise ModuleNotFoundError(f"{name} is not wanted in this process", name=name)
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
 
 
 def _import_lean_keras(backend: str) -> None:
     """Import Keras without what it would import only because it is installed: that takes three times as long."""
-    others = _Hidden("pandas", "sklearn", *({"torch", "jax"} - {backend}))
-    sys.meta_path.insert(0, others)
+    unwanted: dict[str, Any] = dict.fromkeys({"pandas", "sklearn", "torch", "jax"} - {backend})  # None: not to be had
     if backend == INFERENCE_BACKEND:
-        # Whenever Keras serialises a model, it looks for TensorFlow.
-        sys.meta_path.insert(0, _Hidden("tensorflow"))
-        # For spectra alone. SciPy imports it when it is used, if it is not among the modules then.
-        sys.modules["scipy.signal"] = ModuleType("scipy.signal")
+        sys.meta_path.insert(0, _NoTensorFlow())
+        unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
         _make_openvino_exact()
+    sys.modules.update(unwanted)
     importlib.import_module("keras")
-    sys.meta_path.remove(others)
-    if backend == INFERENCE_BACKEND:
-        del sys.modules["scipy.signal"]
+    for name in unwanted:
+        del sys.modules[name]
 
 
 def _make_openvino_exact() -> None:
