@@ -178,8 +178,8 @@ class Tuning:
         if saved:
             self.progress = _Progress(**saved["progress"])
         else:
-            self.progress.precision = self._fastest_precision()
-        self.model = self._build(self.progress.precision)
+            self.progress.precision = asked_precision(self.tuning.precision)
+        self.model = self._fastest() if self.progress.precision == "auto" else self._build(self.progress.precision)
         if saved:
             self._resume(saved)
 
@@ -288,26 +288,35 @@ class Tuning:
         """All variables that training changes."""
         return [*self.trained, *(weight for layer in self.head for weight in layer.weights)]
 
-    def _fastest_precision(self) -> str:
-        """The one that was asked for; for ``auto``, where the device has bfloat16, the faster one in a few steps."""
-        asked = asked_precision(self.tuning.precision)
-        if asked != "auto":
-            return asked
+    def _fastest(self) -> Any:
+        """The model in the precision that is faster in a few steps; bfloat16 is tried where that can save time."""
+        self.progress.precision = "float32"
+        model = self._build("float32")
         if not (on_gpu() or can_compute_bfloat16()):
-            return "float32"
-        before = self.network.get_weights()
-        rates = {}
-        for precision in ("float32", "bfloat16"):
-            model, batch = self._build(precision), next(self._batches(0))
-            model.train_on_batch(*batch)
-            started = time.monotonic()
-            for _ in range(_TRIAL_STEPS):
-                model.train_on_batch(*batch)
-            rates[precision] = _TRIAL_STEPS * len(batch[0]) / (time.monotonic() - started)
-            self.network.set_weights(before)
-        fastest = max(rates, key=lambda precision: rates[precision])
+            return model
+        first_s, step_s = self._try(model)
+        if self._epochs * self._steps * step_s < 2 * first_s:  # to try costs about what the first step does: tracing
+            return model
+        other = self._build("bfloat16")
+        _, other_s = self._try(other)
+        rates = {"float32": self._batch_size / step_s, "bfloat16": self._batch_size / other_s}
         console.note("training in " + ", ".join(f"{p}: {rate:,.0f} {self._unit}/s" for p, rate in rates.items()))
-        return fastest
+        if other_s < step_s:
+            self.progress.precision = "bfloat16"
+            return other
+        return self._build("float32")  # its layers have become the other's
+
+    def _try(self, model: Any) -> tuple[float, float]:
+        """How long a model takes for its first step and for one of the next, in seconds; it is as it was afterwards."""
+        variables = [*model.variables, *model.optimizer.variables]
+        before, batch, took = [np.array(variable) for variable in variables], next(self._batches(0)), []
+        for _ in range(1 + _TRIAL_STEPS):
+            started = time.monotonic()
+            model.train_on_batch(*batch)
+            took.append(time.monotonic() - started)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        return took[0], sum(took[1:]) / _TRIAL_STEPS
 
     def _build(self, precision: str) -> Any:
         """What is trained: from views to logits, starting as the base with the trained head."""
@@ -361,6 +370,9 @@ class Tuning:
             jit_compile="auto" if on_gpu() or keras.backend.backend() != "tensorflow" else False,  # slower on CPUs
         )
         model.optimizer.build(model.trainable_variables)
+        # Metrics make their variables when they are first used. Made here, or TensorFlow would trace the step twice.
+        nothing = np.zeros((1, *model.output_shape[1:]), np.float32)
+        model.compute_metrics(None, nothing, nothing, np.ones(1, np.float32))
 
     @property
     def _rate(self) -> float:
