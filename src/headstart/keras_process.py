@@ -1,7 +1,7 @@
 """Run a piece of Keras work in a child process, with the backend that is right for it.
 
 A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
-So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in half of
+So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in a fifth of
 TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
 What the child tells the user (progress, notes, warnings) comes back line by line and is shown by the parent.
 """
