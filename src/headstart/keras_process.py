@@ -188,7 +188,7 @@ def _follow(child: subprocess.Popen) -> None:
 
 
 class _NoTensorFlow:
-    """Keras looks for TensorFlow whenever it serialises a model; importing it only to learn that takes seconds."""
+    """Keras looks for TensorFlow when it saves a model or sets a seed; to import it just for that takes seconds."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name.partition(".")[0] == "tensorflow":
@@ -198,8 +198,9 @@ class _NoTensorFlow:
 def _import_lean_keras(backend: str) -> None:
     """Import Keras without what it would import only because it is installed: that takes three times as long."""
     unwanted: dict[str, Any] = dict.fromkeys({"pandas", "sklearn", "torch", "jax"} - {backend})  # None: not to be had
-    if backend == INFERENCE_BACKEND:
+    if backend in (INFERENCE_BACKEND, "jax"):  # torch has reasons of its own to look for it
         sys.meta_path.insert(0, _NoTensorFlow())
+    if backend == INFERENCE_BACKEND:
         unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
         _make_openvino_exact()
     sys.modules.update(unwanted)

@@ -16,6 +16,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError
+from headstart.settings import cache_folder
 
 pytestmark = pytest.mark.slow
 
@@ -66,11 +67,16 @@ def test_frozen_means_frozen(tuned: hs.Run, head_only: hs.Run) -> None:
     assert (proof["tensors"], proof["trained"]) == (4 * 49, 49)
 
 
-def test_batch_normalization_moves_where_that_is_asked_for(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def moved(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    """Trained with moving BatchNormalization until the time was over."""
+    ways = hs.FineTuning(epochs=500, time_limit_s=5, patience=500, train_batch_norm=True, keep="fine-tuned")
+    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", tuning=ways, **OPTIONS)
+
+
+def test_batch_normalization_moves_where_that_is_asked_for(moved: hs.Run, head_only: hs.Run) -> None:
     import keras
 
-    ways = hs.FineTuning(epochs=1, train_batch_norm=True, keep="fine-tuned")
-    moved = hs.train(digits, runs=tmp_path, fine_tune="last:2", tuning=ways, **OPTIONS)
     proof = moved.facts["freeze_proof"]
     assert (proof["statistics"], proof["changed"]) == (98 - 2 * 4, 0)
     names = {run: keras.models.load_model(run.model_path).get_layer("efficientnet_lite0") for run in (head_only, moved)}
@@ -82,9 +88,16 @@ def test_batch_normalization_moves_where_that_is_asked_for(digits: Path, head_on
     assert changed == set(list(before)[-4:])
 
 
+def test_a_time_limit_ends_training_with_what_there_is(moved: hs.Run) -> None:
+    told = moved.facts["fine_tuning"]
+    assert told["stopped"] == "time limit"
+    assert told["views_s"] + told["seconds"] == pytest.approx(5, abs=4)
+    assert told["outcome"] == "kept"
+
+
 def test_mixed_precision_learns_as_single_precision_does(few_digits: Path, tmp_path: Path) -> None:
     ways = hs.FineTuning(epochs=1, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned")
-    options = {"input_size": 64, "val": 0.25}
+    options = {"input_size": 32, "val": 0.25}
     losses = {}
     for precision in ("float32", "bfloat16"):
         ways = replace(ways, precision=precision)
@@ -119,15 +132,6 @@ def test_a_time_limit_that_is_over_too_soon_is_said(
     assert "over before the first step" in told["reason"]
 
 
-def test_a_time_limit_ends_training_with_what_there_is(digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=500, time_limit_s=5, patience=500)
-    run = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
-    told = run.facts["fine_tuning"]
-    assert told["stopped"] == "time limit"
-    assert told["views_s"] + told["seconds"] == pytest.approx(5, abs=4)
-    assert told["outcome"] in ("kept", "not better")
-
-
 def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
     refused = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=HARMS, **OPTIONS)
     told = refused.facts["fine_tuning"]
@@ -146,6 +150,7 @@ def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Ru
     assert insisted.facts["freeze_proof"]["trained"] == 1
 
 
+@pytest.mark.usefixtures("head_only")  # which prepares the base
 def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp_path: Path) -> None:
     """Killed with SIGKILL after an epoch; views and weights are then those of a run that was left alone."""
     command = [
@@ -171,10 +176,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp
         with np.load(path) as saved:
             return dict(saved)
 
+    shutil.copytree(cache_folder() / "engines", tmp_path / "whole/engines")  # nothing is converted twice
     with start("whole") as whole:
         assert whole.communicate(timeout=200)[1]
         assert whole.returncode == 0
-    shutil.copytree(tmp_path / "whole/engines", tmp_path / "killed/engines")  # nothing is converted twice
+    shutil.copytree(tmp_path / "whole/engines", tmp_path / "killed/engines")
     with start("killed") as killed:
         deadline = time.monotonic() + 120
         while not list((tmp_path / "killed" / "tuning").glob("*/state.npz")):
