@@ -498,7 +498,7 @@ def test_engine_in_another_process_agrees(keras, tmp_path):
     """The engine's form is made on another backend in a child process: seeded weights are the same there."""
     from headstart.features.engines import OpenVINOEngine, prepare
 
-    base = load(BaseSpec("keras:MobileNetV2?alpha=0.35", "none", (64, 64)))
+    base = load(BaseSpec("keras:EfficientNetB0", "none", (64, 64)))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     prepared = prepare(base, tmp_path, pixels)
     assert prepared.facts["by"] == "openvino", prepared.facts  # the direct way, which a Reshape layer would bar

@@ -192,9 +192,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path
     assert 100 <= done < len(files)
     resumed = hs.extract(hs.load_base(), files, cache=cache)
     assert resumed.computed == len(files) - done
-    some = [0, 350, 699]
-    anew = hs.extract(hs.load_base(), [files[i] for i in some])
-    np.testing.assert_allclose(resumed.rows(some), anew.rows([0, 1, 2]), atol=1e-5)
+    assert np.array_equal(resumed.rows([0, 350, 699]), hs.extract(hs.load_base(), files).rows([0, 350, 699]))
 
 
 @pytest.mark.slow

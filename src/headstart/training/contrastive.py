@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from headstart import console
-from headstart.training.tail import Job, Tuning, gave_up
+from headstart.training.tail import Job, Tuning, assign, gave_up, state_of
 
 TEMPERATURE = 0.1
 """By which similarities are divided: the lower it is, the more the nearest examples count."""
@@ -51,14 +51,12 @@ def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
 
 class _Contrastive(Tuning):
     def rounds(self, folds: np.ndarray) -> dict[str, Any]:
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        start = [np.array(variable) for variable in variables]
+        start = [np.array(variable) for variable in state_of(self.model)]
         numbers = range(int(folds.max()) + 2)  # nobody is in the last one
         features = []
         with console.progress("contrastive fine-tuning", len(numbers) * self._epochs * self._steps, "steps") as bar:
             for number in numbers:
-                for variable, value in zip(variables, start, strict=True):
-                    variable.assign(value)
+                assign(state_of(self.model), start)
                 self._train(np.flatnonzero(folds != number), number, bar)
                 features.append(self._features())
         if not np.isfinite(features).all():

@@ -197,8 +197,7 @@ class Tuning:
         if not np.isfinite(self.progress.best_loss):
             return gave_up(f"Training at a learning rate of {self._rate:.2g} diverged: try a lower --learning-rate.")
         with np.load(self.folder / _BEST) as best:
-            for variable, value in zip(self._moving(), best.values(), strict=True):
-                variable.assign(value)
+            assign(self._moving(), best.values())
         np.save(self.folder / "val.npy", self.probabilities())
         frozen = self.save_weights()
         save_layers([layer.get_weights() for layer in self.head], self.folder / "head.npz")
@@ -308,14 +307,12 @@ class Tuning:
 
     def _try(self, model: Any) -> tuple[float, float]:
         """How long a model takes for its first step and for one of the next, in seconds; it is as it was afterwards."""
-        variables = [*model.variables, *model.optimizer.variables]
-        before, batch, took = [np.array(variable) for variable in variables], next(self._batches(0)), []
+        before, batch, took = [np.array(variable) for variable in state_of(model)], next(self._batches(0)), []
         for _ in range(1 + _TRIAL_STEPS):
             started = time.monotonic()
             model.train_on_batch(*batch)
             took.append(time.monotonic() - started)
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
+        assign(state_of(model), before)
         return took[0], sum(took[1:]) / _TRIAL_STEPS
 
     def _build(self, precision: str) -> Any:
@@ -495,8 +492,7 @@ class Tuning:
         console.note(f"that epoch did harm: beginning anew at a learning rate of {self._rate:.2g}")
         progress.epoch, progress.waited, progress.best_loss = 0, 0, float("inf")
         del progress.history[1:]
-        for variable, value in zip(self._moving(), start, strict=True):
-            variable.assign(value)
+        assign(self._moving(), start)
         self._compile(self.model)
 
     def _judge(self, probabilities: np.ndarray) -> dict[str, float]:
@@ -514,7 +510,7 @@ class Tuning:
 
     def _save(self) -> None:
         about = {"progress": np.array(json.dumps(asdict(self.progress)))}
-        _write(self.folder / _STATE, [*self.model.variables, *self.model.optimizer.variables], about)
+        _write(self.folder / _STATE, state_of(self.model), about)
 
     def _read_state(self) -> dict[str, Any] | None:
         """What an earlier process left after the last epoch that it finished, if there was one."""
@@ -526,10 +522,21 @@ class Tuning:
         return {**state, "progress": json.loads(str(state["progress"]))}
 
     def _resume(self, state: dict[str, Any]) -> None:
-        for i, variable in enumerate([*self.model.variables, *self.model.optimizer.variables]):
-            variable.assign(state[f"v{i}"])
+        variables = state_of(self.model)
+        assign(variables, [state[f"v{i}"] for i in range(len(variables))])
         if not self.progress.stopped:
             console.note(f"going on after epoch {self.progress.epoch} of {self._epochs}")
+
+
+def state_of(model: Any) -> list[Any]:
+    """All variables that the next step depends on."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def assign(variables: Iterable[Any], values: Iterable[np.ndarray]) -> None:
+    """Give each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _digests(weights: Iterable[Any]) -> dict[str, str]:

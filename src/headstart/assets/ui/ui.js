@@ -280,7 +280,7 @@ if ($("mend")) {
     count();
   };
   const isChange = (field) =>
-    isSelect(field) ? field.value : field.type === "checkbox" ? field.checked !== field.defaultChecked : field.checked && field.value;
+    field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value && (isSelect(field) || field.checked);
   const count = () => {
     const n = new Set(fields.filter(isChange).map(numberOf)).size;
     const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "changed labels";
