@@ -21,7 +21,7 @@ import numpy as np
 from headstart.bases import DEFAULT_BASES, ImageBase, for_images, load_base
 from headstart.data.images import Decoder
 from headstart.features.engines import Engine, open_engine, resolve_precision
-from headstart.settings import cache_folder
+from headstart.system.settings import cache_folder
 
 _KEPT = 512  # decoded pictures for the engine to go round: enough that they do not stay in the processor's cache
 _MIN_IMAGES = 2048  # a shorter measurement is mostly its start and end

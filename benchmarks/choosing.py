@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import headstart as hs
-from headstart.keras_process import import_keras
+from headstart.system.keras_worker import import_keras
 from measure import markdown
 
 _GOOD = "embedded:efficientnet-lite0"

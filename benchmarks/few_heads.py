@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from headstart.training.linear import solve
+from headstart.training.head.linear import solve
 from label_errors import usable
 from measure import markdown
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluation.learning_curve import forecast
-from headstart.training.linear import solve
+from headstart.training.head.linear import solve
 from label_errors import usable
 from measure import markdown
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import keras_process
 from headstart.bases import DEFAULT_BASES, load_base
 from headstart.data.dataset import list_images
-from headstart.reader import decoded
+from headstart.data.readers import decoded
+from headstart.system import keras_worker as keras_process
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from headstart.data.audit import audit
 from headstart.data.split import units_of
 from headstart.evaluation.label_errors import suspected
 from headstart.features import FeatureSet
-from headstart.training.linear import solve
+from headstart.training.head.linear import solve
 from measure import markdown
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from headstart.cost import Cost
 from headstart.data.dataset import list_images
 from headstart.data.fingerprints import SIDE
 from headstart.data.images import Decoder
 from headstart.data.near_duplicates import near_pictures
 from headstart.errors import BadExample
+from headstart.system.cost import Cost
 from measure import machine, markdown
 
 _PICTURES = 300

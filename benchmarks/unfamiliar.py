@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.split import divide
-from headstart.familiarity import SHARE, learn_familiarity
+from headstart.evaluation.out_of_distribution import SHARE, learn_familiarity
 from label_errors import usable
 from measure import markdown
 

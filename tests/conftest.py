@@ -21,7 +21,7 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 import headstart as hs  # noqa: E402
-from headstart import console  # noqa: E402
+from headstart.system import console  # noqa: E402
 
 SIZE = 64
 """Input size of the runs that tests train, in pixels: the smallest that still tells the classes apart."""

@@ -13,10 +13,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
 import headstart as hs
-from headstart.audit_report import explanations
 from headstart.data.audit import CHECKS
 from headstart.errors import InputError
 from headstart.features.outliers import outliers
+from headstart.reports.audit import explanations
 from tests.conftest import SIZE, WORDS
 
 Plants = dict[str, str]

@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock
 
 import headstart as hs
-from headstart.cache import KINDS, clear, items
 from headstart.cli.main import _run
+from headstart.commands.cache import KINDS, clear, items
 from headstart.errors import InputError
 from tests.conftest import SIZE
 

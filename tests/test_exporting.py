@@ -16,6 +16,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.data.images import Decoder
+from headstart.data.readers import decoded
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.exporting.beside import write_beside
 from headstart.exporting.convert import convert
@@ -23,8 +24,7 @@ from headstart.exporting.export import judged
 from headstart.exporting.formats import FORMATS, check_base, check_installed, parse
 from headstart.exporting.runtimes import open_model
 from headstart.exporting.sample import draw
-from headstart.predict import Predictor
-from headstart.reader import decoded
+from headstart.runs.predictor import Predictor
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart import gpu, keras_process
 from headstart.features import engines
 from headstart.features.engines import KerasEngine, batch_size, choose_engine
-from headstart.settings import cache_folder
+from headstart.system import gpu
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
 
 _ASK = """

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart import plots
 from headstart.data.audit import Example, Finding
 from headstart.errors import InputError
 from headstart.evaluation import METRICS
-from headstart.report import duration, percent, write_report
+from headstart.reports import plots
+from headstart.reports.run import duration, percent, write_report
 
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")

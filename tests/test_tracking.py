@@ -58,7 +58,7 @@ def test_mlflow_has_parameters_figures_and_the_report(tracked: hs.Run, monkeypat
 def test_a_run_is_complete_even_if_mlflow_declines(
     tracked: hs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headstart.tracking import track
+    from headstart.runs.tracking import track
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tracked.folder}/nowhere")
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)

@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError
-from headstart.familiarity import FILE, open_familiarity
+from headstart.evaluation.out_of_distribution import FILE, open_familiarity
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.slow

@@ -12,29 +12,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.adoption import adopt
-    from headstart.auditing import DataAudit
-    from headstart.auditing import audit_data as audit
     from headstart.bases import Base, load_base
-    from headstart.bases.fetching import fetch
     from headstart.checks import check
-    from headstart.comparing import BaseComparison, compare
+    from headstart.commands.adopt import adopt
+    from headstart.commands.audit import DataAudit
+    from headstart.commands.audit import audit_data as audit
+    from headstart.commands.compare import BaseComparison, compare
+    from headstart.commands.evaluate import evaluate_run as evaluate
+    from headstart.commands.extend import extend
+    from headstart.commands.fetch import fetch
+    from headstart.commands.train import train, tune
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
     from headstart.exporting.export import Export, export
-    from headstart.extending import extend
     from headstart.features import FeatureSet, extract
-    from headstart.held_out import evaluate_run as evaluate
-    from headstart.pipeline import train, tune
-    from headstart.predict import MultiLabelPrediction, Prediction
-    from headstart.run import Run, load
+    from headstart.runs.predictor import MultiLabelPrediction, Prediction
+    from headstart.runs.run import Run, load
     from headstart.training import FineTuning
 
 _WHERE = {
     "Base": "bases:Base",
-    "BaseComparison": "comparing:BaseComparison",
-    "DataAudit": "auditing:DataAudit",
+    "BaseComparison": "commands.compare:BaseComparison",
+    "DataAudit": "commands.audit:DataAudit",
     "Dataset": "data:Dataset",
     "Explanation": "explanation.explain:Explanation",
     "Export": "exporting.export:Export",
@@ -43,25 +43,25 @@ _WHERE = {
     "HeadstartError": "errors:HeadstartError",
     "InputError": "errors:InputError",
     "IntegrityError": "errors:IntegrityError",
-    "MultiLabelPrediction": "predict:MultiLabelPrediction",
-    "Prediction": "predict:Prediction",
-    "Run": "run:Run",
+    "MultiLabelPrediction": "runs.predictor:MultiLabelPrediction",
+    "Prediction": "runs.predictor:Prediction",
+    "Run": "runs.run:Run",
     "UnavailableError": "errors:UnavailableError",
-    "adopt": "adoption:adopt",
-    "audit": "auditing:audit_data",
+    "adopt": "commands.adopt:adopt",
+    "audit": "commands.audit:audit_data",
     "check": "checks:check",
-    "compare": "comparing:compare",
-    "evaluate": "held_out:evaluate_run",
+    "compare": "commands.compare:compare",
+    "evaluate": "commands.evaluate:evaluate_run",
     "explain": "explanation.explain:explain",
-    "extend": "extending:extend",
+    "extend": "commands.extend:extend",
     "export": "exporting.export:export",
     "extract": "features:extract",
-    "fetch": "bases.fetching:fetch",
-    "load": "run:load",
+    "fetch": "commands.fetch:fetch",
+    "load": "runs.run:load",
     "load_base": "bases:load_base",
     "load_dataset": "data:load_dataset",
-    "train": "pipeline:train",
-    "tune": "pipeline:tune",
+    "train": "commands.train:train",
+    "tune": "commands.train:tune",
 }
 
 __all__ = [

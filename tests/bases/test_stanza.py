@@ -12,7 +12,7 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.explanation.word_weights import weigh_words
-from headstart.predict import Predictor
+from headstart.runs.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("stanza")

@@ -12,8 +12,8 @@ import pytest
 import headstart as hs
 from headstart.bases import load_base
 from headstart.bases.word_files import read_words
+from headstart.data.tokenizers import WordTokenizer, candidates
 from headstart.errors import InputError
-from headstart.tokens import WordTokenizer, candidates
 
 WORDS = ["the", "naïve", "ca", "n't", "New", "apples", "##"]
 VECTORS = np.random.default_rng(0).normal(size=(len(WORDS), 5)).astype(np.float32)

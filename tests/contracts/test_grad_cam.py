@@ -9,12 +9,12 @@ import pytest
 import headstart as hs
 from headstart.bases import BaseSpec
 from headstart.bases.keras_applications import load
-from headstart.engine_file import write_engine
 from headstart.explanation.activations import KerasActivations, OpenVINOActivations, open_activations
 from headstart.explanation.grad_cam import grad_cam, score_and_gradient
 from headstart.features.engines import prepare
-from headstart.predict import Predictor
-from headstart.settings import cache_folder
+from headstart.model_files.openvino_file import write_engine
+from headstart.runs.predictor import Predictor
+from headstart.system.settings import cache_folder
 from headstart.training import Head
 from tests.conftest import SIZE
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headstart.evaluation.learning_curve import forecast
-from headstart.training.linear import Curve, solve
+from headstart.training.head.linear import Curve, solve
 
 
 def _curve(error_of, n: int = 4000, seed: int = 0) -> Curve:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import InputError
-from headstart.evaluation.rejection import (
+from headstart.evaluation.selective_prediction import (
     answered,
     check_min_precision,
     choose_min_confidence,

@@ -13,9 +13,9 @@ from PIL import Image
 import headstart as hs
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer
-from headstart.explanation.page import where, write_explanations
-from headstart.predict import Predictor, Problem
-from headstart.report import PICTURES_SHOWN
+from headstart.reports.explanation import where, write_explanations
+from headstart.reports.run import PICTURES_SHOWN
+from headstart.runs.predictor import Predictor, Problem
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.predict import Predictor
+from headstart.runs.predictor import Predictor
 
 
 @pytest.mark.slow

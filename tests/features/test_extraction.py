@@ -17,7 +17,7 @@ from headstart.data.images import Decoder
 from headstart.errors import IntegrityError
 from headstart.features.engines import prepare
 from headstart.features.examination import examine
-from headstart.settings import cache_folder
+from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
 
 _EXTRACT = """

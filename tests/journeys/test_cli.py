@@ -240,7 +240,7 @@ def test_choices_are_those_of_the_code() -> None:
     from headstart.cli.train import train
     from headstart.features.augmentation import Strength
     from headstart.features.engines import EngineName, Precision
-    from headstart.training.task import ClassWeights, HeadKind, Keep
+    from headstart.training.training_data import ClassWeights, HeadKind, Keep
 
     offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
     assert offered == {

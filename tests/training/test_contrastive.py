@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.training.contrastive import TEMPERATURE, supervised_contrastive_loss
+from headstart.training.fine_tuning.contrastive import TEMPERATURE, supervised_contrastive_loss
 
 
 def test_the_loss_is_that_of_the_paper() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError
-from headstart.settings import cache_folder
+from headstart.system.settings import cache_folder
 
 pytestmark = pytest.mark.slow
 

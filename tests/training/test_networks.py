@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from headstart.training.networks import Form, Networks, cross_validate, train
+from headstart.training.head.networks import Form, Networks, cross_validate, train
 from headstart.training.outputs import log_losses, sigmoid
 
 FORM = Form(units=(32,), dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from headstart import console
 from headstart.bases import bundle
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
 from headstart.bases.derived import derive
@@ -15,8 +14,9 @@ from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
+from headstart.data.readers import Fit, Modality
 from headstart.errors import InputError, UnavailableError
-from headstart.reader import Fit, Modality
+from headstart.system import console
 
 DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
     "image": ("embedded:efficientnet-lite0",),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from headstart.data.readers import Fit, Modality, Reader
 from headstart.errors import InputError
-from headstart.keras_process import INFERENCE_BACKEND
-from headstart.reader import Fit, Modality, Reader
+from headstart.system.keras_worker import INFERENCE_BACKEND
 
 if TYPE_CHECKING:
     from headstart.data.images import Decoder
@@ -163,7 +163,7 @@ class Base(ABC):
 
     @abstractmethod
     def input_facts(self) -> dict[str, Any]:
-        """What it does with its input, as plain data: from it :func:`headstart.reader.open_reader` makes a reader."""
+        """What it does with its input, as plain data, of which :func:`headstart.data.readers.open_reader` makes a reader."""
 
     @abstractmethod
     def _network_facts(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from headstart import keras_process
 from headstart.bases.base import Base
 from headstart.errors import InputError, did_you_mean
+from headstart.system import keras_worker as keras_process
 
 NOMINAL_TOKENS = 64
 """Of a text, where figures depend on its length."""

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from headstart import console
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, IntegrityError, UnavailableError
-from headstart.settings import bundle_folder, is_offline
+from headstart.system import console
+from headstart.system.settings import bundle_folder, is_offline
 
 MANIFEST = "manifest.json"
 _BLOCK = 8 << 20

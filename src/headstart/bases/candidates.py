@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from headstart.bases import bundle
 from headstart.bases.catalog import entries
 from headstart.bases.handle import parse_handle
+from headstart.data.readers import Modality
 from headstart.errors import InputError
-from headstart.reader import Modality
 
 AUTO, HERE, ALL = "auto", "here", "all"
 

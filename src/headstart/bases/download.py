@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from headstart import console
 from headstart.bases.bundle import not_here, why_offline
 from headstart.errors import IntegrityError
+from headstart.system import console
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0

@@ -13,7 +13,7 @@ from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
 from headstart.bases.random_weights import set_random_weights
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.errors import InputError
-from headstart.extras import path_in_package
+from headstart.system.extras import path_in_package
 
 NAME = "efficientnet-lite0"
 DEFAULT_SIZE, MIN_SIZE = 224, 32

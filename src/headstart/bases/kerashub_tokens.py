@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from headstart.errors import InputError
-from headstart.extras import require
+from headstart.system.extras import require
 
 _TRIED = ("the film was good, but its 2nd half isn't!", "One  more text")
 

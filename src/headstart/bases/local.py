@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headstart import console
 from headstart.bases import teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
+from headstart.system import console
 
 _BUILT_IN = Preprocessing("built in")
 _NONE = Preprocessing("none")

@@ -8,12 +8,12 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from headstart import keras_process
 from headstart.bases import kaggle, kerashub
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, did_you_mean
-from headstart.settings import cache_folder
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import cache_folder
 
 
 def names() -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart import console, keras_process
+from headstart.system import console
+from headstart.system import keras_worker as keras_process
 
 
 def read_once(

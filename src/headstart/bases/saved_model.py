@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart import keras_process
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
 from headstart.bases.reading import read_once
 from headstart.errors import InputError
-from headstart.settings import cache_folder
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import cache_folder
 
 UNIT_RANGE = Preprocessing("[0, 1]", 1 / 255)
 """What modules of TF Hub take: https://www.tensorflow.org/hub/common_signatures/images"""

@@ -25,9 +25,9 @@ from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.bases.word_table import Words
+from headstart.data.tokenizers import CharacterTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.extras import require
-from headstart.tokens import CharacterTokenizer
+from headstart.system.extras import require
 
 _PARTS = {
     "charlm": ("forward_charlm", "backward_charlm"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.bases.base import Base, DataFormat
 
 if TYPE_CHECKING:
-    from headstart.tokens import Tokenizer
+    from headstart.data.tokenizers import Tokenizer
 
 Pooling = Literal["mean", "max", "cls", "last"]
 

@@ -16,11 +16,11 @@ from headstart.bases import image_processor
 from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, stated_licence
 from headstart.bases.reading import read_once
 from headstart.bases.text import LONGEST, TextBase
+from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError
-from headstart.extras import require
-from headstart.keras_process import INFERENCE_BACKEND
-from headstart.settings import cache_folder
-from headstart.tokens import SubwordTokenizer
+from headstart.system.extras import require
+from headstart.system.keras_worker import INFERENCE_BACKEND
+from headstart.system.settings import cache_folder
 
 _READ_VERSION = 1
 """Part of the cache's folder names: raise it when what is read from a model changes."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from headstart import console
 from headstart.bases.fasttext_file import MAGIC, open_fasttext
 from headstart.bases.keyed_vectors import PICKLE, open_keyed_vectors
 from headstart.bases.word_table import Words, WordTable
 from headstart.errors import InputError
+from headstart.system import console
 
 _BLOCK = 8 << 20
 _EXPECTED = (

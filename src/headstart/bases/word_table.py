@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headstart import console
+from headstart.system import console
 
 _FNV_START, _FNV_PRIME = 2166136261, 16777619
 _END_OF_SENTENCE = "</s>"  # a word of fastText's that is not made of anything

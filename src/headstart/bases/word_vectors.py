@@ -24,11 +24,11 @@ from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.word_files import read_words
 from headstart.bases.word_table import Words
+from headstart.data.segmenter import Segmenter
+from headstart.data.tokenizers import WordTokenizer, candidates
 from headstart.errors import InputError
-from headstart.extras import path_in_package, require
-from headstart.segmenter import Segmenter
-from headstart.settings import cache_folder
-from headstart.tokens import WordTokenizer, candidates
+from headstart.system.extras import path_in_package, require
+from headstart.system.settings import cache_folder
 
 FREQUENT = 100_000
 """Words that are kept whether they occur in the data or not: they make up 98 % and more of ordinary text."""

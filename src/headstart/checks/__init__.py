@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from headstart import console
 from headstart.checks.rules import RULES, Finding, Rule
 from headstart.errors import InputError
+from headstart.system import console
 
 __all__ = ["RULES", "Finding", "Rule", "check"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart import keras_process
 from headstart.bases import keras_table
 from headstart.bases.local import open_model, read_config, refuse_code
 from headstart.checks.compiling import from_config, loss_of, optimizer_of, thresholded
@@ -14,6 +13,7 @@ from headstart.checks.network import APPLICATIONS, SOME, UNKNOWN, Base, Compiled
 from headstart.checks.network_rules import check_architecture, check_outputs, check_training
 from headstart.checks.rules import RULES, Finding, finding
 from headstart.errors import InputError
+from headstart.system import keras_worker as keras_process
 
 _KEPT = ("units", "activation", "scale", "offset", "mean", "variance", "height", "width", "pooling")
 _OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {

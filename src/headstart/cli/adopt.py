@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headstart import console
+from headstart.system import console
 
 
 @click.command(epilog="Example: headstart adopt converted_keras/ --name objects")
@@ -19,7 +19,7 @@ def adopt(export: Path, labels: Path | None, name: str | None, runs: Path) -> No
     EXPORT is the folder with keras_model.h5 and labels.txt, or the model file. To train a head of your own on its base
     instead: headstart train DATA --base file:keras_model.h5
     """
-    from headstart.adoption import adopt as make_run
+    from headstart.commands.adopt import adopt as make_run
 
     run = make_run(export, labels=labels, name=name, runs=runs)
     console.note(f"classes  {', '.join(run.classes)}")

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
+from headstart.data.readers import NOUNS
 from headstart.errors import counted
-from headstart.reader import NOUNS
+from headstart.system import console
 
 _SHOWN = 3  # examples of each finding
 _CHARACTERS = 60  # of a text
@@ -18,7 +18,7 @@ _MARKS = {"error": "31", "warning": "33", "info": "36"}  # colours of a terminal
 
 def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        from headstart.audit_report import explanation
+        from headstart.reports.audit import explanation
 
         console.result(explanation(value))
         ctx.exit()
@@ -64,8 +64,8 @@ def audit(
     Unreadable, mislabelled and blank files, copies and near-copies, the same under two labels or on two sides of a
     split, small classes, outliers and more; --explain HS032 says what a code means.
     """
-    from headstart.auditing import audit_data
-    from headstart.settings import check_place
+    from headstart.commands.audit import audit_data
+    from headstart.system.settings import check_place
 
     if fix:
         check_place(fix, ".csv")

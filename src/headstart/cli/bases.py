@@ -5,11 +5,11 @@ from typing import Any, get_args
 
 import click
 
-from headstart import console
 from headstart.bases.bundle import held
 from headstart.bases.catalog import Entry, Sort, entries, select
 from headstart.cli.fetch import bundle_option
 from headstart.errors import InputError
+from headstart.system import console
 
 _HEADER = (
     "base",

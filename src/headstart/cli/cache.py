@@ -4,7 +4,7 @@ import time
 
 import click
 
-from headstart import console
+from headstart.system import console
 
 _MB = 1e6
 
@@ -18,8 +18,8 @@ def cache(clear: bool, older_than: float, as_json: bool) -> None:
 
     Everything in it can be computed again. HEADSTART_CACHE says where it is.
     """
-    from headstart import cache as contents
-    from headstart.settings import cache_folder
+    from headstart.commands import cache as contents
+    from headstart.system.settings import cache_folder
 
     if older_than and not clear:
         raise click.UsageError("--older-than goes with --clear.")

@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 import click
 
-from headstart import console
 from headstart.checks.rules import RULES, Finding, Rule, find
 from headstart.errors import InputError, counted
+from headstart.system import console
 
 FailOn = Literal["error", "warning", "never"]
 """Severities that ``--fail-on`` takes."""

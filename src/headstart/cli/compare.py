@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.cli.data import data_options, size_options
 from headstart.cli.fetch import bundle_option
 from headstart.errors import InputError
+from headstart.system import console
 
 _BUDGET = (
     click.option("--max-mb", type=float, metavar="MB", help="At most this size of a base's weights."),
@@ -55,8 +55,8 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
     Bases run over a few examples, the better ones over more; a linear head is cross-validated on what they give. Speed
     is measured on this machine. Of the data only those examples are looked at that `headstart train` would train on.
     """
-    from headstart.comparing import compare as compare_bases
-    from headstart.settings import check_place
+    from headstart.commands.compare import compare as compare_bases
+    from headstart.system.settings import check_place
 
     if min_accuracy is not None and 0 < min_accuracy <= 1:
         raise InputError(f"--min-accuracy {min_accuracy:g} looks like a share: expected percent, for instance 90.")

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.cli.data import names
 from headstart.cli.train import summary
+from headstart.system import console
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")
@@ -29,7 +29,7 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
 
     The report and all figures go into RUN/evaluations/.
     """
-    from headstart.held_out import evaluate_run
+    from headstart.commands.evaluate import evaluate_run
 
     evaluation = evaluate_run(run, data, **options)
     if as_json:

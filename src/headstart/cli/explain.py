@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headstart import console
 from headstart.cli.data import names
 from headstart.data.labels import NO_LABEL
-from headstart.reader import NOUNS
+from headstart.data.readers import NOUNS
+from headstart.system import console
 
 if TYPE_CHECKING:
+    from headstart.data.readers import Example
     from headstart.explanation.explain import Explanation, Method
-    from headstart.reader import Example
 
 _WORDS = 5  # of a text that are shown on the terminal
 
@@ -54,8 +54,8 @@ def explain(
     """
     from headstart.data.dataset import list_images, list_texts
     from headstart.explanation.explain import Explainer
-    from headstart.explanation.page import write_explanations
-    from headstart.predict import Problem, read_facts
+    from headstart.reports.explanation import write_explanations
+    from headstart.runs.predictor import Problem, read_facts
 
     modality = read_facts(run)["base"]["modality"]  # a wrong RUN or FILE is said before anything is computed
     examples: Sequence[Example]
@@ -91,7 +91,7 @@ def _name(first: "Explanation") -> str:
 
 def _tell(one: "Explanation") -> None:
     """An explanation in a few lines."""
-    from headstart.explanation.page import where
+    from headstart.reports.explanation import where
 
     predicted = one.answer.predicted if isinstance(one.answer.predicted, list) else [one.answer.predicted]
     said = "" if one.class_name in predicted else f"   (it says {', '.join(predicted) or NO_LABEL})"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headstart import console
+from headstart.system import console
 
 if TYPE_CHECKING:
     from headstart.exporting.export import Export

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
 from headstart.cli.train import tell
+from headstart.data.readers import NOUNS
 from headstart.errors import counted
-from headstart.reader import NOUNS
+from headstart.system import console
 
 
 @click.command(epilog="Example: headstart extend runs/photos more/")
@@ -34,7 +34,7 @@ def extend(**options: Any) -> None:
     own. The old examples stay on their side of the division, so every old class is judged on the same ones before and
     after.
     """
-    from headstart.extending import extend
+    from headstart.commands.extend import extend
 
     run = extend(options.pop("run"), options.pop("more"), **options)
     tell_change(run)

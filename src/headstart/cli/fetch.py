@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headstart import console
+from headstart.system import console
 
 _MB = 1e6
 
@@ -41,7 +41,7 @@ def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> 
     are copied into a folder as well, with a manifest of sizes, digests and licences. Take it to any machine, and
     `headstart train DATA --base HANDLE --bundle FOLDER` needs no network there.
     """
-    from headstart.bases.fetching import fetch as fetch_bases
+    from headstart.commands.fetch import fetch as fetch_bases
 
     os.environ.pop("HEADSTART_BUNDLE", None)  # it would answer in place of the sources
     fetched = fetch_bases(handles, to=to, input_size=input_size)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.system import console
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),

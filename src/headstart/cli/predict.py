@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headstart import console
 from headstart.cli.data import names
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
+from headstart.system import console
 
 if TYPE_CHECKING:
-    from headstart.predict import Answer, MinConfidence, Predictor
+    from headstart.runs.predictor import Answer, MinConfidence, Predictor
 
 _STDIN = "standard input"
 UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
@@ -69,7 +69,7 @@ def predict(
     For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
     A multi-label run says every label whose probability reaches its threshold, or none.
     """
-    from headstart.predict import Predictor, read_facts
+    from headstart.runs.predictor import Predictor, read_facts
 
     facts = read_facts(run)  # a wrong RUN is said first
     if as_json and as_csv:
@@ -135,7 +135,7 @@ class _Problems:
         self._answers, self.count, self.total = answers, 0, 0
 
     def __iter__(self) -> "Iterator[Answer]":
-        from headstart.predict import Problem
+        from headstart.runs.predictor import Problem
 
         for answer in self._answers:
             self.total += 1
@@ -148,7 +148,7 @@ class _Problems:
 
 
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction, Problem
+    from headstart.runs.predictor import Prediction, Problem
 
     names = [*predictor.classes, *([UNSURE] if predictor.min_confidence else [])]
     width = max(map(len, names)) + (predictor.thresholds is not None and bool(top_k))
@@ -175,7 +175,7 @@ def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int 
 
 
 def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.predict import Prediction, Problem
+    from headstart.runs.predictor import Prediction, Problem
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]

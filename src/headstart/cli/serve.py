@@ -2,9 +2,9 @@
 
 import click
 
-from headstart.extras import require
 from headstart.serving import MODULES
 from headstart.serving.limits import Limits
+from headstart.system.extras import require
 
 _MOST = Limits()
 

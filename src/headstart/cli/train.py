@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from headstart import console
 from headstart.cli.compare import budget_options
 from headstart.cli.data import data_options, size_options
 from headstart.cli.export import tell as tell_exports
 from headstart.cli.fetch import bundle_option
 from headstart.cli.tuning import pop_tuning, tuning_options
+from headstart.data.readers import NOUNS
 from headstart.errors import counted
 from headstart.exporting.formats import check_base, check_installed, parse
-from headstart.reader import NOUNS
+from headstart.system import console
 
 _OUTCOMES = {
     "kept": "fine-tuned model kept",
@@ -124,7 +124,7 @@ def train(export: str | None, **options: Any) -> None:
     Any number of labels for each example, also none, are given by several columns of 0 and 1 (--label toxic,insult), by
     a column of lists, or by one with a separator (--label tags --label-separator ';').
     """
-    from headstart import pipeline
+    from headstart.commands import train as pipeline
 
     if export:  # what stands against it is said before hours of training
         formats = parse(export)
@@ -222,7 +222,7 @@ def _search(run: Any) -> list[str]:
         f"{'found head kept' if search['outcome'] == 'kept' else 'found head not kept'}: {search['reason']}",
     ]
     if mattered:
-        from headstart.training.search import SETTINGS
+        from headstart.training.head.search import SETTINGS
 
         shares = ", ".join(f"{SETTINGS[name]} {share:.0%}" for name, share in mattered.items())
         lines.append(f"what mattered in the search: {shares}")

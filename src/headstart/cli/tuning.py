@@ -112,7 +112,7 @@ def tune(**options: Any) -> None:
 
     The data, the division and the head are those of RUN, which is left as it is; what comes out is a run of its own.
     """
-    from headstart import pipeline
     from headstart.cli.train import tell
+    from headstart.commands import train as pipeline
 
     tell(pipeline.tune(options.pop("run"), tuning=pop_tuning(options), **options))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from headstart.errors import InputError
-from headstart.extras import require
+from headstart.system.extras import require
 
 
 @click.command(epilog="Example: headstart ui --root photos-of-mine/")
@@ -34,7 +34,7 @@ def ui(root: Path, runs: Path, host: str, port: int, token: str | None, max_uplo
     """
     for module in ("starlette", "uvicorn"):
         require(module, extra="ui", purpose="headstart ui")
-    from headstart.addresses import is_loopback
+    from headstart.system.addresses import is_loopback
     from headstart.ui.app import serve
     from headstart.ui.place import Place
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.labels import SEPARATOR, encoded, is_multi_label
+from headstart.data.readers import read_content
 from headstart.data.tables import read_cells
 from headstart.errors import InputError, did_you_mean
-from headstart.reader import read_content
 
 DROP = "drop"
 """Stands in place of a label where an example is to be left out; an empty cell does, too."""

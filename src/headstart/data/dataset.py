@@ -16,10 +16,10 @@ import numpy as np
 
 from headstart.data.images import EXTENSIONS
 from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
+from headstart.data.readers import Example, Modality
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, counted, did_you_mean
-from headstart.reader import Example, Modality
-from headstart.settings import check_readable
+from headstart.system.settings import check_readable
 
 TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")

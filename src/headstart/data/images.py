@@ -26,9 +26,9 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
+from headstart.data.readers import Fit
 from headstart.errors import BadExample
-from headstart.reader import Fit
-from headstart.settings import check_readable
+from headstart.system.settings import check_readable
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
-from headstart import console
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean
-from headstart.extras import require
-from headstart.settings import check_readable
+from headstart.system import console
+from headstart.system.extras import require
+from headstart.system.settings import check_readable
 
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _USUAL_NAMES = {

@@ -7,7 +7,7 @@ from headstart.evaluation.label_errors import Suspects, find_label_errors
 from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
 from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
-from headstart.evaluation.rejection import Rejection, answered, check_min_precision, choose_rejection
+from headstart.evaluation.selective_prediction import Rejection, answered, check_min_precision, choose_rejection
 
 __all__ = [
     "METRICS",

@@ -18,7 +18,7 @@ from headstart.evaluation.metrics import LEVEL, resamples
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
 from headstart.training import CrossValidated, Found, Head, NotTried, Task, Tuned
 from headstart.training.outputs import log_losses, wrong
-from headstart.training.task import Keep
+from headstart.training.training_data import Keep
 
 _FINE_TUNING = "On {} validation examples fine-tuning"
 _SEARCH = "On {} validation examples, which had no part in the search, the head that it found"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.evaluation.metrics import LEVEL, draw
-from headstart.training.linear import Curve
+from headstart.training.head.linear import Curve
 
 NOTICEABLE = 0.005
 """A gain in accuracy below which more data hardly help."""
@@ -58,7 +58,7 @@ def forecast(
     """Carry a learning curve on.
 
     Args:
-        curve: of a solved head, see :func:`headstart.training.linear.solve`.
+        curve: of a solved head, see :func:`headstart.training.head.linear.solve`.
         n_train: examples that the finished head was trained on.
         classes: class names.
         more_per_class: how many more of each class to ask about; a round number, up to as many as there are, when None.

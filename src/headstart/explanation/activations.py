@@ -11,16 +11,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from headstart import keras_process
 from headstart.bases.blocks import nodes_in_order
 from headstart.bases.model_cut import inlined
 from headstart.data.images import Box
-from headstart.engine_file import FEATURES
 from headstart.explanation.heat import WHOLE
 from headstart.explanation.receptive_field import place_of_cells
 from headstart.features.engines import compile_graph
-from headstart.predict import Predictor, precision_here
-from headstart.training.head import Head
+from headstart.model_files.openvino_file import FEATURES
+from headstart.runs.predictor import Predictor, precision_here
+from headstart.system import keras_worker as keras_process
+from headstart.training.head.head import Head
 from headstart.training.outputs import Activation
 
 _POOLINGS = {"ReduceMean", "ReduceMax"}
@@ -80,7 +80,7 @@ class OpenVINOActivations:
     """The graph of ``engine/model.xml``, with more outputs.
 
     Args:
-        xml: as :func:`headstart.engine_file.write_engine` writes it.
+        xml: as :func:`headstart.model_files.openvino_file.write_engine` writes it.
         precision: of the arithmetic.
         activation: of the head.
     """

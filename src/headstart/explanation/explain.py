@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from headstart.data.images import Box, Decoder, upright_size
+from headstart.data.readers import Example, read_content, suffix_of
 from headstart.errors import BadExample, InputError, did_you_mean
 from headstart.explanation.activations import Computed, open_activations
 from headstart.explanation.grad_cam import grad_cam
@@ -16,9 +17,8 @@ from headstart.explanation.heat import WHOLE, HeatMap
 from headstart.explanation.neighbours import Neighbour, TrainingExamples
 from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
-from headstart.predict import MultiLabelPrediction, Prediction, Predictor, Problem, read_facts
-from headstart.reader import Example, read_content, suffix_of
-from headstart.run import Run, examples_in
+from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem, read_facts
+from headstart.runs.run import Run, examples_in
 from headstart.training.outputs import log_odds
 
 Method = Literal["auto", "grad-cam", "occlusion"]
@@ -197,7 +197,8 @@ def explain(
         cache: folder of the feature cache; the user's when None.
 
     Returns:
-        An :class:`Explanation`; of several a list, with a :class:`~headstart.predict.Problem` for what cannot be used.
+        An :class:`Explanation`; of several a list, with a :class:`~headstart.runs.predictor.Problem` for what cannot be
+        used.
 
     Raises:
         InputError: no such run, file or class; the method cannot be used; or the one file cannot.

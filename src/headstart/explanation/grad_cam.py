@@ -12,7 +12,7 @@ Sources: Selvaraju et al., "Grad-CAM", arXiv 1610.02391; Zhou et al. (CAM), arXi
 import numpy as np
 
 from headstart.explanation.activations import Activations, AfterPooling, Computed
-from headstart.training.head import Head
+from headstart.training.head.head import Head
 
 _STEP = 0.01  # of the differences, in standard deviations of the pooled values
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.readers import read_example
 from headstart.errors import BadExample
 from headstart.explanation.activations import Activations, open_activations
 from headstart.explanation.grad_cam import grad_cam
 from headstart.explanation.word_weights import weigh_words
-from headstart.predict import Predictor
-from headstart.reader import read_example
-from headstart.report import HEAT, PICTURES_SHOWN, TEXTS_SHOWN, WORDS
-from headstart.run import Answers
+from headstart.reports.run import HEAT, PICTURES_SHOWN, TEXTS_SHOWN, WORDS
+from headstart.runs.predictor import Predictor
+from headstart.runs.run import Answers
 
 _DECIMALS = 6  # of probabilities in predictions.csv, by which the report puts them in order
 _STEPS = 100  # to which the largest value of a picture is rounded

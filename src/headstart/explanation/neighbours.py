@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import console
 from headstart.data.labels import SEPARATOR
+from headstart.data.readers import UNITS, Example, read_content, suffix_of
 from headstart.errors import BadExample, counted
 from headstart.explanation.activations import Activations
 from headstart.features.extraction import FeatureSet, PassStats, features_key
 from headstart.features.store import Digest, FeatureStore
-from headstart.predict import Predictor, precision_here
-from headstart.reader import UNITS, Example, read_content, suffix_of
-from headstart.settings import cache_folder
+from headstart.runs.predictor import Predictor, precision_here
+from headstart.system import console
+from headstart.system.settings import cache_folder
 
 _BATCH, _BLOCK_ROWS = 16, 4096
 

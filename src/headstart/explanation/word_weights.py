@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from headstart.predict import Predictor
-from headstart.reader import decoded
-from headstart.segmenter import Segmenter
+from headstart.data.readers import decoded
+from headstart.data.segmenter import Segmenter
+from headstart.runs.predictor import Predictor
 from headstart.training.outputs import log_odds
 
 _FEWEST_SPANS, _MOST_SPANS = 12, 60  # of a text, neighbouring words together; each costs an answer

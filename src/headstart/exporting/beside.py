@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart import words
+from headstart.data import words
+from headstart.data.tokenizers import MAX_CHARACTERS
+from headstart.data.words import MAX_WORDS
 from headstart.exporting.formats import Format, needs_kerashub
-from headstart.run import write_json
-from headstart.tokens import MAX_CHARACTERS
-from headstart.words import MAX_WORDS
+from headstart.runs.run import write_json
 
 FACTS, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
 

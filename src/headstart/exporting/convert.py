@@ -14,8 +14,8 @@ import numpy as np
 from headstart.errors import HeadstartError, InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, Format
 from headstart.exporting.runtimes import open_model, replay
-from headstart.extras import require
 from headstart.features.engines import essence
+from headstart.system.extras import require
 
 _OPSET = 17  # every ONNX Runtime since 1.12 (2022) knows it
 

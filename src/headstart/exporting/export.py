@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import console, keras_process
+from headstart.data.readers import NOUNS
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.evaluation import evaluate, evaluate_labels
 from headstart.evaluation.compare import compare, compare_labels
@@ -26,9 +26,10 @@ from headstart.exporting.formats import Format, check_installed, check_possible,
 from headstart.exporting.runtimes import open_model, replay
 from headstart.exporting.sample import Sample, calibration, draw
 from headstart.features.engines import OpenVINOEngine
-from headstart.predict import Predictor, read_facts
-from headstart.reader import NOUNS
-from headstart.run import Run, write_folder
+from headstart.runs.predictor import Predictor, read_facts
+from headstart.runs.run import Run, write_folder
+from headstart.system import console
+from headstart.system import keras_worker as keras_process
 
 _AMONG_KERAS = ("saved-model", "keras")
 _LOSS = 0.05  # of accuracy, that is said where the examples cannot rule it out

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, UnavailableError, did_you_mean
-from headstart.keras_file import CONFIG
-from headstart.keras_process import INFERENCE_BACKEND
+from headstart.model_files.keras_file import CONFIG
+from headstart.system.keras_worker import INFERENCE_BACKEND
 
 if TYPE_CHECKING:
     from headstart.bases.base import Base

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.features.engines import compile_graph
-from headstart.keras_process import silent_stderr
+from headstart.system.keras_worker import silent_stderr
 
 Model = Callable[[np.ndarray], np.ndarray]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from headstart.data.labels import SEPARATOR, encoded
+from headstart.data.readers import Example, Reader, read_content, suffix_of
 from headstart.errors import BadExample
-from headstart.predict import Predictor
-from headstart.reader import Example, Reader, read_content, suffix_of
+from headstart.runs.predictor import Predictor
 
 HELD_OUT = 300
 """Examples that an export is judged by, at most: enough to see a point of accuracy, in seconds."""

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from headstart import keras_process
 from headstart.bases import BaseSpec, load_base
 from headstart.bases.base import ImageBase
+from headstart.data.readers import Fit, decoded
 from headstart.features.augmentation import Pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.features.views import Plan, compute_views
-from headstart.reader import Fit, decoded
+from headstart.system import keras_worker as keras_process
 
 _PROBE = 4
 

@@ -8,7 +8,7 @@ import numpy as np
 from headstart.bases import Base, BaseSpec, ImageBase, load_base
 from headstart.bases.blocks import find_blocks
 from headstart.features.input_range import check_input_range
-from headstart.keras_file import make_template
+from headstart.model_files.keras_file import make_template
 
 MAX_DIFFERENCE = 1e-3
 """Largest relative L2 difference between engine (float32) and Keras that is still the same function."""
@@ -25,7 +25,8 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
         spec: as :meth:`BaseSpec.to_json` gives it.
         out: path of the ``.xml``; the ``.bin`` goes beside it.
         probe: ``.npy`` with uint8 pictures (n, h, w, 3) to compare on.
-        template: path of the template of ``model.keras``, see :mod:`headstart.keras_file`: made while Keras is here.
+        template: path of the template of ``model.keras``, made while Keras is here;
+            see :mod:`headstart.model_files.keras_file`.
 
     Returns:
         ``shape`` of the output of one example; ``difference`` (relative L2, float32); ``optimised``: whether the graph

@@ -19,11 +19,12 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from filelock import FileLock
 
-from headstart import console, gpu, keras_process
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
-from headstart.settings import Precision, asked_precision, cache_folder
+from headstart.system import console, gpu
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import Precision, asked_precision, cache_folder
 
 EngineName = Literal["auto", "openvino", "keras"]
 Key = TypeVar("Key")
@@ -197,7 +198,7 @@ class Prepared:
 
     @property
     def template(self) -> Path:
-        """The template of ``model.keras`` for a linear head; see :mod:`headstart.keras_file`."""
+        """The template of ``model.keras`` for a linear head; see :mod:`headstart.model_files.keras_file`."""
         return self.folder / "linear.keras"
 
     @property

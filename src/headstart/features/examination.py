@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart import console
 from headstart.data.fingerprints import Look, look_at
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
+from headstart.data.readers import Example, Reader, read_content, suffix_of
+from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample
 from headstart.features.store import Digest, FileIndex, KnownFile, LookStore
-from headstart.reader import Example, Reader, read_content, suffix_of
-from headstart.settings import cache_folder
-from headstart.tokens import text_of
+from headstart.system import console
+from headstart.system.settings import cache_folder
 
 _COMMIT_EVERY = 512
 _DECODER = Decoder((224, 224))

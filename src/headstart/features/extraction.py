@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headstart import console
 from headstart.bases.base import Base
 from headstart.data.fingerprints import Look, look_at
 from headstart.data.parallel import map_ahead
+from headstart.data.readers import UNITS, Example, read_content, read_example, suffix_of
 from headstart.errors import BadExample
 from headstart.features.engines import (
     Engine,
@@ -33,8 +33,8 @@ from headstart.features.engines import (
 from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
 from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
-from headstart.reader import UNITS, Example, read_content, read_example, suffix_of
-from headstart.settings import Precision, cache_folder
+from headstart.system import console
+from headstart.system.settings import Precision, cache_folder
 
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import console
 from headstart.data.parallel import map_ahead
+from headstart.data.readers import Example, Reader, decoded
 from headstart.features.augmentation import Pipeline, augment
 from headstart.features.engines import Engine
-from headstart.reader import Example, Reader, decoded
+from headstart.system import console
 
 CHUNK = 16  # examples decoded and augmented together
 _COMMIT_INTERVAL_S = 2.0

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from headstart import __version__
-from headstart.predict import Predictor, Problem
+from headstart.runs.predictor import Predictor, Problem
 from headstart.serving.limits import RETRY_AFTER_S, Gate, Limits, RefusedError
 from headstart.serving.metrics import Counted, Metrics
 from headstart.serving.runs import Runs, Served, Stamp

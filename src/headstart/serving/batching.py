@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from headstart.errors import BadExample
-from headstart.predict import Output, Predictor
+from headstart.runs.predictor import Output, Predictor
 from headstart.serving.limits import RefusedError
 
 _HOLD_BACK_S = 0.004

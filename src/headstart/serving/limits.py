@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.data.images import upright_size
+from headstart.data.readers import Modality
 from headstart.errors import BadExample
-from headstart.reader import Modality
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

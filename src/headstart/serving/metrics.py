@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from headstart.predict import Answer, Prediction, Problem
+from headstart.runs.predictor import Answer, Prediction, Problem
 from headstart.serving.limits import App, Message, Receive, Scope, Send
 
 _GONE = 499

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import console
 from headstart.errors import InputError, did_you_mean
-from headstart.predict import Answer, Predictor, Problem, read_facts
+from headstart.runs.predictor import Answer, Predictor, Problem, read_facts
 from headstart.serving.batching import Batcher, power_of_two
 from headstart.serving.limits import Limits, RefusedError
 from headstart.serving.metrics import Metrics
+from headstart.system import console
 
 # Batches side by side, each on its share of the cores. The threads of one batch wait for each other after every layer:
 # where one has to share its core with decoding or HTTP, the others idle. On two busy cores two batches cost 10 % less

@@ -12,12 +12,12 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headstart import console
-from headstart.addresses import is_loopback
 from headstart.errors import InputError, UnavailableError
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
 from headstart.serving.runs import open_run
+from headstart.system import console
+from headstart.system.addresses import is_loopback
 
 _KEEP_ALIVE_S = 75  # longer than reverse proxies keep an idle connection, so that they close it and never we
 _HEAD_S = 10

@@ -1,9 +1,9 @@
 """Stage 4 of 7, training: takes features and labels, gives a Head and, if it pays, a tuned Base; next: evaluation."""
 
-from headstart.training.fine_tune import CrossValidated, NotTried, Tuned, check_finished, fine_tune
-from headstart.training.head import Head, fit_head, weights_of_classes
-from headstart.training.search import Found, check_search, places_of, search_heads
-from headstart.training.task import FineTuning, Recipe, Task
+from headstart.training.fine_tuning.fine_tune import CrossValidated, NotTried, Tuned, check_finished, fine_tune
+from headstart.training.head.head import Head, fit_head, weights_of_classes
+from headstart.training.head.search import Found, check_search, places_of, search_heads
+from headstart.training.training_data import FineTuning, Recipe, Task
 
 __all__ = [
     "CrossValidated",

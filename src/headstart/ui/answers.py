@@ -5,11 +5,11 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from headstart.data.readers import NOUNS
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
-from headstart.explanation.page import shown
-from headstart.predict import Prediction
-from headstart.reader import NOUNS
+from headstart.reports.explanation import shown
+from headstart.runs.predictor import Prediction
 
 _OPEN = 2  # runs that are kept open
 

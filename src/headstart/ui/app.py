@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from headstart import console
-from headstart.addresses import is_loopback
 from headstart.errors import HeadstartError
+from headstart.system import console
+from headstart.system.addresses import is_loopback
 from headstart.ui.data_pages import DataPages
 from headstart.ui.export_pages import ExportPages
 from headstart.ui.guard import Guard

@@ -21,12 +21,12 @@ from headstart.bases.candidates import ALL, candidates
 from headstart.bases.catalog import entries
 from headstart.data.dataset import SPLITS, Dataset, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
+from headstart.data.readers import NOUNS, Modality
+from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
-from headstart.keras_process import can_train
-from headstart.pictures import jpeg, thumbnail
-from headstart.reader import NOUNS, Modality
-from headstart.run import check_name
-from headstart.settings import is_offline
+from headstart.runs.run import check_name
+from headstart.system.keras_worker import can_train
+from headstart.system.settings import is_offline
 from headstart.ui.place import Place
 from headstart.ui.reading import ROLES, advice, chosen, columns, reading
 from headstart.ui.recipe import recipe

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, check_installed, why_not
-from headstart.run import Run
+from headstart.runs.run import Run
 from headstart.ui.place import NotThereError
 from headstart.ui.site import Site, form, go_to, page
 

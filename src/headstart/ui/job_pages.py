@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from headstart import plots
 from headstart.bases.candidates import AUTO
 from headstart.errors import InputError
+from headstart.reports import plots
 from headstart.ui.jobs import Job, State
 from headstart.ui.place import Place
 from headstart.ui.site import Site, go_to, page, plain

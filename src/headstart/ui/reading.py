@@ -8,8 +8,8 @@ from starlette.datastructures import QueryParams
 
 from headstart.data.dataset import Dataset
 from headstart.data.labels import is_multi_label
+from headstart.data.readers import NOUNS
 from headstart.data.tables import Columns, read_cells, taken_for
-from headstart.reader import NOUNS
 
 ROLES = {
     "": "not used",

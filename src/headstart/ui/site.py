@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from headstart.errors import HeadstartError, InputError
-from headstart.predict import read_facts
-from headstart.report import open_template
+from headstart.reports.run import open_template
+from headstart.runs.predictor import read_facts
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import NotThereError, Place
 from headstart.ui.servers import Servers

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from filelock import FileLock
 
-from headstart import console
 from headstart.data.labels import SEPARATOR
 from headstart.errors import HeadstartError
 from headstart.features.store import is_held
+from headstart.system import console
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
 """Files of a job: what is to be done, what happened, what came out."""
@@ -33,15 +33,15 @@ _LOOK_S = 0.3
 
 def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Train; gives the name of the run."""
-    from headstart.pipeline import train
+    from headstart.commands.train import train
 
     return {"run": train(**job["arguments"]).name}
 
 
 def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
-    from headstart.audit_report import write_page
-    from headstart.auditing import audit_data
+    from headstart.commands.audit import audit_data
+    from headstart.reports.audit import write_page
 
     console.stage("features")
     found = audit_data(**job["arguments"])

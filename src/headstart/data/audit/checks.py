@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from headstart.data.readers import Modality
 from headstart.errors import InputError, did_you_mean
-from headstart.reader import Modality
 
 Severity = Literal["error", "warning", "info"]
 State = Literal["found", "clean", "not applicable", "skipped", "ignored"]

@@ -8,8 +8,8 @@ import numpy as np
 from headstart.data.audit.checks import Example, Finding, is_are
 from headstart.data.components import components
 from headstart.data.dataset import Dataset
+from headstart.data.readers import NOUNS
 from headstart.errors import counted
-from headstart.reader import NOUNS
 
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2, "": 3}
 """Of the same on several sides of a split, the held-out one stays; what is not yet divided follows it there."""

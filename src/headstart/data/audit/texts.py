@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.data.audit.checks import Example, Finding, State, has_have, is_are
+from headstart.data.tokenizers import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 from headstart.errors import counted
-from headstart.tokens import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 
 _SHOWN_CHARACTERS = 80
 _MANY_UNKNOWN = 0.1  # of all words

@@ -1,0 +1,127 @@
+"""Classifiers that Teachable Machine has trained, as runs: to predict with, to evaluate, to keep beside one's own.
+
+An export is a base and a head like any other. So it becomes a run by the same steps, and its golden samples are what
+Keras computes with the export as a whole.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
+from headstart.bases.base import file_sha256
+from headstart.errors import InputError
+from headstart.features.engines import prepare
+from headstart.model_files.keras_file import fill_template
+from headstart.model_files.openvino_file import write_engine
+from headstart.runs.assembly import GOLDEN_SAMPLES, base_facts, engine_facts, inside, template_for
+from headstart.runs.predictor import Predictor
+from headstart.runs.run import PREDICTIONS, Run, check_name, versions, write_folder, write_json
+from headstart.system import keras_worker as keras_process
+from headstart.system.settings import cache_folder
+from headstart.training import Head, Recipe
+from headstart.training.training_data import load_layers, save_layers
+
+MODEL, LABELS = "keras_model.h5", "labels.txt"
+
+
+def adopt(
+    export: str | Path, *, labels: str | Path | None = None, name: str | None = None, runs: str | Path = "runs"
+) -> Run:
+    """Make a run of a classifier that Teachable Machine has exported as a Keras model.
+
+    Args:
+        export: the folder with ``keras_model.h5`` and ``labels.txt``, or the model file.
+        labels: the file of class names, where it does not lie beside the model.
+        name: of the run; that of the folder when None. An existing one is never overwritten.
+        runs: folder that it goes into.
+
+    Raises:
+        InputError: no such files, another kind of model, or not as many names as it has classes.
+        IntegrityError: the run computes something else than the export does.
+    """
+    path = Path(export).expanduser()
+    path = path / MODEL if path.is_dir() else path
+    base = for_images(load_base(f"file:{path}"))
+    if base.preprocessing != teachable_machine.PREPROCESSING:
+        raise InputError(
+            f"{path} is no export of Teachable Machine. To transfer from a model of your own: headstart train DATA "
+            f"--base file:{path}"
+        )
+    classes = _read_names(Path(labels).expanduser() if labels else path.with_name(LABELS))
+    pixels = _pictures(base.input_size)
+    prepared = prepare(base, cache_folder(), pixels)
+    wanted = check_name(name if name is not None else path.resolve().parent.name)
+
+    def fill(folder: Path, final_name: str) -> None:
+        golden = folder / "golden.npz"
+        np.savez(golden, inputs=pixels)
+        arguments = {"spec": base.spec.to_json(), "folder": str(folder)}
+        keras_process.call("headstart.commands.adopt:read_export", arguments)
+        head = Head(load_layers(folder / "head.npz"))
+        (folder / "head.npz").unlink()
+        kernels = [kernel.shape for kernel, _ in head.layers]
+        if kernels[-1][1] != len(classes):
+            raise InputError(f"{path} has {kernels[-1][1]} classes, and {len(classes)} names are given: {classes}.")
+        recipe = Recipe(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
+        facts: dict[str, Any] = {
+            "headstart": versions()["headstart"],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "name": final_name,
+            "classes": classes,
+            "base": base_facts(base, kernels[0][0]),
+            "adopted": {"from": str(path.resolve()), "sha256": base.weights_sha256},
+            "engine": engine_facts(prepared, "float32"),  # it answers as the export does
+            "golden": {"count": len(pixels), "sha256": file_sha256(golden)},
+            "versions": versions(),
+            "seed": recipe.seed,
+        }
+        fill_template(template_for(base, recipe, prepared, pixels), head, inside(facts), folder / "model.keras")
+        if prepared.xml:
+            (folder / "engine").mkdir()
+            write_engine(prepared.xml, head, folder / "engine" / "model.xml")
+        write_json(folder / "run.json", facts)
+        write_json(folder / "metrics.json", {"headline": None, "metrics": [], "splits": {}})
+        (folder / "predictions.csv").write_text(",".join(PREDICTIONS) + "\n")  # nobody knows what it was trained on
+        Predictor(folder, expected=1)  # replays the golden samples
+
+    return Run(write_folder(Path(runs), wanted, fill))
+
+
+def _read_names(path: Path) -> list[str]:
+    """Class names: a line each, with a number before it, as in ``0 china``."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"cannot read the class names in {path} ({exc}): name the file with --labels.") from exc
+    names = [line.split(maxsplit=1) for line in lines if line.strip()]
+    for number, parts in enumerate(names):
+        if len(parts) != 2 or parts[0] != str(number):
+            raise InputError(f"{path}, line {number + 1}: expected '{number} NAME', as Teachable Machine writes it.")
+    return [name for _, name in names]
+
+
+def _pictures(size: tuple[int, int]) -> np.ndarray:
+    """Golden samples without photos: soft patches of colour, uint8 (n, h, w, 3)."""
+    patches = np.random.default_rng(0).integers(0, 256, (GOLDEN_SAMPLES, 6, 6, 3), np.uint8)
+    enlarged = (Image.fromarray(patch).resize(size[::-1], Image.Resampling.BICUBIC) for patch in patches)
+    return np.stack([np.asarray(picture) for picture in enlarged])
+
+
+def read_export(spec: dict[str, Any], folder: str) -> None:
+    """Write ``head.npz``, and into ``golden.npz`` what the export as a whole computes. In a Keras process."""
+    base = for_images(load_base(BaseSpec.from_json(spec)))
+    whole = base.build(True)
+    layers = []
+    for layer in (whole.get_layer(name) for name in teachable_machine.HEAD):
+        kernel, *bias = layer.get_weights()
+        layers.append((kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)))
+    save_layers(layers, Path(folder, "head.npz"))
+    golden = Path(folder, "golden.npz")
+    with np.load(golden) as saved:
+        pixels = saved["inputs"]
+    probabilities = np.asarray(whole.predict(base.preprocessing.array(pixels), verbose=0), np.float32)
+    np.savez(golden, inputs=pixels, probabilities=probabilities)

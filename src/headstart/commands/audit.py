@@ -1,0 +1,166 @@
+"""A data set checked before anything is trained on it: findings, a page with pictures, and a cleaned table."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.bases import load_base, load_default
+from headstart.commands.train import check_features, check_modality
+from headstart.data.audit import (
+    SEVERITIES,
+    Audit,
+    Finding,
+    Severity,
+    audit,
+    complete,
+    named,
+    near_copies,
+)
+from headstart.data.audit.cleaning import cleaned, write_manifest
+from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.features import FeatureSet, extract
+from headstart.features.examination import Examined, examine
+from headstart.reports.audit import write_page
+from headstart.system.settings import check_place
+
+_NEED_FEATURES = ("too-long", "unknown-words", "unknown-characters", "outliers")
+_WITHOUT = "It takes a base, and none was asked for."
+
+
+@dataclass(frozen=True)
+class DataAudit:
+    """What is wrong with a data set.
+
+    Attributes:
+        dataset: the examples.
+        findings: one of every check, by code.
+        ignored: names of checks that were left out.
+    """
+
+    dataset: Dataset
+    findings: list[Finding]
+    ignored: Collection[str]
+    _examined: Examined | FeatureSet
+    _audit: Audit
+
+    def __repr__(self) -> str:
+        found = [finding.code for finding in self.findings if finding.state == "found"]
+        return f"<headstart audit of {self.dataset.source}: {', '.join(found) or 'nothing found'}>"
+
+    def __getitem__(self, code: str) -> Finding:
+        """The finding of one check, by its code or name."""
+        check = named(code).name
+        return next(finding for finding in self.findings if finding.check == check)
+
+    def found(self, at_least: Severity = "info") -> list[Finding]:
+        """What was found of at least this severity, the worst first.
+
+        Args:
+            at_least: the severity.
+        """
+        wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
+        found = [finding for finding in self.findings if finding.state == "found" and finding.severity in wanted]
+        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {
+            "source": self.dataset.source,
+            "modality": self.dataset.modality,
+            "examples": len(self.dataset),
+            "usable": len(self._audit.usable),
+            "per_class": count_classes(self.dataset.labels, self.dataset.classes),
+            "findings": [finding.facts(None) for finding in self.findings],
+        }
+
+    def fix(self, path: str | Path) -> list[Skipped]:
+        """Write a table of what is good, which :func:`headstart.train` takes; files are left as they are.
+
+        What is left out: what cannot be used, blank pictures, all but one of what is the same or nearly the same (of
+        those on two sides of a given split the held-out one stays), and what is there under two labels.
+
+        Args:
+            path: of the CSV file.
+
+        Returns:
+            What is left out, with the reason.
+
+        Raises:
+            InputError: there is such a file, or no such folder.
+        """
+        check_place(path, ".csv")
+        seen = self._examined
+        kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.looks, self._audit.near, self.ignored)
+        write_manifest(Path(path), self.dataset, kept)
+        return out
+
+    def report(self, path: str | Path) -> Path:
+        """Write it as one self-contained page with pictures.
+
+        Args:
+            path: of the HTML file, which is replaced if it is there.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        check_place(path, ".html", replaced=True)
+        return write_page(Path(path), self.facts(), self.dataset)
+
+
+def audit_data(
+    data: Any,
+    *,
+    base: str | None = None,
+    features: bool = True,
+    ignore: Sequence[str] = (),
+    group_by: str | None = None,
+    classes: Sequence[str] | None = None,
+    path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
+    split_column: str | None = None,
+    cache: str | Path | None = None,
+) -> DataAudit:
+    """Check a data set as :func:`headstart.train` does, before anything is trained on it.
+
+    Args:
+        data: whatever ``train`` takes.
+        base: whose features are looked at, and which texts are measured for; the default one when None. They stay in
+            the cache, so that a training on the same base does not compute them again.
+        features: False does without a base, and without what needs one.
+        ignore: codes or names of checks to leave out.
+        group_by: as for ``train``; likewise those that follow.
+        classes: use these classes only.
+        path_column: of a table.
+        text_column: of a table.
+        label_column: of a table.
+        label_separator: of a table.
+        split_column: of a table.
+        cache: folder of the cache; the user's when None.
+
+    Raises:
+        InputError: no such data, or no such check.
+        UnavailableError: the base cannot be had.
+    """
+    ignored = {named(one).name for one in ignore}
+    folder = Path(cache).expanduser() if cache else None
+    dataset = load_dataset(
+        data, path_column=path_column, text_column=text_column, label_column=label_column,
+        label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
+    )  # fmt: skip
+    if features:
+        options: dict[str, Any] = {"texts": dataset.texts, "cache": folder}
+        loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
+        check_modality(loaded, dataset)
+        examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder)
+    else:
+        examined = examine(dataset.examples, cache=folder)
+    checked = audit(dataset, examined.digests, examined.problems, examined.looks)
+    findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
+    if isinstance(examined, FeatureSet):
+        findings += check_features(dataset, checked.usable, loaded, examined)
+    skipped = {} if features else dict.fromkeys(_NEED_FEATURES, _WITHOUT)
+    whole = complete(findings, dataset.modality, ignored=ignored, skipped=skipped)
+    return DataAudit(dataset, whole, ignored, examined, checked)

@@ -1,0 +1,97 @@
+"""The cache, seen from outside: what lies in it, and how to make room. Everything in it can be computed again."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.errors import InputError
+from headstart.features.store import is_held
+from headstart.system.settings import cache_folder
+
+KINDS = {
+    "features": "what bases gave for examples",
+    "looks": "what pictures look like, very small",
+    "engines": "bases prepared for this machine",
+    "heads": "trained heads",
+    "searches": "heads that were tried",
+    "tuning": "fine-tunings, and what unfinished ones go on from",
+    "words": "word vectors, as many as some data need",
+    "saved-models": "SavedModels as Keras layers",
+}
+"""Folder of the cache -> what it holds."""
+
+_DAY_S = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing in the cache.
+
+    Attributes:
+        kind: one of KINDS.
+        path: its file or folder.
+        size: bytes that it takes on the disk.
+        used: when something in it was last written or locked, in seconds since 1970.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    used: float
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process is at work on it."""
+        locks = [self.path.with_name(self.path.name + ".lock")]
+        locks += self.path.glob("*.lock") if self.path.is_dir() else []
+        return any(is_held(lock) for lock in locks)
+
+
+def items(folder: Path | None = None) -> list[Item]:
+    """Everything in the cache.
+
+    Args:
+        folder: the cache; the user's when None.
+    """
+    folder = folder or cache_folder()
+    return [item for kind in KINDS for item in _items(folder, kind)]
+
+
+def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[list[Item], list[Item]]:
+    """Remove what has not been used for some time.
+
+    Args:
+        folder: the cache; the user's when None.
+        older_than_days: of disuse; 0 removes everything.
+
+    Returns:
+        What was removed, and what would have been but is in use.
+
+    Raises:
+        InputError: a negative number of days.
+    """
+    if older_than_days < 0:
+        raise InputError(f"--older-than {older_than_days:g}: expected a number of days, such as 30.")
+    latest = time.time() - older_than_days * _DAY_S
+    old = [item for item in items(folder) if not older_than_days or item.used < latest]
+    kept = [item for item in old if item.in_use]
+    removed = [item for item in old if item not in kept]
+    for item in removed:
+        if item.path.is_dir():
+            shutil.rmtree(item.path)
+        else:
+            item.path.unlink()
+        item.path.with_name(item.path.name + ".lock").unlink(missing_ok=True)
+    return removed, kept
+
+
+def _items(folder: Path, kind: str) -> Iterator[Item]:
+    for path in sorted((folder / kind).glob("*")):
+        if path.suffix == ".lock":
+            continue
+        stats = [file.stat() for file in (path, *path.rglob("*")) if file.exists()]
+        # Files are made at full length and filled by and by: what counts is what they take by now.
+        size = sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats)
+        yield Item(kind, path, int(size), max(stat.st_mtime for stat in stats))

@@ -1,0 +1,625 @@
+"""Choosing a base: candidates are tried on a few of the user's own examples, and the better ones on more.
+
+What costs is running a base over examples, so the choice is a race by successive halving (Jamieson and Talwalkar,
+arXiv 1502.07943): all run over a few examples, the better half over more, and so on. The first cut asks LogME and the
+log loss of a cross-validated head, and adds up the places they give; later ones ask the log loss. A base that looks
+worse stays in while no better one is as fast: such bases cost little, and they are what a budget may ask for.
+
+Only examples that `headstart train` would train on are looked at. Its test figures stay honest when a base was chosen
+so, whoever chose it.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bases import Base, load_base
+from headstart.bases.bundle import files_of
+from headstart.bases.candidates import HERE, Candidate, candidates
+from headstart.data.audit import audit
+from headstart.data.dataset import FRAME, Dataset, load_dataset
+from headstart.data.labels import is_multi_label
+from headstart.data.readers import NOUNS, Fit, Modality, read_example
+from headstart.data.split import check_division, divide, strata
+from headstart.errors import BadExample, HeadstartError, InputError, counted
+from headstart.evaluation import evaluate_labels
+from headstart.evaluation.compare import Comparison, LabelComparison, compare_labels
+from headstart.evaluation.compare import compare as compare_classes
+from headstart.evaluation.metrics import Interval, wilson
+from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
+from headstart.evaluation.transferability import log_evidence
+from headstart.features import FeatureSet, extract
+from headstart.features.engines import Prepared, essence, latency_ms, prepare
+from headstart.system import console
+from headstart.system.cost import Cost
+from headstart.system.settings import cache_folder, is_offline
+from headstart.training.head.head import weights_of_classes
+from headstart.training.head.linear import solve
+from headstart.training.outputs import log_losses
+
+_ROUNDS = ((0.1, 2), (0.3, 4), (1.0, 10))
+"""Of each, the share of the examples that it is held on, and how many of each class at least."""
+
+_IN_TURNS = 10  # of each class, however rare
+_FINALISTS = 3  # reach the last round whatever they seem to be worth
+_TIMED = 8  # examples that the latency is measured on
+_FASTER = 1.2  # times as fast is worth a word
+_REASONS_SHOWN = 10
+_NOT_HERE = "not here, and the network must not be used"
+_OF_TRAIN: dict[str, Any] = {
+    "val": 0.15, "test": 0.15, "seed": 0, "group_by": None, "classes": None, "path_column": None, "text_column": None,
+    "label_column": None, "label_separator": None, "split_column": None, "input_size": None, "fit": None,
+}  # fmt: skip
+"""Arguments that belong to training as well, and their defaults."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a base may cost.
+
+    Args:
+        max_mb: size of its weights, in MB.
+        max_ms: time for one example by itself on this machine, in milliseconds.
+    """
+
+    max_mb: float | None = None
+    max_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in (("--max-mb", self.max_mb), ("--max-ms", self.max_ms)):
+            if value is not None and value <= 0:
+                raise InputError(f"{option} {value:g}: expected a number above 0.")
+
+    def __str__(self) -> str:
+        """``under 20 MB and 15 ms``, or nothing."""
+        parts = [f"{value:g} {unit}" for value, unit in ((self.max_mb, "MB"), (self.max_ms, "ms")) if value is not None]
+        return f"under {' and '.join(parts)}" if parts else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One base that was tried.
+
+    Attributes:
+        handle: of the base.
+        size_mb: of its weights, in MB (float32).
+        ms: for one example by itself on this machine.
+        feature_dim: d.
+        evidence: LogME of its features on the examples of the first round.
+        examples: how many it was judged on, in cross-validation.
+        figure: accuracy, or mean average precision of multi-label data, with its interval.
+        log_loss: likewise.
+        finished: whether it reached the last round.
+        on_front: whether it did, and none that is better is as fast.
+        against_top: it against the one with the best figure, on the same examples; None for that one itself and for
+            what did not reach the last round.
+    """
+
+    handle: str
+    size_mb: float
+    ms: float
+    feature_dim: int
+    evidence: float
+    examples: int
+    figure: Interval
+    log_loss: float
+    finished: bool
+    on_front: bool = False
+    against_top: Comparison | LabelComparison | None = None
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """The larger, the better; among equal figures the lower log loss counts."""
+        return self.figure["value"] or 0.0, -self.log_loss
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the one with the best figure is better beyond luck."""
+        return self.against_top is not None and self.against_top.favours_second
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A base that was not tried, and why not.
+
+    Attributes:
+        handle: of the base.
+        reason: why.
+        figure: its size or time, where that is the reason.
+    """
+
+    handle: str
+    reason: str
+    figure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.handle} ({self.figure})" if self.figure else self.handle
+
+
+@dataclass(frozen=True)
+class BaseComparison:
+    """Bases, compared on someone's data.
+
+    Attributes:
+        source: of the data, as it was given.
+        modality: ``image`` or ``text``.
+        metric: ``accuracy`` or ``mean_average_precision``.
+        budget: that they had to meet.
+        min_accuracy: that was asked for, if any, as a share.
+        rounds: how many examples each round was held on.
+        rows: the bases that were tried: those of the last round first, each part from the best down.
+        left_out: those that were not, with reasons.
+        best: handle of the chosen one.
+        asked: what was said about the data, to train with it as well.
+        cost: of the comparison.
+    """
+
+    source: str
+    modality: Modality
+    metric: str
+    budget: Budget
+    min_accuracy: float | None
+    rounds: list[int]
+    rows: list[Row]
+    left_out: list[LeftOut]
+    best: str
+    asked: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<headstart comparison of {counted(len(self.rows), 'base')} on {self.source}: {self.verdict()}>"
+
+    @property
+    def finalists(self) -> list[Row]:
+        """The bases of the last round, from the best down."""
+        return [row for row in self.rows if row.finished]
+
+    @property
+    def chosen(self) -> Row:
+        """The best base."""
+        return next(row for row in self.rows if row.handle == self.best)
+
+    def told(self, row: Row) -> str:
+        """The figure of a base with its interval."""
+        form = ".1%" if self.metric == "accuracy" else ".3f"
+        low, high = row.figure["low"], row.figure["high"]
+        interval = "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
+        return f"{row.figure['value'] or 0:{form}}{interval}"
+
+    def standing(self, row: Row) -> str:
+        """How a base stands to the one with the best figure, in a few words."""
+        if not row.finished:
+            return "left the race"
+        return "" if row.against_top is None else "worse" if row.is_worse else "no more than luck"
+
+    def gap(self, row: Row) -> str:
+        """By how much a base falls behind the one with the best figure, with its 95 % interval; empty for others."""
+        against = row.against_top
+        if against is None:
+            return ""
+        if isinstance(against, Comparison):
+            first, second = against.accuracy
+            low, high = (100 * bound for bound in against.accuracy_gain)
+            return f"behind by {100 * (second - first):.1f} points ({low:.1f} to {high:.1f})"
+        first, second = against.mean_average_precision
+        return f"behind by {second - first:.3f} ({against.precision_gain[0]:.3f} to {against.precision_gain[1]:.3f})"
+
+    def reasons(self) -> dict[str, list[str]]:
+        """Why bases were left out: reason -> handles, with their figures."""
+        found: dict[str, list[str]] = {}
+        for one in self.left_out:
+            found.setdefault(one.reason, []).append(str(one))
+        return found
+
+    def verdict(self) -> str:
+        """Which is the best, in one line."""
+        row, what = self.chosen, f"best {self.budget}".strip()
+        if self.min_accuracy is not None:
+            wanted = f"{self.min_accuracy:.1%}"
+            is_reached = row.merit[0] >= self.min_accuracy
+            what = f"fastest {self.budget} with {wanted}" if is_reached else f"none reaches {wanted}; {what}"
+            what = what.replace("  ", " ")
+        return (
+            f"{what}: {row.handle}, {self.metric.replace('_', ' ')} {self.told(row)} on {row.examples:,} examples, "
+            f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
+        )
+
+    def doubts(self) -> list[str]:
+        """What chance leaves open, and what follows from it; a sentence each."""
+        top, *others = self.finalists
+        equals = [row for row in others if not row.is_worse]
+        if not equals:
+            return []
+        doubts = [f"No more than luck lies between {top.handle} and {_listed([row.handle for row in equals])}."]
+        fastest = min(equals, key=lambda row: row.ms)
+        if self.chosen is top and fastest.ms < top.ms / _FASTER:
+            doubts.append(
+                f"{fastest.handle} is the fastest of these: {top.ms / fastest.ms:.1f} times as fast as the best."
+            )
+        return doubts
+
+    def command(self) -> str:
+        """What to go on with: a command, or for a DataFrame a call."""
+        if self.source == FRAME:
+            return f"headstart.train(data, base={self.best!r})"
+        words = ["headstart", "train", self.source, "--base", self.best, *_as_options(self.asked)]
+        return shlex.join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        said = {"verdict": self.verdict(), "doubts": self.doubts(), "command": self.command()}
+        return {**asdict(self), **said}
+
+    def report(self, path: str | Path) -> Path:
+        """Write all of it as one self-contained page, and give its path.
+
+        Raises:
+            InputError: the path is not that of a page.
+        """
+        from headstart.reports.comparison import write_comparison
+
+        return write_comparison(self, Path(path))
+
+
+def compare(
+    data: Any,
+    *,
+    bases: str | Sequence[str] = HERE,
+    max_mb: float | None = None,
+    max_ms: float | None = None,
+    min_accuracy: float | None = None,
+    examples: int = 500,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    group_by: str | None = None,
+    classes: Sequence[str] | None = None,
+    path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
+    split_column: str | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    cache: str | Path | None = None,
+) -> BaseComparison:
+    """Compare pretrained bases on some data, and say which is the best one within a budget.
+
+    Each is judged by the cross-validated linear head on its frozen features, on a stratified sample of what ``train``
+    would train on. The options that both have are as for :func:`headstart.train`.
+
+    Args:
+        data: a folder, a table or a DataFrame.
+        bases: ``here``, all with a name that need no network; ``all`` with a name; or handles.
+        max_mb: of the weights, in MB (float32, without the top).
+        max_ms: for one example by itself on this machine, in milliseconds; reading the file not counted.
+        min_accuracy: a share; the best base is then the fastest one that reaches it.
+        examples: that the last round is held on.
+        val: fraction for validation.
+        test: fraction held out.
+        seed: of the division and the sample.
+        group_by: what stays together.
+        classes: use these only.
+        path_column: of a table; likewise the next four.
+        text_column: of a table.
+        label_column: of a table.
+        label_separator: of a table.
+        split_column: of a table.
+        input_size: pixels, for all bases alike; their own when None.
+        fit: how photos of another shape become that size; their own way when None.
+        cache: folder of the feature cache; the user's when None.
+
+    Raises:
+        InputError: an argument or the data cannot be used, or none of the bases can be had or meets the budget.
+    """
+    cost, budget = Cost(), Budget(max_mb, max_ms)
+    asked = {name: value for name, value in locals().items() if name in _OF_TRAIN}
+    dataset = load_dataset(
+        data, path_column=path_column, text_column=text_column, label_column=label_column,
+        label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
+    )  # fmt: skip
+    found = compare_on(
+        dataset, bases, budget, min_accuracy=min_accuracy, examples=examples,
+        val=val, test=test, seed=seed, input_size=input_size, fit=fit,
+        cache=Path(cache).expanduser() if cache else None,
+    )  # fmt: skip
+    return replace(found, asked=asked, cost=cost.so_far())
+
+
+def compare_on(
+    dataset: Dataset,
+    bases: str | Sequence[str],
+    budget: Budget,
+    *,
+    min_accuracy: float | None = None,
+    examples: int = 500,
+    val: float,
+    test: float,
+    seed: int,
+    shots: int | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    cache: Path | None = None,
+) -> BaseComparison:
+    """Compare bases on a data set; see :func:`compare`, and for ``shots`` :func:`headstart.train`."""
+    if examples < 1:
+        raise InputError(f"--examples {examples}: expected at least 1, such as 500.")
+    if min_accuracy is not None and not 0 < min_accuracy <= 1:
+        raise InputError(f"a smallest accuracy of {min_accuracy:g}: expected a share above 0 and up to 1, such as 0.9.")
+    race = _Race(dataset, budget, seed, cache or cache_folder())
+    race.load(candidates(bases, dataset.modality), input_size=input_size, fit=fit)
+    race.draw(val=val, test=test, shots=shots)
+    race.measure()
+    rounds = race.run(examples)
+    rows = race.rows()
+    good = [row for row in rows if row.finished and row.merit[0] >= (min_accuracy or 0)]
+    best = min(good, key=lambda row: row.ms) if min_accuracy and good else rows[0]
+    return BaseComparison(
+        dataset.source, dataset.modality, race.metric, budget, min_accuracy, rounds, rows, race.left_out, best.handle
+    )
+
+
+@dataclass(eq=False)
+class _Contender:
+    """A base in the race.
+
+    Attributes:
+        base: itself.
+        size_mb: in MB, as far as known.
+        ms: for one example.
+        evidence: LogME of its features in the first round.
+        row: what the last round found.
+        probabilities: out of fold, of the examples of that round.
+    """
+
+    base: Base
+    size_mb: float | None
+    ms: float = 0.0
+    evidence: float | None = None
+    row: Row = field(init=False)
+    probabilities: np.ndarray = field(init=False)
+
+
+class _Race:
+    """Bases that are compared, and what is known of them so far."""
+
+    def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path) -> None:
+        self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
+        self.examples = dataset.examples
+        self.is_multi = is_multi_label(dataset.labels)
+        self.metric = "mean_average_precision" if self.is_multi else "accuracy"
+        self.running: list[_Contender] = []
+        self.beaten: list[Row] = []
+        self.left_out: list[LeftOut] = []
+
+    def load(self, chosen: Sequence[Candidate], **options: Any) -> None:
+        """Make bases of the handles; those that cannot be had, or are known to be too large, are left out."""
+        to_fetch = [one for one in chosen if one.is_here is False and self._excess(one.size_mb) is None]
+        if to_fetch and not is_offline():
+            megabytes = sum(one.size_mb or 0 for one in to_fetch)
+            console.note(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")
+        for one in chosen:
+            if excess := self._excess(one.size_mb):
+                self._leave_out(one.handle, *excess)
+            elif one in to_fetch and is_offline():
+                self._leave_out(one.handle, _NOT_HERE)
+            else:
+                with self._surviving(one.handle):
+                    base = load_base(one.handle, texts=self.dataset.texts, cache=self.cache, **options)
+                    if base.modality != self.dataset.modality:
+                        raise InputError(f"it is a base for {base.modality}s")
+                    if all(base.handle != other.base.handle for other in self.running):
+                        self.running.append(_Contender(base, one.size_mb))
+        self._check_any()
+
+    def draw(self, *, val: float, test: float, shots: int | None) -> None:
+        """Find out which examples may be looked at, and in which order."""
+        features = extract(self.running[0].base, self.examples, only=[], cache=self.cache)
+        checked = audit(self.dataset, features.digests, features.problems)
+        division = divide(
+            self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
+        )
+        labels = self.dataset.labels[division.usable]
+        check_division(labels, division.sides, self.dataset.classes, skipped=checked.skipped)
+        train = division.index("train")
+        self.order = train[_in_turns(self.dataset.labels[train], self.seed)]
+        self.units = division.units
+        self.class_weights = weights_of_classes(self.dataset.labels[train], len(self.dataset.classes), "auto")
+
+    def measure(self) -> None:
+        """Size and speed of each; those beyond the budget are left out."""
+        for one in [*self.running]:
+            with self._surviving(one.base.handle, one):
+                examples = self._decoded(one.base)
+                prepared = prepare(one.base, self.cache, one.base.reader().batch(examples))
+                one.size_mb = _size_mb(one.base, prepared)
+                excess = self._excess(one.size_mb)
+                if not excess:
+                    one.ms = latency_ms(one.base, self.cache, examples)
+                    excess = self._excess(one.size_mb, one.ms)
+                if excess:
+                    self._leave_out(one.base.handle, *excess, one=one)
+        self._check_any()
+
+    def run(self, examples: int) -> list[int]:
+        """Hold the rounds; gives the number of examples in each."""
+        n_classes = len(self.dataset.classes)
+        sizes = [max(round(share * examples), fewest * n_classes) for share, fewest in _ROUNDS]
+        *earlier, last = sorted({min(size, len(self.order)) for size in sizes})
+        held: list[int] = []
+        for size in earlier:
+            if len(self.running) > _FINALISTS:
+                self._judge(size)
+                self._halve(by_evidence=not held)
+                held.append(size)
+        self._judge(last, is_last=True)
+        return [*held, last]
+
+    def rows(self) -> list[Row]:
+        """What was found: those of the last round first, each round from the best down."""
+        ranked = sorted(self.running, key=lambda one: one.row.merit, reverse=True)
+        top, rows = ranked[0], []
+        for place, one in enumerate(ranked):
+            on_front = all(one.row.ms < better.row.ms for better in ranked[:place])
+            rows.append(
+                replace(one.row, on_front=on_front, against_top=None if one is top else self._against(one, top))
+            )
+        return rows + sorted(self.beaten, key=lambda row: (row.examples, row.merit), reverse=True)
+
+    def _judge(self, size: int, *, is_last: bool = False) -> None:
+        """Run all that are left over the first examples, and cross-validate the head on what comes out."""
+        console.note(f"{counted(len(self.running), 'base')} on {counted(size, NOUNS[self.dataset.modality])} …")
+        chosen = self.order[:size]
+        examples = [self.examples[i] for i in chosen.tolist()]
+        found: dict[str, FeatureSet] = {}
+        for one in [*self.running]:
+            handle = one.base.handle
+            with self._surviving(handle, one):
+                found[handle] = extract(one.base, examples, cache=self.cache, label=handle)
+        bad = {i for features in found.values() for i in features.problems}
+        kept = np.array([i for i in range(len(chosen)) if i not in bad])
+        self.labels = self.dataset.labels[chosen[kept]]
+        for one in [*self.running]:
+            with self._surviving(one.base.handle, one):
+                self._probe(one, found[one.base.handle], kept, self.units[chosen[kept]], is_last=is_last)
+        self._check_any()
+
+    def _probe(
+        self, one: _Contender, features: FeatureSet, kept: np.ndarray, units: np.ndarray, *, is_last: bool
+    ) -> None:
+        solved = solve(
+            features.rows, kept, self.labels, len(self.dataset.classes),
+            units=units, class_weights=self.class_weights, seed=self.seed,
+        )  # fmt: skip
+        if solved.out_of_fold is None:
+            raise InputError("too few examples that differ")
+        one.probabilities = solved.out_of_fold
+        if one.evidence is None:
+            one.evidence = log_evidence(features.rows(kept), self.labels, len(self.dataset.classes))
+        one.row = Row(
+            handle=one.base.handle, size_mb=one.size_mb or 0.0, ms=one.ms, feature_dim=features.dim,
+            evidence=one.evidence, examples=len(kept),
+            figure=self._figure(one.probabilities),
+            log_loss=float(log_losses(self.labels, one.probabilities).mean()), finished=is_last,
+        )  # fmt: skip
+
+    def _figure(self, probabilities: np.ndarray) -> Interval:
+        if not self.is_multi:
+            share = float((probabilities.argmax(1) == self.labels).mean())
+            low, high = wilson(share, len(self.labels))
+            return {"value": share, "low": low, "high": high}
+        thresholds = np.full(probabilities.shape[1], DEFAULT_THRESHOLD)
+        figures = evaluate_labels(self.labels, probabilities, self.dataset.classes, thresholds, seed=self.seed)
+        return figures["mean_average_precision"]
+
+    def _halve(self, *, by_evidence: bool) -> None:
+        """Keep the better half, and what is faster than all that are better."""
+        ranked = sorted(self.running, key=lambda one: one.row.log_loss)
+        if by_evidence:
+            # On 50 examples both judge badly, and together less so than either: where LogME takes a poor base for the
+            # best, its head answers at random.
+            places = {one.base.handle: place for place, one in enumerate(ranked)}
+            by_logme = sorted(self.running, key=lambda one: -one.row.evidence)
+            ranked = sorted(by_logme, key=lambda one: by_logme.index(one) + places[one.base.handle])
+        half = max(_FINALISTS, -(-len(ranked) // 2))
+        kept = [
+            one
+            for place, one in enumerate(ranked)
+            if place < half or all(one.ms < better.ms for better in ranked[:place])
+        ]
+        self.beaten += [one.row for one in ranked if one not in kept]
+        self.running = kept
+
+    def _against(self, one: _Contender, top: _Contender) -> Comparison | LabelComparison:
+        against = compare_labels if self.is_multi else compare_classes
+        return against(self.labels, one.probabilities, top.probabilities, seed=self.seed)
+
+    def _decoded(self, base: Base) -> list[np.ndarray]:
+        """A few examples as the base takes them; those that cannot be used are passed over."""
+        arrays: list[np.ndarray] = []
+        reader = base.reader()
+        for i in self.order.tolist():
+            with suppress(BadExample):
+                arrays.append(read_example(reader, self.examples[i]))
+            if len(arrays) == _TIMED:
+                break
+        if not arrays:
+            raise InputError("it can use none of the examples")
+        return arrays
+
+    def _excess(self, size_mb: float | None, ms: float | None = None) -> tuple[str, str] | None:
+        """What of the budget a base exceeds, and by which figure."""
+        for value, most, unit in ((size_mb, self.budget.max_mb, "MB"), (ms, self.budget.max_ms, "ms")):
+            if value is not None and most is not None and value > most:
+                return f"more than {most:g} {unit}", f"{value:,.1f} {unit}"
+        return None
+
+    def _leave_out(self, handle: str, reason: str, figure: str = "", one: _Contender | None = None) -> None:
+        self.left_out.append(LeftOut(handle, reason, figure))
+        self.running = [other for other in self.running if other is not one]
+
+    @contextmanager
+    def _surviving(self, handle: str, one: _Contender | None = None) -> Iterator[None]:
+        """Whatever is wrong with one base does not stop the others."""
+        try:
+            yield
+        except HeadstartError as exc:
+            first_sentence = str(exc).partition(". ")[0].rstrip(".")
+            self._leave_out(handle, first_sentence.removeprefix(f"{handle} is "), one=one)
+        except Exception as exc:  # noqa: BLE001 - a foreign model may fail in any way
+            self._leave_out(handle, essence(str(exc) or type(exc).__name__), one=one)
+
+    def _check_any(self) -> None:
+        if self.running:
+            return
+        reasons = "".join(f"\n  {one}: {one.reason}" for one in self.left_out[:_REASONS_SHOWN])
+        more = len(self.left_out) - _REASONS_SHOWN
+        reasons += f"\n  … and {more:,} more" if more > 0 else ""
+        what = f"no base {self.budget}".strip()
+        raise InputError(
+            f"{what} can be compared:{reasons}\nName others with --bases, or allow for more."
+            if self.left_out
+            else "there is no base here that has a name: give handles with --bases, or --bases all."
+        )
+
+
+def _size_mb(base: Base, prepared: Prepared) -> float:
+    """Of the weights as float32, or of the files where a graph does not tell."""
+    weights = sum(block.params for block in prepared.blocks)
+    return (4 * weights or sum(path.stat().st_size for path in files_of(base).values())) / 1e6
+
+
+def _in_turns(labels: np.ndarray, seed: int) -> np.ndarray:
+    """An order of examples of which every beginning has each class in its share, but the first few of each in turns.
+
+    Returns:
+        int (n,), positions.
+    """
+    rng = np.random.default_rng(seed)
+    place = np.full(len(labels), np.inf)
+    for members in strata(labels):
+        rank = rng.permutation(len(members))
+        in_share = (rank + rng.random()) / max(len(members), 1)
+        place[members] = np.minimum(place[members], np.where(rank < _IN_TURNS, rank - _IN_TURNS, in_share))
+    return np.lexsort((rng.permutation(len(labels)), place))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _as_options(asked: Mapping[str, Any]) -> Iterator[str]:
+    """Arguments of a function as options of a command, where they are not the default."""
+    for name, value in asked.items():
+        if value is None or value == _OF_TRAIN[name]:
+            continue
+        yield f"--{name.replace('_', '-')}"
+        if isinstance(value, str | int | float):
+            yield str(value)
+        else:
+            yield ("x" if name == "input_size" else ",").join(map(str, value))

@@ -1,0 +1,206 @@
+"""A finished run judged on data that it has not seen, with a check that it really has not."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.fingerprints import Look, look_at
+from headstart.data.labels import is_multi_label
+from headstart.data.readers import UNITS
+from headstart.errors import InputError, counted
+from headstart.evaluation import answered
+from headstart.explanation.mistakes import explain_mistakes
+from headstart.reports.run import write_report
+from headstart.runs.overlap import overlap
+from headstart.runs.predictor import Output, Predictor, read_facts
+from headstart.runs.run import (
+    Answers,
+    Run,
+    check_name,
+    figures,
+    name_of,
+    versions,
+    write_folder,
+    write_json,
+    write_tables,
+)
+from headstart.system import console
+from headstart.system.cost import Cost
+
+SPLIT = "held-out"
+
+
+def evaluate_run(
+    run: str | Path,
+    data: Any,
+    *,
+    name: str | None = None,
+    path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
+    split_column: str | None = None,
+    tta: bool = False,
+    strict: bool = False,
+) -> Run:
+    """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
+
+    Of data that come divided into splits, the test part is taken. Examples that are, exactly or nearly, among those
+    that the run was trained on are found, and the figures are given with and without them.
+
+    Args:
+        run: the run folder.
+        data: whatever ``train`` takes; its classes must be among the run's.
+        name: of the evaluation; the data's own name when None. An existing one is never overwritten.
+        path_column: of a table; likewise the next four.
+        text_column: of a table.
+        label_column: of a table; of a multi-label run, what was asked for in training when None, likewise the next one.
+        label_separator: of a table.
+        split_column: of a table.
+        tta: test-time augmentation: judge each picture together with its mirror image.
+        strict: fail if any file has to be left out.
+
+    Returns:
+        The evaluation; ``figures["leak_free"]`` has the figures without what the run has seen, if there is any.
+
+    Raises:
+        InputError: no such run or data, other classes, or nothing that can be evaluated.
+        IntegrityError: the run does not compute what it did.
+    """
+    cost = Cost()
+    folder = Path(run)
+    facts = read_facts(folder)
+    classes = facts["classes"]
+    wanted = check_name(name if name is not None else name_of(data, "evaluation"))
+    is_multi = "thresholds" in facts
+    if is_multi and label_column is None and label_separator is None:
+        label_column, label_separator = facts["asked"]["label_column"], facts["asked"]["label_separator"]
+    with cost.stage("data"):
+        dataset = load_dataset(
+            data, path_column=path_column, text_column=text_column, label_column=label_column,
+            label_separator=label_separator, split_column=split_column, known_classes=classes,
+        )  # fmt: skip
+        _check_kind(run, dataset, is_multi=is_multi)
+        chosen = _test_part(dataset)
+    with cost.stage("predictions"):
+        predictor = Predictor(folder, expected=len(chosen), tta=tta)
+        answers, looks, skipped, unfamiliar = _answers(predictor, dataset, chosen)
+    if skipped and (strict or not answers.files):
+        listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
+        raise InputError(
+            f"{'--strict, and' if strict else 'nothing is left:'} {counted(len(skipped), 'file')} left out:{listed}"
+        )
+    with cost.stage("evaluation"):
+        metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
+        known = overlap(folder, facts, predictor.reader, answers, looks)
+        leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
+
+    def fill(partial: Path, final_name: str) -> None:
+        per_class = count_classes(answers.labels, classes)
+        own: dict[str, Any] = {
+            **{key: facts[key] for key in ("classes", "base", "engine", "seed", "thresholds") if key in facts},
+            "name": final_name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "headstart": versions()["headstart"],
+            "evaluation_of": str(folder),
+            "tta": tta,
+            "data": {
+                "source": dataset.source,
+                "root": str(dataset.root),
+                "examples": len(answers.files),
+                "splits": {SPLIT: {"examples": len(answers.files), "per_class": per_class}},
+            },
+            "audit": [finding.facts() for finding in known.findings],
+            "rejection": _rejection(facts, answers),
+            "unfamiliar": unfamiliar,
+            "versions": versions(),
+            "cost": cost.so_far(),
+        }
+        write_json(partial / "run.json", own)
+        write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT, leak_free))
+        write_tables(partial, classes, answers, skipped)
+        explain_mistakes(predictor, answers, SPLIT, dataset.root, partial)
+        write_report(partial)
+
+    return Run(write_folder(folder / "evaluations", wanted, fill))
+
+
+def _rejection(facts: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
+    """What is answered of these examples by the threshold of the run, if it has one."""
+    rejection = facts.get("rejection")
+    if not rejection or rejection["threshold"] is None:
+        return None
+    told = answered(answers.labels, answers.probabilities, rejection["threshold"])
+    return {**{key: rejection[key] for key in ("min_precision", "threshold", "reason")}, "on_held_out": asdict(told)}
+
+
+def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:
+    """See that data are multi-label if the run is, and not otherwise."""
+    if is_multi == is_multi_label(dataset.labels):
+        return
+    if is_multi:
+        raise InputError(
+            f"{run} is multi-label, and {dataset.source} has one label for each example: name several columns of 0 and "
+            "1 (--label a,b,c), a column of lists, or say what stands between labels (--label-separator)."
+        )
+    raise InputError(f"{dataset.source} is multi-label, and {run} is not: it gives each example one class.")
+
+
+def _test_part(dataset: Dataset) -> np.ndarray:
+    """Indices of the examples to evaluate."""
+    everything = np.arange(len(dataset))
+    if not dataset.given_splits or "test" not in dataset.given_splits:
+        return everything
+    chosen = everything[np.array(dataset.given_splits) == "test"]
+    console.note(
+        f"{dataset.source} comes divided: evaluating its test part, {len(chosen):,} of {len(dataset):,} examples"
+    )
+    return chosen
+
+
+def _answers(
+    predictor: Predictor, dataset: Dataset, chosen: np.ndarray
+) -> tuple[Answers, dict[int, Look], list[Skipped], int | None]:
+    """Answers for the examples that can be used, and what pictures among these look like; what was skipped.
+
+    The last is how many are unlike those that the run was trained on; None where it cannot tell.
+    """
+    everything = dataset.examples
+    examples = [everything[i] for i in chosen.tolist()]
+    found: dict[int, Output] = {}
+    digests: dict[int, bytes] = {}
+    looks: dict[int, Look] = {}
+    skipped = list(dataset.skipped)
+
+    def note(i: int, data: bytes, array: np.ndarray) -> None:
+        digests[i] = hashlib.sha256(data).digest()
+        if dataset.modality == "image":
+            looks[i] = look_at(data, array)
+
+    with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
+        for i, answer in predictor.outputs(examples, seen=note):
+            if isinstance(answer, str):
+                skipped.append(Skipped(dataset.files[chosen[i]], answer))
+            else:
+                found[i] = answer
+            bar.advance()
+    order = sorted(found)
+    usable = chosen[order]
+    shape = (0, len(predictor.classes))
+    answers = Answers(
+        splits=np.full(len(order), SPLIT),
+        files=[dataset.files[i] for i in usable],
+        labels=dataset.labels[usable],
+        probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
+        digests=[digests[i] for i in order],
+        texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+        thresholds=predictor.thresholds,
+    )
+    unfamiliar = sum(bool(found[i].unfamiliar) for i in order) if predictor.familiarity else None
+    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped, unfamiliar

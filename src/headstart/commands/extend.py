@@ -1,0 +1,299 @@
+"""A finished run with more examples: new classes, or more of the old ones.
+
+The old examples keep their side of the division and their labels, so what was held out stays held out, and every old
+class is judged on the same examples before and after. Their features come from the cache. The new examples are divided
+among themselves; what is the same as an old one, nearly so or of its group goes where that is.
+"""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.commands.train import asked_of, train
+from headstart.data.dataset import Dataset, Earlier, load_dataset
+from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
+from headstart.data.parallel import map_ahead
+from headstart.data.readers import NOUNS, Example, open_reader, read_content
+from headstart.data.run_examples import EXAMPLES, read_examples
+from headstart.data.tables import is_frame
+from headstart.errors import BadExample, InputError, counted
+from headstart.features.examination import Examined, examine
+from headstart.runs.predictor import read_facts
+from headstart.runs.run import Run
+from headstart.system import console
+
+_SHOWN = 5  # of the examples that have changed
+_ROUNDED = 5e-7  # what predictions.csv writes as 0.000000 is at most this
+
+
+def extend(
+    run: str | Path,
+    more: Any,
+    *,
+    fine_tune: str | None = None,
+    classes: Sequence[str] | None = None,
+    group_by: str | None = None,
+    path_column: str | None = None,
+    text_column: str | Sequence[str] | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
+    split_column: str | None = None,
+    name: str | None = None,
+    runs: str | Path | None = None,
+    tensorboard: bool = False,
+    mlflow: bool = False,
+    cache: str | Path | None = None,
+) -> Run:
+    """Train a run again with more examples, of its own classes or of new ones, and compare the two on the old classes.
+
+    The run itself is left as it is. What comes out is a run of its own, made with everything that was asked for the old
+    one, and keeps a table of all examples (``examples.jsonl``). Old classes keep their numbers, new ones follow.
+
+    Args:
+        run: the run folder.
+        more: whatever :func:`headstart.train` takes; one class is enough. Examples that the run has already are passed
+            over.
+        fine_tune: as for :func:`headstart.train`; as it was asked for the old run when None. It always begins with the
+            pretrained base, also where the old run has a fine-tuned one.
+        classes: use these classes of the new examples only.
+        group_by: what must stay together, of the new examples, as for :func:`headstart.train`; as it was asked for the
+            old run when None, and so are the names of columns.
+        path_column: of a table; likewise the next four.
+        text_column: of a table of texts.
+        label_column: of a table.
+        label_separator: of a table.
+        split_column: of a table; found by its usual names when None.
+        name: of the new run; that of the old one, with a number, when None.
+        runs: folder that the new run goes into; that of the old one when None.
+        tensorboard: as for :func:`headstart.train`; likewise the next one.
+        mlflow: log to MLflow.
+        cache: folder of the feature cache; the user's when None.
+
+    Returns:
+        The new run; ``facts["change"]`` compares it with the old one, see :mod:`headstart.evaluation.change`.
+
+    Raises:
+        InputError: no such run; its examples are no longer what they were; or nothing new can be added from ``more``.
+        UnavailableError: weights, network or an optional package is missing.
+        IntegrityError: what was frozen has moved, or the finished model computes something else.
+    """
+    folder = Path(run)
+    facts = read_facts(folder)
+    asked = asked_of(run, facts)
+    old, digests = _old_examples(folder, facts, asked, Path(cache).expanduser() if cache else None)
+    own: dict[str, Any] = {
+        "path_column": path_column, "text_column": text_column, "label_column": label_column,
+        "label_separator": label_separator,
+    }  # fmt: skip
+    in_table = is_frame(more) or not Path(more).expanduser().is_dir()
+    columns = {key: value or (asked[key] if in_table else None) for key, value in own.items()}
+    new = load_dataset(
+        more, **columns, split_column=split_column, group_by=group_by or asked["group_by"], classes=classes, added=True
+    )
+    _check_kind(run, old, new)
+    both = _together(old, _only_new(run, old, digests, new))
+    sides = set(old.given_splits or ())
+    again = {
+        **asked,
+        "data": both,
+        "classes": both.classes,
+        "group_by": group_by or asked["group_by"],
+        "fine_tune": fine_tune or asked["fine_tune"],
+        "relabel": None,  # the old labels are the corrected ones
+        "shots": None,  # all that is new counts
+        "val": asked["val"] if "val" in sides else 0.0,  # or the new examples alone would be on a side of their own
+        "test": asked["test"] if "test" in sides else 0.0,
+    }
+    extended = train(
+        **again, name=name or folder.name, runs=folder.parent if runs is None else runs,
+        tensorboard=tensorboard, mlflow=mlflow, cache=cache,
+    )  # fmt: skip
+    _warn(extended)
+    return extended
+
+
+def _old_examples(
+    folder: Path, facts: dict[str, Any], asked: dict[str, Any], cache: Path | None
+) -> tuple[Dataset, list[str]]:
+    """The examples of a run as it used them, with what it said of them; and their digests, hex.
+
+    Raises:
+        InputError: some are gone, or have another content now.
+    """
+    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = list(csv.DictReader(file))
+    classes, thresholds = facts["classes"], facts.get("thresholds")
+    texts = [row["text"] for row in rows] if facts["base"]["modality"] == "text" else None
+    old = Dataset(
+        source=facts["data"]["source"],
+        root=Path(facts["data"]["root"]),
+        files=[row["file"] for row in rows],
+        classes=classes,
+        labels=encoded([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
+        given_splits=[row["split"] for row in rows],
+        groups=_groups(folder, asked, [row["file"] for row in rows]) if asked["group_by"] else None,
+        texts=texts,
+        earlier=Earlier(
+            str(folder),
+            classes,
+            _probabilities(rows, classes, multi_label=thresholds is not None),
+            np.array([thresholds[name] for name in classes]) if thresholds else None,
+        ),
+    )
+    digests = [row["sha256"] for row in rows]
+    if texts is None:
+        _check_unchanged(
+            folder, old, digests, examine(old.examples, cache=cache, reader=open_reader(facts["base"], folder))
+        )
+    return old, digests
+
+
+def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: Examined) -> None:
+    strange = [
+        f"  {file}: {'has another content' if (old.root / file).is_file() else 'is not there'}"
+        for file, digest, now in zip(old.files, digests, found.digests, strict=True)
+        if not now or now.hex() != digest
+    ]
+    if strange:
+        told = "\n".join(strange[:_SHOWN] + (["  …"] if len(strange) > _SHOWN else []))
+        raise InputError(
+            f"{len(strange):,} of {counted(len(old), 'image')} that {folder} was made of are no longer what they were, "
+            f"in {old.root}:\n{told}\nPut them back, or train anew on all data with headstart train."
+        )
+
+
+def _split(names: str) -> list[str]:
+    return names.split(SEPARATOR) if names else []
+
+
+def _probabilities(rows: Sequence[dict[str, str]], classes: Sequence[str], *, multi_label: bool) -> np.ndarray:
+    """What ``predictions.csv`` says, as :class:`~headstart.data.dataset.Earlier` has it."""
+    if multi_label:
+        return np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
+    number = {name: i for i, name in enumerate(classes)}
+    probabilities = np.zeros((len(rows), len(classes)))
+    for i, row in enumerate(rows):
+        probabilities[i, number[row["label"]]] = max(float(row["label_probability"]), _ROUNDED)
+        said = float(row["probability"])
+        probabilities[i, number[row["predicted"]]] = np.nextafter(said, 1) if row["predicted"] != row["label"] else said
+    return probabilities
+
+
+def _groups(folder: Path, asked: dict[str, Any], files: Sequence[str]) -> list[str]:
+    """The group of each old example: in what the run keeps, or where its data came from."""
+    if asked["data"] is None:
+        raise InputError(
+            f"{folder} was trained from a DataFrame with groups ({asked['group_by']}), which are not kept: call "
+            "train() with all data again."
+        )
+    if asked["data"] == EXAMPLES:
+        source = read_examples(folder, ())
+    else:
+        names = ("path_column", "text_column", "label_column", "label_separator", "split_column", "group_by", "classes")
+        source = load_dataset(asked["data"], **{name: asked[name] for name in names})
+    known = dict(zip(source.files, source.groups or (), strict=True))
+    gone = [file for file in files if file not in known]
+    if gone:
+        raise InputError(
+            f"{asked['data']} no longer has {counted(len(gone), 'example')} of {folder}, such as {gone[0]}, so nothing "
+            f"is known of groups ({asked['group_by']}). Put them back, or train anew on all data."
+        )
+    return [known[file] for file in files]
+
+
+def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
+    """See that new examples are of the kind of the old ones, and that all classes can be told apart.
+
+    Raises:
+        InputError: they are not.
+    """
+    if old.modality != new.modality:
+        raise InputError(f"{run} is made of {old.modality}s, and {new.source} holds {new.modality}s.")
+    if is_multi_label(old.labels) != is_multi_label(new.labels):
+        kinds = ("any number of labels for each example", "one class for each example")
+        of_old, of_new = kinds if is_multi_label(old.labels) else kinds[::-1]
+        raise InputError(f"{run} has {of_old}, and {new.source} {of_new}: name its columns as in training.")
+    names = {name.casefold(): name for name in old.classes}
+    for one in new.classes:
+        if names.setdefault(one.casefold(), one) != one:
+            raise InputError(
+                f"{new.source} has the class {one!r}, and {names[one.casefold()]!r} is there already: they differ in "
+                "upper and lower case only. Give the class one name."
+            )
+    added = [name for name in new.classes if name not in old.classes]
+    if added and is_multi_label(old.labels):
+        raise InputError(
+            f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. Nobody has said "
+            "which of the old examples have them: label those, too, and train anew; or leave them out (--classes)."
+        )
+
+
+def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Dataset) -> Dataset:
+    """The examples that the run does not have: with another content, or another label.
+
+    Raises:
+        InputError: there are none.
+    """
+    known = set(zip(digests, old.class_names, strict=True))
+    found = zip(map_ahead(_digest, new.examples), new.class_names, strict=True)
+    fresh = [i for i, one in enumerate(found) if one not in known]
+    there = len(new) - len(fresh)
+    if not fresh:
+        raise InputError(
+            f"nothing to add: all {counted(there, NOUNS[new.modality])} in {new.source} are in {run} already."
+        )
+    if there:
+        console.note(f"{there:,} of {counted(len(new), NOUNS[new.modality])} in {new.source} are in {run} already")
+    return replace(
+        new,
+        files=[new.files[i] for i in fresh],
+        labels=new.labels[fresh],
+        given_splits=[new.given_splits[i] for i in fresh] if new.given_splits else None,
+        groups=[new.groups[i] for i in fresh] if new.groups else None,
+        texts=[new.texts[i] for i in fresh] if new.texts is not None else None,
+    )
+
+
+def _digest(example: Example) -> str:
+    """Of the content, hex; empty where it cannot be read, which is said when it is to be used."""
+    try:
+        return hashlib.sha256(read_content(example)[0]).hexdigest()
+    except BadExample:
+        return ""
+
+
+def _together(old: Dataset, new: Dataset) -> Dataset:
+    """Old examples, then new ones; of these, those without a side are to be divided."""
+    classes = [*old.classes, *(name for name in new.classes if name not in old.classes)]
+    lists = [names_of(label, one.classes) for one in (old, new) for label in one.labels]
+    labels: list[Label] = [*lists] if is_multi_label(old.labels) else [names[0] for names in lists]
+    texts = None if old.texts is None or new.texts is None else [*old.texts, *new.texts]
+    apart = [f"old example {i}" for i in range(len(old))]
+    return Dataset(
+        source=f"{old.source} + {new.source}",
+        root=old.root,
+        files=[f"row {i}" if texts else str(one) for i, one in enumerate([*old.examples, *new.examples], 1)],
+        classes=classes,
+        labels=encoded(labels, classes),
+        given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],
+        groups=[*(old.groups or apart), *new.groups] if new.groups else None,
+        skipped=new.skipped,
+        texts=texts,
+        earlier=old.earlier,
+    )
+
+
+def _warn(extended: Run) -> None:
+    """Name the classes that got worse beyond luck."""
+    for one in extended.facts.get("change", {"classes": ()})["classes"]:
+        if one["outcome"] == "worse":
+            confused = f"; {one['taken']:,} are now taken for {one['taken_for']}" if one["taken_for"] else ""
+            console.warn(
+                f"{one['name']} got worse beyond luck: of its {one['examples']:,} held-out examples, "
+                f"{one['before'][0]:.1%} were found before and {one['after'][0]:.1%} after{confused}"
+            )

@@ -1,0 +1,1 @@
+"""The finished model as files: ``model.keras`` for Keras, ``engine/model.xml`` for OpenVINO."""

@@ -1,0 +1,215 @@
+"""``model.keras``: saved by Keras once per base as a template, then filled with the head of each run without Keras.
+
+Starting Keras, building a base and saving it takes seconds, and gives the same file for every head of the same shape,
+except for the head's own numbers. So a Keras process makes the file once, proves that Keras opens a filled copy and
+computes what it should, and leaves it in the cache. A run then replaces the Dense weights (HDF5 data sets), the number
+of classes and the last activation (in ``config.json``), which takes a tenth of a second and needs no Keras at all.
+
+The same file carries the freeze proof: digests of every frozen tensor, taken from the base as Keras loaded it before
+anything was trained, are compared with those of the tensors in the finished file.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from headstart.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from headstart.training.head.head import Head
+
+WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
+
+_MAX_DIFFERENCE = 1e-4  # of a probability, between Keras on the filled file and the same head in NumPy
+
+
+class Frozen(NamedTuple):
+    """What of a base is frozen while the rest is fine-tuned.
+
+    Attributes:
+        digests: of its tensors, hex.
+        statistics: how many of them are BatchNormalization's.
+    """
+
+    digests: tuple[str, ...]
+    statistics: int
+
+
+@dataclass(frozen=True)
+class FreezeProof:
+    """The base before the run against the base in the finished file.
+
+    Attributes:
+        tensors: how many frozen tensors there are.
+        statistics: how many of them are BatchNormalization's moving means and variances.
+        changed: how many differ: always 0, or there would have been an IntegrityError.
+        trained: how many tensors of the base were fine-tuned, and are not among the frozen ones.
+        sha256: over the digests of all frozen tensors, hex.
+    """
+
+    tensors: int
+    statistics: int
+    changed: int
+    trained: int
+    sha256: str
+
+
+def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Path, probe: np.ndarray) -> None:
+    """Save a base with an empty head, and prove that a filled copy works. In a Keras process.
+
+    Args:
+        base_model: Keras model from uint8 pixels to features.
+        units: sizes of the hidden Dense layers of the head.
+        dropout: rate before each Dense layer when there are hidden ones.
+        out: the ``.keras`` to write; its facts go beside it as ``.json``.
+        probe: uint8 pictures (n, h, w, 3) to compare on.
+
+    Raises:
+        IntegrityError: Keras computes something else from the filled file.
+    """
+    import keras
+
+    from headstart.training.head.head import Head
+
+    x = base_model.output
+    for number, size in enumerate(units, 1):
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"head_dropout_{number}")(x)
+        x = keras.layers.Dense(size, activation="relu", name=f"head_{number}")(x)
+    if units and dropout:
+        x = keras.layers.Dropout(dropout, name="predictions_dropout")(x)
+    x = keras.layers.Dense(2, activation="softmax", name="predictions")(x)
+    keras.Model(base_model.input, x, name="headstart").save(out)
+
+    tensors = [np.asarray(weight) for weight in base_model.weights]
+    statistics = sum(weight.path.endswith(("moving_mean", "moving_variance")) for weight in base_model.weights)
+    before = sorted(map(tensor_digest, tensors))
+    out.with_suffix(".json").write_text(json.dumps({"before": before, "statistics": statistics}))
+
+    features = np.asarray(base_model.predict(probe, verbose=0))
+    rng = np.random.default_rng(0)
+    sizes = [features.shape[1], *units, 3]
+    kernels = [rng.normal(0, 0.1, pair).astype(np.float32) for pair in pairwise(sizes)]
+    head = Head(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels))
+    with tempfile.TemporaryDirectory() as scratch:
+        trial = Path(scratch, "trial.keras")
+        fill_template(out, head, {"classes": ["a", "b", "c"]}, trial)
+        opened = keras.models.load_model(trial)
+        difference = float(np.abs(np.asarray(opened.predict(probe, verbose=0)) - head(features)).max())
+    if not difference <= _MAX_DIFFERENCE:
+        raise IntegrityError(
+            f"model.keras as Keras opens it differs from its parts by {difference:.1e} in a probability."
+        )
+
+
+def fill_template(
+    template: Path, head: "Head", facts: dict[str, Any], out: Path, frozen: Frozen | None = None
+) -> FreezeProof:
+    """Write ``model.keras``: the template with this head's numbers, and the proof that nothing else changed.
+
+    Args:
+        template: from :func:`make_template`, with as many Dense layers as the head has.
+        head: the trained head.
+        facts: what travels inside the file as ``headstart.json``: class names first of all.
+        out: the file to write.
+        frozen: what of the base was frozen, from before anything was trained; None means all of it.
+
+    Raises:
+        IntegrityError: a frozen tensor in the finished file differs from the base's.
+    """
+    import h5py
+
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch, zipfile.ZipFile(template) as source:
+        weights = Path(source.extract(WEIGHTS, scratch))
+        config = json.loads(source.read(CONFIG))
+        with h5py.File(weights, "r+") as file:
+            for place, pair in zip(_head_places(file), head.layers, strict=True):
+                for index, values in enumerate(pair):
+                    del file[f"{place}/vars/{index}"]
+                    file[f"{place}/vars/{index}"] = values
+        layer = next(layer for layer in config["config"]["layers"] if layer["name"] == "predictions")
+        layer["config"].update(units=head.layers[-1][0].shape[1], activation=head.activation)
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as finished:
+            for name in source.namelist():
+                if name not in (WEIGHTS, CONFIG, FACTS):
+                    finished.writestr(name, source.read(name))
+            finished.writestr(CONFIG, json.dumps(config))
+            finished.write(weights, WEIGHTS)
+            finished.writestr(FACTS, json.dumps(facts, ensure_ascii=False, indent=2))
+    return freeze_proof(out, json.loads(template.with_suffix(".json").read_text()), frozen)
+
+
+def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None = None) -> FreezeProof:
+    """Compare the tensors in a finished file with the base's digests.
+
+    Args:
+        keras_file: the finished file.
+        base: what :func:`make_template` wrote of the base that is in the file.
+        frozen: what was frozen, from before fine-tuning; None where nothing was fine-tuned.
+
+    Raises:
+        IntegrityError: any differs.
+    """
+    given, after = Counter(base["before"]), Counter(base_digests(keras_file))
+    before = Counter(frozen.digests) if frozen else given
+    changed = max(sum((before - after).values()), sum((given - after).values()), sum((after - given).values()))
+    if changed:
+        raise IntegrityError(
+            f"{changed} of {sum(before.values())} frozen tensors in {keras_file} differ from the base's: "
+            "the base has moved though it was frozen. Nothing was kept; please report this."
+        )
+    whole = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
+    n_frozen = sum(before.values())
+    statistics = frozen.statistics if frozen else base["statistics"]
+    return FreezeProof(n_frozen, statistics, changed, sum(after.values()) - n_frozen, whole)
+
+
+def base_digests(keras_file: Path) -> list[str]:
+    """SHA-256 (hex) of every tensor in a ``.keras`` file but the head's."""
+    import h5py
+
+    digests: list[str] = []
+    with zipfile.ZipFile(keras_file) as source, tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch:
+        weights = source.extract(WEIGHTS, scratch)
+        with h5py.File(weights, "r") as file:
+            head = tuple(f"{place}/" for place in _head_places(file))
+
+            def visit(name: str, item: Any) -> None:
+                # Random layers keep the state of their generator beside the weights; it is not one of them.
+                if isinstance(item, h5py.Dataset) and not name.startswith(head) and "seed_generator" not in name:
+                    digests.append(tensor_digest(np.asarray(item)))
+
+            file.visititems(visit)
+    return digests
+
+
+def _head_places(file: Any) -> list[str]:
+    """The head's Dense layers in order: they alone lie at the top level, the base is one nested model."""
+    names = [name for name in file["layers"] if name == "dense" or name.startswith("dense_")]
+    return [f"layers/{name}" for name in sorted(names, key=lambda name: int(name[6:] or 0))]
+
+
+def tensor_digest(tensor: np.ndarray) -> str:
+    """Hex SHA-256 over a tensor's type, shape and values."""
+    identity = f"{tensor.dtype.str} {tensor.shape}".encode()
+    return hashlib.sha256(identity + np.ascontiguousarray(tensor).tobytes()).hexdigest()
+
+
+def make_template_for(spec: dict[str, Any], units: list[int], dropout: float, out: str, probe: str) -> None:
+    """:func:`make_template` for a base given by its spec and pictures in a ``.npy``: what a Keras process is asked."""
+    from headstart.bases import BaseSpec, load_base
+
+    partial = Path(out).with_name(f"partial-{os.getpid()}.keras")
+    make_template(load_base(BaseSpec.from_json(spec)).model(), units, dropout, partial, np.load(probe))
+    os.replace(partial.with_suffix(".json"), Path(out).with_suffix(".json"))
+    os.replace(partial, out)

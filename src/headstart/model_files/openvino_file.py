@@ -1,0 +1,39 @@
+"""``engine/model.xml`` of a run: the converted base with the run's head on top, put together without Keras."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from headstart.training.head.head import Head
+
+FEATURES = "headstart_features"
+"""Name of the tensor in the finished graph that goes into the head."""
+
+
+def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
+    """Write the engine's form of a finished model: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
+
+    A second output are the features (n, d) that they come from: they are there anyway, and tell whether an example is
+    like those that the model was trained on.
+
+    Args:
+        base_xml: the converted base, see :func:`headstart.features.engines.prepare`.
+        head: the trained head.
+        out: the ``.xml`` to write; its ``.bin`` goes beside it.
+    """
+    import openvino
+    from openvino import opset13 as op
+
+    graph = openvino.Core().read_model(str(base_xml))
+    features = x = graph.output(0).get_node().input_value(0)
+    for number, (kernel, bias) in enumerate(head.layers, 1):
+        x = op.add(op.matmul(x, op.constant(kernel), False, False), op.constant(bias[np.newaxis]))
+        if number < len(head.layers):
+            x = op.relu(x)
+    probabilities = op.softmax(x, axis=1) if head.activation == "softmax" else op.sigmoid(x)
+    probabilities.output(0).get_tensor().set_names({"probabilities"})
+    features.get_tensor().add_names({FEATURES})
+    whole = openvino.Model([op.result(probabilities), op.result(features)], graph.get_parameters(), "headstart")
+    openvino.save_model(whole, str(out), compress_to_fp16=False)

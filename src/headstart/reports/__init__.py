@@ -1,0 +1,1 @@
+"""HTML pages: a run, an audit, a comparison of bases, an explanation."""

@@ -1,0 +1,102 @@
+"""An audit as one self-contained page with pictures; what is said of each check is that of ``assets/audit.md``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from headstart.data.audit import CHECKS, SEVERITIES, named
+from headstart.data.dataset import Dataset
+from headstart.reports.run import open_template, picture
+
+_SHOWN = 12  # examples of each finding
+_TOGETHER = 6  # pictures in one example
+_TEXT_CHARACTERS = 300
+_ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def explanation(code: str) -> str:
+    """What the documentation says of a check: its headline, an empty line, and paragraphs.
+
+    Args:
+        code: of the check, or its name.
+
+    Raises:
+        InputError: there is no such check.
+    """
+    return explanations()[named(code).code]
+
+
+def explanations() -> dict[str, str]:
+    """Code -> what the documentation says of that check, for all that it explains."""
+    parts = (_ASSETS / "audit.md").read_text(encoding="utf-8").split("\n### ")[1:]
+    return {part[: part.index(" ")]: part.partition("\n## ")[0].strip() for part in parts}
+
+
+def write_page(
+    path: Path, facts: Mapping[str, Any], dataset: Dataset, template: str = "audit.html.j2", **more: Any
+) -> Path:
+    """Write the page of an audit.
+
+    Args:
+        path: of the HTML file.
+        facts: the audit as plain data.
+        dataset: what was audited, for its pictures and texts.
+        template: of the page.
+        more: what else the template is given.
+    """
+    found = [finding for finding in facts["findings"] if finding["state"] == "found"]
+    found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
+    texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
+    labels = dict(zip(dataset.files, dataset.class_names, strict=True))
+    page = open_template(template).render(
+        facts=facts,
+        found=[_told(finding, dataset, texts, labels) for finding in found],
+        others=[finding for finding in facts["findings"] if finding["state"] != "found"],
+        counts={severity: sum(one["severity"] == severity for one in found) for severity in SEVERITIES},
+        noun="picture" if texts is None else "text",
+        checks=len(CHECKS),
+        **more,
+    )
+    path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
+    return path
+
+
+def _told(
+    finding: Mapping[str, Any], dataset: Dataset, texts: Mapping[str, str] | None, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """A finding with the examples that are shown, and what its check means."""
+    shown = []
+    for example in finding["examples"][:_SHOWN]:
+        items = [
+            {
+                "file": file,
+                "label": labels.get(file),
+                "picture": picture(dataset.root, file) if texts is None else None,
+                "text": _beginning(texts.get(file)) if texts is not None else None,
+            }
+            for file in example["files"][:_TOGETHER]
+        ]
+        shown.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
+    return {
+        **finding,
+        "shown": shown,
+        "has_pictures": any(item["picture"] for one in shown for item in one["items"]),
+        "more": finding["count"] - len(shown),
+        "explained": _paragraphs(explanation(finding["code"])),
+    }
+
+
+def _paragraphs(text: str) -> list[Markup]:
+    """Paragraphs of Markdown, of which only ``code`` is marked up; the headline is left out."""
+    return [Markup("").join(_spans(part)) for part in text.split("\n\n")[1:]]
+
+
+def _spans(paragraph: str) -> list[Markup]:
+    pieces = paragraph.replace("\n", " ").split("`")
+    return [Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)]
+
+
+def _beginning(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"

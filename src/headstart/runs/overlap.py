@@ -1,0 +1,112 @@
+"""What held-out data have in common with those that a run was trained on: the same examples, and nearly the same."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.audit import Example, Finding
+from headstart.data.fingerprints import Look
+from headstart.data.near_duplicates import near_pictures, near_texts
+from headstart.errors import counted
+from headstart.features.examination import examine, known_looks
+from headstart.data.readers import NOUNS, Modality, Reader
+from headstart.runs.run import Answers
+
+EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What is not new to a run.
+
+    Attributes:
+        leaked: bool (n,), held-out examples that are, exactly or nearly, among those that it was trained or stopped on.
+        findings: about both kinds.
+    """
+
+    leaked: np.ndarray
+    findings: list[Finding]
+
+
+def overlap(
+    folder: Path, facts: dict[str, Any], reader: Reader, answers: Answers, looks: Mapping[int, Look]
+) -> Overlap:
+    """Compare held-out examples with those that a run was trained or stopped on.
+
+    Of pictures, those are known by their fingerprints in the cache, or are read again where they still lie.
+
+    Args:
+        folder: of the run.
+        facts: its ``run.json``.
+        reader: its own.
+        answers: about the held-out examples.
+        looks: index -> what one of them looks like, if it is a picture.
+    """
+    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        trained_on = [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
+    if not trained_on:
+        skipped = "It is not known what the run was trained on."
+        return Overlap(np.zeros(len(answers.files), bool), [Finding(one, "skipped", skipped) for one in (EXACT, NEAR)])
+    seen = {row["sha256"] for row in trained_on}
+    exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
+    modality: Modality = facts["base"]["modality"]
+    first = {row["sha256"]: row for row in trained_on}  # one of each content
+    if answers.texts is not None:
+        texts = [row["text"] for row in first.values()]
+        partners = _partners(near_texts([*texts, *answers.texts]), len(texts))
+        names = [row["file"] for row in first.values()]
+    else:
+        known = _looks(first, Path(facts["data"]["root"]), reader)
+        new = sorted(looks)
+        prints = [look.fingerprint for look in (*known.values(), *(looks[i] for i in new))]
+        partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(known)).items()}
+        names = [first[digest]["file"] for digest in known]
+        if not known:
+            gone = Finding(NEAR, "skipped", "The pictures that the run was trained on are no longer here.")
+            return Overlap(exact, [_exact(answers.files, exact, modality), gone])
+    pairs = {i: names[j] for i, j in sorted(partners.items()) if not exact[i]}
+    near = np.isin(np.arange(len(exact)), list(pairs))
+    return Overlap(exact | near, [_exact(answers.files, exact, modality), _near(answers.files, pairs, modality)])
+
+
+def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
+    """New example -> one that was seen, from pairs among those seen and the new ones behind them."""
+    crossing = pairs[(pairs[:, 0] < n_seen) & (pairs[:, 1] >= n_seen)]
+    return {j - n_seen: i for i, j in crossing[::-1].tolist()}
+
+
+def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader) -> dict[str, Look]:
+    """Digest (hex) -> what a training picture looks like, of those known or still there."""
+    known = {
+        digest.hex(): look for digest, look in known_looks([bytes.fromhex(one) for one in trained_on], reader).items()
+    }
+    missing = [root / row["file"] for digest, row in trained_on.items() if digest not in known]
+    there = [path for path in missing if path.is_file()]
+    found = examine(there, reader=reader)
+    for i, look in found.looks.items():
+        digest = (found.digests[i] or b"").hex()
+        if digest in trained_on:
+            known[digest] = look
+    return known
+
+
+def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Finding:
+    n = int(exact.sum())
+    if not n:
+        return Finding(EXACT, "clean", "None of these examples is among those that the run was trained on.")
+    of = f"{n:,} of {counted(len(exact), NOUNS[modality])}"
+    summary = f"{of} {'is' if n == 1 else 'are'} among those that the run was trained on."
+    return Finding(EXACT, "found", summary, [Example((files[i],)) for i in np.flatnonzero(exact).tolist()])
+
+
+def _near(files: Sequence[str], pairs: Mapping[int, str], modality: Modality) -> Finding:
+    n = len(pairs)
+    if not n:
+        return Finding(NEAR, "clean", "None of these examples nearly repeats one that the run was trained on.")
+    of = f"{n:,} of {counted(len(files), NOUNS[modality])}"
+    summary = f"{of} nearly {'repeats' if n == 1 else 'repeat'} one that the run was trained on."
+    return Finding(NEAR, "found", summary, [Example((files[i], name)) for i, name in pairs.items()])

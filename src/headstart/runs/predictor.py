@@ -1,0 +1,343 @@
+"""Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from headstart.data.parallel import map_ahead
+from headstart.errors import BadExample, InputError, IntegrityError
+from headstart.evaluation.out_of_distribution import open_familiarity
+from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
+from headstart.data.readers import Example, Modality, decoded, open_reader, read_content, suffix_of
+
+if TYPE_CHECKING:
+    from headstart.training.outputs import Activation
+
+_FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture or text.
+
+    Attributes:
+        file: its path, as given; what a text is called that is none of a file.
+        predicted: the most probable class.
+        probability: of that class.
+        probabilities: class name -> probability, the most probable first.
+        unsure: whether the probability is below what was asked for.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
+    """
+
+    file: str
+    predicted: str
+    probability: float
+    probabilities: dict[str, float]
+    unsure: bool = False
+    unfamiliar: bool | None = None
+
+
+@dataclass(frozen=True)
+class MultiLabelPrediction:
+    """The answer of a multi-label run for one picture or text.
+
+    Attributes:
+        file: its path, as given; what a text is called that is none of a file.
+        predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
+        probabilities: label -> probability, the most probable first.
+        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
+    """
+
+    file: str
+    predicted: list[str]
+    probabilities: dict[str, float]
+    unfamiliar: bool | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An example without an answer, and why."""
+
+    file: str
+    reason: str
+
+
+Answer = Prediction | MultiLabelPrediction | Problem
+MinConfidence = float | Literal["auto"]
+
+
+class Output(NamedTuple):
+    """What a model makes of one example: probabilities, float32 (classes,), and ``unfamiliar`` as in a Prediction."""
+
+    probabilities: np.ndarray
+    unfamiliar: bool | None
+
+
+class Predictor:
+    """A finished run, opened to predict; its golden samples are replayed first.
+
+    Args:
+        folder: the run folder.
+        expected: how many pictures are to come, if that is known.
+        at_once: up to how many batches are to be computed side by side; None leaves it to what is expected.
+        tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
+        min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
+
+    Attributes:
+        classes: class names in the order of the probabilities.
+        thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
+        min_confidence: the probability below which an answer is unsure.
+        familiarity: tells what is unlike the training examples; None where the run cannot.
+        activation: what makes probabilities of the head's logits.
+        samples: the inputs of the golden samples.
+
+    Raises:
+        InputError: the folder is not a run, or has no threshold of its own.
+        IntegrityError: the golden samples give other probabilities than when the run was made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        expected: int | None = None,
+        at_once: int | None = None,
+        tta: bool = False,
+        min_confidence: MinConfidence = 0.0,
+    ) -> None:
+        self.folder = folder
+        self.facts = read_facts(folder)
+        self.min_confidence = _resolve_min_confidence(min_confidence, self.facts)
+        self.classes: list[str] = self.facts["classes"]
+        thresholds = self.facts.get("thresholds")
+        self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
+        self.activation: Activation = "softmax" if self.thresholds is None else "sigmoid"
+        base = self.facts["base"]
+        self.modality: Modality = base["modality"]
+        self.reader = open_reader(base, folder)
+        few = expected is not None and expected <= _FEW
+        self._engine = _open(folder, self.facts["engine"], at_once or (1 if few else None))
+        self.familiarity = open_familiarity(folder)
+        self._replay_golden()
+        if tta:
+            self._engine = _WithMirror(self._engine)
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
+        return self._engine(inputs)[:, : len(self.classes)]
+
+    def compute(self, inputs: np.ndarray) -> list[Output]:
+        """What the model makes of n examples, for what the reader gives. Any thread may ask."""
+        return self._apart(self._engine(inputs))
+
+    @property
+    def batch_size(self) -> int:
+        """Up to how many examples are best computed together."""
+        return self._engine.batch_size
+
+    @property
+    def at_once(self) -> int:
+        """How many batches are computed side by side, if as many threads ask."""
+        return self._engine.at_once
+
+    def outputs(
+        self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
+    ) -> Iterator[tuple[int, Output | str]]:
+        """Stream (index, output) for examples, or (index, reason) where one cannot be used.
+
+        Args:
+            examples: image files, or texts.
+            seen: is told the index, the content and the array of each one that can be used, from several threads.
+        """
+        size = self._engine.batch_size
+        pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
+        problems: list[tuple[int, str]] = []
+
+        def read(indices: list[int]) -> tuple[list[int], list[np.ndarray]]:
+            kept, arrays = [], []
+            for i in indices:
+                try:
+                    data = read_content(examples[i])[0]
+                    array = self.reader.decode(data, suffix_of(examples[i]))
+                except BadExample as exc:
+                    problems.append((i, str(exc)))
+                    continue
+                if seen:
+                    seen(i, data, array)
+                arrays.append(array)
+                kept.append(i)
+            return kept, arrays
+
+        batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
+        for indices, values in self._engine.stream(batches):
+            yield from zip(indices, self._apart(values), strict=True)
+            while problems:
+                yield problems.pop()
+        yield from problems
+
+    def predict(
+        self, examples: Sequence[Example], *, names: Sequence[str] | None = None, top_k: int | None = None
+    ) -> Iterator[Answer]:
+        """Stream answers in the order of the examples.
+
+        Args:
+            examples: image files, or texts.
+            names: what the answers call them; None for the paths or the texts themselves.
+            top_k: keep this many classes in each answer; None keeps all.
+        """
+        waiting: dict[int, Answer] = {}
+        following = 0
+        for i, answer in self.outputs(examples):
+            file = names[i] if names else str(examples[i])
+            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.prediction(file, answer, top_k)
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+    def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Answer:
+        """The answer for the content of one image or text file."""
+        try:
+            array = self.reader.decode(data)
+        except BadExample as exc:
+            return Problem(name, str(exc))
+        (output,) = self.compute(self.reader.batch([array]))
+        return self.prediction(name, output, top_k)
+
+    def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
+        """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
+        if self.familiarity is None:
+            return [Output(row, None) for row in probabilities]
+        return [*map(Output, probabilities, self.familiarity.is_unfamiliar(features).tolist())]
+
+    def _apart(self, values: np.ndarray) -> list[Output]:
+        """What an engine gives, probabilities and features side by side, apart again."""
+        return self.told(*np.split(values, [len(self.classes)], axis=1))
+
+    def prediction(self, file: str, output: Output, top_k: int | None = None) -> Prediction | MultiLabelPrediction:
+        """An output as an answer about something called ``file``; of ``top_k`` classes, or all."""
+        probabilities, unfamiliar = output
+        ranked = np.argsort(-probabilities, kind="stable")
+        order = ranked[:top_k]
+        best = {self.classes[i]: float(probabilities[i]) for i in order}
+        if self.thresholds is not None:
+            given = probabilities >= self.thresholds
+            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, unfamiliar)
+        confidence = float(probabilities[order[0]])
+        unsure = confidence < self.min_confidence
+        return Prediction(file, self.classes[order[0]], confidence, best, unsure, unfamiliar)
+
+    def _replay_golden(self) -> None:
+        path = self.folder / "golden.npz"
+        try:
+            with np.load(path) as golden:
+                inputs, expected = golden["inputs"], golden["probabilities"]
+                texts = golden["texts"].tolist() if "texts" in golden else None
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
+            raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
+        if texts is not None:  # so that the tokenizer is proved as well
+            inputs = decoded(self.reader, texts)
+        self.samples: np.ndarray = inputs
+        check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
+
+
+class _WithMirror:
+    """An engine that looks at every picture twice, the second time in a mirror."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.precision = engine.name, engine.precision
+        self.batch_size, self.at_once = engine.batch_size, engine.at_once
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return _mean_of_both(self._engine(_both(pixels)))
+
+    def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
+        for key, result in self._engine.stream((key, _both(pixels)) for key, pixels in batches):
+            yield key, _mean_of_both(result)
+
+
+def _both(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels, pixels[:, :, ::-1]])
+
+
+def _mean_of_both(probabilities: np.ndarray) -> np.ndarray:
+    straight, mirrored = np.split(probabilities, 2)
+    return (straight + mirrored) / 2
+
+
+def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
+    """Compare golden samples; gives the largest difference of a probability.
+
+    Raises:
+        IntegrityError: it is beyond the tolerance of the precision.
+    """
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    if not difference <= TOLERANCE[precision]:
+        raise IntegrityError(
+            f"the golden samples of {folder} give other probabilities than they did when the run was made "
+            f"(largest difference {difference:.1e}, tolerance {TOLERANCE[precision]:.0e}): a file of the run has "
+            "changed, or this machine computes differently. Train again, or copy the run anew."
+        )
+    return difference
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a run.
+
+    Raises:
+        InputError: the folder is not a run.
+    """
+    path = Path(folder, "run.json")
+    if not path.is_file():
+        there = "there is no run.json in it" if Path(folder).is_dir() else "there is no such folder"
+        raise InputError(f"{folder} is not a run: {there}. Expected a folder that `headstart train` made.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise IntegrityError(f"{path} is damaged: {exc}.") from exc
+
+
+def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> float:
+    """The probability below which answers are unsure; 0 where it is not asked for.
+
+    Raises:
+        InputError: it is no probability; or the run's own threshold is asked for, and it has none.
+    """
+    if asked == 0.0:
+        return 0.0
+    if "thresholds" in facts:
+        raise InputError("--min-confidence is for runs with one class for each example: here every label has its own.")
+    if asked != "auto":
+        if not 0 <= asked <= 1:
+            raise InputError(f"--min-confidence {asked:g}: expected a probability, such as 0.8, or auto.")
+        return asked
+    rejection = facts.get("rejection") or {"threshold": None, "reason": "It was adopted."}
+    if rejection["threshold"] is None:
+        raise InputError(
+            f"--min-confidence auto: the run has no threshold of its own. {rejection['reason']} Name a probability, or "
+            "train with more validation data or a lower --min-precision."
+        )
+    return float(rejection["threshold"])
+
+
+def _open(folder: Path, engine: dict[str, Any], at_once: int | None) -> Engine:
+    xml = folder / "engine" / "model.xml"
+    if engine["kind"] == "openvino":
+        return OpenVINOEngine(xml, precision_here(engine), at_once)
+    from headstart.system import keras_worker as keras_process
+
+    return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))
+
+
+def precision_here(engine: dict[str, Any]) -> str:
+    """The precision that a run computes in on this machine: its own, where the CPU has it.
+
+    Args:
+        engine: what ``run.json`` says about the engine.
+    """
+    return "float32" if engine["precision"] == "bfloat16" and not can_compute_bfloat16() else engine["precision"]

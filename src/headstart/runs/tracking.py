@@ -1,0 +1,99 @@
+"""For people who compare runs elsewhere: a finished run as TensorBoard events, and in MLflow."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headstart.system import console
+from headstart.system.extras import require
+from headstart.runs.run import Run
+
+_ARTIFACTS = ("report.html", "run.json", "metrics.json", "history.csv")
+
+
+def check_tracking(*, tensorboard: bool, mlflow: bool) -> None:
+    """See, before anything is trained, that what tracking needs is installed.
+
+    Raises:
+        UnavailableError: it is not.
+    """
+    if tensorboard:
+        _tensorboard()
+    if mlflow:
+        _mlflow()
+
+
+def track(run: Run, *, tensorboard: bool, mlflow: bool) -> None:
+    """Tell the trackers that were asked for about a finished run. The run is complete, whatever they answer."""
+    if tensorboard:
+        write_tensorboard(run)
+    if mlflow:
+        try:
+            log_to_mlflow(run)
+        except _mlflow().exceptions.MlflowException as exc:
+            console.warn(f"{run.folder} is complete, but MLflow did not take all of it: {exc}")
+
+
+def write_tensorboard(run: Run) -> Path:
+    """Write a run's curves and figures as event files into its folder; ``tensorboard --logdir runs`` shows all runs.
+
+    Raises:
+        UnavailableError: tensorboardX is not installed.
+    """
+    folder = run.folder / "tensorboard"
+    with _tensorboard().SummaryWriter(str(folder)) as writer:
+        for name, value, epoch in _curves(run):
+            writer.add_scalar(name, value, epoch)
+        for name, value in _figures(run):
+            writer.add_scalar(name, value, 0)
+        writer.add_text("asked", f"```\n{json.dumps(run.facts['asked'], indent=2)}\n```")
+    return folder
+
+
+def log_to_mlflow(run: Run) -> str:
+    """Log a run to MLflow: where, and to which experiment, is what MLflow's own environment variables say.
+
+    Returns:
+        MLflow's id of the run.
+
+    Raises:
+        UnavailableError: mlflow is not installed.
+    """
+    mlflow = _mlflow()
+    with mlflow.start_run(run_name=run.name) as entry:
+        mlflow.log_params({key: value for key, value in run.facts["asked"].items() if value is not None})
+        mlflow.set_tags({"headstart": run.facts["headstart"], "data_digest": run.facts["data"]["digest"]})
+        for name, value, epoch in _curves(run):
+            mlflow.log_metric(name, value, step=epoch)
+        mlflow.log_metrics(dict(_figures(run)))
+        for name in _ARTIFACTS:
+            mlflow.log_artifact(str(run.folder / name))
+        return str(entry.info.run_id)
+
+
+def _tensorboard() -> Any:
+    return require("tensorboardX", extra="tensorboard", purpose="--tensorboard")
+
+
+def _mlflow() -> Any:
+    return require("mlflow", extra="mlflow", purpose="--mlflow")
+
+
+def _curves(run: Run) -> Iterator[tuple[str, float, int]]:
+    """(name, value, epoch) of everything in ``history.csv`` that was measured epoch by epoch."""
+    with open(run.folder / "history.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            phase, epoch = row.pop("phase"), row.pop("epoch")
+            for name, value in row.items():
+                if epoch and value and name != "strength":
+                    yield f"{phase}/{name}", float(value), int(epoch)
+
+
+def _figures(run: Run) -> Iterator[tuple[str, float]]:
+    """(name, value) of every metric of every split."""
+    for split, figures in run.figures["splits"].items():
+        for name in run.figures["metrics"]:
+            if figures[name]["value"] is not None:
+                yield f"{split}/{name}", figures[name]["value"]

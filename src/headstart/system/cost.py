@@ -1,0 +1,60 @@
+"""What a run costs: wall and processor seconds, peak memory, and how the time divides among the stages."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from headstart.system import console
+
+
+class Cost:
+    """Measures from its creation on, child processes included."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), _cpu_s()
+        self._done: list[tuple[str, float]] = []
+        self._open: tuple[str, float] | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what happens inside as one stage."""
+        self._open = (name, time.perf_counter())
+        console.stage(name)
+        yield
+        self._done, self._open = self._stages(), None
+
+    def so_far(self) -> dict[str, Any]:
+        """``wall_s``, ``cpu_s``, ``peak_memory_mb`` (of the largest process; None where unknown) and ``stages``.
+
+        The stage that is going on counts up to now.
+        """
+        return {
+            "wall_s": round(time.perf_counter() - self._wall, 3),
+            "cpu_s": round(_cpu_s() - self._cpu, 3),
+            "peak_memory_mb": _peak_mb(),
+            "stages": [{"stage": name, "seconds": round(seconds, 3)} for name, seconds in self._stages()],
+        }
+
+    def _stages(self) -> list[tuple[str, float]]:
+        if self._open is None:
+            return self._done
+        name, start = self._open
+        return [*self._done, (name, time.perf_counter() - start)]
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _peak_mb() -> float | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(largest * unit / 1e6, 1)

@@ -1,0 +1,59 @@
+"""Whether Keras can compute on a GPU here, found out without importing a backend."""
+
+import ctypes
+import hashlib
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from headstart.system import console
+from headstart.system import keras_worker as keras_process
+
+_DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
+
+
+def is_usable(cache: Path) -> bool:
+    """Whether the Keras backend that trains here computes on an NVIDIA GPU.
+
+    Without NVIDIA's driver the answer is no, at once. With it, the backend is asked in a process of its own, which
+    takes seconds; the answer is kept until driver, installed packages or ``CUDA_VISIBLE_DEVICES`` change.
+
+    Args:
+        cache: the cache folder.
+    """
+    driver = _driver_version()
+    if driver is None or not keras_process.can_train():
+        return False
+    backend = keras_process.training_backend()
+    if os.environ.get("KERAS_BACKEND", backend) != backend:  # another one was asked for, which does not train
+        return False
+    spec = find_spec(backend)
+    packages = Path((spec and spec.origin) or "").parents[1]
+    about = [backend, driver, str(packages), packages.stat().st_mtime_ns, os.environ.get("CUDA_VISIBLE_DEVICES")]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    path = cache / "engines" / f"gpu-{digest}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(_ask(backend)))
+        os.replace(partial, path)
+    return bool(json.loads(path.read_text()))
+
+
+def _driver_version() -> int | None:
+    """Newest version of CUDA that NVIDIA's driver knows, such as 13000; None without a driver."""
+    try:
+        driver, version = ctypes.CDLL(_DRIVER[sys.platform]), ctypes.c_int()
+    except (KeyError, OSError):
+        return None
+    return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
+
+
+def _ask(backend: str) -> bool:
+    console.note(f"asking {backend} whether it can use the GPU …")
+    try:
+        return bool(keras_process.call("headstart.system.keras_worker:on_gpu", {}, backend=backend))
+    except RuntimeError:  # a backend that does not start here is no engine
+        return False

@@ -1,0 +1,251 @@
+"""Run a piece of Keras work in a child process, with the backend that is right for it.
+
+A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
+So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in a fifth of
+TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
+What the child tells the user (progress, notes, warnings) comes back line by line and is shown by the parent.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from headstart import errors
+from headstart.errors import HeadstartError, UnavailableError
+from headstart.system import console
+
+INFERENCE_BACKEND = "openvino"
+TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
+
+_SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "GLOG_minloglevel": "3",
+    # Of a GPU's memory no more than is needed: this process and its child may both compute on it.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}  # fmt: skip
+
+
+def training_backend() -> str:
+    """The backend to train with: ``KERAS_BACKEND`` if it can train, else the first one installed.
+
+    Raises:
+        UnavailableError: none is installed.
+    """
+    name = _training_backend()
+    if name:
+        return name
+    raise UnavailableError(
+        "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
+        "Install one with: pip install 'headstart[tensorflow]'. Without fine-tuning (--fine-tune none) none is needed."
+    )
+
+
+def can_train() -> bool:
+    """Whether a backend that can train is installed."""
+    return _training_backend() is not None
+
+
+def _training_backend() -> str | None:
+    chosen = os.environ.get("KERAS_BACKEND", "")
+    for name in (chosen, *TRAINING_BACKENDS):
+        if name in TRAINING_BACKENDS and find_spec(name):
+            return name
+    return None
+
+
+def with_tensorflow(what: str) -> str:
+    """The backend for what only TensorFlow can read.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    if find_spec("tensorflow"):
+        return "tensorflow"
+    raise UnavailableError(f"{what} can be read by TensorFlow only: pip install 'headstart[tensorflow]'.")
+
+
+def import_keras() -> ModuleType:
+    """Import Keras into this process, quietly, on the backend chosen by ``KERAS_BACKEND`` or the best one here."""
+    for name, value in {**_SETTINGS, "KERAS_BACKEND": training_backend()}.items():
+        os.environ.setdefault(name, value)
+    with silent_stderr():
+        keras = importlib.import_module("keras")
+        keras.ops.zeros(1)  # wakes the backend's devices, which talk as well
+    return keras
+
+
+def on_gpu() -> bool:
+    """Whether Keras, in this process, computes on a GPU."""
+    name = importlib.import_module("keras").backend.backend()
+    backend = importlib.import_module(name)
+    if name == "tensorflow":
+        return bool(backend.config.list_physical_devices("GPU"))
+    if name == "torch":
+        return bool(backend.cuda.is_available())
+    return name == "jax" and backend.default_backend() == "gpu"
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """In here Keras's products of float32 values are exact to float32, on a GPU as well.
+
+    By default JAX and TensorFlow, and torch in convolutions, let NVIDIA's GPUs round the factors to TensorFloat-32,
+    which has 10 bits of mantissa: fine for training, too coarse for features that another engine has to agree with.
+    """
+    name = importlib.import_module("keras").backend.backend()
+    backend = importlib.import_module(name)
+    if name == "jax":
+        with backend.default_matmul_precision("highest"):
+            yield
+    elif name == "torch":
+        products, convolutions = backend.backends.cuda.matmul, backend.backends.cudnn
+        before = products.allow_tf32, convolutions.allow_tf32
+        products.allow_tf32 = convolutions.allow_tf32 = False
+        try:
+            yield
+        finally:
+            products.allow_tf32, convolutions.allow_tf32 = before
+    elif name == "tensorflow":
+        settings = backend.config.experimental
+        before = settings.tensor_float_32_execution_enabled()
+        settings.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            settings.enable_tensor_float_32_execution(before)
+    else:
+        yield
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """For C++ code that writes to the file descriptor, as TensorFlow's does when it starts, whatever its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENCE_BACKEND) -> Any:
+    """Call ``package.module:function(**arguments)`` in a child process and return its result.
+
+    Args:
+        function: where to find it; it must take and return what JSON can carry.
+        arguments: keyword arguments, JSON-able.
+        backend: Keras backend of the child.
+
+    Raises:
+        HeadstartError: whatever headstart error the function raised, as it was.
+        RuntimeError: the child failed otherwise; the text ends with its own traceback.
+    """
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
+        job.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
+        with open(Path(folder, "log.txt"), "w+b") as log:
+            command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
+            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
+            with subprocess.Popen(
+                command, env=settings, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
+            ) as child:
+                _follow(child)
+            log.seek(0)
+            last_words = log.read().decode(errors="replace")[-4000:]
+        if not answer.exists():
+            raise RuntimeError(f"the Keras process for {function} ended with code {child.returncode}:\n{last_words}")
+        reply = json.loads(answer.read_text())
+    if "error" in reply:
+        kind = getattr(errors, reply["error"], HeadstartError)
+        raise kind(reply["text"])
+    if "traceback" in reply:
+        raise RuntimeError(f"the Keras process for {function} failed:\n{reply['traceback']}")
+    return reply["result"]
+
+
+def _follow(child: subprocess.Popen) -> None:
+    """Show what a child has to tell until it ends; it does not outlive us."""
+    relay = console.Relay()
+    try:
+        for line in child.stdout or ():
+            relay(json.loads(line))
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        relay.close()
+
+
+class _NoTensorFlow:
+    """Keras looks for TensorFlow when it saves a model or sets a seed; to import it just for that takes seconds."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
+
+
+def _import_lean_keras(backend: str) -> None:
+    """Import Keras without what it would import only because it is installed: that takes three times as long."""
+    unwanted: dict[str, Any] = dict.fromkeys({"pandas", "sklearn", "torch", "jax"} - {backend})  # None: not to be had
+    if backend in (INFERENCE_BACKEND, "jax"):  # torch has reasons of its own to look for it
+        sys.meta_path.insert(0, _NoTensorFlow())
+    if backend == INFERENCE_BACKEND:
+        unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
+        _make_openvino_exact()
+    sys.modules.update(unwanted)
+    importlib.import_module("keras")
+    for name in unwanted:
+        del sys.modules[name]
+
+
+def _make_openvino_exact() -> None:
+    """Let Keras's OpenVINO backend compute in float32 on CPUs with bfloat16, too: it leaves the choice to OpenVINO."""
+    openvino: Any = importlib.import_module("openvino")
+    openvino.compile_model = partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _forward_talk() -> None:
+    """Standard output belongs to our events alone: whatever else would be printed there goes nowhere."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+    def send(event: dict[str, Any]) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+
+    console.forward = send
+
+
+def _main(job_path: str, answer_path: str) -> None:
+    _forward_talk()
+    job = json.loads(Path(job_path).read_text())
+    module, _, name = job["function"].partition(":")
+    try:
+        _import_lean_keras(os.environ["KERAS_BACKEND"])
+        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"])}
+    except HeadstartError as exc:
+        reply = {"error": type(exc).__name__, "text": str(exc)}
+    except Exception:  # noqa: BLE001 - reported to the parent, which raises it
+        import traceback
+
+        reply = {"traceback": traceback.format_exc()}
+    partial = Path(answer_path + ".partial")
+    partial.write_text(json.dumps(reply))
+    partial.replace(answer_path)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,73 @@
+"""Dense heads: a network with hidden layers on cached features, which are read from disk batch by batch."""
+
+from typing import Any
+
+import numpy as np
+
+from headstart.data.labels import is_multi_label
+from headstart.data.split import folds
+from headstart.features.extraction import FeatureSet
+from headstart.system import console
+from headstart.training.head.linear import in_blocks
+from headstart.training.head.networks import Form, Networks
+from headstart.training.outputs import log_losses, weights_of_examples, wrong
+from headstart.training.training_data import Layers, Recipe, Task
+
+LEARNING_RATE = 1e-3
+PATIENCE = 10
+_VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
+
+
+def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
+    """Train Dense layers until the validation loss has stopped falling; those of its lowest point are what comes out.
+
+    Args:
+        task: the examples; without any for validation, some of the training examples tell when to stop.
+        recipe: sizes of the layers, dropout, epochs and seed.
+        class_weights: float (classes,), weight of one example of each.
+
+    Returns:
+        The layers, with the standardisation of the features folded into the first, and rows for ``history.csv``.
+    """
+    train, val = task.train, task.val
+    if not len(val):
+        fold = folds(task.labels[train], task.units[train], _VAL_FOLDS, recipe.seed)
+        train, val = train[fold != 0], train[fold == 0]
+        console.note(f"no validation data: {len(val):,} training examples tell when to stop")
+    features, labels = task.features, task.labels
+    mean, scale = _moments(features, train)
+
+    def rows(indices: np.ndarray) -> np.ndarray:
+        return (features.rows(indices) - mean) / scale
+
+    form = Form(recipe.units, recipe.dropout, noise=0, weight_decay=0, learning_rate=LEARNING_RATE)
+    weights, val_weights = (weights_of_examples(labels[side], class_weights) for side in (train, val))
+    networks = Networks(form, features.dim, labels[train], task.n_classes, weights=weights[None], seed=recipe.seed)
+    best, best_epoch, layers = np.inf, 0, networks.layers()
+    history: list[dict[str, Any]] = []
+    for epoch in range(1, recipe.epochs + 1):
+        loss = networks.epoch(lambda batch: rows(train[batch]))
+        given = np.concatenate([networks.probabilities(rows(block)) for block in in_blocks(val)])
+        val_loss = float(np.average(log_losses(labels[val], given), weights=val_weights))
+        history.append({"phase": "head", "epoch": epoch, "loss": loss, "val_loss": val_loss})
+        if not is_multi_label(labels):
+            history[-1]["val_accuracy"] = float(1 - wrong(labels[val], given).mean())
+        if val_loss < best:
+            best, best_epoch, layers = val_loss, epoch, networks.layers()
+        if epoch - best_epoch >= PATIENCE or not np.isfinite(val_loss):
+            break
+    (kernel, bias), *others = layers
+    kernel = kernel / scale[:, None]
+    return ((kernel, bias - mean @ kernel), *others), history
+
+
+def _moments(features: FeatureSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each feature, float32 (d,)."""
+    total, squares = np.zeros(features.dim), np.zeros(features.dim)
+    for block in in_blocks(train):
+        rows = features.rows(block).astype(np.float64)
+        total += rows.sum(0)
+        squares += np.square(rows).sum(0)
+    mean = total / len(train)
+    deviation = np.sqrt(np.maximum(squares / len(train) - mean**2, 0))
+    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)

@@ -1,0 +1,172 @@
+"""The head: what is trained on the features. Linear (solved) or a few Dense layers (trained by Keras)."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.audit import IMBALANCE
+from headstart.data.labels import counts, is_multi_label
+from headstart.errors import InputError
+from headstart.features.extraction import FeatureSet
+from headstart.system.settings import cache_folder
+from headstart.training.head import dense
+from headstart.training.head.linear import Curve, in_blocks, solve
+from headstart.training.outputs import Activation, activate, activation_of
+from headstart.training.training_data import ClassWeights, Layers, Recipe, Task
+
+HEAD_VERSION = 5
+"""Part of every cache key: raise it when the same features and labels would give another head."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """Dense layers: ReLU between them, softmax or sigmoid at the end.
+
+    Attributes:
+        layers: (kernel float32 (in, out), bias float32 (out,)) of each.
+        activation: what turns the last layer's logits into probabilities: ``sigmoid`` for multi-label data.
+        class_weights: weight of one example of each class in training; None where all count the same.
+        strength: of the regularisation, for a solved head.
+        history: rows for ``history.csv``.
+        out_of_fold: float32 (n, classes), of a solved head: probabilities of each training example by a head that was
+            solved without it.
+        curve: of a solved head, how it fares with less to learn from.
+    """
+
+    layers: Layers
+    activation: Activation = "softmax"
+    class_weights: tuple[float, ...] | None = None
+    strength: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    out_of_fold: np.ndarray | None = None
+    curve: Curve | None = None
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), for features (n, d)."""
+        x = features
+        for kernel, bias in self.layers[:-1]:
+            x = np.maximum(x @ kernel + bias, 0)
+        return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
+
+    def with_layers(self, layers: Layers) -> "Head":
+        """The same kind of head with other layers; what cross-validation found is not true of them."""
+        return replace(self, layers=layers, out_of_fold=None, curve=None)
+
+    def at_temperature(self, temperature: float) -> "Head":
+        """The head whose logits are those of this one divided by a temperature; see Guo et al., arXiv 1706.04599."""
+        kernel, bias = (values / np.float32(temperature) for values in self.layers[-1])
+        return replace(self, layers=(*self.layers[:-1], (kernel, bias)))
+
+    def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
+        """Probabilities of the examples at ``indices``, computed in blocks."""
+        blocks = [self(features.rows(block)) for block in in_blocks(indices)]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
+
+
+def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
+    """Train a head on cached features, or take it from the cache if just this was trained before.
+
+    Args:
+        task: the examples to train on.
+        recipe: the kind of head.
+        cache: the cache folder; None means the user's.
+
+    Raises:
+        InputError: the features are not finite, or class weights are asked for where data are multi-label.
+    """
+    path = (cache or cache_folder()) / "heads" / f"{key_of(task, recipe)}.npz"
+    if path.exists():
+        return _read(path)
+    weights = weights_of_classes(task.labels[task.train], task.n_classes, recipe.class_weights)
+    head = _fit_dense(task, recipe, weights) if recipe.kind == "mlp" else _solve_linear(task, recipe, weights)
+    if np.ptp(weights):
+        head = replace(head, class_weights=tuple(weights.tolist()))
+    _write(head, path)
+    return head
+
+
+def _fit_dense(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
+    layers, history = dense.fit(task, recipe, class_weights)
+    return Head(layers, activation_of(task.labels), history=history)
+
+
+def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
+    solved = solve(
+        task.features.rows, task.train, task.labels[task.train], task.n_classes,
+        units=task.units[task.train], class_weights=class_weights, seed=recipe.seed,
+    )  # fmt: skip
+    rows = [
+        {
+            "phase": "cross-validation",
+            "strength": step["strength"],
+            "val_loss": step["log_loss"],
+            "val_accuracy": step.get("accuracy", ""),
+        }
+        for step in solved.path
+    ]
+    return Head(
+        ((solved.kernel, solved.bias),), activation_of(task.labels),
+        strength=solved.strength, history=rows, out_of_fold=solved.out_of_fold, curve=solved.curve,
+    )  # fmt: skip
+
+
+def key_of(task: Task, recipe: Recipe) -> str:
+    """Identifies everything that a head depends on, hex."""
+    material = hashlib.sha256(
+        f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes} {task.labels.ndim}".encode()
+    )
+    for indices in (task.train, task.val):
+        material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
+        material.update(np.column_stack([task.labels[indices], task.units[indices]]).astype("<i8").tobytes())
+    return material.hexdigest()[:32]
+
+
+def _write(head: Head, path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "about": np.array(json.dumps([head.activation, head.class_weights, head.strength, head.history]))
+    }
+    for i, (kernel, bias) in enumerate(head.layers):
+        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
+    if head.out_of_fold is not None:
+        arrays["out_of_fold"] = head.out_of_fold
+    if head.curve is not None:
+        arrays.update({f"curve_{name}": values for name, values in head.curve._asdict().items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
+    np.savez(partial, **arrays)
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> Head:
+    with np.load(path) as saved:
+        activation, class_weights, strength, history = json.loads(str(saved["about"]))
+        n_layers = sum(name.startswith("kernel") for name in saved.files)
+        layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(n_layers))
+        out_of_fold = saved.get("out_of_fold")
+        has_curve = "curve_sizes" in saved
+        curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
+    weights = tuple(class_weights) if class_weights else None
+    return Head(layers, activation, weights, strength, history, out_of_fold, curve)
+
+
+def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
+    """Weight of one example of each class, float (classes,), with mean 1 over the examples.
+
+    Raises:
+        InputError: they are asked for where data are multi-label.
+    """
+    if is_multi_label(labels):
+        if choice == "balanced":
+            raise InputError(
+                "--class-weights balanced is for examples of one class each: in multi-label data every label has a "
+                "threshold of its own instead. Leave the option out."
+            )
+        return np.ones(n_classes)
+    sizes = counts(labels, n_classes)
+    balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= IMBALANCE * sizes.min())
+    return len(labels) / (n_classes * np.maximum(sizes, 1)) if balanced else np.ones(n_classes)
