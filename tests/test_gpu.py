@@ -19,7 +19,7 @@ from tests.conftest import SIZE
 _ASK = """
 import sys
 from pathlib import Path
-from headstart import gpu
+from headstart.system import gpu
 assert not gpu.is_usable(Path(sys.argv[1]))
 assert not {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
 """

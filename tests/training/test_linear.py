@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import InputError
-from headstart.training.head.head import linear
+from headstart.training.head import linear
 from headstart.training.head.lbfgs import minimise
 from headstart.training.outputs import log_losses, softmax
 

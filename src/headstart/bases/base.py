@@ -163,7 +163,7 @@ class Base(ABC):
 
     @abstractmethod
     def input_facts(self) -> dict[str, Any]:
-        """What it does with its input, as plain data, of which :func:`headstart.data.readers.open_reader` makes a reader."""
+        """What it does with its input as plain data, of which :func:`~headstart.data.readers.open_reader` makes one."""
 
     @abstractmethod
     def _network_facts(self) -> dict[str, Any]:
