@@ -31,7 +31,7 @@ def ours(rows: np.ndarray, labels: np.ndarray, n_classes: int, seed: int) -> Fit
     """Probabilities by headstart's head."""
     head = solve(
         rows.__getitem__, np.arange(len(rows)), labels, n_classes,
-        units=np.arange(len(rows)), class_weights=np.ones(n_classes), seed=seed,
+        groups=np.arange(len(rows)), class_weights=np.ones(n_classes), seed=seed,
     )  # fmt: skip
     return lambda others: softmax(others @ head.kernel + head.bias, axis=1)
 

@@ -15,7 +15,7 @@ import numpy as np
 from headstart.bases import DEFAULT_BASES, load_base
 from headstart.data.dataset import list_images
 from headstart.data.readers import decoded
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     paths = [path for path in list_images([options.folder]) if path.name.split("_")[0].split(".")[0] in ids]
     labels = np.array([ids.index(path.name.split("_")[0].split(".")[0]) for path in paths])
     base = load_base(options.base, fit="crop")
-    keras_process.import_keras()
+    keras_worker.import_keras()
     probabilities = base.model(include_top=True).predict(decoded(base.reader(), paths), verbose=0)
     right = int((probabilities.argmax(1) == labels).sum())
     print(f"{base.handle}: top-1 {right / len(paths):.3f} ({right} of {len(paths)} photos)")

@@ -15,7 +15,7 @@ import numpy as np
 import headstart as hs
 from headstart.bases import load_base, load_default
 from headstart.data.audit import audit
-from headstart.data.split import units_of
+from headstart.data.split import group_ids
 from headstart.evaluation.label_errors import suspected
 from headstart.features import FeatureSet
 from headstart.training.head.linear import solve
@@ -28,7 +28,7 @@ def usable(data: str, base: str | None) -> tuple[hs.Dataset, FeatureSet, np.ndar
     loaded = load_base(base, texts=dataset.texts) if base else load_default(dataset.modality, texts=dataset.texts)
     features = hs.extract(loaded, dataset.examples)
     there = audit(dataset, features.digests, features.problems).usable
-    return dataset, features, there, units_of(None, [features.digests[i] or b"" for i in there.tolist()])
+    return dataset, features, there, group_ids(None, [features.digests[i] or b"" for i in there.tolist()])
 
 
 def row(data: str, base: str | None, share: float, seeds: int) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def row(data: str, base: str | None, share: float, seeds: int) -> tuple[str, ...
         planted = rng.permutation(len(truth))[: round(share * len(truth))]
         labels = truth.copy()
         labels[planted] = (labels[planted] + rng.integers(1, k, len(planted))) % k
-        head = solve(features.rows, there, labels, k, units=units, class_weights=np.ones(k), seed=seed)
+        head = solve(features.rows, there, labels, k, groups=units, class_weights=np.ones(k), seed=seed)
         if head.out_of_fold is None:
             raise SystemExit(f"{data}: too few examples for cross-validation.")
         is_wrong = np.isin(np.arange(len(labels)), planted)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.split import divide
-from headstart.evaluation.out_of_distribution import SHARE, learn_familiarity
+from headstart.evaluation.out_of_distribution import SHARE, fit_detector
 from label_errors import usable
 from measure import markdown
 
@@ -26,7 +26,7 @@ def scores(own: str, base: str | None) -> tuple[np.ndarray, np.ndarray, dict[str
     dataset, features, there, _ = usable(own, base)
     division = divide(dataset, there, features.digests, val=0.15, test=0.15, seed=0)
     train, val, test = (division.index(side) for side in ("train", "val", "test"))
-    familiarity = learn_familiarity(features.rows, train, val, seed=0)
+    familiarity = fit_detector(features.rows, train, val, seed=0)
     if familiarity is None:
         raise SystemExit(f"{own} has too few examples")
     ways: dict[str, Score] = {

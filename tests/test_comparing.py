@@ -34,7 +34,7 @@ def test_the_better_base_wins_and_the_others_are_no_accident(found: hs.BaseCompa
     assert first.figure["value"] > 0.7
     assert {row.handle for row in others} == set(RANDOM)
     assert all(row.is_worse for row in others if row.finished)
-    assert found.doubts() == []
+    assert found.caveats() == []
     assert found.verdict().startswith(f"best: {WORDS}, accuracy ")
 
 
@@ -43,11 +43,11 @@ def test_a_base_leaves_the_race_only_where_a_better_one_is_as_fast(found: hs.Bas
     for row in found.rows:
         assert row.finished == (row.examples == 100)
         if not row.finished:
-            assert found.standing(row) == "left the race"
+            assert found.status(row) == "left the race"
             assert any(row.ms >= other.ms for other in found.finalists)
     front = sorted((row for row in found.finalists if row.on_front), key=lambda row: row.ms)
     assert front[-1].handle == WORDS
-    assert [row.merit for row in front] == sorted(row.merit for row in front)
+    assert [row.score for row in front] == sorted(row.score for row in front)
 
 
 def test_bases_that_cannot_be_used_are_named_and_stop_nothing(found: hs.BaseComparison) -> None:

@@ -11,8 +11,7 @@ from PIL import Image
 import headstart as hs
 from headstart.features import engines
 from headstart.features.engines import KerasEngine, batch_size, choose_engine
-from headstart.system import gpu
-from headstart.system import keras_worker as keras_process
+from headstart.system import gpu, keras_worker
 from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
 
@@ -51,7 +50,7 @@ def test_with_a_driver_the_backend_is_asked_once(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that the answer is no, wherever this runs
     monkeypatch.setattr(gpu, "_driver_version", lambda: 13000)
     assert not gpu.is_usable(tmp_path)
-    monkeypatch.setattr(keras_process, "call", lambda *args, **kwargs: pytest.fail("asked again"))
+    monkeypatch.setattr(keras_worker, "call", lambda *args, **kwargs: pytest.fail("asked again"))
     assert not gpu.is_usable(tmp_path)
 
 
@@ -80,7 +79,7 @@ def test_what_keras_computes_is_kept_apart(
         with Image.open(photo) as picture:
             picture.rotate(90).save(files[-1])
     on_cpu = hs.extract(base, files, precision="float32")
-    monkeypatch.setattr(engines, "_GPU_START_S", dict.fromkeys(keras_process.TRAINING_BACKENDS, 0))
+    monkeypatch.setattr(engines, "_GPU_START_S", dict.fromkeys(keras_worker.TRAINING_BACKENDS, 0))
     monkeypatch.setattr(engines, "_GPU_RATE", 1e18)
     on_gpu = hs.extract(base, files, precision="float32")
     assert "with Keras on the GPU, in float32" in capsys.readouterr().err
@@ -93,7 +92,7 @@ def test_what_keras_computes_is_kept_apart(
 
 @pytest.mark.slow
 def test_keras_is_given_batches_of_one_shape() -> None:
-    keras = keras_process.import_keras()
+    keras = keras_worker.import_keras()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(3.0)])
     shapes = []
     model.predict_on_batch = lambda x, predict=model.predict_on_batch: (shapes.append(x.shape), predict(x))[1]
@@ -105,12 +104,12 @@ def test_keras_is_given_batches_of_one_shape() -> None:
 
 @pytest.mark.slow
 def test_float32_is_full_only_where_it_has_to_be() -> None:
-    keras_process.import_keras()
+    keras_worker.import_keras()
     import tensorflow
 
     enabled = tensorflow.config.experimental.tensor_float_32_execution_enabled
     assert enabled()
-    with keras_process.full_float32():
+    with keras_worker.full_float32():
         assert not enabled()
     assert enabled()
 

@@ -192,7 +192,7 @@ def test_a_damaged_tokenizer_is_noticed(text_run: hs.Run, tmp_path: Path) -> Non
 
 
 def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=2, keep="fine-tuned")
+    ways = hs.FineTuneConfig(epochs=2, keep="fine-tuned")
     run = hs.train(sentences, base=WORDS, fine_tune="all", tuning=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["outcome"] == "kept"
     assert run.facts["freeze_proof"]["trained"] == 1

@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError
-from headstart.evaluation.out_of_distribution import FILE, open_familiarity
+from headstart.evaluation.out_of_distribution import FILE, load_detector
 from tests.conftest import WORDS
 
 pytestmark = pytest.mark.slow
@@ -137,7 +137,7 @@ def test_the_command_says_unsure_and_unfamiliar(doubtful: hs.Run) -> None:
 
 
 def test_what_is_like_the_training_data_is_familiar(doubtful: hs.Run, sentences: Path, tmp_path: Path) -> None:
-    familiarity = open_familiarity(doubtful.folder)
+    familiarity = load_detector(doubtful.folder)
     assert familiarity is not None
     assert (doubtful.folder / FILE).stat().st_size < 100_000
     texts = [row["text"] for row in _rows(sentences)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headstart.features import FeatureSet, extract
     from headstart.runs.predictor import MultiLabelPrediction, Prediction
     from headstart.runs.run import Run, load
-    from headstart.training import FineTuning
+    from headstart.training import FineTuneConfig
 
 _WHERE = {
     "Base": "bases:Base",
@@ -39,7 +39,7 @@ _WHERE = {
     "Explanation": "explanation.explain:Explanation",
     "Export": "exporting.export:Export",
     "FeatureSet": "features:FeatureSet",
-    "FineTuning": "training:FineTuning",
+    "FineTuneConfig": "training:FineTuneConfig",
     "HeadstartError": "errors:HeadstartError",
     "InputError": "errors:InputError",
     "IntegrityError": "errors:IntegrityError",
@@ -72,7 +72,7 @@ __all__ = [
     "Explanation",
     "Export",
     "FeatureSet",
-    "FineTuning",
+    "FineTuneConfig",
     "HeadstartError",
     "InputError",
     "IntegrityError",

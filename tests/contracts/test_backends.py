@@ -12,7 +12,7 @@ from tests.conftest import SIZE
 
 pytestmark = pytest.mark.slow
 
-STEPS = hs.FineTuning(epochs=2, keep="fine-tuned")
+STEPS = hs.FineTuneConfig(epochs=2, keep="fine-tuned")
 TOLERANCE = 1e-4  # of a probability, after two epochs of float32 arithmetic in another order
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from headstart.data.audit import audit
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.split import check_division, divide, folds, split, units_of
+from headstart.data.split import check_split, divide, folds, group_ids, split
 from headstart.errors import InputError
 
 TEXTS = ["one", "two", "three", "four"]
@@ -124,7 +124,7 @@ def _unevenness(labels: np.ndarray, parts: np.ndarray) -> float:
 
 def test_labels_are_divided_far_more_evenly_than_by_chance() -> None:
     labels, keys = _many(2000), _keys(2000)
-    parts = split(labels, units=units_of(None, keys), keys=keys)
+    parts = split(labels, groups=group_ids(None, keys), keys=keys)
     sizes = [(parts == side).mean() for side in ("train", "val", "test")]
     assert sizes == pytest.approx([0.7, 0.15, 0.15], abs=0.02)
     by_chance = np.random.default_rng(1).permutation(parts)
@@ -135,17 +135,17 @@ def test_labels_are_divided_far_more_evenly_than_by_chance() -> None:
 
 def test_the_order_of_the_examples_does_not_matter_and_the_seed_does() -> None:
     labels, keys = _many(300), _keys(300)
-    parts = split(labels, units=units_of(None, keys), keys=keys)
+    parts = split(labels, groups=group_ids(None, keys), keys=keys)
     order = np.random.default_rng(1).permutation(300)
     shuffled = [keys[i] for i in order]
-    assert np.array_equal(split(labels[order], units=units_of(None, shuffled), keys=shuffled), parts[order])
-    assert not np.array_equal(split(labels, units=units_of(None, keys), keys=keys, seed=1), parts)
+    assert np.array_equal(split(labels[order], groups=group_ids(None, shuffled), keys=shuffled), parts[order])
+    assert not np.array_equal(split(labels, groups=group_ids(None, keys), keys=keys, seed=1), parts)
 
 
 def test_groups_stay_together() -> None:
     labels, keys = _many(600), _keys(600)
-    units = units_of([str(i % 150) for i in range(600)], keys)
-    parts = split(labels, units=units, keys=keys)
+    units = group_ids([str(i % 150) for i in range(600)], keys)
+    parts = split(labels, groups=units, keys=keys)
     assert all(len(set(parts[units == unit])) == 1 for unit in range(150))
     numbers = folds(labels, units, 5, 0)
     assert all(len(set(numbers[units == unit])) == 1 for unit in range(150))
@@ -180,6 +180,6 @@ def test_a_label_that_all_or_hardly_any_have_cannot_be_learnt() -> None:
     parts = np.array(["train"] * 6 + ["test"] * 2)
     everywhere = np.array([[1, 1], [1, 1], [1, 1], [1, 0], [1, 0], [1, 0], [1, 1], [0, 0]])
     with pytest.raises(InputError, match="the label 'a' is missing from 0 examples to train on: expected at least 2"):
-        check_division(everywhere, parts, ["a", "b"], skipped=[])
+        check_split(everywhere, parts, ["a", "b"], skipped=[])
     with pytest.raises(InputError, match="the class 'b' has 2 usable examples, 1 of them to train on"):
-        check_division(np.eye(8, 2, dtype=int) + np.eye(8, 2, -6, dtype=int), parts, ["b", "a"], skipped=[])
+        check_split(np.eye(8, 2, dtype=int) + np.eye(8, 2, -6, dtype=int), parts, ["b", "a"], skipped=[])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.split import check_division, divide, folds, split, units_of
+from headstart.data.split import check_split, divide, folds, group_ids, split
 from headstart.errors import InputError
 
 
@@ -18,8 +18,8 @@ def _labels(n: int, n_classes: int = 3, seed: int = 0) -> np.ndarray:
 
 
 def _split(labels: np.ndarray, keys: list[bytes], **options: object) -> np.ndarray:
-    units = options.pop("units", None)
-    return split(labels, units=units_of(None, keys) if units is None else units, keys=keys, **options)
+    groups = options.pop("groups", None)
+    return split(labels, groups=group_ids(None, keys) if groups is None else groups, keys=keys, **options)
 
 
 def test_every_class_has_its_share_of_every_part() -> None:
@@ -65,8 +65,8 @@ def test_units_are_never_divided_and_classes_stay_near_their_share(seed: int) ->
     keys = _keys(n)
     for i in rng.integers(0, n, 20):  # the same bytes under two names
         keys[i] = keys[(i + 7) % n]
-    units = units_of(groups, keys)
-    parts = _split(labels, keys, units=units, seed=seed)
+    groups = group_ids(groups, keys)
+    parts = _split(labels, keys, groups=groups, seed=seed)
     for same in (groups, keys):
         for value in set(same):
             assert len({parts[i] for i in range(n) if same[i] == value}) == 1
@@ -76,9 +76,9 @@ def test_units_are_never_divided_and_classes_stay_near_their_share(seed: int) ->
 
 def test_units_join_by_way_of_others() -> None:
     groups, digests = ["a", "a", "b", "b", "c"], [b"1", b"2", b"2", b"3", b"4"]
-    assert units_of(groups, digests).tolist() == [0, 0, 0, 0, 1]
-    assert units_of(None, [b"1", b"2", b"1"]).tolist() == [0, 1, 0]
-    assert units_of(None, [b"1", b"2", b"3", b"4"], [(3, 1), (1, 0)]).tolist() == [0, 0, 1, 0]
+    assert group_ids(groups, digests).tolist() == [0, 0, 0, 0, 1]
+    assert group_ids(None, [b"1", b"2", b"1"]).tolist() == [0, 1, 0]
+    assert group_ids(None, [b"1", b"2", b"3", b"4"], [(3, 1), (1, 0)]).tolist() == [0, 0, 1, 0]
 
 
 def test_a_given_division_is_kept_and_val_comes_from_train() -> None:
@@ -99,9 +99,9 @@ def test_fractions_that_leave_nothing_are_refused(val: float, test: float) -> No
 
 
 def test_folds_are_stratified_and_keep_units() -> None:
-    labels, units = np.repeat([0, 1], [50, 30]), np.arange(80) // 2
-    fold = folds(labels, units, 5, seed=0)
-    assert all(len(set(fold[units == unit])) == 1 for unit in range(40))
+    labels, groups = np.repeat([0, 1], [50, 30]), np.arange(80) // 2
+    fold = folds(labels, groups, 5, seed=0)
+    assert all(len(set(fold[groups == unit])) == 1 for unit in range(40))
     for label, n in ((0, 10), (1, 6)):
         assert np.bincount(fold[labels == label], minlength=5).tolist() == [n] * 5
 
@@ -109,12 +109,12 @@ def test_folds_are_stratified_and_keep_units() -> None:
 def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
     labels, classes = np.array([0, 0, 0, 1, 1, 1]), ["ant", "bee"]
     fine = np.array(["train", "train", "test", "train", "train", "test"])
-    assert check_division(labels, fine, classes, skipped=[]).state == "clean"
+    assert check_split(labels, fine, classes, skipped=[]).state == "clean"
     untested = np.array(["train", "train", "test", "train", "train", "train"])
-    finding = check_division(labels, untested, classes, skipped=[])
+    finding = check_split(labels, untested, classes, skipped=[])
     assert (finding.state, finding.examples) == ("found", [((), "bee: none in test")])
     with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
-        check_division(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
+        check_split(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
 
 
 def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None
     crowd = np.array([[40, i] for i in range(41, 55)])
     for near in (pairs, np.concatenate([pairs, crowd])):
         division = divide(dataset, usable, digests, val=0.2, test=0.2, seed=0, near=near)
-        side = division.side_of_each()
+        side = division.split_of_each()
         assert side[5] == ""
         assert all(side[i] == side[j] for i, j in pairs.tolist())
     assert len({side[i] for i in crowd.ravel().tolist()}) == 3
@@ -156,8 +156,8 @@ def test_what_has_no_side_yet_is_divided_and_the_rest_stays() -> None:
     labels = np.repeat([0, 1, 2], [100, 60, 40])
     keys = _keys(200)
     given = ["train"] * 60 + ["val"] * 20 + ["test"] * 20 + [""] * 100
-    units = units_of(None, keys, [(10, 120), (65, 121), (10, 122), (65, 122), (123, 124)])
-    parts = _split(labels, keys, units=units, given=given, val=0.2, test=0.2)
+    groups = group_ids(None, keys, [(10, 120), (65, 121), (10, 122), (65, 122), (123, 124)])
+    parts = _split(labels, keys, groups=groups, given=given, val=0.2, test=0.2)
     assert parts[:100].tolist() == given[:100]
     assert parts[[120, 121, 122]].tolist() == ["val"] * 3  # one unit by way of 122, and what is held out wins
     assert parts[123] == parts[124]

@@ -5,7 +5,7 @@ import pytest
 
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.calibration import FEWEST, HeldOut, calibrate
-from headstart.training import Head, Task
+from headstart.training import Head, TrainingData
 from headstart.training.outputs import at_temperature, fit_temperature, softmax
 
 
@@ -17,10 +17,10 @@ def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np
     return labels, softmax(sharpened * logits).astype(np.float32)
 
 
-def _task(labels: np.ndarray, n_val: int) -> Task:
+def _task(labels: np.ndarray, n_val: int) -> TrainingData:
     where = np.arange(len(labels))
     none = SimpleNamespace()
-    return Task(none, labels, 4, where[:0], where[:n_val], where, test=where[n_val:])  # type: ignore[arg-type]
+    return TrainingData(none, labels, 4, where[:0], where[:n_val], where, test=where[n_val:])  # type: ignore[arg-type]
 
 
 def test_the_temperature_undoes_what_made_a_head_too_sure() -> None:

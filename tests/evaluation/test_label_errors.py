@@ -1,7 +1,7 @@
 import numpy as np
 
 from headstart.evaluation.label_errors import FEWEST, find_label_errors, suspected
-from headstart.training import Recipe, Task, fit_head
+from headstart.training import HeadConfig, TrainingData, fit_head
 
 
 class _Rows:
@@ -26,9 +26,9 @@ def test_planted_errors_are_found_in_training_and_validation_examples(tmp_path) 
     planted = rng.permutation(n)[:45]
     labels[planted] = (labels[planted] + rng.integers(1, 10, 45)) % 10
     everyone = np.arange(n)
-    task = Task(_Rows(features), labels, 10, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
-    found = find_label_errors(task, fit_head(task, Recipe(), tmp_path))
-    again = find_label_errors(task, fit_head(task, Recipe(), tmp_path))  # the second head comes from the cache
+    task = TrainingData(_Rows(features), labels, 10, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
+    found = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))
+    again = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))  # the second head comes from the cache
     assert found.examined == 800
     assert found.indices.tolist() == again.indices.tolist()
     to_find = planted[planted < 800]
@@ -53,8 +53,8 @@ def test_of_several_labels_those_planted_are_found(tmp_path) -> None:
     labels[planted, flipped] ^= 1
     everyone = np.arange(n)
     features = _Rows(pixels[:n].astype(np.float32))
-    task = Task(features, labels, 3, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
-    found = find_label_errors(task, fit_head(task, Recipe(), tmp_path))
+    task = TrainingData(features, labels, 3, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
+    found = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))
     hits = np.isin(found.indices, planted)
     assert hits.sum() > 0.7 * (planted < 800).sum()
     assert hits.mean() > 0.5

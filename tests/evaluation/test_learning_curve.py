@@ -48,12 +48,12 @@ def test_a_solved_head_brings_its_curve() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(600) % 3
     features = (rng.normal(size=(3, 30))[labels] + rng.normal(0, 2, (600, 30))).astype(np.float32)
-    options = {"units": np.arange(600), "class_weights": np.ones(3), "seed": 0}
+    options = {"groups": np.arange(600), "class_weights": np.ones(3), "seed": 0}
     curve = solve(features.__getitem__, np.arange(600), labels, 3, **options).curve
     assert curve is not None
     assert curve.sizes.tolist() == [60] * 3 + [120] * 3 + [240] * 3 + [480]
     assert ((curve.right == -1).sum(1)[:-1] == curve.sizes[:-1]).all()
     accuracy = [row[row >= 0].mean() for row in curve.right]
     assert accuracy[-1] > accuracy[0]
-    few = solve(features.__getitem__, np.arange(50), labels[:50], 3, **{**options, "units": np.arange(50)})
+    few = solve(features.__getitem__, np.arange(50), labels[:50], 3, **{**options, "groups": np.arange(50)})
     assert few.curve is None

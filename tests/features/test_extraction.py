@@ -132,16 +132,16 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
     bad.write_bytes(files[0].read_bytes()[:900])
     features = hs.extract(base, [*files, bad], cache=_with_engine(tmp_path / "features"))
     alone = examine([*files, bad], cache=tmp_path / "alone", reader=base.reader())
-    assert features.looks == alone.looks
+    assert features.image_infos == alone.image_infos
     assert (features.digests, features.problems) == (alone.digests, alone.problems)
-    assert sorted(alone.looks) == list(range(len(files)))
-    assert alone.looks[0].header[:4] == ("JPEG", "RGB", 96, 96)
+    assert sorted(alone.image_infos) == list(range(len(files)))
+    assert alone.image_infos[0].header[:4] == ("JPEG", "RGB", 96, 96)
     bad.unlink()
     again = examine(files, cache=tmp_path / "alone", reader=base.reader())
-    assert again.looks == alone.looks
+    assert again.image_infos == alone.image_infos
     shutil.rmtree(tmp_path / "features" / "looks")  # made room in the cache
     renewed = hs.extract(base, files, cache=tmp_path / "features")
-    assert (renewed.computed, renewed.looks) == (0, alone.looks)
+    assert (renewed.computed, renewed.image_infos) == (0, alone.image_infos)
 
 
 def test_damaged_cache_says_what_to_delete(base: hs.Base, files: list[Path], tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_options_are_the_arguments_of_the_function() -> None:
 
     options = {parameter.name: parameter for parameter in train.params}
     arguments = inspect.signature(hs.train).parameters
-    ways = inspect.signature(hs.FineTuning).parameters
+    ways = inspect.signature(hs.FineTuneConfig).parameters
     fields = {option: ways[field] for option, field in OPTIONS.items()}
     # Which bundle is in use is a matter of the environment, as is the cache; exporting is a function of its own, of
     # which training only asks whether it could be.

@@ -21,8 +21,8 @@ from headstart.system.settings import cache_folder
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"input_size": 32, "augment": "none"}
-HELPS = hs.FineTuning(epochs=6, batch_size=32, learning_rate=2.5e-4, rate_decay=1)
-HARMS = hs.FineTuning(epochs=1, learning_rate=0.03)
+HELPS = hs.FineTuneConfig(epochs=6, batch_size=32, learning_rate=2.5e-4, rate_decay=1)
+HARMS = hs.FineTuneConfig(epochs=1, learning_rate=0.03)
 
 
 def _history(run: hs.Run) -> list[dict[str, str]]:
@@ -70,7 +70,7 @@ def test_frozen_means_frozen(tuned: hs.Run, head_only: hs.Run) -> None:
 @pytest.fixture(scope="module")
 def moved(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """Trained with moving BatchNormalization until the time was over."""
-    ways = hs.FineTuning(epochs=500, time_limit_s=5, patience=500, train_batch_norm=True, keep="fine-tuned")
+    ways = hs.FineTuneConfig(epochs=500, time_limit_s=5, patience=500, train_batch_norm=True, keep="fine-tuned")
     return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", tuning=ways, **OPTIONS)
 
 
@@ -96,7 +96,7 @@ def test_a_time_limit_ends_training_with_what_there_is(moved: hs.Run) -> None:
 
 
 def test_mixed_precision_learns_as_single_precision_does(few_digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=1, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned")
+    ways = hs.FineTuneConfig(epochs=1, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned")
     options = {"input_size": 32, "val": 0.25}
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -111,7 +111,7 @@ def test_mixed_precision_learns_as_single_precision_does(few_digits: Path, tmp_p
 
 
 def test_a_first_epoch_that_does_harm_is_taken_back(digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuning(epochs=2, learning_rate=0.02)
+    ways = hs.FineTuneConfig(epochs=2, learning_rate=0.02)
     run = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
     told = run.facts["fine_tuning"]
     assert told["slowed"] >= 1
@@ -125,7 +125,7 @@ def test_a_first_epoch_that_does_harm_is_taken_back(digits: Path, tmp_path: Path
 def test_a_time_limit_that_is_over_too_soon_is_said(
     digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    run = hs.train(digits, runs=tmp_path, fine_tune="auto", tuning=hs.FineTuning(time_limit_s=0.01), **OPTIONS)
+    run = hs.train(digits, runs=tmp_path, fine_tune="auto", tuning=hs.FineTuneConfig(time_limit_s=0.01), **OPTIONS)
     assert "fine-tuning the last 10 blocks, block7 to head_conv" in capsys.readouterr().err  # 63 % of the arithmetic
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
@@ -223,7 +223,7 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
 def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Path, tmp_path: Path) -> None:
     """The finished run computes what was trained, or it would not be; of low-rank changes only Dense kernels differ."""
     folder = Path(__file__).parents[1] / "files/transformers/bert"
-    ways = hs.FineTuning(epochs=1, lora=2, keep="fine-tuned")
+    ways = hs.FineTuneConfig(epochs=1, lora=2, keep="fine-tuned")
     run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]
     assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, 6)
@@ -231,4 +231,4 @@ def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Pat
 
 def test_a_rank_is_at_least_1() -> None:
     with pytest.raises(InputError, match=r"--lora 0: expected a rank of at least 1"):
-        hs.FineTuning(lora=0)
+        hs.FineTuneConfig(lora=0)

@@ -6,7 +6,7 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError
 from headstart.features import FeatureSet
-from headstart.training import Head, Recipe, Task, fit_head, weights_of_classes
+from headstart.training import Head, HeadConfig, TrainingData, fit_head, weights_of_classes
 from tests.conftest import SIZE
 
 
@@ -22,11 +22,11 @@ def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
         "labels": (np.arange(n) >= n // 2).astype(int),
         "train": np.arange(0, n, 2),
         "val": np.arange(1, n, 2),
-        "units": np.arange(n),
+        "groups": np.arange(n),
         **changes,
     }
-    recipe = arguments.pop("recipe", Recipe())
-    return fit_head(Task(features, n_classes=2, **arguments), recipe, cache)
+    recipe = arguments.pop("recipe", HeadConfig())
+    return fit_head(TrainingData(features, n_classes=2, **arguments), recipe, cache)
 
 
 def _count(cache: Path) -> int:
@@ -43,10 +43,10 @@ def test_the_same_head_is_not_trained_again(features: FeatureSet, tmp_path: Path
 @pytest.mark.parametrize(
     "change",
     [
-        {"recipe": Recipe(seed=1)},
-        {"recipe": Recipe(class_weights="balanced")},
+        {"recipe": HeadConfig(seed=1)},
+        {"recipe": HeadConfig(class_weights="balanced")},
         {"train": np.arange(0, 110, 3)},
-        {"units": np.arange(110) // 2},
+        {"groups": np.arange(110) // 2},
         {"labels": (np.arange(110) >= 50).astype(int)},
     ],
 )
@@ -80,8 +80,8 @@ def test_weights_of_classes(counts: list[int], choice: str, expected: list[float
 
 
 def test_a_recipe_knows_its_kind() -> None:
-    assert Recipe().kind == Recipe(head="linear").kind == "linear"
-    assert Recipe(dense=(8,)).kind == Recipe(head="mlp").kind == "mlp"
-    assert Recipe(head="mlp").units == (256,)
+    assert HeadConfig().kind == HeadConfig(head="linear").kind == "linear"
+    assert HeadConfig(dense=(8,)).kind == HeadConfig(head="mlp").kind == "mlp"
+    assert HeadConfig(head="mlp").units == (256,)
     with pytest.raises(InputError, match=r"--dropout 1\.5"):
-        Recipe(dropout=1.5)
+        HeadConfig(dropout=1.5)

@@ -19,7 +19,7 @@ def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1
 def _solve(features: np.ndarray, labels: np.ndarray, **options: object) -> linear.LinearHead:
     n_classes = int(labels.max()) + 1
     arguments = {
-        "units": np.arange(len(labels)),
+        "groups": np.arange(len(labels)),
         "class_weights": np.ones(n_classes),
         "seed": 0,
         **options,
@@ -53,7 +53,7 @@ def test_with_many_labels_the_solution_is_one_against_the_rest() -> None:
 
     features, classes = _blobs(600, 40, 4)
     labels = np.column_stack([classes == 0, classes >= 2, classes % 2 == 1, features[:, 0] > 4]).astype(np.uint8)
-    options = {"units": np.arange(600), "class_weights": np.ones(4), "seed": 0}
+    options = {"groups": np.arange(600), "class_weights": np.ones(4), "seed": 0}
     head = linear.solve(lambda indices: features[indices], np.arange(600), labels, 4, **options)
     reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.strength * 600), tol=1e-8, max_iter=10_000))
     z = _standardised(features)
@@ -110,7 +110,7 @@ def test_noise_is_regularised_more_than_signal() -> None:
 def test_copies_of_one_example_a_class_are_enough_to_train_on() -> None:
     """Nothing is left to judge by: the strongest regularisation is taken."""
     features, labels = np.eye(2, 3, dtype=np.float32).repeat(5, axis=0), np.arange(2).repeat(5)
-    head = _solve(features, labels, units=labels)
+    head = _solve(features, labels, groups=labels)
     assert ((features @ head.kernel + head.bias).argmax(1) == labels).all()
     assert (head.strength, head.path) == (1.0, [])
 
@@ -136,7 +136,7 @@ def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.Monkey
 
     from_disk = linear.solve(
         rows, np.arange(500), labels, 3,
-        units=np.arange(500), class_weights=np.ones(3), seed=0, strengths=(0.1, 0.01),
+        groups=np.arange(500), class_weights=np.ones(3), seed=0, strengths=(0.1, 0.01),
     )  # fmt: skip
     assert from_disk.strength == in_memory.strength
     assert np.abs(from_disk.kernel - in_memory.kernel).max() < 5e-3

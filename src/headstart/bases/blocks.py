@@ -15,7 +15,7 @@ from typing import Any
 
 from headstart.bases.base import Base
 from headstart.errors import InputError, did_you_mean
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 
 NOMINAL_TOKENS = 64
 """Of a text, where figures depend on its length."""
@@ -151,7 +151,7 @@ def _unknown_form(fine_tune: str) -> InputError:
 def blocks_of(base: Base) -> tuple[Block, ...]:
     """The blocks of a base, found in a Keras process."""
     backend = base.backends[0]
-    described = keras_process.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=backend)
+    described = keras_worker.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=backend)
     return tuple(map(Block.from_json, described))
 
 

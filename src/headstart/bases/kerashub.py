@@ -21,7 +21,7 @@ from headstart.bases.reading import read_once
 from headstart.bases.text import LONGEST, TextBase, seen_tokens
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
 
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
@@ -102,7 +102,7 @@ def check_installed(what: str) -> None:
 
 def backend() -> str:
     """KerasHub imports TensorFlow where it is installed, so that nothing is won by another backend."""
-    return "tensorflow" if find_spec("tensorflow") else keras_process.INFERENCE_BACKEND
+    return "tensorflow" if find_spec("tensorflow") else keras_worker.INFERENCE_BACKEND
 
 
 def _number(value: Any) -> Any:

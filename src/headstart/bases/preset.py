@@ -12,7 +12,7 @@ from headstart.bases import kaggle, kerashub
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, did_you_mean
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
 
 
@@ -43,7 +43,7 @@ def _kaggle_handle(name: str) -> str:
     kept = cache_folder() / "kerashub" / f"presets-{version('keras-hub')}.json"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        handles = keras_process.call("headstart.bases.preset:list_presets", {}, backend=kerashub.backend())
+        handles = keras_worker.call("headstart.bases.preset:list_presets", {}, backend=kerashub.backend())
         with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
             json.dump(handles, file)
         os.replace(file.name, kept)

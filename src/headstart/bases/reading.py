@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart.system import console
-from headstart.system import keras_worker as keras_process
+from headstart.system import console, keras_worker
 
 
 def read_once(
@@ -33,7 +32,7 @@ def read_once(
             made = Path(scratch, "made")
             made.mkdir()
             arguments = {"folder": str(folder), "out": str(made), "name": name, **more}
-            keras_process.call(function, arguments, backend=chosen)
+            keras_worker.call(function, arguments, backend=chosen)
             shutil.rmtree(kept, ignore_errors=True)
             os.replace(made, kept)
     facts: dict[str, Any] = json.loads((kept / "facts.json").read_text())

@@ -23,7 +23,7 @@ from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
 from headstart.bases.reading import read_once
 from headstart.errors import InputError
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
 
 UNIT_RANGE = Preprocessing("[0, 1]", 1 / 255)
@@ -63,7 +63,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
     digest = files_sha256(_files(folder))
     read = cache_folder() / "saved-models" / digest[:32]
-    with_tensorflow = partial(keras_process.with_tensorflow, spec.handle)
+    with_tensorflow = partial(keras_worker.with_tensorflow, spec.handle)
     facts = read_once(read, "headstart.bases.saved_model:read_module", folder, spec.handle, with_tensorflow)
     size = _size(spec, facts["input_size"])
     return ImageBase(

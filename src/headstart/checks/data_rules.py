@@ -39,7 +39,7 @@ def directory_key(config: dict[str, Any], node: ast.Call, sources: Sources) -> A
     return ast.dump(given[0]) if names and not names & sources.varying_names() else object()
 
 
-def check_division(first: Directory, second: Directory, report: Report) -> None:
+def check_split(first: Directory, second: Directory, report: Report) -> None:
     """See that two calls divide one folder in the same way."""
     if first.key != second.key or {first.subset, second.subset} != {"training", "validation"}:
         return

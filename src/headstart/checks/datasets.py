@@ -58,7 +58,7 @@ class Datasets:
         size = size_of(config.get("image_size", (256, 256)))
         directory = data_rules.Directory.of(config, node, self.interpreter.sources)
         for earlier in self._directories:
-            data_rules.check_division(earlier, directory, self.report)
+            data_rules.check_split(earlier, directory, self.report)
         self._directories.append(directory)
 
         def part(origin: Any, **changes: Any) -> Dataset:

@@ -13,7 +13,7 @@ from headstart.checks.network import APPLICATIONS, SOME, UNKNOWN, Base, Compiled
 from headstart.checks.network_rules import check_architecture, check_outputs, check_training
 from headstart.checks.rules import RULES, Finding, finding
 from headstart.errors import InputError
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 
 _KEPT = ("units", "activation", "scale", "offset", "mean", "variance", "height", "width", "pooling")
 _OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {
@@ -59,7 +59,7 @@ def check_models(paths: list[Path]) -> tuple[list[Finding], dict[Path, InputErro
 
 def _in_keras_process(paths: list[Path]) -> list[dict[str, Any]]:
     names = [str(path.absolute()) for path in paths]
-    return keras_process.call("headstart.checks.model_file:describe", {"paths": names})
+    return keras_worker.call("headstart.checks.model_file:describe", {"paths": names})
 
 
 def _check(path: Path, network: Network, compiled: Compiled | None) -> list[Finding]:

@@ -81,8 +81,8 @@ def _tell(found: Any) -> None:
         more = f" and {len(handles) - _SHOWN:,} more" if len(handles) > _SHOWN else ""
         console.result(f"left out  {', '.join(handles[:_SHOWN])}{more}: {reason}")
     console.result(found.verdict())
-    for doubt in found.doubts():
-        console.result(doubt)
+    for caveat in found.caveats():
+        console.result(caveat)
     console.result(f"go on  {found.command()}")
 
 
@@ -94,5 +94,5 @@ def _row(found: Any, row: Any) -> tuple[str, ...]:
         f"{row.size_mb:,.1f}",
         f"{row.ms:.1f}",
         "•" if row.on_front else "",
-        found.standing(row),
+        found.status(row),
     )

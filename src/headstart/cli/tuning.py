@@ -96,9 +96,9 @@ def tuning_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def pop_tuning(options: dict[str, Any]) -> Any:
     """Take the options that describe how to fine-tune out of a command's, as a FineTuning."""
-    from headstart.training import FineTuning
+    from headstart.training import FineTuneConfig
 
-    return FineTuning(**{field: options.pop(option) for option, field in OPTIONS.items()})
+    return FineTuneConfig(**{field: options.pop(option) for option, field in OPTIONS.items()})
 
 
 @click.command(epilog="Example: headstart tune runs/photos --fine-tune all --time-limit 10m")

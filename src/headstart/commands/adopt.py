@@ -20,9 +20,9 @@ from headstart.model_files.openvino_file import write_engine
 from headstart.runs.assembly import GOLDEN_SAMPLES, base_facts, engine_facts, inside, template_for
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import PREDICTIONS, Run, check_name, versions, write_folder, write_json
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
-from headstart.training import Head, Recipe
+from headstart.training import Head, HeadConfig
 from headstart.training.training_data import load_layers, save_layers
 
 MODEL, LABELS = "keras_model.h5", "labels.txt"
@@ -60,13 +60,13 @@ def adopt(
         golden = folder / "golden.npz"
         np.savez(golden, inputs=pixels)
         arguments = {"spec": base.spec.to_json(), "folder": str(folder)}
-        keras_process.call("headstart.commands.adopt:read_export", arguments)
+        keras_worker.call("headstart.commands.adopt:read_export", arguments)
         head = Head(load_layers(folder / "head.npz"))
         (folder / "head.npz").unlink()
         kernels = [kernel.shape for kernel, _ in head.layers]
         if kernels[-1][1] != len(classes):
             raise InputError(f"{path} has {kernels[-1][1]} classes, and {len(classes)} names are given: {classes}.")
-        recipe = Recipe(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
+        recipe = HeadConfig(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
         facts: dict[str, Any] = {
             "headstart": versions()["headstart"],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

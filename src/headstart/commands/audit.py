@@ -91,7 +91,7 @@ class DataAudit:
         """
         check_place(path, ".csv")
         seen = self._examined
-        kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.looks, self._audit.near, self.ignored)
+        kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.image_infos, self._audit.near, self.ignored)
         write_manifest(Path(path), self.dataset, kept)
         return out
 
@@ -157,7 +157,7 @@ def audit_data(
         examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder)
     else:
         examined = examine(dataset.examples, cache=folder)
-    checked = audit(dataset, examined.digests, examined.problems, examined.looks)
+    checked = audit(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):
         findings += check_features(dataset, checked.usable, loaded, examined)

@@ -25,7 +25,7 @@ from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Fit, Modality, read_example
-from headstart.data.split import check_division, divide, strata
+from headstart.data.split import check_split, divide, strata
 from headstart.errors import BadExample, HeadstartError, InputError, counted
 from headstart.evaluation import evaluate_labels
 from headstart.evaluation.compare import Comparison, LabelComparison, compare_labels
@@ -113,7 +113,7 @@ class Row:
     against_top: Comparison | LabelComparison | None = None
 
     @property
-    def merit(self) -> tuple[float, float]:
+    def score(self) -> tuple[float, float]:
         """The larger, the better; among equal figures the lower log loss counts."""
         return self.figure["value"] or 0.0, -self.log_loss
 
@@ -191,13 +191,13 @@ class BaseComparison:
         interval = "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
         return f"{row.figure['value'] or 0:{form}}{interval}"
 
-    def standing(self, row: Row) -> str:
+    def status(self, row: Row) -> str:
         """How a base stands to the one with the best figure, in a few words."""
         if not row.finished:
             return "left the race"
         return "" if row.against_top is None else "worse" if row.is_worse else "no more than luck"
 
-    def gap(self, row: Row) -> str:
+    def difference(self, row: Row) -> str:
         """By how much a base falls behind the one with the best figure, with its 95 % interval; empty for others."""
         against = row.against_top
         if against is None:
@@ -221,7 +221,7 @@ class BaseComparison:
         row, what = self.chosen, f"best {self.budget}".strip()
         if self.min_accuracy is not None:
             wanted = f"{self.min_accuracy:.1%}"
-            is_reached = row.merit[0] >= self.min_accuracy
+            is_reached = row.score[0] >= self.min_accuracy
             what = f"fastest {self.budget} with {wanted}" if is_reached else f"none reaches {wanted}; {what}"
             what = what.replace("  ", " ")
         return (
@@ -229,19 +229,19 @@ class BaseComparison:
             f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
         )
 
-    def doubts(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """What chance leaves open, and what follows from it; a sentence each."""
         top, *others = self.finalists
         equals = [row for row in others if not row.is_worse]
         if not equals:
             return []
-        doubts = [f"No more than luck lies between {top.handle} and {_listed([row.handle for row in equals])}."]
+        caveats = [f"No more than luck lies between {top.handle} and {_listed([row.handle for row in equals])}."]
         fastest = min(equals, key=lambda row: row.ms)
         if self.chosen is top and fastest.ms < top.ms / _FASTER:
-            doubts.append(
+            caveats.append(
                 f"{fastest.handle} is the fastest of these: {top.ms / fastest.ms:.1f} times as fast as the best."
             )
-        return doubts
+        return caveats
 
     def command(self) -> str:
         """What to go on with: a command, or for a DataFrame a call."""
@@ -252,7 +252,7 @@ class BaseComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
-        said = {"verdict": self.verdict(), "doubts": self.doubts(), "command": self.command()}
+        said = {"verdict": self.verdict(), "caveats": self.caveats(), "command": self.command()}
         return {**asdict(self), **said}
 
     def report(self, path: str | Path) -> Path:
@@ -351,13 +351,13 @@ def compare_on(
         raise InputError(f"--examples {examples}: expected at least 1, such as 500.")
     if min_accuracy is not None and not 0 < min_accuracy <= 1:
         raise InputError(f"a smallest accuracy of {min_accuracy:g}: expected a share above 0 and up to 1, such as 0.9.")
-    race = _Race(dataset, budget, seed, cache or cache_folder())
+    race = _SuccessiveHalving(dataset, budget, seed, cache or cache_folder())
     race.load(candidates(bases, dataset.modality), input_size=input_size, fit=fit)
     race.draw(val=val, test=test, shots=shots)
     race.measure()
     rounds = race.run(examples)
     rows = race.rows()
-    good = [row for row in rows if row.finished and row.merit[0] >= (min_accuracy or 0)]
+    good = [row for row in rows if row.finished and row.score[0] >= (min_accuracy or 0)]
     best = min(good, key=lambda row: row.ms) if min_accuracy and good else rows[0]
     return BaseComparison(
         dataset.source, dataset.modality, race.metric, budget, min_accuracy, rounds, rows, race.left_out, best.handle
@@ -365,7 +365,7 @@ def compare_on(
 
 
 @dataclass(eq=False)
-class _Contender:
+class _Candidate:
     """A base in the race.
 
     Attributes:
@@ -385,7 +385,7 @@ class _Contender:
     probabilities: np.ndarray = field(init=False)
 
 
-class _Race:
+class _SuccessiveHalving:
     """Bases that are compared, and what is known of them so far."""
 
     def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path) -> None:
@@ -393,7 +393,7 @@ class _Race:
         self.examples = dataset.examples
         self.is_multi = is_multi_label(dataset.labels)
         self.metric = "mean_average_precision" if self.is_multi else "accuracy"
-        self.running: list[_Contender] = []
+        self.running: list[_Candidate] = []
         self.beaten: list[Row] = []
         self.left_out: list[LeftOut] = []
 
@@ -414,7 +414,7 @@ class _Race:
                     if base.modality != self.dataset.modality:
                         raise InputError(f"it is a base for {base.modality}s")
                     if all(base.handle != other.base.handle for other in self.running):
-                        self.running.append(_Contender(base, one.size_mb))
+                        self.running.append(_Candidate(base, one.size_mb))
         self._check_any()
 
     def draw(self, *, val: float, test: float, shots: int | None) -> None:
@@ -425,10 +425,10 @@ class _Race:
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
         )
         labels = self.dataset.labels[division.usable]
-        check_division(labels, division.sides, self.dataset.classes, skipped=checked.skipped)
+        check_split(labels, division.sides, self.dataset.classes, skipped=checked.skipped)
         train = division.index("train")
         self.order = train[_in_turns(self.dataset.labels[train], self.seed)]
-        self.units = division.units
+        self.groups = division.groups
         self.class_weights = weights_of_classes(self.dataset.labels[train], len(self.dataset.classes), "auto")
 
     def measure(self) -> None:
@@ -462,14 +462,14 @@ class _Race:
 
     def rows(self) -> list[Row]:
         """What was found: those of the last round first, each round from the best down."""
-        ranked = sorted(self.running, key=lambda one: one.row.merit, reverse=True)
+        ranked = sorted(self.running, key=lambda one: one.row.score, reverse=True)
         top, rows = ranked[0], []
         for place, one in enumerate(ranked):
             on_front = all(one.row.ms < better.row.ms for better in ranked[:place])
             rows.append(
                 replace(one.row, on_front=on_front, against_top=None if one is top else self._against(one, top))
             )
-        return rows + sorted(self.beaten, key=lambda row: (row.examples, row.merit), reverse=True)
+        return rows + sorted(self.beaten, key=lambda row: (row.examples, row.score), reverse=True)
 
     def _judge(self, size: int, *, is_last: bool = False) -> None:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""
@@ -486,15 +486,15 @@ class _Race:
         self.labels = self.dataset.labels[chosen[kept]]
         for one in [*self.running]:
             with self._surviving(one.base.handle, one):
-                self._probe(one, found[one.base.handle], kept, self.units[chosen[kept]], is_last=is_last)
+                self._probe(one, found[one.base.handle], kept, self.groups[chosen[kept]], is_last=is_last)
         self._check_any()
 
     def _probe(
-        self, one: _Contender, features: FeatureSet, kept: np.ndarray, units: np.ndarray, *, is_last: bool
+        self, one: _Candidate, features: FeatureSet, kept: np.ndarray, groups: np.ndarray, *, is_last: bool
     ) -> None:
         solved = solve(
             features.rows, kept, self.labels, len(self.dataset.classes),
-            units=units, class_weights=self.class_weights, seed=self.seed,
+            groups=groups, class_weights=self.class_weights, seed=self.seed,
         )  # fmt: skip
         if solved.out_of_fold is None:
             raise InputError("too few examples that differ")
@@ -535,7 +535,7 @@ class _Race:
         self.beaten += [one.row for one in ranked if one not in kept]
         self.running = kept
 
-    def _against(self, one: _Contender, top: _Contender) -> Comparison | LabelComparison:
+    def _against(self, one: _Candidate, top: _Candidate) -> Comparison | LabelComparison:
         against = compare_labels if self.is_multi else compare_classes
         return against(self.labels, one.probabilities, top.probabilities, seed=self.seed)
 
@@ -559,12 +559,12 @@ class _Race:
                 return f"more than {most:g} {unit}", f"{value:,.1f} {unit}"
         return None
 
-    def _leave_out(self, handle: str, reason: str, figure: str = "", one: _Contender | None = None) -> None:
+    def _leave_out(self, handle: str, reason: str, figure: str = "", one: _Candidate | None = None) -> None:
         self.left_out.append(LeftOut(handle, reason, figure))
         self.running = [other for other in self.running if other is not one]
 
     @contextmanager
-    def _surviving(self, handle: str, one: _Contender | None = None) -> Iterator[None]:
+    def _surviving(self, handle: str, one: _Candidate | None = None) -> Iterator[None]:
         """Whatever is wrong with one base does not stop the others."""
         try:
             yield

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
-from headstart.data.fingerprints import Look, look_at
+from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import UNITS
 from headstart.errors import InputError, counted
@@ -90,7 +90,7 @@ def evaluate_run(
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, looks, skipped, unfamiliar = _answers(predictor, dataset, chosen)
+        answers, image_infos, skipped, unfamiliar = _answers(predictor, dataset, chosen)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -98,7 +98,7 @@ def evaluate_run(
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
-        known = overlap(folder, facts, predictor.reader, answers, looks)
+        known = overlap(folder, facts, predictor.reader, answers, image_infos)
         leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
 
     def fill(partial: Path, final_name: str) -> None:
@@ -166,7 +166,7 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 
 def _answers(
     predictor: Predictor, dataset: Dataset, chosen: np.ndarray
-) -> tuple[Answers, dict[int, Look], list[Skipped], int | None]:
+) -> tuple[Answers, dict[int, ImageInfo], list[Skipped], int | None]:
     """Answers for the examples that can be used, and what pictures among these look like; what was skipped.
 
     The last is how many are unlike those that the run was trained on; None where it cannot tell.
@@ -175,13 +175,13 @@ def _answers(
     examples = [everything[i] for i in chosen.tolist()]
     found: dict[int, Output] = {}
     digests: dict[int, bytes] = {}
-    looks: dict[int, Look] = {}
+    image_infos: dict[int, ImageInfo] = {}
     skipped = list(dataset.skipped)
 
     def note(i: int, data: bytes, array: np.ndarray) -> None:
         digests[i] = hashlib.sha256(data).digest()
         if dataset.modality == "image":
-            looks[i] = look_at(data, array)
+            image_infos[i] = inspect_image(data, array)
 
     with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
         for i, answer in predictor.outputs(examples, seen=note):
@@ -203,4 +203,9 @@ def _answers(
         thresholds=predictor.thresholds,
     )
     unfamiliar = sum(bool(found[i].unfamiliar) for i in order) if predictor.familiarity else None
-    return answers, {position: looks[i] for position, i in enumerate(order) if i in looks}, skipped, unfamiliar
+    return (
+        answers,
+        {position: image_infos[i] for position, i in enumerate(order) if i in image_infos},
+        skipped,
+        unfamiliar,
+    )

@@ -20,18 +20,18 @@ from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import Fit, decoded
 from headstart.data.run_examples import EXAMPLES, read_examples
-from headstart.data.split import Division, check_division, divide
+from headstart.data.split import Split, check_split, divide
 from headstart.errors import InputError, counted
 from headstart.evaluation import (
     Calibration,
     Forecast,
-    Rejection,
-    Suspects,
+    LabelIssues,
+    SelectivePrediction,
     at_temperature,
     calibrate,
     change_since,
     check_min_precision,
-    choose_rejection,
+    choose_confidence_threshold,
     choose_thresholds,
     find_label_errors,
     forecast,
@@ -39,7 +39,7 @@ from headstart.evaluation import (
     judge,
     judge_found,
 )
-from headstart.evaluation.out_of_distribution import learn_familiarity
+from headstart.evaluation.out_of_distribution import fit_detector
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import Pipeline, to_pipeline
 from headstart.features.augmented import augmented_features
@@ -54,11 +54,11 @@ from headstart.system.cost import Cost
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import Precision, cache_folder
 from headstart.training import (
-    FineTuning,
+    FineTuneConfig,
+    FineTuneResult,
     Head,
-    Recipe,
-    Task,
-    Tuned,
+    HeadConfig,
+    TrainingData,
     check_finished,
     check_search,
     fit_head,
@@ -89,7 +89,7 @@ def train(
     class_weights: ClassWeights = "auto",
     search: int | None = None,
     fine_tune: str = "auto",
-    tuning: FineTuning | None = None,
+    tuning: FineTuneConfig | None = None,
     augment: Any = "standard",
     val: float = 0.15,
     test: float = 0.15,
@@ -181,8 +181,8 @@ def train(
         IntegrityError: what was frozen has moved, or the finished model computes something else.
     """
     asked = _asked(locals())
-    recipe = Recipe(head, tuple(dense), dropout, epochs, class_weights, seed)
-    tuning = replace(tuning or FineTuning(), blocks=fine_tune, augment=to_pipeline(augment))
+    recipe = HeadConfig(head, tuple(dense), dropout, epochs, class_weights, seed)
+    tuning = replace(tuning or FineTuneConfig(), blocks=fine_tune, augment=to_pipeline(augment))
     run_name = check_name(name if name is not None else name_of(data, "run"))
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
     _check(min_precision, search, recipe, shots)
@@ -208,9 +208,11 @@ def train(
     def compute(base: Base, only: Iterable[int] | None) -> FeatureSet:
         return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
 
-    def look(features: FeatureSet) -> tuple[Audit, Division]:
-        looks = features.looks if shots is None else {}  # of which more would be known if all were computed before
-        checked = audit(dataset, features.digests, features.problems, looks)
+    def look(features: FeatureSet) -> tuple[Audit, Split]:
+        image_infos = (
+            features.image_infos if shots is None else {}
+        )  # of which more would be known if all were computed before
+        checked = audit(dataset, features.digests, features.problems, image_infos)
         division = divide(
             dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots, near=checked.near
         ).keeping(corrections.kept)
@@ -223,9 +225,10 @@ def train(
         findings = _findings(dataset, checked, division, loaded, features)
         _tell(findings, checked.skipped, strict=strict)
     with cost.stage("head"):
-        task = Task(
+        task = TrainingData(
             features, dataset.labels, len(dataset.classes),
-            train=division.index("train"), val=division.index("val"), test=division.index("test"), units=division.units,
+            train=division.index("train"), val=division.index("val"), test=division.index("test"),
+            groups=division.groups,
         )  # fmt: skip
         trained = fit_head(task, recipe, folder)
         suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
@@ -239,7 +242,7 @@ def train(
             engine=engine, precision=precision, cache=folder,
         )  # fmt: skip
         verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
-        if isinstance(tuned, Tuned) and verdict.outcome == "kept":
+        if isinstance(tuned, FineTuneResult) and verdict.outcome == "kept":
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
             check_finished(tuned, features, task.train)
     with cost.stage("evaluation"):
@@ -256,8 +259,8 @@ def train(
             base=loaded, choice=choice, dataset=dataset, corrections=corrections, features=features, audit=checked,
             findings=findings, searched=searched, head=trained, suspects=suspects, outlook=outlook,
             tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
-            familiarity=learn_familiarity(features.rows, task.train, task.val, seed),
-            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, sides=division.side_of_each(),
+            familiarity=fit_detector(features.rows, task.train, task.val, seed),
+            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, sides=division.split_of_each(),
             change=change_since(
                 dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
             ),
@@ -269,10 +272,10 @@ def train(
 
 def _drawn(
     compute: Callable[[Iterable[int] | None], FeatureSet],
-    look: Callable[[FeatureSet], tuple[Audit, Division]],
+    look: Callable[[FeatureSet], tuple[Audit, Split]],
     *,
     few: bool,
-) -> tuple[FeatureSet, Audit, Division]:
+) -> tuple[FeatureSet, Audit, Split]:
     """Features, audit and division; where a few examples are drawn, the features of no others are computed."""
     features = compute([] if few else None)
     checked, division = look(features)
@@ -285,8 +288,8 @@ def _drawn(
 
 
 def _second_look(
-    task: Task, head: Head, recipe: Recipe, classes: Sequence[str], cache: Path | None
-) -> tuple[Suspects | None, Forecast | None]:
+    task: TrainingData, head: Head, recipe: HeadConfig, classes: Sequence[str], cache: Path | None
+) -> tuple[LabelIssues | None, Forecast | None]:
     """Labels that may be wrong, and what more data would bring.
 
     Both are asked of a solved head on the features of the frozen base, which nothing has been fitted to.
@@ -298,7 +301,7 @@ def _second_look(
     return find_label_errors(task, solved), outlook
 
 
-def _check(min_precision: float, search: int | None, recipe: Recipe, shots: int | None) -> None:
+def _check(min_precision: float, search: int | None, recipe: HeadConfig, shots: int | None) -> None:
     check_min_precision(min_precision)
     if search is not None:
         check_search(search, recipe, shots)
@@ -349,8 +352,8 @@ def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, ca
 
 
 def _calibrated(
-    task: Task, features: FeatureSet, head: Head, min_precision: float
-) -> tuple[Head, Calibration, Rejection | None]:
+    task: TrainingData, features: FeatureSet, head: Head, min_precision: float
+) -> tuple[Head, Calibration, SelectivePrediction | None]:
     """The finished head, about as sure as it should be; and from which confidence on its answers are sure ones.
 
     Args:
@@ -366,16 +369,16 @@ def _calibrated(
     if temperature != 1:
         head, of_test = head.at_temperature(temperature), at_temperature(of_test, temperature)
         held = held and replace(held, probabilities=at_temperature(held.probabilities, temperature))
-    return head, calibration, choose_rejection(task, held, of_test, min_precision)
+    return head, calibration, choose_confidence_threshold(task, held, of_test, min_precision)
 
 
-def _findings(dataset: Dataset, checked: Audit, division: Division, base: Base, features: FeatureSet) -> list[Finding]:
+def _findings(dataset: Dataset, checked: Audit, division: Split, base: Base, features: FeatureSet) -> list[Finding]:
     """What the audit found, and what is wrong with the division."""
     labels = dataset.labels[division.usable]
     found = [
         *checked.findings,
-        *near_copies(dataset, checked.near, division.side_of_each()),
-        check_division(labels, division.sides, dataset.classes, skipped=checked.skipped),
+        *near_copies(dataset, checked.near, division.split_of_each()),
+        check_split(labels, division.sides, dataset.classes, skipped=checked.skipped),
         *check_features(dataset, division.usable, base, features),
     ]
     return complete(found, dataset.modality)
@@ -391,18 +394,18 @@ def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: F
 
 
 def _leak_free(
-    checked: Audit, division: Division, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
+    checked: Audit, division: Split, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
 ) -> dict[str, Any] | None:
     """The figures without held-out examples that nearly repeat one of those that were trained or stopped on."""
     headline = next(side for side in reversed(SPLITS) if side in sides)
-    side = np.array(division.side_of_each())
+    side = np.array(division.split_of_each())
     pairs = np.empty((0, 2), np.int64) if checked.near is None else checked.near
     there = pairs[(side[pairs] == headline).any(1) & (side[pairs] != headline).any(1) & (side[pairs] != "").all(1)]
     leaked = np.isin(division.usable, there) & (division.sides == headline)
     return answers.leak_free(leaked, division.sides == headline, classes, seed=seed) if headline != "train" else None
 
 
-def _answers(dataset: Dataset, division: Division, features: FeatureSet, head: Head) -> Answers:
+def _answers(dataset: Dataset, division: Split, features: FeatureSet, head: Head) -> Answers:
     """What a head says of all examples in the division; of multi-label data also from which probability on."""
     labels, val = dataset.labels[division.usable], division.sides == "val"
     probabilities = head.over(features, division.usable)
@@ -421,7 +424,7 @@ def tune(
     run: str | Path,
     *,
     fine_tune: str = "auto",
-    tuning: FineTuning | None = None,
+    tuning: FineTuneConfig | None = None,
     augment: Any = "standard",
     name: str | None = None,
     runs: str | Path | None = None,
@@ -477,7 +480,7 @@ def asked_of(run: str | Path, facts: dict[str, Any]) -> dict[str, Any]:
             f"{run} was adopted, without its data: train on your own, with --base {facts['base']['handle']}"
         )
     tuning = facts["asked"]["tuning"]
-    return {**facts["asked"], "tuning": FineTuning(**tuning) if tuning else None}
+    return {**facts["asked"], "tuning": FineTuneConfig(**tuning) if tuning else None}
 
 
 def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -528,7 +531,7 @@ def _choose(
     with cost.stage("choice of the base"):
         sizes = {name: options[name] for name in ("input_size", "fit", "cache")}
         choice = compare_on(dataset, bases, budget, **sizes, **division)
-        console.note("\n".join([choice.verdict(), *choice.doubts()]))
+        console.note("\n".join([choice.verdict(), *choice.caveats()]))
     return choice
 
 

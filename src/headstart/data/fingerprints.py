@@ -14,7 +14,7 @@ SIDE = 32
 _BLANK_RANGE = 2  # grey levels
 
 
-class Look(NamedTuple):
+class ImageInfo(NamedTuple):
     """A picture at a glance.
 
     Attributes:
@@ -32,7 +32,7 @@ class Look(NamedTuple):
         return max(levels) - min(levels) <= _BLANK_RANGE
 
 
-def look_at(data: bytes, pixels: np.ndarray) -> Look:
+def inspect_image(data: bytes, pixels: np.ndarray) -> ImageInfo:
     """Note what there is to note.
 
     Args:
@@ -40,14 +40,14 @@ def look_at(data: bytes, pixels: np.ndarray) -> Look:
         pixels: uint8 (h, w, 3), decoded from it for a base.
     """
     small = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return Look(read_header(data), small.tobytes())
+    return ImageInfo(read_header(data), small.tobytes())
 
 
-def pack(look: Look) -> tuple[str, bytes]:
+def pack(look: ImageInfo) -> tuple[str, bytes]:
     """For a database."""
     return json.dumps(look.header), look.fingerprint
 
 
-def unpack(header: str, fingerprint: bytes) -> Look:
+def unpack(header: str, fingerprint: bytes) -> ImageInfo:
     """What :func:`pack` made."""
-    return Look(Header(*json.loads(header)), fingerprint)
+    return ImageInfo(Header(*json.loads(header)), fingerprint)

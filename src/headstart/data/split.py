@@ -1,7 +1,7 @@
 """Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
 
-What must stay together is a *unit*: a patient, a video, a scene, or examples that are the same or nearly so. The order
-in which units are dealt out comes from a hash of seed and content, so that neither file names nor new examples
+What must stay together is a *group*: a patient, a video, a scene, or examples that are the same or nearly so. The order
+in which groups are dealt out comes from a hash of seed and content, so that neither file names nor new examples
 reshuffle the others; but of multi-label data new examples do move some.
 """
 
@@ -23,10 +23,10 @@ MIN_TRAIN = 2
 _LARGEST_SHARE = 5  # near-duplicates that are more than a fifth of a class are divided all the same
 
 
-def units_of(
+def group_ids(
     groups: Sequence[str] | None, digests: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()
 ) -> np.ndarray:
-    """Number the units: examples that share a group, or their bytes, directly or by way of others, share a unit.
+    """Number the groups: examples that share a group, or their bytes, directly or by way of others, share a number.
 
     Args:
         groups: of each example, if there are any.
@@ -48,7 +48,7 @@ def units_of(
 def split(
     labels: np.ndarray,
     *,
-    units: np.ndarray,
+    groups: np.ndarray,
     keys: Sequence[bytes],
     given: Sequence[str] | None = None,
     val: float = 0.15,
@@ -58,16 +58,16 @@ def split(
     """Divide examples into train, val and test.
 
     A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``. Where some
-    examples come without a side, these are divided among themselves, and what shares a unit with others follows them.
+    examples come without a side, these are divided among themselves, and what shares a group with others follows them.
 
     Args:
         labels: int (n,), class of each example; or 0 and 1 (n, classes).
-        units: int (n,), see :func:`units_of`.
+        groups: int (n,), see :func:`group_ids`.
         keys: content digest of each example.
         given: the data's own division, with empty strings where it has no side, or None.
         val: fraction of all examples (of the given ``train``, if there is one).
         test: fraction of all examples; a given division without ``test`` stays without.
-        seed: of the order in which units are dealt out.
+        seed: of the order in which groups are dealt out.
 
     Returns:
         Array of str (n,): ``train``, ``val`` or ``test``.
@@ -80,59 +80,59 @@ def split(
     if given is not None:
         parts = np.array(given, dtype="<U5")
         if (parts == "").any():
-            return _completed(parts, labels, units=units, keys=keys, val=val, test=test, seed=seed)
+            return _completed(parts, labels, groups=groups, keys=keys, val=val, test=test, seed=seed)
         if "val" in given or not val:
             return parts
         train = np.flatnonzero(parts == "train")
-        order = _order(units[train], [keys[i] for i in train.tolist()], seed)
-        taken = _assign(labels[train], units[train], np.array([1 - val, val]), order)
+        order = _order(groups[train], [keys[i] for i in train.tolist()], seed)
+        taken = _assign(labels[train], groups[train], np.array([1 - val, val]), order)
         parts[train[taken == 1]] = "val"
         return parts
     fractions = np.array([1 - val - test, val, test])
-    return np.array(SPLITS)[_assign(labels, units, fractions, _order(units, keys, seed))]
+    return np.array(SPLITS)[_assign(labels, groups, fractions, _order(groups, keys, seed))]
 
 
 def _completed(
-    parts: np.ndarray, labels: np.ndarray, *, units: np.ndarray, keys: Sequence[bytes], **options: Any
+    parts: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, keys: Sequence[bytes], **options: Any
 ) -> np.ndarray:
-    """A division in which the examples without a side have one, too; of a unit on several sides, the held-out one."""
-    given = {side: units[parts == side] for side in KEPT_FIRST if side}
+    """A division in which the examples without a side have one, too; of a group on several sides, the held-out one."""
+    given = {side: groups[parts == side] for side in KEPT_FIRST if side}
     for side, taken in given.items():
-        parts[(parts == "") & np.isin(units, taken)] = side
+        parts[(parts == "") & np.isin(groups, taken)] = side
     rest = np.flatnonzero(parts == "")
     if len(rest):
-        parts[rest] = split(labels[rest], units=units[rest], keys=[keys[i] for i in rest.tolist()], **options)
+        parts[rest] = split(labels[rest], groups=groups[rest], keys=[keys[i] for i in rest.tolist()], **options)
     return parts
 
 
 @dataclass(frozen=True)
-class Division:
+class Split:
     """Usable examples with their sides.
 
     Attributes:
         usable: int (m,), indices into the data set.
         sides: str (m,): ``train``, ``val`` or ``test``.
-        units: int (n,), the unit of every example of the data set; -1 where it is not usable.
+        groups: int (n,), the group of every example of the data set; -1 where it is not usable.
     """
 
     usable: np.ndarray
     sides: np.ndarray
-    units: np.ndarray
+    groups: np.ndarray
 
     def index(self, side: str) -> np.ndarray:
         """Indices into the data set of the examples on one side."""
         return self.usable[self.sides == side]
 
-    def side_of_each(self) -> list[str]:
+    def split_of_each(self) -> list[str]:
         """The side of every example of the data set; empty where it is not usable."""
-        sides = np.full(len(self.units), "", "<U5")
+        sides = np.full(len(self.groups), "", "<U5")
         sides[self.usable] = self.sides
         return sides.tolist()
 
-    def keeping(self, kept: np.ndarray) -> "Division":
+    def keeping(self, kept: np.ndarray) -> "Split":
         """The same division without some examples: those of the data set that a mask, bool (n,), does not keep."""
         there = kept[self.usable]
-        return Division(self.usable[there], self.sides[there], self.units)
+        return Split(self.usable[there], self.sides[there], self.groups)
 
 
 def divide(
@@ -145,7 +145,7 @@ def divide(
     seed: int,
     shots: int | None = None,
     near: np.ndarray | None = None,
-) -> Division:
+) -> Split:
     """Divide the usable examples of a data set; see :func:`split` for the options.
 
     Args:
@@ -154,7 +154,7 @@ def divide(
         digests: content digest of every example.
         val: fraction for validation.
         test: fraction to hold out.
-        seed: of the order in which units are dealt out.
+        seed: of the order in which groups are dealt out.
         shots: keep so many examples of each class to train on, and none for validation: whoever has 8 labelled examples
             a class has no others to validate with.
         near: int (p, 2), pairs of usable examples that nearly repeat each other. They are kept together, unless they
@@ -168,16 +168,16 @@ def divide(
     chosen = usable.tolist()
     keys = [digests[i] or b"" for i in chosen]
     together = [] if near is None else _together(near, dataset.labels, usable)
-    own = units_of([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, together)
+    own = group_ids([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, together)
     given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
-    sides = split(dataset.labels[usable], units=own, keys=keys, given=given, val=val, test=test, seed=seed)
+    sides = split(dataset.labels[usable], groups=own, keys=keys, given=given, val=val, test=test, seed=seed)
     if shots is not None:
         few = _few(dataset.labels[usable], sides, _order(own, keys, seed)[own], shots)
         kept = np.sort(np.concatenate([few, np.flatnonzero(sides == "test")]))
         usable, sides, own = usable[kept], sides[kept], own[kept]
-    units = np.full(len(dataset), -1, np.int64)
-    units[usable] = own
-    return Division(usable, sides, units)
+    groups = np.full(len(dataset), -1, np.int64)
+    groups[usable] = own
+    return Split(usable, sides, groups)
 
 
 def _together(near: np.ndarray, labels: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
@@ -202,7 +202,7 @@ def _few(labels: np.ndarray, sides: np.ndarray, rank: np.ndarray, shots: int) ->
     return train[np.unique(np.concatenate([stratum[:shots] for stratum in strata(labels[train])]))]
 
 
-def check_division(
+def check_split(
     labels: np.ndarray, parts: np.ndarray, classes: Sequence[str], *, skipped: Sequence[Skipped]
 ) -> Finding:
     """Check that every class can be learnt, and say which cannot be judged.
@@ -248,35 +248,35 @@ def check_division(
     return Finding("classes-in-splits", "clean", "Every class is in every split.")
 
 
-def folds(labels: np.ndarray, units: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Number the folds of a stratified cross-validation that keeps units together: int64 (n,), 0 to k-1."""
-    order = np.random.default_rng(seed).permutation(int(units.max()) + 1)
-    return _assign(labels, units, np.full(k, 1 / k), order)
+def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Number the folds of a stratified cross-validation that keeps groups together: int64 (n,), 0 to k-1."""
+    order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
+    return _assign(labels, groups, np.full(k, 1 / k), order)
 
 
-def _order(units: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
-    """Rank of every unit number: by the smallest hash of seed and content among its examples."""
+def _order(groups: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
+    """Rank of every group number: by the smallest hash of seed and content among its examples."""
     salt = str(seed).encode()
     smallest: dict[int, bytes] = {}
-    for unit, key in zip(units.tolist(), keys, strict=True):
+    for group, key in zip(groups.tolist(), keys, strict=True):
         value = hashlib.blake2b(key, key=salt, digest_size=16).digest()
-        smallest[unit] = min(value, smallest.get(unit, value))
-    rank = np.zeros(int(units.max(initial=-1)) + 1, np.int64)
-    for position, unit in enumerate(sorted(smallest, key=smallest.__getitem__)):
-        rank[unit] = position
+        smallest[group] = min(value, smallest.get(group, value))
+    rank = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
+    for position, group in enumerate(sorted(smallest, key=smallest.__getitem__)):
+        rank[group] = position
     return rank
 
 
-def _assign(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal units to parts so that every class comes near its quota in every part: int (n,), numbers of parts."""
+def _assign(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal groups to parts so that every class comes near its quota in every part: int (n,), numbers of parts."""
     deal = _assign_sets if is_multi_label(labels) else _assign_classes
-    return deal(labels, units, fractions, order)
+    return deal(labels, groups, fractions, order)
 
 
-def _assign_classes(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal units whose examples are of one class each.
+def _assign_classes(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal groups whose examples are of one class each.
 
-    Units of several examples go first, largest first, each to the part that lacks most of its classes; units of one
+    Groups of several examples go first, largest first, each to the part that lacks most of its classes; groups of one
     example then fill the quotas exactly.
     """
     n_classes = int(labels.max()) + 1
@@ -284,52 +284,52 @@ def _assign_classes(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray
     quota = np.stack([_shares(int(n), fractions, shift=c) for c, n in enumerate(per_class)]).astype(float)
     left = quota.copy()
     part = np.zeros(len(labels), np.int64)
-    size = np.bincount(units)
+    size = np.bincount(groups)
     several = np.flatnonzero(size > 1)
-    members = np.argsort(units, kind="stable")
+    members = np.argsort(groups, kind="stable")
     start = np.concatenate([[0], np.cumsum(size)])
-    for unit in several[np.lexsort((order[several], -size[several]))]:
-        mine = members[start[unit] : start[unit + 1]]
+    for group in several[np.lexsort((order[several], -size[several]))]:
+        mine = members[start[group] : start[group + 1]]
         held = np.bincount(labels[mine], minlength=n_classes)
         here = np.flatnonzero(held)
         lacking = held[here] @ (left[here] / np.maximum(quota[here], 1e-9))
         best = int(np.argmax(np.where(fractions > 0, lacking, -np.inf)))
         part[mine] = best
         left[:, best] -= held
-    alone = np.flatnonzero(size[units] == 1)
+    alone = np.flatnonzero(size[groups] == 1)
     for c in range(n_classes):
         mine = alone[labels[alone] == c]
-        mine = mine[np.argsort(order[units[mine]], kind="stable")]
+        mine = mine[np.argsort(order[groups[mine]], kind="stable")]
         wanted = np.maximum(left[c], 0)
         takes = _shares(len(mine), wanted / wanted.sum() if wanted.sum() else fractions, shift=c)
         part[mine] = np.repeat(np.arange(len(fractions)), takes)
     return part
 
 
-def _assign_sets(labels: np.ndarray, units: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal units whose examples have sets of labels, by iterative stratification.
+def _assign_sets(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Deal groups whose examples have sets of labels, by iterative stratification.
 
-    The rarest label goes first, while there is still a choice: each unit that has it, large ones before small ones,
+    The rarest label goes first, while there is still a choice: each group that has it, large ones before small ones,
     goes to the part that lacks most of this label, or, where several do, most examples. Having no label counts as one.
 
     Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
     """
-    size = np.bincount(units)
+    size = np.bincount(groups)
     held = np.zeros((len(size), labels.shape[1] + 1), np.int64)
-    np.add.at(held, units, np.column_stack([labels, ~labels.any(1)]))
+    np.add.at(held, groups, np.column_stack([labels, ~labels.any(1)]))
     left = held.sum(0)  # of each label, what is not yet dealt
     lacking, room = np.outer(left, fractions), len(labels) * fractions
     part = np.full(len(size), -1)
     while (there := np.flatnonzero(left > 0)).size:
         rarest = there[left[there].argmin()]
         waiting = np.flatnonzero((part < 0) & (held[:, rarest] > 0))
-        for unit in waiting[np.lexsort((order[waiting], -size[waiting]))].tolist():
+        for group in waiting[np.lexsort((order[waiting], -size[waiting]))].tolist():
             best = max(np.flatnonzero(fractions).tolist(), key=lambda p: (lacking[rarest, p].round(9), room[p], -p))
-            part[unit] = best
-            lacking[:, best] -= held[unit]
-            room[best] -= size[unit]
-            left -= held[unit]
-    return part[units]
+            part[group] = best
+            lacking[:, best] -= held[group]
+            room[best] -= size[group]
+            left -= held[group]
+    return part[groups]
 
 
 def strata(labels: np.ndarray) -> list[np.ndarray]:

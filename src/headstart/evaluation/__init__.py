@@ -3,11 +3,16 @@
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
 from headstart.evaluation.change import Change, change_since
 from headstart.evaluation.compare import Verdict, judge, judge_found
-from headstart.evaluation.label_errors import Suspects, find_label_errors
+from headstart.evaluation.label_errors import LabelIssues, find_label_errors
 from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.metrics import METRICS, evaluate
 from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
-from headstart.evaluation.selective_prediction import Rejection, answered, check_min_precision, choose_rejection
+from headstart.evaluation.selective_prediction import (
+    SelectivePrediction,
+    answered,
+    check_min_precision,
+    choose_confidence_threshold,
+)
 
 __all__ = [
     "METRICS",
@@ -15,15 +20,15 @@ __all__ = [
     "Calibration",
     "Change",
     "Forecast",
-    "Rejection",
-    "Suspects",
+    "LabelIssues",
+    "SelectivePrediction",
     "Verdict",
     "answered",
     "at_temperature",
     "calibrate",
     "change_since",
     "check_min_precision",
-    "choose_rejection",
+    "choose_confidence_threshold",
     "choose_thresholds",
     "evaluate",
     "evaluate_labels",

@@ -15,7 +15,7 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.evaluation.metrics import LEVEL, draw, expected_calibration_errors, resamples
-from headstart.training import Head, Task
+from headstart.training import Head, TrainingData
 from headstart.training.outputs import at_temperature, fit_temperature, log_losses, wrong
 
 FEWEST, FEWEST_MISTAKES = 50, 10
@@ -88,7 +88,7 @@ class HeldOut:
     probabilities: np.ndarray
 
 
-def held_out(task: Task, of_val: np.ndarray, head: Head) -> HeldOut | None:
+def held_out(task: TrainingData, of_val: np.ndarray, head: Head) -> HeldOut | None:
     """The validation examples and, where cross-validation has judged them, the training examples; None without either.
 
     Args:
@@ -105,7 +105,7 @@ def held_out(task: Task, of_val: np.ndarray, head: Head) -> HeldOut | None:
     return HeldOut(" and ".join(kinds), np.concatenate(indices), np.concatenate(probabilities))
 
 
-def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: int = 0) -> Calibration:
+def calibrate(task: TrainingData, held: HeldOut | None, of_test: np.ndarray, *, seed: int = 0) -> Calibration:
     """Choose a temperature, and decide whether it is of use.
 
     Args:
@@ -129,7 +129,7 @@ def calibrate(task: Task, held: HeldOut | None, of_test: np.ndarray, *, seed: in
     before, indices = held.probabilities[chosen], held.indices[chosen]
     labels = task.labels[indices]
     temperature = fit_temperature(labels, before)
-    fold = folds(labels, np.unique(task.units[indices], return_inverse=True)[1], _FOLDS, seed)
+    fold = folds(labels, np.unique(task.groups[indices], return_inverse=True)[1], _FOLDS, seed)
     after = np.empty_like(before)
     for number in range(_FOLDS):
         here = fold == number

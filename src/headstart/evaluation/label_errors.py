@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.labels import is_multi_label
-from headstart.training import Head, Task
+from headstart.training import Head, TrainingData
 
 FEWEST = 10
 """Examples that a class must have for its mean probability to say anything."""
 
 
 @dataclass(frozen=True)
-class Suspects:
+class LabelIssues:
     """Examples whose label is suspected, the surest first.
 
     Attributes:
@@ -48,7 +48,7 @@ class Suspects:
         return len(self.indices)
 
 
-def find_label_errors(task: Task, head: Head) -> Suspects:
+def find_label_errors(task: TrainingData, head: Head) -> LabelIssues:
     """Look at the labels of the training and validation examples; those of the test examples are left as they are.
 
     Whoever mends the labels that a model doubts in the data that it is judged by makes its figures better than it is.
@@ -69,7 +69,7 @@ def find_label_errors(task: Task, head: Head) -> Suspects:
         positions, suggested = suspected(labels, probabilities)
         of_suggested, of_label = probabilities[positions, suggested], probabilities[positions, labels[positions]]
     order = np.argsort(of_label, kind="stable")
-    return Suspects(
+    return LabelIssues(
         examined[positions][order], suggested[order], of_suggested[order], of_label[order], examined=len(examined)
     )
 

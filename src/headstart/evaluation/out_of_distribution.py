@@ -34,7 +34,7 @@ RowReader = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OutOfDistributionDetector:
     """What a run remembers of its training examples.
 
     Attributes:
@@ -50,7 +50,7 @@ class Familiarity:
         cosines = _unit(features) @ self.references.T
         return 1 - np.partition(cosines, -NEIGHBOUR, axis=1)[:, -NEIGHBOUR]
 
-    def is_unfamiliar(self, features: np.ndarray) -> np.ndarray:
+    def is_out_of_distribution(self, features: np.ndarray) -> np.ndarray:
         """Which examples are unlike those that the run was trained on: bool (n,), for features (n, d)."""
         # A few rows take a millisecond. By itself NumPy's OpenBLAS wakes all cores for them and lets them spin for a
         # while, at the cost of whatever else is to be computed: 20 ms for every batch on two cores.
@@ -62,16 +62,16 @@ class Familiarity:
         np.savez(folder / FILE, references=self.references.astype(np.float16), threshold=np.float64(self.threshold))
 
 
-def open_familiarity(folder: Path) -> Familiarity | None:
+def load_detector(folder: Path) -> OutOfDistributionDetector | None:
     """What is saved in a run folder, if anything is."""
     path = folder / FILE
     if not path.exists():
         return None
     with np.load(path) as saved:
-        return Familiarity(saved["references"].astype(np.float32), float(saved["threshold"]))
+        return OutOfDistributionDetector(saved["references"].astype(np.float32), float(saved["threshold"]))
 
 
-def learn_familiarity(rows: RowReader, train: np.ndarray, val: np.ndarray, seed: int) -> Familiarity | None:
+def fit_detector(rows: RowReader, train: np.ndarray, val: np.ndarray, seed: int) -> OutOfDistributionDetector | None:
     """Choose references and a threshold.
 
     Args:
@@ -87,7 +87,7 @@ def learn_familiarity(rows: RowReader, train: np.ndarray, val: np.ndarray, seed:
         return None
     rng = np.random.default_rng(seed)
     references = _unit(rows(rng.permutation(train)[:_REFERENCES])).astype(np.float16)  # as they will be saved
-    untried = Familiarity(references.astype(np.float32), np.inf)
+    untried = OutOfDistributionDetector(references.astype(np.float32), np.inf)
     distances = untried.distances(rows(rng.permutation(val)[:_HELD_OUT]))
     return replace(untried, threshold=float(np.quantile(distances, SHARE)))
 

@@ -22,7 +22,7 @@ from headstart.data.labels import is_multi_label
 from headstart.errors import InputError
 from headstart.evaluation.calibration import HeldOut
 from headstart.evaluation.metrics import LEVEL, wilson
-from headstart.training import Task
+from headstart.training import TrainingData
 
 _STEPS = 20  # shares of the answers that are tried at most
 _BEGIN = 0.25  # of these, counted from the surest answers on
@@ -52,7 +52,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Rejection:
+class SelectivePrediction:
     """Which answers are to be called unsure.
 
     Attributes:
@@ -82,7 +82,9 @@ def check_min_precision(min_precision: float) -> None:
         raise InputError(f"--min-precision {min_precision:g}: expected a share between 0 and 1, such as 0.95.")
 
 
-def choose_rejection(task: Task, held: HeldOut | None, of_test: np.ndarray, min_precision: float) -> Rejection | None:
+def choose_confidence_threshold(
+    task: TrainingData, held: HeldOut | None, of_test: np.ndarray, min_precision: float
+) -> SelectivePrediction | None:
     """Choose the confidence from which on answers count; None for multi-label data, where labels have thresholds.
 
     Args:
@@ -95,15 +97,17 @@ def choose_rejection(task: Task, held: HeldOut | None, of_test: np.ndarray, min_
         return None
     wanted = f"{100 * min_precision:g} %"
     if held is None:
-        return Rejection(min_precision, None, f"There are no held-out examples to prove a precision of {wanted} on.")
+        return SelectivePrediction(
+            min_precision, None, f"There are no held-out examples to prove a precision of {wanted} on."
+        )
     labels, said = task.labels[held.indices], held.probabilities
     threshold = choose_min_confidence(said.max(1), said.argmax(1) == labels, min_precision)
     n = f"{len(labels):,} {held.kind} examples"
     if threshold is None:
         reason = f"No confidence from which on {wanted} of the answers are right can be proved on {n}."
-        return Rejection(min_precision, None, reason, held.kind)
+        return SelectivePrediction(min_precision, None, reason, held.kind)
     which = f"answers with a confidence of at least {100 * threshold:.1f} %" if threshold else "all answers together"
-    return Rejection(
+    return SelectivePrediction(
         min_precision, threshold, f"On {n}, {which} prove to be right in {wanted} of all cases.", held.kind,
         answered(labels, said, threshold),
         answered(task.labels[task.test], of_test, threshold) if len(task.test) else None,

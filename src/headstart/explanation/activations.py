@@ -19,7 +19,7 @@ from headstart.explanation.receptive_field import place_of_cells
 from headstart.features.engines import compile_graph
 from headstart.model_files.openvino_file import FEATURES
 from headstart.runs.predictor import Predictor, precision_here
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.training.head.head import Head
 from headstart.training.outputs import Activation
 
@@ -72,7 +72,7 @@ def open_activations(predictor: Predictor) -> Activations:
     engine, folder = predictor.facts["engine"], predictor.folder
     if engine["kind"] == "openvino":
         return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.activation)
-    keras = keras_process.import_keras()
+    keras = keras_worker.import_keras()
     return KerasActivations(keras.models.load_model(folder / "model.keras"), predictor.activation)
 
 

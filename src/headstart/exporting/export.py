@@ -28,8 +28,7 @@ from headstart.exporting.sample import Sample, calibration, draw
 from headstart.features.engines import OpenVINOEngine
 from headstart.runs.predictor import Predictor, read_facts
 from headstart.runs.run import Run, write_folder
-from headstart.system import console
-from headstart.system import keras_worker as keras_process
+from headstart.system import console, keras_worker
 
 _AMONG_KERAS = ("saved-model", "keras")
 _LOSS = 0.05  # of accuracy, that is said where the examples cannot rule it out
@@ -165,7 +164,7 @@ def _write_models(predictor: Predictor, formats: Sequence[Format], place: Path) 
         "card": card(predictor.facts),
         "calibration": pictures and str(pictures),
     }
-    keras_process.call("headstart.exporting.convert:convert", arguments, backend="tensorflow")
+    keras_worker.call("headstart.exporting.convert:convert", arguments, backend="tensorflow")
 
 
 def _calibration(predictor: Predictor) -> np.ndarray:
@@ -220,8 +219,8 @@ def _replayed(formats: Sequence[Format], place: Path, sample: Sample) -> dict[st
     if among_keras:
         save_sample(place / "sample.npz", sample.batches, sample.singles)
         arguments = {"models": among_keras, "sample": str(place / "sample.npz"), "out": str(place)}
-        backend = "tensorflow" if find_spec("tensorflow") else keras_process.INFERENCE_BACKEND
-        taken = keras_process.call("headstart.exporting.convert:replay_here", arguments, backend=backend)
+        backend = "tensorflow" if find_spec("tensorflow") else keras_worker.INFERENCE_BACKEND
+        taken = keras_worker.call("headstart.exporting.convert:replay_here", arguments, backend=backend)
         found |= {kind: (np.load(place / f"{kind}.npy"), ms) for kind, ms in taken.items()}
     return found
 

@@ -15,7 +15,7 @@ from headstart.features.augmentation import Pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.features.views import Plan, compute_views
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 
 _PROBE = 4
 
@@ -57,7 +57,7 @@ def augmented_features(
                 "dim": features.dim, "files": list(map(str, files)), "pipelines": list(pipelines), "seed": seed,
                 "folder": str(folder),
             }  # fmt: skip
-            keras_process.call(f"{__name__}:compute", arguments, backend=keras_process.training_backend())
+            keras_worker.call(f"{__name__}:compute", arguments, backend=keras_worker.training_backend())
     return np.load(path, mmap_mode="r")
 
 

@@ -22,8 +22,7 @@ from filelock import FileLock
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
-from headstart.system import console, gpu
-from headstart.system import keras_worker as keras_process
+from headstart.system import console, gpu, keras_worker
 from headstart.system.settings import Precision, asked_precision, cache_folder
 
 EngineName = Literal["auto", "openvino", "keras"]
@@ -131,7 +130,7 @@ class KerasEngine:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one batch and wait for it. Any thread may call."""
-        with self._computing, keras_process.full_float32():
+        with self._computing, keras_worker.full_float32():
             return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
@@ -244,7 +243,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
                 "template": template and str(template),
             }
             try:
-                facts = keras_process.call("headstart.features.convert:convert_base", arguments, backend=backend)
+                facts = keras_worker.call("headstart.features.convert:convert_base", arguments, backend=backend)
             except RuntimeError as exc:
                 best["problems"].append(f"{backend}: {essence(str(exc))}")
                 continue
@@ -303,7 +302,7 @@ def choose_engine(
     on_cpu = resolve_precision(precision)
     if engine == "openvino" or precision == "bfloat16" or base.frozen_because or not gpu.is_usable(cache_folder):
         return engine, on_cpu
-    backend, examples = keras_process.training_backend(), probe()
+    backend, examples = keras_worker.training_backend(), probe()
     if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles anew for every length
         return engine, on_cpu
     work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
@@ -348,7 +347,7 @@ def open_engine(
 
 def _keras_model(base: Base) -> Any:
     # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
-    keras_process.import_keras()
+    keras_worker.import_keras()
     return base.model()
 
 
@@ -400,9 +399,9 @@ def measure(base: ImageBase, seconds: float = 2.0) -> dict[str, tuple[float, flo
             OpenVINOEngine(xml, precision),
             OpenVINOEngine(xml, precision, at_once=1),
         )
-    if any(find_spec(name) for name in keras_process.TRAINING_BACKENDS):
+    if any(find_spec(name) for name in keras_worker.TRAINING_BACKENDS):
         keras_engine = KerasEngine(_keras_model(base))
-        device = " on a GPU" if keras_process.on_gpu() else ""
+        device = " on a GPU" if keras_worker.on_gpu() else ""
         engines[f"keras {os.environ['KERAS_BACKEND']}{device}"] = (keras_engine, keras_engine)
     return {
         name: (_rate(batched, pixels[: batched.batch_size], seconds), 1000 / _rate(single, pixels[:1], seconds))

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart.data.fingerprints import Look, look_at
+from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import Example, Reader, read_content, suffix_of
 from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample
-from headstart.features.store import Digest, FileIndex, KnownFile, LookStore
+from headstart.features.store import Digest, FileIndex, ImageInfoStore, KnownFile
 from headstart.system import console
 from headstart.system.settings import cache_folder
 
@@ -32,19 +32,19 @@ class Examined:
     Attributes:
         digests: content digest of each; None where it cannot be used.
         problems: index -> reason, for those that cannot.
-        looks: index -> what a picture looks like.
+        image_infos: index -> what a picture looks like.
     """
 
     digests: list[Digest | None]
     problems: dict[int, str]
-    looks: dict[int, Look] = field(default_factory=dict)
+    image_infos: dict[int, ImageInfo] = field(default_factory=dict)
 
 
 class _Seen(NamedTuple):
     number: int
     stat: os.stat_result | None
     known: KnownFile
-    look: Look | None = None
+    look: ImageInfo | None = None
 
 
 def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: Reader = _DECODER) -> Examined:
@@ -59,7 +59,7 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
     if all(isinstance(one, str) for one in examples):
         return _examine_texts([str(one) for one in examples])
     cache = cache or cache_folder()
-    with closing(FileIndex(cache, reader.key)) as files, closing(LookStore(cache, reader.key)) as looked:
+    with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as looked:
         known = {i: found for i, one in enumerate(examples) if isinstance(one, Path) and (found := files.look_up(one))}
         new = [i for i in range(len(examples)) if i not in known]
         with console.progress("reading", len(new), "images") as bar:
@@ -78,12 +78,12 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
 
 
 def looks_of(
-    looked: LookStore,
+    looked: ImageInfoStore,
     reader: Reader,
     examples: Sequence[Example],
     digests: Sequence[Digest | None],
     wanted: Iterable[int],
-) -> dict[int, Look]:
+) -> dict[int, ImageInfo]:
     """Index -> what a picture looks like; those that nobody looked at yet are decoded.
 
     Args:
@@ -93,21 +93,21 @@ def looks_of(
         digests: of their contents.
         wanted: indices of those that may have to be decoded.
     """
-    looks = looked.find(list({digest for digest in digests if digest}))
-    one_of = {digest: i for i in wanted if (digest := digests[i]) and digest not in looks}
+    image_infos = looked.find(list({digest for digest in digests if digest}))
+    one_of = {digest: i for i in wanted if (digest := digests[i]) and digest not in image_infos}
     if one_of:
         with console.progress("looking", len(one_of), "images") as bar:
             for seen in map_ahead(lambda i: _see(i, examples[i], reader), one_of.values()):
                 bar.advance()
                 if seen.look:
-                    looks[seen.known.digest] = seen.look
-        looked.remember([(digest, looks[digest]) for digest in one_of if digest in looks])
-    return {i: looks[digest] for i, digest in enumerate(digests) if digest and digest in looks}
+                    image_infos[seen.known.digest] = seen.look
+        looked.remember([(digest, image_infos[digest]) for digest in one_of if digest in image_infos])
+    return {i: image_infos[digest] for i, digest in enumerate(digests) if digest and digest in image_infos}
 
 
-def known_looks(digests: Sequence[Digest], reader: Reader) -> dict[Digest, Look]:
+def known_image_infos(digests: Sequence[Digest], reader: Reader) -> dict[Digest, ImageInfo]:
     """What is known in the user's cache of pictures with such contents."""
-    with closing(LookStore(cache_folder(), reader.key)) as looked:
+    with closing(ImageInfoStore(cache_folder(), reader.key)) as looked:
         return looked.find(digests)
 
 
@@ -118,12 +118,12 @@ def _see(i: int, example: Example, reader: Reader) -> _Seen:
         return _Seen(i, None, KnownFile(b"", str(exc)))
     digest = hashlib.sha256(data).digest()
     try:
-        return _Seen(i, stat, KnownFile(digest, None), look_at(data, reader.decode(data, suffix_of(example))))
+        return _Seen(i, stat, KnownFile(digest, None), inspect_image(data, reader.decode(data, suffix_of(example))))
     except BadExample as exc:
         return _Seen(i, stat, KnownFile(digest, str(exc)))
 
 
-def _remember(files: FileIndex, looked: LookStore, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
+def _remember(files: FileIndex, looked: ImageInfoStore, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
     paths = [(example, one) for one in seen if isinstance(example := examples[one.number], Path)]
     files.remember([(example, one.stat, one.known) for example, one in paths if one.stat])
     looked.remember([(one.known.digest, one.look) for one in seen if one.look])

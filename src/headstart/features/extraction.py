@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headstart.bases.base import Base
-from headstart.data.fingerprints import Look, look_at
+from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import UNITS, Example, read_content, read_example, suffix_of
 from headstart.errors import BadExample
@@ -32,7 +32,7 @@ from headstart.features.engines import (
 )
 from headstart.features.examination import looks_of
 from headstart.features.input_range import check_pixels
-from headstart.features.store import Digest, FeatureStore, FileIndex, KnownFile, LookStore
+from headstart.features.store import Digest, FeatureStore, FileIndex, ImageInfoStore, KnownFile
 from headstart.system import console
 from headstart.system.settings import Precision, cache_folder
 
@@ -61,11 +61,11 @@ class FeatureSet:
         self,
         digests: list[Digest | None],
         problems: dict[int, str],
-        looks: dict[int, Look],
+        image_infos: dict[int, ImageInfo],
         store: FeatureStore,
         stats: "PassStats",
     ) -> None:
-        self.digests, self.problems, self.looks, self.key = digests, problems, looks, store.key
+        self.digests, self.problems, self.image_infos, self.key = digests, problems, image_infos, store.key
         self.precision, self.by_keras, self.seconds = stats.precision, stats.by_keras, stats.seconds
         self.computed, self.found = stats.computed, stats.found
         located = store.locate([digest for digest in digests if digest])
@@ -166,7 +166,7 @@ def extract(
         work.run(label)
         work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
-        return FeatureSet(work.digests, work.problems, work.looks, work.store, work.stats)
+        return FeatureSet(work.digests, work.problems, work.image_infos, work.store, work.stats)
     finally:
         work.close()
 
@@ -193,12 +193,12 @@ class _Pass:
         self.on_gpu = self.engine_name != engine
         self.stats = PassStats(chosen, by_keras=self.engine_name == "keras")
         self.files = FileIndex(cache, self.reader.key)
-        self.looked = LookStore(cache, self.reader.key) if base.modality == "image" else None
+        self.looked = ImageInfoStore(cache, self.reader.key) if base.modality == "image" else None
         key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
         self.store = FeatureStore(cache, key)
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
-        self.looks: dict[int, Look] = {}
+        self.image_infos: dict[int, ImageInfo] = {}
         self._engine: Engine | None = None
 
     def _probe(self) -> np.ndarray:
@@ -227,7 +227,7 @@ class _Pass:
                     time.sleep(_POLL_INTERVAL_S)
                     self._compute(missing, None)
         if self.looked:
-            self.looks = looks_of(self.looked, self.reader, self.examples, self.digests, sorted(self.wanted))
+            self.image_infos = looks_of(self.looked, self.reader, self.examples, self.digests, sorted(self.wanted))
 
     def _find_digests(self) -> None:
         for i, example in enumerate(self.examples):
@@ -293,14 +293,14 @@ class _Pass:
         contents = [content for i in indices if (content := self._read(i))]
         mine = self.store.claim([content.digest for content in contents])
         arrays: dict[Digest, np.ndarray] = {}
-        entries, looks = [], []
+        entries, image_infos = [], []
         for content in contents:
             example, problem = self.examples[content.index], None
             try:
                 if content.digest in mine and content.digest not in arrays:
                     arrays[content.digest] = self.reader.decode(content.data, suffix_of(example))
                     if self.looked:
-                        looks.append((content.digest, look_at(content.data, arrays[content.digest])))
+                        image_infos.append((content.digest, inspect_image(content.data, arrays[content.digest])))
                 else:  # these bytes are known, but under this name they may be mislabelled
                     self.reader.check(content.data, suffix_of(example))
             except BadExample as exc:
@@ -312,8 +312,8 @@ class _Pass:
         for digest in mine - set(arrays):
             self.store.release(digest)
         self.files.remember(entries)
-        if self.looked and looks:
-            self.looked.remember(looks)
+        if self.looked and image_infos:
+            self.looked.remember(image_infos)
         inputs = self.reader.batch(list(arrays.values())) if arrays else np.empty(0)
         return _Prepared(list(arrays), inputs, len(indices))
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
-from headstart.data.fingerprints import Look, pack, unpack
+from headstart.data.fingerprints import ImageInfo, pack, unpack
 from headstart.errors import IntegrityError
 
 SHARD_ROWS = 16_384
@@ -131,7 +131,7 @@ class FileIndex:
         self._database.close()
 
 
-class LookStore:
+class ImageInfoStore:
     """Remembers what pictures look like, by their content.
 
     Args:
@@ -145,9 +145,9 @@ class LookStore:
             "CREATE TABLE IF NOT EXISTS looks (digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB)",
         )
 
-    def find(self, digests: Sequence[Digest]) -> dict[Digest, Look]:
+    def find(self, digests: Sequence[Digest]) -> dict[Digest, ImageInfo]:
         """What these pictures look like; those that were not looked at yet are absent."""
-        found: dict[Digest, Look] = {}
+        found: dict[Digest, ImageInfo] = {}
         for block in _blocks(digests):
             rows = self._database.query(
                 f"SELECT digest, header, fingerprint FROM looks WHERE digest IN ({_marks(block)})", block
@@ -155,7 +155,7 @@ class LookStore:
             found.update((digest, unpack(header, fingerprint)) for digest, header, fingerprint in rows)
         return found
 
-    def remember(self, entries: Iterable[tuple[Digest, Look]]) -> None:
+    def remember(self, entries: Iterable[tuple[Digest, ImageInfo]]) -> None:
         """Record what pictures look like."""
         with self._database.transaction() as connection:
             connection.executemany(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.system import keras_worker as keras_process
+from headstart.system import keras_worker
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison
@@ -18,9 +18,9 @@ from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
 from headstart.data.run_examples import EXAMPLES, write_examples
 from headstart.model_files.openvino_file import write_engine
-from headstart.evaluation import Calibration, Change, Forecast, Rejection, Suspects, Verdict
+from headstart.evaluation import Calibration, Change, Forecast, SelectivePrediction, LabelIssues, Verdict
 from headstart.explanation.mistakes import explain_mistakes
-from headstart.evaluation.out_of_distribution import Familiarity
+from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.keras_file import Frozen, fill_template
@@ -39,7 +39,7 @@ from headstart.runs.run import (
     write_tables,
 )
 from headstart.system.settings import cache_folder
-from headstart.training import Head, NotTried, Recipe, Task, Tuned
+from headstart.training import Head, NotTried, HeadConfig, TrainingData, FineTuneResult
 
 GOLDEN_SAMPLES = 4
 
@@ -58,9 +58,9 @@ class Searched:
     """
 
     base: Base
-    task: Task
+    task: TrainingData
     head: Head
-    recipe: Recipe
+    recipe: HeadConfig
     facts: dict[str, Any] | None = None
     verdict: Verdict | None = None
 
@@ -77,13 +77,13 @@ class Material:
     findings: list[Finding]
     searched: Searched
     head: Head
-    suspects: Suspects | None
+    suspects: LabelIssues | None
     outlook: Forecast | None
-    tuned: Tuned | NotTried
+    tuned: FineTuneResult | NotTried
     verdict: Verdict
     calibration: Calibration
-    rejection: Rejection | None
-    familiarity: Familiarity | None
+    rejection: SelectivePrediction | None
+    familiarity: OutOfDistributionDetector | None
     answers: Answers
     metrics: dict[str, dict[str, Any]]
     leak_free: dict[str, Any] | None
@@ -99,7 +99,7 @@ class Material:
         return [
             *self.head.history,
             *({"phase": "search", "epoch": one["trial"], "val_loss": one["log_loss"]} for one in tried),
-            *(self.tuned.history if isinstance(self.tuned, Tuned) else ()),
+            *(self.tuned.history if isinstance(self.tuned, FineTuneResult) else ()),
         ]
 
 
@@ -156,7 +156,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     return Run(write_folder(runs, name, fill))
 
 
-def template_for(base: Base, recipe: Recipe, prepared: Prepared, inputs: np.ndarray) -> Path:
+def template_for(base: Base, recipe: HeadConfig, prepared: Prepared, inputs: np.ndarray) -> Path:
     """The template of ``model.keras`` for a head as the recipe gives it; made where there is none yet."""
     if recipe.kind == "linear":
         return prepared.template
@@ -172,7 +172,7 @@ def template_for(base: Base, recipe: Recipe, prepared: Prepared, inputs: np.ndar
             "probe": str(probe),
         }
         try:
-            keras_process.call("headstart.model_files.keras_file:make_template_for", arguments, backend=base.backends[0])
+            keras_worker.call("headstart.model_files.keras_file:make_template_for", arguments, backend=base.backends[0])
         finally:
             probe.unlink()
     return path
@@ -254,12 +254,12 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
 def _frozen(material: Material) -> Frozen | None:
     """What was frozen in fine-tuning; None where all of the base was."""
     is_kept = material.verdict.outcome == "kept"
-    return material.tuned.frozen if is_kept and isinstance(material.tuned, Tuned) else None
+    return material.tuned.frozen if is_kept and isinstance(material.tuned, FineTuneResult) else None
 
 
 def _fine_tuning(material: Material) -> dict[str, Any]:
     facts = asdict(material.verdict)
-    if isinstance(material.tuned, Tuned):
+    if isinstance(material.tuned, FineTuneResult):
         facts |= {"blocks": list(material.tuned.blocks), **material.tuned.facts}
     return facts
 
@@ -270,9 +270,9 @@ def _search(searched: Searched) -> dict[str, Any]:
     return {"search": {**asdict(searched.verdict), **searched.facts}}
 
 
-def _familiarity(material: Material, familiarity: Familiarity) -> dict[str, Any]:
+def _familiarity(material: Material, familiarity: OutOfDistributionDetector) -> dict[str, Any]:
     test = material.audit.usable[material.answers.splits == "test"]
-    strange = familiarity.is_unfamiliar(material.features.rows(test)) if len(test) else None
+    strange = familiarity.is_out_of_distribution(material.features.rows(test)) if len(test) else None
     return {
         "references": len(familiarity.references),
         "threshold": familiarity.threshold,
@@ -280,7 +280,7 @@ def _familiarity(material: Material, familiarity: Familiarity) -> dict[str, Any]
     }
 
 
-def _label_errors(suspects: Suspects | None) -> dict[str, Any]:
+def _label_errors(suspects: LabelIssues | None) -> dict[str, Any]:
     if suspects is None:
         return {}
     return {"label_errors": {"examined": suspects.examined, "suspected": len(suspects)}}

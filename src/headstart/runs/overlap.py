@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from headstart.data.audit import Example, Finding
-from headstart.data.fingerprints import Look
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.near_duplicates import near_pictures, near_texts
 from headstart.errors import counted
-from headstart.features.examination import examine, known_looks
+from headstart.features.examination import examine, known_image_infos
 from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.runs.run import Answers
 
@@ -33,7 +33,7 @@ class Overlap:
 
 
 def overlap(
-    folder: Path, facts: dict[str, Any], reader: Reader, answers: Answers, looks: Mapping[int, Look]
+    folder: Path, facts: dict[str, Any], reader: Reader, answers: Answers, image_infos: Mapping[int, ImageInfo]
 ) -> Overlap:
     """Compare held-out examples with those that a run was trained or stopped on.
 
@@ -61,8 +61,8 @@ def overlap(
         names = [row["file"] for row in first.values()]
     else:
         known = _looks(first, Path(facts["data"]["root"]), reader)
-        new = sorted(looks)
-        prints = [look.fingerprint for look in (*known.values(), *(looks[i] for i in new))]
+        new = sorted(image_infos)
+        prints = [look.fingerprint for look in (*known.values(), *(image_infos[i] for i in new))]
         partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(known)).items()}
         names = [first[digest]["file"] for digest in known]
         if not known:
@@ -79,15 +79,15 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
     return {j - n_seen: i for i, j in crossing[::-1].tolist()}
 
 
-def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader) -> dict[str, Look]:
+def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader) -> dict[str, ImageInfo]:
     """Digest (hex) -> what a training picture looks like, of those known or still there."""
     known = {
-        digest.hex(): look for digest, look in known_looks([bytes.fromhex(one) for one in trained_on], reader).items()
+        digest.hex(): look for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
     missing = [root / row["file"] for digest, row in trained_on.items() if digest not in known]
     there = [path for path in missing if path.is_file()]
     found = examine(there, reader=reader)
-    for i, look in found.looks.items():
+    for i, look in found.image_infos.items():
         digest = (found.digests[i] or b"").hex()
         if digest in trained_on:
             known[digest] = look

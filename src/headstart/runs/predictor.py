@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.data.parallel import map_ahead
 from headstart.errors import BadExample, InputError, IntegrityError
-from headstart.evaluation.out_of_distribution import open_familiarity
+from headstart.evaluation.out_of_distribution import load_detector
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 from headstart.data.readers import Example, Modality, decoded, open_reader, read_content, suffix_of
 
@@ -122,7 +122,7 @@ class Predictor:
         self.reader = open_reader(base, folder)
         few = expected is not None and expected <= _FEW
         self._engine = _open(folder, self.facts["engine"], at_once or (1 if few else None))
-        self.familiarity = open_familiarity(folder)
+        self.familiarity = load_detector(folder)
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
@@ -212,7 +212,7 @@ class Predictor:
         """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
         if self.familiarity is None:
             return [Output(row, None) for row in probabilities]
-        return [*map(Output, probabilities, self.familiarity.is_unfamiliar(features).tolist())]
+        return [*map(Output, probabilities, self.familiarity.is_out_of_distribution(features).tolist())]
 
     def _apart(self, values: np.ndarray) -> list[Output]:
         """What an engine gives, probabilities and features side by side, apart again."""
@@ -329,9 +329,9 @@ def _open(folder: Path, engine: dict[str, Any], at_once: int | None) -> Engine:
     xml = folder / "engine" / "model.xml"
     if engine["kind"] == "openvino":
         return OpenVINOEngine(xml, precision_here(engine), at_once)
-    from headstart.system import keras_worker as keras_process
+    from headstart.system import keras_worker
 
-    return KerasEngine(keras_process.import_keras().models.load_model(folder / "model.keras"))
+    return KerasEngine(keras_worker.import_keras().models.load_model(folder / "model.keras"))
 
 
 def precision_here(engine: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from headstart.data.dataset import Dataset, Skipped, list_images, read_text
 from headstart.data.labels import cell
 from headstart.errors import InputError
-from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, Suspects, evaluate, evaluate_labels, worst_labels
+from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, LabelIssues, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
 from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem, read_facts
 from headstart.data.readers import Example, Modality
@@ -248,7 +248,7 @@ def write_tables(
         _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
 
 
-def write_suspects(folder: Path, dataset: Dataset, answers: Answers, usable: np.ndarray, suspects: Suspects) -> None:
+def write_suspects(folder: Path, dataset: Dataset, answers: Answers, usable: np.ndarray, suspects: LabelIssues) -> None:
     """Write ``suspects.csv``: examples whose label looks wrong, the surest first.
 
     Args:

@@ -8,8 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from headstart.system import console
-from headstart.system import keras_worker as keras_process
+from headstart.system import console, keras_worker
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 
@@ -24,9 +23,9 @@ def is_usable(cache: Path) -> bool:
         cache: the cache folder.
     """
     driver = _driver_version()
-    if driver is None or not keras_process.can_train():
+    if driver is None or not keras_worker.can_train():
         return False
-    backend = keras_process.training_backend()
+    backend = keras_worker.training_backend()
     if os.environ.get("KERAS_BACKEND", backend) != backend:  # another one was asked for, which does not train
         return False
     spec = find_spec(backend)
@@ -54,6 +53,6 @@ def _driver_version() -> int | None:
 def _ask(backend: str) -> bool:
     console.note(f"asking {backend} whether it can use the GPU …")
     try:
-        return bool(keras_process.call("headstart.system.keras_worker:on_gpu", {}, backend=backend))
+        return bool(keras_worker.call("headstart.system.keras_worker:on_gpu", {}, backend=backend))
     except RuntimeError:  # a backend that does not start here is no engine
         return False

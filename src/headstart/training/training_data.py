@@ -20,7 +20,7 @@ Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingData:
     """Examples of known class, and which of them may be used for what.
 
     Attributes:
@@ -30,7 +30,7 @@ class Task:
         train: int (m,), the examples to train on.
         val: int (k,), those that tell when to stop, and whether fine-tuning helps; a linear head cross-validates on
             ``train`` instead.
-        units: int (n,); examples of one unit stay on one side of every division.
+        groups: int (n,); examples of one group stay in one split and in one fold.
         test: int, held out: nothing is decided by them.
     """
 
@@ -39,12 +39,12 @@ class Task:
     n_classes: int
     train: np.ndarray
     val: np.ndarray
-    units: np.ndarray
+    groups: np.ndarray
     test: np.ndarray = field(default_factory=lambda: np.empty(0, int))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadConfig:
     """How to train a head.
 
     Args:
@@ -88,7 +88,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuneConfig:
     """How to fine-tune.
 
     Args:

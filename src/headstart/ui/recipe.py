@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 from headstart.bases.candidates import ALL, AUTO, candidates
 from headstart.data.dataset import Dataset
 from headstart.errors import InputError
-from headstart.training import Recipe, check_search
+from headstart.training import HeadConfig, check_search
 
 
 def recipe(fields: QueryParams, dataset: Dataset) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def recipe(fields: QueryParams, dataset: Dataset) -> dict[str, Any]:
     if told["search"] is not None:
         if told["dense"]:
             raise InputError("a search chooses the hidden layers itself: name them, or let it search, but not both.")
-        check_search(told["search"], Recipe(), None)
+        check_search(told["search"], HeadConfig(), None)
     return {name: value for name, value in told.items() if value not in (None, ())}
 
 

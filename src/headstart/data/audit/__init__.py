@@ -24,7 +24,7 @@ from headstart.data.audit.pictures import look_through
 from headstart.data.audit.reading import UNUSABLE, unusable
 from headstart.data.audit.texts import coverage, mojibake
 from headstart.data.dataset import Dataset, Skipped
-from headstart.data.fingerprints import Look
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.near_duplicates import near_pictures, near_texts
 
 __all__ = [
@@ -67,19 +67,19 @@ def audit(
     dataset: Dataset,
     digests: Sequence[bytes | None],
     problems: Mapping[int, str],
-    looks: Mapping[int, Look] | None = None,
+    image_infos: Mapping[int, ImageInfo] | None = None,
 ) -> Audit:
     """Check a data set whose files have all been read.
 
-    What depends on the split is not among it: see :func:`near_copies` and :func:`headstart.data.split.check_division`.
+    What depends on the split is not among it: see :func:`near_copies` and :func:`headstart.data.split.check_split`.
 
     Args:
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        looks: index -> what was noted of a picture when it was decoded.
+        image_infos: index -> what was noted of a picture when it was decoded.
     """
-    left_out, looks = dict(problems), looks or {}
+    left_out, image_infos = dict(problems), image_infos or {}
     copies = copies_of(digests)
     findings = [
         *unusable(dataset, problems),
@@ -89,20 +89,20 @@ def audit(
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
     if dataset.texts is None:
-        findings += look_through(dataset.files, {i: looks[i] for i in looks if i not in problems})
+        findings += look_through(dataset.files, {i: image_infos[i] for i in image_infos if i not in problems})
     else:
         readable = [i for i in range(len(dataset)) if i not in problems]
         findings.append(mojibake([dataset.files[i] for i in readable], [dataset.texts[i] for i in readable]))
     findings += check_classes(dataset.labels[usable], dataset.classes)
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
-    return Audit(usable, findings, skipped, _near(dataset, usable, digests, looks))
+    return Audit(usable, findings, skipped, _near(dataset, usable, digests, image_infos))
 
 
 def _near(
     dataset: Dataset,
     usable: np.ndarray,
     digests: Sequence[bytes | None],
-    looks: Mapping[int, Look],
+    image_infos: Mapping[int, ImageInfo],
 ) -> np.ndarray | None:
     """Pairs of usable examples that nearly repeat each other; None where pictures were not decoded."""
     same: defaultdict[bytes | None, list[int]] = defaultdict(list)
@@ -111,11 +111,11 @@ def _near(
     first = [indices[0] for indices in same.values()]
     if dataset.texts is not None:
         pairs = near_texts([dataset.texts[i] for i in first])
-    elif not looks:
+    elif not image_infos:
         return None
     else:
-        first = [i for i in first if i in looks]
-        pairs = near_pictures([looks[i].fingerprint for i in first])
+        first = [i for i in first if i in image_infos]
+        pairs = near_pictures([image_infos[i].fingerprint for i in first])
     near = set()
     for i, j in np.array(first, np.int64)[pairs].tolist():
         copies = [(one, j) for one in same[digests[i]]] + [(i, one) for one in same[digests[j]]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
 from headstart.data.dataset import Dataset, Skipped
-from headstart.data.fingerprints import Look
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.labels import SEPARATOR, names_of
 
 
@@ -18,7 +18,7 @@ def cleaned(
     dataset: Dataset,
     digests: Sequence[bytes | None],
     problems: Mapping[int, str],
-    looks: Mapping[int, Look],
+    image_infos: Mapping[int, ImageInfo],
     near: np.ndarray | None,
     ignored: Collection[str] = (),
 ) -> tuple[list[int], list[Skipped]]:
@@ -30,7 +30,7 @@ def cleaned(
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        looks: index -> what a picture looks like.
+        image_infos: index -> what a picture looks like.
         near: int (p, 2), pairs that nearly repeat each other.
         ignored: names of checks whose findings stay.
 
@@ -39,7 +39,7 @@ def cleaned(
     """
     out = dict(problems)
     if "blank" not in ignored:
-        out |= {i: "blank" for i, look in looks.items() if look.is_blank and i not in out}
+        out |= {i: "blank" for i, look in image_infos.items() if look.is_blank and i not in out}
     called, splits = dataset.class_names, dataset.given_splits or [""] * len(dataset)
     same: defaultdict[int, list[int]] = defaultdict(list)
     conflicts: set[int] = set()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headstart.data.audit.checks import Example, Finding, has_have, is_are
-from headstart.data.fingerprints import Look
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.images import Header
 
 _PLAIN_MODES = {"RGB", "L"}
@@ -23,19 +23,21 @@ _MODES = {
 
 
 class _Rule(NamedTuple):
-    says: Callable[[Look], str]  # what is odd about a picture; nothing if it is not
+    says: Callable[[ImageInfo], str]  # what is odd about a picture; nothing if it is not
     found: str
     clean: str
 
 
-def look_through(files: list[str], looks: Mapping[int, Look]) -> list[Finding]:
+def look_through(files: list[str], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
     """Check every picture that was looked at.
 
     Args:
         files: names of all examples.
-        looks: index -> what was noted of a picture.
+        image_infos: index -> what was noted of a picture.
     """
-    usual = float(np.median([look.header.width * look.header.height for look in looks.values()])) if looks else 0.0
+    usual = (
+        float(np.median([one.header.width * one.header.height for one in image_infos.values()])) if image_infos else 0.0
+    )
     rules = {
         "odd-colour-mode": _Rule(
             _mode, "{n} of another form than RGB or grey {are} used all the same, as RGB.", "All are RGB or grey."
@@ -55,13 +57,13 @@ def look_through(files: list[str], looks: Mapping[int, Look]) -> list[Finding]:
             lambda look: "one colour all over" if look.is_blank else "", "{n} {are} blank.", "No picture is blank."
         ),
     }  # fmt: skip
-    return [_judged(check, rule, files, looks) for check, rule in rules.items()]
+    return [_judged(check, rule, files, image_infos) for check, rule in rules.items()]
 
 
-def _judged(check: str, rule: _Rule, files: list[str], looks: Mapping[int, Look]) -> Finding:
-    said = {i: rule.says(look) for i, look in looks.items()}
+def _judged(check: str, rule: _Rule, files: list[str], image_infos: Mapping[int, ImageInfo]) -> Finding:
+    said = {i: rule.says(look) for i, look in image_infos.items()}
     found = [Example((files[i],), said[i]) for i in sorted(said) if said[i]]
-    if not looks:
+    if not image_infos:
         return Finding(check, "skipped", "No picture was decoded.")
     if not found:
         return Finding(check, "clean", rule.clean)
@@ -70,7 +72,7 @@ def _judged(check: str, rule: _Rule, files: list[str], looks: Mapping[int, Look]
     return Finding(check, "found", rule.found.format(n=subject, are=is_are(n), have=has_have(n)), found)
 
 
-def _mode(look: Look) -> str:
+def _mode(look: ImageInfo) -> str:
     header = look.header
     if header.mode in _PLAIN_MODES and not header.transparent:
         return ""
@@ -80,7 +82,7 @@ def _mode(look: Look) -> str:
     return "" if header.mode == "P" else form
 
 
-def _turned(look: Look) -> str:
+def _turned(look: ImageInfo) -> str:
     return f"EXIF orientation {look.header.orientation}" if look.header.orientation != 1 else ""
 
 
@@ -90,11 +92,11 @@ def _tiny(header: Header, usual: float) -> str:
     return f"{w} x {h} pixels" if is_far_below or min(w, h) < _ALWAYS_TINY_PX else ""
 
 
-def _huge(look: Look) -> str:
+def _huge(look: ImageInfo) -> str:
     w, h = look.header.width, look.header.height
     return f"{w:,} x {h:,} pixels" if w * h > _HUGE_PIXELS else ""
 
 
-def _ratio(look: Look) -> str:
+def _ratio(look: ImageInfo) -> str:
     w, h = look.header.width, look.header.height
     return f"{w:,} x {h:,} pixels" if max(w, h) > _EXTREME_RATIO * min(w, h) else ""

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from headstart.system import console
-from headstart.training.fine_tuning.trainer import Job, Tuning, assign, gave_up, state_of
+from headstart.training.fine_tuning.trainer import FineTuneJob, FineTuner, assign, gave_up, state_of
 
 TEMPERATURE = 0.1
 """By which similarities are divided: the lower it is, the more the nearest examples count."""
@@ -34,7 +34,7 @@ def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
 
     Args:
         folds: number of each training example's fold, from 0.
-        job: the fields of :class:`headstart.training.fine_tuning.trainer.Job`; the head has no say.
+        job: the fields of :class:`headstart.training.fine_tuning.trainer.FineTuneJob`; the head has no say.
 
     Returns:
         What the report tells; or ``gave_up``, a sentence that says why nothing came out.
@@ -44,12 +44,12 @@ def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
     """
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            return _Contrastive(Job(**job)).rounds(np.array(folds))
+            return _Contrastive(FineTuneJob(**job)).rounds(np.array(folds))
         except TimeoutError:
             return gave_up("The time limit was over before contrastive fine-tuning was: raise --time-limit.")
 
 
-class _Contrastive(Tuning):
+class _Contrastive(FineTuner):
     def rounds(self, folds: np.ndarray) -> dict[str, Any]:
         start = [np.array(variable) for variable in state_of(self.model)]
         numbers = range(int(folds.max()) + 2)  # nobody is in the last one

@@ -31,14 +31,13 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.model_files.keras_file import Frozen
-from headstart.system import console, gpu
-from headstart.system import keras_worker as keras_process
+from headstart.system import console, gpu, keras_worker
 from headstart.system.settings import Precision, cache_folder
 from headstart.training.fine_tuning import lora
 from headstart.training.head.head import Head, weights_of_classes
 from headstart.training.head.linear import STRENGTHS, solve
 from headstart.training.outputs import wrong
-from headstart.training.training_data import FineTuning, Recipe, Task, load_layers, save_layers
+from headstart.training.training_data import FineTuneConfig, HeadConfig, TrainingData, load_layers, save_layers
 
 TUNING_VERSION = 4
 """Part of every cache key: raise it when the same job would give other weights."""
@@ -85,7 +84,7 @@ class CrossValidated(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tuned:
+class FineTuneResult:
     """A fine-tuned base and its head.
 
     Attributes:
@@ -128,15 +127,15 @@ class _NoRoomError(InputError):
 def fine_tune(
     base: Base,
     examples: Sequence[Example],
-    task: Task,
+    task: TrainingData,
     head: Head,
-    recipe: Recipe,
-    tuning: FineTuning,
+    recipe: HeadConfig,
+    tuning: FineTuneConfig,
     *,
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
-) -> Tuned | NotTried:
+) -> FineTuneResult | NotTried:
     """Fine-tune a base from a trained head.
 
     Args:
@@ -181,7 +180,7 @@ def fine_tune(
         return NotTried(str(exc))
 
 
-def check_finished(tuned: Tuned, features: FeatureSet, train: np.ndarray) -> None:
+def check_finished(tuned: FineTuneResult, features: FeatureSet, train: np.ndarray) -> None:
     """See that a fine-tuned base, saved and read again, computes what was trained.
 
     Args:
@@ -197,7 +196,7 @@ def check_finished(tuned: Tuned, features: FeatureSet, train: np.ndarray) -> Non
         _check_agreement(finished, tuned.expected, tuned.facts["precision"], features.precision)
 
 
-def _few_texts(base: Base, task: Task, recipe: Recipe) -> bool:
+def _few_texts(base: Base, task: TrainingData, recipe: HeadConfig) -> bool:
     """Whether the training examples are few texts, of which an encoder can learn what makes a class."""
     if not isinstance(base, TextBase) or not isinstance(base.tokenizer, SubwordTokenizer) or recipe.kind != "linear":
         return False
@@ -207,7 +206,7 @@ def _few_texts(base: Base, task: Task, recipe: Recipe) -> bool:
     return bool(counts.min() >= _MIN_SHOTS and counts.max() < FEW)
 
 
-def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning, *, contrastive: bool) -> str | None:
+def _why_not(base: Base, task: TrainingData, head: Head, tuning: FineTuneConfig, *, contrastive: bool) -> str | None:
     """Why fine-tuning is not worth trying, if so."""
     if base.frozen_because:
         return f"{base.handle} stays frozen: {base.frozen_because}."
@@ -225,7 +224,7 @@ def _why_not(base: Base, task: Task, head: Head, tuning: FineTuning, *, contrast
             f"The head alone makes {counted(mistakes, 'mistake') if mistakes else 'no mistake'} on {len(task.val):,} "
             "validation examples: even if fine-tuning mended every one, no test could tell that from luck."
         )
-    if not keras_process.can_train():
+    if not keras_worker.can_train():
         return "No Keras backend that can train is installed: pip install 'headstart[tensorflow]'."
     return None
 
@@ -236,10 +235,10 @@ class _Attempt:
 
     base: Base
     examples: Sequence[Example]
-    task: Task
+    task: TrainingData
     head: Head
-    recipe: Recipe
-    tuning: FineTuning
+    recipe: HeadConfig
+    tuning: FineTuneConfig
     engine: EngineName
     precision: Precision
     cache: Path
@@ -248,7 +247,7 @@ class _Attempt:
     share: ClassVar[float] = AUTO_SHARE
     converts: ClassVar[bool] = True  # whether what lies below the cut runs on the engine
 
-    def run(self) -> Tuned | NotTried:
+    def run(self) -> FineTuneResult | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
         asked = self.tuning.blocks
         number = (
@@ -299,7 +298,7 @@ class _Attempt:
         task, head = self.task, self.head
         ways = {**asdict(self.tuning), "blocks": [block.name for block in trained], "keep": None}
         about = [TUNING_VERSION, task.features.key, self.base.digest, self.base.input_facts(), ways, self.recipe.seed]
-        about += [self.recipe.dropout, head.class_weights, keras_process.training_backend(), self.trainer]
+        about += [self.recipe.dropout, head.class_weights, keras_worker.training_backend(), self.trainer]
         material = hashlib.sha256(json.dumps(about).encode())
         for indices in (task.train, task.val):
             material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
@@ -331,8 +330,8 @@ class _Attempt:
         )
         save_layers(self.head.layers, work / "start.npz")
         weights = weights_of_classes(task.labels[task.train], task.n_classes, self.recipe.class_weights)
-        backend = keras_process.training_backend()
-        facts = keras_process.call(
+        backend = keras_worker.training_backend()
+        facts = keras_worker.call(
             self.trainer,
             {
                 "spec": base.spec.to_json(),
@@ -371,7 +370,7 @@ class _Attempt:
         """What the trainer takes beside the usual, or in its place."""
         return {}
 
-    def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
+    def _read_back(self, work: Path, names: tuple[str, ...]) -> FineTuneResult:
         """Open the result as a user would, and see that it computes what was trained."""
         facts = json.loads((work / "facts.json").read_text())
         history, frozen = facts.pop("history"), Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
@@ -384,7 +383,7 @@ class _Attempt:
         )  # fmt: skip
         of_val = head.over(held_out, np.arange(len(self.task.val)))
         _check_agreement(of_val, np.load(work / "val.npy"), facts["precision"], held_out.precision)
-        return Tuned(names, base, head, frozen, tuple(history), facts, held_out)
+        return FineTuneResult(names, base, head, frozen, tuple(history), facts, held_out)
 
 
 class _Contrastive(_Attempt):
@@ -401,16 +400,16 @@ class _Contrastive(_Attempt):
     @cached_property
     def _folds(self) -> np.ndarray:
         train = self.task.train
-        return folds(self.task.labels[train], self.task.units[train], _FOLDS, self.recipe.seed)
+        return folds(self.task.labels[train], self.task.groups[train], _FOLDS, self.recipe.seed)
 
-    def _read_back(self, work: Path, names: tuple[str, ...]) -> Tuned:
+    def _read_back(self, work: Path, names: tuple[str, ...]) -> FineTuneResult:
         facts = json.loads((work / "facts.json").read_text())
         frozen = Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
         rounds, as_it_was = np.load(work / "features.npy"), self.task.features.rows(self.task.train)
         judged = CrossValidated(self._cross_validate([as_it_was] * _FOLDS, STRENGTHS), self._cross_validate(rounds))
         head = self._solve(rounds[-1], np.arange(len(as_it_was)), (_CONTRASTIVE_STRENGTH,))
         head = replace(head, out_of_fold=judged.after)
-        return Tuned(
+        return FineTuneResult(
             names, with_weights(self.base, work / "tuned.npz"), head, frozen, (), facts, judged,
             expected=head(rounds[-1]),
         )  # fmt: skip
@@ -430,7 +429,7 @@ class _Contrastive(_Attempt):
         weights = weights_of_classes(task.labels[mine], task.n_classes, self.recipe.class_weights)
         solved = solve(
             features.__getitem__, members, task.labels[mine], task.n_classes,
-            units=task.units[mine], class_weights=weights, seed=self.recipe.seed, strengths=strengths,
+            groups=task.groups[mine], class_weights=weights, seed=self.recipe.seed, strengths=strengths,
         )  # fmt: skip
         return replace(self.head.with_layers(((solved.kernel, solved.bias),)), strength=solved.strength)
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.blocks import Block
-from headstart.training.training_data import FineTuning
+from headstart.training.training_data import FineTuneConfig
 
 _WARM_UP = 0.1  # of all steps
 _WARM_UP_STEPS = 20  # at least: Adam's first steps are all of full length, whatever the gradient
 
 
-def layered_adamw(tuning: FineTuning, rate: float, network: Any, trained: Sequence[Block], steps: int) -> Any:
+def layered_adamw(tuning: FineTuneConfig, rate: float, network: Any, trained: Sequence[Block], steps: int) -> Any:
     """AdamW, one for each trained block and one for everything else, which is the head.
 
     Args:

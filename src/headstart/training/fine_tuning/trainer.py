@@ -40,7 +40,7 @@ from headstart.training.fine_tuning import lora
 from headstart.training.fine_tuning.optimizer import layered_adamw
 from headstart.training.fine_tuning.pointwise import as_products
 from headstart.training.outputs import activate, activation_of, log_losses, weights_of_examples, wrong
-from headstart.training.training_data import FineTuning, load_layers, save_layers
+from headstart.training.training_data import FineTuneConfig, load_layers, save_layers
 
 _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
@@ -52,7 +52,7 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 @dataclass(frozen=True)
-class Job:
+class FineTuneJob:
     """One fine-tuning, as plain data.
 
     Attributes:
@@ -65,7 +65,7 @@ class Job:
         train: files or texts; likewise ``val``.
         train_labels: class of each, or 0 and 1 for each label; likewise ``val_labels``.
         class_weights: weight of one example of each class.
-        tuning: how to train; see :class:`headstart.training.training_data.FineTuning`.
+        tuning: how to train; see :class:`headstart.training.training_data.FineTuneConfig`.
         head: ``.npz`` with the head to start from.
         dropout: before each of its layers.
         seed: of everything random.
@@ -94,7 +94,7 @@ def train_tail(**job: Any) -> dict[str, Any]:
     """Fine-tune; writes ``tuned.npz``, ``head.npz`` and ``val.npy`` (probabilities) and gives the facts.
 
     Args:
-        job: the fields of :class:`Job`.
+        job: the fields of :class:`FineTuneJob`.
 
     Returns:
         ``history``, ``frozen`` and what the report tells; or ``gave_up``, a sentence that says why nothing came out.
@@ -105,7 +105,7 @@ def train_tail(**job: Any) -> dict[str, Any]:
     # If the process that asked for this was killed, its orphan may still be about: wait until that has noticed.
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            tuning = Tuning(Job(**job))
+            tuning = FineTuner(FineTuneJob(**job))
         except TimeoutError:
             return gave_up(
                 f"The time limit of {job['tuning']['time_limit_s']:.0f} s was over before the first step: raise "
@@ -146,13 +146,13 @@ class _Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Tuning:
+class FineTuner:
     """One fine-tuning: views, cut and weights in place; see :meth:`run`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: FineTuneJob) -> None:
         import keras
 
-        self.job, self.folder, self.tuning = job, Path(job.folder), FineTuning(**job.tuning)
+        self.job, self.folder, self.tuning = job, Path(job.folder), FineTuneConfig(**job.tuning)
         self.labels, self.val_labels = np.array(job.train_labels), np.array(job.val_labels)
         self.class_weights = np.array(job.class_weights, np.float32)
         self.progress = _Progress()

@@ -11,14 +11,14 @@ from headstart.system import console
 from headstart.training.head.linear import in_blocks
 from headstart.training.head.networks import Form, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
-from headstart.training.training_data import Layers, Recipe, Task
+from headstart.training.training_data import HeadConfig, Layers, TrainingData
 
 LEARNING_RATE = 1e-3
 PATIENCE = 10
 _VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
 
 
-def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
+def fit(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
     """Train Dense layers until the validation loss has stopped falling; those of its lowest point are what comes out.
 
     Args:
@@ -31,7 +31,7 @@ def fit(task: Task, recipe: Recipe, class_weights: np.ndarray) -> tuple[Layers, 
     """
     train, val = task.train, task.val
     if not len(val):
-        fold = folds(task.labels[train], task.units[train], _VAL_FOLDS, recipe.seed)
+        fold = folds(task.labels[train], task.groups[train], _VAL_FOLDS, recipe.seed)
         train, val = train[fold != 0], train[fold == 0]
         console.note(f"no validation data: {len(val):,} training examples tell when to stop")
     features, labels = task.features, task.labels

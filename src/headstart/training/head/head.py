@@ -17,7 +17,7 @@ from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
 from headstart.training.outputs import Activation, activate, activation_of
-from headstart.training.training_data import ClassWeights, Layers, Recipe, Task
+from headstart.training.training_data import ClassWeights, HeadConfig, Layers, TrainingData
 
 HEAD_VERSION = 5
 """Part of every cache key: raise it when the same features and labels would give another head."""
@@ -68,7 +68,7 @@ class Head:
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
 
 
-def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
+def fit_head(task: TrainingData, recipe: HeadConfig, cache: Path | None = None) -> Head:
     """Train a head on cached features, or take it from the cache if just this was trained before.
 
     Args:
@@ -90,15 +90,15 @@ def fit_head(task: Task, recipe: Recipe, cache: Path | None = None) -> Head:
     return head
 
 
-def _fit_dense(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
+def _fit_dense(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> Head:
     layers, history = dense.fit(task, recipe, class_weights)
     return Head(layers, activation_of(task.labels), history=history)
 
 
-def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head:
+def _solve_linear(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> Head:
     solved = solve(
         task.features.rows, task.train, task.labels[task.train], task.n_classes,
-        units=task.units[task.train], class_weights=class_weights, seed=recipe.seed,
+        groups=task.groups[task.train], class_weights=class_weights, seed=recipe.seed,
     )  # fmt: skip
     rows = [
         {
@@ -115,14 +115,14 @@ def _solve_linear(task: Task, recipe: Recipe, class_weights: np.ndarray) -> Head
     )  # fmt: skip
 
 
-def key_of(task: Task, recipe: Recipe) -> str:
+def key_of(task: TrainingData, recipe: HeadConfig) -> str:
     """Identifies everything that a head depends on, hex."""
     material = hashlib.sha256(
         f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes} {task.labels.ndim}".encode()
     )
     for indices in (task.train, task.val):
         material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
-        material.update(np.column_stack([task.labels[indices], task.units[indices]]).astype("<i8").tobytes())
+        material.update(np.column_stack([task.labels[indices], task.groups[indices]]).astype("<i8").tobytes())
     return material.hexdigest()[:32]
 
 

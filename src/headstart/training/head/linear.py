@@ -115,7 +115,7 @@ def solve(
     labels: np.ndarray,
     n_classes: int,
     *,
-    units: np.ndarray,
+    groups: np.ndarray,
     class_weights: np.ndarray,
     seed: int,
     strengths: Sequence[float] = STRENGTHS,
@@ -127,7 +127,7 @@ def solve(
         indices: the training examples, int (n,).
         labels: their classes, int (n,), or 0 and 1 (n, n_classes).
         n_classes: number of classes.
-        units: int (n,); examples of one unit (a group, or identical files) stay in one fold.
+        groups: int (n,); examples of one group (or identical files) stay in one fold.
         class_weights: float (n_classes,), the weight of one example of each class; all alike for multi-label data.
         seed: of the folds.
         strengths: to choose from, from strong to weak.
@@ -135,14 +135,14 @@ def solve(
     # BLAS threads wait for each other in busy loops: beside any other work, two of them are ten times slower than one.
     # So BLAS computes in the thread that calls it, and the blocks are what the cores share.
     with threadpool_limits(1, user_api="blas"):
-        return _solve(_Data(rows, indices, labels), labels, n_classes, units, class_weights, seed, strengths)
+        return _solve(_Data(rows, indices, labels), labels, n_classes, groups, class_weights, seed, strengths)
 
 
 def _solve(
     data: "_Data",
     labels: np.ndarray,
     n_classes: int,
-    units: np.ndarray,
+    groups: np.ndarray,
     class_weights: np.ndarray,
     seed: int,
     strengths: Sequence[float],
@@ -150,7 +150,7 @@ def _solve(
     width = data.dim * n_classes * (N_FOLDS + 1)
     sample = stratified_sample(labels, min(_CV_EXAMPLES, max(2000, int(_CV_BUDGET / width))), seed)
     cv_data = data if len(sample) == len(labels) else data.part(sample)
-    fold = folds(labels[sample], units[sample], N_FOLDS, seed)
+    fold = folds(labels[sample], groups[sample], N_FOLDS, seed)
     path: list[dict[str, float]] = []
     best, temperature, of_folds = 1.0, 1.0, None
     if len(np.unique(fold)) > 1:  # copies of one example a class: nothing would be left to train on without them
@@ -164,8 +164,8 @@ def _solve(
     out_of_fold, curve = None, None
     if of_folds is not None:
         of_folds = of_folds / temperature
-        out_of_fold = _out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, units))
-        curve = _curve(cv_data, units[sample], n_classes, class_weights, best, of_folds, fold, seed)
+        out_of_fold = _out_of_fold(data, _restated(of_folds, cv_data, data), _fold_of_each(sample, fold, groups))
+        curve = _curve(cv_data, groups[sample], n_classes, class_weights, best, of_folds, fold, seed)
     return LinearHead(
         kernel=kernel.astype(np.float32),
         bias=(bias - data.mean @ kernel).astype(np.float32),
@@ -402,7 +402,7 @@ def _held_out(
 
 def _curve(
     data: _Data,
-    units: np.ndarray,
+    groups: np.ndarray,
     n_classes: int,
     class_weights: np.ndarray,
     strength: float,
@@ -414,7 +414,7 @@ def _curve(
     labels = data.labels
     if is_multi_label(labels):
         return None
-    tenth = folds(labels, units, 10, seed)
+    tenth = folds(labels, groups, 10, seed)
     if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _FEWEST_IN_TENTH:
         return None
     weights = weights_of_examples(labels, class_weights)
@@ -455,11 +455,11 @@ def _restated(parameters: np.ndarray, of: _Data, to: _Data) -> np.ndarray:
     return np.concatenate([kernel * (to.scale / of.scale)[:, None, None], (bias + shift)[None]])
 
 
-def _fold_of_each(sample: np.ndarray, fold: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _fold_of_each(sample: np.ndarray, fold: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The fold of every example, int (n,); those beyond the sample were in none, and take that of their unit or any."""
-    of_unit = np.arange(int(units.max()) + 1) % N_FOLDS
-    of_unit[units[sample]] = fold
-    return of_unit[units]
+    fold_of_group = np.arange(int(groups.max()) + 1) % N_FOLDS
+    fold_of_group[groups[sample]] = fold
+    return fold_of_group[groups]
 
 
 def stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:

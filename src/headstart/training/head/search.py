@@ -33,7 +33,7 @@ from headstart.training.head import networks
 from headstart.training.head.head import Head, fit_head, key_of, weights_of_classes
 from headstart.training.head.linear import Axes, CrossValidation, stratified_sample
 from headstart.training.outputs import activation_of, weights_of_examples
-from headstart.training.training_data import Recipe, Task
+from headstart.training.training_data import HeadConfig, TrainingData
 
 SEARCH_VERSION = 3
 """Part of every cache key: raise it when the same trial would have another result."""
@@ -114,13 +114,13 @@ class Found:
     """
 
     head: Head
-    recipe: Recipe
+    recipe: HeadConfig
     taps: tuple[str, ...] | None
     features: FeatureSet
     facts: dict[str, Any]
 
 
-def check_search(trials: int, recipe: Recipe, shots: int | None) -> None:
+def check_search(trials: int, recipe: HeadConfig, shots: int | None) -> None:
     """See that a search can be had, before anything is computed.
 
     Raises:
@@ -129,7 +129,7 @@ def check_search(trials: int, recipe: Recipe, shots: int | None) -> None:
     """
     if trials < 1:
         raise InputError(f"--search {trials}: expected a number of trials of at least 1, such as 50.")
-    if replace(recipe, epochs=100, class_weights="auto", seed=0) != Recipe():
+    if replace(recipe, epochs=100, class_weights="auto", seed=0) != HeadConfig():
         raise InputError("--search chooses the head itself: leave out --head, --dense and --dropout, or --search.")
     if shots is not None:
         raise InputError(
@@ -166,9 +166,9 @@ def all_taps(places: Sequence[Place]) -> tuple[str, ...]:
 
 
 def search_heads(
-    task: Task,
+    task: TrainingData,
     start: Head,
-    recipe: Recipe,
+    recipe: HeadConfig,
     places: Sequence[Place],
     tapped: FeatureSet | None,
     augmented: Augmented | None,
@@ -213,8 +213,8 @@ class _Search:
 
     def __init__(
         self,
-        task: Task,
-        recipe: Recipe,
+        task: TrainingData,
+        recipe: HeadConfig,
         places: Sequence[Place],
         tapped: FeatureSet | None,
         augmented: Augmented | None,
@@ -231,7 +231,7 @@ class _Search:
         labels = task.labels[task.train]
         self.sample = task.train[stratified_sample(labels, _MOST_EXAMPLES, recipe.seed)]
         self.labels = task.labels[self.sample]
-        self.fold = folds(self.labels, task.units[self.sample], _FOLDS, recipe.seed)
+        self.fold = folds(self.labels, task.groups[self.sample], _FOLDS, recipe.seed)
         if len(np.unique(self.fold)) < _FOLDS:
             raise InputError(f"--search takes {_FOLDS} different training examples at the least, and better hundreds.")
         class_weights = weights_of_classes(labels, task.n_classes, recipe.class_weights)
