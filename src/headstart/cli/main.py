@@ -95,7 +95,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except HeadstartError as exc:
         if debug:
             raise
-        console.error(str(exc))
+        console.error(exc.render(spell_option))
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         console.error("interrupted. Features computed so far are kept: the same command goes on where it was.")
@@ -111,6 +111,12 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except Exception as exc:  # noqa: BLE001 - the last resort: one line for people, the traceback on request
         return _bug(exc, debug=debug)
     return outcome if isinstance(outcome, int) else 0
+
+
+def spell_option(name: str, value: str | None) -> str:
+    """A setting as the command line names it: ``--fine-tune``, or ``--fine-tune none``."""
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {value}"
 
 
 def _bug(exc: Exception, *, debug: bool) -> int:

@@ -237,7 +237,7 @@ def _main(job_path: str, answer_path: str) -> None:
         _import_lean_keras(os.environ["KERAS_BACKEND"])
         reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"])}
     except HeadstartError as exc:
-        reply = {"error": type(exc).__name__, "text": str(exc)}
+        reply = {"error": type(exc).__name__, "text": exc.message}
     except Exception:  # noqa: BLE001 - reported to the parent, which raises it
         import traceback
 
