@@ -35,14 +35,16 @@ test: ## run all tests
 test-fast: ## run the tests that take seconds
 	$(BIN)python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
-check: ## look at format, style and types; change nothing
+check: ## look at format, style, types and the order of imports; change nothing
 	$(BIN)ruff format --check
 	$(BIN)ruff check
 	$(BIN)mypy
+	$(BIN)lint-imports
 
-fix: ## put format and style right where that can be done by machine
+fix: ## correct format and style where a program can, and write docs/map.md
 	$(BIN)ruff format
 	$(BIN)ruff check --fix
+	$(BIN)python docs/write_map.py
 
 docs: ## write the documentation as a site into build/site (once before: pip install -e '.[docs]')
 	@$(BIN)python -c 'import mkdocs' || { echo "the site needs: $(BIN)python -m pip install -c constraints.txt -e '.[docs]'" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: run."""
+"""Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: runs."""
 
 from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
 from headstart.evaluation.change import Change, change_since

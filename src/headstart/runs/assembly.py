@@ -8,25 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from headstart.system import keras_worker
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison
-from headstart.system.cost import Cost
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
+from headstart.data.readers import decoded
 from headstart.data.run_examples import EXAMPLES, write_examples
-from headstart.model_files.openvino_file import write_engine
-from headstart.evaluation import Calibration, Change, Forecast, SelectivePrediction, LabelIssues, Verdict
-from headstart.explanation.mistakes import explain_mistakes
+from headstart.evaluation import Calibration, Change, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.keras_file import Frozen, fill_template
-from headstart.runs.predictor import Predictor, check_golden
-from headstart.data.readers import decoded
+from headstart.model_files.openvino_file import write_engine
 from headstart.reports.run import write_report
+from headstart.runs.predictor import Predictor, check_golden
 from headstart.runs.run import (
     Answers,
     Run,
@@ -38,8 +36,10 @@ from headstart.runs.run import (
     write_suspects,
     write_tables,
 )
+from headstart.system import keras_worker
+from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder
-from headstart.training import Head, NotTried, HeadConfig, TrainingData, FineTuneResult
+from headstart.training import FineTuneResult, Head, HeadConfig, NotTried, TrainingData
 
 GOLDEN_SAMPLES = 4
 

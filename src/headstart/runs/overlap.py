@@ -11,9 +11,9 @@ import numpy as np
 from headstart.data.audit import Example, Finding
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.near_duplicates import near_pictures, near_texts
+from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
-from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.runs.run import Answers
 
 EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
@@ -44,7 +44,7 @@ def overlap(
         facts: its ``run.json``.
         reader: its own.
         answers: about the held-out examples.
-        looks: index -> what one of them looks like, if it is a picture.
+        image_infos: index -> what one of them looks like, if it is an image.
     """
     with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         trained_on = [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
@@ -82,7 +82,8 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
 def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader) -> dict[str, ImageInfo]:
     """Digest (hex) -> what a training picture looks like, of those known or still there."""
     known = {
-        digest.hex(): look for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
+        digest.hex(): look
+        for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
     missing = [root / row["file"] for digest, row in trained_on.items() if digest not in known]
     there = [path for path in missing if path.is_file()]

@@ -10,10 +10,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from headstart.data.parallel import map_ahead
+from headstart.data.readers import Example, Modality, decoded, open_reader, read_content, suffix_of
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.evaluation.out_of_distribution import load_detector
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
-from headstart.data.readers import Example, Modality, decoded, open_reader, read_content, suffix_of
 
 if TYPE_CHECKING:
     from headstart.training.outputs import Activation

@@ -22,12 +22,12 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, Skipped, list_images, read_text
 from headstart.data.labels import cell
+from headstart.data.readers import Example, Modality
 from headstart.errors import InputError
 from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, LabelIssues, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
-from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem, read_facts
-from headstart.data.readers import Example, Modality
 from headstart.reports.run import write_report
+from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem, read_facts
 
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha256")
@@ -108,7 +108,8 @@ class Run:
 
         Args:
             given: of a run on images, one file, for one :class:`~headstart.runs.predictor.Prediction` (or
-                :class:`~headstart.runs.predictor.MultiLabelPrediction`); a folder, a pattern or several of them, for a list.
+                :class:`~headstart.runs.predictor.MultiLabelPrediction`); a folder, a pattern or several of them, for a
+                list.
                 Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: judge each picture together with its mirror image.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from headstart.runs.run import Run
 from headstart.system import console
 from headstart.system.extras import require
-from headstart.runs.run import Run
 
 _ARTIFACTS = ("report.html", "run.json", "metrics.json", "history.csv")
 
