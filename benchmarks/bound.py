@@ -53,7 +53,7 @@ def engine_rate(engine: Engine, pixels: np.ndarray) -> float:
 
 def measure(base: ImageBase, paths: list[Path], repeats: int) -> dict[str, Any]:
     """The best of a few repeats of each part, and the bound that follows from them."""
-    decoder = Decoder(base.input_size, base.fit)
+    decoder = Decoder(base.input_size, base.resize)
     pixels = np.stack([decoder.read(path) for path in paths[:_KEPT]])
     engine = open_engine(base, cache_folder(), pixels[:4], precision=resolve_precision("auto"))
     decoding = max(decode_rate(decoder, paths) for _ in range(repeats))

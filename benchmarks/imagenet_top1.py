@@ -26,7 +26,7 @@ def main() -> None:
     ids = (options.folder / "wnids.txt").read_text().split()
     paths = [path for path in list_images([options.folder]) if path.name.split("_")[0].split(".")[0] in ids]
     labels = np.array([ids.index(path.name.split("_")[0].split(".")[0]) for path in paths])
-    base = load_base(options.base, fit="crop")
+    base = load_base(options.base, resize="crop")
     keras_worker.import_keras()
     probabilities = base.model(include_top=True).predict(decoded(base.reader(), paths), verbose=0)
     right = int((probabilities.argmax(1) == labels).sum())

@@ -132,10 +132,10 @@ def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) 
     assert (takes["dtype"], takes["quantization"]) == (np.uint8, (1.0, 0))  # pixels as they are
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
 def test_the_script_reads_pictures_as_headstart_does(
-    run: hs.Run, photos: Path, tmp_path: Path, fit: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    run: hs.Run, photos: Path, tmp_path: Path, resize: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = Image.open(photos / "china/00.jpg")
     large, turned, clear = (tmp_path / name for name in ("large.jpg", "turned.jpg", "clear.png"))
@@ -146,13 +146,13 @@ def test_the_script_reads_pictures_as_headstart_does(
     rgba = picture.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
-    facts = {**run.facts, "base": {**run.facts["base"], "fit": fit, "input_size": list(size)}}
+    facts = {**run.facts, "base": {**run.facts["base"], "resize": resize, "input_size": list(size)}}
     shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
     write_beside(tmp_path, run.folder, facts, FORMATS["openvino"], {})
     monkeypatch.setattr(sys, "argv", ["predict.py"])
     read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
     for path in (photos / "flower/01.jpg", large, turned, clear):
-        np.testing.assert_array_equal(read(path)[0], Decoder(size, fit).read(path), err_msg=path.name)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(read(path)[0], Decoder(size, resize).read(path), err_msg=path.name)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert"])

@@ -98,7 +98,7 @@ def test_images_have_the_features_that_kerashub_gives_them(name: str, request: p
     maps = np.asarray(keras_hub.models.Backbone.from_preset(str(folder)).predict(converter(pixels), verbose=0))
     expected = maps[:, 0] if name == "vit" else maps.mean((1, 2))
     np.testing.assert_allclose(base.model().predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-5)
-    assert (base.fit, base.feature_dim) == (("crop", 16) if name == "vit" else ("squash", 256))
+    assert (base.resize, base.feature_dim) == (("crop", 16) if name == "vit" else ("stretch", 256))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # KerasHub leaves a file open

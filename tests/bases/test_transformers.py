@@ -38,8 +38,8 @@ def test_images_have_the_features_that_transformers_gives_them(name: str) -> Non
 
 def test_size_and_fit_of_images_are_read_from_the_files() -> None:
     vit, dinov2 = (hs.load_base(f"hf:{MODELS / name}") for name in ("vit", "dinov2"))
-    assert (vit.input_size, vit.fit) == ((32, 32), "squash")
-    assert (dinov2.input_size, dinov2.fit) == ((28, 28), "crop")
+    assert (vit.input_size, vit.resize) == ((32, 32), "stretch")
+    assert (dinov2.input_size, dinov2.resize) == ((28, 28), "crop")
     np.testing.assert_allclose(vit.preprocessing.array(np.array([[[0, 127.5, 255]]])), [[[-1, 0, 1]]], atol=1e-6)
 
 

@@ -33,9 +33,9 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", [name for name in FORMATS if name != "MPO"])
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_every_format_gives_the_same_picture(photo: Image.Image, kind: str, fit: str) -> None:
-    decoder = Decoder((48, 80), fit)
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_every_format_gives_the_same_picture(photo: Image.Image, kind: str, resize: str) -> None:
+    decoder = Decoder((48, 80), resize)
     exact = decoder.decode(_bytes(photo), ".png")
     source = photo.quantize(256) if kind == "GIF" else photo
     found = decoder.decode(_bytes(source, kind), FORMATS[kind][0])
@@ -92,10 +92,10 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_large_jpegs_decoded_small_show_the_same(photo: Image.Image, fit: str) -> None:
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_large_jpegs_decoded_small_show_the_same(photo: Image.Image, resize: str) -> None:
     large = photo.resize((2560, 1708), Image.Resampling.LANCZOS)
-    decoder = Decoder((96, 96), fit)
+    decoder = Decoder((96, 96), resize)
     assert _difference(decoder.decode(_bytes(large, "JPEG", quality=95)), decoder.decode(_bytes(large))) < 2.5
 
 
@@ -114,9 +114,9 @@ def test_crop_keeps_the_centre() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 2)])
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
-def test_tiny_and_thin_pictures(size: tuple[int, int], fit: str) -> None:
-    assert Decoder((32, 48), fit).decode(_bytes(Image.new("RGB", size, "white"))).shape == (32, 48, 3)
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_tiny_and_thin_pictures(size: tuple[int, int], resize: str) -> None:
+    assert Decoder((32, 48), resize).decode(_bytes(Image.new("RGB", size, "white"))).shape == (32, 48, 3)
 
 
 def _claims_to_be_huge() -> bytes:

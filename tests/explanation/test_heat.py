@@ -1,4 +1,4 @@
-"""From the cells of a map to the original picture: whatever was squashed, cropped, padded or turned is undone."""
+"""From the cells of a map to the original picture: whatever was stretched, cropped, padded or turned is undone."""
 
 import io
 from itertools import product
@@ -37,14 +37,14 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("fit", "size", "orientation"), [*product(("squash", "crop", "pad"), ((240, 400), (400, 250)), STORED)]
+    ("resize", "size", "orientation"), [*product(("stretch", "crop", "pad"), ((240, 400), (400, 250)), STORED)]
 )
-def test_heat_lies_on_the_object(fit: str, size: tuple[int, int], orientation: int) -> None:
+def test_heat_lies_on_the_object(resize: str, size: tuple[int, int], orientation: int) -> None:
     h, w = size
     side = min(size)
     box = (w // 2 + side // 10, h // 2 + side // 8, w // 2 + side // 3, h // 2 + side // 3)  # lower right of the middle
     data = photo(size, box, orientation)
-    decoder = Decoder((112, 140), fit)
+    decoder = Decoder((112, 140), resize)
     assert upright_size(data) == size
     heat_map = HeatMap(brightness(decoder.decode(data)), decoder.seen(size), size)
     heat = heat_map.heat

@@ -63,7 +63,7 @@ def test_one_row_per_file_in_the_order_asked_for(base: hs.Base, files: list[Path
 
 @pytest.mark.slow
 def test_the_rows_are_what_keras_computes(base: hs.Base, files: list[Path]) -> None:
-    decoder = Decoder(base.input_size, base.fit)
+    decoder = Decoder(base.input_size, base.resize)
     expected = base.model().predict(np.stack([decoder.read(path) for path in files[:20]]), verbose=0)
     found = hs.extract(base, files[:20], precision="float32").rows(range(20))
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-5
@@ -101,7 +101,7 @@ def test_a_file_that_changed_is_read_again(base: hs.Base, files: list[Path], tmp
 @pytest.mark.slow
 def test_another_size_or_fit_is_another_row(files: list[Path]) -> None:
     plain = hs.extract(hs.load_base(input_size=SIZE), files[:2]).rows([0])
-    for options in ({"input_size": SIZE + 32}, {"input_size": SIZE, "fit": "crop"}):
+    for options in ({"input_size": SIZE + 32}, {"input_size": SIZE, "resize": "crop"}):
         assert not np.allclose(plain, hs.extract(hs.load_base(**options), files[:2]).rows([0]), atol=1e-3)
 
 

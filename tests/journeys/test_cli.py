@@ -236,7 +236,7 @@ def test_options_are_the_arguments_of_the_function() -> None:
 def test_choices_are_those_of_the_code() -> None:
     from typing import get_args
 
-    from headstart.bases.base import Fit
+    from headstart.bases.base import Resize
     from headstart.cli.train import train
     from headstart.features.augmentation import Strength
     from headstart.features.engines import EngineName, Precision
@@ -244,7 +244,7 @@ def test_choices_are_those_of_the_code() -> None:
 
     offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
     assert offered == {
-        "fit": get_args(Fit),
+        "resize": get_args(Resize),
         "head": get_args(HeadKind),
         "class_weights": get_args(ClassWeights),
         "engine": get_args(EngineName),

@@ -14,7 +14,7 @@ from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
-from headstart.data.readers import Fit, Modality
+from headstart.data.readers import Modality, Resize
 from headstart.errors import InputError, UnavailableError
 from headstart.system import console
 
@@ -37,7 +37,7 @@ def load_base(
     *,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    resize: Resize | None = None,
     cut: str | None = None,
     texts: Iterable[str] | None = None,
     words_by: str | None = None,
@@ -46,10 +46,10 @@ def load_base(
     """Load a pretrained base by its handle.
 
     Args:
-        handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else but ``fit``.
+        handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else but ``resize``.
         weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (not transfer learning).
         input_size: pixels, one number for a square or (height, width).
-        fit: how a photo of another shape becomes that size; the base's own way when None.
+        resize: how a photo of another shape becomes that size; the base's own way when None.
         cut: for ``file:`` bases, the layer whose output are the features.
         texts: for word vectors, the texts whose words have to be among them; without, only the most frequent ones are.
         words_by: for word vectors of languages without spaces between words, what divides texts into words:
@@ -79,9 +79,9 @@ def load_base(
             "accuracy comes out says nothing about the base."
         )
     if isinstance(base, ImageBase):
-        base = replace(base, fit=fit or base.fit)
-    elif fit or spec.input_size or spec.cut:
-        raise InputError(f"--input-size, --fit and --cut are for images, and {base.handle} is a base for texts.")
+        base = replace(base, resize=resize or base.resize)
+    elif resize or spec.input_size or spec.cut:
+        raise InputError(f"--input-size, --resize and --cut are for images, and {base.handle} is a base for texts.")
     if spec.words_by and not base.spec.words:
         raise InputError(f"--words-by is for word vectors, and {base.handle} divides texts in its own way.")
     return derive(base, spec)

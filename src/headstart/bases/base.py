@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from headstart.data.readers import Fit, Modality, Reader
+from headstart.data.readers import Modality, Reader, Resize
 from headstart.errors import InputError
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
@@ -219,18 +219,18 @@ class ImageBase(Base):
         input_size: (height, width) in pixels.
         preprocessing: from raw pixels to the network's input.
         build: gives a model from preprocessed float32 images to feature maps (n, h', w', c), or to class probabilities.
-        fit: how a photo of another shape becomes ``input_size``.
+        resize: how a photo of another shape becomes ``input_size``.
     """
 
     modality = "image"
 
     input_size: tuple[int, int]
     preprocessing: Preprocessing
-    fit: Fit = "squash"
+    resize: Resize = "stretch"
 
     def input_facts(self) -> dict[str, Any]:
         """Size and preprocessing."""
-        return {**self._network_facts(), "fit": self.fit}
+        return {**self._network_facts(), "resize": self.resize}
 
     def _network_facts(self) -> dict[str, Any]:
         return {"input_size": list(self.input_size), "preprocessing": asdict(self.preprocessing)}
@@ -239,7 +239,7 @@ class ImageBase(Base):
         """The one decoding path, for this base's size."""
         from headstart.data.images import Decoder
 
-        return Decoder(self.input_size, self.fit)
+        return Decoder(self.input_size, self.resize)
 
     def start(self) -> tuple[Any, Any]:
         """A Keras input for pixels, and the preprocessed pixels."""

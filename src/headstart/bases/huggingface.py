@@ -120,7 +120,7 @@ def _of_images(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> 
     return ImageBase(
         input_size=size,
         preprocessing=processor.preprocessing,
-        fit=processor.fit,
+        resize=processor.resize,
         build=partial(_build_vision_transformer, vit, size, common["weights_path"]),
         tuning_rate=2e-4,
         **common,

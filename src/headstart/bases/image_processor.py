@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.bases.base import Preprocessing
-from headstart.data.readers import Fit
+from headstart.data.readers import Resize
 from headstart.errors import InputError
 
 _FILE = "preprocessor_config.json"
@@ -16,7 +16,7 @@ class ImageProcessor(NamedTuple):
 
     size: tuple[int, int]
     preprocessing: Preprocessing
-    fit: Fit
+    resize: Resize
 
 
 def read(folder: Path, source: str) -> ImageProcessor:
@@ -48,7 +48,7 @@ def read(folder: Path, source: str) -> ImageProcessor:
         scale = tuple(value / by for value, by in zip(scale, std, strict=True))
         offset = tuple(-value / by for value, by in zip(mean, std, strict=True))
     preprocessing = Preprocessing("the model's own", scale, offset, bgr=bool(settings.get("do_flip_channel_order")))
-    return ImageProcessor(size, preprocessing, "crop" if cropped else "squash")
+    return ImageProcessor(size, preprocessing, "crop" if cropped else "stretch")
 
 
 def _size(value: Any) -> tuple[int, int] | None:

@@ -1,9 +1,9 @@
 """Models in folders that KerasHub reads: presets as ``save_to_preset`` writes them, and those of Hugging Face and timm.
 
 What
-belongs to the model is asked of KerasHub once, in a process of its own, and kept in the cache: size, scaling and fit of
-images from its ImageConverter; tokenizer, special tokens and length of texts. Its network is then laid out layer by
-layer, so that it can be cut like any other.
+belongs to the model is asked of KerasHub once, in a process of its own, and kept in the cache: size, scaling and
+resize mode of images from its ImageConverter; tokenizer, special tokens and length of texts. Its network is then laid
+out layer by layer, so that it can be cut like any other.
 """
 
 import importlib
@@ -27,7 +27,7 @@ from headstart.system.settings import cache_folder
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
 """Kinds of Hugging Face's models that KerasHub 0.32 turns into its own, if their files are as it expects them."""
 
-_READ_VERSION = 2
+_READ_VERSION = 3
 """Part of the cache's folder names: raise it when what is read from a model changes."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -72,7 +72,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         return ImageBase(
             input_size=size,
             preprocessing=Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"])),
-            fit=facts["fit"],
+            resize=facts["resize"],
             build=partial(_build_images, folder, size),
             **common,
         )
@@ -287,13 +287,13 @@ def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
             f"{name} does not say how it wants its images scaled ({' '.join(str(exc).split())[:200]}). Add that to its "
             "folder: keras_hub.layers.ImageConverter(image_size, scale, offset).save_to_preset(FOLDER)."
         ) from exc
-    fit = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "squash"
+    resize = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
     return {
         "input_size": converter.image_size or (own if None not in own else None),
         "only_size": None not in own and len(backbone.output.shape) == 3,  # its positions are learned
         "scale": _plain(converter.scale, 1.0),
         "offset": _plain(converter.offset, 0.0),
-        "fit": fit,
+        "resize": resize,
     }
 
 

@@ -75,7 +75,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         return TextBase(tokenizer=tokenizer, max_length=facts["max_length"], **common)
     if processor is None or size is None:
         raise InputError(f"{spec.handle} does not say how it wants its images: expected {_PROCESSOR} in its folder.")
-    return ImageBase(input_size=size, preprocessing=processor.preprocessing, fit=processor.fit, **common)
+    return ImageBase(input_size=size, preprocessing=processor.preprocessing, resize=processor.resize, **common)
 
 
 def _build(kept: Path, include_top: bool) -> Any:

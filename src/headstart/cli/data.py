@@ -26,7 +26,9 @@ _SIZE = (
         "--input-size", callback=_input_size, metavar="PIXELS", help="224, or HEIGHTxWIDTH; default: the base's own."
     ),
     click.option(
-        "--fit", type=click.Choice(["squash", "crop", "pad"]), help="How photos of another shape become the input size."
+        "--resize",
+        type=click.Choice(["stretch", "crop", "pad"]),
+        help="How photos of another shape become the input size.",
     ),
 )
 _DIVISION = (

@@ -24,7 +24,7 @@ from headstart.bases.candidates import HERE, Candidate, candidates
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import NOUNS, Fit, Modality, read_example
+from headstart.data.readers import NOUNS, Modality, Resize, read_example
 from headstart.data.split import check_split, divide, strata
 from headstart.errors import BadExample, HeadstartError, InputError, counted
 from headstart.evaluation import evaluate_labels
@@ -53,7 +53,7 @@ _REASONS_SHOWN = 10
 _NOT_HERE = "not here, and the network must not be used"
 _OF_TRAIN: dict[str, Any] = {
     "val": 0.15, "test": 0.15, "seed": 0, "group_by": None, "classes": None, "path_column": None, "text_column": None,
-    "label_column": None, "label_separator": None, "split_column": None, "input_size": None, "fit": None,
+    "label_column": None, "label_separator": None, "split_column": None, "input_size": None, "resize": None,
 }  # fmt: skip
 """Arguments that belong to training as well, and their defaults."""
 
@@ -285,7 +285,7 @@ def compare(
     label_separator: str | None = None,
     split_column: str | None = None,
     input_size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    resize: Resize | None = None,
     cache: str | Path | None = None,
 ) -> BaseComparison:
     """Compare pretrained bases on some data, and say which is the best one within a budget.
@@ -311,7 +311,7 @@ def compare(
         label_separator: of a table.
         split_column: of a table.
         input_size: pixels, for all bases alike; their own when None.
-        fit: how photos of another shape become that size; their own way when None.
+        resize: how photos of another shape become that size; their own way when None.
         cache: folder of the feature cache; the user's when None.
 
     Raises:
@@ -325,7 +325,7 @@ def compare(
     )  # fmt: skip
     found = compare_on(
         dataset, bases, budget, min_accuracy=min_accuracy, examples=examples,
-        val=val, test=test, seed=seed, input_size=input_size, fit=fit,
+        val=val, test=test, seed=seed, input_size=input_size, resize=resize,
         cache=Path(cache).expanduser() if cache else None,
     )  # fmt: skip
     return replace(found, asked=asked, cost=cost.so_far())
@@ -343,7 +343,7 @@ def compare_on(
     seed: int,
     shots: int | None = None,
     input_size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    resize: Resize | None = None,
     cache: Path | None = None,
 ) -> BaseComparison:
     """Compare bases on a data set; see :func:`compare`, and for ``shots`` :func:`headstart.train`."""
@@ -352,7 +352,7 @@ def compare_on(
     if min_accuracy is not None and not 0 < min_accuracy <= 1:
         raise InputError(f"a smallest accuracy of {min_accuracy:g}: expected a share above 0 and up to 1, such as 0.9.")
     race = _SuccessiveHalving(dataset, budget, seed, cache or cache_folder())
-    race.load(candidates(bases, dataset.modality), input_size=input_size, fit=fit)
+    race.load(candidates(bases, dataset.modality), input_size=input_size, resize=resize)
     race.draw(val=val, test=test, shots=shots)
     race.measure()
     rounds = race.run(examples)

@@ -18,7 +18,7 @@ from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, cove
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import Fit, decoded
+from headstart.data.readers import Resize, decoded
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.split import Split, check_split, divide
 from headstart.errors import InputError, counted
@@ -106,7 +106,7 @@ def train(
     split_column: str | None = None,
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    resize: Resize | None = None,
     cut: str | None = None,
     words_by: str | None = None,
     engine: EngineName = "auto",
@@ -161,7 +161,7 @@ def train(
         split_column: of a table.
         weights: ``imagenet``, a weights file, or ``none`` for a random base (not transfer learning).
         input_size: pixels; one number or (height, width); the base's own when None.
-        fit: how a photo of another shape becomes the input size: ``squash``, ``crop`` or ``pad``.
+        resize: how a photo of another shape becomes the input size: ``stretch``, ``crop`` or ``pad``.
         cut: of a ``file:`` base, the layer whose output are the features.
         words_by: of word vectors for languages without spaces between words, what divides texts: ``stanza:LANG``.
         engine: what runs the frozen base.
@@ -195,7 +195,8 @@ def train(
         )  # fmt: skip
         corrections = read_corrections(relabel, dataset)
     options: dict[str, Any] = {
-        "weights": weights, "input_size": input_size, "fit": fit, "cut": cut, "words_by": words_by, "cache": folder
+        "weights": weights, "input_size": input_size, "resize": resize, "cut": cut, "words_by": words_by,
+        "cache": folder,
     }  # fmt: skip
     choice = _choose(
         base, bases, Budget(max_mb, max_ms), dataset, options, cost, val=val, test=test, seed=seed, shots=shots
@@ -529,7 +530,7 @@ def _choose(
     if of_one:
         raise InputError(f"--{of_one[0].replace('_', '-')} is for one base: name it with --base, in place of auto.")
     with cost.stage("choice of the base"):
-        sizes = {name: options[name] for name in ("input_size", "fit", "cache")}
+        sizes = {name: options[name] for name in ("input_size", "resize", "cache")}
         choice = compare_on(dataset, bases, budget, **sizes, **division)
         console.note("\n".join([choice.verdict(), *choice.caveats()]))
     return choice

@@ -26,7 +26,7 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.readers import Fit
+from headstart.data.readers import Resize
 from headstart.errors import BadExample
 from headstart.system.settings import check_readable
 
@@ -115,17 +115,17 @@ class Decoder:
 
     Args:
         size: (height, width) in pixels.
-        fit: how another shape becomes that size: ``squash`` stretches, ``crop`` keeps the centre (87.5 % of the short
-            side, as ImageNet evaluation does), ``pad`` adds grey bars.
+        resize: how another shape becomes that size: ``stretch`` changes the aspect ratio, ``crop`` keeps the centre
+            (87.5 % of the short side, as ImageNet evaluation does), ``pad`` adds grey bars.
     """
 
     size: tuple[int, int]
-    fit: Fit = "squash"
+    resize: Resize = "stretch"
 
     @property
     def key(self) -> str:
         """Identifies the pixels this decoder gives, for cache keys."""
-        return f"v{DECODER_VERSION}-{self.fit}-{self.size[0]}x{self.size[1]}"
+        return f"v{DECODER_VERSION}-{self.resize}-{self.size[0]}x{self.size[1]}"
 
     def read(self, path: Path) -> np.ndarray:
         """Read and decode one file; see :meth:`decode`."""
@@ -157,7 +157,7 @@ class Decoder:
             pass
 
     def seen(self, size: tuple[int, int]) -> Box:
-        """Where in an upright picture lies what :meth:`decode` makes of it: how the fit is undone, to within a pixel.
+        """Where in an upright picture lies what :meth:`decode` makes of it: the resize undone, to within a pixel.
 
         Args:
             size: (height, width) of the picture, in pixels.
@@ -166,9 +166,9 @@ class Decoder:
             The place in the picture's pixels; beyond its edges where grey bars were added.
         """
         (h, w), target = size, self.size[::-1]
-        if self.fit == "squash":
+        if self.resize == "stretch":
             return 0, 0, w, h
-        if self.fit == "crop":
+        if self.resize == "crop":
             return _centre((0, 0, w, h), target, 1)
         inner, (left, top) = _between_bars(w, h, target)
         across, down = w / inner[0], h / inner[1]
@@ -195,8 +195,8 @@ class Decoder:
         if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
             return 1, None
         scales = [t / s for t, s in zip(target, image.size, strict=True)]
-        scale = min(scales) if self.fit == "pad" else max(scales)
-        if self.fit == "crop":
+        scale = min(scales) if self.resize == "pad" else max(scales)
+        if self.resize == "crop":
             scale /= _CROP_FRACTION
         full = image.width
         drafted = image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
@@ -205,9 +205,9 @@ class Decoder:
     def _fitted(self, image: Image.Image, content: Box, target: tuple[int, int], reduced: int) -> Image.Image:
         """Resize the content of an image; in fractions of pixels, so that a draft gives the same picture."""
         w, h = content[2], content[3]
-        if self.fit == "squash":
+        if self.resize == "stretch":
             return image.resize(target, _RESAMPLE, content, reducing_gap=_REDUCING_GAP)
-        if self.fit == "crop":
+        if self.resize == "crop":
             return image.resize(target, _RESAMPLE, _centre(content, target, reduced), reducing_gap=_REDUCING_GAP)
         inner, place = _between_bars(w, h, target)
         canvas = Image.new("RGB", target, _PAD_COLOUR)

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 Modality = Literal["image", "text"]
-Fit = Literal["squash", "crop", "pad"]
-"""How a photo of another shape becomes the size that a base takes."""
+Resize = Literal["stretch", "crop", "pad"]
+"""How an image of another shape becomes the input size of a base."""
 
 Example = Path | str
 """An image file, or a text itself."""
@@ -62,7 +62,7 @@ def open_reader(base: dict[str, Any], folder: Path) -> Reader:
         return open_tokenizer(folder / "tokenizer", base["tokenizer"])
     from headstart.data.images import Decoder
 
-    return Decoder(tuple(base["input_size"]), base["fit"])
+    return Decoder(tuple(base["input_size"]), base["resize"])
 
 
 def read_content(example: Example) -> tuple[bytes, os.stat_result | None]:

@@ -71,7 +71,7 @@ def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
         "min_confidence": rejection.get("threshold"),
         "base": {
             key: base[key]
-            for key in ("handle", "licence", "modality", "input_size", "fit", "max_length", "tokenizer")
+            for key in ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
             if key in base
         },
     }

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from headstart.bases import BaseSpec, load_base
 from headstart.bases.base import ImageBase
-from headstart.data.readers import Fit, decoded
+from headstart.data.readers import Resize, decoded
 from headstart.features.augmentation import Pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine, prepare
 from headstart.features.extraction import FeatureSet
@@ -53,8 +53,8 @@ def augmented_features(
         if not path.exists():
             xml = None if features.by_keras else prepare(base, cache, decoded(base.reader(), files[:_PROBE])).xml
             arguments = {
-                "spec": base.spec.to_json(), "fit": base.fit, "xml": xml and str(xml), "precision": features.precision,
-                "dim": features.dim, "files": list(map(str, files)), "pipelines": list(pipelines), "seed": seed,
+                "spec": base.spec.to_json(), "resize": base.resize, "xml": xml and str(xml),
+                "precision": features.precision, "dim": features.dim, "files": list(map(str, files)), "pipelines": list(pipelines), "seed": seed,
                 "folder": str(folder),
             }  # fmt: skip
             keras_worker.call(f"{__name__}:compute", arguments, backend=keras_worker.training_backend())
@@ -63,7 +63,7 @@ def augmented_features(
 
 def compute(
     spec: dict[str, object],
-    fit: Fit,
+    resize: Resize,
     xml: str | None,
     precision: str,
     dim: int,
@@ -73,7 +73,7 @@ def compute(
     folder: str,
 ) -> None:
     """Write ``features.npy`` into ``folder``. In a Keras process; see :func:`augmented_features`."""
-    base = load_base(BaseSpec.from_json(spec), fit=fit)
+    base = load_base(BaseSpec.from_json(spec), resize=resize)
     engine = OpenVINOEngine(Path(xml), precision) if xml else KerasEngine(base.model())
     plan = Plan(list(map(Path, files)), [], pipelines, seed)
     views = compute_views(plan, base.reader(), engine, (dim,), Path(folder, "views"), label="augmented")

@@ -408,7 +408,7 @@ def picture(
     drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
     evidence = heat.get("evidence", {}).get(file) if heat else None
     if heat and base and evidence:
-        seen = Decoder(tuple(base["input_size"]), base["fit"]).seen(small.size)
+        seen = Decoder(tuple(base["input_size"]), base["resize"]).seen(small.size)
         heat_map = HeatMap(np.array(evidence), seen, small.size, tuple(heat["cells"]))
         drawn["heat"] = address(heat_map.over(small.pixels))
     return drawn

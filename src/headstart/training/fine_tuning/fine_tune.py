@@ -335,7 +335,7 @@ class _Attempt:
             self.trainer,
             {
                 "spec": base.spec.to_json(),
-                "fit": base.fit if isinstance(base, ImageBase) else None,
+                "resize": base.resize if isinstance(base, ImageBase) else None,
                 "input_shape": list(self._input_shape),
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,

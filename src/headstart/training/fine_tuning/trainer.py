@@ -27,7 +27,7 @@ from headstart.bases.blocks import find_blocks
 from headstart.bases.derived import ending_after, save_weights
 from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import UNITS, Fit
+from headstart.data.readers import UNITS, Resize
 from headstart.errors import IntegrityError
 from headstart.features.augmentation import augment
 from headstart.features.engines import KerasEngine, OpenVINOEngine, can_compute_bfloat16
@@ -57,7 +57,7 @@ class FineTuneJob:
 
     Attributes:
         spec: of the base.
-        fit: how pictures become its input size; None for texts.
+        resize: how pictures become its input size; None for texts.
         input_shape: of what is read of one example; of a text as long as the longest one.
         trained_blocks: how many blocks to train, counted from the features down.
         xml: engine's form of what lies below; None to run it with Keras, or where nothing does.
@@ -73,7 +73,7 @@ class FineTuneJob:
     """
 
     spec: dict[str, Any]
-    fit: Fit | None
+    resize: Resize | None
     input_shape: list[int]
     trained_blocks: int
     xml: str | None
@@ -162,7 +162,7 @@ class FineTuner:
             import tensorflow
 
             tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
-        base = self.base = load_base(BaseSpec.from_json(job.spec), fit=job.fit)
+        base = self.base = load_base(BaseSpec.from_json(job.spec), resize=job.resize)
         self.network = base.build(False)
         as_products(self.network)
         self.blocks = find_blocks(self.network)
