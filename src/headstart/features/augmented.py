@@ -54,8 +54,8 @@ def augmented_features(
             xml = None if features.by_keras else prepare(base, cache, decoded(base.reader(), files[:_PROBE])).xml
             arguments = {
                 "spec": base.spec.to_json(), "resize": base.resize, "xml": xml and str(xml),
-                "precision": features.precision, "dim": features.dim, "files": list(map(str, files)), "pipelines": list(pipelines), "seed": seed,
-                "folder": str(folder),
+                "precision": features.precision, "dim": features.dim, "files": list(map(str, files)),
+                "pipelines": list(pipelines), "seed": seed, "folder": str(folder),
             }  # fmt: skip
             keras_worker.call(f"{__name__}:compute", arguments, backend=keras_worker.training_backend())
     return np.load(path, mmap_mode="r")
