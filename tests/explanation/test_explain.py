@@ -164,7 +164,7 @@ def test_a_text_has_words_and_similar_texts(text_run: hs.Run) -> None:
 
 
 def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Path, tmp_path: Path) -> None:
-    from tests.test_report import Page, words
+    from tests.reports.test_run import Page, words
 
     explainer = Explainer(run.folder)
     explained = list(explainer.explain([photos / f"{name}/03.jpg" for name in run.classes]))

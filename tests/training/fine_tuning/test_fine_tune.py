@@ -222,7 +222,7 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
 
 def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Path, tmp_path: Path) -> None:
     """The finished run computes what was trained, or it would not be; of low-rank changes only Dense kernels differ."""
-    folder = Path(__file__).parents[1] / "files/transformers/bert"
+    folder = Path(__file__).parents[2] / "files/transformers/bert"
     ways = hs.FineTuneConfig(epochs=1, lora=2, keep="fine-tuned")
     run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]

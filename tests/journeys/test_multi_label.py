@@ -15,7 +15,7 @@ from PIL import Image
 import headstart as hs
 from headstart.errors import InputError
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
-from tests.test_serving import Server
+from tests.serving.test_server import Server
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 

@@ -13,7 +13,7 @@ from tests.conftest import WORDS
 
 pytestmark = pytest.mark.slow
 
-FILES = Path(__file__).parent / "files/transformers"
+FILES = Path(__file__).parents[1] / "files/transformers"
 BERT = f"hf:{FILES / 'bert'}"
 RANDOM = [BERT, f"hf:{FILES / 'electra'}", f"hf:{FILES / 'distilbert'}"]
 """Tiny encoders that were never trained: hardly better than guessing, and fast."""
