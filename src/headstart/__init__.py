@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.commands.evaluate import evaluate_run as evaluate
     from headstart.commands.extend import extend
     from headstart.commands.fetch import fetch
+    from headstart.commands.load import Run, load
     from headstart.commands.train import train, tune
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from headstart.exporting.export import Export, export
     from headstart.features import FeatureSet, extract
     from headstart.runs.predictor import MultiLabelPrediction, Prediction
-    from headstart.runs.run import Run, load
     from headstart.training import FineTuneConfig
 
 _WHERE = {
@@ -45,7 +45,7 @@ _WHERE = {
     "IntegrityError": "errors:IntegrityError",
     "MultiLabelPrediction": "runs.predictor:MultiLabelPrediction",
     "Prediction": "runs.predictor:Prediction",
-    "Run": "runs.run:Run",
+    "Run": "commands.load:Run",
     "UnavailableError": "errors:UnavailableError",
     "adopt": "commands.adopt:adopt",
     "audit": "commands.audit:audit_data",
@@ -57,7 +57,7 @@ _WHERE = {
     "export": "exporting.export:export",
     "extract": "features:extract",
     "fetch": "commands.fetch:fetch",
-    "load": "runs.run:load",
+    "load": "commands.load:load",
     "load_base": "bases:load_base",
     "load_dataset": "data:load_dataset",
     "train": "commands.train:train",

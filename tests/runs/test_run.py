@@ -14,7 +14,7 @@ import headstart as hs
 from headstart.data.images import Decoder
 from headstart.errors import InputError, IntegrityError
 from headstart.model_files.keras_file import base_digests, fill_template, freeze_proof
-from headstart.runs.run import write_folder
+from headstart.runs.folder import write_folder
 from headstart.training import Head
 from tests.conftest import SIZE, WITHOUT_HEADSTART
 

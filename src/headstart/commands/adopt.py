@@ -13,13 +13,15 @@ from PIL import Image
 
 from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
 from headstart.bases.base import file_sha256
+from headstart.commands.load import Run
 from headstart.errors import InputError
 from headstart.features.engines import prepare
 from headstart.model_files.keras_file import fill_template
 from headstart.model_files.openvino_file import write_engine
 from headstart.runs.assembly import GOLDEN_SAMPLES, base_facts, engine_facts, inside, template_for
+from headstart.runs.folder import check_name, versions, write_folder, write_json
 from headstart.runs.predictor import Predictor
-from headstart.runs.run import PREDICTIONS, Run, check_name, versions, write_folder, write_json
+from headstart.runs.tables import PREDICTIONS
 from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
 from headstart.training import Head, HeadConfig

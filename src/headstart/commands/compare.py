@@ -252,8 +252,15 @@ class BaseComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
-        said = {"verdict": self.verdict(), "caveats": self.caveats(), "command": self.command()}
-        return {**asdict(self), **said}
+        rows = [{**asdict(row), "status": self.status(row), "difference": self.difference(row)} for row in self.rows]
+        return {
+            **asdict(self),
+            "rows": rows,
+            "reasons": self.reasons(),
+            "verdict": self.verdict(),
+            "caveats": self.caveats(),
+            "command": self.command(),
+        }
 
     def report(self, path: str | Path) -> Path:
         """Write all of it as one self-contained page, and give its path.
@@ -263,7 +270,7 @@ class BaseComparison:
         """
         from headstart.reports.comparison import write_comparison
 
-        return write_comparison(self, Path(path))
+        return write_comparison(self.to_json(), Path(path))
 
 
 def compare(

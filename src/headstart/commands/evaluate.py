@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.commands.load import Run
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.labels import is_multi_label
@@ -17,19 +18,11 @@ from headstart.errors import InputError, counted
 from headstart.evaluation import answered
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.reports.run import write_report
+from headstart.runs.answers import Answers, figures
+from headstart.runs.folder import check_name, name_of, versions, write_folder, write_json
 from headstart.runs.overlap import overlap
 from headstart.runs.predictor import Output, Predictor, read_facts
-from headstart.runs.run import (
-    Answers,
-    Run,
-    check_name,
-    figures,
-    name_of,
-    versions,
-    write_folder,
-    write_json,
-    write_tables,
-)
+from headstart.runs.tables import write_tables
 from headstart.system import console
 from headstart.system.cost import Cost
 
@@ -125,7 +118,7 @@ def evaluate_run(
         write_json(partial / "run.json", own)
         write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT, leak_free))
         write_tables(partial, classes, answers, skipped)
-        explain_mistakes(predictor, answers, SPLIT, dataset.root, partial)
+        explain_mistakes(answers, dataset.root, predictor, SPLIT, partial)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", wanted, fill))

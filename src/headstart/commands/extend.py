@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.commands.load import Run
 from headstart.commands.train import asked_of, train
 from headstart.data.dataset import Dataset, Earlier, load_dataset
 from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
@@ -24,7 +25,6 @@ from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
 from headstart.features.examination import Examined, examine
 from headstart.runs.predictor import read_facts
-from headstart.runs.run import Run
 from headstart.system import console
 
 _SHOWN = 5  # of the examples that have changed

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from headstart.bases.candidates import AUTO, HERE
 from headstart.bases.derived import tapped
 from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison, Budget, compare_on
+from headstart.commands.load import Run
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
@@ -40,14 +42,17 @@ from headstart.evaluation import (
     judge_found,
 )
 from headstart.evaluation.out_of_distribution import fit_detector
+from headstart.explanation.mistakes import explain_mistakes
 from headstart.features import FeatureSet, extract
 from headstart.features.augmentation import Pipeline, to_pipeline
 from headstart.features.augmented import augmented_features
 from headstart.features.engines import EngineName, prepare
 from headstart.features.outliers import outliers
-from headstart.runs.assembly import Material, Searched, write_run
+from headstart.reports.run import write_report
+from headstart.runs.answers import Answers
+from headstart.runs.assembly import Material, Pages, Searched, write_run
+from headstart.runs.folder import check_name, name_of
 from headstart.runs.predictor import read_facts
-from headstart.runs.run import Answers, Run, check_name, name_of
 from headstart.runs.tracking import check_tracking, track
 from headstart.system import console
 from headstart.system.cost import Cost
@@ -257,7 +262,8 @@ def train(
         leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
         material = Material(
-            base=loaded, choice=choice, dataset=dataset, corrections=corrections, features=features, audit=checked,
+            base=loaded, choice=choice.to_json() if choice else None, dataset=dataset,
+            corrections=corrections, features=features, audit=checked,
             findings=findings, searched=searched, head=trained, suspects=suspects, outlook=outlook,
             tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=fit_detector(features.rows, task.train, task.val, seed),
@@ -266,9 +272,14 @@ def train(
                 dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
             ),
         )  # fmt: skip
-        run = write_run(Path(runs), run_name, material, cost, folder)
+        run = Run(write_run(Path(runs), run_name, material, cost, folder, _pages(material)))
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
+
+
+def _pages(material: Material) -> Pages:
+    """What explanation and report write into the folder of a run."""
+    return Pages(partial(explain_mistakes, material.answers, material.dataset.root), write_report)
 
 
 def _drawn(

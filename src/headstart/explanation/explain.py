@@ -18,7 +18,7 @@ from headstart.explanation.neighbours import Neighbour, TrainingExamples
 from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
 from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem, read_facts
-from headstart.runs.run import Run, examples_in
+from headstart.runs.run import RunFolder, examples_in
 from headstart.training.outputs import log_odds
 
 Method = Literal["auto", "grad-cam", "occlusion"]
@@ -178,7 +178,7 @@ class Explainer:
 
 
 def explain(
-    run: Run | str | Path,
+    run: RunFolder | str | Path,
     given: str | Path | Iterable[str | Path],
     *,
     class_name: str | None = None,
@@ -204,7 +204,7 @@ def explain(
         InputError: no such run, file or class; the method cannot be used; or the one file cannot.
         IntegrityError: the run does not compute what it did.
     """
-    folder = run.folder if isinstance(run, Run) else Path(run)
+    folder = run.folder if isinstance(run, RunFolder) else Path(run)
     examples, is_one = examples_in(given, read_facts(folder)["base"]["modality"])
     cache_folder = Path(cache).expanduser() if cache else None
     explainer = Explainer(folder, class_name=class_name, method=method, nearest=nearest, cache=cache_folder)

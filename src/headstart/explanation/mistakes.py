@@ -11,25 +11,33 @@ from headstart.errors import BadExample
 from headstart.explanation.activations import Activations, open_activations
 from headstart.explanation.grad_cam import grad_cam
 from headstart.explanation.word_weights import weigh_words
-from headstart.reports.run import HEAT, PICTURES_SHOWN, TEXTS_SHOWN, WORDS
+from headstart.runs.answers import Answers
 from headstart.runs.predictor import Predictor
-from headstart.runs.run import Answers
+
+IMAGES_SHOWN, TEXTS_SHOWN = 24, 12
+"""Of the mistakes that the model was surest of."""
+
+WORDS = "words.json"
+"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.explanation.word_weights`."""
+
+HEAT = "heat.json"
+"""File in a run on images: which cells mattered in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
 
 _DECIMALS = 6  # of probabilities in predictions.csv, by which the report puts them in order
 _STEPS = 100  # to which the largest value of a picture is rounded
 
 
-def explain_mistakes(predictor: Predictor, answers: Answers, split: str, root: Path, folder: Path) -> None:
+def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: str, folder: Path) -> None:
     """Explain the mistakes of one split that the model was surest of.
 
     Writes ``words.json`` for texts. Writes ``heat.json`` for pictures where the base ends in a feature map, so that
     this takes one more look at each; occlusion would take many.
 
     Args:
-        predictor: the finished run.
-        answers: what it said.
-        split: the one to look at.
+        answers: what the run said.
         root: folder that the names of files start from.
+        predictor: the finished run.
+        split: the one to look at.
         folder: to write into.
     """
     said, sure = answers.mistakes()
@@ -40,7 +48,7 @@ def explain_mistakes(predictor: Predictor, answers: Answers, split: str, root: P
         words = {answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[said[i]]) for i in shown}
         _write(folder / WORDS, words)
     elif len(surest):
-        files = {answers.files[i]: int(said[i]) for i in surest[:PICTURES_SHOWN].tolist()}
+        files = {answers.files[i]: int(said[i]) for i in surest[:IMAGES_SHOWN].tolist()}
         activations = open_activations(predictor)
         if activations.has_map:
             evidence = _evidence(predictor, activations, files, root)

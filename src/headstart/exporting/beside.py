@@ -10,7 +10,7 @@ from headstart.data import words
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
 from headstart.exporting.formats import Format, needs_kerashub
-from headstart.runs.run import write_json
+from headstart.runs.folder import write_json
 
 FACTS, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
 

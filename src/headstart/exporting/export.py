@@ -26,8 +26,9 @@ from headstart.exporting.formats import Format, check_installed, check_possible,
 from headstart.exporting.runtimes import open_model, replay
 from headstart.exporting.sample import Sample, calibration, draw
 from headstart.features.engines import OpenVINOEngine
+from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor, read_facts
-from headstart.runs.run import Run, write_folder
+from headstart.runs.run import RunFolder
 from headstart.system import console, keras_worker
 
 _AMONG_KERAS = ("saved-model", "keras")
@@ -84,7 +85,9 @@ class Export:
         return {**asdict(self), "folder": str(self.folder), "model": str(self.model)}
 
 
-def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str | Path | None = None) -> list[Export]:
+def export(
+    run: str | Path | RunFolder, to: str | Sequence[str] = "onnx", *, out: str | Path | None = None
+) -> list[Export]:
     """Export a run, for use without headstart; all formats or, if one fails, none.
 
     The models take what the run's own takes: raw uint8 pixels (n, h, w, 3), or int32 token ids (n, t) with the
@@ -105,7 +108,7 @@ def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str 
         IntegrityError: an export computes something else than the run: by more than its tolerance, or its answers are
             worse beyond luck.
     """
-    folder = run.folder if isinstance(run, Run) else Path(run)
+    folder = run.folder if isinstance(run, RunFolder) else Path(run)
     facts = read_facts(folder)
     if "evaluation_of" in facts:
         raise InputError(f"{folder} is an evaluation: export the run that it is of, {facts['evaluation_of']}.")
@@ -114,7 +117,7 @@ def export(run: str | Path | Run, to: str | Sequence[str] = "onnx", *, out: str 
     check_installed(formats)
     parent = Path(out).expanduser() if out is not None else folder / "exports"
     predictor = Predictor(folder)
-    sample = draw(predictor, Run(folder).figures["headline"])
+    sample = draw(predictor, RunFolder(folder).figures["headline"])
     if not len(sample.labels):
         console.note("none of the run's held-out examples is where it was: only the golden samples are replayed")
     with _scratch(parent) as place:

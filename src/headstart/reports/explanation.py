@@ -13,7 +13,7 @@ from headstart.explanation.explain import Explainer, Explanation
 from headstart.explanation.heat import COLOURS, HeatMap, place_of
 from headstart.explanation.neighbours import Neighbour
 from headstart.reports.run import beginning, marked, open_template, percent
-from headstart.runs.run import write_folder
+from headstart.runs.folder import write_folder
 
 PAGE = "explanation.html"
 _SHOWN_PX, _ALIKE_PX, _FILE_PX = 720, 240, 1600  # of the longer side of a picture on the page, and in a file

@@ -27,6 +27,7 @@ from headstart.data.run_examples import EXAMPLES
 from headstart.data.thumbnails import address, thumbnail
 from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.explanation.heat import HeatMap
+from headstart.explanation.mistakes import HEAT, IMAGES_SHOWN, TEXTS_SHOWN, WORDS
 from headstart.reports import plots
 from headstart.runs.predictor import read_facts
 
@@ -34,21 +35,12 @@ _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
 _DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turned round, in the dark and in the light
 _CONFUSIONS, _SKIPPED = 15, 50
-PICTURES_SHOWN, TEXTS_SHOWN = 24, 12
-"""Of the mistakes that the model was surest of."""
-
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
 _NOUNS = {"image": "photo", "text": "text"}
 _IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
 _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
-WORDS = "words.json"
-"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.explanation.word_weights`."""
-
-HEAT = "heat.json"
-"""File in a run on images: which cells mattered in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
-
 _MEANINGS = {
     "accuracy": ("Accuracy", "share of {noun}s it got right"),
     "balanced_accuracy": ("Balanced accuracy", "mean recall: every class counts the same"),
@@ -333,7 +325,7 @@ def _mistakes(folder: Path, facts: Mapping[str, Any], root: Path, answers: Seque
             "text": beginning(row["text"]) if "text" in row else None,
             "words": marked(words.get(row["file"])),
         }
-        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else PICTURES_SHOWN]
+        for row in wrong[: TEXTS_SHOWN if "text" in answers[0] else IMAGES_SHOWN]
     ]
     with_heat = any(one["picture"] and "heat" in one["picture"] for one in shown)
     return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(answers)}

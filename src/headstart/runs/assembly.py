@@ -1,6 +1,7 @@
 """Puts a run together: the finished model in both its forms, its golden samples, its figures and its tables."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
-from headstart.commands.compare import BaseComparison
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
@@ -18,24 +18,14 @@ from headstart.data.readers import decoded
 from headstart.data.run_examples import EXAMPLES, write_examples
 from headstart.evaluation import Calibration, Change, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
-from headstart.explanation.mistakes import explain_mistakes
 from headstart.features.engines import TOLERANCE, Prepared, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.keras_file import Frozen, fill_template
 from headstart.model_files.openvino_file import write_engine
-from headstart.reports.run import write_report
+from headstart.runs.answers import Answers, figures
+from headstart.runs.folder import versions, write_folder, write_json
 from headstart.runs.predictor import Predictor, check_golden
-from headstart.runs.run import (
-    Answers,
-    Run,
-    data_digest,
-    figures,
-    versions,
-    write_folder,
-    write_json,
-    write_suspects,
-    write_tables,
-)
+from headstart.runs.tables import data_digest, write_suspects, write_tables
 from headstart.system import keras_worker
 from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder
@@ -89,7 +79,7 @@ class Material:
     leak_free: dict[str, Any] | None
     asked: dict[str, Any]
     sides: list[str]
-    choice: BaseComparison | None = None
+    choice: dict[str, Any] | None = None
     change: Change | None = None
 
     @property
@@ -103,8 +93,32 @@ class Material:
         ]
 
 
-def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None) -> Run:
+@dataclass(frozen=True)
+class Pages:
+    """What later stages write into the folder of a run.
+
+    Attributes:
+        explain: explains the mistakes of a split: called with the finished run, its name and the folder.
+        report: writes the report of a folder that is otherwise complete.
+    """
+
+    explain: Callable[[Predictor, str, Path], None]
+    report: Callable[[Path], object]
+
+
+def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None, pages: Pages) -> Path:
     """Write the run folder, open it as a user would, and check that it computes what was measured.
+
+    Args:
+        runs: folder that it goes into.
+        name: of the run, if it is free.
+        material: what the stages gave.
+        cost: of the run so far.
+        cache: the cache folder; None means the user's.
+        pages: what is written by later stages.
+
+    Returns:
+        The folder.
 
     Raises:
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
@@ -148,12 +162,12 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         if material.suspects is not None:
             write_suspects(folder, material.dataset, material.answers, material.audit.usable, material.suspects)
         write_json(folder / "metrics.json", figures(material.metrics, headline, material.leak_free))
-        explain_mistakes(finished, material.answers, headline, material.dataset.root, folder)
+        pages.explain(finished, headline, folder)
         facts["cost"] = _cost(material, cost)
         write_json(folder / "run.json", facts)
-        write_report(folder)
+        pages.report(folder)
 
-    return Run(write_folder(runs, name, fill))
+    return write_folder(runs, name, fill)
 
 
 def template_for(base: Base, recipe: HeadConfig, prepared: Prepared, inputs: np.ndarray) -> Path:
@@ -223,7 +237,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "classes": dataset.classes,
         **({} if thresholds is None else {"thresholds": dict(zip(dataset.classes, thresholds.tolist(), strict=True))}),
         "base": base_facts(base, material.features.dim),
-        **({} if material.choice is None else {"choice": material.choice.to_json()}),
+        **({} if material.choice is None else {"choice": material.choice}),
         **({} if material.change is None else {"change": material.change.facts()}),
         "data": _data(material),
         "audit": [finding.facts() for finding in material.findings],

@@ -14,7 +14,7 @@ from headstart.data.near_duplicates import near_pictures, near_texts
 from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
-from headstart.runs.run import Answers
+from headstart.runs.answers import Answers
 
 EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headstart.runs.run import Run
+from headstart.runs.run import RunFolder
 from headstart.system import console
 from headstart.system.extras import require
 
@@ -25,7 +25,7 @@ def check_tracking(*, tensorboard: bool, mlflow: bool) -> None:
         _mlflow()
 
 
-def track(run: Run, *, tensorboard: bool, mlflow: bool) -> None:
+def track(run: RunFolder, *, tensorboard: bool, mlflow: bool) -> None:
     """Tell the trackers that were asked for about a finished run. The run is complete, whatever they answer."""
     if tensorboard:
         write_tensorboard(run)
@@ -36,7 +36,7 @@ def track(run: Run, *, tensorboard: bool, mlflow: bool) -> None:
             console.warn(f"{run.folder} is complete, but MLflow did not take all of it: {exc}")
 
 
-def write_tensorboard(run: Run) -> Path:
+def write_tensorboard(run: RunFolder) -> Path:
     """Write a run's curves and figures as event files into its folder; ``tensorboard --logdir runs`` shows all runs.
 
     Raises:
@@ -52,7 +52,7 @@ def write_tensorboard(run: Run) -> Path:
     return folder
 
 
-def log_to_mlflow(run: Run) -> str:
+def log_to_mlflow(run: RunFolder) -> str:
     """Log a run to MLflow: where, and to which experiment, is what MLflow's own environment variables say.
 
     Returns:
@@ -81,7 +81,7 @@ def _mlflow() -> Any:
     return require("mlflow", extra="mlflow", purpose="--mlflow")
 
 
-def _curves(run: Run) -> Iterator[tuple[str, float, int]]:
+def _curves(run: RunFolder) -> Iterator[tuple[str, float, int]]:
     """(name, value, epoch) of everything in ``history.csv`` that was measured epoch by epoch."""
     with open(run.folder / "history.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -91,7 +91,7 @@ def _curves(run: Run) -> Iterator[tuple[str, float, int]]:
                     yield f"{phase}/{name}", float(value), int(epoch)
 
 
-def _figures(run: Run) -> Iterator[tuple[str, float]]:
+def _figures(run: RunFolder) -> Iterator[tuple[str, float]]:
     """(name, value) of every metric of every split."""
     for split, figures in run.figures["splits"].items():
         for name in run.figures["metrics"]:

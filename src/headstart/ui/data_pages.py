@@ -24,7 +24,7 @@ from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality
 from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
-from headstart.runs.run import check_name
+from headstart.runs.folder import check_name
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import is_offline
 from headstart.ui.place import Place

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from headstart.commands.load import Run
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, check_installed, why_not
-from headstart.runs.run import Run
 from headstart.ui.place import NotThereError
 from headstart.ui.site import Site, form, go_to, page
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headstart.data.tables import is_table
 from headstart.errors import InputError
-from headstart.runs.run import check_name
+from headstart.runs.folder import check_name
 
 _OWN = ".headstart"
 _OF_A_RUN = ("run.json", "metrics.json")

@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from headstart.commands.load import Run
 from headstart.data.corrections import DROP
 from headstart.data.labels import SEPARATOR
 from headstart.data.tables import read_cells
 from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import content
-from headstart.runs.run import Run
 from headstart.ui.answers import Answers
 from headstart.ui.place import Place
 from headstart.ui.site import Site, body, form, go_to, page, plain

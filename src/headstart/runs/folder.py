@@ -1,0 +1,93 @@
+"""How a folder comes to be: written beside its place and then renamed, and never in place of another.
+
+So a folder with its name is always complete: ``runs/photos``, then ``runs/photos-2``.
+"""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import InputError
+
+_PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON; bytes in file names that are no text are escaped, and read back as they were."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> Path:
+    """Make ``parent/name`` (or ``name-2``, ``-3`` …) appear at once, complete.
+
+    Args:
+        parent: made if missing.
+        name: wanted name.
+        fill: called with the folder to fill and the name it will have; again with another name if someone was faster.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}-"))
+    try:
+        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private; a run is an ordinary folder
+        while True:
+            final = _free(parent, name)
+            fill(partial, final.name)
+            try:
+                os.rename(partial, final)
+            except OSError:
+                if final.exists():
+                    continue
+                raise
+            return final
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_name(name: str) -> str:
+    """A name that can be that of a folder.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not name or name in (".", "..") or any(character in name for character in '/\\:*?"<>|\0'):
+        raise InputError(f"--name {name!r} cannot be the name of a folder: use letters, digits, - and _.")
+    return name
+
+
+def name_of(data: Any, default: str) -> str:
+    """What a run on these data is called unless told otherwise: the folder's or the table's own name."""
+    if not isinstance(data, str | Path):
+        return default
+    path = Path(data).expanduser().absolute()
+    return path.name if path.is_dir() else path.stem
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, where installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _free(parent: Path, name: str) -> Path:
+    number = 1
+    while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
