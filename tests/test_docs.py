@@ -30,6 +30,9 @@ def test_every_public_name_can_be_imported_and_is_documented() -> None:
 def test_version_is_one() -> None:
     assert hs.__version__ == version("headstart")
     assert f'version = "{hs.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"\nversion: {hs.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert released[:1] in ([], [hs.__version__])
 
 
 @pytest.mark.parametrize("number", range(len(STAGES)))
@@ -59,13 +62,19 @@ def test_documents_name_only_files_that_exist() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_commands_in_the_readme_exist() -> None:
+def test_every_command_is_in_the_readme_and_has_a_section_of_the_guide() -> None:
     from headstart.cli.main import COMMANDS
 
+    readme, guide = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md"))
+    assert [name for name in COMMANDS if not re.search(rf"`(headstart )?{name}`", readme)] == []
+    assert sorted(re.findall(r"^## headstart (\w+)$", guide, re.MULTILINE)) == sorted(COMMANDS)
+
+
+def test_the_readme_is_short_and_names_the_two_commands_of_a_new_machine() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^    headstart (\w+)", text, re.MULTILINE)) == set(COMMANDS)
+    assert len(text.split()) <= 800
     targets = re.findall(r"^(\w[\w-]*):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(re.findall(r"\bmake (\w[\w-]*)\b", text)) <= set(targets)
+    assert {"demo", "test"} <= set(re.findall(r"\bmake (\w[\w-]*)\b", text)) <= set(targets)
 
 
 def test_commands_in_all_documents_have_the_options_that_are_given() -> None:
@@ -91,9 +100,9 @@ def test_the_reference_lists_every_public_name() -> None:
 
 
 @pytest.mark.slow
-def test_the_readme_python_works(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_guide_works(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks are run as they stand, but on the base that needs no download."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)

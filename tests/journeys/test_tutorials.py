@@ -1,4 +1,4 @@
-"""What the tutorials tell to do is done, in their order, and says what they show."""
+"""The blocks of the README and the tutorials are run in their order, and print what stands below them."""
 
 import re
 import shlex
@@ -15,35 +15,47 @@ _NUMBER = re.compile(r"\d[\d.,:]*")
 
 
 @pytest.mark.slow
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    """After `make demo`, whose digits are in `build/digits`."""
+    _run([sys.executable, str(ROOT / "examples/digits.py"), "build/digits"], tmp_path)
+    _follow(ROOT / "README.md", tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # minutes on a busy machine, and nothing of it can be shared with other tests
-@pytest.mark.parametrize("pages", [("keras",), ("pictures", "texts", "choosing")], ids="+".join)
+@pytest.mark.parametrize("pages", [("keras",), ("images", "texts", "choosing")], ids="+".join)
 def test_a_tutorial_does_what_it_says(pages: tuple[str, ...], tmp_path: Path) -> None:
     """In one folder, as a reader would have it who goes from page to page."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for page in pages:
-        said = ""
-        for kind, title, block in _BLOCK.findall((ROOT / f"docs/tutorials/{page}.md").read_text(encoding="utf-8")):
-            if title:
-                (tmp_path / title).write_text(block, encoding="utf-8")
-            elif kind == "python":
-                said = _run([sys.executable, "-c", block], tmp_path)
-            elif kind == "sh":
-                said = "".join(_run_line(line, tmp_path) for line in block.splitlines())
-            elif kind == "text":
-                told = [_stable(line) for line in said.splitlines()]
-                for line in block.splitlines():
-                    assert _stable(line) in told, f"{page}: {line}\nis not in what was said:\n{said}"
-            else:
-                pytest.fail(f"{page}: a block of {kind}, which nobody would run")
+        _follow(ROOT / f"docs/tutorials/{page}.md", tmp_path)
+
+
+def _follow(page: Path, folder: Path) -> None:
+    """Run the blocks of a page one after the other; a block of text has lines of what the last one printed."""
+    output = ""
+    for kind, title, block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        if title:
+            (folder / title).write_text(block, encoding="utf-8")
+        elif kind == "python":
+            output = _run([sys.executable, "-c", block], folder)
+        elif kind == "sh":
+            output = "".join(_run_line(line, folder) for line in block.splitlines())
+        elif kind == "text":
+            printed = [_stable(line) for line in output.splitlines()]
+            for line in block.splitlines():
+                assert _stable(line) in printed, f"{page.name}: {line}\nis not in the output:\n{output}"
+        else:
+            pytest.fail(f"{page.name}: a block of {kind}, which nobody would run")
 
 
 def _stable(line: str) -> str:
-    """What is the same on every machine: all but numbers, and the spaces that align them."""
+    """Returns what is the same on every machine: all but numbers, and the spaces that align them."""
     return " ".join(_NUMBER.sub("#", line).split())
 
 
 def _run_line(line: str, folder: Path) -> str:
-    """Run a line of a terminal: what it says, on both of its streams."""
+    """Run a line of a terminal; returns the output of both streams."""
     program, *arguments = shlex.split(line, comments=True)
     interpreter = {"python": [sys.executable], "headstart": [sys.executable, "-m", "headstart"]}[program]
     expected = _EXIT_CODE.search(line)
