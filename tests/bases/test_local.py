@@ -162,13 +162,14 @@ def test_channels_first_is_declined(save):
 # --- what is read from the file ------------------------------------------------------------------------------------
 
 
-def test_raw_pixels_are_announced(save, capsys):
+def test_raw_pixels_are_announced(save, caplog):
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
     assert load_base(save(model)).preprocessing.name == "none"
-    assert "raw pixels from 0 to 255" in capsys.readouterr().err
+    assert "raw pixels from 0 to 255" in caplog.text
+    caplog.clear()
     preprocessed = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Normalization(mean=1.0, variance=2.0), model])
     assert load_base(save(preprocessed)).preprocessing.name == "built in"
-    assert not capsys.readouterr().err
+    assert not caplog.text
 
 
 def test_input_sizes(save):

@@ -168,7 +168,7 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
         hs.check(tmp_path / "empty")
 
 
-def test_folders(tmp_path: Path, capsys) -> None:
+def test_folders(tmp_path: Path, caplog) -> None:
     """What cannot be read in a folder is named and passed over; environments are not looked into."""
     wrong = "import keras\nkeras.Sequential([keras.layers.Dense(1, 'softmax')]).compile()"
     for name in ("b/c.py", "a.py", ".git/d.py", "venv/lib/e.py", "old.py"):
@@ -177,7 +177,7 @@ def test_folders(tmp_path: Path, capsys) -> None:
     (tmp_path / "venv/pyvenv.cfg").touch()
     (tmp_path / "old.py").write_text("print 'keras'")
     assert [one.file for one in hs.check(tmp_path)] == [str(tmp_path / "a.py"), str(tmp_path / "b/c.py")]
-    assert "old.py:1 is not Python 3" in capsys.readouterr().err
+    assert "old.py:1 is not Python 3" in caplog.text
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:

@@ -256,9 +256,9 @@ def test_unpublished_alpha(keras_models):
 
 
 @pytest.mark.parametrize("handle", [SMALL, "embedded:efficientnet-lite0"])
-def test_random_weights_are_announced_and_always_the_same(handle, capsys):
+def test_random_weights_are_announced_and_always_the_same(handle, caplog):
     base = load_base(handle, weights="none", input_size=32)
-    assert "this is not transfer learning" in capsys.readouterr().err
+    assert "this is not transfer learning" in caplog.text
     assert (base.weights_sha256, base.weights_path) == ("random", None)
     one, other = (base.model().get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -301,7 +301,7 @@ def test_a_damaged_file_is_refused_and_left_alone(keras_models):
     assert list(keras_models.iterdir()) == [path]
 
 
-def test_download(server, keras_models, monkeypatch, capsys):
+def test_download(server, keras_models, monkeypatch, caplog):
     monkeypatch.delenv("HEADSTART_OFFLINE")
     folder, address = server
     content = bytes(range(256)) * 10_000
@@ -311,7 +311,7 @@ def test_download(server, keras_models, monkeypatch, capsys):
     assert path == keras_models / "here.h5"
     assert path.read_bytes() == content
     assert not list(keras_models.glob("*.partial"))
-    assert "downloading" in capsys.readouterr().err
+    assert "downloading" in caplog.text
     (folder / "w.h5").unlink()
     assert find_or_fetch(published, "keras:W") == path  # the second time from the folder
 

@@ -186,7 +186,7 @@ def test_an_export_that_computes_something_else_leaves_nothing_behind(run: hs.Ru
     assert set(copy.rglob("*")) == before
 
 
-def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run, caplog: pytest.LogCaptureFixture) -> None:
     predictor = Predictor(run.folder)
     sample = draw(predictor, "test")
     said = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
@@ -194,9 +194,9 @@ def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run, capsys: py
     assert (same.changed, same.before) == (0, same.after)
     one_other = said.copy()
     one_other[-1] = one_other[-1, ::-1]
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     assert judged(FORMATS["litert:int8"], one_other, 1.0, said, sample, predictor).changed == 1
-    told = " ".join(capsys.readouterr().err.split())
+    told = " ".join(caplog.text.split())
     assert "accuracy falls from 100.0% to" in told
     assert "On so few this may be luck, or the loss be larger. litert:float16 loses less." in told
     with pytest.raises(IntegrityError, match=r"litert:int8: on \d+ held-out pictures accuracy falls from .*float16"):
@@ -204,7 +204,7 @@ def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run, capsys: py
 
 
 def test_without_the_data_golden_samples_are_left(
-    run: hs.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy = Path(shutil.copytree(run.folder, tmp_path / "alone"))
     facts = json.loads((copy / "run.json").read_text())
@@ -216,7 +216,7 @@ def test_without_the_data_golden_samples_are_left(
         hs.export(copy, "litert:int8")
     assert not (copy / "exports").exists()
     (one,) = hs.export(copy, "openvino")
-    assert "only the golden samples are replayed" in capsys.readouterr().err
+    assert "only the golden samples are replayed" in caplog.text
     assert (one.replay.examples, one.replay.before) == (0, None)
     (again,) = hs.export(copy, "openvino")
     assert (one.folder, again.folder) == (copy / "exports/openvino", copy / "exports/openvino-2")

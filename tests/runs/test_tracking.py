@@ -56,14 +56,14 @@ def test_mlflow_has_parameters_figures_and_the_report(tracked: hs.Run, monkeypat
 
 @pytest.mark.slow
 def test_a_run_is_complete_even_if_mlflow_declines(
-    tracked: hs.Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tracked: hs.Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from headstart.runs.tracking import track
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tracked.folder}/nowhere")
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     track(tracked, tensorboard=False, mlflow=True)
-    assert "is complete, but MLflow did not take all of it" in capsys.readouterr().err
+    assert "is complete, but MLflow did not take all of it" in caplog.text
 
 
 def test_a_missing_package_is_named_before_anything_is_trained(tmp_path: Path) -> None:

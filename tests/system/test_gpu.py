@@ -71,7 +71,7 @@ def test_auto_takes_the_gpu_for_what_is_worth_its_start(base: hs.Base) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_gpu")
 def test_what_keras_computes_is_kept_apart(
-    base: hs.Base, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    base: hs.Base, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = []
     for number, photo in enumerate(sorted(photos.rglob("*.jpg"))[:10]):  # pictures that no other test has computed
@@ -82,7 +82,7 @@ def test_what_keras_computes_is_kept_apart(
     monkeypatch.setattr(engines, "_GPU_START_S", dict.fromkeys(keras_worker.TRAINING_BACKENDS, 0))
     monkeypatch.setattr(engines, "_GPU_RATE", 1e18)
     on_gpu = hs.extract(base, files, precision="float32")
-    assert "with Keras on the GPU, in float32" in capsys.readouterr().err
+    assert "with Keras on the GPU, in float32" in caplog.text
     assert (on_cpu.by_keras, on_gpu.by_keras) == (False, True)
     assert on_gpu.key != on_cpu.key
     assert on_gpu.computed == 10

@@ -1,6 +1,7 @@
 """Stage 1 of 7, bases: takes a handle, gives a Base; next: data."""
 
 import importlib
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.readers import Modality, Resize
 from headstart.errors import InputError, UnavailableError
-from headstart.system import console
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
     "image": ("embedded:efficientnet-lite0",),
@@ -74,7 +76,7 @@ def load_base(
         spec = source.choose_words(spec, texts, cache)
     base: Base = source.load(spec)
     if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec loads again what was announced before
-        console.warn(
+        logger.warning(
             f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
             "accuracy comes out says nothing about the base."
         )

@@ -1,6 +1,7 @@
 """Downloads of our own, where a source has no client: whole or not at all, and never without leave."""
 
 import http.client
+import logging
 import os
 import shutil
 import tarfile
@@ -15,6 +16,8 @@ from headstart.bases.bundle import not_here, why_offline
 from headstart.errors import IntegrityError
 from headstart.system import console
 
+logger = logging.getLogger(__name__)
+
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
 
@@ -28,7 +31,7 @@ def download(url: str, to: Path) -> None:
     """
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, open(to, "wb") as file:
         total = int(reply.headers.get("Content-Length") or 0)
-        console.note(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
+        logger.info(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
         received = shown_mb = 0
         with console.progress("download", total // 1_000_000, unit="MB") as bar:
             while block := reply.read(_BLOCK_BYTES):

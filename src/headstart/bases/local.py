@@ -5,6 +5,7 @@ in a file is ever executed: models that bring Python code of their own (Lambda, 
 """
 
 import json
+import logging
 import os
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from headstart.bases import teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
-from headstart.system import console
+
+logger = logging.getLogger(__name__)
 
 _BUILT_IN = Preprocessing("built in")
 _NONE = Preprocessing("none")
@@ -56,7 +58,7 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
         preprocessing = _BUILT_IN
     else:
         preprocessing = _NONE
-        console.warn(
+        logger.warning(
             f"{spec.handle} seems to have no preprocessing inside (no Rescaling or Normalization before its first "
             "weights): it will see raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer "
             "in front of it and save it again."

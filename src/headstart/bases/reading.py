@@ -1,6 +1,7 @@
 """What a process of its own reads of a model: once, and then kept in the cache."""
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -8,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart.system import console, keras_worker
+from headstart.system import keras_worker
+
+logger = logging.getLogger(__name__)
 
 
 def read_once(
@@ -26,7 +29,7 @@ def read_once(
     """
     if not (kept / "facts.json").is_file():
         chosen = backend()
-        console.note(f"reading {name} …")
+        logger.info(f"reading {name} …")
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reading-") as scratch:
             made = Path(scratch, "made")

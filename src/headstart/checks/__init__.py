@@ -4,13 +4,15 @@ A script becomes, by way of the interpreter, what a model file is from the start
 these.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.checks.rules import RULES, Finding, Rule
 from headstart.errors import InputError
-from headstart.system import console
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["RULES", "Finding", "Rule", "check"]
 
@@ -46,7 +48,7 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
     for file, problem in problems.items():
         if file in named:
             raise problem
-        console.warn(str(problem))
+        logger.warning(str(problem))
     return findings
 
 

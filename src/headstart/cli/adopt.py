@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headstart.system import console
+from headstart.cli import output
 
 
 @click.command(epilog="Example: headstart adopt converted_keras/ --name objects")
@@ -22,5 +22,5 @@ def adopt(export: Path, labels: Path | None, name: str | None, runs: Path) -> No
     from headstart.commands.adopt import adopt as make_run
 
     run = make_run(export, labels=labels, name=name, runs=runs)
-    console.note(f"classes  {', '.join(run.classes)}")
-    console.note(f"predict  headstart predict {shlex.quote(str(run.folder))} FILE …")
+    output.note(f"classes  {', '.join(run.classes)}")
+    output.note(f"predict  headstart predict {shlex.quote(str(run.folder))} FILE …")

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
-from headstart.system import console
 
 _SHOWN = 3  # examples of each finding
 _CHARACTERS = 60  # of a text
@@ -20,7 +20,7 @@ def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     if value is not None:
         from headstart.reports.audit import explanation
 
-        console.result(explanation(value))
+        output.result(explanation(value))
         ctx.exit()
 
 
@@ -73,16 +73,16 @@ def audit(
         check_place(report, ".html", replaced=True)
     found = audit_data(data, **options)
     if as_json:
-        console.result_json(found.facts())
+        output.result_json(found.facts())
     else:
         _tell(found)
     if report:
-        console.note(f"the page is {found.report(report)}")
+        output.note(f"the page is {found.report(report)}")
     if fix:
         left_out = found.fix(fix)
         separator = " --label-separator ';'" if found.dataset.labels.ndim == 2 else ""
         group = " --group-by group" if found.dataset.groups else ""
-        console.note(
+        output.note(
             f"{counted(len(found.dataset) + len(found.dataset.skipped) - len(left_out), 'example')} kept and "
             f"{len(left_out):,} left out: headstart train {fix}{separator}{group}"
         )
@@ -99,14 +99,14 @@ def _tell(found: Any) -> None:
     dataset = found.dataset
     texts = dict(zip(dataset.files, dataset.texts or (), strict=False))
     noun = NOUNS[dataset.modality]
-    console.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
+    output.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
     for finding in found.found():
-        severity = console.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
-        console.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
+        severity = output.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
+        output.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
         for example in finding.examples[:_SHOWN]:
-            console.result(f"           {example.told(finding.check)}{_excerpt(finding, example, texts)}")
+            output.result(f"           {example.told(finding.check)}{_excerpt(finding, example, texts)}")
         if len(finding.examples) > _SHOWN:
-            console.result(f"           … {len(finding.examples) - _SHOWN:,} more")
+            output.result(f"           … {len(finding.examples) - _SHOWN:,} more")
     states = [finding.state for finding in found.findings]
     rest = [
         f"{states.count(state):,} {state}"
@@ -114,8 +114,8 @@ def _tell(found: Any) -> None:
         if state in states
     ]
     if not found.found():
-        console.result("nothing was found")
-    console.result(f"\n{states.count('found'):,} of {len(states):,} checks found something; {', '.join(rest)}")
+        output.result("nothing was found")
+    output.result(f"\n{states.count('found'):,} of {len(states):,} checks found something; {', '.join(rest)}")
     for finding in found.findings:
         if finding.state == "skipped":
-            console.result(f"skipped  {finding.code} {finding.check}: {finding.summary}")
+            output.result(f"skipped  {finding.code} {finding.check}: {finding.summary}")

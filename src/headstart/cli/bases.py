@@ -7,9 +7,9 @@ import click
 
 from headstart.bases.bundle import held
 from headstart.bases.catalog import Entry, Sort, entries, select
+from headstart.cli import output
 from headstart.cli.fetch import bundle_option
 from headstart.errors import InputError
-from headstart.system import console
 
 _HEADER = (
     "base",
@@ -60,30 +60,30 @@ def bases(
     chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, here=here, sort=sort)
     speeds = {entry.handle: _speeds(entry, i, len(chosen)) for i, entry in enumerate(chosen)} if measure else {}
     if as_json:
-        console.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in chosen])
+        output.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in chosen])
         return
     if not chosen:
-        console.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
+        output.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
         return
-    console.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
+    output.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
     others = sorted(set(held()) - {entry.handle for entry in entries()})
     if others:
-        console.note(f"Also in the bundle: {', '.join(others)}")
+        output.note(f"Also in the bundle: {', '.join(others)}")
     if measure:
         rows = [
             (handle, engine, f"{images_a_second:.0f}", f"{ms:.1f}")
             for handle, measured in speeds.items()
             for engine, (images_a_second, ms) in measured.items()
         ]
-        console.result()
-        console.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
+        output.result()
+        output.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
     else:
-        console.note("Speed on this machine: headstart bases NAME --measure")
-        console.note("Which is best for your data: headstart compare DATA")
-        console.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
-        console.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
-        console.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")
-        console.note("What follows the colon, and what each needs: docs/sources.md")
+        output.note("Speed on this machine: headstart bases NAME --measure")
+        output.note("Which is best for your data: headstart compare DATA")
+        output.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
+        output.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
+        output.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")
+        output.note("What follows the colon, and what each needs: docs/sources.md")
 
 
 def _cuts(name: str | None, *, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
     if as_json:
         shares = [{"params_share": b.params / params, "compute_share": b.multiply_adds / compute} for b in blocks]
         sizes = [{"cached_bytes": block.cached_bytes} for block in blocks]
-        console.result_json(
+        output.result_json(
             [{**block.to_json(), **share, **size} for block, share, size in zip(blocks, shares, sizes, strict=True)]
         )
         return
@@ -115,7 +115,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
         )
         for block in blocks
     ]
-    console.table(("block", "output", "of weights", "of compute", "kB cached an example"), rows, right=(1, 2, 3, 4))
+    output.table(("block", "output", "of weights", "of compute", "kB cached an example"), rows, right=(1, 2, 3, 4))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -150,5 +150,5 @@ def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, floa
     from headstart.features.engines import measure
 
     if count > 1:
-        console.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
+        output.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
     return measure(for_images(load_base(BaseSpec(entry.handle, "imagenet" if entry.is_here else "none"))))

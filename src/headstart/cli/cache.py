@@ -4,7 +4,7 @@ import time
 
 import click
 
-from headstart.system import console
+from headstart.cli import output
 
 _MB = 1e6
 
@@ -26,15 +26,15 @@ def cache(clear: bool, older_than: float, as_json: bool) -> None:
     if clear:
         removed, kept = contents.clear(older_than_days=older_than)
         if as_json:
-            console.result_json({"removed": [str(item.path) for item in removed], "kept": [str(i.path) for i in kept]})
+            output.result_json({"removed": [str(item.path) for item in removed], "kept": [str(i.path) for i in kept]})
             return
-        console.result(f"{sum(item.size for item in removed) / _MB:,.0f} MB removed from {cache_folder()}")
+        output.result(f"{sum(item.size for item in removed) / _MB:,.0f} MB removed from {cache_folder()}")
         if kept:
-            console.warn(f"kept, because a process is at work on them: {', '.join(str(item.path) for item in kept)}")
+            output.warn(f"kept, because a process is at work on them: {', '.join(str(item.path) for item in kept)}")
         return
     found = contents.items()
     if as_json:
-        console.result_json(
+        output.result_json(
             [{"kind": i.kind, "path": str(i.path), "bytes": i.size, "used": round(i.used)} for i in found]
         )
         return
@@ -43,5 +43,5 @@ def cache(clear: bool, older_than: float, as_json: bool) -> None:
         mine = [item for item in found if item.kind == kind]
         used = time.strftime("%Y-%m-%d", time.localtime(max(item.used for item in mine))) if mine else "–"
         rows.append((kind, what, f"{len(mine):,}", f"{sum(item.size for item in mine) / _MB:,.1f}", used))
-    console.table(("", "", "number", "MB", "last used"), rows, right=(2, 3))
-    console.result(f"\n{cache_folder()}")
+    output.table(("", "", "number", "MB", "last used"), rows, right=(2, 3))
+    output.result(f"\n{cache_folder()}")

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 import click
 
 from headstart.checks.rules import RULES, Finding, Rule, find
+from headstart.cli import output
 from headstart.errors import InputError, counted
-from headstart.system import console
 
 FailOn = Literal["error", "warning", "never"]
 """Severities that ``--fail-on`` takes."""
@@ -45,7 +45,7 @@ def check(paths: tuple[Path, ...], rules: bool, explain: str | None, fail_on: Fa
 
     findings = check_files(*paths)
     if as_json:
-        console.result_json([one.to_json() for one in findings])
+        output.result_json([one.to_json() for one in findings])
     else:
         _show(findings)
     failing = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
@@ -54,28 +54,28 @@ def check(paths: tuple[Path, ...], rules: bool, explain: str | None, fail_on: Fa
 
 def _list(*, as_json: bool) -> None:
     if as_json:
-        console.result_json([rule.to_json() for rule in RULES])
+        output.result_json([rule.to_json() for rule in RULES])
     else:
-        console.table(("code", "name", "severity", "what"), [(r.code, r.name, r.severity, r.title) for r in RULES])
+        output.table(("code", "name", "severity", "what"), [(r.code, r.name, r.severity, r.title) for r in RULES])
 
 
 def _explain(rule: Rule, *, as_json: bool) -> None:
     if as_json:
-        console.result_json(rule.to_json())
+        output.result_json(rule.to_json())
     else:
-        console.result(rule.text())
+        output.result(rule.text())
 
 
 def _show(findings: list[Finding]) -> None:
     for one in findings:
-        console.result(f"{one.place}: {one.severity} {one.code} {one.name}")
-        console.result(f"    {one.message}")
-        console.result(f"    fix: {one.fix}")
+        output.result(f"{one.place}: {one.severity} {one.code} {one.name}")
+        output.result(f"    {one.message}")
+        output.result(f"    fix: {one.fix}")
     if not findings:
-        console.result("nothing found")
+        output.result("nothing found")
         return
     errors = sum(one.severity == "error" for one in findings)
-    console.note(
+    output.note(
         f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}. "
         f"Why: headstart check --explain {findings[0].code}"
     )

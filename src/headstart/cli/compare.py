@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import data_options, size_options
 from headstart.cli.fetch import bundle_option
 from headstart.errors import InputError
-from headstart.system import console
 
 _BUDGET = (
     click.option("--max-mb", type=float, metavar="MB", help="At most this size of a base's weights."),
@@ -64,26 +64,26 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
         check_place(report, ".html", replaced=True)
     found = compare_bases(data, min_accuracy=min_accuracy and min_accuracy / 100, **options)
     if as_json:
-        console.result_json(found.to_json())
+        output.result_json(found.to_json())
     else:
         _tell(found)
     if len(found.rows) == 1 and options["bases"] == "here":
-        console.note("Only one base is here: --bases all takes those to download, too, or name some.")
+        output.note("Only one base is here: --bases all takes those to download, too, or name some.")
     if report:
-        console.note(f"the page is {found.report(report)}")
+        output.note(f"the page is {found.report(report)}")
 
 
 def _tell(found: Any) -> None:
     header = ("base", found.metric.replace("_", " "), "of", "MB", "ms", "front", "against the first")
-    console.table(header, [_row(found, row) for row in found.rows], right=_RIGHT)
-    console.result()
+    output.table(header, [_row(found, row) for row in found.rows], right=_RIGHT)
+    output.result()
     for reason, handles in found.reasons().items():
         more = f" and {len(handles) - _SHOWN:,} more" if len(handles) > _SHOWN else ""
-        console.result(f"left out  {', '.join(handles[:_SHOWN])}{more}: {reason}")
-    console.result(found.verdict())
+        output.result(f"left out  {', '.join(handles[:_SHOWN])}{more}: {reason}")
+    output.result(found.verdict())
     for caveat in found.caveats():
-        console.result(caveat)
-    console.result(f"go on  {found.command()}")
+        output.result(caveat)
+    output.result(f"go on  {found.command()}")
 
 
 def _row(found: Any, row: Any) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import names
 from headstart.cli.train import summary
-from headstart.system import console
 
 
 @click.command(epilog="Example: headstart evaluate runs/photos held-out/")
@@ -33,11 +33,11 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
 
     evaluation = evaluate_run(run, data, **options)
     if as_json:
-        console.result_json({**evaluation.figures, "folder": str(evaluation.folder)})
+        output.result_json({**evaluation.figures, "folder": str(evaluation.folder)})
         return
-    console.result(summary(evaluation))
+    output.result(summary(evaluation))
     if not evaluation.figures["leak_free"]:
         for finding in evaluation.facts["audit"]:
             if finding["state"] == "skipped":
-                console.note(f"{finding['check']}: {finding['summary']}")
-    console.result(f"report   {evaluation.folder / 'report.html'}")
+                output.note(f"{finding['check']}: {finding['summary']}")
+    output.result(f"report   {evaluation.folder / 'report.html'}")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import names
 from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
-from headstart.system import console
 
 if TYPE_CHECKING:
     from headstart.data.readers import Example
@@ -68,19 +68,19 @@ def explain(
     explained: list[Explanation] = []
     for one in explainer.explain(examples, called):
         if isinstance(one, Problem):
-            console.warn(f"{one.file}: {one.reason}")
+            output.warn(f"{one.file}: {one.reason}")
             continue
         explained.append(one)
         if as_json:
-            console.result_json(one.to_json())
+            output.result_json(one.to_json())
         else:
             _tell(one)
     if explainer.training and (note := explainer.training.note(NOUNS[modality])):
-        console.note(note)
+        output.note(note)
     if explained and (out or not as_json):
         parent, name = (out.absolute().parent, out.name) if out else (run / "explanations", _name(explained[0]))
         page = write_explanations(explainer, explained, parent, name)
-        (console.note if as_json else console.result)(f"page      {page}")
+        (output.note if as_json else output.result)(f"page      {page}")
     problems = len(called) - len(explained)
     return 2 if problems and (strict or not explained) else 0
 
@@ -95,16 +95,16 @@ def _tell(one: "Explanation") -> None:
 
     predicted = one.answer.predicted if isinstance(one.answer.predicted, list) else [one.answer.predicted]
     said = "" if one.class_name in predicted else f"   (it says {', '.join(predicted) or NO_LABEL})"
-    console.result(f"{one.class_name.ljust(8)}  {one.probability:6.1%}   {one.file}{said}")
+    output.result(f"{one.class_name.ljust(8)}  {one.probability:6.1%}   {one.file}{said}")
     if one.answer.unfamiliar:
-        console.result("          unfamiliar: it is unlike what the run was trained on, so the answer may mean nothing")
+        output.result("          unfamiliar: it is unlike what the run was trained on, so the answer may mean nothing")
     if one.heat_map is not None:
-        console.result(f"          {where(one.heat_map, one.class_name)}")
+        output.result(f"          {where(one.heat_map, one.class_name)}")
     for sign, marked in (("for", 1), ("against", -1)):
         words = sorted((word for word in one.words or () if marked * word[1] > 0), key=lambda word: -abs(word[1]))
         if words:
             shown = ", ".join(f"{text.rstrip()} {weight:+.2f}" for text, weight in words[:_WORDS])
-            console.result(f"          {sign.ljust(8)} {shown}")
+            output.result(f"          {sign.ljust(8)} {shown}")
     if one.nearest:
         alike = ", ".join(f"{'; '.join(other.labels) or NO_LABEL} {other.similarity:.2f}" for other in one.nearest)
-        console.result(f"          most like {alike}")
+        output.result(f"          most like {alike}")

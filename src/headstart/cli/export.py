@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headstart.system import console
+from headstart.cli import output
 
 if TYPE_CHECKING:
     from headstart.exporting.export import Export
@@ -37,7 +37,7 @@ def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
     exports = export_run(run, to, out=out)
     if as_json:
         for one in exports:
-            console.result_json(one.to_json())
+            output.result_json(one.to_json())
         return
     tell(exports)
 
@@ -55,9 +55,9 @@ def tell(exports: "Sequence[Export]") -> None:
     n = exports[0].replay.examples
     unit = "ms" if n else "ms (golden)"
     header = ["format", "MB", unit, "difference", f"{metric} before", "after (95 % interval)", f"changed of {n:,}"]
-    console.table(header, rows, right=(1, 2, 3, 4, 6))
+    output.table(header, rows, right=(1, 2, 3, 4, 6))
     for one in exports:
-        console.result(f"{one.format.ljust(15)} {one.folder}")
+        output.result(f"{one.format.ljust(15)} {one.folder}")
 
 
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:

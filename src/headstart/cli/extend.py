@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
 from headstart.cli.train import tell
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
-from headstart.system import console
 
 
 @click.command(epilog="Example: headstart extend runs/photos more/")
@@ -45,13 +45,11 @@ def tell_change(run: Any) -> None:
     """Say what became of every old class, and how good the new ones are."""
     noun, cost, change = NOUNS[run.facts["base"]["modality"]], run.facts["cost"], run.facts.get("change")
     total = cost["examples_from_cache"] + cost["examples_computed"]
-    console.result(f"features of {cost['examples_from_cache']:,} of {counted(total, noun)} came from the cache")
+    output.result(f"features of {cost['examples_from_cache']:,} of {counted(total, noun)} came from the cache")
     if change is None:
-        console.result(
-            "nothing of the old examples was held out, so nothing can be said of how the old classes changed"
-        )
+        output.result("nothing of the old examples was held out, so nothing can be said of how the old classes changed")
         return
-    console.result(change["verdict"])
+    output.result(change["verdict"])
     rows = [[*_before_and_after(one), _remark(one)] for one in change["classes"]]
     new = run.figures["splits"][run.figures["headline"]]["per_class"]
     for name in change["added"]:
@@ -59,7 +57,7 @@ def tell_change(run: Any) -> None:
         share = _share([recall["value"], recall["low"], recall["high"]])
         rows.append([name, f"{new[name]['support']:,}", "", share, "", "", "", "new"])
     header = ["class", noun + "s", "recall before", "recall after", "mended", "broken", "p", ""]
-    console.table(header, rows, right=range(1, 7))
+    output.table(header, rows, right=range(1, 7))
 
 
 def _before_and_after(one: dict[str, Any]) -> list[str]:

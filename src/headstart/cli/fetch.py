@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headstart.system import console
+from headstart.cli import output
 
 _MB = 1e6
 
@@ -49,7 +49,7 @@ def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> 
         (base.handle, f"{base.size / _MB:,.1f}", base.licence, str(base.folder) if to is None else str(to))
         for base in fetched
     ]
-    console.table(("base", "MB", "licence", "where"), rows, right=(1,))
+    output.table(("base", "MB", "licence", "where"), rows, right=(1,))
     if to is not None:
         handle, folder = shlex.quote(fetched[0].handle), shlex.quote(str(to))
-        console.note(f"Use it with: headstart train DATA --base {handle} --bundle {folder}")
+        output.note(f"Use it with: headstart train DATA --base {handle} --bundle {folder}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.system import console
 
@@ -55,7 +56,7 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
     if value:
         from importlib.metadata import version
 
-        console.result(f"headstart {version('headstart')}")
+        output.result(f"headstart {version('headstart')}")
         ctx.exit()
 
 
@@ -68,9 +69,11 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--quiet", is_flag=True, help="No progress, notes or warnings; results and errors only.")
 @click.option("--offline", is_flag=True, help="Never use the network (also: HEADSTART_OFFLINE=1).")
-def cli(debug: bool, quiet: bool, offline: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, debug: bool, quiet: bool, offline: bool) -> None:
     """Transfer learning, done right: a pretrained base, a new head on your data, one safe file."""
     console.quiet = quiet
+    context.with_resource(output.logging_to_stderr(quiet=quiet))
     if offline:
         os.environ["HEADSTART_OFFLINE"] = "1"
 
@@ -90,15 +93,15 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     try:
         outcome: Any = cli.main(arguments, prog_name="headstart", standalone_mode=False)
     except click.ClickException as exc:
-        console.error(_usage(exc))
+        output.error(_usage(exc))
         return 2
     except HeadstartError as exc:
         if debug:
             raise
-        console.error(exc.render(spell_option))
+        output.error(exc.render(spell_option))
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
-        console.error("interrupted. Features computed so far are kept: the same command goes on where it was.")
+        output.error("interrupted. Features computed so far are kept: the same command goes on where it was.")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what follows has nowhere to go
@@ -106,7 +109,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except OSError as exc:
         if debug or exc.errno not in _MACHINE:
             return _bug(exc, debug=debug)
-        console.error(f"{exc.strerror}: {exc.filename}. Make room, or choose another folder (--runs, HEADSTART_CACHE).")
+        output.error(f"{exc.strerror}: {exc.filename}. Make room, or choose another folder (--runs, HEADSTART_CACHE).")
         return 3
     except Exception as exc:  # noqa: BLE001 - the last resort: one line for people, the traceback on request
         return _bug(exc, debug=debug)
@@ -122,7 +125,7 @@ def spell_option(name: str, value: str | None) -> str:
 def _bug(exc: Exception, *, debug: bool) -> int:
     if debug:
         raise exc
-    console.error(f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it.")
+    output.error(f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it.")
     return 1
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headstart.cli import output
 from headstart.cli.data import names
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
-from headstart.system import console
 
 if TYPE_CHECKING:
     from headstart.runs.predictor import Answer, MinConfidence, Predictor
@@ -141,7 +141,7 @@ class _Problems:
             self.total += 1
             if isinstance(answer, Problem):
                 self.count += 1
-                console.warn(f"{answer.file}: {answer.reason}")
+                output.warn(f"{answer.file}: {answer.reason}")
             yield answer
         if not self.total:
             raise InputError("there is nothing to predict: standard input named no files.")
@@ -166,12 +166,12 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
             shown = {name: answer.probabilities[name] for name in answer.predicted}
         told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
-        console.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
+        output.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     for answer in answers:
-        console.result_json(asdict(answer))
+        output.result_json(asdict(answer))
 
 
 def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:

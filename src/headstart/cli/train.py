@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from headstart.cli import output
 from headstart.cli.compare import budget_options
 from headstart.cli.data import data_options, size_options
 from headstart.cli.export import tell as tell_exports
@@ -14,7 +15,6 @@ from headstart.cli.tuning import pop_tuning, tuning_options
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 from headstart.exporting.formats import check_base, check_installed, parse
-from headstart.system import console
 
 _OUTCOMES = {
     "kept": "fine-tuned model kept",
@@ -140,10 +140,10 @@ def train(export: str | None, **options: Any) -> None:
 
 def tell(run: Any) -> None:
     """Say what became of a training, and what to do next."""
-    console.result(summary(run))
-    console.result(f"report   {run.folder / 'report.html'}")
+    output.result(summary(run))
+    output.result(f"report   {run.folder / 'report.html'}")
     what = "FILE …" if run.facts["base"]["modality"] == "image" else '"some text"'
-    console.result(f"predict  headstart predict {run.folder} {what}")
+    output.result(f"predict  headstart predict {run.folder} {what}")
 
 
 def told(figures: dict[str, Any], name: str) -> str:

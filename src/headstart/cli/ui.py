@@ -1,9 +1,11 @@
 """``headstart ui``."""
 
+import sys
 from pathlib import Path
 
 import click
 
+from headstart.cli import output
 from headstart.errors import InputError
 from headstart.system.extras import require
 
@@ -43,4 +45,12 @@ def ui(root: Path, runs: Path, host: str, port: int, token: str | None, max_uplo
             f"--host {host} is reached from other machines: give a --token that the page is to ask for, better by the "
             "environment (HEADSTART_TOKEN), where others on this machine cannot see it."
         )
-    serve(Place(root, runs), host=host, port=port, token=token, max_upload_mb=max_upload_mb, opened=opened)
+    serve(
+        Place(root, runs), host=host, port=port, token=token, max_upload_mb=max_upload_mb, opened=opened,
+        announce=_announce,
+    )  # fmt: skip
+
+
+def _announce(address: str) -> None:
+    output.result(f"headstart is at {address} (Ctrl-C ends it)")
+    sys.stdout.flush()

@@ -9,6 +9,7 @@ Only examples that `headstart train` would train on are looked at. Its test figu
 so, whoever chose it.
 """
 
+import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -35,12 +36,13 @@ from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
 from headstart.features.engines import Prepared, essence, latency_ms, prepare
-from headstart.system import console
 from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder, is_offline
 from headstart.training.head.head import weights_of_classes
 from headstart.training.head.linear import solve
 from headstart.training.outputs import log_losses
+
+logger = logging.getLogger(__name__)
 
 _ROUNDS = ((0.1, 2), (0.3, 4), (1.0, 10))
 """Of each, the share of the examples that it is held on, and how many of each class at least."""
@@ -409,7 +411,7 @@ class _SuccessiveHalving:
         to_fetch = [one for one in chosen if one.is_here is False and self._excess(one.size_mb) is None]
         if to_fetch and not is_offline():
             megabytes = sum(one.size_mb or 0 for one in to_fetch)
-            console.note(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")
+            logger.info(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")
         for one in chosen:
             if excess := self._excess(one.size_mb):
                 self._leave_out(one.handle, *excess)
@@ -480,7 +482,7 @@ class _SuccessiveHalving:
 
     def _judge(self, size: int, *, is_last: bool = False) -> None:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""
-        console.note(f"{counted(len(self.running), 'base')} on {counted(size, NOUNS[self.dataset.modality])} …")
+        logger.info(f"{counted(len(self.running), 'base')} on {counted(size, NOUNS[self.dataset.modality])} …")
         chosen = self.order[:size]
         examples = [self.examples[i] for i in chosen.tolist()]
         found: dict[str, FeatureSet] = {}

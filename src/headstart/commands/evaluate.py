@@ -1,6 +1,7 @@
 """A finished run judged on data that it has not seen, with a check that it really has not."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from headstart.runs.predictor import Output, Predictor, read_facts
 from headstart.runs.tables import write_tables
 from headstart.system import console
 from headstart.system.cost import Cost
+
+logger = logging.getLogger(__name__)
 
 SPLIT = "held-out"
 
@@ -151,7 +154,7 @@ def _test_part(dataset: Dataset) -> np.ndarray:
     if not dataset.given_splits or "test" not in dataset.given_splits:
         return everything
     chosen = everything[np.array(dataset.given_splits) == "test"]
-    console.note(
+    logger.info(
         f"{dataset.source} comes divided: evaluating its test part, {len(chosen):,} of {len(dataset):,} examples"
     )
     return chosen

@@ -7,6 +7,7 @@ among themselves; what is the same as an old one, nearly so or of its group goes
 
 import csv
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
 from headstart.features.examination import Examined, examine
 from headstart.runs.predictor import read_facts
-from headstart.system import console
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # of the examples that have changed
 _ROUNDED = 5e-7  # what predictions.csv writes as 0.000000 is at most this
@@ -248,7 +250,7 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
             f"nothing to add: all {counted(there, NOUNS[new.modality])} in {new.source} are in {run} already."
         )
     if there:
-        console.note(f"{there:,} of {counted(len(new), NOUNS[new.modality])} in {new.source} are in {run} already")
+        logger.info(f"{there:,} of {counted(len(new), NOUNS[new.modality])} in {new.source} are in {run} already")
     return replace(
         new,
         files=[new.files[i] for i in fresh],
@@ -293,7 +295,7 @@ def _warn(extended: Run) -> None:
     for one in extended.facts.get("change", {"classes": ()})["classes"]:
         if one["outcome"] == "worse":
             confused = f"; {one['taken']:,} are now taken for {one['taken_for']}" if one["taken_for"] else ""
-            console.warn(
+            logger.warning(
                 f"{one['name']} got worse beyond luck: of its {one['examples']:,} held-out examples, "
                 f"{one['before'][0]:.1%} were found before and {one['after'][0]:.1%} after{confused}"
             )

@@ -1,5 +1,6 @@
 """READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -54,7 +55,6 @@ from headstart.runs.assembly import Material, Pages, Searched, write_run
 from headstart.runs.folder import check_name, name_of
 from headstart.runs.predictor import read_facts
 from headstart.runs.tracking import check_tracking, track
-from headstart.system import console
 from headstart.system.cost import Cost
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import Precision, cache_folder
@@ -73,6 +73,8 @@ from headstart.training import (
 from headstart.training.fine_tuning.fine_tune import fine_tune as tune_base
 from headstart.training.head.search import Augmented, all_taps
 from headstart.training.training_data import ClassWeights, HeadKind
+
+logger = logging.getLogger(__name__)
 
 _NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms", "check_base")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
@@ -477,7 +479,7 @@ def tune(
         name=name or folder.name, runs=folder.parent if runs is None else runs,
     )  # fmt: skip
     if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
-        console.warn(f"the data of {run} have changed since it was made: the two are not to be compared.")
+        logger.warning(f"the data of {run} have changed since it was made: the two are not to be compared.")
     return tuned
 
 
@@ -543,7 +545,7 @@ def _choose(
     with cost.stage("choice of the base"):
         sizes = {name: options[name] for name in ("input_size", "resize", "cache")}
         choice = compare_on(dataset, bases, budget, **sizes, **division)
-        console.note("\n".join([choice.verdict(), *choice.caveats()]))
+        logger.info("\n".join([choice.verdict(), *choice.caveats()]))
     return choice
 
 
@@ -581,7 +583,7 @@ def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> N
         text = f"{counted(len(skipped), 'file')} left out:\n" + "\n".join(shown)
         if strict:
             raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
-        console.warn(text)
+        logger.warning(text)
     for finding in findings:
         if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:
-            console.warn(finding.summary)
+            logger.warning(finding.summary)

@@ -5,6 +5,7 @@ An example is the path of an image, or a text; which of the two follows from the
 
 import csv
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean
-from headstart.system import console
 from headstart.system.extras import require
 from headstart.system.settings import check_readable
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _USUAL_NAMES = {
@@ -195,7 +197,7 @@ def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
             return [lower.index(usual)]
     found = [i for i, column in enumerate(lower) if column in _TEXT_PARTS and header[i] not in taken]
     if len(found) > 1:
-        console.note(
+        logger.info(
             f"texts are the columns {', '.join(header[i] for i in found)}, joined (--text-column says otherwise)"
         )
     return found

@@ -4,6 +4,7 @@ Before an export appears it has to repeat, in its own runtime and from its own f
 samples and of examples that it was not trained on.
 """
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,9 @@ from headstart.features.engines import OpenVINOEngine
 from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor, read_facts
 from headstart.runs.run import RunFolder
-from headstart.system import console, keras_worker
+from headstart.system import keras_worker
+
+logger = logging.getLogger(__name__)
 
 _AMONG_KERAS = ("saved-model", "keras")
 _LOSS = 0.05  # of accuracy, that is said where the examples cannot rule it out
@@ -119,7 +122,7 @@ def export(
     predictor = Predictor(folder)
     sample = draw(predictor, RunFolder(folder).figures["headline"])
     if not len(sample.labels):
-        console.note("none of the run's held-out examples is where it was: only the golden samples are replayed")
+        logger.info("none of the run's held-out examples is where it was: only the golden samples are replayed")
     with _scratch(parent) as place:
         _write_models(predictor, formats, place)
         replayed = _replayed(formats, place, sample)
@@ -157,7 +160,7 @@ def _write_models(predictor: Predictor, formats: Sequence[Format], place: Path) 
     if any(one.precision == "int8" for one in by_keras):
         pictures = place / "calibration.npy"
         np.save(pictures, _calibration(predictor))
-    console.note(f"converting to {', '.join(one.name for one in by_keras)} …")
+    logger.info(f"converting to {', '.join(one.name for one in by_keras)} …")
     model = predictor.folder / "model.keras"
     arguments = {
         "model": str(model.resolve()),
@@ -257,7 +260,7 @@ def judged(
             f"{told}, which is more than luck. Nothing was written; {one.instead or 'please report this.'}"
         )
     if answers["after"] < answers["before"] and answers["gain"][0] < -_LOSS:
-        console.warn(f"{told}. On so few this may be luck, or the loss be larger. {one.instead}".rstrip())
+        logger.warning(f"{told}. On so few this may be luck, or the loss be larger. {one.instead}".rstrip())
     return result
 
 

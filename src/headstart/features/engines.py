@@ -1,6 +1,7 @@
 """Engines: what executes a base or a finished model. One small interface, OpenVINO or Keras behind it."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,8 +23,10 @@ from filelock import FileLock
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
-from headstart.system import console, gpu, keras_worker
+from headstart.system import gpu, keras_worker
 from headstart.system.settings import Precision, asked_precision, cache_folder
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "openvino", "keras"]
 Key = TypeVar("Key")
@@ -226,7 +229,7 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     part = f" up to {base.spec.ends_after}" if base.spec.ends_after else ""
     what = "the fine-tuned " if base.spec.tuned else "other features of " if base.spec.taps else ""
-    console.note(f"preparing {what}{base.handle}{part} for this machine …")
+    logger.info(f"preparing {what}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
@@ -341,7 +344,7 @@ def open_engine(
             return OpenVINOEngine(xml, precision, at_once)
         if engine == "openvino":
             raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
-        console.note(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
+        logger.info(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
     return KerasEngine(_keras_model(base))
 
 

@@ -7,6 +7,7 @@ of files. Each finished batch is durable within about a second, so a killed run 
 
 import copy
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +36,8 @@ from headstart.features.input_range import check_pixels
 from headstart.features.store import Digest, FeatureStore, FileIndex, ImageInfoStore, KnownFile
 from headstart.system import console
 from headstart.system.settings import Precision, cache_folder
+
+logger = logging.getLogger(__name__)
 
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
@@ -275,7 +278,7 @@ class _Pass:
             if self.base.modality == "image":
                 check_pixels(first.inputs)
             if self.on_gpu:
-                console.note(f"running {self.base.handle} with Keras on the GPU, in {self.stats.precision}")
+                logger.info(f"running {self.base.handle} with Keras on the GPU, in {self.stats.precision}")
             probe = first.inputs[:_PROBE_EXAMPLES]
             self._engine = open_engine(
                 self.base, self.cache, probe, engine=self.engine_name, precision=self.stats.precision

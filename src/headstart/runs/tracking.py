@@ -1,5 +1,6 @@
 """For people who compare runs elsewhere: a finished run as TensorBoard events, and in MLflow."""
 
+import logging
 import csv
 import json
 from collections.abc import Iterator
@@ -7,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from headstart.runs.run import RunFolder
-from headstart.system import console
 from headstart.system.extras import require
+
+logger = logging.getLogger(__name__)
 
 _ARTIFACTS = ("report.html", "run.json", "metrics.json", "history.csv")
 
@@ -33,7 +35,7 @@ def track(run: RunFolder, *, tensorboard: bool, mlflow: bool) -> None:
         try:
             log_to_mlflow(run)
         except _mlflow().exceptions.MlflowException as exc:
-            console.warn(f"{run.folder} is complete, but MLflow did not take all of it: {exc}")
+            logger.warning(f"{run.folder} is complete, but MLflow did not take all of it: {exc}")
 
 
 def write_tensorboard(run: RunFolder) -> Path:

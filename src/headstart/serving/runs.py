@@ -1,6 +1,7 @@
 """The runs that a server answers with, each by its name. A new version takes the place of an old one while it works."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from headstart.runs.predictor import Answer, Predictor, Problem, read_facts
 from headstart.serving.batching import Batcher, power_of_two
 from headstart.serving.limits import Limits, RefusedError
 from headstart.serving.metrics import Metrics
-from headstart.system import console
+
+logger = logging.getLogger(__name__)
 
 # Batches side by side, each on its share of the cores. The threads of one batch wait for each other after every layer:
 # where one has to share its core with decoding or HTTP, the others idle. On two busy cores two batches cost 10 % less
@@ -122,11 +124,11 @@ class Served:
             self.predictor, self._stamp = await asyncio.to_thread(open_run, self.folder)
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, the old one stays
             self._runs.metrics.reloads.labels(self.name, "failed").inc()
-            console.warn(f"{self.name}: the new version cannot be opened, so the old one stays: {exc}")
+            logger.warning(f"{self.name}: the new version cannot be opened, so the old one stays: {exc}")
             return
         old, self._batcher = self._batcher, self._batch()
         self._runs.metrics.reloads.labels(self.name, "done").inc()
-        console.note(f"{self.name}: the version of {self.predictor.facts['created']} answers now")
+        logger.info(f"{self.name}: the version of {self.predictor.facts['created']} answers now")
         await old.close()
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """A server process: listens, watches its clients' time, ends without losing a request."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,9 @@ from headstart.errors import InputError, UnavailableError
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
 from headstart.serving.runs import open_run
-from headstart.system import console
 from headstart.system.addresses import is_loopback
+
+logger = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75  # longer than reverse proxies keep an idle connection, so that they close it and never we
 _HEAD_S = 10
@@ -76,7 +78,7 @@ class _Server(uvicorn.Server):
         state = self.config.app.state  # type: ignore[union-attr]
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, state.runs.look)
-        console.note(f"serving {', '.join(self._names)} on {self._address} (see {self._address}/docs)")
+        logger.info(f"serving {', '.join(self._names)} on {self._address} (see {self._address}/docs)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: first take no new connections, and let clients that keep theirs send what is under way."""

@@ -1,49 +1,16 @@
-"""The only place that prints: results to stdout, talk (progress, notes, warnings) to stderr."""
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere, events where a parent process shows it."""
 
-import json
+import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
 quiet = False  # one switch: no talk at all (results are still printed)
 forward: Callable[[dict[str, Any]], None] | None = None  # in a child process: where talk goes instead, see Relay
-
-
-def result(text: str = "") -> None:
-    """Print one line of the answer to stdout; what it cannot show, such as file names that are no text, is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-
-
-def result_json(value: Any) -> None:
-    """Print a JSON document (one line) to stdout."""
-    result(json.dumps(value, ensure_ascii=False))
-
-
-def coloured(text: str, colour: str) -> str:
-    """Text in one of a terminal's colours, by its number, if stdout is one."""
-    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
-
-
-def note(text: str) -> None:
-    """Tell the user something, on stderr."""
-    if forward:
-        forward({"note": text})
-    elif not quiet:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-
-
-def warn(text: str) -> None:
-    """Tell the user something that may need action, on stderr."""
-    if forward:
-        forward({"warn": text})
-    elif not quiet:
-        start, end = ("\033[33m", "\033[0m") if sys.stderr.isatty() else ("", "")
-        sys.stderr.write(f"{start}warning:{end} {text}\n")
-        sys.stderr.flush()
 
 
 def stage(name: str) -> None:
@@ -61,24 +28,6 @@ def epoch(row: dict[str, Any], left_s: float) -> None:
     """
     if forward:
         forward({"epoch": row, "left_s": left_s})
-
-
-def error(text: str) -> None:
-    """Print the one line of a failed command to stderr, even when quiet."""
-    start, end = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
-    sys.stderr.write(f"{start}error:{end} {text}\n")
-    sys.stderr.flush()
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print a plain aligned table to stdout; columns whose index is in ``right`` are right-aligned."""
-    widths = [max(len(str(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
-    for row in (header, ["─" * w for w in widths], *rows):
-        cells = [
-            str(cell).rjust(w) if i in right else str(cell).ljust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        result("  ".join(cells).rstrip())
 
 
 class Progress:
@@ -103,7 +52,7 @@ class Progress:
             self._bar.update(self._task, advance=n, pace=self._pace(now))
         elif now - self._told > self.plain_interval_s:
             self._told = now
-            note(f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {self._pace(now)}")
+            logger.info(f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {self._pace(now)}")
 
     def _pace(self, now: float) -> str:
         """Rate and time left, counted from the first units on: what came before them was getting ready."""
@@ -156,6 +105,29 @@ def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
         yield state
 
 
+class LogForwarder(logging.Handler):
+    """In a child process: sends log records as events, see :class:`Relay`.
+
+    Args:
+        send: takes an event, plain data.
+    """
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        self._send({"log": record.getMessage(), "level": record.levelno, "logger": record.name})
+
+
+def forward_records(send: Callable[[dict[str, Any]], None]) -> None:
+    """In a child process: send whatever headstart logs as events."""
+    package = logging.getLogger("headstart")
+    package.addHandler(LogForwarder(send))
+    package.setLevel(logging.INFO)
+
+
 class Relay:
     """Shows what a child process forwards."""
 
@@ -165,10 +137,8 @@ class Relay:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event."""
-        if "note" in event:
-            note(event["note"])
-        elif "warn" in event:
-            warn(event["warn"])
+        if "log" in event:
+            logging.getLogger(event["logger"]).log(event["level"], event["log"])
         elif "epoch" in event:
             epoch(event["epoch"], event["left_s"])
         elif "done" in event and self._bar:

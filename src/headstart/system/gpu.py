@@ -3,12 +3,15 @@
 import ctypes
 import hashlib
 import json
+import logging
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from headstart.system import console, keras_worker
+from headstart.system import keras_worker
+
+logger = logging.getLogger(__name__)
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 
@@ -51,7 +54,7 @@ def _driver_version() -> int | None:
 
 
 def _ask(backend: str) -> bool:
-    console.note(f"asking {backend} whether it can use the GPU …")
+    logger.info(f"asking {backend} whether it can use the GPU …")
     try:
         return bool(keras_worker.call("headstart.system.keras_worker:on_gpu", {}, backend=backend))
     except RuntimeError:  # a backend that does not start here is no engine

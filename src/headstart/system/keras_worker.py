@@ -227,6 +227,7 @@ def _forward_talk() -> None:
         events.flush()
 
     console.forward = send
+    console.forward_records(send)
 
 
 def _main(job_path: str, answer_path: str) -> None:

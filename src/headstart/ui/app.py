@@ -2,9 +2,8 @@
 
 import contextlib
 import os
-import sys
 import webbrowser
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +16,6 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from headstart.errors import HeadstartError
-from headstart.system import console
 from headstart.system.addresses import is_loopback
 from headstart.ui.data_pages import DataPages
 from headstart.ui.export_pages import ExportPages
@@ -69,7 +67,16 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
     return app
 
 
-def serve(place: Place, *, host: str, port: int, token: str | None, max_upload_mb: int, opened: bool) -> None:
+def serve(
+    place: Place,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    max_upload_mb: int,
+    opened: bool,
+    announce: Callable[[str], None],
+) -> None:
     """Serve until Ctrl-C.
 
     Args:
@@ -79,20 +86,21 @@ def serve(place: Place, *, host: str, port: int, token: str | None, max_upload_m
         token: what a browser has to show once; needed where ``host`` is reached from other machines.
         max_upload_mb: of one upload.
         opened: whether to open the page in the user's browser, if there is one.
+        announce: is given the address when the server listens.
     """
     os.environ["HEADSTART_ROOT"] = str(place.root)  # for this process and every one that it starts
     app = build(place, max_upload_mb=max_upload_mb, token=token, only_here=is_loopback(host))
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        _Server(config, opened=opened).run()
+        _Server(config, opened=opened, announce=announce).run()
 
 
 class _Server(uvicorn.Server):
     """Says where it listens when it does."""
 
-    def __init__(self, config: uvicorn.Config, *, opened: bool) -> None:
+    def __init__(self, config: uvicorn.Config, *, opened: bool, announce: Callable[[str], None]) -> None:
         super().__init__(config)
-        self._opened = opened
+        self._opened, self._announce = opened, announce
 
     async def startup(self, sockets: list | None = None) -> None:
         await super().startup(sockets)
@@ -100,7 +108,6 @@ class _Server(uvicorn.Server):
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        console.result(f"headstart is at {address} (Ctrl-C ends it)")
-        sys.stdout.flush()
+        self._announce(address)
         if self._opened:
             webbrowser.open(address)

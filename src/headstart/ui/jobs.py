@@ -7,6 +7,7 @@ what was computed, and goes on from there.
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -102,8 +103,8 @@ class State:
                 self.stages, self.began = [], event["t"]
             self.stages.append((event["stage"], event["t"]))
             self.bar = self.left_s = None
-        elif "note" in event or "warn" in event:
-            self.notes = [*self.notes, (event["warn"] if "warn" in event else event["note"], "warn" in event)][-_NOTES:]
+        elif "log" in event:
+            self.notes = [*self.notes, (event["log"], event["level"] >= logging.WARNING)][-_NOTES:]
         elif "epoch" in event:
             self._epoch(event)
         else:

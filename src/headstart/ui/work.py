@@ -85,6 +85,7 @@ def main(folder: Path) -> None:
 
         (folder / PID).write_text(str(os.getpid()))
         console.forward = send
+        console.forward_records(send)
         send({"began": True})
         if is_held(folder.parent / TURN):
             console.stage(WAITING)

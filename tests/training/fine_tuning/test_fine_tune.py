@@ -123,10 +123,10 @@ def test_a_first_epoch_that_does_harm_is_taken_back(digits: Path, tmp_path: Path
 
 
 def test_a_time_limit_that_is_over_too_soon_is_said(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = hs.train(digits, runs=tmp_path, fine_tune="auto", tuning=hs.FineTuneConfig(time_limit_s=0.01), **OPTIONS)
-    assert "fine-tuning the last 10 blocks, block7 to head_conv" in capsys.readouterr().err  # 63 % of the arithmetic
+    assert "fine-tuning the last 10 blocks, block7 to head_conv" in caplog.text  # 63 % of the arithmetic
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
     assert "over before the first step" in told["reason"]

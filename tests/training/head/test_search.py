@@ -76,14 +76,14 @@ def test_the_report_and_the_history_tell_of_it(found: hs.Run) -> None:
 
 
 def test_a_search_goes_on_where_it_was(
-    table: Path, found: hs.Run, tmp_path: Path, capsys: pytest.CaptureFixture
+    table: Path, found: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     again = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
     assert again.facts["search"]["new"] == 0
     assert again.facts["search"]["best"] == found.facts["search"]["best"]
     assert again.metrics == found.metrics
     more = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
-    assert "going on with a search that has made 20 trials" in capsys.readouterr().err
+    assert "going on with a search that has made 20 trials" in caplog.text
     assert more.facts["search"]["new"] == 2
     assert more.facts["search"]["tried"][:20] == found.facts["search"]["tried"]
 

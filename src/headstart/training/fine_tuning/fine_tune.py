@@ -6,6 +6,7 @@ trains, in a Keras process.
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -31,13 +32,15 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.engines import EngineName, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.model_files.keras_file import Frozen
-from headstart.system import console, gpu, keras_worker
+from headstart.system import gpu, keras_worker
 from headstart.system.settings import Precision, cache_folder
 from headstart.training.fine_tuning import lora
 from headstart.training.head.head import Head, weights_of_classes
 from headstart.training.head.linear import STRENGTHS, solve
 from headstart.training.outputs import wrong
 from headstart.training.training_data import FineTuneConfig, HeadConfig, TrainingData, load_layers, save_layers
+
+logger = logging.getLogger(__name__)
 
 TUNING_VERSION = 4
 """Part of every cache key: raise it when the same job would give other weights."""
@@ -322,7 +325,7 @@ class _Attempt:
         if below and self.converts and not self._below_by_keras:
             xml = prepare(ending_after(base, below[-1].name), self.cache, self._probe).xml
         what = _span(trained, [*below, *trained]) if below else "all of the base"
-        console.note(
+        logger.info(
             f"fine-tuning {what} on {counted(len(task.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
             + (f", by changes of rank {self.tuning.lora}" if self.tuning.lora else "")

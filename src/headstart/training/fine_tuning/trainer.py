@@ -12,6 +12,7 @@ the same weights, because the order of the examples, their views and the dropout
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,8 @@ from headstart.training.fine_tuning.optimizer import layered_adamw
 from headstart.training.fine_tuning.pointwise import as_products
 from headstart.training.outputs import activate, activation_of, log_losses, weights_of_examples, wrong
 from headstart.training.training_data import FineTuneConfig, load_layers, save_layers
+
+logger = logging.getLogger(__name__)
 
 _EVALUATION_BATCH = 64
 _STATE, _BEST = "state.npz", "best.npz"
@@ -299,7 +302,7 @@ class FineTuner:
         other = self._build("bfloat16")
         _, other_s = self._try(other)
         rates = {"float32": self._batch_size / step_s, "bfloat16": self._batch_size / other_s}
-        console.note("training in " + ", ".join(f"{p}: {rate:,.0f} {self._unit}/s" for p, rate in rates.items()))
+        logger.info("training in " + ", ".join(f"{p}: {rate:,.0f} {self._unit}/s" for p, rate in rates.items()))
         if other_s < step_s:
             self.progress.precision = "bfloat16"
             return other
@@ -429,7 +432,7 @@ class FineTuner:
             progress.stopped = self._enough()
         left = 0 if progress.stopped else (self._epochs - progress.epoch) * progress.seconds / progress.epoch
         console.epoch(progress.history[-1], left)
-        console.note(
+        logger.info(
             f"epoch {progress.epoch} of {self._epochs}: loss {figures['loss']:.3f}, validation loss "
             f"{judged['val_loss']:.3f}"
             + (f", accuracy {judged['val_accuracy']:.1%}" if "val_accuracy" in judged else "")
@@ -489,7 +492,7 @@ class FineTuner:
         """Go back to the trained head and the base as it was, with a lower learning rate."""
         progress = self.progress
         progress.slowed += 1
-        console.note(f"that epoch did harm: beginning anew at a learning rate of {self._rate:.2g}")
+        logger.info(f"that epoch did harm: beginning anew at a learning rate of {self._rate:.2g}")
         progress.epoch, progress.waited, progress.best_loss = 0, 0, float("inf")
         del progress.history[1:]
         assign(self._moving(), start)
@@ -525,7 +528,7 @@ class FineTuner:
         variables = state_of(self.model)
         assign(variables, [state[f"v{i}"] for i in range(len(variables))])
         if not self.progress.stopped:
-            console.note(f"going on after epoch {self.progress.epoch} of {self._epochs}")
+            logger.info(f"going on after epoch {self.progress.epoch} of {self._epochs}")
 
 
 def state_of(model: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """Dense heads: a network with hidden layers on cached features, which are read from disk batch by batch."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
-from headstart.system import console
 from headstart.training.head.linear import in_blocks
 from headstart.training.head.networks import Form, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
 from headstart.training.training_data import HeadConfig, Layers, TrainingData
+
+logger = logging.getLogger(__name__)
 
 LEARNING_RATE = 1e-3
 PATIENCE = 10
@@ -33,7 +35,7 @@ def fit(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> tu
     if not len(val):
         fold = folds(task.labels[train], task.groups[train], _VAL_FOLDS, recipe.seed)
         train, val = train[fold != 0], train[fold == 0]
-        console.note(f"no validation data: {len(val):,} training examples tell when to stop")
+        logger.info(f"no validation data: {len(val):,} training examples tell when to stop")
     features, labels = task.features, task.labels
     mean, scale = _moments(features, train)
 

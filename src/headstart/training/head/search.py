@@ -9,6 +9,7 @@ choice, can tell whether its winner is better than the head that everyone gets, 
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,8 @@ from headstart.training.head.head import Head, fit_head, key_of, weights_of_clas
 from headstart.training.head.linear import Axes, CrossValidation, stratified_sample
 from headstart.training.outputs import activation_of, weights_of_examples
 from headstart.training.training_data import HeadConfig, TrainingData
+
+logger = logging.getLogger(__name__)
 
 SEARCH_VERSION = 3
 """Part of every cache key: raise it when the same trial would have another result."""
@@ -286,7 +289,7 @@ class _Search:
         if left <= 0:
             return
         if known:
-            console.note(f"going on with a search that has made {counted(known, 'trial')}")
+            logger.info(f"going on with a search that has made {counted(known, 'trial')}")
         if any(map(self._can_augment, self.places)):
             _ = self._of_each_strength  # now, as it takes longer than a trial
         try:
@@ -294,7 +297,7 @@ class _Search:
                 study.optimize(self._trial, n_trials=left, callbacks=[lambda *_: bar.advance(1)])
         except KeyboardInterrupt:
             kept = counted(len(_finished(study)), "trial")
-            console.note(f"{kept} of {trials} made and kept: the same command goes on from there")
+            logger.info(f"{kept} of {trials} made and kept: the same command goes on from there")
             raise
 
     def _trial(self, trial: Any) -> float:

@@ -1,0 +1,88 @@
+"""The only place that prints: results to stdout, log records (notes and warnings) and errors to stderr."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+_YELLOW, _RED = "33", "31"
+
+logger = logging.getLogger("headstart")
+
+
+def result(text: str = "") -> None:
+    """Print one line of the answer to stdout; what it cannot show, such as file names that are no text, is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def result_json(value: Any) -> None:
+    """Print a JSON document (one line) to stdout."""
+    result(json.dumps(value, ensure_ascii=False))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a plain aligned table to stdout; columns whose index is in ``right`` are right-aligned."""
+    widths = [max(len(str(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["─" * w for w in widths], *rows):
+        cells = [
+            str(cell).rjust(w) if i in right else str(cell).ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        result("  ".join(cells).rstrip())
+
+
+def coloured(text: str, colour: str) -> str:
+    """Text in one of a terminal's colours, by its number, if stdout is a terminal."""
+    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+def error(text: str) -> None:
+    """Print the one line of a failed command to stderr, even with ``--quiet``."""
+    _write_stderr(text, "error", _RED)
+
+
+def note(text: str) -> None:
+    """Log a note: stderr shows it, unless ``--quiet`` is set."""
+    logger.info(text)
+
+
+def warn(text: str) -> None:
+    """Log a warning: stderr shows it, unless ``--quiet`` is set."""
+    logger.warning(text)
+
+
+@contextmanager
+def logging_to_stderr(*, quiet: bool) -> Iterator[None]:
+    """In here, stderr shows what headstart logs: notes (INFO) as they are, warnings with a word before them.
+
+    Args:
+        quiet: show nothing.
+    """
+    handler = logging.NullHandler() if quiet else _StderrHandler()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # a library that gives the root logger a handler would show everything twice
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            _write_stderr(record.getMessage(), "warning", _YELLOW)
+        else:
+            _write_stderr(record.getMessage())
+
+
+def _write_stderr(text: str, kind: str = "", colour: str = "") -> None:
+    start, end = (f"\033[{colour}m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    sys.stderr.write(f"{start}{kind}:{end} {text}\n" if kind else text + "\n")
+    sys.stderr.flush()
