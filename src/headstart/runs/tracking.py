@@ -1,8 +1,8 @@
 """For people who compare runs elsewhere: a finished run as TensorBoard events, and in MLflow."""
 
-import logging
 import csv
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
