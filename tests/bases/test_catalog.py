@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from headstart.bases import load_base
 from headstart.bases.catalog import entries, select
 from headstart.bases.efficientnet_lite import FEATURE_DIM
-from headstart.cli.bases import bases
+from headstart.cli.main import cli
 from headstart.errors import InputError
 
 
@@ -19,7 +19,7 @@ def keras_home(tmp_path, monkeypatch):
 
 
 def run(*arguments: str):
-    result = CliRunner().invoke(bases, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["bases", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result
 
