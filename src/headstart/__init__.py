@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.bases import Base, load_base
-    from headstart.checks import check
     from headstart.commands.adopt import adopt
     from headstart.commands.audit import DataAudit
     from headstart.commands.audit import audit_data as audit
+    from headstart.commands.check import check
     from headstart.commands.compare import BaseComparison, compare
     from headstart.commands.evaluate import evaluate_run as evaluate
     from headstart.commands.extend import extend
@@ -49,7 +49,7 @@ _WHERE = {
     "UnavailableError": "errors:UnavailableError",
     "adopt": "commands.adopt:adopt",
     "audit": "commands.audit:audit_data",
-    "check": "checks:check",
+    "check": "commands.check:check",
     "compare": "commands.compare:compare",
     "evaluate": "commands.evaluate:evaluate_run",
     "explain": "explanation.explain:explain",

@@ -1,18 +1,18 @@
-"""A network as far as it is known: layers applied to each other, from a script or from a model file.
+"""A network as far as it is known: layers that are called on each other, from a script or from a model file.
 
-What is not known is :data:`UNKNOWN`, and no rule speaks of it.
+Anything that is not known is :data:`UNKNOWN`. No rule reports a mistake that depends on an unknown value.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from headstart.bases.keras_table import MODELS, Model
 
 
 class Unknown(Enum):
-    """A type for one value, so that checkers of types know it."""
+    """The type of :data:`UNKNOWN`. An enumeration lets type checkers recognize the single value."""
 
     UNKNOWN = "unknown"
 
@@ -22,7 +22,7 @@ class Unknown(Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 SOME: Final = "some"
-"""Trainable: some layers are, others are not."""
+"""State of ``trainable``: some layers are trainable, others are not."""
 
 APPLICATIONS = {model.name: model for model in MODELS}
 """The models of Keras Applications by name."""
@@ -42,68 +42,86 @@ AUGMENTATION = {
     *("AutoContrast", "Solarization", "Equalization", "CutMix", "MixUp", "random image function"),
 }
 
+Extent = Literal["all", "each", "slice", "some"]
+Kind = Literal["any", "batchnorm", "other"]
+
+
+class Selection(NamedTuple):
+    """The layers of a model whose ``trainable`` is set.
+
+    Attributes:
+        extent: ``all``: the model itself; ``each`` of its layers; a ``slice`` of its layers; ``some`` unknown layers.
+        kind: ``batchnorm``: only the BatchNormalization layers among these; ``other``: all but these; ``any``.
+    """
+
+    extent: Extent
+    kind: Kind = "any"
+
+
+WHOLE_MODEL = Selection("all")
+EACH_LAYER = Selection("each")
+SOME_LAYERS = Selection("some")
+LAYER_SLICE = Selection("slice")
+
 
 @dataclass(eq=False)
 class Trainable:
-    """What has been said about a layer's ``trainable``, or about that of the layers in a base.
+    """What is known about ``trainable`` of a layer, or of the layers in a base.
 
     Attributes:
-        own: the attribute of the layer itself. In Keras 3 it counts for the model that is fitted, whose weights are all
-            frozen if it is False; of a model inside that one the layers count.
-        weights: True, False, :data:`SOME` or :data:`UNKNOWN`: of its layers but BatchNormalization.
-        normalization: likewise of its BatchNormalization layers.
-        idle_line: where a slice was set trainable although all layers were, or None.
-        changed_line: where it was last set; 0 if it was not.
+        flag: the attribute of the layer itself. In Keras 3 the flag of the model that is fitted freezes all weights if
+            it is False; the flag of a nested model has no effect, only the flags of its layers.
+        weights: True, False, :data:`SOME` or :data:`UNKNOWN`: for all layers but BatchNormalization.
+        batchnorm: the same for the BatchNormalization layers.
+        redundant_line: where a slice was set trainable although all layers were already trainable, or None.
+        changed_line: where ``trainable`` was last set, or 0.
     """
 
-    own: Any = True
+    flag: Any = True
     weights: Any = True
-    normalization: Any = True
-    idle_line: int | None = None
+    batchnorm: Any = True
+    redundant_line: int | None = None
     changed_line: int = 0
 
-    def set(self, value: Any, part: str, line: int) -> None:
-        """Set it for a part of the layers.
+    def set(self, value: Any, selection: Selection, line: int) -> None:
+        """Set ``trainable`` for some of the layers.
 
         Args:
             value: True, False or :data:`UNKNOWN`.
-            part: ``all`` (the model itself), ``each`` of its layers, a ``slice`` of them, or ``some`` that are not
-                known; the last three also as in ``each normalization``, the BatchNormalization layers among them, and
-                ``each others``, all but these.
-            line: where.
+            selection: the layers.
+            line: of the assignment.
         """
         self.changed_line = line
-        if part == "all":
-            self.own, self.idle_line = value, None
-        extent, _, kind = part.partition(" ")
-        if part == "slice" and value is True and self.weights is True:
-            self.idle_line = line
-        elif value is not True and kind != "normalization":
-            self.idle_line = None
-        if kind != "normalization":
-            self.weights = _merged(self.weights, value, extent)
-        if kind != "others":
-            self.normalization = _merged(self.normalization, value, extent)
+        if selection.extent == "all":
+            self.flag, self.redundant_line = value, None
+        if selection == LAYER_SLICE and value is True and self.weights is True:
+            self.redundant_line = line
+        elif value is not True and selection.kind != "batchnorm":
+            self.redundant_line = None
+        if selection.kind != "batchnorm":
+            self.weights = _updated_state(self.weights, value, selection.extent)
+        if selection.kind != "other":
+            self.batchnorm = _updated_state(self.batchnorm, value, selection.extent)
 
 
-def _merged(before: Any, value: Any, extent: str) -> Any:
-    """What is said of layers after it was set to ``value`` for this part of them."""
-    if extent in ("all", "each") or before is value:
+def _updated_state(state: Any, value: Any, extent: Extent) -> Any:
+    """The state of layers after ``trainable`` of this extent was set to ``value``."""
+    if extent in ("all", "each") or state is value:
         return value
-    return UNKNOWN if extent == "some" or UNKNOWN in (before, value) else SOME
+    return UNKNOWN if extent == "some" or UNKNOWN in (state, value) else SOME
 
 
 @dataclass(eq=False)
 class Layer:
-    """A layer, or a function that does what a layer does.
+    """A layer, or a function that does the work of a layer.
 
     Attributes:
-        kind: its class in Keras; ``preprocess_input``; ``cache`` of a data set; ``pixels``, raw images of 0 to 255;
+        kind: its class in Keras; ``preprocess_input``; ``cache`` of a dataset; ``pixels``: raw images from 0 to 255;
             ``unknown``.
         config: its arguments by name.
-        line: where it was made; 0 in a model file.
-        name: as Keras calls it, where that is known.
-        trainable: what was said of that.
+        line: where it was created; 0 in a model file.
+        name: its name in Keras, if known.
+        trainable: what is known about its ``trainable``.
     """
 
     kind: str
@@ -112,22 +130,22 @@ class Layer:
     name: str = ""
     trainable: Trainable = field(default_factory=Trainable)
 
-    def set_trainable(self, value: Any, part: str, line: int) -> None:
+    def set_trainable(self, value: Any, selection: Selection, line: int) -> None:
         """See :meth:`Trainable.set`."""
-        self.trainable.set(value, part, line)
+        self.trainable.set(value, selection, line)
 
 
 @dataclass(eq=False)
 class Node:
-    """A layer applied to what other nodes give.
+    """One call of a layer on the outputs of other nodes.
 
     Attributes:
         layer: the layer.
-        inputs: one node for each tensor that it takes.
-        training: the argument of the call: True, False, :data:`UNKNOWN`, or None if it was not given.
-        line: where; 0 in a model file.
-        shape: of its output for one example, such as (h, w, c); None where it is not known.
-        partial: of a base: the output is that of a layer within it.
+        inputs: one node for each input tensor.
+        training: the argument of the call: True, False, :data:`UNKNOWN`, or None if it was not passed.
+        line: of the call; 0 in a model file.
+        shape: of the output for one example, such as (h, w, c); None if it is not known.
+        partial: for a base: the output is the output of one of its inner layers.
     """
 
     layer: Layer
@@ -139,33 +157,33 @@ class Node:
 
 
 class Site(NamedTuple):
-    """Where a node is.
+    """A node with the networks that contain it.
 
     Attributes:
         node: the node.
-        outside: what the input of each network around it is given, from the outermost to the innermost.
+        outer_inputs: the inputs of each network around the node, from the outermost to the innermost network.
     """
 
     node: Node
-    outside: tuple[list[Node], ...]
+    outer_inputs: tuple[list[Node], ...]
 
     def upstream(self) -> Iterator[Node]:
-        """The node, and those before it back to the source, as long as each has one input.
+        """Yield the node and the nodes before it, back to the source, as long as each node has one input.
 
-        Nested networks are looked into. Where the way divides, the last node is of the kind ``unknown``.
+        Nested networks are entered. If a node has several inputs, a last node of the kind ``unknown`` follows.
         """
-        node, waiting = self.node, list(self.outside)
+        node, pending_inputs = self.node, list(self.outer_inputs)
         while True:
             layer, inputs = node.layer, node.inputs
             if isinstance(layer, Network):
                 if len(layer.outputs) != 1:
                     yield Node(Layer("unknown"))
                     return
-                waiting.append(inputs)
+                pending_inputs.append(inputs)
                 node = layer.outputs[0]
                 continue
-            if layer.kind == "InputLayer" and not inputs and waiting:
-                inputs = waiting.pop()
+            if layer.kind == "InputLayer" and not inputs and pending_inputs:
+                inputs = pending_inputs.pop()
             else:
                 yield node
             if len(inputs) != 1:
@@ -180,47 +198,52 @@ class Base(Layer):
     """A model of Keras Applications.
 
     Attributes:
-        facts: what is known of all such models.
-        weights: ``imagenet``, a path, None for random ones, ``own`` for what they became, or :data:`UNKNOWN`.
-        top: whether it has its top, or :data:`UNKNOWN`.
-        size: height and width of its input, or None.
-        start: its own input, for models that take in its layers one by one.
+        model_info: the row of this model in the table of Keras Applications.
+        weights: ``imagenet``, a path, None for random weights, ``trained`` for random weights that were trained later,
+            or :data:`UNKNOWN`.
+        has_top: True, False or :data:`UNKNOWN`.
+        input_size: height and width of its input, or None.
+        input_node: its own input, for models that use the layers of the base one by one.
     """
 
-    facts: Model = MODELS[0]
+    model_info: Model = MODELS[0]
     weights: Any = "imagenet"
-    top: Any = True
-    size: tuple[int, int] | None = None
-    start: Node = field(default_factory=lambda: Node(Layer("InputLayer")))
+    has_top: Any = True
+    input_size: tuple[int, int] | None = None
+    input_node: Node = field(default_factory=lambda: Node(Layer("InputLayer")))
 
     @property
-    def pretrained(self) -> bool:
-        """Whether its weights are certainly those of another training."""
-        return isinstance(self.weights, str) and self.weights != "own"
+    def is_pretrained(self) -> bool:
+        """Whether its weights certainly come from an earlier training."""
+        return isinstance(self.weights, str) and self.weights != "trained"
 
-    def may_be_trained(self) -> None:
-        """Random weights are none any more, once something has trained or loaded them."""
-        self.weights = "own" if self.weights is None else self.weights
+    def mark_as_trained(self) -> None:
+        """Random weights are no longer random: they were trained, or loaded from a file."""
+        self.weights = "trained" if self.weights is None else self.weights
 
     @property
     def has_batchnorm(self) -> bool:
-        """Whether any of its layers is a BatchNormalization."""
+        """Whether any of its layers is a BatchNormalization layer."""
         return self.kind not in WITHOUT_BATCHNORM
 
 
+TrainableStates = dict[Layer, tuple[Any, Any]]
+"""Layer -> state of its weights and of its BatchNormalization layers, see :class:`Trainable`."""
+
+
 @dataclass(eq=False)
-class Compiled:
-    """How a network was compiled; unknown parts are :data:`UNKNOWN`.
+class CompileConfig:
+    """How a network was compiled; unknown attributes are :data:`UNKNOWN`.
 
     Attributes:
-        line: where; 0 in a model file.
+        line: of the call; 0 in a model file.
         optimizer: class name.
         learning_rate: of the optimizer.
-        loss: ``binary``, ``categorical`` or ``sparse`` crossentropy, ``other``.
+        loss: ``binary``, ``categorical`` or ``sparse`` crossentropy, or ``other``.
         from_logits: whether the loss expects logits.
-        metrics: names or classes of metrics that compare with a threshold of 0.5.
-        made: the optimizer object of the script.
-        fitted_states: what was trainable in the last fit since.
+        threshold_metrics: names or classes of the metrics that use a threshold of 0.5.
+        optimizer_object: the optimizer object of the script.
+        states_at_fit: what was trainable in the last fit with this configuration.
     """
 
     line: int = 0
@@ -228,81 +251,82 @@ class Compiled:
     learning_rate: Any = UNKNOWN
     loss: Any = UNKNOWN
     from_logits: Any = UNKNOWN
-    metrics: tuple[str, ...] = ()
-    made: Any = None
-    fitted_states: dict[Layer, tuple[Any, Any]] = field(default_factory=dict)
+    threshold_metrics: tuple[str, ...] = ()
+    optimizer_object: Any = None
+    states_at_fit: TrainableStates = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class Network(Layer):
-    """A model: functional, or sequential, whose ``parts`` are its layers in order.
+    """A functional or sequential model.
 
     Attributes:
         inputs: its input nodes.
-        outputs: its output nodes; empty where they are not known.
-        parts: of a sequential one, its layers and the outputs before each was added.
-        compiled: how, or None.
-        fitted_line: where it was last fitted; 0 if it was not.
-        fitted_on: the data set.
+        outputs: its output nodes; empty if they are not known.
+        added_layers: for a sequential model: its layers, each with the outputs of the model before it was added.
+        compile_config: how it was compiled, or None.
+        fit_line: of the last call of ``fit``, or 0.
+        fit_data: the dataset of the last ``fit``.
     """
 
     inputs: list[Node] = field(default_factory=list)
     outputs: list[Node] = field(default_factory=list)
-    parts: list[Any] = field(default_factory=list)
-    compiled: Compiled | None = None
-    fitted_line: int = 0
-    fitted_on: Any = None
+    added_layers: list[Any] = field(default_factory=list)
+    compile_config: CompileConfig | None = None
+    fit_line: int = 0
+    fit_data: Any = None
 
-    def sites(self, outside: tuple[list[Node], ...] = ()) -> Iterator[Site]:
-        """All its nodes, each with what surrounds it; after a nested network come its own nodes.
+    def sites(self, outer_inputs: tuple[list[Node], ...] = ()) -> Iterator[Site]:
+        """Yield all nodes with the networks that contain them; the nodes of a nested network follow after it.
 
         Args:
-            outside: what the network's input is given, from within: ``([images],)``.
+            outer_inputs: the inputs of this network, such as ``([images],)``.
         """
-        waiting, seen = list(self.outputs), set()
-        while waiting:
-            node = waiting.pop()
-            if node in seen:
+        pending, visited = list(self.outputs), set()
+        while pending:
+            node = pending.pop()
+            if node in visited:
                 continue
-            seen.add(node)
-            waiting += node.inputs
-            yield Site(node, outside)
+            visited.add(node)
+            pending += node.inputs
+            yield Site(node, outer_inputs)
             if isinstance(node.layer, Network):
-                yield from node.layer.sites((*outside, node.inputs))
+                yield from node.layer.sites((*outer_inputs, node.inputs))
 
     def layers(self) -> list[Layer]:
-        """All its layers, nested networks and the layers in these included; bases are not looked into."""
+        """All layers, including nested networks and their layers, but not the layers inside a base."""
         return list(dict.fromkeys(site.node.layer for site in self.sites()))
 
-    def bases(self, outside: tuple[list[Node], ...] = ()) -> list[tuple[Base, Site]]:
-        """Every base, and where it is applied."""
-        found = {site.node.layer: site for site in self.sites(outside)}
-        return [(layer, site) for layer, site in found.items() if isinstance(layer, Base)]
+    def bases(self, outer_inputs: tuple[list[Node], ...] = ()) -> list[tuple[Base, Site]]:
+        """All bases, each with the site where it is called."""
+        sites = {site.node.layer: site for site in self.sites(outer_inputs)}
+        return [(layer, site) for layer, site in sites.items() if isinstance(layer, Base)]
 
-    def set_trainable(self, value: Any, part: str, line: int) -> None:
-        """Set it for the network, which hands it on to all its layers, or for layers that are not known."""
-        if part == "all":
-            self.trainable.set(value, part, line)
-        extent, _, kind = part.partition(" ")
-        part = part.replace("slice", "some")  # of the layers of a base it may be all or none
+    def set_trainable(self, value: Any, selection: Selection, line: int) -> None:
+        """Set ``trainable`` of the network, which sets it for all layers, or of some unknown layers."""
+        extent, kind = selection
+        if extent == "all":
+            self.trainable.set(value, selection, line)
+        if extent == "slice":  # it may contain all layers of a base, or none
+            selection = Selection("some", kind)
         for layer in self.layers():
             if isinstance(layer, Network):
-                if part == "all":
-                    layer.trainable.set(value, part, line)
+                if extent == "all":
+                    layer.trainable.set(value, selection, line)
             elif isinstance(layer, Base):
-                layer.set_trainable(value, part, line)
-            elif not kind or (kind == "normalization") == (layer.kind == "BatchNormalization"):
-                layer.set_trainable(UNKNOWN if extent in ("slice", "some") else value, "all", line)
+                layer.set_trainable(value, selection, line)
+            elif kind == "any" or (kind == "batchnorm") == (layer.kind == "BatchNormalization"):
+                layer.set_trainable(UNKNOWN if extent in ("slice", "some") else value, WHOLE_MODEL, line)
 
-    def states(self) -> dict[Layer, tuple[Any, Any]]:
-        """What of the network and of every layer is trainable now."""
+    def trainable_states(self) -> TrainableStates:
+        """What is trainable now, for the network and for every layer with weights."""
         layers = [layer for layer in self.layers() if layer.kind not in WITHOUT_WEIGHTS]
-        states = {layer: (layer.trainable.weights, layer.trainable.normalization) for layer in layers}
-        return {**states, self: (self.trainable.own, self.trainable.own)}
+        states = {layer: (layer.trainable.weights, layer.trainable.batchnorm) for layer in layers}
+        return {**states, self: (self.trainable.flag, self.trainable.flag)}
 
 
-def differ(before: dict[Layer, tuple[Any, Any]], after: dict[Layer, tuple[Any, Any]]) -> list[Layer]:
-    """The layers whose state is known both times and not the same."""
+def changed_layers(before: TrainableStates, after: TrainableStates) -> list[Layer]:
+    """The layers whose state is known in both cases and differs."""
     return [
         layer
         for layer, state in after.items()
@@ -310,7 +334,16 @@ def differ(before: dict[Layer, tuple[Any, Any]], after: dict[Layer, tuple[Any, A
     ]
 
 
-def trains(base: Base, network: Network) -> tuple[Any, Any]:
-    """What of a base a network trains: of its other layers, and of its BatchNormalization layers."""
-    own = network.trainable.own
-    return (base.trainable.weights, base.trainable.normalization) if own is True else (own, own)
+def find_augmentation(node: Node) -> str | None:
+    """The name of the augmentation that a node applies; None if it applies none, or with ``training=False``."""
+    if node.training is False:
+        return None
+    if isinstance(node.layer, Network):
+        return next((layer.kind for layer in node.layer.layers() if layer.kind in AUGMENTATION), None)
+    return node.layer.kind if node.layer.kind in AUGMENTATION else None
+
+
+def trainable_in(network: Network, base: Base) -> tuple[Any, Any]:
+    """What a network trains of a base: state of its BatchNormalization layers last, of all other layers first."""
+    flag = network.trainable.flag
+    return (base.trainable.weights, base.trainable.batchnorm) if flag is True else (flag, flag)

@@ -1,6 +1,6 @@
-"""Which values a base sees, computed from the steps between the raw pixels and its first layer.
+"""The pixel values that reach a base, computed from the steps between the raw pixels and its first layer.
 
-Every usual preprocessing is an affine map of each channel, so all that happens on the way is one, too.
+Every common preprocessing is an affine map of each channel, therefore all steps together are an affine map, too.
 """
 
 from dataclasses import dataclass
@@ -29,106 +29,112 @@ FAMILIES = {
     "efficientnet_v2": "EfficientNetV2B0",
     "convnext": "ConvNeXtTiny",
 }
-"""The modules of ``keras.applications`` that have a ``preprocess_input``, and one of the models that it is for."""
+"""The modules of ``keras.applications`` with a ``preprocess_input`` -> one of the models it is made for."""
 
-_RANGES_KEPT = AUGMENTATION | {
+_VALUE_PRESERVING = AUGMENTATION | {
     *("InputLayer", "Resizing", "CenterCrop", "Dropout", "GaussianNoise", "Identity", "cast", "cache", "ZeroPadding2D"),
 }
-_TOLERANCE = 0.05  # of the width of the range: 1/128 for 1/127.5, or 1/256 for 1/255, are as good
+_TOLERANCE = 0.05  # of the width of the range: 1/128 instead of 1/127.5, or 1/256 instead of 1/255, is good enough
 
 
 @dataclass(frozen=True)
-class Values:
-    """What became of pixels: ``x * scale + offset`` for each channel, in the order of the base's own channels."""
+class PixelValues:
+    """Pixels after some steps: ``x * scale + offset`` for each channel.
+
+    Attributes:
+        scale: float array (3,), in the channel order of the base.
+        offset: float array (3,), in the channel order of the base.
+        bgr: whether the channels are BGR instead of RGB.
+    """
 
     scale: np.ndarray
     offset: np.ndarray
     bgr: bool = False
 
-    def after(self, step: Preprocessing) -> "Values":
-        """These values after one more step."""
+    def apply(self, step: Preprocessing) -> "PixelValues":
+        """The values after one more step."""
         scale, offset = (self.scale[::-1], self.offset[::-1]) if step.bgr else (self.scale, self.offset)
         factor = np.asarray(step.scale, float)
-        return Values(scale * factor, offset * factor + np.asarray(step.offset, float), self.bgr != step.bgr)
+        return PixelValues(scale * factor, offset * factor + np.asarray(step.offset, float), self.bgr != step.bgr)
 
-    def ends(self, brightest: float = 255.0) -> np.ndarray:
-        """The values of black and of white, float (2, 3)."""
-        return np.stack([self.offset, self.scale * brightest + self.offset])
+    def limits(self, white: float = 255.0) -> np.ndarray:
+        """The values of black and of white pixels, float array (2, 3)."""
+        return np.stack([self.offset, self.scale * white + self.offset])
 
-    def range(self) -> str:
-        """In words: ``[-1, 1]``."""
-        ends = self.ends()
-        return f"[{ends.min():.3g}, {ends.max():.3g}]"
+    def format_range(self) -> str:
+        """The range over all channels, such as ``[-1, 1]``."""
+        limits = self.limits()
+        return f"[{limits.min():.3g}, {limits.max():.3g}]"
 
-    def are(self, wanted: "Values", brightest: float = 255.0) -> bool:
-        """Whether a base that wants ``wanted`` of pixels up to 255 gets them from pixels up to ``brightest``."""
-        should = wanted.ends()
-        width = np.abs(should[1] - should[0]).max()
-        return self.bgr == wanted.bgr and bool(np.abs(self.ends(brightest) - should).max() <= _TOLERANCE * width)
+    def match(self, expected: "PixelValues", white: float = 255.0) -> bool:
+        """Whether these values equal the expected ones, apart from a small tolerance.
 
-
-RAW = Values(np.ones(3), np.zeros(3))
-
-
-def preprocess_input(family: str) -> Preprocessing:
-    """What ``keras.applications.FAMILY.preprocess_input`` does; nothing where it is part of the models."""
-    return APPLICATIONS[FAMILIES[family]].preprocessing
+        Args:
+            expected: what the base expects, computed from pixels up to 255.
+            white: the largest value of the raw pixels.
+        """
+        limits = expected.limits()
+        width = np.abs(limits[1] - limits[0]).max()
+        return self.bgr == expected.bgr and bool(np.abs(self.limits(white) - limits).max() <= _TOLERANCE * width)
 
 
-def wanted_by(base: Base) -> Preprocessing | None:
-    """What has to be done to raw pixels in front of a base, or None where that is not known."""
-    inside = base.config.get("include_preprocessing", True)
-    if inside is True:
-        return base.facts.preprocessing
-    if inside is UNKNOWN:
+RAW_PIXELS = PixelValues(np.ones(3), np.zeros(3))
+
+
+def expected_preprocessing(base: Base) -> Preprocessing | None:
+    """The preprocessing that raw pixels need in front of a base, or None if it is not known."""
+    is_included = base.config.get("include_preprocessing", True)
+    if is_included is True:
+        return base.model_info.preprocessing
+    if is_included is UNKNOWN:
         return None
-    as_torch = base.kind.startswith(("ConvNeXt", "EfficientNetV2B"))
-    return APPLICATIONS["DenseNet121" if as_torch else "Xception"].preprocessing
+    uses_imagenet_mean = base.kind.startswith(("ConvNeXt", "EfficientNetV2B"))
+    return APPLICATIONS["DenseNet121" if uses_imagenet_mean else "Xception"].preprocessing
 
 
-class Way(NamedTuple):
-    """The way of pixels to a base.
+class PixelPath(NamedTuple):
+    """The steps between the source of the pixels and a base.
 
     Attributes:
-        values: what they are when they reach it.
-        steps: the nodes on the way that change them, and how.
-        from_raw: whether they are certainly raw pixels of 0 to 255 at its beginning.
+        values: the pixel values that reach the base.
+        steps: the nodes that change the values, and how.
+        starts_raw: whether the source certainly gives raw pixels from 0 to 255.
     """
 
-    values: Values
+    values: PixelValues
     steps: list[tuple[Node, Preprocessing]]
-    from_raw: bool
+    starts_raw: bool
 
 
-def way_to(site: Site) -> Way | None:
-    """What happens to pixels before a base, as far back as it is known; None where something on the way is not."""
-    *between, source = list(site.upstream())[1:]
-    values, steps = RAW, []
-    for node in reversed(between):
-        step = step_of(node)
+def trace_pixels(site: Site) -> PixelPath | None:
+    """Follow the pixels to a base, as far back as possible; None if a step on the path is not known."""
+    *nodes, source = list(site.upstream())[1:]
+    values, steps = RAW_PIXELS, []
+    for node in reversed(nodes):
+        step = node_preprocessing(node)
         if step is None:
             return None
-        if does_something(step):
-            values = values.after(step)
+        if changes_values(step):
+            values = values.apply(step)
             steps.append((node, step))
-    return Way(values, steps, source.layer.kind == "pixels")
+    return PixelPath(values, steps, source.layer.kind == "pixels")
 
 
-def step_of(node: Node) -> Preprocessing | None:
-    """What a node does to its values, or None where that is not known."""
+def node_preprocessing(node: Node) -> Preprocessing | None:
+    """How a node changes pixel values, or None if it is not known."""
     layer = node.layer
     if layer.kind == "preprocess_input":
-        return preprocess_input(layer.config["family"])
+        return APPLICATIONS[FAMILIES[layer.config["family"]]].preprocessing
     if layer.kind == "Rescaling":
-        scale, offset = (_numbers(layer.config.get(name, default)) for name, default in (("scale", 1), ("offset", 0)))
+        scale, offset = _numbers(layer.config.get("scale", 1)), _numbers(layer.config.get("offset", 0))
         return None if scale is None or offset is None else Preprocessing("rescaling", scale, offset)
     if layer.kind == "Normalization":
         return _normalization(layer.config)
-    return Preprocessing("none") if layer.kind in _RANGES_KEPT else None
+    return Preprocessing("none") if layer.kind in _VALUE_PRESERVING else None
 
 
-def does_something(step: Preprocessing) -> bool:
-    """Whether a step changes values at all."""
+def changes_values(step: Preprocessing) -> bool:
+    """Whether a step changes pixel values."""
     return step.bgr or not (np.allclose(step.scale, 1) and np.allclose(step.offset, 0))
 
 
@@ -142,14 +148,12 @@ def _normalization(config: dict[str, Any]) -> Preprocessing | None:
 
 
 def _numbers(value: Any) -> Any:
-    """One number, or three; None for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    while isinstance(value, (list, tuple)) and len(value) == 1:  # as Keras lays out channels: (1, 1, 1, 3)
+    """One number, or a tuple of three numbers; None for anything else."""
+    while isinstance(value, (list, tuple)) and len(value) == 1:  # Keras stores one value per channel as (1, 1, 1, 3)
         value = value[0]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, (list, tuple)) and len(value) == 3:
-        ones = [_numbers(one) for one in value]
-        return None if None in ones or any(isinstance(one, tuple) for one in ones) else tuple(ones)
+        numbers = [_numbers(number) for number in value]
+        return None if any(number is None or isinstance(number, tuple) for number in numbers) else tuple(numbers)
     return None

@@ -1,4 +1,4 @@
-"""The shape that a layer gives for one example, as far as it can be told without running it."""
+"""The output shape of a layer for one example, as far as it is known without running the layer."""
 
 import math
 from typing import Any
@@ -7,17 +7,17 @@ from headstart.checks.network import UNKNOWN, Base, Layer, Network
 
 Shape = tuple[int | None, ...] | None
 
-_STRIDE = 32  # of every model of Keras Applications: the last map of a 224 pixel image is 7 x 7
-_SAME = {
+_STRIDE = 32  # of every model of Keras Applications: the last feature map of an image of 224 pixels is 7 x 7
+_SHAPE_PRESERVING = {
     *("Activation", "Softmax", "ReLU", "LeakyReLU", "Dropout", "SpatialDropout2D", "GaussianNoise", "Rescaling"),
     *("BatchNormalization", "LayerNormalization", "Normalization", "preprocess_input", "cast", "Identity"),
     *("RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast", "RandomBrightness", "RandomTranslation"),
 }
-_TO_ONE_PIXEL = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+_GLOBAL_POOLING = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 
 
-def size_of(value: Any) -> tuple[int, int] | None:
-    """Height and width, of ``(224, 224)``, ``[224, 224, 3]`` or ``224``; None where they are not known."""
+def parse_size(value: Any) -> tuple[int, int] | None:
+    """Height and width from ``(224, 224)``, ``[224, 224, 3]`` or ``224``; None if they are not known."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, value
     if isinstance(value, (tuple, list)) and len(value) == 3 and value[0] in (1, 3):  # channels first
@@ -27,8 +27,8 @@ def size_of(value: Any) -> tuple[int, int] | None:
     return None
 
 
-def shape_of(value: Any) -> Shape:
-    """A literal shape such as ``(224, 224, 3)`` or ``(None, None, 3)``; None where it is not one, or channels first."""
+def parse_shape(value: Any) -> Shape:
+    """A literal shape such as ``(224, 224, 3)`` or ``(None, None, 3)``; None for anything else and channels first."""
     if (
         isinstance(value, (tuple, list))
         and value
@@ -39,16 +39,16 @@ def shape_of(value: Any) -> Shape:
     return None
 
 
-def output_shape(layer: Layer, given: list[Shape]) -> Shape:
-    """The shape of a layer's output.
+def output_shape(layer: Layer, input_shapes: list[Shape]) -> Shape:
+    """The output shape of a layer, or None if it is not known.
 
     Args:
         layer: the layer.
-        given: shapes of its inputs.
+        input_shapes: shape of each input.
     """
-    config, shape = layer.config, given[0] if len(given) == 1 else None
+    config, shape = layer.config, input_shapes[0] if len(input_shapes) == 1 else None
     if isinstance(layer, Base):
-        return _of_base(layer, shape)
+        return _base_output_shape(layer, shape)
     if isinstance(layer, Network):
         return layer.outputs[0].shape if len(layer.outputs) == 1 else None
     if layer.kind == "Dense":
@@ -59,21 +59,21 @@ def output_shape(layer: Layer, given: list[Shape]) -> Shape:
         return (*sides, shape[2]) if shape and len(shape) == 3 and all(type(side) is int for side in sides) else None
     if shape is None:
         return None
-    if layer.kind in _TO_ONE_PIXEL:
+    if layer.kind in _GLOBAL_POOLING:
         return shape[-1:]
     if layer.kind == "Flatten":
         return None if None in shape else (math.prod(shape),)  # type: ignore[arg-type]
-    return shape if layer.kind in _SAME else None
+    return shape if layer.kind in _SHAPE_PRESERVING else None
 
 
-def _of_base(base: Base, given: Shape) -> Shape:
-    if base.top is not False:
-        return (1000,) if base.top is True and base.config.get("classes", 1000) == 1000 else None
-    channels = None if set(base.config) & {"alpha", "depth_multiplier"} else base.facts.feature_dim
+def _base_output_shape(base: Base, input_shape: Shape) -> Shape:
+    if base.has_top is not False:
+        return (1000,) if base.has_top is True and base.config.get("classes", 1000) == 1000 else None
+    channels = None if set(base.config) & {"alpha", "depth_multiplier"} else base.model_info.feature_dim
     pooling = base.config.get("pooling")
     if pooling is UNKNOWN:
         return None
     if pooling:
         return (channels,)
-    sides = base.size or size_of(given)
-    return (*(side // _STRIDE for side in sides), channels) if sides else (None, None, channels)
+    size = base.input_size or parse_size(input_shape)
+    return (*(side // _STRIDE for side in size), channels) if size else (None, None, channels)

@@ -27,7 +27,7 @@ COMMANDS = {
     "ui": ("headstart.cli.ui", "Do all of it on a page in the browser."),
     "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
     "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
-    "check": ("headstart.cli.check", "Look for the classic mistakes in your own Keras script or model."),
+    "check": ("headstart.cli.check", "Find common mistakes in your own Keras script or model."),
     "bases": ("headstart.cli.bases", "List what can be transferred from."),
     "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
 }

@@ -1,0 +1,1 @@
+"""Training scripts and notebooks: read as syntax trees and followed without executing them."""
