@@ -79,5 +79,5 @@ def _print_findings(findings: list[Finding]) -> None:
     errors = sum(finding.severity == "error" for finding in findings)
     output.note(
         f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}. "
-        f"To read why: headstart check --explain {findings[0].code}"
+        f"Explanation: headstart check --explain {findings[0].code}"
     )

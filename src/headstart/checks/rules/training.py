@@ -22,6 +22,8 @@ from headstart.checks.rules.catalog import Report
 HIGH_RATES = {"SGD": 0.05, "Adagrad": 0.05, "Adadelta": 10.0, "Ftrl": 0.05}
 """Lowest learning rate that harms a base during fine-tuning; 0.001 for Adam and similar optimizers (their default)."""
 
+_TRAINING_FALSE = "in Keras 3 up to 3.15.1, training=False is not enough"
+
 
 def check_training(network: Network, line: int, report: Report) -> None:
     """Check what a compiled network trains when ``fit`` is called.
@@ -84,9 +86,7 @@ def _check_fine_tuning(base: Base, node: Node, network: Network, batchnorm: Any,
     changed_line = trainable.changed_line or line
     if node.training is False:
         message = f"The BatchNormalization layers of {base.kind} are not frozen"
-        report(
-            "batchnorm-not-frozen", changed_line, f"{message}; training=False does not freeze them (Keras 3 to 3.15.1)."
-        )
+        report("batchnorm-not-frozen", changed_line, f"{message}: {_TRAINING_FALSE}.")
     elif node.training is None:
         message = f"The BatchNormalization layers of {base.kind} are not frozen: the new data change their statistics."
         report("batchnorm-in-training-mode", changed_line, message)
