@@ -23,7 +23,7 @@ from headstart.reports.run import duration, percent, write_report
 
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
-HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
+HISTORY = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
 VOID = {"meta", "img", "br", "col", "link", "input", "hr", "wbr"}
 
 
@@ -119,7 +119,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
         ],
         "recipe": {"head": kind, "dense": [256, 128] if kind == "mlp" else [], "dropout": 0.2, "class_weights": "auto"},
         "head": {
-            "kind": kind, "strength": 0.0316 if kind == "linear" else None, "class_weights": None,
+            "kind": kind, "l2": 0.0316 if kind == "linear" else None, "class_weights": None,
             "units": [256, 128] if kind == "mlp" else [], "epochs": 3 if kind == "mlp" else None,
         },
         "freeze_proof": {"tensors": 245, "changed": 0, "statistics": 98, "sha256": "88" * 32},
@@ -419,9 +419,9 @@ def test_a_dense_head_has_curves(tmp_path: Path) -> None:
     assert "hidden layers of 256, 128" in words(text)
 
 
-def test_a_linear_head_has_its_strengths(made: Path) -> None:
+def test_a_linear_head_shows_its_l2_values(made: Path) -> None:
     text = read(made)
-    assert "4 strengths tried; 0.0316 won, with log loss 0.035 and accuracy 0.980" in words(text)
+    assert "4 L2 values tried; 0.0316 was best, with log loss 0.035 and accuracy 0.980" in words(text)
     assert "10⁻⁵" in text
 
 

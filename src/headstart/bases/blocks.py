@@ -16,6 +16,7 @@ from typing import Any
 from headstart.bases.base import Base
 from headstart.errors import InputError, did_you_mean
 from headstart.system import keras_worker
+from headstart.system.keras_compat import node_of
 
 NOMINAL_TOKENS = 64
 """Of a text, where figures depend on its length."""
@@ -166,17 +167,11 @@ def describe(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [block.to_json() for block in find_blocks(load_base(BaseSpec.from_json(spec)).build(False))]
 
 
-def _node_of(tensor: Any) -> Any:
-    """The application of a layer that made a symbolic tensor. Keras has no public way to ask."""
-    layer, index, _ = tensor._keras_history
-    return layer._inbound_nodes[index]
-
-
 def nodes_in_order(network: Any) -> list[Any]:
     """All nodes (layers applied) that a network's output depends on, each after those that it depends on."""
     order: list[Any] = []
     done: set[int] = set()
-    waiting = [(_node_of(network.outputs[0]), False)]
+    waiting = [(node_of(network.outputs[0]), False)]
     while waiting:
         node, ready = waiting.pop()
         if id(node) in done:
@@ -186,7 +181,7 @@ def nodes_in_order(network: Any) -> list[Any]:
             order.append(node)
             continue
         waiting.append((node, True))
-        waiting += [(_node_of(tensor), False) for tensor in reversed(node.input_tensors)]
+        waiting += [(node_of(tensor), False) for tensor in reversed(node.input_tensors)]
     return order
 
 

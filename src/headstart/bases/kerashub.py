@@ -21,7 +21,7 @@ from headstart.bases.reading import read_once
 from headstart.bases.text import LONGEST, TextBase, seen_tokens
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
-from headstart.system import keras_worker
+from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
@@ -128,7 +128,7 @@ def _backbone(folder: Path, **options: Any) -> Any:
         backbone = hub.models.Backbone.from_preset(str(folder), dtype="float32", **options)
     except Exception as exc:  # where files are not as expected, its converters raise whatever comes
         raise InputError(f"KerasHub cannot read {folder}: {' '.join(str(exc).split())[:400]}") from exc
-    for layer in backbone._flatten_layers(include_self=False):
+    for layer in keras_compat.all_layers(backbone, include_self=False):
         if type(layer).__module__.startswith("keras_hub."):
             _mend_config(layer)
     return backbone
@@ -159,7 +159,7 @@ def _mend_config(layer: Any) -> None:
         return stated
 
     layer.get_config = mended
-    if getattr(layer.build, "_is_default", False):
+    if not keras_compat.has_own_build(layer):
         layer.get_build_config = lambda: None  # by one, Keras takes what its call would build for built
 
 
@@ -231,8 +231,7 @@ class _CallWithMask:
 
 def _run(backbone: Any, inputs: list[Any], call: Any = None) -> Any:
     """Lay a backbone out on symbolic inputs, encoders that are one layer taken apart."""
-    graph = getattr(backbone, "_functional", None) or backbone
-    return graph._run_through_graph(inputs, _unrolled, call or (lambda layer, *args, **kwargs: layer(*args, **kwargs)))
+    return keras_compat.run_graph(backbone, inputs, _unrolled, call)
 
 
 def _unrolled(layer: Any) -> Any:

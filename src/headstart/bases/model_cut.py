@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from headstart.errors import InputError, did_you_mean
+from headstart.system import keras_compat
 
 _DENSE = {"Dense", "EinsumDense"}
 _NEUTRAL = {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D", "Flatten", "Reshape"}
@@ -73,7 +74,6 @@ def inlined(model: Any) -> Any:
     import keras
 
     def unpacked(layer: Any) -> Any:
-        # Keras has no public way to run a graph layer by layer; clone_model would copy the weights as well.
         return partial(_run, layer, unpacked) if _is_model(layer) else layer
 
     if not any(_is_model(layer) for layer in model.layers):
@@ -87,8 +87,7 @@ def inlined(model: Any) -> Any:
 
 def _run(model: Any, operation_fn: Callable[[Any], Any], inputs: Any, **_: Any) -> Any:
     """Apply the operations of a model to a tensor, one by one."""
-    graph = getattr(model, "_functional", None) or model  # what a Sequential hides
-    outputs = graph._run_through_graph(inputs, operation_fn)
+    outputs = keras_compat.run_graph(model, inputs, operation_fn)
     return outputs[0] if isinstance(outputs, list) else outputs
 
 
@@ -112,13 +111,9 @@ def _model(model: Any, features: Any, source: str) -> Any:
 
 
 def _made_by(tensor: Any) -> _Step:
-    """The layer that made a symbolic tensor, and the tensors it made it from.
-
-    Keras has no public way to ask: ``layer.input`` fails for layers used twice, and for a nested model it gives the
-    tensors of its own inner graph.
-    """
-    layer, node_index, _ = tensor._keras_history
-    return _Step(layer, list(layer._inbound_nodes[node_index].input_tensors))
+    """The layer that made a symbolic tensor, and the tensors it made it from."""
+    node = keras_compat.node_of(tensor)
+    return _Step(node.operation, list(node.input_tensors))
 
 
 def _is_model(layer: Any) -> bool:

@@ -66,8 +66,8 @@ from headstart.training import (
     TrainingData,
     check_finished,
     check_search,
+    feature_sources,
     fit_head,
-    places_of,
     search_heads,
 )
 from headstart.training.fine_tuning.fine_tune import fine_tune as tune_base
@@ -339,7 +339,7 @@ def _searched(
         raise InputError("--search is judged by validation examples, and there are none: set --val, such as 0.15.")
     with cost.stage("search"):
         probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
-        places = places_of(base, prepare(base, folder, probe).blocks)
+        places = feature_sources(base, prepare(base, folder, probe).blocks)
         everywhere, others, augmented = tapped(base, all_taps(places) or None), None, None
         if everywhere is not base:
             others = compute(everywhere, [*task.train, *task.val, *task.test])
@@ -350,7 +350,7 @@ def _searched(
     if verdict.outcome != "kept":
         return replace(usual, facts=found.facts, verdict=verdict)
     task = replace(task, features=found.features)
-    return Searched(tapped(base, found.taps), task, found.head, found.recipe, found.facts, verdict)
+    return Searched(tapped(base, found.taps), task, found.head, found.config, found.facts, verdict)
 
 
 def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path) -> Augmented | None:

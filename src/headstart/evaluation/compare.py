@@ -16,7 +16,7 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.metrics import LEVEL, resamples
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
-from headstart.training import CrossValidated, FineTuneResult, Found, Head, NotTried, TrainingData
+from headstart.training import CrossValidated, FineTuneResult, Head, NotTried, SearchResult, TrainingData
 from headstart.training.outputs import log_losses, wrong
 from headstart.training.training_data import Keep
 
@@ -164,7 +164,7 @@ def judge(task: TrainingData, head: Head, tuned: FineTuneResult | NotTried, *, k
     return Verdict(*_decide(on_val.favours_second, on_val.verdict(), keep), on_val=on_val, on_test=on_test)
 
 
-def judge_found(task: TrainingData, head: Head, found: Found, *, seed: int = 0) -> Verdict:
+def judge_found(task: TrainingData, head: Head, found: SearchResult, *, seed: int = 0) -> Verdict:
     """Decide between the usual head and the best one of a search; see :func:`judge`."""
     held = np.concatenate([task.val, task.test])
     on_val, on_test = _on_both(task, head.over(task.features, held), found.head.over(found.features, held), seed)

@@ -15,6 +15,7 @@ from headstart.errors import HeadstartError, InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, Format
 from headstart.exporting.runtimes import open_model, replay
 from headstart.features.engines import essence
+from headstart.system import keras_compat
 from headstart.system.extras import require
 
 _OPSET = 17  # every ONNX Runtime since 1.12 (2022) knows it
@@ -64,9 +65,9 @@ def _divide_groups(model: Any) -> None:
     """
     import keras
 
-    for layer in model._flatten_layers():
+    for layer in keras_compat.all_layers(model):
         if type(layer) is keras.layers.Conv2D and layer.groups > 1:
-            layer.convolution_op = partial(_in_groups, layer)
+            keras_compat.set_convolution(layer, partial(_in_groups, layer))
 
 
 def _in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:

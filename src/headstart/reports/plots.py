@@ -114,35 +114,35 @@ def squares(right: Sequence[bool]) -> Markup:
     return _svg(size, label, path("right-fill", True) + path("wrong-fill", False), "squares")
 
 
-def strength_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Markup:
-    """Held-out log loss over the strength of the regularisation.
+def l2_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Markup:
+    """Log loss on held-out folds, by the L2 regularisation.
 
     Args:
-        points: ``strength``, ``val_loss`` and ``val_accuracy`` of each strength tried.
-        chosen: the strength that won.
+        points: ``l2``, ``val_loss`` and ``val_accuracy`` of each value tried.
+        chosen: the best value.
     """
-    points = sorted(points, key=lambda point: point["strength"])
+    points = sorted(points, key=lambda point: point["l2"])
     losses = [point["val_loss"] for point in points]
-    frame = _Frame((points[0]["strength"], points[-1]["strength"]), (min(losses), max(losses)), height=190, log_x=True)
-    drawn = [frame.axes("regularisation strength →", "log loss, held-out folds")]
-    drawn.append(frame.line([(point["strength"], point["val_loss"]) for point in points], "val"))
-    best = next(point for point in points if point["strength"] == chosen)
+    frame = _Frame((points[0]["l2"], points[-1]["l2"]), (min(losses), max(losses)), height=190, log_x=True)
+    drawn = [frame.axes("L2 regularisation →", "log loss, held-out folds")]
+    drawn.append(frame.line([(point["l2"], point["val_loss"]) for point in points], "val"))
+    best = next(point for point in points if point["l2"] == chosen)
     x = frame.x(chosen)
     drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
-    drawn.append(frame.dot((chosen, best["val_loss"]), "chosen", f"strength {chosen:.3g}", radius=5))
+    drawn.append(frame.dot((chosen, best["val_loss"]), "chosen", f"L2 {chosen:.3g}", radius=5))
     near_right = x > _WIDTH * 0.72
     drawn.append(_text(x + (-7 if near_right else 7), frame.top + 11, "chosen", "note end" if near_right else "note"))
     drawn.extend(
         frame.dot(
-            (point["strength"], point["val_loss"]),
+            (point["l2"], point["val_loss"]),
             "hit",
-            f"strength {point['strength']:.3g}: log loss {point['val_loss']:.4f}"
+            f"L2 {point['l2']:.3g}: log loss {point['val_loss']:.4f}"
             + ("" if point.get("val_accuracy") is None else f", accuracy {point['val_accuracy']:.4f}"),
             radius=8,
         )
         for point in points
     )
-    label = f"Log loss for {len(points)} strengths, lowest ({best['val_loss']:.4f}) at {chosen:.3g}"
+    label = f"Log loss for {len(points)} L2 values, lowest ({best['val_loss']:.4f}) at {chosen:.3g}"
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 

@@ -465,12 +465,12 @@ def _calibration(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _curves(history: Sequence[Row]) -> dict[str, Any] | None:
     rows = _numbers(history)
     tried: list[dict[str, Any]] = [
-        row for row in rows if row["phase"] == "cross-validation" and row["strength"] and row["val_loss"] is not None
+        row for row in rows if row["phase"] == "cross-validation" and row["l2"] and row["val_loss"] is not None
     ]
     content: dict[str, Any] = {}
     if tried:
         best = min(tried, key=lambda row: row["val_loss"])
-        content["strength"] = {"plot": plots.strength_curve(tried, best["strength"]), "best": best, "tried": len(tried)}
+        content["l2"] = {"plot": plots.l2_curve(tried, best["l2"]), "best": best, "tried": len(tried)}
     epochs = _epochs([row for row in rows if row["phase"] == "head"])
     if epochs:
         content["epochs"] = epochs

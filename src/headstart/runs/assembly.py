@@ -244,7 +244,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
         "recipe": {**asdict(recipe), "head": recipe.kind, "dense": list(recipe.units)},
         "head": {
             "kind": recipe.kind,
-            "strength": head.strength,
+            "l2": head.l2,
             "class_weights": head.class_weights and dict(zip(dataset.classes, head.class_weights, strict=True)),
             "units": list(recipe.units),
             "epochs": sum(row["phase"] == "head" for row in head.history) or None,

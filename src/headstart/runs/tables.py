@@ -20,7 +20,7 @@ MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha2
 SUSPECTS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
 """Header of ``suspects.csv``, which :mod:`headstart.data.corrections` reads back; texts have a column of their own."""
 
-HISTORY = ("phase", "epoch", "strength", "loss", "accuracy", "val_loss", "val_accuracy")
+HISTORY = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def write_tables(

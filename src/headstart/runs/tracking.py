@@ -89,7 +89,7 @@ def _curves(run: RunFolder) -> Iterator[tuple[str, float, int]]:
         for row in csv.DictReader(file):
             phase, epoch = row.pop("phase"), row.pop("epoch")
             for name, value in row.items():
-                if epoch and value and name != "strength":
+                if epoch and value and name != "l2":
                     yield f"{phase}/{name}", float(value), int(epoch)
 
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +21,7 @@ from typing import Any
 
 from headstart import errors
 from headstart.errors import HeadstartError, UnavailableError
-from headstart.system import console
+from headstart.system import console, keras_compat
 
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
@@ -203,17 +202,11 @@ def _import_lean_keras(backend: str) -> None:
         sys.meta_path.insert(0, _NoTensorFlow())
     if backend == INFERENCE_BACKEND:
         unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
-        _make_openvino_exact()
+        keras_compat.compute_openvino_in_float32()
     sys.modules.update(unwanted)
     importlib.import_module("keras")
     for name in unwanted:
         del sys.modules[name]
-
-
-def _make_openvino_exact() -> None:
-    """Let Keras's OpenVINO backend compute in float32 on CPUs with bfloat16, too: it leaves the choice to OpenVINO."""
-    openvino: Any = importlib.import_module("openvino")
-    openvino.compile_model = partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _forward_talk() -> None:

@@ -192,7 +192,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(few_digits: Path, tmp
     with start("killed") as again:
         _, talk = again.communicate(timeout=200)
         assert again.returncode == 0, talk
-        assert "going on after epoch" in talk
+        assert "continuing after epoch" in talk
     expected, found = tuned_weights("whole"), tuned_weights("killed")
     assert expected.keys() == found.keys()
     for name, values in expected.items():
@@ -230,5 +230,5 @@ def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Pat
 
 
 def test_a_rank_is_at_least_1() -> None:
-    with pytest.raises(InputError, match=r"--lora 0: expected a rank of at least 1"):
+    with pytest.raises(InputError, match=r"lora: expected a rank of at least 1"):
         hs.FineTuneConfig(lora=0)

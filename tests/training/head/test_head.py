@@ -37,7 +37,7 @@ def test_the_same_head_is_not_trained_again(features: FeatureSet, tmp_path: Path
     first, second = _fit(features, tmp_path), _fit(features, tmp_path)
     assert _count(tmp_path) == 1
     assert np.array_equal(first.layers[0][0], second.layers[0][0])
-    assert (first.strength, first.history) == (second.strength, second.history)
+    assert (first.l2, first.history) == (second.l2, second.history)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_the_solution_is_that_of_scikit_learn_at_the_same_strength() -> None:
 
     features, labels = _blobs(600, 40, 4)
     head = _solve(features, labels)
-    reference = LogisticRegression(C=1 / (head.strength * len(labels)), tol=1e-8, max_iter=10_000)
+    reference = LogisticRegression(C=1 / (head.l2 * len(labels)), tol=1e-8, max_iter=10_000)
     z = _standardised(features)
     expected = reference.fit(z, labels).predict_proba(z)
     logits = (features @ head.kernel + head.bias) * head.temperature
@@ -55,29 +55,29 @@ def test_with_many_labels_the_solution_is_one_against_the_rest() -> None:
     labels = np.column_stack([classes == 0, classes >= 2, classes % 2 == 1, features[:, 0] > 4]).astype(np.uint8)
     options = {"groups": np.arange(600), "class_weights": np.ones(4), "seed": 0}
     head = linear.solve(lambda indices: features[indices], np.arange(600), labels, 4, **options)
-    reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.strength * 600), tol=1e-8, max_iter=10_000))
+    reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.l2 * 600), tol=1e-8, max_iter=10_000))
     z = _standardised(features)
     expected = reference.fit(z, labels).predict_proba(z)
     found = 1 / (1 + np.exp(-(features @ head.kernel + head.bias)))
     assert np.abs(found - expected).max() < 0.02
     assert np.abs(found - expected).mean() < 0.002
-    losses = {step["strength"]: step["log_loss"] for step in head.path}
-    assert losses[head.strength] == pytest.approx(min(losses.values()), rel=2e-3)
+    losses = {step["l2"]: step["log_loss"] for step in head.path}
+    assert losses[head.l2] == pytest.approx(min(losses.values()), rel=2e-3)
     assert "accuracy" not in head.path[0]
 
 
 def test_the_chosen_strength_has_the_lowest_held_out_loss() -> None:
     head = _solve(*_blobs(300, 60, 3))
-    losses = {step["strength"]: step["log_loss"] for step in head.path}
-    assert losses[head.strength] == pytest.approx(min(losses.values()), rel=2e-3)
-    assert 1 < len(losses) <= len(linear.STRENGTHS)
+    losses = {step["l2"]: step["log_loss"] for step in head.path}
+    assert losses[head.l2] == pytest.approx(min(losses.values()), rel=2e-3)
+    assert 1 < len(losses) <= len(linear.L2_GRID)
 
 
 def test_out_of_fold_answers_are_those_that_cross_validation_judged() -> None:
     features, labels = _blobs(300, 60, 3)
     head = _solve(features, labels)
     assert head.out_of_fold is not None
-    chosen = next(step["log_loss"] for step in head.path if step["strength"] == head.strength)
+    chosen = next(step["log_loss"] for step in head.path if step["l2"] == head.l2)
     assert chosen == pytest.approx(log_losses(labels, head.out_of_fold).mean())
     assert (head.out_of_fold.argmax(1) == labels).mean() < (
         (features @ head.kernel + head.bias).argmax(1) == labels
@@ -88,7 +88,7 @@ def test_few_examples_get_a_head_that_is_as_sure_as_it_should_be() -> None:
     """Strong regularisation finds the direction, and the temperature takes its timidity away."""
     features, labels = _blobs(4000, 100, 2, spread=3)
     head = _solve(features[:30], labels[:30])
-    weak = _solve(features[:30], labels[:30], strengths=(1e-3,))
+    weak = _solve(features[:30], labels[:30], l2_grid=(1e-3,))
 
     def loss(one: linear.LinearHead) -> float:
         return float(log_losses(labels[30:], softmax(features[30:] @ one.kernel + one.bias)).mean())
@@ -104,7 +104,7 @@ def test_noise_is_regularised_more_than_signal() -> None:
     labels = rng.integers(0, 2, 200)
     noise = rng.normal(0, 1, (200, 50)).astype(np.float32)
     signal = noise + labels[:, None] * 2
-    assert _solve(noise, labels).strength > _solve(signal, labels).strength
+    assert _solve(noise, labels).l2 > _solve(signal, labels).l2
 
 
 def test_copies_of_one_example_a_class_are_enough_to_train_on() -> None:
@@ -112,7 +112,7 @@ def test_copies_of_one_example_a_class_are_enough_to_train_on() -> None:
     features, labels = np.eye(2, 3, dtype=np.float32).repeat(5, axis=0), np.arange(2).repeat(5)
     head = _solve(features, labels, groups=labels)
     assert ((features @ head.kernel + head.bias).argmax(1) == labels).all()
-    assert (head.strength, head.path) == (1.0, [])
+    assert (head.l2, head.path) == (1.0, [])
 
 
 def test_a_feature_that_never_moves_changes_nothing() -> None:
@@ -125,7 +125,7 @@ def test_a_feature_that_never_moves_changes_nothing() -> None:
 
 def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = _blobs(500, 30, 3)
-    in_memory = _solve(features, labels, strengths=(0.1, 0.01))
+    in_memory = _solve(features, labels, l2_grid=(0.1, 0.01))
     monkeypatch.setattr(linear, "MEMORY_BUDGET_BYTES", 0)
     monkeypatch.setattr(linear, "BLOCK_ROWS", 64)
     asked: list[int] = []
@@ -136,9 +136,9 @@ def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.Monkey
 
     from_disk = linear.solve(
         rows, np.arange(500), labels, 3,
-        groups=np.arange(500), class_weights=np.ones(3), seed=0, strengths=(0.1, 0.01),
+        groups=np.arange(500), class_weights=np.ones(3), seed=0, l2_grid=(0.1, 0.01),
     )  # fmt: skip
-    assert from_disk.strength == in_memory.strength
+    assert from_disk.l2 == in_memory.l2
     assert np.abs(from_disk.kernel - in_memory.kernel).max() < 5e-3
     assert sorted(asked)[-2] <= 64  # but for the one sample of the covariance, never more than a block at a time
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from headstart.training.head.networks import Form, Networks, cross_validate, train
+from headstart.training.head.networks import NetworkConfig, Networks, cross_validate, train
 from headstart.training.outputs import log_losses, sigmoid
 
-FORM = Form(units=(32,), dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
+FORM = NetworkConfig(units=(32,), dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_a_hidden_layer_learns_what_a_linear_head_cannot(digits: tuple[np.ndarra
     fold, weights = np.arange(len(rows)) % 3, np.ones(len(rows))
     losses = {}
     for units in ((), (32,)):
-        form = Form(units, dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
+        form = NetworkConfig(units, dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
         losses[units], epochs = cross_validate(
             form, rows[None], labels, 2, fold, weights, epochs=40, patience=5, seed=0
         )

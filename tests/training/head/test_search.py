@@ -83,7 +83,7 @@ def test_a_search_goes_on_where_it_was(
     assert again.facts["search"]["best"] == found.facts["search"]["best"]
     assert again.metrics == found.metrics
     more = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
-    assert "going on with a search that has made 20 trials" in caplog.text
+    assert "continuing a search with 20 finished trials" in caplog.text
     assert more.facts["search"]["new"] == 2
     assert more.facts["search"]["tried"][:20] == found.facts["search"]["tried"]
 
@@ -93,7 +93,7 @@ def test_the_usual_head_stays_where_nothing_proves_another_better(
 ) -> None:
     run = hs.train(sentences, base=WORDS, fine_tune="none", search=1, runs=tmp_path)
     assert run.facts["search"]["outcome"] == "not better"
-    assert run.facts["search"]["best"]["told"] == "solved head"
+    assert run.facts["search"]["best"]["description"] == "solved head"
     assert run.facts["search"]["mattered"] == {}
     assert run.metrics == text_run.metrics
     assert run.facts["base"] == text_run.facts["base"]
@@ -154,10 +154,10 @@ def test_features_of_photos_come_from_any_block(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search": 0}, "--search 0: expected a number of trials"),
-        ({"search": 5, "head": "linear"}, "--search chooses the head itself"),
-        ({"search": 5, "dense": (64,)}, "--search chooses the head itself"),
-        ({"search": 5, "shots": 8}, "--shots 8 leaves none"),
+        ({"search": 0}, "search: expected at least 1 trial, such as 50, got 0"),
+        ({"search": 5, "head": "linear"}, "search: the search chooses the head"),
+        ({"search": 5, "dense": (64,)}, "search: the search chooses the head"),
+        ({"search": 5, "shots": 8}, "shots='8' leaves none"),
         ({"search": 5, "val": 0.0}, "set --val, such as 0.15"),
     ],
 )

@@ -1,12 +1,12 @@
-"""Train an encoder on few texts so that those of one class come to lie together. Runs in a Keras process.
+"""Train an encoder on a few texts so that the features of one class become similar. Runs in a Keras process.
 
-With a handful of examples a class, SetFit (Tunstall et al., arXiv 2209.11055) trains the encoder on pairs of them and
-solves a head on what it gives then. Here every example of a batch is compared with all others at once (supervised
-contrastive learning, Khosla et al., arXiv 2004.11362), which says as much about a batch of n texts as SetFit's n² pairs
-do. The views, the cut, the optimizer and the freeze proof are those of :mod:`headstart.training.fine_tuning.trainer`.
+With a handful of examples per class, SetFit (Tunstall et al., arXiv 2209.11055) trains the encoder on pairs of them and
+solves a head on its features. Here every example of a batch is compared with all others at once (supervised contrastive
+learning, Khosla et al., arXiv 2004.11362): a batch of n texts then says as much as SetFit's n² pairs.
 
-Whether that helps is asked of the same few examples, by cross-validation: for each fold the encoder starts anew and
-never sees the texts that it is judged on. The last round trains on everything; its weights are what comes out.
+Whether that helps is measured on the same few examples by cross-validation: for each fold the encoder starts from the
+original weights and never sees the texts that it is evaluated on. The last round trains on everything; its weights are
+the result.
 """
 
 import time
@@ -17,92 +17,99 @@ import numpy as np
 from filelock import FileLock
 
 from headstart.system import console
-from headstart.training.fine_tuning.trainer import FineTuneJob, FineTuner, assign, gave_up, state_of
+from headstart.system.keras_compat import train_step
+from headstart.training.fine_tuning.job import FineTuneJob, diverged, no_result
+from headstart.training.fine_tuning.optimizer import compile_model, layered_adamw
+from headstart.training.fine_tuning.preparation import Preparation, prepare_training
+from headstart.training.fine_tuning.variables import assign_values, copy_values, state_variables
 
 TEMPERATURE = 0.1
-"""By which similarities are divided: the lower it is, the more the nearest examples count."""
+"""Divides similarities: at a lower one the most similar examples count more."""
 
-_TRAINED_TOKENS = 64  # of each text, in a step; one long text would make all the others of its batch as long
-_BLOCK = 64  # texts whose features are computed together
+_TRAINED_TOKENS = 64  # of each text, in a step; one long text would make all others of its batch as long
+_FEATURES_BATCH = 64  # texts whose features are computed together
 
 
 def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
     """Train once without each fold, then on everything.
 
-    Writes ``tuned.npz``, the weights of the last round, and ``features.npy``, float32 (rounds, n, d): what the encoder
-    of each round gives for all training examples.
+    Writes ``tuned.npz``, the weights of the last round, and ``features.npy``, float32 (rounds, n, d): the features of
+    all training examples by the encoder of each round.
 
     Args:
         folds: number of each training example's fold, from 0.
-        job: the fields of :class:`headstart.training.fine_tuning.trainer.FineTuneJob`; the head has no say.
+        job: the fields of :class:`headstart.training.fine_tuning.job.FineTuneJob`; the head is not used.
 
     Returns:
-        What the report tells; or ``gave_up``, a sentence that says why nothing came out.
+        The facts for the report; or the reason of :func:`.job.no_result`.
 
     Raises:
-        IntegrityError: something frozen has moved.
+        IntegrityError: something frozen has changed.
     """
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            return _Contrastive(FineTuneJob(**job)).rounds(np.array(folds))
+            return _ContrastiveTrainer(prepare_training(FineTuneJob(**job))).run(np.array(folds))
         except TimeoutError:
-            return gave_up("The time limit was over before contrastive fine-tuning was: raise --time-limit.")
+            return no_result("The time limit was over before contrastive fine-tuning was: allow more time.")
 
 
-class _Contrastive(FineTuner):
-    def rounds(self, folds: np.ndarray) -> dict[str, Any]:
-        start = [np.array(variable) for variable in state_of(self.model)]
-        numbers = range(int(folds.max()) + 2)  # nobody is in the last one
+class _ContrastiveTrainer:
+    def __init__(self, preparation: Preparation) -> None:
+        import keras
+
+        self.preparation, self.job, self.batches = preparation, preparation.job, preparation.batches
+        self.started = time.monotonic()
+        self.steps = self.job.epochs * self.batches.steps  # of one round
+        part, config = preparation.part, preparation.config
+        self.precision = "float32"  # there are too few steps to find out which one is faster
+        self.model = keras.Model(*part.features(preparation.view_shape, self.precision))
+        optimizer = layered_adamw(config, self.job.learning_rate, part.network, part.blocks, self.steps)
+        compile_model(self.model, optimizer, supervised_contrastive_loss, [])
+
+    def run(self, folds: np.ndarray) -> dict[str, Any]:
+        """All rounds; see :func:`train_contrastively`."""
+        start = copy_values(state_variables(self.model))
+        n_rounds = int(folds.max()) + 2  # no example is in the fold of the last one
         features = []
-        with console.progress("contrastive fine-tuning", len(numbers) * self._epochs * self._steps, "steps") as bar:
-            for number in numbers:
-                assign(state_of(self.model), start)
+        with console.progress("contrastive fine-tuning", n_rounds * self.steps, "steps") as bar:
+            for number in range(n_rounds):
+                assign_values(state_variables(self.model), start)
                 self._train(np.flatnonzero(folds != number), number, bar)
                 features.append(self._features())
         if not np.isfinite(features).all():
-            return gave_up(f"Training at a learning rate of {self._rate:.2g} diverged: try a lower --learning-rate.")
-        np.save(self.folder / "features.npy", np.stack(features))
+            return diverged(self.job.learning_rate)
+        np.save(self.preparation.folder / "features.npy", np.stack(features))
         return {
-            "folds": len(numbers) - 1,
-            "steps": self._epochs * self._steps,
-            "learning_rate": self._rate,
-            "precision": self.progress.precision,
+            "folds": n_rounds - 1,
+            "steps": self.steps,
+            "learning_rate": self.job.learning_rate,
+            "precision": self.precision,
             "seconds": round(time.monotonic() - self.started, 2),
-            "views_s": round(self.progress.views_s, 2),
-            "frozen": self.save_weights(),
+            "views_s": round(self.preparation.views_s, 2),
+            "frozen": self.preparation.save_weights(),
         }
 
     def _train(self, members: np.ndarray, number: int, bar: console.Progress) -> None:
+        limit_s = self.preparation.config.time_limit_s or float("inf")
         rng = np.random.default_rng([self.job.seed, number])
-        for _ in range(self._epochs * self._steps):
-            mine = rng.permutation(members)[: self._batch_size]
-            self.model.train_on_batch(self._views_of(mine)[:, :_TRAINED_TOKENS], self.labels[mine][:, None])
+        for _ in range(self.steps):
+            batch = rng.permutation(members)[: self.batches.size]
+            inputs = self.batches.original_inputs(batch)[:, :_TRAINED_TOKENS]
+            train_step(self.model, inputs, self.batches.labels[batch][:, None], None)
             bar.advance(1)
-            if time.monotonic() - self.started > (self.tuning.time_limit_s or float("inf")):
+            if time.monotonic() - self.started > limit_s:
                 raise TimeoutError
 
     def _features(self) -> np.ndarray:
-        """What the encoder gives for all examples, float32 (n, d)."""
-        n = len(self.labels)
-        blocks = [np.arange(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
-        return np.concatenate([np.asarray(self.model.predict_on_batch(self._views_of(mine))) for mine in blocks])
-
-    def _views_of(self, mine: np.ndarray) -> np.ndarray:
-        return self._input(self.views.train(mine, np.zeros_like(mine)))
-
-    def _build(self, precision: str) -> Any:
-        import keras
-
-        model = keras.Model(*self._trunk(precision))
-        self._compile(model)
-        return model
-
-    def _loss(self) -> tuple[Any, list[str]]:
-        return supervised_contrastive_loss, []
+        """The encoder's features of all training examples, float32 (n, d)."""
+        n = len(self.batches.labels)
+        blocks = [np.arange(i, min(i + _FEATURES_BATCH, n)) for i in range(0, n, _FEATURES_BATCH)]
+        inputs = map(self.batches.original_inputs, blocks)
+        return np.concatenate([np.asarray(self.model.predict_on_batch(values)) for values in inputs])
 
 
 def supervised_contrastive_loss(labels: Any, features: Any) -> Any:
-    """How far each example of a batch is from those of its class, beside all others.
+    """How far each example of a batch is from those of its class, compared with all others.
 
         -mean over p of log( exp(z_i z_p / T) / sum over j != i of exp(z_i z_j / T) ),  p: the others of i's class
 
@@ -113,7 +120,7 @@ def supervised_contrastive_loss(labels: Any, features: Any) -> Any:
         features: (n, d).
 
     Returns:
-        Tensor (n,); 0 for an example that is alone in its class.
+        Tensor (n,); 0 for an example without others of its class.
     """
     from keras import ops
 

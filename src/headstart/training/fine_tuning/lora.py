@@ -1,23 +1,29 @@
-"""Low-rank adaptation: of each Dense kernel W, train only a change A·B of low rank (LoRA, Hu et al., arXiv 2106.09685).
+"""Low-rank adaptation (LoRA): of each Dense kernel W, only a low-rank change A·B is trained.
 
-The change is part of W before anything is saved, so that a finished run is like any other.
+The change is added to W before anything is saved, so a finished run is like any other.
+
+Source: Hu et al., arXiv 2106.09685.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from headstart.errors import InputError
+from headstart.system import keras_compat
 
-FASTER = 5.0
-"""Times the learning rate that suits whole kernels."""
+RATE_FACTOR = 5.0
+"""How many times higher the learning rate of low-rank changes is than that of whole kernels."""
 
 
 def adapt(layers: Sequence[Any], rank: int) -> list[Any]:
-    """Freeze layers but for low-rank changes of the Dense kernels in them; gives the layers that have such now.
+    """Freeze all weights of layers, and add trainable low-rank changes to the Dense kernels in them.
 
     Args:
         layers: of a built network, trainable.
         rank: of the changes.
+
+    Returns:
+        The Dense layers that have such a change now.
 
     Raises:
         InputError: there is no Dense kernel in them.
@@ -26,20 +32,20 @@ def adapt(layers: Sequence[Any], rank: int) -> list[Any]:
 
     adapted = []
     for layer in layers:
-        for part in layer._flatten_layers():
-            if isinstance(part, keras.layers.Dense | keras.layers.EinsumDense):
-                part.enable_lora(rank)
-                adapted.append(part)
-            for weight in part.trainable_variables:
+        for inner in keras_compat.all_layers(layer):
+            if isinstance(inner, keras.layers.Dense | keras.layers.EinsumDense):
+                inner.enable_lora(rank)
+                adapted.append(inner)
+            for weight in inner.trainable_variables:
                 weight.trainable = weight.name.startswith("lora_kernel")
     if not adapted:
-        raise InputError("--lora: the blocks to train have no Dense layers, which it is for; leave it out.")
+        raise InputError("the blocks to train have no Dense layers, so there is nothing to adapt.", field="lora")
     return adapted
 
 
 def merge(adapted: Sequence[Any]) -> None:
-    """Make the changes part of the kernels that they belong to."""
+    """Add the changes to the kernels of the layers that :func:`adapt` gave."""
     for layer in adapted:
         kernel = layer.kernel
         layer.lora_enabled = False
-        layer._kernel.assign(kernel)
+        keras_compat.stored_kernel(layer).assign(kernel)

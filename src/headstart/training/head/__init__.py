@@ -1,1 +1,1 @@
-"""The head on cached features: solved (linear), with hidden layers (dense), or searched for."""
+"""The head on cached features: solved (linear), with hidden layers (dense), or found by a search."""

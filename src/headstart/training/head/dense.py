@@ -8,8 +8,9 @@ import numpy as np
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
+from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import in_blocks
-from headstart.training.head.networks import Form, Networks
+from headstart.training.head.networks import NetworkConfig, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
 from headstart.training.training_data import HeadConfig, Layers, TrainingData
 
@@ -17,46 +18,49 @@ logger = logging.getLogger(__name__)
 
 LEARNING_RATE = 1e-3
 PATIENCE = 10
-_VAL_FOLDS = 7  # without validation data, one fold of this many tells when to stop
+_VAL_FOLDS = 7  # without validation examples, one of this many folds decides when to stop
 
 
-def fit(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
-    """Train Dense layers until the validation loss has stopped falling; those of its lowest point are what comes out.
+def fit(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> tuple[Layers, list[dict[str, Any]]]:
+    """Train Dense layers until the validation loss stops falling.
 
     Args:
-        task: the examples; without any for validation, some of the training examples tell when to stop.
-        recipe: sizes of the layers, dropout, epochs and seed.
-        class_weights: float (classes,), weight of one example of each.
+        data: the examples; without validation examples, some of the training examples decide when to stop.
+        config: sizes of the layers, dropout, epochs and seed.
+        class_weights: float (classes,), weight of one example of each class.
 
     Returns:
-        The layers, with the standardisation of the features folded into the first, and rows for ``history.csv``.
+        The layers of the epoch with the lowest validation loss, with the standardisation of the features folded into
+        the first, and rows for ``history.csv``.
     """
-    train, val = task.train, task.val
+    train, val = data.train, data.val
     if not len(val):
-        fold = folds(task.labels[train], task.groups[train], _VAL_FOLDS, recipe.seed)
+        fold = folds(data.labels[train], data.groups[train], _VAL_FOLDS, config.seed)
         train, val = train[fold != 0], train[fold == 0]
-        logger.info(f"no validation data: {len(val):,} training examples tell when to stop")
-    features, labels = task.features, task.labels
+        logger.info(f"no validation data: {len(val):,} training examples decide when to stop")
+    features, labels = data.features, data.labels
     mean, scale = _moments(features, train)
 
     def rows(indices: np.ndarray) -> np.ndarray:
         return (features.rows(indices) - mean) / scale
 
-    form = Form(recipe.units, recipe.dropout, noise=0, weight_decay=0, learning_rate=LEARNING_RATE)
-    weights, val_weights = (weights_of_examples(labels[side], class_weights) for side in (train, val))
-    networks = Networks(form, features.dim, labels[train], task.n_classes, weights=weights[None], seed=recipe.seed)
-    best, best_epoch, layers = np.inf, 0, networks.layers()
+    network_config = NetworkConfig(config.units, config.dropout, noise=0, weight_decay=0, learning_rate=LEARNING_RATE)
+    weights, val_weights = (weights_of_examples(labels[indices], class_weights) for indices in (train, val))
+    networks = Networks(
+        network_config, features.dim, labels[train], data.n_classes, weights=weights[None], seed=config.seed
+    )
+    stopping, layers = EarlyStopping(PATIENCE), networks.layers()
     history: list[dict[str, Any]] = []
-    for epoch in range(1, recipe.epochs + 1):
+    for epoch in range(1, config.epochs + 1):
         loss = networks.epoch(lambda batch: rows(train[batch]))
-        given = np.concatenate([networks.probabilities(rows(block)) for block in in_blocks(val)])
-        val_loss = float(np.average(log_losses(labels[val], given), weights=val_weights))
+        probabilities = np.concatenate([networks.probabilities(rows(block)) for block in in_blocks(val)])
+        val_loss = float(np.average(log_losses(labels[val], probabilities), weights=val_weights))
         history.append({"phase": "head", "epoch": epoch, "loss": loss, "val_loss": val_loss})
         if not is_multi_label(labels):
-            history[-1]["val_accuracy"] = float(1 - wrong(labels[val], given).mean())
-        if val_loss < best:
-            best, best_epoch, layers = val_loss, epoch, networks.layers()
-        if epoch - best_epoch >= PATIENCE or not np.isfinite(val_loss):
+            history[-1]["val_accuracy"] = float(1 - wrong(labels[val], probabilities).mean())
+        if stopping.update(val_loss):
+            layers = networks.layers()
+        if stopping.should_stop:
             break
     (kernel, bias), *others = layers
     kernel = kernel / scale[:, None]
@@ -64,7 +68,7 @@ def fit(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> tu
 
 
 def _moments(features: FeatureSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each feature, float32 (d,)."""
+    """Mean and standard deviation of each feature, float32 (d,)."""
     total, squares = np.zeros(features.dim), np.zeros(features.dim)
     for block in in_blocks(train):
         rows = features.rows(block).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The head: what is trained on the features. Linear (solved) or a few Dense layers (trained by Keras)."""
+"""The head: the classifier on the features. Linear (solved), or a few Dense layers (trained in NumPy)."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.data.audit import IMBALANCE
 from headstart.data.labels import counts, is_multi_label
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.features.extraction import FeatureSet
 from headstart.system.settings import cache_folder
 from headstart.training.head import dense
@@ -19,7 +19,7 @@ from headstart.training.head.linear import Curve, in_blocks, solve
 from headstart.training.outputs import Activation, activate, activation_of
 from headstart.training.training_data import ClassWeights, HeadConfig, Layers, TrainingData
 
-HEAD_VERSION = 5
+HEAD_VERSION = 6
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 
@@ -29,19 +29,19 @@ class Head:
 
     Attributes:
         layers: (kernel float32 (in, out), bias float32 (out,)) of each.
-        activation: what turns the last layer's logits into probabilities: ``sigmoid`` for multi-label data.
+        activation: turns the logits of the last layer into probabilities: ``sigmoid`` for multi-label data.
         class_weights: weight of one example of each class in training; None where all count the same.
-        strength: of the regularisation, for a solved head.
+        l2: the regularisation of a solved head; None for others.
         history: rows for ``history.csv``.
         out_of_fold: float32 (n, classes), of a solved head: probabilities of each training example by a head that was
             solved without it.
-        curve: of a solved head, how it fares with less to learn from.
+        curve: of a solved head, its accuracy with fewer training examples.
     """
 
     layers: Layers
     activation: Activation = "softmax"
     class_weights: tuple[float, ...] | None = None
-    strength: float | None = None
+    l2: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     out_of_fold: np.ndarray | None = None
     curve: Curve | None = None
@@ -54,7 +54,7 @@ class Head:
         return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
 
     def with_layers(self, layers: Layers) -> "Head":
-        """The same kind of head with other layers; what cross-validation found is not true of them."""
+        """The same kind of head with other layers, without the figures of cross-validation, which do not hold then."""
         return replace(self, layers=layers, out_of_fold=None, curve=None)
 
     def at_temperature(self, temperature: float) -> "Head":
@@ -68,67 +68,67 @@ class Head:
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
 
 
-def fit_head(task: TrainingData, recipe: HeadConfig, cache: Path | None = None) -> Head:
-    """Train a head on cached features, or take it from the cache if just this was trained before.
+def fit_head(data: TrainingData, config: HeadConfig, cache: Path | None = None) -> Head:
+    """Train a head on cached features, or read it from the cache if the same one was trained before.
 
     Args:
-        task: the examples to train on.
-        recipe: the kind of head.
+        data: the examples to train on.
+        config: the kind of head.
         cache: the cache folder; None means the user's.
 
     Raises:
-        InputError: the features are not finite, or class weights are asked for where data are multi-label.
+        InputError: the features are not finite, or the config has class weights and the data are multi-label.
     """
-    path = (cache or cache_folder()) / "heads" / f"{key_of(task, recipe)}.npz"
+    path = (cache or cache_folder()) / "heads" / f"{key_of(data, config)}.npz"
     if path.exists():
         return _read(path)
-    weights = weights_of_classes(task.labels[task.train], task.n_classes, recipe.class_weights)
-    head = _fit_dense(task, recipe, weights) if recipe.kind == "mlp" else _solve_linear(task, recipe, weights)
+    weights = weights_of_classes(data.labels[data.train], data.n_classes, config.class_weights)
+    head = _fit_dense(data, config, weights) if config.kind == "mlp" else _solve_linear(data, config, weights)
     if np.ptp(weights):
         head = replace(head, class_weights=tuple(weights.tolist()))
     _write(head, path)
     return head
 
 
-def _fit_dense(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> Head:
-    layers, history = dense.fit(task, recipe, class_weights)
-    return Head(layers, activation_of(task.labels), history=history)
+def _fit_dense(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> Head:
+    layers, history = dense.fit(data, config, class_weights)
+    return Head(layers, activation_of(data.labels), history=history)
 
 
-def _solve_linear(task: TrainingData, recipe: HeadConfig, class_weights: np.ndarray) -> Head:
+def _solve_linear(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> Head:
     solved = solve(
-        task.features.rows, task.train, task.labels[task.train], task.n_classes,
-        groups=task.groups[task.train], class_weights=class_weights, seed=recipe.seed,
+        data.features.rows, data.train, data.labels[data.train], data.n_classes,
+        groups=data.groups[data.train], class_weights=class_weights, seed=config.seed,
     )  # fmt: skip
     rows = [
         {
             "phase": "cross-validation",
-            "strength": step["strength"],
+            "l2": step["l2"],
             "val_loss": step["log_loss"],
             "val_accuracy": step.get("accuracy", ""),
         }
         for step in solved.path
     ]
     return Head(
-        ((solved.kernel, solved.bias),), activation_of(task.labels),
-        strength=solved.strength, history=rows, out_of_fold=solved.out_of_fold, curve=solved.curve,
+        ((solved.kernel, solved.bias),), activation_of(data.labels),
+        l2=solved.l2, history=rows, out_of_fold=solved.out_of_fold, curve=solved.curve,
     )  # fmt: skip
 
 
-def key_of(task: TrainingData, recipe: HeadConfig) -> str:
+def key_of(data: TrainingData, config: HeadConfig) -> str:
     """Identifies everything that a head depends on, hex."""
     material = hashlib.sha256(
-        f"{HEAD_VERSION} {task.features.key} {recipe} {task.n_classes} {task.labels.ndim}".encode()
+        f"{HEAD_VERSION} {data.features.key} {config} {data.n_classes} {data.labels.ndim}".encode()
     )
-    for indices in (task.train, task.val):
-        material.update(b"".join(task.features.digests[i] or b"" for i in indices.tolist()))
-        material.update(np.column_stack([task.labels[indices], task.groups[indices]]).astype("<i8").tobytes())
+    for indices in (data.train, data.val):
+        material.update(b"".join(data.features.digests[i] or b"" for i in indices.tolist()))
+        material.update(np.column_stack([data.labels[indices], data.groups[indices]]).astype("<i8").tobytes())
     return material.hexdigest()[:32]
 
 
 def _write(head: Head, path: Path) -> None:
     arrays: dict[str, Any] = {
-        "about": np.array(json.dumps([head.activation, head.class_weights, head.strength, head.history]))
+        "facts": np.array(json.dumps([head.activation, head.class_weights, head.l2, head.history]))
     }
     for i, (kernel, bias) in enumerate(head.layers):
         arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel, bias
@@ -144,27 +144,28 @@ def _write(head: Head, path: Path) -> None:
 
 def _read(path: Path) -> Head:
     with np.load(path) as saved:
-        activation, class_weights, strength, history = json.loads(str(saved["about"]))
+        activation, class_weights, l2, history = json.loads(str(saved["facts"]))
         n_layers = sum(name.startswith("kernel") for name in saved.files)
         layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(n_layers))
         out_of_fold = saved.get("out_of_fold")
         has_curve = "curve_sizes" in saved
         curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
     weights = tuple(class_weights) if class_weights else None
-    return Head(layers, activation, weights, strength, history, out_of_fold, curve)
+    return Head(layers, activation, weights, l2, history, out_of_fold, curve)
 
 
 def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
     """Weight of one example of each class, float (classes,), with mean 1 over the examples.
 
     Raises:
-        InputError: they are asked for where data are multi-label.
+        InputError: ``choice`` is ``balanced`` and the data are multi-label.
     """
     if is_multi_label(labels):
         if choice == "balanced":
             raise InputError(
-                "--class-weights balanced is for examples of one class each: in multi-label data every label has a "
-                "threshold of its own instead. Leave the option out."
+                "balanced weights are for single-label data; in multi-label data every label has its own threshold "
+                f"instead. Leave out {field_name('class_weights')}.",
+                field="class_weights",
             )
         return np.ones(n_classes)
     sizes = counts(labels, n_classes)

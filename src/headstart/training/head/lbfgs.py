@@ -1,7 +1,6 @@
 """L-BFGS for smooth, strongly convex functions (Nocedal and Wright, "Numerical Optimization", 2006, algorithm 7.5).
 
-SciPy has one, too, at half a second to import, and with a BLAS of its own beside NumPy's: two pools of threads that
-slow each other down.
+SciPy's takes half a second to import, and has its own BLAS beside NumPy's: two thread pools that slow each other down.
 """
 
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 _MEMORY = 10
-_ENOUGH_DECREASE, _ENOUGH_CURVATURE = 1e-4, 0.9  # the Wolfe conditions
+_SUFFICIENT_DECREASE, _SUFFICIENT_CURVATURE = 1e-4, 0.9  # the Wolfe conditions
 _MAX_TRIALS = 20
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -22,9 +21,9 @@ def minimise(objective: Objective, start: np.ndarray, *, tolerance: float, max_s
     Args:
         objective: gives value and gradient, float64 (n,), at a point.
         start: float64 (n,).
-        tolerance: stop when a step lowers the value by less than this part of it, or when the gradient is that much
-            smaller than it was at first.
-        max_steps: at most.
+        tolerance: stop when a step lowers the value by less than ``tolerance**2`` of it, or when the norm of the
+            gradient is below ``tolerance`` times that at the start.
+        max_steps: maximum number of steps.
 
     Returns:
         The best point found, float64 (n,).
@@ -37,10 +36,10 @@ def minimise(objective: Objective, start: np.ndarray, *, tolerance: float, max_s
         if float(np.linalg.norm(gradient)) <= small:
             break
         direction = _direction(gradient, pairs)
-        found = _search(objective, point, value, gradient, direction)
-        if found is None:
+        next_point = _line_search(objective, point, value, gradient, direction)
+        if next_point is None:
             break
-        new_point, new_value, new_gradient = found
+        new_point, new_value, new_gradient = next_point
         step, change = new_point - point, new_gradient - gradient
         curvature = float(step @ change)
         if curvature > 0:
@@ -53,7 +52,7 @@ def minimise(objective: Objective, start: np.ndarray, *, tolerance: float, max_s
 
 
 def _direction(gradient: np.ndarray, pairs: deque[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """Minus the inverse Hessian's estimate times the gradient, by the two-loop recursion."""
+    """Minus the estimated inverse Hessian times the gradient, by the two-loop recursion."""
     q = gradient.copy()
     shares = []
     for step, change, curvature in reversed(pairs):
@@ -68,10 +67,10 @@ def _direction(gradient: np.ndarray, pairs: deque[tuple[np.ndarray, np.ndarray, 
     return -q
 
 
-def _search(
+def _line_search(
     objective: Objective, point: np.ndarray, value: float, gradient: np.ndarray, direction: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """A step that meets the weak Wolfe conditions, by bracketing and halving; None if there is none to be found."""
+    """A point that meets the weak Wolfe conditions, by bracketing and halving; None if none is found."""
     slope = float(gradient @ direction)
     if not slope < 0:
         return None
@@ -80,11 +79,11 @@ def _search(
     for _ in range(_MAX_TRIALS):
         new_point = point + length * direction
         new_value, new_gradient = objective(new_point)
-        if not new_value <= value + _ENOUGH_DECREASE * length * slope:
+        if not new_value <= value + _SUFFICIENT_DECREASE * length * slope:
             high = length
         else:
             best = (new_point, new_value, new_gradient)
-            if float(new_gradient @ direction) >= _ENOUGH_CURVATURE * slope:
+            if float(new_gradient @ direction) >= _SUFFICIENT_CURVATURE * slope:
                 return best
             low = length
         length = 2 * length if np.isinf(high) else (low + high) / 2

@@ -1,16 +1,16 @@
-"""Searching heads: features from several places, solved heads and small networks, tried by Optuna on cached features.
+"""Search for a head: features from several layers, solved heads and small networks, tried by Optuna on cached features.
 
-Networks also learn from augmented pictures, whose features are computed for this: once, of each strength, for the
-examples that trials look at, and of the strength that was found best for all others.
+Networks also learn from augmented images. Their features are computed once for each augmentation, for the examples that
+trials use, and for all other training examples with the augmentation of the best head.
 
-Trials look at the training examples alone, in cross-validation. So the validation examples, which have no part in the
-choice, can tell whether its winner is better than the head that everyone gets, or only the luckiest of fifty.
+Trials use the training examples alone, in cross-validation. The validation examples are not used for the choice, so
+they can show whether the best head of the search is better than the default head, or only the luckiest of fifty.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from headstart.bases.base import Base, tapped_blocks
 from headstart.bases.blocks import Block
 from headstart.data.split import folds
-from headstart.errors import InputError, IntegrityError, counted
+from headstart.errors import InputError, IntegrityError, counted, field_name
 from headstart.features.augmentation import PIPELINES, Pipeline
 from headstart.features.extraction import FeatureSet
 from headstart.system import console
@@ -38,23 +38,23 @@ from headstart.training.training_data import HeadConfig, TrainingData
 
 logger = logging.getLogger(__name__)
 
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 """Part of every cache key: raise it when the same trial would have another result."""
 
-OWN = "the base's own"
-"""Name of the features that need no search."""
+DEFAULT_FEATURES = "the base's own"
+"""Name of the features that are used without a search."""
 
 Augmented = Callable[[np.ndarray, list[Pipeline], Path], np.ndarray]
-"""Gives the features at all taps, (k, n, d), of pictures, int (n,), changed by each of k pipelines.
+"""Gives the features at all taps, (k, n, d), of the images at positions, int (n,), augmented by each of k pipelines.
 
-The path is a folder to keep them in, and to go on from after a killed pass.
+The path is a folder to store them in; a killed pass continues from there.
 """
 
 SETTINGS = {
-    "features": "where features come from",
+    "features": "feature layer",
     "layers": "hidden layers",
-    "strength": "regularisation of solved heads",
-    "directions": "directions of the features",
+    "l2": "L2 regularisation",
+    "directions": "feature directions",
     "units": "units of a hidden layer",
     "dropout": "dropout",
     "augmentation": "augmentation",
@@ -62,40 +62,40 @@ SETTINGS = {
     "weight_decay": "weight decay",
     "learning_rate": "learning rate",
 }
-"""What is searched, and how people call it."""
+"""What is searched: the name of each setting, and how reports call it."""
 
-_BLOCKS = 4  # from the uppermost one down, whose outputs are tried as features
+_BLOCKS = 4  # the uppermost ones, whose outputs are tried as features
 _POOLINGS = {"mean": ("mean",), "max": ("max",), "mean and max": ("mean", "max")}
-_MOST_EXAMPLES = 1000  # that trials look at
+_MAX_EXAMPLES = 1000  # that trials use
 _AUGMENTATIONS = ("light", "standard", "strong")
-_VIEWS, _MOST_VIEWS = 1000, 4  # augmented pictures of one strength, as long as there is one of each, and of an example
+_VIEWS, _MAX_VIEWS = 1000, 4  # augmented images for one augmentation, at least one of each; at most of one example
 _COMPARED, _SAME = 32, 0.03  # examples, and the relative difference up to which features are the same, in bfloat16 too
 _FOLDS = 3
-_MOST_AXES = 512  # of the features; the rest of their variance is noise, or nearly so
+_MAX_AXES = 512  # of the features; the rest of their variance is mostly noise
 _PATIENCE = 5  # epochs
-_REPORTED = 5  # epochs from one look at other trials to the next
-_STARTUP = 10  # trials at random before Optuna's sampler trusts what it has seen
-_STRENGTHS = (1e-4, 100.0)
-_FEWEST_IMPORTANT = 10  # trials that say anything about what mattered
+_PRUNING_INTERVAL = 5  # epochs from one comparison with other trials to the next
+_STARTUP = 10  # random trials before Optuna's sampler uses their results
+_L2_RANGE = (1e-4, 100.0)
+_MIN_TRIALS = 10  # with fewer, the importance of settings is not estimated
 _BETTER_SHARE = 0.2
 _OF_NETWORKS = ("directions", "units", "dropout", "noise", "weight_decay", "learning_rate")
 _SETTINGS_OF = {
     "all heads": ("features", "layers"),
-    "solved heads": ("features", "strength"),
+    "solved heads": ("features", "l2"),
     "heads with hidden layers": ("features", "layers", *_OF_NETWORKS),
-    "of these, those that may learn from augmented pictures": ("features", "layers", "augmentation", *_OF_NETWORKS),
+    "of these, heads that may use augmented images": ("features", "layers", "augmentation", *_OF_NETWORKS),
 }
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where features can be had.
+class FeatureSource:
+    """Layers of a base whose outputs can be used as features.
 
     Attributes:
-        name: for people.
+        name: for reports.
         taps: as for :func:`headstart.bases.derived.tapped`; None for the base's own features.
-        width: of what one tap gives.
-        same_as: taps that should give the same as the base's own features; None where none do, and elsewhere.
+        width: number of features that one tap gives.
+        same_as: of the base's own features, taps that should give the same; None where there are none.
     """
 
     name: str
@@ -105,168 +105,186 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The best head of a search.
 
     Attributes:
         head: trained on all training examples.
-        recipe: that gives a head of this form.
+        config: that gives a head of this kind.
         taps: that its features come from; None for the base's own.
         features: of all examples.
-        facts: trials, what mattered, how long it took …
+        facts: trials, importance of the settings, seconds …
     """
 
     head: Head
-    recipe: HeadConfig
+    config: HeadConfig
     taps: tuple[str, ...] | None
     features: FeatureSet
     facts: dict[str, Any]
 
 
-def check_search(trials: int, recipe: HeadConfig, shots: int | None) -> None:
-    """See that a search can be had, before anything is computed.
+def check_search(trials: int, config: HeadConfig, shots: int | None) -> None:
+    """Check the options of a search before anything is computed.
+
+    Args:
+        trials: how many heads to try.
+        config: of the head; all that a search chooses must have its default.
+        shots: of the split.
 
     Raises:
-        InputError: it contradicts other options.
+        InputError: they contradict each other.
         UnavailableError: Optuna is not installed.
     """
     if trials < 1:
-        raise InputError(f"--search {trials}: expected a number of trials of at least 1, such as 50.")
-    if replace(recipe, epochs=100, class_weights="auto", seed=0) != HeadConfig():
-        raise InputError("--search chooses the head itself: leave out --head, --dense and --dropout, or --search.")
+        raise InputError(f"expected at least 1 trial, such as 50, got {trials}.", field="search")
+    if replace(config, epochs=100, class_weights="auto", seed=0) != HeadConfig():
+        raise InputError(
+            f"the search chooses the head: leave out {field_name('head')}, {field_name('dense')} and "
+            f"{field_name('dropout')}, or {field_name('search')}.",
+            field="search",
+        )
     if shots is not None:
         raise InputError(
-            f"--search is judged by validation examples, and --shots {shots} leaves none: leave out one of the two."
+            f"the best head is evaluated on validation examples, and {field_name('shots', shots)} leaves none: leave "
+            "out one of the two.",
+            field="search",
         )
     _optuna()
 
 
-def places_of(base: Base, blocks: Sequence[Block]) -> list[Place]:
-    """Where a base offers features: its own come first, then the upper blocks that give maps or tokens.
+def feature_sources(base: Base, blocks: Sequence[Block]) -> list[FeatureSource]:
+    """The layers of a base that give features: its own come first, then its upper blocks with maps or tokens.
 
     Args:
         base: the base.
-        blocks: its blocks, from the pixels on.
+        blocks: its blocks, the lowest one first.
     """
-    own, places = Place(OWN, None), []
+    own, sources = FeatureSource(DEFAULT_FEATURES, None), []
     for block in reversed(blocks[-_BLOCKS:]):
         if len(block.shape) < 2 or max(block.shape[:-1]) < 2:  # a vector: there is nothing to pool
             continue
         for name, poolings in _POOLINGS.items():
             taps = tuple(f"{block.name}:{pooling}" for pooling in poolings)
             if block is blocks[-1] and poolings == (base.input_facts().get("pooling", "mean"),):
-                own = Place(OWN, None, block.shape[-1], same_as=taps)
+                own = FeatureSource(DEFAULT_FEATURES, None, block.shape[-1], same_as=taps)
             else:
-                places.append(Place(f"{block.name}, {name}", taps, block.shape[-1]))
-    return [own, *places]
+                sources.append(FeatureSource(f"{block.name}, {name}", taps, block.shape[-1]))
+    return [own, *sources]
 
 
-def all_taps(places: Sequence[Place]) -> tuple[str, ...]:
-    """Everything that some places are made of, once: block by block, so that each place is a stretch of it."""
-    used = list(dict.fromkeys(tap for place in places for tap in place.taps or place.same_as or ()))
+def all_taps(sources: Sequence[FeatureSource]) -> tuple[str, ...]:
+    """The taps of all sources, each once, ordered by block: the taps of each source are neighbours."""
+    used = list(dict.fromkeys(tap for source in sources for tap in source.taps or source.same_as or ()))
     every = (f"{block}:{pooling}" for block in tapped_blocks(used) for pooling in _POOLINGS["mean and max"])
     return tuple(tap for tap in every if tap in used)
 
 
 def search_heads(
-    task: TrainingData,
+    data: TrainingData,
     start: Head,
-    recipe: HeadConfig,
-    places: Sequence[Place],
+    config: HeadConfig,
+    sources: Sequence[FeatureSource],
     tapped: FeatureSet | None,
     augmented: Augmented | None,
     trials: int,
     cache: Path | None = None,
-) -> Found:
-    """Try heads, or go on with it where an earlier search with the same data was ended.
+) -> SearchResult:
+    """Try heads, or continue an earlier search on the same data.
 
     Args:
-        task: the examples, with the base's own features; validation and test examples are not looked at.
+        data: the examples, with the base's own features; validation and test examples are not used.
         start: the solved head on these features.
-        recipe: for class weights, the number of epochs and the seed.
-        places: features to try, the base's own first.
-        tapped: all of these, as :func:`all_taps` gives them, side by side; None where there is none but the base's own.
-        augmented: gives features of augmented pictures; None where pictures are not to be changed, and for texts.
-        trials: in all, those of earlier searches included.
+        config: for class weights, the number of epochs and the seed.
+        sources: features to try, the base's own first.
+        tapped: the features at :func:`all_taps` of the sources, side by side; None where only the base's own are tried.
+        augmented: gives features of augmented images; None for texts, and where images are not augmented.
+        trials: total number, with those of earlier searches.
         cache: the cache folder; None means the user's.
 
     Raises:
         InputError: there are too few examples.
         UnavailableError: Optuna is not installed.
     """
-    every = [Place(OWN, None), *places]
+    every = [FeatureSource(DEFAULT_FEATURES, None), *sources]
     about = [
         SEARCH_VERSION,
-        key_of(task, recipe),
+        key_of(data, config),
         tapped and tapped.key,
-        [place.name for place in every],
+        [source.name for source in every],
         bool(augmented),
     ]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
     folder = (cache or cache_folder()) / "searches" / key
     folder.mkdir(parents=True, exist_ok=True)
-    search = _Search(task, recipe, places, tapped, augmented, folder)
-    # BLAS threads wait for each other in busy loops, and what is multiplied here is too small for several.
+    search = _Search(data, config, sources, tapped, augmented, folder)
+    # BLAS threads wait for each other in busy loops, and the matrices here are too small for several threads.
     with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
         return search.run(trials, start, cache)
 
 
 class _Search:
-    """One search: what it tries, and on which examples."""
+    """One search: the heads that it tries, and the examples that it uses."""
 
     def __init__(
         self,
-        task: TrainingData,
-        recipe: HeadConfig,
-        places: Sequence[Place],
+        data: TrainingData,
+        config: HeadConfig,
+        sources: Sequence[FeatureSource],
         tapped: FeatureSet | None,
         augmented: Augmented | None,
         folder: Path,
     ) -> None:
-        self.task, self.recipe, self.folder = task, recipe, folder
-        self.places = {place.name: place for place in places}
+        self.data, self.config, self.folder = data, config, folder
+        self.sources = {source.name: source for source in sources}
         self.tapped, self.augmented = tapped, augmented
-        self.taps = all_taps(places)
-        width = {tap: place.width for place in places for tap in place.taps or place.same_as or ()}
+        self.taps = all_taps(sources)
+        width = {tap: source.width for source in sources for tap in source.taps or source.same_as or ()}
         self.bounds = [0, *accumulate(width[tap] for tap in self.taps)]
         if tapped is not None and tapped.dim != self.bounds[-1]:
             raise IntegrityError(f"the blocks give {tapped.dim} features, not {self.bounds[-1]}: please report this.")
-        labels = task.labels[task.train]
-        self.sample = task.train[stratified_sample(labels, _MOST_EXAMPLES, recipe.seed)]
-        self.labels = task.labels[self.sample]
-        self.fold = folds(self.labels, task.groups[self.sample], _FOLDS, recipe.seed)
+        labels = data.labels[data.train]
+        self.sample = data.train[stratified_sample(labels, _MAX_EXAMPLES, config.seed)]
+        self.labels = data.labels[self.sample]
+        self.fold = folds(self.labels, data.groups[self.sample], _FOLDS, config.seed)
         if len(np.unique(self.fold)) < _FOLDS:
-            raise InputError(f"--search takes {_FOLDS} different training examples at the least, and better hundreds.")
-        class_weights = weights_of_classes(labels, task.n_classes, recipe.class_weights)
+            raise InputError(
+                f"a search needs at least {_FOLDS} different training examples, better hundreds.", field="search"
+            )
+        class_weights = weights_of_classes(labels, data.n_classes, config.class_weights)
         self.weights = weights_of_examples(self.labels, class_weights)
         self.all_weights = weights_of_examples(labels, class_weights)
-        self._seen: dict[str, _Coordinates] = {}
+        self._by_source: dict[str, _Coordinates] = {}
 
-    def run(self, trials: int, start: Head, cache: Path | None) -> Found:
+    def run(self, trials: int, start: Head, cache: Path | None) -> SearchResult:
         optuna = _optuna()
-        before_us = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # what is interrupted is told of by us
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # interruptions are reported below
         try:
             study = self._study(optuna, start)
             known = len(_finished(study))
             self._try(study, trials, known)
             mattered = self._mattered(optuna, study)
         finally:
-            optuna.logging.set_verbosity(before_us)
+            optuna.logging.set_verbosity(verbosity)
         done, best = _finished(study), study.best_trial
         facts = {
             "trials": len(done),
             "pruned": sum(map(_is_pruned, done)),
             "new": len(done) - known,
-            "seconds": round(sum(one.duration.total_seconds() for one in done), 2),
+            "seconds": round(sum(trial.duration.total_seconds() for trial in done), 2),
             "examples": len(self.sample),
             "folds": _FOLDS,
-            "start": {"log_loss": self._coordinates(OWN).linear.log_loss(_within(start.strength))},
-            "best": {"told": told(best.params), "log_loss": best.value, **best.params, **best.user_attrs},
+            "start": {"log_loss": self._coordinates(DEFAULT_FEATURES).linear.log_loss(_in_l2_range(start.l2))},
+            "best": {
+                "description": describe_trial(best.params),
+                "log_loss": best.value,
+                **best.params,
+                **best.user_attrs,
+            },
             "mattered": mattered,
             "tried": [
-                {"trial": number, "log_loss": one.value, "pruned": _is_pruned(one), **one.params}
-                for number, one in enumerate(done, 1)
+                {"trial": number, "log_loss": trial.value, "pruned": _is_pruned(trial), **trial.params}
+                for number, trial in enumerate(done, 1)
             ],
         }
         return self._finish(facts, cache)
@@ -276,12 +294,12 @@ class _Search:
         storage = optuna.storages.JournalStorage(journal)
         study = optuna.create_study(storage=storage, study_name="heads", load_if_exists=True)
         if not study.trials:
-            for name in self.places:  # the solved head everywhere first: it takes next to no time
-                study.enqueue_trial({"features": name, "layers": 0, "strength": _within(start.strength)})
+            for name in self.sources:  # first the solved head on each: it takes almost no time
+                study.enqueue_trial({"features": name, "layers": 0, "l2": _in_l2_range(start.l2)})
         study.sampler = optuna.samplers.TPESampler(
-            seed=self.recipe.seed + len(study.trials), n_startup_trials=len(self.places) + _STARTUP
+            seed=self.config.seed + len(study.trials), n_startup_trials=len(self.sources) + _STARTUP
         )
-        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_REPORTED)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_PRUNING_INTERVAL)
         return study
 
     def _try(self, study: Any, trials: int, known: int) -> None:
@@ -289,157 +307,163 @@ class _Search:
         if left <= 0:
             return
         if known:
-            logger.info(f"going on with a search that has made {counted(known, 'trial')}")
-        if any(map(self._can_augment, self.places)):
-            _ = self._of_each_strength  # now, as it takes longer than a trial
+            logger.info(f"continuing a search with {counted(known, 'finished trial')}")
+        if any(map(self._can_augment, self.sources)):
+            _ = self._augmented_sample  # computed now, because it takes longer than a trial
         try:
             with console.progress("search", left, "trials") as bar:
                 study.optimize(self._trial, n_trials=left, callbacks=[lambda *_: bar.advance(1)])
         except KeyboardInterrupt:
-            kept = counted(len(_finished(study)), "trial")
-            logger.info(f"{kept} of {trials} made and kept: the same command goes on from there")
+            done = counted(len(_finished(study)), "trial")
+            logger.info(f"{done} of {trials} are done and saved: the same command continues from there")
             raise
 
     def _trial(self, trial: Any) -> float:
         """The cross-validated log loss of one head."""
-        place = trial.suggest_categorical("features", list(self.places))
+        source = trial.suggest_categorical("features", list(self.sources))
         layers = trial.suggest_int("layers", 0, 2)
         if not layers:
-            strength = trial.suggest_float("strength", *_STRENGTHS, log=True)
-            return self._coordinates(place).linear.log_loss(strength)
+            l2 = trial.suggest_float("l2", *_L2_RANGE, log=True)
+            return self._coordinates(source).linear.log_loss(l2)
         trial.suggest_int("directions", 16, 256, log=True)
         trial.suggest_int("units", 16, 256, log=True)
         trial.suggest_float("dropout", 0, 0.6)
-        if self._can_augment(place):
+        if self._can_augment(source):
             trial.suggest_categorical("augmentation", ["none", *_AUGMENTATIONS])
         trial.suggest_float("noise", 0, 0.5)
         trial.suggest_float("weight_decay", 1e-3, 1, log=True)
         trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True)
 
         def watch(epoch: int, loss: float) -> None:
-            if epoch % _REPORTED == 0:
+            if epoch % _PRUNING_INTERVAL == 0:
                 trial.report(loss, epoch)
                 if trial.should_prune():
                     raise _optuna().TrialPruned
 
         loss, epochs = networks.cross_validate(
-            _form(trial.params), self._versions(trial.params), self.labels, self.task.n_classes, self.fold,
-            self.weights, epochs=self.recipe.epochs, patience=_PATIENCE, seed=self.recipe.seed, watch=watch,
+            _network_config(trial.params), self._versions(trial.params), self.labels, self.data.n_classes, self.fold,
+            self.weights, epochs=self.config.epochs, patience=_PATIENCE, seed=self.config.seed, watch=watch,
         )  # fmt: skip
         trial.set_user_attr("epochs", epochs)
         return loss
 
     def _coordinates(self, features: str) -> "_Coordinates":
-        """The sample's features from one of the places, found once."""
-        if features not in self._seen:
+        """The sample's features from one of the sources, computed once."""
+        if features not in self._by_source:
             source = self._features(features)
-            axes = Axes.of(source.rows, self.sample, self.labels, _MOST_AXES)
+            axes = Axes.of(source.rows, self.sample, self.labels, _MAX_AXES)
             rows = axes(source.rows(self.sample))
-            linear = CrossValidation(rows, self.labels, self.task.n_classes, self.fold, self.weights)
-            self._seen[features] = _Coordinates(axes, rows, linear)
-        return self._seen[features]
+            linear = CrossValidation(rows, self.labels, self.data.n_classes, self.fold, self.weights)
+            self._by_source[features] = _Coordinates(axes, rows, linear)
+        return self._by_source[features]
 
     def _versions(self, settings: dict[str, Any]) -> np.ndarray:
-        """The sample as a network sees it, and as it sees it augmented: float32 (versions, n, directions)."""
-        seen = self._coordinates(settings["features"])
-        strength = settings.get("augmentation", "none")
-        stretch = self._stretch(settings["features"])
-        others = (
-            [] if strength == "none" else [seen.axes(rows[:, stretch]) for rows in self._of_each_strength[strength]]
-        )
-        return np.stack([rows[:, : settings["directions"]] for rows in (seen.rows, *others)]) / seen.scale(settings)
+        """The inputs of a network: the sample, then its augmented versions, float32 (versions, n, directions)."""
+        coordinates = self._coordinates(settings["features"])
+        augmentation = settings.get("augmentation", "none")
+        columns = self._columns(settings["features"])
+        augmented: Iterable[np.ndarray] = [] if augmentation == "none" else self._augmented_sample[augmentation]
+        versions = [coordinates.rows, *(coordinates.axes(rows[:, columns]) for rows in augmented)]
+        return np.stack([rows[:, : settings["directions"]] for rows in versions]) / coordinates.scale(settings)
 
     @cached_property
-    def _of_each_strength(self) -> dict[str, np.ndarray]:
-        """All taps of the sample's pictures, augmented: (views, n, d) of each strength."""
+    def _augmented_sample(self) -> dict[str, np.ndarray]:
+        """The features of the sample's augmented images at all taps: (views, n, d) for each augmentation."""
         rows = self._augment(self.sample, _AUGMENTATIONS, "sample")
         return dict(zip(_AUGMENTATIONS, np.split(rows, len(_AUGMENTATIONS)), strict=True))
 
-    def _augment(self, indices: np.ndarray, strengths: Sequence[str], name: str) -> np.ndarray:
-        """Features of pictures in several versions of each strength, the more the fewer pictures there are."""
+    def _augment(self, indices: np.ndarray, augmentations: Sequence[str], name: str) -> np.ndarray:
+        """Features of several versions of images for each augmentation; more versions where there are fewer images."""
         if self.augmented is None:
-            raise IntegrityError("a search asked for augmented pictures where there are none: please report this.")
-        views = min(max(_VIEWS // len(self.task.train), 1), _MOST_VIEWS)
-        pipelines = [PIPELINES[strength] for strength in strengths for _ in range(views)]
+            raise IntegrityError("a search needs augmented images where there are none: please report this.")
+        views = min(max(_VIEWS // len(self.data.train), 1), _MAX_VIEWS)
+        pipelines = [PIPELINES[augmentation] for augmentation in augmentations for _ in range(views)]
         return self.augmented(indices, pipelines, self.folder / name)
 
-    def _can_augment(self, place: str) -> bool:
-        """Whether there are features of augmented pictures from there."""
-        return self.augmented is not None and (place != OWN or self._own_is_tapped)
+    def _can_augment(self, source: str) -> bool:
+        """Whether this source has features of augmented images."""
+        return self.augmented is not None and (source != DEFAULT_FEATURES or self._own_is_tapped)
 
     @cached_property
     def _own_is_tapped(self) -> bool:
-        """Whether what should be the same as the base's own features is that."""
-        if self.tapped is None or self.places[OWN].same_as is None:
+        """Whether the taps that should give the base's own features do so."""
+        if self.tapped is None or self.sources[DEFAULT_FEATURES].same_as is None:
             return False
-        few, stretch = self.sample[:_COMPARED], self._stretch(OWN)
-        own = self.task.features.rows(few)
-        same = self.tapped.columns(stretch.start, stretch.stop).rows(few)
+        few, columns = self.sample[:_COMPARED], self._columns(DEFAULT_FEATURES)
+        own = self.data.features.rows(few)
+        same = self.tapped.columns(columns.start, columns.stop).rows(few)
         return own.shape == same.shape and bool(np.linalg.norm(own - same) < _SAME * np.linalg.norm(own))
 
-    def _stretch(self, name: str) -> slice:
-        """Where in all taps those of a place are."""
-        place = self.places[name]
-        taps = place.taps or place.same_as or ()
+    def _columns(self, name: str) -> slice:
+        """The columns of all taps that belong to a source."""
+        source = self.sources[name]
+        taps = source.taps or source.same_as or ()
         first = self.taps.index(taps[0])
         return slice(self.bounds[first], self.bounds[first + len(taps)])
 
     def _features(self, name: str) -> FeatureSet:
-        """The features of all examples from one of the places."""
-        if self.places[name].taps is None or self.tapped is None:
-            return self.task.features
-        stretch = self._stretch(name)
-        return self.tapped.columns(stretch.start, stretch.stop)
+        """The features of all examples from one of the sources."""
+        if self.sources[name].taps is None or self.tapped is None:
+            return self.data.features
+        columns = self._columns(name)
+        return self.tapped.columns(columns.start, columns.stop)
 
     def _mattered(self, optuna: Any, study: Any) -> dict[str, dict[str, float]]:
-        """The share of each setting in whether a trial is among the better ones, in all trials and in those of a kind.
+        """The importance of each setting for a trial to be among the best, in all trials and in those of each kind.
 
-        PED-ANOVA (Watanabe et al., arXiv 2304.10255), which takes no more than settings that all trials have.
+        Shares that add up to 1, by PED-ANOVA, which handles only settings that all trials have.
+
+        Source: Watanabe et al., arXiv 2304.10255.
         """
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER_SHARE)
         shares = {}
         for kind, settings in _SETTINGS_OF.items():
-            judged = [one for one in study.trials if one.state.name == "COMPLETE" and set(settings) <= set(one.params)]
-            if len(judged) >= _FEWEST_IMPORTANT:
-                of_kind = optuna.create_study()
-                of_kind.add_trials(judged)
-                found = optuna.importance.get_param_importances(of_kind, evaluator=evaluator, params=list(settings))
-                shares[kind] = {name: round(float(share), 3) for name, share in found.items()}
+            complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+            trials = [trial for trial in complete if set(settings) <= set(trial.params)]
+            if len(trials) >= _MIN_TRIALS:
+                part = optuna.create_study()
+                part.add_trials(trials)
+                by_name = optuna.importance.get_param_importances(part, evaluator=evaluator, params=list(settings))
+                shares[kind] = {name: round(float(share), 3) for name, share in by_name.items()}
         return shares
 
-    def _finish(self, facts: dict[str, Any], cache: Path | None) -> Found:
+    def _finish(self, facts: dict[str, Any], cache: Path | None) -> SearchResult:
         """Train the best head on all training examples."""
-        best, task = facts["best"], self.task
-        features, place = self._features(best["features"]), self.places[best["features"]]
+        best, data = facts["best"], self.data
+        features, source = self._features(best["features"]), self.sources[best["features"]]
         if not best["layers"]:
-            recipe = replace(self.recipe, head="linear")
-            head = fit_head(replace(task, features=features), recipe, cache)
-            return Found(head, recipe, place.taps, features, facts)
-        form, seen = _form(best), self._coordinates(place.name)
-        axes, scale = seen.axes.first(best["directions"]), seen.scale(best)
-        versions = [features.rows(task.train), *self._augmented_by(best)]
+            config = replace(self.config, head="linear")
+            head = fit_head(replace(data, features=features), config, cache)
+            return SearchResult(head, config, source.taps, features, facts)
+        network_config, coordinates = _network_config(best), self._coordinates(source.name)
+        axes, scale = coordinates.axes.first(best["directions"]), coordinates.scale(best)
+        versions = [features.rows(data.train), *self._augmented_by(best)]
         (kernel, bias), *others = networks.train(
-            form, np.stack([axes(rows) for rows in versions]) / scale, task.labels[task.train], task.n_classes,
-            self.all_weights, epochs=best["epochs"], seed=self.recipe.seed,
+            network_config, np.stack([axes(rows) for rows in versions]) / scale, data.labels[data.train],
+            data.n_classes, self.all_weights, epochs=best["epochs"], seed=self.config.seed,
         )  # fmt: skip
         kernel = (axes.directions @ kernel) / (scale * axes.scale[:, None])
         first = kernel.astype(np.float32), (bias - axes.mean @ kernel).astype(np.float32)
-        recipe = replace(self.recipe, head="mlp", dense=form.units, dropout=form.dropout)
-        return Found(Head((first, *others), activation_of(task.labels)), recipe, place.taps, features, facts)
+        config = replace(self.config, head="mlp", dense=network_config.units, dropout=network_config.dropout)
+        return SearchResult(Head((first, *others), activation_of(data.labels)), config, source.taps, features, facts)
 
     def _augmented_by(self, best: dict[str, Any]) -> list[np.ndarray]:
-        """Features of all training pictures, augmented: (n, d) of each view."""
-        strength = best.get("augmentation", "none")
-        if strength == "none":
+        """Features of all training images, augmented: (n, d) of each view."""
+        augmentation = best.get("augmentation", "none")
+        if augmentation == "none":
             return []
-        whole = len(self.sample) == len(self.task.train)
-        rows = self._of_each_strength[strength] if whole else self._augment(self.task.train, [strength], strength)
-        return [view[:, self._stretch(best["features"])] for view in rows]
+        whole = len(self.sample) == len(self.data.train)
+        rows = (
+            self._augmented_sample[augmentation]
+            if whole
+            else self._augment(self.data.train, [augmentation], augmentation)
+        )
+        return [view[:, self._columns(best["features"])] for view in rows]
 
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """Features of the sample in the directions in which they vary most.
+    """The features of the sample along the directions in which they vary most.
 
     Attributes:
         axes: those directions.
@@ -452,14 +476,14 @@ class _Coordinates:
     linear: CrossValidation
 
     def scale(self, settings: dict[str, Any]) -> np.float32:
-        """The deviation of the coordinates that a network sees, all taken together."""
+        """The standard deviation of the coordinates that a network uses, over all of them."""
         return self.rows[:, : settings["directions"]].std()
 
 
-def told(settings: dict[str, Any]) -> str:
-    """A head that was tried, in words."""
-    place = settings["features"]
-    where = "" if place == OWN else f" on other features: {place}"
+def describe_trial(settings: dict[str, Any]) -> str:
+    """The head of a trial, in words."""
+    source = settings["features"]
+    where = "" if source == DEFAULT_FEATURES else f" on other features: {source}"
     if not settings["layers"]:
         return f"solved head{where}"
     units = " and ".join([str(settings["units"])] * settings["layers"])
@@ -470,24 +494,24 @@ def told(settings: dict[str, Any]) -> str:
 
 
 def _optuna() -> Any:
-    return require("optuna", extra="search", purpose="--search")
+    return require("optuna", extra="search", purpose="a search for heads")
 
 
-def _form(settings: dict[str, Any]) -> networks.Form:
-    return networks.Form(
+def _network_config(settings: dict[str, Any]) -> networks.NetworkConfig:
+    return networks.NetworkConfig(
         units=(settings["units"],) * settings["layers"],
         **{name: settings[name] for name in ("dropout", "noise", "weight_decay", "learning_rate")},
     )
 
 
 def _finished(study: Any) -> list[Any]:
-    return [one for one in study.trials if one.state.name in ("COMPLETE", "PRUNED")]
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def _is_pruned(trial: Any) -> bool:
     return trial.state.name == "PRUNED"
 
 
-def _within(strength: float | None) -> float:
-    low, high = _STRENGTHS
-    return min(max(strength or 0.0, low), high)
+def _in_l2_range(l2: float | None) -> float:
+    low, high = _L2_RANGE
+    return min(max(l2 or 0.0, low), high)

@@ -1,0 +1,96 @@
+"""Everything before the first training step: the base, its trainable part, the views, and digests of what is frozen."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.bases import Base, BaseSpec, load_base
+from headstart.data.readers import Modality
+from headstart.features.engines import KerasEngine, OpenVINOEngine
+from headstart.features.views import Plan, Views, compute_views
+from headstart.training.fine_tuning.batches import Batches
+from headstart.training.fine_tuning.freeze_proof import FrozenWeights
+from headstart.training.fine_tuning.job import FineTuneJob
+from headstart.training.fine_tuning.trainable_part import TrainablePart
+from headstart.training.training_data import FineTuneConfig
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What both ways of fine-tuning start from.
+
+    Attributes:
+        job: what is to be done.
+        config: how to fine-tune.
+        modality: of the base.
+        part: the trainable part of the base.
+        frozen: the rest of it.
+        view_shape: of one cached view.
+        batches: the examples.
+        views_s: seconds that the views took.
+    """
+
+    job: FineTuneJob
+    config: FineTuneConfig
+    modality: Modality
+    part: TrainablePart
+    frozen: FrozenWeights
+    view_shape: tuple[int, ...]
+    batches: Batches
+    views_s: float
+
+    @property
+    def folder(self) -> Path:
+        """Of the job."""
+        return Path(self.job.folder)
+
+    def save_weights(self) -> dict[str, Any]:
+        """Check that nothing frozen has changed and write the rest as ``tuned.npz``; gives the digests as a dict.
+
+        Raises:
+            IntegrityError: something frozen has changed.
+        """
+        self.frozen.check(self.job.spec["handle"])
+        self.part.save(self.folder / "tuned.npz")
+        return self.frozen.to_dict()
+
+
+def prepare_training(job: FineTuneJob) -> Preparation:
+    """Load the base, compute the views, and unfreeze the upper blocks. In a Keras process.
+
+    Raises:
+        InputError: low-rank changes are to be trained, and there is no Dense layer.
+        TimeoutError: the time limit was over before all views were computed.
+    """
+    import keras
+
+    config = FineTuneConfig(**job.config)
+    keras.utils.set_random_seed(job.seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
+    base = load_base(BaseSpec.from_json(job.spec), resize=job.resize)
+    part = TrainablePart(base, job.trained_blocks)
+    started = time.monotonic()
+    views = _compute_views(job, config, base, part, started + (config.time_limit_s or float("inf")))
+    views_s = time.monotonic() - started
+    part.unfreeze(config)
+    batches = Batches(job, config, views, is_text=base.modality == "text", is_live=part.boundary is None)
+    frozen = FrozenWeights(part.frozen_weights())
+    return Preparation(job, config, base.modality, part, frozen, views.shape, batches, views_s)
+
+
+def _compute_views(job: FineTuneJob, config: FineTuneConfig, base: Base, part: TrainablePart, deadline: float) -> Views:
+    is_text = base.modality == "text"
+    as_example = str if is_text else Path
+    train, val = ([as_example(example) for example in examples] for examples in (job.train, job.val))
+    folder, reader = Path(job.folder, "views"), base.reader()
+    if part.boundary is None:  # all of the base is trained: nothing can be computed beforehand
+        return compute_views(Plan(train, val, [[]], job.seed), reader, None, job.input_shape, folder, deadline)
+    plan = Plan(train, val, [[], *[config.augment] * config.views], job.seed)
+    engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(part.frozen_part())
+    shape = part.boundary.shape
+    shape = (*job.input_shape, *shape[1:]) if is_text else shape
+    return compute_views(plan, reader, engine, shape, folder, deadline)
