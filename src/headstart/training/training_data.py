@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headstart.bases.blocks import check_form
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.features.augmentation import PIPELINES, Pipeline
 from headstart.features.extraction import FeatureSet
 from headstart.system.settings import Precision
@@ -21,17 +21,17 @@ Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples of known class, and which of them may be used for what.
+    """The features and labels of examples, and the split.
 
     Attributes:
         features: of all examples.
         labels: int (n,) of all examples; for multi-label data 0 and 1 (n, n_classes).
         n_classes: number of classes.
         train: int (m,), the examples to train on.
-        val: int (k,), those that tell when to stop, and whether fine-tuning helps; a linear head cross-validates on
+        val: int (k,), those that decide when to stop, and whether fine-tuning helps; a linear head cross-validates on
             ``train`` instead.
         groups: int (n,); examples of one group stay in one split and in one fold.
-        test: int, held out: nothing is decided by them.
+        test: int (l,), held out: they decide nothing.
     """
 
     features: FeatureSet
@@ -66,15 +66,17 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         if self.head == "linear" and self.dense:
-            raise InputError("a linear head has no hidden layers: drop --dense, or use --head mlp.")
-        if any(size < 1 for size in self.dense):
             raise InputError(
-                f"--dense {','.join(map(str, self.dense))}: expected sizes of at least 1, such as 256,128."
+                f"a linear head has no hidden layers: leave this out, or set {field_name('head', 'mlp')}.",
+                field="dense",
             )
+        if any(size < 1 for size in self.dense):
+            sizes = ",".join(map(str, self.dense))
+            raise InputError(f"expected sizes of at least 1, such as 256,128, got {sizes}.", field="dense")
         if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout {self.dropout:g}: expected a rate from 0 up to, but not including, 1.")
+            raise InputError(f"expected a rate from 0 to below 1, got {self.dropout:g}.", field="dropout")
         if self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs}: expected at least 1.")
+            raise InputError(f"expected at least 1, got {self.epochs}.", field="epochs")
 
     @property
     def kind(self) -> Literal["linear", "mlp"]:
@@ -135,23 +137,28 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         check_form(self.blocks)
         if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"--fine-tune-epochs {self.epochs}: expected at least 1.")
+            raise InputError(f"expected at least 1, got {self.epochs}.", field="fine_tune_epochs")
         if self.batch_size < 1:
-            raise InputError(f"--batch-size {self.batch_size}: expected at least 1.")
+            raise InputError(f"expected at least 1, got {self.batch_size}.", field="batch_size")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise InputError(f"--learning-rate {self.learning_rate:g}: expected a rate such as 0.001.")
+            raise InputError(f"expected a rate such as 0.001, got {self.learning_rate:g}.", field="learning_rate")
         if self.lora is not None and self.lora < 1:
-            raise InputError(f"--lora {self.lora}: expected a rank of at least 1, such as 8.")
+            raise InputError(f"expected a rank of at least 1, such as 8, got {self.lora}.", field="lora")
         if not 0 < self.rate_decay <= 1:
-            raise InputError(f"--rate-decay {self.rate_decay:g}: expected a factor above 0 and up to 1, such as 0.9.")
+            raise InputError(
+                f"expected a factor above 0 and up to 1, such as 0.9, got {self.rate_decay:g}.", field="rate_decay"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise InputError(
-                f"--label-smoothing {self.label_smoothing:g}: expected a share from 0 to below 1, such as 0.1."
+                f"expected a share from 0 to below 1, such as 0.1, got {self.label_smoothing:g}.",
+                field="label_smoothing",
             )
         if self.views < 0:
-            raise InputError(f"--views {self.views}: expected 0 or more.")
+            raise InputError(f"expected 0 or more, got {self.views}.", field="views")
         if self.time_limit_s is not None and self.time_limit_s <= 0:
-            raise InputError(f"--time-limit {self.time_limit_s:g}: expected a time such as 90s, 10m or 1h.")
+            raise InputError(
+                f"expected a time above 0, such as 90s, 10m or 1h, got {self.time_limit_s:g} s.", field="time_limit"
+            )
 
 
 def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:

@@ -79,9 +79,9 @@ def test_weights_of_classes(counts: list[int], choice: str, expected: list[float
     assert weights_of_classes(labels, 2, choice) == pytest.approx(expected)
 
 
-def test_a_recipe_knows_its_kind() -> None:
+def test_a_config_knows_its_kind() -> None:
     assert HeadConfig().kind == HeadConfig(head="linear").kind == "linear"
     assert HeadConfig(dense=(8,)).kind == HeadConfig(head="mlp").kind == "mlp"
     assert HeadConfig(head="mlp").units == (256,)
-    with pytest.raises(InputError, match=r"--dropout 1\.5"):
+    with pytest.raises(InputError, match=r"dropout: expected a rate from 0 to below 1, got 1\.5"):
         HeadConfig(dropout=1.5)
