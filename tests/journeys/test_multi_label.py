@@ -223,7 +223,7 @@ def test_runs_and_data_of_different_kinds_do_not_mix(
 
 
 def test_what_multi_label_data_cannot_have_is_said(labelled: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--class-weights balanced is for examples of one class each"):
+    with pytest.raises(InputError, match="class_weights: balanced weights are for single-label data"):
         hs.train(labelled, base=WORDS, class_weights="balanced", runs=tmp_path)
     assert not list(tmp_path.iterdir())
 
