@@ -11,6 +11,7 @@ import click
 import pytest
 
 import headstart as hs
+from tests.conftest import SIZE
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "headstart"
@@ -101,7 +102,7 @@ def test_the_reference_lists_every_public_name() -> None:
 
 @pytest.mark.slow
 def test_the_python_of_the_guide_works(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks are run as they stand, but on the base that needs no download."""
+    """The blocks are run as they stand, but on the base that needs no download, and on small images."""
     text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
@@ -110,5 +111,5 @@ def test_the_python_of_the_guide_works(photos: Path, tmp_path: Path, monkeypatch
     (tmp_path / "cat.jpg").write_bytes((photos / "china/00.jpg").read_bytes())
     names: dict[str, object] = {}
     for block in blocks:
-        exec(block.replace('base="keras:Xception"', 'base="embedded:efficientnet-lite0"'), names)
+        exec(block.replace('base="keras:Xception"', f'base="embedded:efficientnet-lite0", input_size={SIZE}'), names)
     assert len(names["X"]) == len(names["y"]) == 110
