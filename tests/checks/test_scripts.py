@@ -59,7 +59,7 @@ def test_nothing_is_found_in_correct_scripts(script: Path) -> None:
     [("guide", {"accuracy-of-logits", "batchnorm-not-frozen"}), ("tutorial", {"batchnorm-not-frozen"})],
 )
 def test_two_common_patterns_have_warnings_but_no_errors(script, warnings) -> None:
-    """They are correct: accuracy of logits with a threshold of 0.5, and changing statistics (Keras issue 20285)."""
+    """The warnings are correct: a threshold of 0.5 for logits, and changing statistics (Keras issue 20285)."""
     findings = hs.check(Path(__file__).parent / "common_scripts" / f"{script}.py")
     assert {finding.name for finding in findings} == warnings
     assert {finding.severity for finding in findings} == {"warning"}

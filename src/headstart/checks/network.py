@@ -145,7 +145,7 @@ class Node:
         training: the argument of the call: True, False, :data:`UNKNOWN`, or None if it was not passed.
         line: of the call; 0 in a model file.
         shape: of the output for one example, such as (h, w, c); None if it is not known.
-        partial: for a base: the output is the output of one of its inner layers.
+        is_partial: for a base: the output is the output of one of its inner layers.
     """
 
     layer: Layer
@@ -153,7 +153,7 @@ class Node:
     training: Any = None
     line: int = 0
     shape: tuple[int | None, ...] | None = None
-    partial: bool = False
+    is_partial: bool = False
 
 
 class Site(NamedTuple):

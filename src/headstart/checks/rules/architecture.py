@@ -72,12 +72,12 @@ def _check_size(base: Base, site: Site, report: Report) -> None:
     size = base.input_size or (shapes[0][:2] if shapes and shapes[0] else None)
     if not size or not all(size):
         return
-    smallest, model_info = min(side for side in size if side), base.model_info
+    smallest_side, model_info = min(side for side in size if side), base.model_info
     images = f"{base.kind} gets images of {size[0]} x {size[1]} pixels"
     line = base.line or site.node.line
-    if smallest < model_info.min_size:
+    if smallest_side < model_info.min_size:
         report("input-too-small", line, f"{images}; its minimum is {model_info.min_size} x {model_info.min_size}.")
-    elif base.is_pretrained and not MIN_SIZE_RATIO <= smallest / model_info.default_size <= MAX_SIZE_RATIO:
+    elif base.is_pretrained and not MIN_SIZE_RATIO <= smallest_side / model_info.default_size <= MAX_SIZE_RATIO:
         trained_on = f"{model_info.default_size} x {model_info.default_size}"
         report("input-size-far-from-default", line, f"{images}; it was trained on {trained_on}.")
 
@@ -106,7 +106,7 @@ def _check_dense(site: Site, report: Report) -> None:
 
 
 def _has_imagenet_top(base: Base, node: Node) -> bool:
-    return base.has_top is True and not node.partial and base.config.get("classes", 1000) == 1000
+    return base.has_top is True and not node.is_partial and base.config.get("classes", 1000) == 1000
 
 
 def _check_augmentation(node: Node, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Executes a script step by step, as Python would, on what is known about its values.
+"""Interprets a script statement by statement, as Python would, on what is known about its values.
 
 No code of the script runs. A function of the script is followed where it is called. A loop body is executed once, or
 once for each element of a known list. A condition that is not known leads to two executions of the script, one for each
