@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from headstart.commands.extend import extend
     from headstart.commands.fetch import fetch
     from headstart.commands.load import Run, load
-    from headstart.commands.train import train, tune
+    from headstart.commands.train import train
+    from headstart.commands.tune import tune
+    from headstart.config import FineTuneConfig, TrainConfig
     from headstart.data import Dataset, load_dataset
     from headstart.errors import HeadstartError, InputError, IntegrityError, UnavailableError
     from headstart.explanation.explain import Explanation, explain
     from headstart.exporting.export import Export, export
     from headstart.features import FeatureSet, extract
     from headstart.runs.predictor import MultiLabelPrediction, Prediction
-    from headstart.training import FineTuneConfig
 
 _WHERE = {
     "Base": "bases:Base",
@@ -39,13 +40,14 @@ _WHERE = {
     "Explanation": "explanation.explain:Explanation",
     "Export": "exporting.export:Export",
     "FeatureSet": "features:FeatureSet",
-    "FineTuneConfig": "training:FineTuneConfig",
+    "FineTuneConfig": "config:FineTuneConfig",
     "HeadstartError": "errors:HeadstartError",
     "InputError": "errors:InputError",
     "IntegrityError": "errors:IntegrityError",
     "MultiLabelPrediction": "runs.predictor:MultiLabelPrediction",
     "Prediction": "runs.predictor:Prediction",
     "Run": "commands.load:Run",
+    "TrainConfig": "config:TrainConfig",
     "UnavailableError": "errors:UnavailableError",
     "adopt": "commands.adopt:adopt",
     "audit": "commands.audit:audit_data",
@@ -61,7 +63,7 @@ _WHERE = {
     "load_base": "bases:load_base",
     "load_dataset": "data:load_dataset",
     "train": "commands.train:train",
-    "tune": "commands.train:tune",
+    "tune": "commands.tune:tune",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "MultiLabelPrediction",
     "Prediction",
     "Run",
+    "TrainConfig",
     "UnavailableError",
     "__version__",
     "adopt",

@@ -101,8 +101,8 @@ def test_features_are_those_of_the_module(name: str, photos: Path, request: pyte
 
 def test_a_tuned_run_holds_the_module_in_itself(tf2: Path, photos: Path, tmp_path: Path) -> None:
     module = Path(shutil.copytree(tf2, tmp_path / "module"))
-    ways = hs.FineTuneConfig(epochs=1, keep="fine-tuned")
-    run = hs.train(photos, base=f"tfhub:{module}", fine_tune="all", tuning=ways, runs=tmp_path / "runs")
+    ways = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
+    run = hs.train(photos, base=f"tfhub:{module}", fine_tune="all", config=ways, runs=tmp_path / "runs")
     assert run.facts["freeze_proof"]["trained"] > 0
     shutil.rmtree(module)
     answer = hs.load(run.folder).predict(photos / "china/07.jpg")

@@ -117,7 +117,7 @@ def test_percent_are_meant_on_the_command_line(sentences: Path) -> None:
 
 def test_training_takes_the_best_and_says_why(sentences: Path, tmp_path: Path) -> None:
     run = hs.train(sentences, base="auto", bases=[BERT, WORDS], max_mb=1000, fine_tune="none", runs=tmp_path)
-    assert run.facts["base"]["handle"] == run.facts["asked"]["base"] == WORDS
+    assert run.facts["base"]["handle"] == run.facts["config"]["base"] == WORDS
     assert {row["handle"] for row in run.facts["choice"]["rows"]} == {WORDS, BERT}
     assert run.facts["choice"]["verdict"].startswith(f"best under 1000 MB: {WORDS}")
     assert run.facts["choice"]["verdict"] in (run.folder / "report.html").read_text(encoding="utf-8")
@@ -127,9 +127,9 @@ def test_training_takes_the_best_and_says_why(sentences: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_ms": 5}, "--bases, --max-mb and --max-ms are for choosing a base: add --base auto"),
-        ({"base": "auto", "cut": "top"}, "--cut is for one base: name it with --base, in place of auto"),
-        ({"base": "auto", "weights": "none"}, "--weights is for one base"),
+        ({"max_ms": 5}, "base: max_ms need base='auto'"),
+        ({"base": "auto", "feature_layer": "top"}, "feature_layer: it is for one base: name that with base"),
+        ({"base": "auto", "weights": "none"}, "weights: it is for one base"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(sentences: Path, options: dict, message: str) -> None:

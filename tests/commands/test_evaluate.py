@@ -108,7 +108,7 @@ def test_one_class_alone_can_be_evaluated(fresh: Path, photos: Path, tmp_path: P
     evaluation = hs.evaluate(fresh, tmp_path / "held-out")
     assert evaluation.figures["splits"]["held-out"]["per_class"]["china"]["support"] == 0
     assert "bad.jpg" in (evaluation.folder / "skipped.csv").read_text()
-    with pytest.raises(InputError, match=r"--strict, and 1 file"):
+    with pytest.raises(InputError, match="strict: 1 file left out"):
         hs.evaluate(fresh, tmp_path / "held-out", strict=True)
 
 
@@ -121,7 +121,7 @@ def test_classes_that_the_run_does_not_know_are_named(fresh: Path, photos: Path,
 def test_nothing_usable_is_an_error(fresh: Path, tmp_path: Path) -> None:
     (tmp_path / "held-out/flower").mkdir(parents=True)
     (tmp_path / "held-out/flower/bad.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"nothing is left.*\n.*bad.jpg: empty"):
+    with pytest.raises(InputError, match=r"no example can be used: 1 file left out:\n.*bad.jpg: empty"):
         hs.evaluate(fresh, tmp_path / "held-out")
     assert not (fresh / "evaluations").exists()
 

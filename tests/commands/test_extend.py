@@ -137,7 +137,7 @@ def test_it_can_be_extended_again_on_the_command_line(extended: hs.Run, tmp_path
     old, new = _sides(extended.folder), _sides(again.folder)
     assert {digest: new[digest] for digest in old} == old
     assert len(new) == len(old) + 10
-    assert again.facts["asked"]["input_size"] == extended.facts["asked"]["input_size"] == SIZE
+    assert again.facts["config"]["input_size"] == extended.facts["config"]["input_size"] == SIZE
     lines = done.stdout.split("\n")
     assert lines[0] == f"features of {len(old)} of {len(new)} pictures came from the cache"
     assert lines[1] == again.facts["change"]["verdict"]

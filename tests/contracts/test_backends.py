@@ -12,7 +12,7 @@ from tests.conftest import SIZE
 
 pytestmark = pytest.mark.slow
 
-STEPS = hs.FineTuneConfig(epochs=2, keep="fine-tuned")
+STEPS = hs.FineTuneConfig(fine_tune_epochs=2, keep="fine-tuned")
 TOLERANCE = 1e-4  # of a probability, after two epochs of float32 arithmetic in another order
 
 
@@ -26,7 +26,7 @@ def _tuned(photos: Path, runs: Path, backend: str) -> hs.Run:
             name=backend,
             input_size=SIZE,
             fine_tune="last:2",
-            tuning=STEPS,
+            config=STEPS,
             augment="none",
             dropout=0,
         )

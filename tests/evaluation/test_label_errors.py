@@ -1,7 +1,8 @@
 import numpy as np
 
+from headstart.config import HeadConfig
 from headstart.evaluation.label_errors import FEWEST, find_label_errors, suspected
-from headstart.training import HeadConfig, TrainingData, fit_head
+from headstart.training import TrainingData, fit_head
 
 
 class _Rows:

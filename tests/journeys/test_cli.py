@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 import headstart as hs
-from headstart.cli.main import COMMANDS
+from headstart.cli.main import COMMANDS, cli
 from tests.conftest import SIZE
 
 HEADSTART = str(Path(sys.executable).with_name("headstart"))
@@ -164,7 +166,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (["trian"], 2, "Did you mean 'train'?"),
         (["train"], 2, "Missing argument 'DATA'"),
         (["train", "nowhere"], 2, "no such file or folder: nowhere"),
-        (["train", "photos", "--dense", "a"], 2, "expected sizes such as 256"),
+        (["train", "photos", "--dense", "a"], 2, "expected sizes of at least 1, such as 256"),
         (["train", "photos", "--input-size", "big"], 2, "expected pixels such as 224"),
         (["train", "photos", "--bse", "x"], 2, "--bse"),
         (["train", "photos", "--base", "keras:Xcption"], 2, "Did you mean 'Xception'"),
@@ -215,40 +217,45 @@ def test_quiet_keeps_results_only(run: hs.Run, photos: Path, tmp_path: Path) -> 
     assert "test accuracy" in quiet.stdout
 
 
-def test_options_are_the_arguments_of_the_function() -> None:
+COMMANDS_WITH_SETTINGS = ("train", "tune", "extend", "compare", "audit", "evaluate")
+
+
+@pytest.mark.parametrize("name", COMMANDS_WITH_SETTINGS)
+def test_settings_have_one_name_in_python_and_on_the_command_line(name: str) -> None:
     import inspect
 
-    from headstart.cli.train import train
-    from headstart.cli.tuning import OPTIONS
+    from headstart.config import commands
 
-    options = {parameter.name: parameter for parameter in train.params}
-    arguments = inspect.signature(hs.train).parameters
-    ways = inspect.signature(hs.FineTuneConfig).parameters
-    fields = {option: ways[field] for option, field in OPTIONS.items()}
-    # Which bundle is in use is a matter of the environment, as is the cache; exporting is a function of its own, of
-    # which training only asks whether it could be.
-    assert set(options) - {"bundle", "export"} == set(arguments) - {"cache", "tuning", "check_base"} | set(fields)
-    for name, argument in {**arguments, **fields}.items():
-        if name in options and argument.default not in (inspect.Parameter.empty, None, (), False):
-            assert str(options[name].default) == str(argument.default), name
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    takes = getattr(commands, name.upper())
+    options = {option.name: option for option in command.params if isinstance(option, click.Option)}
+    assert [options[setting].opts for setting in takes] == [[f"--{s.replace('_', '-')}"] for s in takes]
+    arguments = inspect.signature(getattr(hs, name)).parameters
+    # The bundle is a matter of the environment; the others are about what is printed, or another function.
+    of_the_terminal = {"bundle", "export", "report", "as_json", "fail_on", "fix", "explain"}
+    assert set(options) - set(takes) - of_the_terminal <= set(arguments)
 
 
-def test_choices_are_those_of_the_code() -> None:
-    from typing import get_args
+def test_the_help_of_train_shows_groups_and_the_most_used_options_first() -> None:
+    text = CliRunner().invoke(cli, ["train", "--help"]).output
+    titles = re.findall(r"^(\w.*):$", text, re.MULTILINE)
+    assert titles[0] == "Most used"
+    assert titles[-1] == "This command"
+    assert {"Data", "Split", "Base", "Head", "Fine-tuning"} <= set(titles)
+    most_used = text.partition("Most used:")[2].partition("\n\n")[0]
+    assert 5 <= len(re.findall("^  --", most_used, re.MULTILINE)) <= 10
 
-    from headstart.bases.base import Resize
-    from headstart.cli.train import train
-    from headstart.features.augmentation import Strength
-    from headstart.features.engines import EngineName, Precision
-    from headstart.training.training_data import ClassWeights, HeadKind, Keep
 
-    offered = {p.name: tuple(p.type.choices) for p in train.params if hasattr(p.type, "choices")}
-    assert offered == {
-        "resize": get_args(Resize),
-        "head": get_args(HeadKind),
-        "class_weights": get_args(ClassWeights),
-        "engine": get_args(EngineName),
-        "precision": get_args(Precision),
-        "augment": get_args(Strength),
-        "keep": get_args(Keep),
-    }
+def test_wrong_settings_are_all_named_as_options(tmp_path: Path) -> None:
+    done = headstart("train", str(tmp_path), "--dropout", "2", "--epochs", "0", "--fine-tune", "last:0")
+    assert done.returncode == 2
+    for option in ("--dropout", "--epochs", "--fine-tune"):
+        assert option in done.stderr
+
+
+def test_a_recipe_and_an_option_that_disagree_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("val = 0.2\n[head]\ndense = [8]\n")
+    done = headstart("train", str(tmp_path), "--config", str(tmp_path / "recipe.toml"), "--val", "0.3")
+    assert done.returncode == 2
+    assert "--val: it is 0.3 here and 0.2 in" in done.stderr

@@ -229,8 +229,8 @@ def test_what_multi_label_data_cannot_have_is_said(labelled: pd.DataFrame, tmp_p
 
 
 def test_fine_tuning_is_judged_by_mean_average_precision(labelled: pd.DataFrame, tmp_path: Path) -> None:
-    once = hs.FineTuneConfig(epochs=1, keep="fine-tuned")
-    run = hs.train(labelled, base=WORDS, fine_tune="all", tuning=once, runs=tmp_path)
+    once = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
+    run = hs.train(labelled, base=WORDS, fine_tune="all", config=once, runs=tmp_path)
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "kept"
     for key, side in (("on_val", "val"), ("on_test", "test")):

@@ -192,8 +192,8 @@ def test_a_damaged_tokenizer_is_noticed(text_run: hs.Run, tmp_path: Path) -> Non
 
 
 def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuneConfig(epochs=2, keep="fine-tuned")
-    run = hs.train(sentences, base=WORDS, fine_tune="all", tuning=ways, runs=tmp_path)
+    ways = hs.FineTuneConfig(fine_tune_epochs=2, keep="fine-tuned")
+    run = hs.train(sentences, base=WORDS, fine_tune="all", config=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["outcome"] == "kept"
     assert run.facts["freeze_proof"]["trained"] == 1
     losses = [float(row["val_loss"]) for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]

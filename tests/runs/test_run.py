@@ -204,11 +204,11 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dense": (0,)}, "--dense 0"),
+        ({"dense": (0,)}, "dense: expected sizes of at least 1"),
         ({"head": "linear", "dense": (8,)}, "linear head has no hidden layers"),
-        ({"dropout": 1.0, "head": "mlp"}, "--dropout 1"),
-        ({"epochs": 0}, "--epochs 0"),
-        ({"val": 0.5, "test": 0.5}, "--val 0.5 and --test 0.5"),
+        ({"dropout": 1.0, "head": "mlp"}, "dropout: expected a number of at least 0 and below 1"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1"),
+        ({"val": 0.5, "test": 0.5}, "val: 0.5 and test 0.5 leave nothing"),
         ({"name": "a/b"}, "--name 'a/b'"),
         ({"input_size": 8}, "8x8 is too small"),
         ({"base": "embedded:efficientnet-lite1"}, "efficientnet-lite1"),
@@ -252,7 +252,7 @@ def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> 
     assert set(skipped) == set(expected)
     assert all(words in skipped[file] for file, words in expected.items())
     assert mended.facts["data"]["examples"] == 109
-    with pytest.raises(InputError, match=r"--strict, and 7 files left out"):
+    with pytest.raises(InputError, match="strict: 7 files left out"):
         hs.train(folder, input_size=SIZE, runs=tmp_path / "runs", strict=True)
 
 

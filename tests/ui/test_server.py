@@ -20,6 +20,7 @@ from starlette.datastructures import QueryParams
 import headstart as hs
 from headstart.data.dataset import load_dataset
 from headstart.ui.jobs import Jobs
+from headstart.ui.labels import spell_label
 from headstart.ui.place import Place
 from headstart.ui.recipe import recipe
 from tests.conftest import SIZE, WORDS
@@ -238,24 +239,25 @@ def test_several_labels_are_seen_and_offered(server: Server, table: list[tuple[s
 
 def test_more_options_become_a_recipe(server: Server) -> None:
     three = load_dataset(str(_three(server.root)))
-    fields = [("classes", "of these"), ("class", "a"), ("class", "c"), ("dense", "64, 32"), ("min_precision", "90")]
+    fields = [("classes", "of these"), ("class", "a"), ("class", "c"), ("dense", "64, 32"), ("min_precision", "0.9")]
     assert recipe(QueryParams(fields), three) == {
         "fine_tune": "none", "dense": (64, 32), "classes": ["a", "c"], "min_precision": 0.9
     }  # fmt: skip
     assert recipe(QueryParams("search=5&fine_tune=auto&base=auto"), three) == {
         "fine_tune": "auto", "search": 5, "base": "auto"
     }  # fmt: skip
-    for wrong, told in (
-        ("dense=wide", "hidden layers"),
-        ("dense=0", "hidden layers"),
-        ("dense=8&search=5", "not both"),
-        ("search=many", "no whole number"),
-        ("min_precision=100", "1 to 99"),
+    for wrong, message in (
+        ("dense=wide", "“Hidden layers”: expected sizes"),
+        ("dense=0", "“Hidden layers”: expected sizes"),
+        ("dense=8&search=5", "“Heads to try”: the search chooses the head itself: leave out .*“Hidden layers”"),
+        ("search=many", "“Heads to try”: expected a whole number of at least 1, got 'many'"),
+        ("min_precision=100", "“Precision of sure answers”: expected a number above 0 and below 1"),
         ("classes=1&class=a", "tick more"),
         ("classes=1&class=a&class=x", "no class 'x'"),
     ):
-        with pytest.raises(hs.InputError, match=told):
+        with pytest.raises(hs.InputError) as caught:
             recipe(QueryParams(wrong), three)
+        assert re.search(message, caught.value.render(spell_label))
 
 
 def _three(root: Path) -> Path:

@@ -135,16 +135,6 @@ def blocks_above(blocks: Sequence[Block], fine_tune: str) -> int:
     raise _unknown_form(fine_tune)
 
 
-def check_form(fine_tune: str) -> None:
-    """See that this is something that ``--fine-tune`` may say, whatever the base.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not re.fullmatch(r"auto|none|all|last:\d+|from:.+", fine_tune):
-        raise _unknown_form(fine_tune)
-
-
 def _unknown_form(fine_tune: str) -> InputError:
     return InputError(f"--fine-tune {fine_tune}: expected auto, none, all, last:N or from:NAME, such as last:2.")
 

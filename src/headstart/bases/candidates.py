@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from headstart.bases import bundle
 from headstart.bases.catalog import entries
 from headstart.bases.handle import parse_handle
+from headstart.config import BASES_ALL, BASES_HERE
 from headstart.data.readers import Modality
 from headstart.errors import InputError
-
-AUTO, HERE, ALL = "auto", "here", "all"
 
 _OF_TEXTS = ("all-minilm-l6-v2", "glove-6b-50d")  # among the embedded ones
 _OF_HUGGING_FACE: dict[Modality, tuple[tuple[str, float], ...]] = {  # with millions of weights
@@ -45,9 +44,9 @@ def candidates(bases: str | Sequence[str], modality: Modality) -> list[Candidate
     Raises:
         InputError: something is no handle, or there is none.
     """
-    if bases == ALL:
+    if bases == BASES_ALL:
         return _named(modality)
-    if bases == HERE:
+    if bases == BASES_HERE:
         return [one for one in _named(modality) if one.is_here]
     known = {one.handle: one for one in _named(modality)}
     given = _divided(bases) if isinstance(bases, str) else [*bases]

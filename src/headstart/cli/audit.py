@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from headstart.cli import output
-from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
+from headstart.cli.settings import SettingCommand, setting_options
+from headstart.config.commands import AUDIT
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
@@ -24,9 +25,9 @@ def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) 
         ctx.exit()
 
 
-@click.command(epilog="Example: headstart audit photos/ --report audit.html")
+@click.command(cls=SettingCommand, epilog="Example: headstart audit photos/ --report audit.html")
 @click.argument("data", type=click.Path(path_type=str))
-@click.option("--base", help="Whose features are looked at; default: that of `headstart train`.")
+@setting_options(AUDIT)
 @bundle_option
 @click.option("--features/--no-features", default=True, help="Without: do without a base, and without what needs one.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave a check out, such as HS042; may be repeated.")
@@ -50,7 +51,6 @@ def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option(
     "--explain", callback=_explain, is_eager=True, expose_value=False, metavar="CODE", help="What a check means."
 )
-@reading_options
 def audit(
     data: str,
     fail_on: Any,

@@ -1,54 +1,32 @@
 """``headstart compare``, and the options of a budget, which ``train`` shares."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from headstart.cli import output
-from headstart.cli.data import data_options, size_options
 from headstart.cli.fetch import bundle_option
+from headstart.cli.settings import SettingCommand, setting_options
+from headstart.config.commands import COMPARE
 from headstart.errors import InputError
 
-_BUDGET = (
-    click.option("--max-mb", type=float, metavar="MB", help="At most this size of a base's weights."),
-    click.option(
-        "--max-ms", type=float, metavar="MS", help="At most this time for one example by itself, on this machine."
-    ),
-)
 _RIGHT = (2, 3, 4)
 _SHOWN = 5  # of the bases left out for one reason
 
 
-def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of what a base may cost."""
-    for option in reversed(_BUDGET):
-        command = option(command)
-    return command
-
-
-@click.command(epilog="Example: headstart compare photos/ --bases all --max-mb 30 --max-ms 15")
+@click.command(cls=SettingCommand, epilog="Example: headstart compare photos/ --bases all --max-mb 30 --max-ms 15")
 @click.argument("data", type=click.Path(path_type=str))
-@click.option(
-    "--bases",
-    default="here",
-    show_default=True,
-    metavar="here|all|HANDLE,…",
-    help="here: all with a name that need no network; all: those to download, too.",
-)
+@setting_options(COMPARE)
 @bundle_option
-@budget_options
 @click.option(
-    "--min-accuracy", type=float, metavar="PERCENT", help="Choose the fastest that reaches it, in place of the best."
+    "--min-accuracy", type=float, metavar="PERCENT", help="Choose the fastest base that reaches it, not the best one."
 )
-@click.option("--examples", default=500, show_default=True, help="That the last round is held on.")
+@click.option("--examples", default=500, show_default=True, help="Examples in the last round.")
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="PAGE.html", help="Write a page with a plot."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@size_options
-@data_options
 def compare(data: str, min_accuracy: float | None, report: Path | None, as_json: bool, **options: Any) -> None:
     """Find the best base for DATA: anything that `headstart train` takes.
 
@@ -67,7 +45,7 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
         output.result_json(found.to_json())
     else:
         _tell(found)
-    if len(found.rows) == 1 and options["bases"] == "here":
+    if len(found.rows) == 1 and options["bases"] in (None, "here"):
         output.note("Only one base is here: --bases all takes those to download, too, or name some.")
     if report:
         output.note(f"the page is {found.report(report)}")

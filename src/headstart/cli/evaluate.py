@@ -6,23 +6,17 @@ from typing import Any
 import click
 
 from headstart.cli import output
-from headstart.cli.data import names
+from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.train import summary
+from headstart.config.commands import EVALUATE
 
 
-@click.command(epilog="Example: headstart evaluate runs/photos held-out/")
+@click.command(cls=SettingCommand, epilog="Example: headstart evaluate runs/photos held-out/")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=str))
+@setting_options(EVALUATE)
 @click.option("--name", help="Name of the evaluation; default: that of the data.")
-@click.option("--path-column", metavar="NAME", help="Of a table.")
-@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
-@click.option(
-    "--label-column", "--label", callback=names, metavar="A,B,…", help="Of a table; several of a multi-label run."
-)
-@click.option("--label-separator", metavar="CHARACTER", help="Between several labels in one cell.")
-@click.option("--split-column", metavar="NAME", help="Of a table: train, val or test.")
 @click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image.")
-@click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
     """Judge a RUN on labelled DATA that it has not seen: anything that `headstart train` takes.

@@ -6,27 +6,23 @@ from typing import Any
 import click
 
 from headstart.cli import output
-from headstart.cli.data import reading_options
 from headstart.cli.fetch import bundle_option
+from headstart.cli.settings import SettingCommand, setting_options
+from headstart.cli.tracking import tracking_options
 from headstart.cli.train import tell
+from headstart.config.commands import EXTEND
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
 
-@click.command(epilog="Example: headstart extend runs/photos more/")
+@click.command(cls=SettingCommand, epilog="Example: headstart extend runs/photos more/")
 @click.argument("run", type=click.Path(path_type=str))
 @click.argument("more", type=click.Path(path_type=str))
-@click.option(
-    "--fine-tune",
-    metavar="auto|none|all|last:N|from:BLOCK",
-    help="Blocks of the base to train after the head; default: what was asked for RUN.",
-)
-@reading_options
+@setting_options(EXTEND)
 @bundle_option
-@click.option("--name", help="Name of the new run; default: that of RUN, with a number.")
-@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it; default: that of RUN.")
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run folder as well.")
-@click.option("--mlflow", is_flag=True, help="Log the run to MLflow as well (MLFLOW_TRACKING_URI says where).")
+@click.option("--name", help="Name of the new run. Default: that of RUN, with a number.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it. Default: that of RUN.")
+@tracking_options
 def extend(**options: Any) -> None:
     """Add classes, or examples of old ones, to a finished run.
 

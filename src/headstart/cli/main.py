@@ -15,7 +15,7 @@ from headstart.system import console
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
-    "tune": ("headstart.cli.tuning", "Fine-tune a finished run further."),
+    "tune": ("headstart.cli.tune", "Fine-tune a finished run further."),
     "extend": ("headstart.cli.extend", "Add classes or examples to a finished run."),
     "predict": ("headstart.cli.predict", "Say what new pictures show, or texts say."),
     "serve": ("headstart.cli.serve", "Answer over HTTP with one run or several."),

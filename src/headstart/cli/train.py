@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from headstart.cli import output
-from headstart.cli.compare import budget_options
-from headstart.cli.data import data_options, size_options
 from headstart.cli.export import tell as tell_exports
 from headstart.cli.fetch import bundle_option
-from headstart.cli.tuning import pop_tuning, tuning_options
+from headstart.cli.settings import SettingCommand, setting_options
+from headstart.cli.tracking import tracking_options
+from headstart.config.commands import TRAIN
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 from headstart.exporting.formats import check_base, check_installed, parse
@@ -23,40 +23,11 @@ _OUTCOMES = {
 }
 
 
-def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in value.split(",")) if value else ()
-    except ValueError as exc:
-        raise click.BadParameter(f"{value!r}: expected sizes such as 256 or 256,128.") from exc
-
-
-@click.command(epilog="Example: headstart train photos/ --base keras:Xception --test 0.2")
+@click.command(cls=SettingCommand, epilog="Example: headstart train photos/ --base keras:Xception --test 0.2")
 @click.argument("data", type=click.Path(path_type=str))
-@click.option(
-    "--base",
-    help="What to transfer from; `headstart bases` lists it; auto: compare. Default: the best for such data that needs "
-    "no network.",
-)
-@click.option(
-    "--bases", default="here", show_default=True, metavar="here|all|HANDLE,…", help="What --base auto chooses from."
-)
-@budget_options
+@setting_options(TRAIN)
 @bundle_option
-@click.option(
-    "--weights",
-    default="imagenet",
-    show_default=True,
-    metavar="imagenet|PATH|none",
-    help="The base's weights: published, a file, or none (random).",
-)
-@size_options
-@click.option("--cut", metavar="LAYER", help="Of a file: base, the layer whose output are the features.")
-@click.option(
-    "--words-by",
-    metavar="stanza:LANG",
-    help="Of word vectors: the tokenizer for a language that does not divide words by spaces.",
-)
-@click.option("--name", help="Name of the run; default: that of the data.")
+@click.option("--name", help="Name of the run. Default: that of the data.")
 @click.option(
     "--runs",
     default="runs",
@@ -64,73 +35,24 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for runs.",
 )
-@click.option(
-    "--head",
-    type=click.Choice(["auto", "linear", "mlp"]),
-    default="auto",
-    show_default=True,
-    help="linear is solved, mlp has hidden layers.",
-)
-@click.option("--dense", callback=_sizes, metavar="SIZES", help="Hidden layers of an mlp, such as 256,128.")
-@click.option("--dropout", default=0.2, show_default=True, help="Of an mlp.")
-@click.option("--epochs", default=100, show_default=True, help="Of an mlp, at most; it stops early.")
-@click.option(
-    "--class-weights",
-    type=click.Choice(["auto", "balanced", "none"]),
-    default="auto",
-    show_default=True,
-    help="auto balances data of 3 to 1 or worse.",
-)
-@click.option(
-    "--search",
-    type=int,
-    metavar="N",
-    help="Try N heads on features from several places in the base; the best is kept if validation proves a gain.",
-)
-@tuning_options
-@data_options
-@click.option("--shots", type=int, metavar="N", help="Train on N examples of each class only, and validate on none.")
-@click.option(
-    "--min-precision",
-    default=0.95,
-    show_default=True,
-    help="Share of answers to be right where `predict --min-confidence auto` leaves out the unsure ones.",
-)
-@click.option(
-    "--relabel", metavar="CSV", help="Your verdicts on labels: a run's suspects.csv with the right ones, or drop."
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "openvino", "keras"]),
-    default="auto",
-    show_default=True,
-    help="What runs the frozen base. auto: Keras on a GPU where that is quicker, else OpenVINO if it can.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="auto: bfloat16 where the CPU has it, float32 on a GPU.",
-)
-@click.option("--strict", is_flag=True, help="Fail if any file has to be left out.")
 @click.option("--export", metavar="A,B,…", help="Export the run as well, such as to litert; see `headstart export`.")
+@tracking_options
 def train(export: str | None, **options: Any) -> None:
-    """Train a classifier on your pictures or texts.
+    """Train a classifier on your images or texts.
 
-    DATA is a folder with one folder of pictures or text files per class, or with train, val and test folders of those,
+    DATA is a folder with one folder of images or text files per class, or with train, val and test folders of those,
     or a table (.csv, .tsv, .jsonl, .parquet) of paths or texts, and labels.
 
-    Any number of labels for each example, also none, are given by several columns of 0 and 1 (--label toxic,insult), by
-    a column of lists, or by one with a separator (--label tags --label-separator ';').
+    An example may have any number of labels: several columns of 0 and 1 (--label-column toxic,insult), a column of
+    lists, or one column with a separator (--label-column tags --label-separator ';').
     """
-    from headstart.commands import train as pipeline
+    from headstart.commands.train import train
 
-    if export:  # what stands against it is said before hours of training
+    if export:  # what is impossible is reported before hours of training
         formats = parse(export)
         check_installed(formats)
         options["check_base"] = partial(check_base, formats)
-    run = pipeline.train(options.pop("data"), tuning=pop_tuning(options), **options)
+    run = train(options.pop("data"), **options)
     tell(run)
     if export:
         from headstart.exporting.export import export as export_run

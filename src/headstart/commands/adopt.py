@@ -14,6 +14,7 @@ from PIL import Image
 from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
 from headstart.bases.base import file_sha256
 from headstart.commands.load import Run
+from headstart.config import HeadConfig
 from headstart.errors import InputError
 from headstart.features.engines import prepare
 from headstart.model_files.keras_file import fill_template
@@ -24,7 +25,7 @@ from headstart.runs.predictor import Predictor
 from headstart.runs.tables import PREDICTIONS
 from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
-from headstart.training import Head, HeadConfig
+from headstart.training import Head
 from headstart.training.training_data import load_layers, save_layers
 
 MODEL, LABELS = "keras_model.h5", "labels.txt"

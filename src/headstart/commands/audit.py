@@ -7,6 +7,8 @@ from typing import Any
 
 from headstart.bases import load_base, load_default
 from headstart.commands.train import check_features, check_modality
+from headstart.config import Config, TrainConfig, merge_settings
+from headstart.config.commands import AUDIT, reading_settings
 from headstart.data.audit import (
     SEVERITIES,
     Audit,
@@ -111,34 +113,22 @@ class DataAudit:
 def audit_data(
     data: Any,
     *,
-    base: str | None = None,
+    config: Config = None,
     features: bool = True,
     ignore: Sequence[str] = (),
-    group_by: str | None = None,
-    classes: Sequence[str] | None = None,
-    path_column: str | None = None,
-    text_column: str | Sequence[str] | None = None,
-    label_column: str | Sequence[str] | None = None,
-    label_separator: str | None = None,
-    split_column: str | None = None,
     cache: str | Path | None = None,
+    **settings: Any,
 ) -> DataAudit:
     """Check a data set as :func:`headstart.train` does, before anything is trained on it.
 
     Args:
         data: whatever ``train`` takes.
-        base: whose features are looked at, and which texts are measured for; the default one when None. They stay in
-            the cache, so that a training on the same base does not compute them again.
+        config: settings, as for :func:`headstart.train`: how the data are read, and the base whose features are
+            examined. They stay in the cache, so that training on the same base does not compute them again.
         features: False does without a base, and without what needs one.
         ignore: codes or names of checks to leave out.
-        group_by: as for ``train``; likewise those that follow.
-        classes: use these classes only.
-        path_column: of a table.
-        text_column: of a table.
-        label_column: of a table.
-        label_separator: of a table.
-        split_column: of a table.
-        cache: folder of the cache; the user's when None.
+        cache: folder of the cache; the cache of the user when None.
+        settings: settings by name; see ``config``.
 
     Raises:
         InputError: no such data, or no such check.
@@ -146,10 +136,9 @@ def audit_data(
     """
     ignored = {named(one).name for one in ignore}
     folder = Path(cache).expanduser() if cache else None
-    dataset = load_dataset(
-        data, path_column=path_column, text_column=text_column, label_column=label_column,
-        label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
-    )  # fmt: skip
+    train_config = TrainConfig.from_settings(merge_settings(config, settings, allowed=AUDIT))
+    base = train_config.base.base
+    dataset = load_dataset(data, **reading_settings(train_config))
     if features:
         options: dict[str, Any] = {"texts": dataset.texts, "cache": folder}
         loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)

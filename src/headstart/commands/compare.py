@@ -21,7 +21,18 @@ import numpy as np
 
 from headstart.bases import Base, load_base
 from headstart.bases.bundle import files_of
-from headstart.bases.candidates import HERE, Candidate, candidates
+from headstart.bases.candidates import Candidate, candidates
+from headstart.config import (
+    AUTO,
+    ChoiceConfig,
+    Config,
+    TrainConfig,
+    all_settings,
+    given_settings,
+    merge_settings,
+    names_in,
+)
+from headstart.config.commands import COMPARE, reading_settings
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
@@ -53,11 +64,7 @@ _TIMED = 8  # examples that the latency is measured on
 _FASTER = 1.2  # times as fast is worth a word
 _REASONS_SHOWN = 10
 _NOT_HERE = "not here, and the network must not be used"
-_OF_TRAIN: dict[str, Any] = {
-    "val": 0.15, "test": 0.15, "seed": 0, "group_by": None, "classes": None, "path_column": None, "text_column": None,
-    "label_column": None, "label_separator": None, "split_column": None, "input_size": None, "resize": None,
-}  # fmt: skip
-"""Arguments that belong to training as well, and their defaults."""
+_OF_COMPARISON = ("base", *names_in(ChoiceConfig))
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,6 @@ class Budget:
 
     max_mb: float | None = None
     max_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        for option, value in (("--max-mb", self.max_mb), ("--max-ms", self.max_ms)):
-            if value is not None and value <= 0:
-                raise InputError(f"{option} {value:g}: expected a number above 0.")
 
     def __str__(self) -> str:
         """``under 20 MB and 15 ms``, or nothing."""
@@ -157,7 +159,7 @@ class BaseComparison:
         rows: the bases that were tried: those of the last round first, each part from the best down.
         left_out: those that were not, with reasons.
         best: handle of the chosen one.
-        asked: what was said about the data, to train with it as well.
+        config: settings that differ from their defaults, to train with them as well.
         cost: of the comparison.
     """
 
@@ -170,7 +172,7 @@ class BaseComparison:
     rows: list[Row]
     left_out: list[LeftOut]
     best: str
-    asked: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -249,7 +251,7 @@ class BaseComparison:
         """What to go on with: a command, or for a DataFrame a call."""
         if self.source == FRAME:
             return f"headstart.train(data, base={self.best!r})"
-        words = ["headstart", "train", self.source, "--base", self.best, *_as_options(self.asked)]
+        words = ["headstart", "train", self.source, "--base", self.best, *_as_options(self.config)]
         return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
@@ -278,66 +280,38 @@ class BaseComparison:
 def compare(
     data: Any,
     *,
-    bases: str | Sequence[str] = HERE,
-    max_mb: float | None = None,
-    max_ms: float | None = None,
+    config: Config = None,
     min_accuracy: float | None = None,
     examples: int = 500,
-    val: float = 0.15,
-    test: float = 0.15,
-    seed: int = 0,
-    group_by: str | None = None,
-    classes: Sequence[str] | None = None,
-    path_column: str | None = None,
-    text_column: str | Sequence[str] | None = None,
-    label_column: str | Sequence[str] | None = None,
-    label_separator: str | None = None,
-    split_column: str | None = None,
-    input_size: int | tuple[int, int] | None = None,
-    resize: Resize | None = None,
     cache: str | Path | None = None,
+    **settings: Any,
 ) -> BaseComparison:
     """Compare pretrained bases on some data, and say which is the best one within a budget.
 
-    Each is judged by the cross-validated linear head on its frozen features, on a stratified sample of what ``train``
-    would train on. The options that both have are as for :func:`headstart.train`.
+    Each is judged by the cross-validated linear head on its frozen features, on a stratified sample of the examples
+    that :func:`headstart.train` would train on.
 
     Args:
         data: a folder, a table or a DataFrame.
-        bases: ``here``, all with a name that need no network; ``all`` with a name; or handles.
-        max_mb: of the weights, in MB (float32, without the top).
-        max_ms: for one example by itself on this machine, in milliseconds; reading the file not counted.
+        config: settings, as for :func:`headstart.train`; see :data:`headstart.config.commands.COMPARE`.
         min_accuracy: a share; the best base is then the fastest one that reaches it.
-        examples: that the last round is held on.
-        val: fraction for validation.
-        test: fraction held out.
-        seed: of the division and the sample.
-        group_by: what stays together.
-        classes: use these only.
-        path_column: of a table; likewise the next four.
-        text_column: of a table.
-        label_column: of a table.
-        label_separator: of a table.
-        split_column: of a table.
-        input_size: pixels, for all bases alike; their own when None.
-        resize: how photos of another shape become that size; their own way when None.
-        cache: folder of the feature cache; the user's when None.
+        examples: number of examples in the last round.
+        cache: folder of the feature cache; the cache of the user when None.
+        settings: settings by name; see ``config``.
 
     Raises:
-        InputError: an argument or the data cannot be used, or none of the bases can be had or meets the budget.
+        InputError: an argument or the data cannot be used, or no base is available or within the budget.
     """
-    cost, budget = Cost(), Budget(max_mb, max_ms)
-    asked = {name: value for name, value in locals().items() if name in _OF_TRAIN}
-    dataset = load_dataset(
-        data, path_column=path_column, text_column=text_column, label_column=label_column,
-        label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
-    )  # fmt: skip
+    values = {"base": AUTO, **merge_settings(config, settings, allowed=COMPARE)}
+    whole, cost = TrainConfig.from_settings(values), Cost()
+    dataset = load_dataset(data, **reading_settings(whole))
+    budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
     found = compare_on(
-        dataset, bases, budget, min_accuracy=min_accuracy, examples=examples,
-        val=val, test=test, seed=seed, input_size=input_size, resize=resize,
-        cache=Path(cache).expanduser() if cache else None,
+        dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
+        **asdict(whole.split), **asdict(whole.input), cache=Path(cache).expanduser() if cache else None,
     )  # fmt: skip
-    return replace(found, asked=asked, cost=cost.so_far())
+    given = {name: value for name, value in given_settings(whole).items() if name not in _OF_COMPARISON}
+    return replace(found, config=given, cost=cost.so_far())
 
 
 def compare_on(
@@ -357,9 +331,11 @@ def compare_on(
 ) -> BaseComparison:
     """Compare bases on a data set; see :func:`compare`, and for ``shots`` :func:`headstart.train`."""
     if examples < 1:
-        raise InputError(f"--examples {examples}: expected at least 1, such as 500.")
+        raise InputError(f"expected at least 1, such as 500, got {examples}.", field="examples")
     if min_accuracy is not None and not 0 < min_accuracy <= 1:
-        raise InputError(f"a smallest accuracy of {min_accuracy:g}: expected a share above 0 and up to 1, such as 0.9.")
+        raise InputError(
+            f"expected a share above 0 and up to 1, such as 0.9, got {min_accuracy:g}.", field="min_accuracy"
+        )
     race = _SuccessiveHalving(dataset, budget, seed, cache or cache_folder())
     race.load(candidates(bases, dataset.modality), input_size=input_size, resize=resize)
     race.draw(val=val, test=test, shots=shots)
@@ -622,13 +598,8 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _as_options(asked: Mapping[str, Any]) -> Iterator[str]:
-    """Arguments of a function as options of a command, where they are not the default."""
-    for name, value in asked.items():
-        if value is None or value == _OF_TRAIN[name]:
-            continue
+def _as_options(values: Mapping[str, Any]) -> Iterator[str]:
+    """Settings as options of a command."""
+    for name, value in values.items():
         yield f"--{name.replace('_', '-')}"
-        if isinstance(value, str | int | float):
-            yield str(value)
-        else:
-            yield ("x" if name == "input_size" else ",").join(map(str, value))
+        yield all_settings()[name].text(value)

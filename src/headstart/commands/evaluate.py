@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from headstart.commands.load import Run
+from headstart.config import Config, merge_settings
+from headstart.config.commands import EVALUATE
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.labels import is_multi_label
@@ -37,13 +38,9 @@ def evaluate_run(
     data: Any,
     *,
     name: str | None = None,
-    path_column: str | None = None,
-    text_column: str | Sequence[str] | None = None,
-    label_column: str | Sequence[str] | None = None,
-    label_separator: str | None = None,
-    split_column: str | None = None,
+    config: Config = None,
     tta: bool = False,
-    strict: bool = False,
+    **settings: Any,
 ) -> Run:
     """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
 
@@ -54,13 +51,10 @@ def evaluate_run(
         run: the run folder.
         data: whatever ``train`` takes; its classes must be among the run's.
         name: of the evaluation; the data's own name when None. An existing one is never overwritten.
-        path_column: of a table; likewise the next four.
-        text_column: of a table.
-        label_column: of a table; of a multi-label run, what was asked for in training when None, likewise the next one.
-        label_separator: of a table.
-        split_column: of a table.
-        tta: test-time augmentation: judge each picture together with its mirror image.
-        strict: fail if any file has to be left out.
+        config: settings, as for :func:`headstart.train`: how the data are read, and ``strict``. For a multi-label run
+            the columns of labels are those of its training unless they are set.
+        tta: test-time augmentation: judge each image together with its mirror image.
+        settings: settings by name; see ``config``.
 
     Returns:
         The evaluation; ``figures["leak_free"]`` has the figures without what the run has seen, if there is any.
@@ -75,13 +69,12 @@ def evaluate_run(
     classes = facts["classes"]
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
     is_multi = "thresholds" in facts
-    if is_multi and label_column is None and label_separator is None:
-        label_column, label_separator = facts["asked"]["label_column"], facts["asked"]["label_separator"]
+    values = merge_settings(config, settings, allowed=EVALUATE)
+    if is_multi and not {"label_column", "label_separator"} & set(values):
+        values |= {name: facts["config"][name] for name in ("label_column", "label_separator")}
+    strict = values.pop("strict", False)
     with cost.stage("data"):
-        dataset = load_dataset(
-            data, path_column=path_column, text_column=text_column, label_column=label_column,
-            label_separator=label_separator, split_column=split_column, known_classes=classes,
-        )  # fmt: skip
+        dataset = load_dataset(data, **values, known_classes=classes)
         _check_kind(run, dataset, is_multi=is_multi)
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
@@ -90,7 +83,8 @@ def evaluate_run(
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
-            f"{'--strict, and' if strict else 'nothing is left:'} {counted(len(skipped), 'file')} left out:{listed}"
+            f"{'' if answers.files else 'no example can be used: '}{counted(len(skipped), 'file')} left out:{listed}",
+            field="strict" if strict else None,
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])

@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from headstart.commands.load import Run
-from headstart.commands.train import asked_of, train
+from headstart.commands.train import train
+from headstart.commands.tune import recorded_settings
+from headstart.config import Config, merge_settings
+from headstart.config.commands import EXTEND, READ
 from headstart.data.dataset import Dataset, Earlier, load_dataset
 from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
@@ -37,19 +40,13 @@ def extend(
     run: str | Path,
     more: Any,
     *,
-    fine_tune: str | None = None,
-    classes: Sequence[str] | None = None,
-    group_by: str | None = None,
-    path_column: str | None = None,
-    text_column: str | Sequence[str] | None = None,
-    label_column: str | Sequence[str] | None = None,
-    label_separator: str | None = None,
-    split_column: str | None = None,
+    config: Config = None,
     name: str | None = None,
     runs: str | Path | None = None,
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
+    **settings: Any,
 ) -> Run:
     """Train a run again with more examples, of its own classes or of new ones, and compare the two on the old classes.
 
@@ -60,21 +57,14 @@ def extend(
         run: the run folder.
         more: whatever :func:`headstart.train` takes; one class is enough. Examples that the run has already are passed
             over.
-        fine_tune: as for :func:`headstart.train`; as it was asked for the old run when None. It always begins with the
-            pretrained base, also where the old run has a fine-tuned one.
-        classes: use these classes of the new examples only.
-        group_by: what must stay together, of the new examples, as for :func:`headstart.train`; as it was asked for the
-            old run when None, and so are the names of columns.
-        path_column: of a table; likewise the next four.
-        text_column: of a table of texts.
-        label_column: of a table.
-        label_separator: of a table.
-        split_column: of a table; found by its usual names when None.
+        config: settings, as for :func:`headstart.train`: how the new examples are read, and ``fine_tune``. What is not
+            set is as it was for the old run.
         name: of the new run; that of the old one, with a number, when None.
         runs: folder that the new run goes into; that of the old one when None.
-        tensorboard: as for :func:`headstart.train`; likewise the next one.
-        mlflow: log to MLflow.
-        cache: folder of the feature cache; the user's when None.
+        tensorboard: write TensorBoard events into the run folder as well.
+        mlflow: log the run to MLflow as well.
+        cache: folder of the feature cache; the cache of the user when None.
+        settings: settings by name; see ``config``.
 
     Returns:
         The new run; ``facts["change"]`` compares it with the old one, see :mod:`headstart.evaluation.change`.
@@ -86,33 +76,30 @@ def extend(
     """
     folder = Path(run)
     facts = read_facts(folder)
-    asked = asked_of(run, facts)
-    old, digests = _old_examples(folder, facts, asked, Path(cache).expanduser() if cache else None)
-    own: dict[str, Any] = {
-        "path_column": path_column, "text_column": text_column, "label_column": label_column,
-        "label_separator": label_separator,
-    }  # fmt: skip
+    recorded = recorded_settings(run, facts)
+    values = merge_settings(config, settings, allowed=EXTEND)
+    old, digests = _old_examples(folder, facts, recorded, Path(cache).expanduser() if cache else None)
+    columns = ("path_column", "text_column", "label_column", "label_separator")
     in_table = is_frame(more) or not Path(more).expanduser().is_dir()
-    columns = {key: value or (asked[key] if in_table else None) for key, value in own.items()}
-    new = load_dataset(
-        more, **columns, split_column=split_column, group_by=group_by or asked["group_by"], classes=classes, added=True
-    )
+    defaults = {name: recorded[name] for name in columns} if in_table else {}
+    defaults["group_by"] = recorded["group_by"]
+    reading = {**defaults, **{name: value for name, value in values.items() if name in READ}}
+    new = load_dataset(more, **reading, added=True)
     _check_kind(run, old, new)
     both = _together(old, _only_new(run, old, digests, new))
-    sides = set(old.given_splits or ())
+    splits = set(old.given_splits or ())
     again = {
-        **asked,
-        "data": both,
+        **recorded,
         "classes": both.classes,
-        "group_by": group_by or asked["group_by"],
-        "fine_tune": fine_tune or asked["fine_tune"],
-        "relabel": None,  # the old labels are the corrected ones
-        "shots": None,  # all that is new counts
-        "val": asked["val"] if "val" in sides else 0.0,  # or the new examples alone would be on a side of their own
-        "test": asked["test"] if "test" in sides else 0.0,
+        "group_by": reading["group_by"],
+        "fine_tune": values.get("fine_tune", recorded["fine_tune"]),
+        "relabel": None,  # the labels of the old examples are corrected already
+        "shots": None,  # all new examples count
+        "val": recorded["val"] if "val" in splits else 0.0,  # or new examples alone would be a split of their own
+        "test": recorded["test"] if "test" in splits else 0.0,
     }
     extended = train(
-        **again, name=name or folder.name, runs=folder.parent if runs is None else runs,
+        both, config=again, name=name or folder.name, runs=folder.parent if runs is None else runs,
         tensorboard=tensorboard, mlflow=mlflow, cache=cache,
     )  # fmt: skip
     _warn(extended)
@@ -120,7 +107,7 @@ def extend(
 
 
 def _old_examples(
-    folder: Path, facts: dict[str, Any], asked: dict[str, Any], cache: Path | None
+    folder: Path, facts: dict[str, Any], recorded: dict[str, Any], cache: Path | None
 ) -> tuple[Dataset, list[str]]:
     """The examples of a run as it used them, with what it said of them; and their digests, hex.
 
@@ -138,7 +125,7 @@ def _old_examples(
         classes=classes,
         labels=encoded([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
         given_splits=[row["split"] for row in rows],
-        groups=_groups(folder, asked, [row["file"] for row in rows]) if asked["group_by"] else None,
+        groups=_groups(folder, facts, [row["file"] for row in rows]) if recorded["group_by"] else None,
         texts=texts,
         earlier=Earlier(
             str(folder),
@@ -186,24 +173,24 @@ def _probabilities(rows: Sequence[dict[str, str]], classes: Sequence[str], *, mu
     return probabilities
 
 
-def _groups(folder: Path, asked: dict[str, Any], files: Sequence[str]) -> list[str]:
-    """The group of each old example: in what the run keeps, or where its data came from."""
-    if asked["data"] is None:
+def _groups(folder: Path, facts: dict[str, Any], files: Sequence[str]) -> list[str]:
+    """The group of each old example, from the table in the run or from where its data came from."""
+    config, path = facts["config"], facts["data"]["path"]
+    if path is None:
         raise InputError(
-            f"{folder} was trained from a DataFrame with groups ({asked['group_by']}), which are not kept: call "
-            "train() with all data again."
+            f"{folder} was trained on a DataFrame with groups ({config['group_by']}), which are not kept: call train() "
+            "with all data again."
         )
-    if asked["data"] == EXAMPLES:
+    if path == EXAMPLES:
         source = read_examples(folder, ())
     else:
-        names = ("path_column", "text_column", "label_column", "label_separator", "split_column", "group_by", "classes")
-        source = load_dataset(asked["data"], **{name: asked[name] for name in names})
+        source = load_dataset(path, **{name: config[name] for name in READ})
     known = dict(zip(source.files, source.groups or (), strict=True))
     gone = [file for file in files if file not in known]
     if gone:
         raise InputError(
-            f"{asked['data']} no longer has {counted(len(gone), 'example')} of {folder}, such as {gone[0]}, so nothing "
-            f"is known of groups ({asked['group_by']}). Put them back, or train anew on all data."
+            f"{path} no longer has {counted(len(gone), 'example')} of {folder}, such as {gone[0]}, so their groups "
+            f"({config['group_by']}) are unknown. Put them back, or train on all data again."
         )
     return [known[file] for file in files]
 

@@ -12,19 +12,20 @@ import numpy as np
 
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base, ImageBase
-from headstart.bases.candidates import AUTO, HERE
 from headstart.bases.derived import tapped
 from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison, Budget, compare_on
 from headstart.commands.load import Run
+from headstart.config import AUTO, Augmentation, Config, HeadConfig, TrainConfig, merge_settings
+from headstart.config.commands import reading_settings
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import Resize, decoded
-from headstart.data.run_examples import EXAMPLES, read_examples
+from headstart.data.readers import decoded
+from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split, check_split, divide
-from headstart.errors import InputError, counted
+from headstart.errors import InputError, counted, field_name
 from headstart.evaluation import (
     Calibration,
     Forecast,
@@ -33,7 +34,6 @@ from headstart.evaluation import (
     at_temperature,
     calibrate,
     change_since,
-    check_min_precision,
     choose_confidence_threshold,
     choose_thresholds,
     find_label_errors,
@@ -45,216 +45,131 @@ from headstart.evaluation import (
 from headstart.evaluation.out_of_distribution import fit_detector
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.features import FeatureSet, extract
-from headstart.features.augmentation import Pipeline, to_pipeline
+from headstart.features.augmentation import to_pipeline
 from headstart.features.augmented import augmented_features
-from headstart.features.engines import EngineName, prepare
+from headstart.features.engines import prepare
 from headstart.features.outliers import outliers
 from headstart.reports.run import write_report
 from headstart.runs.answers import Answers
 from headstart.runs.assembly import Material, Pages, Searched, write_run
 from headstart.runs.folder import check_name, name_of
-from headstart.runs.predictor import read_facts
 from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
 from headstart.system.keras_worker import can_train
-from headstart.system.settings import Precision, cache_folder
+from headstart.system.settings import cache_folder
 from headstart.training import (
-    FineTuneConfig,
     FineTuneResult,
     Head,
-    HeadConfig,
     TrainingData,
     check_finished,
-    check_search,
+    check_search_installed,
     feature_sources,
     fit_head,
     search_heads,
 )
 from headstart.training.fine_tuning.fine_tune import fine_tune as tune_base
 from headstart.training.head.search import Augmented, all_taps
-from headstart.training.training_data import ClassWeights, HeadKind
 
 logger = logging.getLogger(__name__)
 
-_NOT_REPEATED = ("name", "runs", "cache", "tensorboard", "mlflow", "bases", "max_mb", "max_ms", "check_base")
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
 def train(
     data: Any,
     *,
-    base: str | None = None,
-    bases: str | Sequence[str] = HERE,
-    max_mb: float | None = None,
-    max_ms: float | None = None,
+    config: Config = None,
     name: str | None = None,
     runs: str | Path = "runs",
-    head: HeadKind = "auto",
-    dense: Sequence[int] = (),
-    dropout: float = 0.2,
-    epochs: int = 100,
-    class_weights: ClassWeights = "auto",
-    search: int | None = None,
-    fine_tune: str = "auto",
-    tuning: FineTuneConfig | None = None,
-    augment: Any = "standard",
-    val: float = 0.15,
-    test: float = 0.15,
-    shots: int | None = None,
-    min_precision: float = 0.95,
-    seed: int = 0,
-    group_by: str | None = None,
-    classes: Sequence[str] | None = None,
-    relabel: str | Path | None = None,
-    path_column: str | None = None,
-    text_column: str | Sequence[str] | None = None,
-    label_column: str | Sequence[str] | None = None,
-    label_separator: str | None = None,
-    split_column: str | None = None,
-    weights: str | Path = "imagenet",
-    input_size: int | tuple[int, int] | None = None,
-    resize: Resize | None = None,
-    cut: str | None = None,
-    words_by: str | None = None,
-    engine: EngineName = "auto",
-    precision: Precision = "auto",
-    strict: bool = False,
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
     check_base: Callable[[Base], None] | None = None,
+    **settings: Any,
 ) -> Run:
-    """Train a classifier on a pretrained base: the frozen base runs once over the data, a new head is trained on top.
+    """Train a classifier on a pretrained base.
+
+    The frozen base runs once over the data, a new head is trained on its features, and fine-tuning is kept only if it
+    helps.
 
     Args:
-        data: a folder with one folder of photos or text files per class, or with train, val and test folders of those;
-            a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; a pandas DataFrame; or a Dataset, which
-            was read already, and which the run keeps.
-        base: handle ``source:name``, see ``headstart bases``; ``auto`` compares some on the data, see
-            :func:`headstart.compare`; None takes the best one for such data that needs no network.
-        bases: those that ``auto`` chooses from, as for :func:`headstart.compare`; likewise the next two.
-        max_mb: of the weights of the chosen one, in MB.
-        max_ms: for one example by itself on this machine, in milliseconds.
-        name: of the run; the data's own name when None. An existing run is never overwritten.
-        runs: folder that the run goes into.
-        head: ``linear`` is solved, ``mlp`` has hidden layers; ``auto`` is ``mlp`` when ``dense`` is given.
-        dense: sizes of the hidden layers.
-        dropout: rate before each layer of an mlp.
-        epochs: at most, of an mlp.
-        class_weights: ``balanced`` makes classes count the same; ``auto`` does so for data three to one or worse.
-        search: try so many heads on features from several places in the base, see
-            :mod:`headstart.training.head.search`; the best one is kept if the validation data prove it better.
-        fine_tune: which blocks of the base to train after the head: ``last:N``, ``from:NAME``, ``all`` or ``none``;
-            ``auto`` tries the uppermost ones where the validation data, or for few texts a cross-validation, can tell
-            whether it helps.
-        tuning: how to fine-tune, beyond ``fine_tune`` itself.
-        augment: ``none``, ``light``, ``standard`` or ``strong``, or a Keras augmentation pipeline, for fine-tuning.
-        val: fraction for validation, unless the data come divided.
-        test: fraction held out for the final figures, unless the data come divided.
-        shots: train on so many examples of each class only, drawn by ``seed``, and validate on none.
-        min_precision: share of the answers that is to be right where unsure ones are left out; the confidence that
-            this takes becomes part of the run, see :mod:`headstart.evaluation.selective_prediction`.
-        seed: of the division and of everything random.
-        group_by: what must stay on one side of the division: a column of a table; for folders, ``folder`` or a
-            regular expression on the file name.
-        classes: use these classes only.
-        relabel: a table of labels that are to be other ones, or of examples to leave out: an edited ``suspects.csv`` of
-            an earlier run, see :mod:`headstart.data.corrections`. All other examples stay where they were divided to.
-        path_column: of a table of images, where its name is not a usual one; likewise the other columns.
-        text_column: of a table of texts; several are joined.
-        label_column: of a table. Several make the data multi-label, and hold 0 or 1 for the label they are named after.
-        label_separator: what stands between several labels in one cell of a table, which makes the data multi-label;
-            a column of lists does so by itself.
-        split_column: of a table.
-        weights: ``imagenet``, a weights file, or ``none`` for a random base (not transfer learning).
-        input_size: pixels; one number or (height, width); the base's own when None.
-        resize: how a photo of another shape becomes the input size: ``stretch``, ``crop`` or ``pad``.
-        cut: of a ``file:`` base, the layer whose output are the features.
-        words_by: of word vectors for languages without spaces between words, what divides texts: ``stanza:LANG``.
-        engine: what runs the frozen base.
-        precision: of its arithmetic.
-        strict: fail if any file has to be left out.
-        tensorboard: write event files into the run folder as well.
+        data: a folder with one folder of images or text files per class, or with train, val and test folders of those;
+            a CSV, TSV, JSONL or Parquet table of paths or texts, and labels; a pandas DataFrame; or a
+            :class:`~headstart.data.dataset.Dataset`, which the run keeps.
+        config: settings as a :class:`~headstart.config.TrainConfig`, one of its stages, a mapping, or the path of a
+            recipe: a ``.toml`` file, or the ``run.json`` of a run.
+        name: of the run; the name of the data when None. An existing run is never overwritten.
+        runs: folder for the new run.
+        tensorboard: write TensorBoard events into the run folder as well.
         mlflow: log the run to MLflow as well.
-        cache: folder of the feature cache; the user's when None.
-        check_base: is given the base before anything is computed, and raises where it will not do.
+        cache: folder of the feature cache; the cache of the user when None.
+        check_base: called with the base before anything is computed; raises if the base will not do.
+        settings: settings by name, see :mod:`headstart.config`.
 
     Returns:
         The finished run.
 
     Raises:
-        InputError: an argument or the data cannot be used.
+        InputError: a setting or the data cannot be used, or a setting has one value in ``config`` and another here.
         UnavailableError: weights, network or an optional package is missing.
-        IntegrityError: what was frozen has moved, or the finished model computes something else.
+        IntegrityError: what was frozen has changed, or the finished model computes something else.
     """
-    asked = _asked(locals())
-    recipe = HeadConfig(head, tuple(dense), dropout, epochs, class_weights, seed)
-    tuning = replace(tuning or FineTuneConfig(), blocks=fine_tune, augment=to_pipeline(augment))
+    whole = TrainConfig.from_settings(merge_settings(config, settings))
     run_name = check_name(name if name is not None else name_of(data, "run"))
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
-    _check(min_precision, search, recipe, shots)
+    if whole.search.search is not None:
+        check_search_installed()
     cost = Cost()
     folder = Path(cache).expanduser() if cache else None
+    seed = whole.split.seed
     with cost.stage("data"):
-        dataset = load_dataset(
-            data, path_column=path_column, text_column=text_column, label_column=label_column,
-            label_separator=label_separator, split_column=split_column, group_by=group_by, classes=classes,
-        )  # fmt: skip
-        corrections = read_corrections(relabel, dataset)
-    options: dict[str, Any] = {
-        "weights": weights, "input_size": input_size, "resize": resize, "cut": cut, "words_by": words_by,
-        "cache": folder,
-    }  # fmt: skip
-    choice = _choose(
-        base, bases, Budget(max_mb, max_ms), dataset, options, cost, val=val, test=test, seed=seed, shots=shots
-    )
+        dataset = load_dataset(data, **reading_settings(whole))
+        corrections = read_corrections(whole.data.relabel, dataset)
+    choice = _choose(whole, dataset, cost, folder)
     with cost.stage("base"):
-        loaded = _load(choice.best if choice else base, dataset, options, check_base)
-        asked["base"] = loaded.handle
-        asked["words_by"] = f"stanza:{loaded.spec.words_by}" if words_by else None
+        loaded = _load(choice.best if choice else whole.base.base, whole, dataset, folder, check_base)
 
     def compute(base: Base, only: Iterable[int] | None) -> FeatureSet:
-        return extract(base, dataset.examples, only=only, engine=engine, precision=precision, cache=folder)
+        return extract(base, dataset.examples, only=only, **asdict(whole.compute), cache=folder)
 
     def look(features: FeatureSet) -> tuple[Audit, Split]:
-        image_infos = (
-            features.image_infos if shots is None else {}
-        )  # of which more would be known if all were computed before
+        shots = whole.split.shots
+        image_infos = features.image_infos if shots is None else {}  # with more in the cache there would be more
         checked = audit(dataset, features.digests, features.problems, image_infos)
-        division = divide(
-            dataset, checked.usable, features.digests, val=val, test=test, seed=seed, shots=shots, near=checked.near
-        ).keeping(corrections.kept)
+        division = divide(dataset, checked.usable, features.digests, **asdict(whole.split), near=checked.near).keeping(
+            corrections.kept
+        )
         return replace(checked, usable=division.usable), division
 
     with cost.stage("features"):
-        features, checked, division = _drawn(lambda only: compute(loaded, only), look, few=shots is not None)
+        features, checked, division = _drawn(
+            lambda only: compute(loaded, only), look, few=whole.split.shots is not None
+        )
     with cost.stage("audit and split"):
         dataset = replace(dataset, labels=corrections.labels)  # not before, or the others would be divided anew
         findings = _findings(dataset, checked, division, loaded, features)
-        _tell(findings, checked.skipped, strict=strict)
+        _tell(findings, checked.skipped, strict=whole.data.strict)
     with cost.stage("head"):
         task = TrainingData(
             features, dataset.labels, len(dataset.classes),
             train=division.index("train"), val=division.index("val"), test=division.index("test"),
             groups=division.groups,
         )  # fmt: skip
-        trained = fit_head(task, recipe, folder)
-        suspects, outlook = _second_look(task, trained, recipe, dataset.classes, folder)
-    searched = _searched(
-        search, Searched(loaded, task, trained, recipe), dataset, compute, cost, folder, augment=bool(tuning.augment)
-    )
+        trained = fit_head(task, whole.head, folder)
+        suspects, outlook = _second_look(task, trained, whole.head, dataset.classes, folder)
+    searched = _searched(whole, Searched(loaded, task, trained, whole.head), dataset, compute, cost, folder)
     loaded, task, features, trained = searched.base, searched.task, searched.task.features, searched.head
     with cost.stage("fine-tuning"):
         tuned = tune_base(
-            loaded, dataset.examples, task, trained, searched.recipe, tuning,
-            engine=engine, precision=precision, cache=folder,
+            loaded, dataset.examples, task, trained, searched.recipe, whole.fine_tuning,
+            **asdict(whole.compute), cache=folder,
         )  # fmt: skip
-        verdict = judge(task, trained, tuned, keep=tuning.keep, seed=seed)
+        verdict = judge(task, trained, tuned, keep=whole.fine_tuning.keep, seed=seed)
         if isinstance(tuned, FineTuneResult) and verdict.outcome == "kept":
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
             check_finished(tuned, features, task.train)
     with cost.stage("evaluation"):
-        trained, calibration, rejection = _calibrated(task, features, trained, min_precision)
+        trained, calibration, rejection = _calibrated(task, features, trained, whole.evaluation.min_precision)
         answers = _answers(dataset, division, features, trained)
         metrics = {
             side: answers.metrics(answers.splits == side, dataset.classes, seed=seed)
@@ -269,7 +184,8 @@ def train(
             findings=findings, searched=searched, head=trained, suspects=suspects, outlook=outlook,
             tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=fit_detector(features.rows, task.train, task.val, seed),
-            answers=answers, metrics=metrics, leak_free=leak_free, asked=asked, sides=division.split_of_each(),
+            answers=answers, metrics=metrics, leak_free=leak_free,
+            config=_recorded(whole, loaded), data_path=_data_path(data), sides=division.split_of_each(),
             change=change_since(
                 dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
             ),
@@ -315,35 +231,28 @@ def _second_look(
     return find_label_errors(task, solved), outlook
 
 
-def _check(min_precision: float, search: int | None, recipe: HeadConfig, shots: int | None) -> None:
-    check_min_precision(min_precision)
-    if search is not None:
-        check_search(search, recipe, shots)
-
-
 def _searched(
-    trials: int | None,
+    whole: TrainConfig,
     usual: Searched,
     dataset: Dataset,
     compute: Callable[[Base, Iterable[int] | None], FeatureSet],
     cost: Cost,
     cache: Path | None,
-    *,
-    augment: bool,
 ) -> Searched:
     """The usual head, or one that a search found and validation examples prove better."""
+    trials = whole.search.search
     if trials is None:
         return usual
     base, task, folder = usual.base, usual.task, cache or cache_folder()
     if not len(task.val):
-        raise InputError("--search is judged by validation examples, and there are none: set --val, such as 0.15.")
+        raise InputError("it is judged on validation examples, and there are none.", field="search")
     with cost.stage("search"):
         probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
         places = feature_sources(base, prepare(base, folder, probe).blocks)
         everywhere, others, augmented = tapped(base, all_taps(places) or None), None, None
         if everywhere is not base:
             others = compute(everywhere, [*task.train, *task.val, *task.test])
-            if augment and can_train():
+            if to_pipeline(whole.fine_tuning.augment) and can_train():
                 augmented = _augmented(everywhere, others, dataset, usual.recipe.seed, folder)
         found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache)
         verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
@@ -358,7 +267,7 @@ def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, ca
     if not isinstance(base, ImageBase):
         return None
 
-    def augmented(indices: np.ndarray, pipelines: list[Pipeline], folder: Path) -> np.ndarray:
+    def augmented(indices: np.ndarray, pipelines: list[Augmentation], folder: Path) -> np.ndarray:
         files = [dataset.examples[i] for i in indices.tolist()]
         return augmented_features(base, features, files, pipelines, folder, seed=seed, cache=cache)
 
@@ -434,126 +343,54 @@ def _answers(dataset: Dataset, division: Split, features: FeatureSet, head: Head
     )
 
 
-def tune(
-    run: str | Path,
-    *,
-    fine_tune: str = "auto",
-    tuning: FineTuneConfig | None = None,
-    augment: Any = "standard",
-    name: str | None = None,
-    runs: str | Path | None = None,
-    tensorboard: bool = False,
-    mlflow: bool = False,
-    cache: str | Path | None = None,
-) -> Run:
-    """Fine-tune a finished run further: the same data, division and head, other blocks or another recipe.
-
-    The run itself is left as it is; what comes out is a run of its own.
-
-    Args:
-        run: the run folder.
-        fine_tune: as for :func:`train`; likewise the next two.
-        tuning: how to fine-tune.
-        augment: the augmentation.
-        name: of the new run; that of the old one, with a number, when None.
-        runs: folder that the new run goes into; that of the old one when None.
-        tensorboard: as for :func:`train`; likewise the next one.
-        mlflow: log to MLflow.
-        cache: folder of the feature cache; the user's when None.
-
-    Raises:
-        InputError: no such run, or one that was trained from a DataFrame, which is not kept.
-        UnavailableError: weights, network or an optional package is missing.
-        IntegrityError: what was frozen has moved, or the finished model computes something else.
-    """
-    folder = Path(run)
-    facts = read_facts(folder)
-    asked = asked_of(run, facts)
-    if asked["data"] is None:
-        raise InputError(f"{run} was trained from a DataFrame, which is not kept: call train() with it again.")
-    if asked["data"] == EXAMPLES:
-        asked["data"] = read_examples(folder, facts["classes"])
-    tuned = train(
-        **{**asked, "fine_tune": fine_tune, "tuning": tuning, "augment": augment},
-        tensorboard=tensorboard, mlflow=mlflow, cache=cache,
-        name=name or folder.name, runs=folder.parent if runs is None else runs,
-    )  # fmt: skip
-    if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
-        logger.warning(f"the data of {run} have changed since it was made: the two are not to be compared.")
-    return tuned
+def _recorded(config: TrainConfig, base: Base) -> dict[str, Any]:
+    """All settings as plain data, as they are used again from anywhere: paths are absolute, the base is named."""
+    values = {**config.to_dict(), "base": base.handle}
+    if config.base.weights not in ("imagenet", "none"):
+        values["weights"] = _absolute(config.base.weights)
+    if config.data.relabel:
+        values["relabel"] = _absolute(config.data.relabel)
+    if config.base.segmenter:
+        values["segmenter"] = f"stanza:{base.spec.words_by}"
+    return values
 
 
-def asked_of(run: str | Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """What it takes to call :func:`train` as it was called for a run.
-
-    Raises:
-        InputError: the run was adopted.
-    """
-    if "asked" not in facts:
-        raise InputError(
-            f"{run} was adopted, without its data: train on your own, with --base {facts['base']['handle']}"
-        )
-    tuning = facts["asked"]["tuning"]
-    return {**facts["asked"], "tuning": FineTuneConfig(**tuning) if tuning else None}
-
-
-def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What it takes to call :func:`train` again, as plain data; what belongs to one run or machine left out."""
-    data, chosen = arguments["data"], {k: v for k, v in arguments.items() if k not in _NOT_REPEATED}
-    weights, tuning, augment = arguments["weights"], arguments["tuning"], arguments["augment"]
-    return {
-        **chosen,
-        "data": EXAMPLES if isinstance(data, Dataset) else _absolute(data) if isinstance(data, str | Path) else None,
-        "tuning": asdict(tuning) if tuning else None,
-        "augment": augment if isinstance(augment, str) else to_pipeline(augment),
-        "weights": str(weights) if weights in ("imagenet", "none") else _absolute(weights),
-        "relabel": _absolute(arguments["relabel"]) if arguments["relabel"] and not isinstance(data, Dataset) else None,
-        "dense": list(arguments["dense"]),
-        **{
-            name: [arguments[name]] if isinstance(arguments[name], str) else arguments[name]
-            for name in ("text_column", "label_column")
-        },
-        "classes": list(arguments["classes"]) if arguments["classes"] is not None else None,
-    }
+def _data_path(data: Any) -> str | None:
+    """Where the data of a run are: an absolute path, a file of the run, or None for a DataFrame, which is not kept."""
+    if isinstance(data, Dataset):
+        return EXAMPLES
+    return _absolute(data) if isinstance(data, str | Path) else None
 
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(Path(path).expanduser())
 
 
-def _choose(
-    base: str | None,
-    bases: str | Sequence[str],
-    budget: Budget,
-    dataset: Dataset,
-    options: dict[str, Any],
-    cost: Cost,
-    **division: Any,
-) -> BaseComparison | None:
-    """Compare bases, if ``auto`` asks for it.
-
-    Raises:
-        InputError: what is for choosing a base comes without ``auto``, or what is for one base comes with it.
-    """
-    if base != AUTO:
-        if bases != HERE or budget != Budget():
-            raise InputError("--bases, --max-mb and --max-ms are for choosing a base: add --base auto.")
+def _choose(config: TrainConfig, dataset: Dataset, cost: Cost, cache: Path | None) -> BaseComparison | None:
+    """Compare bases, if ``base`` is ``auto``."""
+    if config.base.base != AUTO:
         return None
-    of_one = [name for name in ("weights", "cut", "words_by") if options[name] not in (None, "imagenet")]
-    if of_one:
-        raise InputError(f"--{of_one[0].replace('_', '-')} is for one base: name it with --base, in place of auto.")
     with cost.stage("choice of the base"):
-        sizes = {name: options[name] for name in ("input_size", "resize", "cache")}
-        choice = compare_on(dataset, bases, budget, **sizes, **division)
+        budget = Budget(config.choice.max_mb, config.choice.max_ms)
+        choice = compare_on(
+            dataset, config.choice.bases, budget, **asdict(config.split), **asdict(config.input), cache=cache
+        )
         logger.info("\n".join([choice.verdict(), *choice.caveats()]))
     return choice
 
 
 def _load(
-    base: str | None, dataset: Dataset, options: dict[str, Any], check: Callable[[Base], None] | None = None
+    base: str | None,
+    config: TrainConfig,
+    dataset: Dataset,
+    cache: Path | None,
+    check: Callable[[Base], None] | None,
 ) -> Base:
     """The base for a data set; None means the best that needs no network."""
-    options = {**options, "texts": dataset.texts}
+    options: dict[str, Any] = {
+        "weights": config.base.weights, "cut": config.base.feature_layer, "words_by": config.base.segmenter,
+        **asdict(config.input), "texts": dataset.texts, "cache": cache,
+    }  # fmt: skip
     loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
     check_modality(loaded, dataset)
     if check:
@@ -569,8 +406,9 @@ def check_modality(base: Base, dataset: Dataset) -> None:
     """
     if base.modality != dataset.modality:
         raise InputError(
-            f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s: choose "
-            f"another --base, such as {DEFAULT_BASES[dataset.modality][-1]}."
+            f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s. Choose "
+            f"another one, such as {DEFAULT_BASES[dataset.modality][-1]}.",
+            field="base",
         )
 
 
@@ -582,7 +420,7 @@ def _tell(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> N
             shown.append(f"  … and {len(skipped) - _SHOWN:,} more")
         text = f"{counted(len(skipped), 'file')} left out:\n" + "\n".join(shown)
         if strict:
-            raise InputError(f"--strict, and {text}\nMend or remove what is named, or leave out --strict.")
+            raise InputError(f"{text}\nFix or remove these files, or leave {field_name('strict')} out.", field="strict")
         logger.warning(text)
     for finding in findings:
         if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:

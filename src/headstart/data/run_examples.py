@@ -12,7 +12,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.labels import encoded, is_multi_label, names_of
 
 EXAMPLES = "examples.jsonl"
-"""File in the run; and what ``asked["data"]`` in ``run.json`` says of data that are in it."""
+"""File in the run; and what ``data.path`` in ``run.json`` says of data that are in it."""
 
 
 def write_examples(folder: Path, dataset: Dataset, sides: Sequence[str]) -> None:

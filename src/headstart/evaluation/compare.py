@@ -13,12 +13,12 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.config import Keep
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.metrics import LEVEL, resamples
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, LabelTable, resamples_of_labels
 from headstart.training import CrossValidated, FineTuneResult, Head, NotTried, SearchResult, TrainingData
 from headstart.training.outputs import log_losses, wrong
-from headstart.training.training_data import Keep
 
 _FINE_TUNING = "On {} validation examples fine-tuning"
 _SEARCH = "On {} validation examples, which had no part in the search, the head that it found"

@@ -5,20 +5,15 @@ cache key and travel to another process. Every batch gets layers with seeds of i
 and the layer: the same pictures come out wherever and in whatever order the batches are made.
 """
 
-from typing import Any, Literal
-
 import numpy as np
 
-from headstart.errors import InputError
-
-Strength = Literal["none", "light", "standard", "strong"]
-Pipeline = list[tuple[str, dict[str, Any]]]
+from headstart.config import Augmentation, AugmentName
 
 _RANGE = {"value_range": [0, 255]}
 _EDGE = {"fill_mode": "reflect"}
 _FLIP = ("RandomFlip", {"mode": "horizontal"})
 
-PIPELINES: dict[str, Pipeline] = {
+PIPELINES: dict[str, Augmentation] = {
     "none": [],
     "light": [_FLIP, ("RandomTranslation", {"height_factor": 0.05, "width_factor": 0.05, **_EDGE})],
     "standard": [
@@ -38,38 +33,15 @@ PIPELINES: dict[str, Pipeline] = {
         ("RandomErasing", {"factor": 0.5, "scale": [0.02, 0.2], **_RANGE}),
     ],
 }
-"""Strength -> its pipeline. All of them flip: where sides matter (text, digits), give a pipeline of your own."""
+"""Name -> layers. All of them flip: where sides matter (text, digits), give a pipeline of your own."""
 
 
-def to_pipeline(augment: Any) -> Pipeline:
-    """A pipeline as plain data.
-
-    Args:
-        augment: a strength; or a Keras augmentation pipeline: a layer, a ``keras.Sequential`` or a list of layers, that
-            get pixels of 0 to 255; or what this function gave, also if it went through JSON.
-
-    Raises:
-        InputError: no such strength, or a layer that is not one of Keras's own.
-    """
-    if isinstance(augment, str):
-        if augment not in PIPELINES:
-            raise InputError(f"--augment {augment}: expected one of {', '.join(PIPELINES)}.")
-        return PIPELINES[augment]
-    layers = getattr(augment, "layers", augment)
-    pipeline: Pipeline = []
-    for layer in layers if isinstance(layers, list | tuple) else [layers]:
-        if isinstance(layer, list | tuple):
-            pipeline.append((layer[0], layer[1]))
-            continue
-        kind = type(layer).__name__
-        if not type(layer).__module__.startswith("keras.") or not hasattr(layer, "get_config"):
-            raise InputError(f"augment: {kind} is not one of Keras's own layers, such as keras.layers.RandomFlip.")
-        config = {key: value for key, value in layer.get_config().items() if key not in ("name", "seed", "dtype")}
-        pipeline.append((kind, config))
-    return pipeline
+def to_pipeline(augment: AugmentName | Augmentation) -> Augmentation:
+    """The layers of an augmentation, by its name or as plain data."""
+    return PIPELINES[augment] if isinstance(augment, str) else augment
 
 
-def augment(pixels: np.ndarray, pipeline: Pipeline, seed: tuple[int, ...]) -> np.ndarray:
+def augment(pixels: np.ndarray, pipeline: Augmentation, seed: tuple[int, ...]) -> np.ndarray:
     """Apply a pipeline, at random, to each of some pictures. In a Keras process.
 
     Args:

@@ -10,8 +10,8 @@ from filelock import FileLock
 
 from headstart.bases import BaseSpec, load_base
 from headstart.bases.base import ImageBase
+from headstart.config import Augmentation
 from headstart.data.readers import Resize, decoded
-from headstart.features.augmentation import Pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine, prepare
 from headstart.features.extraction import FeatureSet
 from headstart.features.views import Plan, compute_views
@@ -24,7 +24,7 @@ def augmented_features(
     base: ImageBase,
     features: FeatureSet,
     files: Sequence[Path],
-    pipelines: Sequence[Pipeline],
+    pipelines: Sequence[Augmentation],
     folder: Path,
     *,
     seed: int,
@@ -68,7 +68,7 @@ def compute(
     precision: str,
     dim: int,
     files: list[str],
-    pipelines: list[Pipeline],
+    pipelines: list[Augmentation],
     seed: int,
     folder: str,
 ) -> None:

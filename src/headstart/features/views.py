@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.config import Augmentation
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import Example, Reader, decoded
-from headstart.features.augmentation import Pipeline, augment
+from headstart.features.augmentation import augment
 from headstart.features.engines import Engine
 from headstart.system import console
 
@@ -36,7 +37,7 @@ class Plan:
 
     train: Sequence[Example]
     val: Sequence[Example]
-    pipelines: list[Pipeline]
+    pipelines: list[Augmentation]
     seed: int
 
     @property

@@ -618,7 +618,7 @@ def _use(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
         run = run.resolve().relative_to(Path.cwd().resolve())
     except ValueError:
         run = run.absolute()
-    data = (facts.get("asked") or {}).get("data") or "DATA"
+    data = (facts.get("data") or {}).get("path") or "DATA"
     return {
         "shell": shlex.quote(str(run)),
         "data": shlex.quote(str(run / EXAMPLES) if data == EXAMPLES else data),

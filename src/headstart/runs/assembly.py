@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.text import TextBase
+from headstart.config import HeadConfig
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
@@ -29,7 +30,7 @@ from headstart.runs.tables import data_digest, write_suspects, write_tables
 from headstart.system import keras_worker
 from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder
-from headstart.training import FineTuneResult, Head, HeadConfig, NotTried, TrainingData
+from headstart.training import FineTuneResult, Head, NotTried, TrainingData
 
 GOLDEN_SAMPLES = 4
 
@@ -77,7 +78,8 @@ class Material:
     answers: Answers
     metrics: dict[str, dict[str, Any]]
     leak_free: dict[str, Any] | None
-    asked: dict[str, Any]
+    config: dict[str, Any]
+    data_path: str | None
     sides: list[str]
     choice: dict[str, Any] | None = None
     change: Change | None = None
@@ -157,7 +159,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         difference = check_golden(folder, finished.probabilities(inputs), expected, facts["engine"]["precision"])
         facts["golden"]["difference"] = difference
         write_tables(folder, material.dataset.classes, material.answers, material.audit.skipped, material.history)
-        if material.asked["data"] == EXAMPLES:
+        if material.data_path == EXAMPLES:
             write_examples(folder, material.dataset, material.sides)
         if material.suspects is not None:
             write_suspects(folder, material.dataset, material.answers, material.audit.usable, material.suspects)
@@ -259,7 +261,7 @@ def _facts(material: Material, prepared: Prepared, name: str) -> dict[str, Any]:
             **engine_facts(prepared, material.features.precision),
             "features_by_keras": material.features.by_keras,
         },
-        "asked": material.asked,
+        "config": material.config,
         "versions": versions(),
         "seed": recipe.seed,
     }
@@ -305,6 +307,7 @@ def _data(material: Material) -> dict[str, Any]:
     return {
         "source": dataset.source,
         "root": str(dataset.root),
+        "path": material.data_path,
         "digest": data_digest(dataset, material.features.digests, material.audit.usable, answers.splits),
         "examples": len(answers.labels),
         **({"corrections": material.corrections.facts} if material.corrections.facts else {}),

@@ -50,7 +50,7 @@ def write_tensorboard(run: RunFolder) -> Path:
             writer.add_scalar(name, value, epoch)
         for name, value in _figures(run):
             writer.add_scalar(name, value, 0)
-        writer.add_text("asked", f"```\n{json.dumps(run.facts['asked'], indent=2)}\n```")
+        writer.add_text("config", f"```\n{json.dumps(run.facts['config'], indent=2)}\n```")
     return folder
 
 
@@ -65,7 +65,7 @@ def log_to_mlflow(run: RunFolder) -> str:
     """
     mlflow = _mlflow()
     with mlflow.start_run(run_name=run.name) as entry:
-        mlflow.log_params({key: value for key, value in run.facts["asked"].items() if value is not None})
+        mlflow.log_params({key: value for key, value in run.facts["config"].items() if value is not None})
         mlflow.set_tags({"headstart": run.facts["headstart"], "data_digest": run.facts["data"]["digest"]})
         for name, value, epoch in _curves(run):
             mlflow.log_metric(name, value, step=epoch)

@@ -2,20 +2,18 @@
 
 from headstart.training.fine_tuning.fine_tune import CrossValidated, FineTuneResult, NotTried, check_finished, fine_tune
 from headstart.training.head.head import Head, fit_head, weights_of_classes
-from headstart.training.head.search import SearchResult, check_search, feature_sources, search_heads
-from headstart.training.training_data import FineTuneConfig, HeadConfig, TrainingData
+from headstart.training.head.search import SearchResult, check_search_installed, feature_sources, search_heads
+from headstart.training.training_data import TrainingData
 
 __all__ = [
     "CrossValidated",
-    "FineTuneConfig",
     "FineTuneResult",
     "Head",
-    "HeadConfig",
     "NotTried",
     "SearchResult",
     "TrainingData",
     "check_finished",
-    "check_search",
+    "check_search_installed",
     "feature_sources",
     "fine_tune",
     "fit_head",

@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from headstart.bases import DEFAULT_BASES
-from headstart.bases.candidates import ALL, candidates
+from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
+from headstart.config import BASES_ALL, all_settings
 from headstart.data.dataset import SPLITS, Dataset, count_classes, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality
@@ -30,7 +31,7 @@ from headstart.system.settings import is_offline
 from headstart.ui.place import Place
 from headstart.ui.reading import ROLES, advice, chosen, columns, reading
 from headstart.ui.recipe import recipe
-from headstart.ui.site import Site, form, go_to, page, plain
+from headstart.ui.site import Site, error_text, form, go_to, page
 from headstart.ui.uploads import CLEAN, clean_name, data_in
 
 _THUMBNAIL_PX = 200
@@ -89,14 +90,16 @@ class DataPages:
         try:
             dataset = open_data(self._place, path, read)
         except InputError as exc:
-            problem = plain(str(exc), self._place)
+            problem = error_text(exc, self._place)
         if path.is_file():
             with contextlib.suppress(InputError):  # it is no table after all, which the problem tells
                 told |= {"table": columns(path, read), "advice": self._advice(path, read, dataset)}
         if dataset is None:
             return page("data", 422, problem=problem, **told)
         checked = self._site.jobs.last("audit", data=told["path"])
-        return page("data", **told, **_shown(dataset), **_choices(dataset.modality), checked=checked)
+        return page(
+            "data", **told, **_shown(dataset), **_choices(dataset.modality), checked=checked, settings=all_settings()
+        )
 
     def _advice(self, path: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple[str, str] | None:
         """What may have been meant by a table: in words, and the address that reads it so."""
@@ -220,7 +223,7 @@ def _choices(modality: Modality) -> dict[str, Any]:
     offline = is_offline()
     rows = [
         {"handle": one.handle, "size_mb": one.size_mb, "here": one.is_here, "entry": known.get(one.handle)}
-        for one in candidates(ALL, modality)
+        for one in candidates(BASES_ALL, modality)
         if one.is_here or not offline
     ]
     rows.sort(key=lambda row: not row["here"])

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from headstart.bases.candidates import AUTO
+from headstart.config import AUTO
 from headstart.errors import InputError
 from headstart.reports import plots
 from headstart.ui.jobs import Job, State

@@ -85,16 +85,18 @@ class RunPages:
         if not _can_retrain(place, run):
             raise InputError(f"the data that {run.name} was trained on are no longer there.")
         table = await run_in_threadpool(_write_verdicts, place, run, fields)
-        asked = run.facts["asked"]
         tried = (run.facts.get("fine_tuning") or {}).get("outcome", "not tried") != "not tried"
         arguments = {
-            **asked,
+            "data": run.facts["data"]["path"],
+            **run.facts["config"],
             "name": re.sub(r"-\d+$", "", run.name),
             "runs": str(place.runs),
             "relabel": str(table),
             "fine_tune": "auto" if tried else "none",
         }
-        data = place.told(place.inside(asked["data"]))  # no query: a run may know more of how they are read than a form
+        data = place.told(
+            place.inside(arguments["data"])
+        )  # no query: a run may know more of how they are read than a form
         return await self._site.submit("train", arguments, title=f"Training of {run.name} anew", data=data)
 
     def try_it(self, request: Request) -> Response:
@@ -145,9 +147,9 @@ def _row(folder: Path) -> dict[str, Any] | None:
 
 def _can_retrain(place: Place, run: Run) -> bool:
     """Whether the data of a run are still there, and in the root."""
-    asked = run.facts.get("asked") or {}
+    path = (run.facts.get("data") or {}).get("path")
     try:
-        return bool(asked.get("data")) and place.inside(asked["data"]).exists()
+        return path is not None and place.inside(path).exists()
     except InputError:
         return False
 
@@ -168,7 +170,7 @@ def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
     """
     suspects = [cells for _, cells in read_cells(run.folder / "suspects.csv")]
     verdicts: dict[str, tuple[str, str]] = {}
-    earlier = run.facts["asked"].get("relabel")
+    earlier = run.facts["config"].get("relabel")
     if earlier and place.inside(earlier).is_file():
         for _, cells in read_cells(Path(earlier)):
             verdicts[cells["file"]] = (cells["label"], cells.get("sha256", ""))

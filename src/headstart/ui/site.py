@@ -16,25 +16,11 @@ from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import open_template
 from headstart.runs.predictor import read_facts
 from headstart.ui.jobs import Jobs
+from headstart.ui.labels import spell_label
 from headstart.ui.place import NotThereError, Place
 from headstart.ui.servers import Servers
 
 _MAX_FORM_BYTES = 1 << 20
-
-_OPTIONS = {
-    "--text-column": "“text”",
-    "--path-column": "“path of a picture”",
-    "--label-column": "“label”",
-    "--label-separator": "“between several labels”",
-    "--split-column": "“train, val or test”",
-    "--group-by": "“kept together”",
-    "--min-precision": "“right among sure answers”",
-    "--input-size": "“size of the pictures”",
-    "--dense": "“hidden layers”",
-    "--search": "“heads to try”",
-    "--relabel": "the labels beside them",
-}
-"""What the page calls options that messages tell to use."""
 
 
 @dataclass
@@ -84,11 +70,15 @@ class Site:
 
 
 def plain(text: str, place: Place) -> str:
-    """A message that was written for the terminal, in the words of the page: paths as it knows them, no options."""
+    """A message that was written for a terminal, as the page shows it: paths begin at the root."""
     if re.match(r"[a-z-]+ ", text):
         text = text[0].upper() + text[1:]
-    text = text.replace(f"{place.root}{os.sep}", "")
-    return re.sub(r"--[a-z-]+[a-z]", lambda option: _OPTIONS.get(option[0], option[0]), text)
+    return text.replace(f"{place.root}{os.sep}", "")
+
+
+def error_text(exc: HeadstartError, place: Place) -> str:
+    """What an error says, with settings called as the forms of the page call them."""
+    return plain(exc.render(spell_label), place)
 
 
 def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
@@ -124,7 +114,8 @@ async def form(request: Request) -> QueryParams:
 
 async def failed(request: Request, exc: Exception) -> Response:
     """The page for an error that headstart raised on purpose; a short text for what script asked for."""
-    message = plain(str(exc), request.app.state.place)
+    place = request.app.state.place
+    message = error_text(exc, place) if isinstance(exc, HeadstartError) else plain(str(exc), place)
     code = 404 if isinstance(exc, NotThereError) else 422
     if request.headers.get("x-part"):
         return Response(message, code, media_type="text/plain; charset=utf-8")

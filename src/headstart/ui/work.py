@@ -17,6 +17,7 @@ from headstart.data.labels import SEPARATOR
 from headstart.errors import HeadstartError
 from headstart.features.store import is_held
 from headstart.system import console
+from headstart.ui.labels import spell_label
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
 """Files of a job: what is to be done, what happened, what came out."""
@@ -94,7 +95,7 @@ def main(folder: Path) -> None:
             with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
                 outcome = KINDS[job["kind"]](folder, job)
         except HeadstartError as exc:
-            outcome = {"error": str(exc)}
+            outcome = {"error": exc.render(spell_label)}
         except KeyboardInterrupt:
             return
         except Exception as exc:  # noqa: BLE001 - told on the page

@@ -23,7 +23,7 @@ def test_the_loss_is_that_of_the_paper() -> None:
 
 @pytest.mark.slow
 def test_few_texts_are_judged_by_cross_validation(sentences: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuneConfig(epochs=4, keep="fine-tuned")
+    ways = hs.FineTuneConfig(fine_tune_epochs=4, keep="fine-tuned")
     options = {"base": "embedded:all-minilm-l6-v2", "shots": 6, "fine_tune": "last:1", "tuning": ways}
     run = hs.train(sentences, runs=tmp_path, **options)
     told = run.facts["fine_tuning"]

@@ -23,12 +23,18 @@ from headstart.system.settings import cache_folder
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"input_size": 32, "augment": "none"}
-HELPS = hs.FineTuneConfig(epochs=6, batch_size=32, learning_rate=2.5e-4, rate_decay=1)
+HELPS = hs.FineTuneConfig(fine_tune_epochs=6, batch_size=32, learning_rate=2.5e-4, rate_decay=1)
 TWO_EPOCHS = hs.FineTuneConfig(
-    epochs=2, batch_size=16, learning_rate=3e-5, label_smoothing=0, views=1, keep="fine-tuned", precision="float32"
+    fine_tune_epochs=2,
+    batch_size=16,
+    learning_rate=3e-5,
+    label_smoothing=0,
+    views=1,
+    keep="fine-tuned",
+    fine_tune_precision="float32",
 )
 FEW = {"input_size": 32, "val": 0.25}
-HARMS = hs.FineTuneConfig(epochs=1, learning_rate=0.03)
+HARMS = hs.FineTuneConfig(fine_tune_epochs=1, learning_rate=0.03)
 
 
 def _history(run: hs.Run) -> list[dict[str, str]]:
@@ -51,7 +57,7 @@ def head_only(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
 
 @pytest.fixture(scope="module")
 def tuned(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
-    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="all", tuning=HELPS, **OPTIONS)
+    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="all", config=HELPS, **OPTIONS)
 
 
 def test_it_is_kept_where_it_helps(tuned: hs.Run, head_only: hs.Run) -> None:
@@ -84,8 +90,8 @@ def test_frozen_means_frozen(tuned: hs.Run, head_only: hs.Run) -> None:
 @pytest.fixture(scope="module")
 def moved(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """Trained with moving BatchNormalization until the time was over."""
-    ways = hs.FineTuneConfig(epochs=500, time_limit_s=3, patience=500, train_batch_norm=True, keep="fine-tuned")
-    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", tuning=ways, **OPTIONS)
+    ways = hs.FineTuneConfig(fine_tune_epochs=500, time_limit=3, patience=500, train_batch_norm=True, keep="fine-tuned")
+    return hs.train(digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", config=ways, **OPTIONS)
 
 
 def test_batch_normalization_moves_where_that_is_asked_for(moved: hs.Run, head_only: hs.Run) -> None:
@@ -112,14 +118,14 @@ def test_a_time_limit_ends_training_with_what_there_is(moved: hs.Run) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """Two epochs in float32."""
-    return hs.train(few_digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", tuning=TWO_EPOCHS, **FEW)
+    return hs.train(few_digits, runs=tmp_path_factory.mktemp("runs"), fine_tune="last:2", config=TWO_EPOCHS, **FEW)
 
 
 def test_mixed_precision_learns_as_single_precision_does(
     few_digits: Path, tmp_path: Path, uninterrupted: hs.Run
 ) -> None:
-    ways = replace(TWO_EPOCHS, precision="bfloat16")
-    mixed = hs.train(few_digits, runs=tmp_path, fine_tune="last:2", tuning=ways, **FEW)
+    ways = replace(TWO_EPOCHS, fine_tune_precision="bfloat16")
+    mixed = hs.train(few_digits, runs=tmp_path, fine_tune="last:2", config=ways, **FEW)
     losses = {}
     for precision, run in (("float32", uninterrupted), ("bfloat16", mixed)):
         assert run.facts["fine_tuning"]["precision"] == precision
@@ -131,8 +137,8 @@ def test_mixed_precision_learns_as_single_precision_does(
 
 
 def test_a_first_epoch_that_does_harm_is_taken_back(few_digits: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuneConfig(epochs=2, learning_rate=0.02)
-    run = hs.train(few_digits, runs=tmp_path, fine_tune="last:1", tuning=ways, **OPTIONS)
+    ways = hs.FineTuneConfig(fine_tune_epochs=2, learning_rate=0.02)
+    run = hs.train(few_digits, runs=tmp_path, fine_tune="last:1", config=ways, **OPTIONS)
     told = run.facts["fine_tuning"]
     assert told["slowed"] >= 1
     assert told["learning_rate"] == pytest.approx(0.02 / 4 ** told["slowed"])
@@ -145,7 +151,7 @@ def test_a_first_epoch_that_does_harm_is_taken_back(few_digits: Path, tmp_path: 
 def test_a_time_limit_that_is_over_too_soon_is_said(
     digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = hs.train(digits, runs=tmp_path, fine_tune="auto", tuning=hs.FineTuneConfig(time_limit_s=0.01), **OPTIONS)
+    run = hs.train(digits, runs=tmp_path, fine_tune="auto", config=hs.FineTuneConfig(time_limit=0.01), **OPTIONS)
     assert "fine-tuning the last 10 blocks, block7 to head_conv" in caplog.text  # 63 % of the arithmetic
     told = run.facts["fine_tuning"]
     assert told["outcome"] == "not tried"
@@ -153,7 +159,7 @@ def test_a_time_limit_that_is_over_too_soon_is_said(
 
 
 def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
-    refused = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=HARMS, **OPTIONS)
+    refused = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=HARMS, **OPTIONS)
     told = refused.facts["fine_tuning"]
     assert told["outcome"] == "not better"
     assert told["on_val"]["accuracy"][1] < told["on_val"]["accuracy"][0]
@@ -163,7 +169,7 @@ def test_what_harms_is_refused_unless_insisted_on(digits: Path, head_only: hs.Ru
     page = refused.report().read_text()
     assert "The head alone was kept" in page
 
-    insisted = hs.train(digits, runs=tmp_path, fine_tune="last:1", tuning=replace(HARMS, keep="fine-tuned"), **OPTIONS)
+    insisted = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=replace(HARMS, keep="fine-tuned"), **OPTIONS)
     assert insisted.facts["fine_tuning"]["outcome"] == "kept"
     assert "--keep fine-tuned" in insisted.facts["fine_tuning"]["reason"]
     assert insisted.metrics["accuracy"] == pytest.approx(told["on_test"]["accuracy"][1])
@@ -226,8 +232,8 @@ def test_auto_does_not_try_what_could_not_be_shown(run: hs.Run) -> None:
 def test_an_encoder_of_texts_is_fine_tuned_by_changes_of_low_rank(sentences: Path, tmp_path: Path) -> None:
     """The finished run computes what was trained, or it would not be; of low-rank changes only Dense kernels differ."""
     folder = Path(__file__).parents[2] / "files/transformers/bert"
-    ways = hs.FineTuneConfig(epochs=1, lora=2, keep="fine-tuned")
-    run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", tuning=ways, runs=tmp_path)
+    ways = hs.FineTuneConfig(fine_tune_epochs=1, lora=2, keep="fine-tuned")
+    run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", config=ways, runs=tmp_path)
     assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]
     assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, 6)
 

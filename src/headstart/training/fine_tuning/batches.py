@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headstart.config import FineTuneConfig
 from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
-from headstart.features.augmentation import augment
+from headstart.features.augmentation import augment, to_pipeline
 from headstart.features.views import Views
 from headstart.training.fine_tuning.job import FineTuneJob
 from headstart.training.outputs import weights_of_examples
-from headstart.training.training_data import FineTuneConfig
 
 _EVALUATION_BATCH = 64
 _LENGTH_WINDOW = 16  # batches of texts that are sorted by length together
@@ -75,7 +75,7 @@ class Batches:
             members = order[step * self.size : (step + 1) * self.size]
             values = self._views.train(members, views[members])
             if self._is_live and not self._is_text:
-                values = augment(values, self._config.augment, (self._seed, number, step))
+                values = augment(values, to_pipeline(self._config.augment), (self._seed, number, step))
             return Batch(self._as_input(values), self._targets[members], self._weights[members])
 
         return map_ahead(batch, range(self.steps))

@@ -90,7 +90,7 @@ class _ContrastiveTrainer:
         }
 
     def _train(self, members: np.ndarray, number: int, bar: console.Progress) -> None:
-        limit_s = self.preparation.config.time_limit_s or float("inf")
+        limit_s = self.preparation.config.time_limit or float("inf")
         rng = np.random.default_rng([self.job.seed, number])
         for _ in range(self.steps):
             batch = rng.permutation(members)[: self.batches.size]

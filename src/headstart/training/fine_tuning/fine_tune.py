@@ -24,11 +24,13 @@ from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
 from headstart.bases.text import TextBase
+from headstart.config import FineTuneConfig, HeadConfig
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import Example, decoded, read_example
 from headstart.data.split import folds
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, IntegrityError, counted
+from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, prepare
 from headstart.features.extraction import FeatureSet, extract
 from headstart.model_files.keras_file import Frozen
@@ -39,7 +41,7 @@ from headstart.training.fine_tuning.checkpoints import BEST_FILE, STATE_FILE
 from headstart.training.head.head import Head, weights_of_classes
 from headstart.training.head.linear import L2_GRID, solve
 from headstart.training.outputs import wrong
-from headstart.training.training_data import FineTuneConfig, HeadConfig, TrainingData, load_layers, save_layers
+from headstart.training.training_data import TrainingData, load_layers, save_layers
 
 logger = logging.getLogger(__name__)
 
@@ -161,27 +163,28 @@ def fine_tune(
         IntegrityError: something frozen has changed, or the finished base differs from what was trained.
         UnavailableError: no Keras backend that can train is installed.
     """
-    if config.blocks == "none":
+    if config.fine_tune == "none":
         return NotTried("")
-    contrastive = _few_texts(base, data, head_config) and (config.blocks == "auto" or not len(data.val))
+    config = replace(config, augment=to_pipeline(config.augment))
+    contrastive = _few_texts(base, data, head_config) and (config.fine_tune == "auto" or not len(data.val))
     obstacle = _obstacle(base, data, head, config, contrastive=contrastive)
-    if obstacle and config.blocks != "auto":
-        raise InputError(f"{config.blocks} is not possible. {obstacle}", field="fine_tune")
+    if obstacle and config.fine_tune != "auto":
+        raise InputError(f"{config.fine_tune} is not possible. {obstacle}", field="fine_tune")
     if obstacle:
         return NotTried(obstacle)
-    if config.blocks == "auto" and config.time_limit_s is None:
-        config = replace(config, time_limit_s=AUTO_TIME_LIMIT_S)
+    if config.fine_tune == "auto" and config.time_limit is None:
+        config = replace(config, time_limit=AUTO_TIME_LIMIT_S)
     if contrastive:  # too few steps to measure which precision is faster
-        config = replace(config, precision="float32")
-    elif config.precision == "auto":
-        config = replace(config, precision=precision)
+        config = replace(config, fine_tune_precision="float32")
+    elif config.fine_tune_precision == "auto":
+        config = replace(config, fine_tune_precision=precision)
     attempt = _ContrastiveAttempt if contrastive else _Attempt
     try:
         return attempt(
             base, examples, data, head, head_config, config, engine, precision, cache or cache_folder()
         ).run()
     except _DiskSpaceError as exc:
-        if config.blocks != "auto":
+        if config.fine_tune != "auto":
             raise
         return NotTried(str(exc))
 
@@ -227,7 +230,7 @@ def _obstacle(base: Base, data: TrainingData, head: Head, config: FineTuneConfig
             f"{_MIN_SHOTS} to {FEW - 1} texts of every class, a text encoder and a linear head, cross-validation takes "
             "their place.)"
         )
-    if config.blocks != "auto":
+    if config.fine_tune != "auto":
         return None
     mistakes = int(wrong(data.labels[data.val], head.over(data.features, data.val)).sum())
     if not contrastive and mistakes < _MIN_MISTAKES and config.keep != "fine-tuned":
@@ -260,10 +263,10 @@ class _Attempt:
 
     def run(self) -> FineTuneResult | NotTried:
         blocks = prepare(self.base, self.cache, self._probe).blocks
-        if self.config.blocks == "auto":
+        if self.config.fine_tune == "auto":
             number = _auto_blocks(blocks, self._cached_arrays, _free_bytes(self.cache), self.share)
         else:
-            number = blocks_above(blocks, self.config.blocks)
+            number = blocks_above(blocks, self.config.fine_tune)
         frozen, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
@@ -304,7 +307,7 @@ class _Attempt:
 
     @property
     def _epochs(self) -> int:
-        return self.config.epochs or self.base.tuning_epochs
+        return self.config.fine_tune_epochs or self.base.tuning_epochs
 
     @property
     def _learning_rate(self) -> float:
@@ -313,7 +316,7 @@ class _Attempt:
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
         data, head = self.data, self.head
-        config = {**asdict(self.config), "blocks": [block.name for block in trained], "keep": None}
+        config = {**asdict(self.config), "fine_tune": [block.name for block in trained], "keep": None}
         facts = [
             TUNING_VERSION,
             data.features.key,
@@ -422,7 +425,7 @@ class _ContrastiveAttempt(_Attempt):
 
     @property
     def _epochs(self) -> int:
-        return self.config.epochs or CONTRASTIVE_EPOCHS
+        return self.config.fine_tune_epochs or CONTRASTIVE_EPOCHS
 
     @property
     def _extra_arguments(self) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.blocks import Block
+from headstart.config import FineTuneConfig
 from headstart.system.keras_compat import build_metrics
 from headstart.system.keras_worker import on_gpu
-from headstart.training.training_data import FineTuneConfig
 
 _WARM_UP = 0.1  # of all steps
 _WARM_UP_STEPS = 20  # at least: Adam's first steps are all of full length, whatever the gradient

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.bases import Base, BaseSpec, load_base
+from headstart.config import FineTuneConfig
 from headstart.data.readers import Modality
+from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine
 from headstart.features.views import Plan, Views, compute_views
 from headstart.training.fine_tuning.batches import Batches
 from headstart.training.fine_tuning.freeze_proof import FrozenWeights
 from headstart.training.fine_tuning.job import FineTuneJob
 from headstart.training.fine_tuning.trainable_part import TrainablePart
-from headstart.training.training_data import FineTuneConfig
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def prepare_training(job: FineTuneJob) -> Preparation:
     base = load_base(BaseSpec.from_json(job.spec), resize=job.resize)
     part = TrainablePart(base, job.trained_blocks)
     started = time.monotonic()
-    views = _compute_views(job, config, base, part, started + (config.time_limit_s or float("inf")))
+    views = _compute_views(job, config, base, part, started + (config.time_limit or float("inf")))
     views_s = time.monotonic() - started
     part.unfreeze(config)
     batches = Batches(job, config, views, is_text=base.modality == "text", is_live=part.boundary is None)
@@ -89,7 +90,7 @@ def _compute_views(job: FineTuneJob, config: FineTuneConfig, base: Base, part: T
     folder, reader = Path(job.folder, "views"), base.reader()
     if part.boundary is None:  # all of the base is trained: nothing can be computed beforehand
         return compute_views(Plan(train, val, [[]], job.seed), reader, None, job.input_shape, folder, deadline)
-    plan = Plan(train, val, [[], *[config.augment] * config.views], job.seed)
+    plan = Plan(train, val, [[], *[to_pipeline(config.augment)] * config.views], job.seed)
     engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(part.frozen_part())
     shape = part.boundary.shape
     shape = (*job.input_shape, *shape[1:]) if is_text else shape

@@ -6,10 +6,10 @@ from typing import Any
 from headstart.bases import Base
 from headstart.bases.blocks import Block, find_blocks
 from headstart.bases.derived import ending_after, save_weights
+from headstart.config import FineTuneConfig
 from headstart.system import keras_compat
 from headstart.training.fine_tuning import lora
 from headstart.training.fine_tuning.pointwise import as_products
-from headstart.training.training_data import FineTuneConfig
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 

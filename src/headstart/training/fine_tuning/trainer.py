@@ -58,7 +58,7 @@ def train(**job: Any) -> dict[str, Any]:
             preparation = prepare_training(FineTuneJob(**job))
         except TimeoutError:
             return no_result(
-                f"The time limit of {job['config']['time_limit_s']:.0f} s was over before the first step: allow more "
+                f"The time limit of {job['config']['time_limit']:.0f} s was over before the first step: allow more "
                 "time, or fewer views of each example. What is cached by now is kept for the next run."
             )
         return FineTuner(preparation).run()
@@ -79,7 +79,7 @@ class FineTuner:
         self.head: list[Any] = []
         self.checkpoints = Checkpoints(preparation.folder)
         saved = self.checkpoints.read_state()
-        precision = asked_precision(self.config.precision)
+        precision = asked_precision(self.config.fine_tune_precision)
         self.state = saved or TrainingState(EarlyStopping(self.config.patience), precision, views_s=preparation.views_s)
         if self.state.precision == "auto":
             steps, batch = self.job.epochs * self.batches.steps, next(self.batches.epoch(0))
@@ -171,7 +171,7 @@ class FineTuner:
     def _train_epoch(self) -> None:
         """Train one epoch, evaluate it, and decide whether it was the last one."""
         state, started = self.state, time.monotonic()
-        limit_s = (self.config.time_limit_s or float("inf")) - state.views_s - state.seconds
+        limit_s = (self.config.time_limit or float("inf")) - state.views_s - state.seconds
         steps: list[tuple[dict[str, float], float]] = []
         label = f"epoch {state.epoch + 1} of {self.job.epochs}"
         with console.progress(label, self._epoch_examples, self.unit) as bar:

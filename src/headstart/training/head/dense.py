@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.config import HeadConfig
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
@@ -12,7 +13,7 @@ from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import in_blocks
 from headstart.training.head.networks import NetworkConfig, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
-from headstart.training.training_data import HeadConfig, Layers, TrainingData
+from headstart.training.training_data import Layers, TrainingData
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.config import ClassWeights, HeadConfig
 from headstart.data.audit import IMBALANCE
 from headstart.data.labels import counts, is_multi_label
 from headstart.errors import InputError, field_name
@@ -17,7 +18,7 @@ from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
 from headstart.training.outputs import Activation, activate, activation_of
-from headstart.training.training_data import ClassWeights, HeadConfig, Layers, TrainingData
+from headstart.training.training_data import Layers, TrainingData
 
 HEAD_VERSION = 6
 """Part of every cache key: raise it when the same features and labels would give another head."""

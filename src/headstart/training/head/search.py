@@ -23,9 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from headstart.bases.base import Base, tapped_blocks
 from headstart.bases.blocks import Block
+from headstart.config import Augmentation, HeadConfig
 from headstart.data.split import folds
-from headstart.errors import InputError, IntegrityError, counted, field_name
-from headstart.features.augmentation import PIPELINES, Pipeline
+from headstart.errors import InputError, IntegrityError, counted
+from headstart.features.augmentation import PIPELINES
 from headstart.features.extraction import FeatureSet
 from headstart.system import console
 from headstart.system.extras import require
@@ -34,7 +35,7 @@ from headstart.training.head import networks
 from headstart.training.head.head import Head, fit_head, key_of, weights_of_classes
 from headstart.training.head.linear import Axes, CrossValidation, stratified_sample
 from headstart.training.outputs import activation_of, weights_of_examples
-from headstart.training.training_data import HeadConfig, TrainingData
+from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ SEARCH_VERSION = 4
 DEFAULT_FEATURES = "the base's own"
 """Name of the features that are used without a search."""
 
-Augmented = Callable[[np.ndarray, list[Pipeline], Path], np.ndarray]
+Augmented = Callable[[np.ndarray, list[Augmentation], Path], np.ndarray]
 """Gives the features at all taps, (k, n, d), of the images at positions, int (n,), augmented by each of k pipelines.
 
 The path is a folder to store them in; a killed pass continues from there.
@@ -123,32 +124,12 @@ class SearchResult:
     facts: dict[str, Any]
 
 
-def check_search(trials: int, config: HeadConfig, shots: int | None) -> None:
-    """Check the options of a search before anything is computed.
-
-    Args:
-        trials: how many heads to try.
-        config: of the head; all that a search chooses must have its default.
-        shots: of the split.
+def check_search_installed() -> None:
+    """Check that a search is possible, before anything is computed.
 
     Raises:
-        InputError: they contradict each other.
         UnavailableError: Optuna is not installed.
     """
-    if trials < 1:
-        raise InputError(f"expected at least 1 trial, such as 50, got {trials}.", field="search")
-    if replace(config, epochs=100, class_weights="auto", seed=0) != HeadConfig():
-        raise InputError(
-            f"the search chooses the head: leave out {field_name('head')}, {field_name('dense')} and "
-            f"{field_name('dropout')}, or {field_name('search')}.",
-            field="search",
-        )
-    if shots is not None:
-        raise InputError(
-            f"the best head is evaluated on validation examples, and {field_name('shots', shots)} leaves none: leave "
-            "out one of the two.",
-            field="search",
-        )
     _optuna()
 
 
