@@ -49,9 +49,10 @@ check: $(READY) ## look at format, style, types and the order of imports; change
 	$(BIN)mypy
 	$(BIN)lint-imports
 
-fix: $(READY) ## correct format and style where a program can, and write docs/map.md
+fix: $(READY) ## correct format and style where a program can, and write docs/map.md and docs/settings.md
 	$(BIN)ruff format
 	$(BIN)ruff check --fix
+	$(BIN)python docs/write_settings.py
 	$(BIN)python docs/write_map.py
 
 docs: $(READY) ## write the documentation as a site into build/site (once before: pip install -e '.[docs]')

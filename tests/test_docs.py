@@ -46,6 +46,13 @@ def test_every_stage_says_which_it_is_and_what_follows(number: int) -> None:
     assert f"| {number + 1} {name} | `{name}/` |" in (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 
 
+def test_the_reference_of_settings_and_their_keywords_are_current() -> None:
+    written = runpy.run_path(str(ROOT / "docs/write_settings.py"))
+    assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == written["page"](), "run `make fix`"
+    keywords = ast.parse((SOURCE / "config/keywords.py").read_text(encoding="utf-8"))
+    assert ast.dump(keywords) == ast.dump(ast.parse(written["keywords"]())), "run `make fix`"
+
+
 def test_every_module_has_a_docstring_and_stands_on_the_map() -> None:
     page = runpy.run_path(str(ROOT / "docs/write_map.py"))["page"]
     assert (ROOT / "docs/map.md").read_text(encoding="utf-8") == page(), "docs/map.md is out of date: run `make fix`"

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from headstart.bases import load_base, load_default
 from headstart.commands.train import check_features, check_modality
 from headstart.config import Config, TrainConfig, merge_settings
-from headstart.config.commands import AUDIT, reading_settings
+from headstart.config.commands import AUDIT, reading_settings, shows_settings
+from headstart.config.keywords import AuditKeywords
 from headstart.data.audit import (
     SEVERITIES,
     Audit,
@@ -110,6 +111,7 @@ class DataAudit:
         return write_page(Path(path), self.facts(), self.dataset)
 
 
+@shows_settings(AUDIT)
 def audit_data(
     data: Any,
     *,
@@ -117,7 +119,7 @@ def audit_data(
     features: bool = True,
     ignore: Sequence[str] = (),
     cache: str | Path | None = None,
-    **settings: Any,
+    **settings: Unpack[AuditKeywords],
 ) -> DataAudit:
     """Check a data set as :func:`headstart.train` does, before anything is trained on it.
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -32,7 +32,8 @@ from headstart.config import (
     merge_settings,
     names_in,
 )
-from headstart.config.commands import COMPARE, reading_settings
+from headstart.config.commands import COMPARE, reading_settings, shows_settings
+from headstart.config.keywords import CompareKeywords
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
@@ -277,6 +278,7 @@ class BaseComparison:
         return write_comparison(self.to_json(), Path(path))
 
 
+@shows_settings(COMPARE)
 def compare(
     data: Any,
     *,
@@ -284,7 +286,7 @@ def compare(
     min_accuracy: float | None = None,
     examples: int = 500,
     cache: str | Path | None = None,
-    **settings: Any,
+    **settings: Unpack[CompareKeywords],
 ) -> BaseComparison:
     """Compare pretrained bases on some data, and say which is the best one within a budget.
 

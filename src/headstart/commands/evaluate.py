@@ -5,13 +5,14 @@ import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from headstart.commands.load import Run
 from headstart.config import Config, merge_settings
-from headstart.config.commands import EVALUATE
+from headstart.config.commands import EVALUATE, shows_settings
+from headstart.config.keywords import EvaluateKeywords
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.labels import is_multi_label
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 SPLIT = "held-out"
 
 
+@shows_settings(EVALUATE)
 def evaluate_run(
     run: str | Path,
     data: Any,
@@ -40,7 +42,7 @@ def evaluate_run(
     name: str | None = None,
     config: Config = None,
     tta: bool = False,
-    **settings: Any,
+    **settings: Unpack[EvaluateKeywords],
 ) -> Run:
     """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
 

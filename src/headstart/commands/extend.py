@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from headstart.commands.load import Run
 from headstart.commands.train import train
 from headstart.commands.tune import recorded_settings
 from headstart.config import Config, merge_settings
-from headstart.config.commands import EXTEND, READ
+from headstart.config.commands import EXTEND, READ, shows_settings
+from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, Earlier, load_dataset
 from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
@@ -36,6 +37,7 @@ _SHOWN = 5  # of the examples that have changed
 _ROUNDED = 5e-7  # what predictions.csv writes as 0.000000 is at most this
 
 
+@shows_settings(EXTEND)
 def extend(
     run: str | Path,
     more: Any,
@@ -46,7 +48,7 @@ def extend(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
-    **settings: Any,
+    **settings: Unpack[ExtendKeywords],
 ) -> Run:
     """Train a run again with more examples, of its own classes or of new ones, and compare the two on the old classes.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison, Budget, compare_on
 from headstart.commands.load import Run
 from headstart.config import AUTO, Augmentation, Config, HeadConfig, TrainConfig, merge_settings
-from headstart.config.commands import reading_settings
+from headstart.config.commands import TRAIN, reading_settings, shows_settings
+from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
@@ -75,6 +76,7 @@ logger = logging.getLogger(__name__)
 _SHOWN = 5  # of the files left out, on the terminal; skipped.csv has them all
 
 
+@shows_settings(TRAIN)
 def train(
     data: Any,
     *,
@@ -85,7 +87,7 @@ def train(
     mlflow: bool = False,
     cache: str | Path | None = None,
     check_base: Callable[[Base], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainKeywords],
 ) -> Run:
     """Train a classifier on a pretrained base.
 

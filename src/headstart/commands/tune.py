@@ -2,11 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from headstart.commands.load import Run
 from headstart.commands.train import train
 from headstart.config import Config, FineTuneConfig, merge_settings, names_in
+from headstart.config.commands import TUNE, shows_settings
+from headstart.config.keywords import TuneKeywords
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.errors import InputError, field_name
 from headstart.runs.predictor import read_facts
@@ -14,6 +16,7 @@ from headstart.runs.predictor import read_facts
 logger = logging.getLogger(__name__)
 
 
+@shows_settings(TUNE)
 def tune(
     run: str | Path,
     *,
@@ -23,7 +26,7 @@ def tune(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
-    **settings: Any,
+    **settings: Unpack[TuneKeywords],
 ) -> Run:
     """Fine-tune a finished run further: the same data, split and head, with other blocks or other settings.
 

@@ -1,9 +1,13 @@
 """Which settings each command takes, beside what is its own."""
 
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from headstart.config.stages import ChoiceConfig, DataConfig, FineTuneConfig, InputConfig, SplitConfig
 from headstart.config.train import TrainConfig, all_settings, names_in
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 READ: tuple[str, ...] = tuple(name for name in names_in(DataConfig) if name not in ("relabel", "strict"))
 """How data are read: what :func:`headstart.load_dataset` takes."""
@@ -21,3 +25,22 @@ EVALUATE: tuple[str, ...] = (*(name for name in READ if name not in ("group_by",
 def reading_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings of :data:`READ`, name -> value."""
     return {name: getattr(config.data, name) for name in READ}
+
+
+def shows_settings(names: Iterable[str]) -> Callable[[Function], Function]:
+    """Let ``help()`` and notebooks show the settings that a function takes in place of its ``**settings``."""
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        known = all_settings()
+        settings = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=known[name].default, annotation=known[name].type
+            )
+            for name in names
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *settings])  # type: ignore[attr-defined]
+        return function
+
+    return decorate

@@ -84,5 +84,5 @@ def test_a_config_knows_its_kind() -> None:
     assert HeadConfig().kind == HeadConfig(head="linear").kind == "linear"
     assert HeadConfig(dense=(8,)).kind == HeadConfig(head="mlp").kind == "mlp"
     assert HeadConfig(head="mlp").units == (256,)
-    with pytest.raises(InputError, match="dropout: expected a number of at least 0 and below 1, got '1.5'"):
+    with pytest.raises(InputError, match=r"dropout: expected a number of at least 0 and below 1, got '1\.5'"):
         HeadConfig(dropout=1.5)
