@@ -5,8 +5,9 @@ import pytest
 
 from headstart.data.labels import is_multi_label
 from headstart.evaluation.calibration import FEWEST, HeldOut, calibrate
+from headstart.model_files.head_layers import softmax
 from headstart.training import Head, TrainingData
-from headstart.training.outputs import at_temperature, fit_temperature, softmax
+from headstart.training.outputs import at_temperature, fit_temperature
 
 
 def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

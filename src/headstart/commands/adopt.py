@@ -17,6 +17,7 @@ from headstart.commands.load import Run
 from headstart.config import HeadConfig
 from headstart.errors import InputError
 from headstart.features.engines import prepare
+from headstart.model_files.head_layers import HeadLayers, load_layers, save_layers
 from headstart.model_files.keras_file import fill_template
 from headstart.model_files.openvino_file import write_engine
 from headstart.runs.assembly import GOLDEN_SAMPLES, base_facts, engine_facts, inside, template_for
@@ -25,8 +26,6 @@ from headstart.runs.predictor import Predictor
 from headstart.runs.tables import PREDICTIONS
 from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
-from headstart.training import Head
-from headstart.training.training_data import load_layers, save_layers
 
 MODEL, LABELS = "keras_model.h5", "labels.txt"
 
@@ -64,7 +63,7 @@ def adopt(
         np.savez(golden, inputs=pixels)
         arguments = {"spec": base.spec.to_json(), "folder": str(folder)}
         keras_worker.call("headstart.commands.adopt:read_export", arguments)
-        head = Head(load_layers(folder / "head.npz"))
+        head = HeadLayers(load_layers(folder / "head.npz"))
         (folder / "head.npz").unlink()
         kernels = [kernel.shape for kernel, _ in head.layers]
         if kernels[-1][1] != len(classes):

@@ -17,11 +17,10 @@ from headstart.data.images import Box
 from headstart.explanation.heat import WHOLE
 from headstart.explanation.receptive_field import place_of_cells
 from headstart.features.engines import compile_graph
+from headstart.model_files.head_layers import Activation, HeadLayers
 from headstart.model_files.openvino_file import FEATURES
 from headstart.runs.predictor import Predictor, precision_here
 from headstart.system import keras_worker
-from headstart.training.head.head import Head
-from headstart.training.outputs import Activation
 
 _POOLINGS = {"ReduceMean", "ReduceMax"}
 _KERAS_POOLINGS = {"GlobalAveragePooling2D", "GlobalMaxPooling2D"}
@@ -58,7 +57,7 @@ class Activations(Protocol):
         cells: where the cells of the map lie in the input, as shares of its width and height.
     """
 
-    head: Head
+    head: HeadLayers
     has_map: bool
     after_pooling: AfterPooling | None
     cells: Box
@@ -92,7 +91,7 @@ class OpenVINOActivations:
         graph = openvino.Core().read_model(str(xml))
         probabilities = graph.output(0).get_node().input_value(0)
         layers, features = _head_and_features(probabilities)
-        self.head = Head(tuple(layers), activation)
+        self.head = HeadLayers(tuple(layers), activation)
         self._pooling = pooling = _pooling_of(features)
         self.has_map, self.after_pooling, self.cells = pooling is not None, None, WHOLE
         outputs = [probabilities, features]
@@ -128,7 +127,7 @@ class KerasActivations:
 
         dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
         kernels_and_biases = (layer.get_weights() for layer in dense)
-        self.head = Head(tuple((kernel, bias) for kernel, bias in kernels_and_biases), activation)
+        self.head = HeadLayers(tuple((kernel, bias) for kernel, bias in kernels_and_biases), activation)
         graph = inlined(model)
         made_by = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
         first = next(node for node in made_by.values() if node.operation is dense[0])

@@ -12,7 +12,7 @@ Sources: Selvaraju et al., "Grad-CAM", arXiv 1610.02391; Zhou et al. (CAM), arXi
 import numpy as np
 
 from headstart.explanation.activations import Activations, AfterPooling, Computed
-from headstart.training.head.head import Head
+from headstart.model_files.head_layers import HeadLayers
 
 _STEP = 0.01  # of the differences, in standard deviations of the pooled values
 
@@ -46,7 +46,7 @@ def grad_cam(activations: Activations, computed: Computed, answers: np.ndarray) 
     return np.einsum("nhwc,nc->nhw", computed.maps, gradient) + rest[:, np.newaxis, np.newaxis]
 
 
-def score_and_gradient(features: np.ndarray, head: Head, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def score_and_gradient(features: np.ndarray, head: HeadLayers, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The scores of classes, (n,), and their gradients by the features, (n, d)."""
     x, active = features, []
     for kernel, bias in head.layers[:-1]:

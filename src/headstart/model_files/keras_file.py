@@ -1,11 +1,11 @@
-"""``model.keras``: saved by Keras once per base as a template, then filled with the head of each run without Keras.
+"""``model.keras``: Keras saves each base once as a template; each run then fills in its head without Keras.
 
-Starting Keras, building a base and saving it takes seconds, and gives the same file for every head of the same shape,
-except for the head's own numbers. So a Keras process makes the file once, proves that Keras opens a filled copy and
-computes what it should, and leaves it in the cache. A run then replaces the Dense weights (HDF5 data sets), the number
-of classes and the last activation (in ``config.json``), which takes a tenth of a second and needs no Keras at all.
+To start Keras, build a base and save it takes seconds, and gives the same file for every head of the same shape, except
+for the weights of the head. So a Keras process makes the file once, proves that Keras opens a filled copy and computes
+what it should, and leaves it in the cache. A run then replaces the weights of the Dense layers (HDF5 data sets), the
+number of classes and the last activation (in ``config.json``): that takes a tenth of a second and needs no Keras.
 
-The same file carries the freeze proof: digests of every frozen tensor, taken from the base as Keras loaded it before
+The freeze proof is made here, too: digests of every frozen tensor, taken from the base as Keras loaded it before
 anything was trained, are compared with those of the tensors in the finished file.
 """
 
@@ -19,14 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headstart.errors import IntegrityError
-
-if TYPE_CHECKING:
-    from headstart.training.head.head import Head
+from headstart.model_files.head_layers import HeadLayers
 
 WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
 
@@ -34,11 +32,11 @@ _MAX_DIFFERENCE = 1e-4  # of a probability, between Keras on the filled file and
 
 
 class Frozen(NamedTuple):
-    """What of a base is frozen while the rest is fine-tuned.
+    """The frozen tensors of a base whose other tensors are fine-tuned.
 
     Attributes:
-        digests: of its tensors, hex.
-        statistics: how many of them are BatchNormalization's.
+        digests: of each, hex.
+        statistics: how many of them are moving means and variances of BatchNormalization.
     """
 
     digests: tuple[str, ...]
@@ -47,13 +45,13 @@ class Frozen(NamedTuple):
 
 @dataclass(frozen=True)
 class FreezeProof:
-    """The base before the run against the base in the finished file.
+    """The base before the run compared with the base in the finished file.
 
     Attributes:
-        tensors: how many frozen tensors there are.
-        statistics: how many of them are BatchNormalization's moving means and variances.
-        changed: how many differ: always 0, or there would have been an IntegrityError.
-        trained: how many tensors of the base were fine-tuned, and are not among the frozen ones.
+        tensors: number of frozen tensors.
+        statistics: how many of them are moving means and variances of BatchNormalization.
+        changed: how many differ: always 0, because others raise an IntegrityError.
+        trained: number of tensors of the base that were fine-tuned.
         sha256: over the digests of all frozen tensors, hex.
     """
 
@@ -71,15 +69,13 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
         base_model: Keras model from uint8 pixels to features.
         units: sizes of the hidden Dense layers of the head.
         dropout: rate before each Dense layer when there are hidden ones.
-        out: the ``.keras`` to write; its facts go beside it as ``.json``.
-        probe: uint8 pictures (n, h, w, 3) to compare on.
+        out: the ``.keras`` to write; the digests of the base go beside it as ``.json``.
+        probe: uint8 images (n, h, w, 3) to compare on.
 
     Raises:
-        IntegrityError: Keras computes something else from the filled file.
+        IntegrityError: Keras computes other probabilities from the filled file.
     """
     import keras
-
-    from headstart.training.head.head import Head
 
     x = base_model.output
     for number, size in enumerate(units, 1):
@@ -100,7 +96,7 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
     rng = np.random.default_rng(0)
     sizes = [features.shape[1], *units, 3]
     kernels = [rng.normal(0, 0.1, pair).astype(np.float32) for pair in pairwise(sizes)]
-    head = Head(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels))
+    head = HeadLayers(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels))
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch, "trial.keras")
         fill_template(out, head, {"classes": ["a", "b", "c"]}, trial)
@@ -108,21 +104,22 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
         difference = float(np.abs(np.asarray(opened.predict(probe, verbose=0)) - head(features)).max())
     if not difference <= _MAX_DIFFERENCE:
         raise IntegrityError(
-            f"model.keras as Keras opens it differs from its parts by {difference:.1e} in a probability."
+            f"model.keras, opened by Keras, differs from the base and head it was made of by {difference:.1e} in a "
+            "probability. Please report this."
         )
 
 
 def fill_template(
-    template: Path, head: "Head", facts: dict[str, Any], out: Path, frozen: Frozen | None = None
+    template: Path, head: HeadLayers, facts: dict[str, Any], out: Path, frozen: Frozen | None = None
 ) -> FreezeProof:
-    """Write ``model.keras``: the template with this head's numbers, and the proof that nothing else changed.
+    """Write ``model.keras``: the template with the weights of a head, and prove that nothing else has changed.
 
     Args:
         template: from :func:`make_template`, with as many Dense layers as the head has.
         head: the trained head.
-        facts: what travels inside the file as ``headstart.json``: class names first of all.
+        facts: stored inside the file as ``headstart.json``: above all the class names.
         out: the file to write.
-        frozen: what of the base was frozen, from before anything was trained; None means all of it.
+        frozen: the tensors of the base that were frozen, from before training; None where all were.
 
     Raises:
         IntegrityError: a frozen tensor in the finished file differs from the base's.
@@ -133,10 +130,10 @@ def fill_template(
         weights = Path(source.extract(WEIGHTS, scratch))
         config = json.loads(source.read(CONFIG))
         with h5py.File(weights, "r+") as file:
-            for place, pair in zip(_head_places(file), head.layers, strict=True):
+            for group, pair in zip(_head_groups(file), head.layers, strict=True):
                 for index, values in enumerate(pair):
-                    del file[f"{place}/vars/{index}"]
-                    file[f"{place}/vars/{index}"] = values
+                    del file[f"{group}/vars/{index}"]
+                    file[f"{group}/vars/{index}"] = values
         layer = next(layer for layer in config["config"]["layers"] if layer["name"] == "predictions")
         layer["config"].update(units=head.layers[-1][0].shape[1], activation=head.activation)
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as finished:
@@ -154,38 +151,38 @@ def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None =
 
     Args:
         keras_file: the finished file.
-        base: what :func:`make_template` wrote of the base that is in the file.
-        frozen: what was frozen, from before fine-tuning; None where nothing was fine-tuned.
+        base: the digests of the base in the file, as :func:`make_template` wrote them.
+        frozen: the frozen tensors, from before fine-tuning; None where nothing was fine-tuned.
 
     Raises:
-        IntegrityError: any differs.
+        IntegrityError: any digest differs.
     """
-    given, after = Counter(base["before"]), Counter(base_digests(keras_file))
-    before = Counter(frozen.digests) if frozen else given
-    changed = max(sum((before - after).values()), sum((given - after).values()), sum((after - given).values()))
+    template, after = Counter(base["before"]), Counter(base_digests(keras_file))
+    before = Counter(frozen.digests) if frozen else template
+    changed = max(sum((before - after).values()), sum((template - after).values()), sum((after - template).values()))
     if changed:
         raise IntegrityError(
             f"{changed} of {sum(before.values())} frozen tensors in {keras_file} differ from the base's: "
-            "the base has moved though it was frozen. Nothing was kept; please report this."
+            "the base has changed though it was frozen. Nothing was saved; please report this."
         )
-    whole = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
+    sha256 = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
     n_frozen = sum(before.values())
     statistics = frozen.statistics if frozen else base["statistics"]
-    return FreezeProof(n_frozen, statistics, changed, sum(after.values()) - n_frozen, whole)
+    return FreezeProof(n_frozen, statistics, changed, sum(after.values()) - n_frozen, sha256)
 
 
 def base_digests(keras_file: Path) -> list[str]:
-    """SHA-256 (hex) of every tensor in a ``.keras`` file but the head's."""
+    """SHA-256 (hex) of every tensor in a ``.keras`` file except those of the head."""
     import h5py
 
     digests: list[str] = []
     with zipfile.ZipFile(keras_file) as source, tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch:
         weights = source.extract(WEIGHTS, scratch)
         with h5py.File(weights, "r") as file:
-            head = tuple(f"{place}/" for place in _head_places(file))
+            head = tuple(f"{group}/" for group in _head_groups(file))
 
             def visit(name: str, item: Any) -> None:
-                # Random layers keep the state of their generator beside the weights; it is not one of them.
+                # Random layers store the state of their generator beside the weights; it is no weight.
                 if isinstance(item, h5py.Dataset) and not name.startswith(head) and "seed_generator" not in name:
                     digests.append(tensor_digest(np.asarray(item)))
 
@@ -193,8 +190,8 @@ def base_digests(keras_file: Path) -> list[str]:
     return digests
 
 
-def _head_places(file: Any) -> list[str]:
-    """The head's Dense layers in order: they alone lie at the top level, the base is one nested model."""
+def _head_groups(file: Any) -> list[str]:
+    """The HDF5 groups of the head's Dense layers in order: the base is one nested model, so they are at the top."""
     names = [name for name in file["layers"] if name == "dense" or name.startswith("dense_")]
     return [f"layers/{name}" for name in sorted(names, key=lambda name: int(name[6:] or 0))]
 
@@ -206,7 +203,7 @@ def tensor_digest(tensor: np.ndarray) -> str:
 
 
 def make_template_for(spec: dict[str, Any], units: list[int], dropout: float, out: str, probe: str) -> None:
-    """:func:`make_template` for a base given by its spec and pictures in a ``.npy``: what a Keras process is asked."""
+    """:func:`make_template` with plain data, for a Keras process: the spec of the base, and images in a ``.npy``."""
     from headstart.bases import BaseSpec, load_base
 
     partial = Path(out).with_name(f"partial-{os.getpid()}.keras")

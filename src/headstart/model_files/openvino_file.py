@@ -1,25 +1,23 @@
-"""``engine/model.xml`` of a run: the converted base with the run's head on top, put together without Keras."""
+"""``engine/model.xml`` of a run: the converted base with the head of the run on top, built without Keras."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from headstart.training.head.head import Head
+from headstart.model_files.head_layers import HeadLayers
 
 FEATURES = "headstart_features"
-"""Name of the tensor in the finished graph that goes into the head."""
+"""Name of the tensor in the finished graph that is the input of the head."""
 
 
-def write_engine(base_xml: Path, head: "Head", out: Path) -> None:
-    """Write the engine's form of a finished model: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
+def write_engine(base_xml: Path, head: HeadLayers, out: Path) -> None:
+    """Write a finished model for OpenVINO: uint8 pixels (n, h, w, 3) in, probabilities (n, classes) out.
 
-    A second output are the features (n, d) that they come from: they are there anyway, and tell whether an example is
-    like those that the model was trained on.
+    A second output is the features (n, d) of the base: they are computed anyway, and show whether an example is
+    out-of-distribution.
 
     Args:
-        base_xml: the converted base, see :func:`headstart.features.engines.prepare`.
+        base_xml: the converted base; see :func:`headstart.features.engines.prepare`.
         head: the trained head.
         out: the ``.xml`` to write; its ``.bin`` goes beside it.
     """

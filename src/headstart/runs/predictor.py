@@ -16,7 +16,7 @@ from headstart.evaluation.out_of_distribution import load_detector
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
 
 if TYPE_CHECKING:
-    from headstart.training.outputs import Activation
+    from headstart.model_files.head_layers import Activation
 
 _FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
 

@@ -1,68 +1,49 @@
-"""What the outputs of a head mean: one class of several (softmax), or yes or no for each of several labels (sigmoid).
+"""Outputs of a head: probabilities of classes that exclude each other (softmax), or of each label (sigmoid).
 
-Which of the two it is follows from the shape of the labels. What training computes differently is here, but for the
-names of Keras's losses.
+The shape of the labels decides which of the two. Everything that training computes differently for them is here, except
+the names of Keras's losses.
 """
-
-from typing import Literal
 
 import numpy as np
 
 from headstart.data.labels import is_multi_label
+from headstart.model_files.head_layers import Activation, sigmoid, softmax
 
-Activation = Literal["softmax", "sigmoid"]
-
-_SMALLEST = 1e-12  # a probability of 0 for what is true would make the log loss infinite
-_SMALLEST_OF_ALL = 1e-30  # of a probability whose logarithm is a logit
-_NEXT_TO_NONE = 1e-7  # float32 has few numbers between this and 1
-_COLDEST, _HOTTEST = 1e-3, 1e3  # temperatures
+_MIN_PROBABILITY = 1e-12  # a probability of 0 for the true class would make the log loss infinite
+_MIN_FOR_LOGIT = 1e-30  # the smallest probability whose logarithm is used as a logit
+_ODDS_MARGIN = 1e-7  # float32 has few numbers between 1 minus this and 1
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 1e-3, 1e3
 _STEPS = 30
 
 
 def activation_of(labels: np.ndarray) -> Activation:
-    """What turns logits into the probabilities of such labels."""
+    """The activation whose outputs are probabilities of such labels."""
     return "sigmoid" if is_multi_label(labels) else "softmax"
 
 
-def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
-    """Probabilities (n, classes) from logits of that shape."""
-    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
+def log_odds(probabilities: np.ndarray, class_index: int, activation: Activation) -> np.ndarray:
+    """Log-odds of one class, float64 (n,), from the probabilities of all classes, float32 (n, classes).
 
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities that add up to 1 over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, each for itself."""
-    powers = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, powers) / (1 + powers)
-
-
-def log_odds(probabilities: np.ndarray, place: int, activation: Activation) -> np.ndarray:
-    """Log-odds of one class, float64 (n,), from the probabilities of all, float32 (n, classes).
-
-    They still differ where a probability is 1 in float32, as long as those of the other classes do.
+    They are computed from the probabilities of the other classes, so they differ even where the class has 1 in float32.
     """
-    p = probabilities[:, place].astype(np.float64)
+    p = probabilities[:, class_index].astype(np.float64)
     if activation == "sigmoid":
-        p = np.clip(p, _NEXT_TO_NONE, 1 - _NEXT_TO_NONE)
+        p = np.clip(p, _ODDS_MARGIN, 1 - _ODDS_MARGIN)
         return np.log(p / (1 - p))
-    others = np.delete(probabilities, place, 1).sum(1, dtype=np.float64)
-    return np.log(np.maximum(p, _SMALLEST)) - np.log(np.maximum(others, _SMALLEST))
+    others = np.delete(probabilities, class_index, 1).sum(1, dtype=np.float64)
+    return np.log(np.maximum(p, _MIN_PROBABILITY)) - np.log(np.maximum(others, _MIN_PROBABILITY))
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Loss of several problems on the same examples, and its gradient.
+    """The loss of several heads on the same examples, and its gradient.
 
     Args:
-        logits: float (n, problems, classes).
+        logits: float (n, heads, classes).
         labels: int (n,), or 0 and 1 (n, classes).
 
     Returns:
-        The cross-entropy (n, problems), over all labels added up, and its derivatives by the logits, in their shape.
+        The cross-entropy (n, heads), of multi-label data the sum over the labels; and its derivatives by the logits,
+        in their shape.
     """
     if is_multi_label(labels):
         truth = labels[:, np.newaxis, :]
@@ -80,51 +61,51 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
 def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Log loss of each example, float64 (n,); of multi-label data the mean over the labels."""
     if is_multi_label(labels):
-        of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
-        return -np.log(np.maximum(of_truth.astype(np.float64), _SMALLEST)).mean(1)
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    return -np.log(np.maximum(of_truth, _SMALLEST)).astype(np.float64)
+        true_p = np.where(labels == 1, probabilities, 1 - probabilities)
+        return -np.log(np.maximum(true_p.astype(np.float64), _MIN_PROBABILITY)).mean(1)
+    true_p = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.maximum(true_p, _MIN_PROBABILITY)).astype(np.float64)
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """The number by which logits are to be divided so that their log loss is least.
+    """The temperature: the number that logits are divided by to get the lowest log loss.
 
-    The log loss is convex in 1 / temperature; its slope is the mean logit under the model minus that of the truth.
-    Where all answers are right it would be least at a temperature of 0. So, as in Platt's scaling, truth is a little
-    less than certain: as if there were one more example for each class, which may be of any.
-
-    Sources: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599;
-    Platt, "Probabilistic outputs for support vector machines", 1999.
+    The log loss is convex in 1 / temperature; its slope is the mean logit under the model minus that of the true class.
+    Where all predictions are right it would be lowest at a temperature of 0. So, as in Platt's scaling, the targets are
+    smoothed: as if there were one more example for each class, with the same probability for every class.
 
     Args:
         labels: int (n,).
         probabilities: float (n, classes) at temperature 1.
-        weights: float (n,), of the examples; all alike when None.
+        weights: float (n,), of the examples; None where all count the same.
+
+    Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599;
+    Platt, "Probabilistic outputs for support vector machines", 1999.
     """
     logits = logits_of(probabilities)
     n, n_classes = logits.shape
-    doubt = n_classes / (n + n_classes)
-    of_truth = (1 - doubt) * logits[np.arange(n), labels] + doubt * logits.mean(1)
-    low, high = np.log(1 / _HOTTEST), np.log(1 / _COLDEST)  # of the logarithm of 1 / temperature
+    smoothing = n_classes / (n + n_classes)
+    target_logits = (1 - smoothing) * logits[np.arange(n), labels] + smoothing * logits.mean(1)
+    low, high = np.log(1 / _MAX_TEMPERATURE), np.log(1 / _MIN_TEMPERATURE)  # of the logarithm of 1 / temperature
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        slope = np.average((softmax(np.exp(middle) * logits) * logits).sum(1) - of_truth, weights=weights)
+        slope = np.average((softmax(np.exp(middle) * logits) * logits).sum(1) - target_logits, weights=weights)
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(np.exp(-(low + high) / 2))
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (n, classes) as they are when the logits are divided by a temperature."""
+    """Probabilities (n, classes) whose logits are those of ``probabilities`` divided by a temperature."""
     return softmax(logits_of(probabilities) / temperature).astype(np.float32)
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:
-    """Logits (n, classes) that give these probabilities; all others that do differ by a constant in each row."""
-    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_OF_ALL))
+    """Logits (n, classes) with these probabilities; they are defined up to a constant in each row."""
+    return np.log(np.maximum(probabilities.astype(np.float64), _MIN_FOR_LOGIT))
 
 
 def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """About which examples anything said is wrong, bool (n,): the class, or any label given from 0.5 on."""
+    """Which examples are predicted wrongly, bool (n,): in their class, or in any label at a threshold of 0.5."""
     if is_multi_label(labels):
         return ((probabilities >= 0.5) != (labels == 1)).any(1)
     return probabilities.argmax(1) != labels

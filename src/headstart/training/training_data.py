@@ -1,15 +1,10 @@
-"""What a head is trained on, and how."""
+"""The features, labels and split that heads are trained on."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from headstart.features.extraction import FeatureSet
-
-Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
@@ -34,17 +29,3 @@ class TrainingData:
     val: np.ndarray
     groups: np.ndarray
     test: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-
-
-def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:
-    """Write kernel and bias of Dense layers as ``.npz``."""
-    arrays: dict[str, Any] = {}
-    for i, (kernel, bias) in enumerate(layers):
-        arrays[f"kernel{i}"], arrays[f"bias{i}"] = kernel.astype(np.float32), bias.astype(np.float32)
-    np.savez(path, **arrays)
-
-
-def load_layers(path: Path) -> Layers:
-    """The inverse of :func:`save_layers`."""
-    with np.load(path) as saved:
-        return tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(len(saved.files) // 2))

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from headstart.errors import InputError
+from headstart.model_files.head_layers import softmax
 from headstart.training.head import linear
 from headstart.training.head.lbfgs import minimise
-from headstart.training.outputs import log_losses, softmax
+from headstart.training.outputs import log_losses
 
 
 def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from headstart.model_files.head_layers import sigmoid
 from headstart.training.head.networks import NetworkConfig, Networks, cross_validate, train
-from headstart.training.outputs import log_losses, sigmoid
+from headstart.training.outputs import log_losses
 
 FORM = NetworkConfig(units=(32,), dropout=0.1, noise=0.1, weight_decay=0.01, learning_rate=3e-3)
 

@@ -33,6 +33,7 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, prepare
 from headstart.features.extraction import FeatureSet, extract
+from headstart.model_files.head_layers import load_layers, save_layers
 from headstart.model_files.keras_file import Frozen
 from headstart.system import gpu, keras_worker
 from headstart.system.settings import Precision, cache_folder
@@ -41,7 +42,7 @@ from headstart.training.fine_tuning.checkpoints import BEST_FILE, STATE_FILE
 from headstart.training.head.head import Head, weights_of_classes
 from headstart.training.head.linear import L2_GRID, solve
 from headstart.training.outputs import wrong
-from headstart.training.training_data import TrainingData, load_layers, save_layers
+from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import UNITS
+from headstart.model_files.head_layers import activate, load_layers, save_layers
 from headstart.system import console
 from headstart.system.keras_compat import train_step
 from headstart.system.settings import asked_precision
@@ -31,8 +32,7 @@ from headstart.training.fine_tuning.optimizer import compile_model, layered_adam
 from headstart.training.fine_tuning.precision_trial import faster_model
 from headstart.training.fine_tuning.preparation import Preparation, prepare_training
 from headstart.training.fine_tuning.variables import assign_values, copy_values
-from headstart.training.outputs import activate, activation_of, log_losses, wrong
-from headstart.training.training_data import load_layers, save_layers
+from headstart.training.outputs import activation_of, log_losses, wrong
 
 logger = logging.getLogger(__name__)
 

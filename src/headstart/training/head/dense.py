@@ -9,11 +9,12 @@ from headstart.config import HeadConfig
 from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
+from headstart.model_files.head_layers import Layers
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import in_blocks
 from headstart.training.head.networks import NetworkConfig, Networks
 from headstart.training.outputs import log_losses, weights_of_examples, wrong
-from headstart.training.training_data import Layers, TrainingData
+from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 

@@ -14,23 +14,22 @@ from headstart.data.audit import IMBALANCE
 from headstart.data.labels import counts, is_multi_label
 from headstart.errors import InputError, field_name
 from headstart.features.extraction import FeatureSet
+from headstart.model_files.head_layers import HeadLayers, Layers
 from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
-from headstart.training.outputs import Activation, activate, activation_of
-from headstart.training.training_data import Layers, TrainingData
+from headstart.training.outputs import activation_of
+from headstart.training.training_data import TrainingData
 
 HEAD_VERSION = 6
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """Dense layers: ReLU between them, softmax or sigmoid at the end.
+class Head(HeadLayers):
+    """A trained head.
 
     Attributes:
-        layers: (kernel float32 (in, out), bias float32 (out,)) of each.
-        activation: turns the logits of the last layer into probabilities: ``sigmoid`` for multi-label data.
         class_weights: weight of one example of each class in training; None where all count the same.
         l2: the regularisation of a solved head; None for others.
         history: rows for ``history.csv``.
@@ -39,20 +38,11 @@ class Head:
         curve: of a solved head, its accuracy with fewer training examples.
     """
 
-    layers: Layers
-    activation: Activation = "softmax"
     class_weights: tuple[float, ...] | None = None
     l2: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     out_of_fold: np.ndarray | None = None
     curve: Curve | None = None
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for features (n, d)."""
-        x = features
-        for kernel, bias in self.layers[:-1]:
-            x = np.maximum(x @ kernel + bias, 0)
-        return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
 
     def with_layers(self, layers: Layers) -> "Head":
         """The same kind of head with other layers, without the figures of cross-validation, which do not hold then."""

@@ -37,9 +37,9 @@ from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
 from headstart.data.split import folds, strata
 from headstart.errors import InputError
+from headstart.model_files.head_layers import activate
 from headstart.training.head.lbfgs import minimise
 from headstart.training.outputs import (
-    activate,
     activation_of,
     at_temperature,
     cross_entropy,

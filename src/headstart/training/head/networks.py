@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from headstart.model_files.head_layers import Layers, activate
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import RowReader
-from headstart.training.outputs import activate, activation_of, cross_entropy, log_losses
-from headstart.training.training_data import Layers
+from headstart.training.outputs import activation_of, cross_entropy, log_losses
 
 _STEPS, _BATCH_SIZES = 16, (32, 128)  # steps in an epoch, where the size of a batch is then in this range
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam
