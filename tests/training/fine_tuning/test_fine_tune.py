@@ -212,6 +212,27 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(
     assert resumed.facts["freeze_proof"]["trained"] > 0
 
 
+@pytest.mark.usefixtures("head_only")  # which prepares the base
+def test_the_figures_of_an_epoch_are_means_over_its_batches(digits: Path, tmp_path: Path) -> None:
+    """At a learning rate of almost 0 they are those of the head alone on the training examples, all of which are used."""
+    table = tmp_path / "digits.csv"
+    splits = ["train"] * 200 + ["val"] * 60 + ["test"] * 60
+    paths = sorted(digits.rglob("*.png"), key=lambda path: path.name)
+    with open(table, "w", newline="") as file:
+        rows = [[path, path.parent.name, split] for path, split in zip(paths, splits, strict=False)]
+        csv.writer(file).writerows([["path", "label", "split"], *rows])
+    config = hs.FineTuneConfig(epochs=1, batch_size=20, learning_rate=1e-9, label_smoothing=0, keep="fine-tuned")
+    run = hs.train(table, runs=tmp_path, fine_tune="last:1", tuning=config, dropout=0, class_weights="none", **OPTIONS)
+    with open(run.folder / "predictions.csv", newline="") as file:
+        train = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    assert len(train) == 200
+    figures = _history(run)[-1]
+    expected = np.mean([row["predicted"] == row["label"] for row in train])
+    assert float(figures["accuracy"]) == pytest.approx(expected, abs=0.006)
+    expected = -np.mean(np.log([float(row["label_probability"]) for row in train]))
+    assert float(figures["loss"]) == pytest.approx(expected, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("fine_tune", "message"),
     [("last:99", "expected last:1 to last:18"), ("from:blok3", "Did you mean"), ("some", "expected auto, none, all")],
