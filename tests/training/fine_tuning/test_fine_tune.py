@@ -221,8 +221,10 @@ def test_the_figures_of_an_epoch_are_means_over_its_batches(digits: Path, tmp_pa
     with open(table, "w", newline="") as file:
         rows = [[path, path.parent.name, split] for path, split in zip(paths, splits, strict=False)]
         csv.writer(file).writerows([["path", "label", "split"], *rows])
-    config = hs.FineTuneConfig(epochs=1, batch_size=20, learning_rate=1e-9, label_smoothing=0, keep="fine-tuned")
-    run = hs.train(table, runs=tmp_path, fine_tune="last:1", tuning=config, dropout=0, class_weights="none", **OPTIONS)
+    config = hs.FineTuneConfig(
+        fine_tune_epochs=1, batch_size=20, learning_rate=1e-9, label_smoothing=0, keep="fine-tuned"
+    )
+    run = hs.train(table, runs=tmp_path, fine_tune="last:1", config=config, dropout=0, class_weights="none", **OPTIONS)
     with open(run.folder / "predictions.csv", newline="") as file:
         train = [row for row in csv.DictReader(file) if row["split"] == "train"]
     assert len(train) == 200
