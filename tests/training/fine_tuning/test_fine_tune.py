@@ -214,7 +214,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_model(
 
 @pytest.mark.usefixtures("head_only")  # which prepares the base
 def test_the_figures_of_an_epoch_are_means_over_its_batches(digits: Path, tmp_path: Path) -> None:
-    """At a learning rate of almost 0 they are those of the head alone on the training examples, all of which are used."""
+    """At a learning rate of almost 0 they are those of the head alone on the training examples, which are all used."""
     table = tmp_path / "digits.csv"
     splits = ["train"] * 200 + ["val"] * 60 + ["test"] * 60
     paths = sorted(digits.rglob("*.png"), key=lambda path: path.name)
