@@ -14,8 +14,13 @@ import numpy as np
 
 from headstart.bases import DEFAULT_BASES, load_base
 from headstart.data.dataset import list_images
-from headstart.data.readers import decoded
+from headstart.data.examples import Example
+from headstart.data.readers import decode_examples
 from headstart.system import keras_worker
+
+
+def _id(example: Example) -> str:
+    return Path(example.name).name.split("_")[0].split(".")[0]
 
 
 def main() -> None:
@@ -24,13 +29,14 @@ def main() -> None:
     parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
     options = parser.parse_args()
     ids = (options.folder / "wnids.txt").read_text().split()
-    paths = [path for path in list_images([options.folder]) if path.name.split("_")[0].split(".")[0] in ids]
-    labels = np.array([ids.index(path.name.split("_")[0].split(".")[0]) for path in paths])
+    examples = [example for example in list_images([options.folder]) if _id(example) in ids]
+    labels = np.array([ids.index(_id(example)) for example in examples])
     base = load_base(options.base, resize="crop")
     keras_worker.import_keras()
-    probabilities = base.model(include_top=True).predict(decoded(base.reader(), paths), verbose=0)
+    pixels = decode_examples(base.reader(), examples)
+    probabilities = base.model(include_top=True).predict(pixels, verbose=0)
     right = int((probabilities.argmax(1) == labels).sum())
-    print(f"{base.handle}: top-1 {right / len(paths):.3f} ({right} of {len(paths)} photos)")
+    print(f"{base.handle}: top-1 {right / len(examples):.3f} ({right} of {len(examples)} photos)")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from headstart.data.dataset import list_images
 from headstart.data.fingerprints import SIDE
 from headstart.data.images import Decoder
 from headstart.data.near_duplicates import near_pictures
+from headstart.data.readers import decode_example
 from headstart.errors import BadExample
 from headstart.system.cost import Cost
 from measure import machine, markdown
@@ -98,9 +99,10 @@ def of_pictures(folder: Path) -> list[list[str]]:
     """A row for each change: how many copies were found, and how many other pairs."""
     decoder = Decoder(_INPUT)
     images = []
-    for path in sorted(list_images([folder]))[:: max(1, len(list_images([folder])) // _PICTURES)][:_PICTURES]:
+    examples = sorted(list_images([folder]), key=lambda example: example.name)
+    for example in examples[:: max(1, len(examples) // _PICTURES)][:_PICTURES]:
         try:
-            images.append(Image.fromarray(decoder.read(path)))
+            images.append(Image.fromarray(decode_example(decoder, example)))
         except BadExample:
             continue
     rows = []

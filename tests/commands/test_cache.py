@@ -25,7 +25,7 @@ def cache(photos: Path, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_what_a_run_leaves_is_listed_and_removed(cache: Path, photos: Path, tmp_path: Path) -> None:
     found = items(cache)
-    assert {item.kind for item in found} == {"features", "looks", "engines", "heads"}
+    assert {item.kind for item in found} == {"features", "image-info", "engines", "heads"}
     assert sum(item.size for item in found if item.kind == "engines") > 10e6
     removed, kept = clear(cache)
     assert (len(removed), kept, items(cache)) == (len(found), [], [])

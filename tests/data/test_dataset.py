@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from headstart.data.dataset import list_images, load_dataset
+from headstart.data.examples import FileExample
 from headstart.errors import InputError
 
 
@@ -28,7 +29,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert _examples(root) == [("cat/1.webp", "cat"), ("dog/1.jpg", "dog"), ("dog/deep/er/2.PNG", "dog")]
     dataset = load_dataset(root)
     assert dataset.classes == ["cat", "dog"]
-    assert dataset.examples[0] == root / dataset.files[0]
+    assert dataset.examples[0] == FileExample(str(root / dataset.files[0]))
     assert dataset.given_splits is None
     assert dataset.skipped == []
 
@@ -100,7 +101,7 @@ TABLES = {
 def test_tables(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(TABLES[name], encoding="utf-8")
     assert _examples(tmp_path / name) == [("1.jpg", "cat"), ("sub/2.jpg", "dog")]
-    assert load_dataset(tmp_path / name).examples[0] == tmp_path / "1.jpg"
+    assert load_dataset(tmp_path / name).examples[0] == FileExample(str(tmp_path / "1.jpg"))
 
 
 def test_parquet_and_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_parquet_and_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for data in (tmp_path / "table.parquet", frame):
         dataset = load_dataset(data)
         assert dataset.classes == ["3", "10"]
-        assert dataset.examples[1] == tmp_path / "2.jpg"
+        assert dataset.examples[1] == FileExample(str(tmp_path / "2.jpg"))
         assert [item.reason.split(" has ")[1] for item in dataset.skipped] == ["no path", "no label"]
 
 
@@ -164,7 +165,7 @@ def test_groups_of_folders(tmp_path: Path) -> None:
 
 def test_list_images(tmp_path: Path) -> None:
     root = _tree(tmp_path, "b.jpg", "a.jpg", "sub/c.png", "sub/notes.txt", "none/x.txt")
-    names = lambda *given: [path.relative_to(root).as_posix() for path in list_images(given)]  # noqa: E731
+    names = lambda *given: [Path(one.name).relative_to(root).as_posix() for one in list_images(given)]  # noqa: E731
     assert names(root) == ["a.jpg", "b.jpg", "sub/c.png"]
     assert names(root / "b.jpg", root / "*.jpg") == ["b.jpg", "a.jpg", "b.jpg"]
     assert names(root / "**" / "*.png") == ["sub/c.png"]

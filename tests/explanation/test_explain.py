@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import headstart as hs
+from headstart.data.examples import FileExample, TextExample
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer
 from headstart.explanation.mistakes import IMAGES_SHOWN
@@ -167,7 +168,7 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
     from tests.reports.test_run import Page, words
 
     explainer = Explainer(run.folder)
-    explained = list(explainer.explain([photos / f"{name}/03.jpg" for name in run.classes]))
+    explained = list(explainer.explain([FileExample(str(photos / f"{name}/03.jpg")) for name in run.classes]))
     explained[1] = replace(explained[1], answer=replace(explained[1].answer, unfamiliar=True))
     pages = [write_explanations(explainer, explained, tmp_path, "both") for _ in range(2)]
     assert [page.parent.name for page in pages] == ["both", "both-2"]
@@ -186,7 +187,8 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
         assert where(one.heat_map, one.class_name).replace("\u202f", " ") in said
     explainer = Explainer(text_run.folder)
     texts = ["the <b>data</b> set & its attributes", "print the object"]
-    page_text = write_explanations(explainer, [*explainer.explain(texts)], tmp_path, "texts").read_text("utf-8")
+    explained = [*explainer.explain(map(TextExample, texts))]
+    page_text = write_explanations(explainer, explained, tmp_path, "texts").read_text("utf-8")
     assert Page(page_text).open == []
     assert "&lt;b&gt;data" in page_text
     assert "Most similar training texts" in page_text

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 import headstart as hs
+from headstart.data.examples import TextExample
 from headstart.data.images import Decoder
-from headstart.data.readers import decoded
+from headstart.data.readers import decode_examples
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.exporting.beside import write_beside
 from headstart.exporting.convert import convert
@@ -172,7 +173,9 @@ def test_words_are_found_as_in_training(text_run: hs.Run, tmp_path: Path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
     for text in SENTENCES:
-        np.testing.assert_array_equal(read(text), decoded(Predictor(text_run.folder).reader, [text]))
+        np.testing.assert_array_equal(
+            read(text), decode_examples(Predictor(text_run.folder).reader, [TextExample(text)])
+        )
     assert read("qqqqqqq").tolist() == [[0]]
 
 

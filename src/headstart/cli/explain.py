@@ -1,6 +1,5 @@
 """``headstart explain``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
 
 if TYPE_CHECKING:
-    from headstart.data.readers import Example
     from headstart.explanation.explain import Explanation, Method
 
 _WORDS = 5  # of a text that are shown on the terminal
@@ -58,15 +56,10 @@ def explain(
     from headstart.runs.predictor import Problem, read_facts
 
     modality = read_facts(run)["base"]["modality"]  # a wrong RUN or FILE is said before anything is computed
-    examples: Sequence[Example]
-    if modality == "text":
-        called, examples = list_texts(files, text_column)
-    else:
-        examples = list_images(files)
-        called = list(map(str, examples))
+    examples = list_texts(files, text_column) if modality == "text" else list_images(files)
     explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest)
     explained: list[Explanation] = []
-    for one in explainer.explain(examples, called):
+    for one in explainer.explain(examples):
         if isinstance(one, Problem):
             output.warn(f"{one.file}: {one.reason}")
             continue
@@ -81,7 +74,7 @@ def explain(
         parent, name = (out.absolute().parent, out.name) if out else (run / "explanations", _name(explained[0]))
         page = write_explanations(explainer, explained, parent, name)
         (output.note if as_json else output.result)(f"page      {page}")
-    problems = len(called) - len(explained)
+    problems = len(examples) - len(explained)
     return 2 if problems and (strict or not explained) else 0
 
 

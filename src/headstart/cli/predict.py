@@ -99,20 +99,21 @@ def _of_texts(
     opened: _Opened, named: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_texts
+    from headstart.data.examples import TextExample
 
-    names, texts = list_texts(named, text_column)
     lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    predictor = opened(expected=len(texts) + len(lines))
-    return predictor, predictor.predict(texts + lines, names=names + lines, top_k=top_k)
+    texts = [*list_texts(named, text_column), *map(TextExample, lines)]
+    predictor = opened(expected=len(texts))
+    return predictor, predictor.predict(texts, top_k=top_k)
 
 
 def _of_images(opened: _Opened, named: list[str], data: bytes, top_k: int | None) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_images
 
     listed = _paths_in(data)
-    paths = list_images(named + (listed or []))
-    predictor = opened(expected=len(paths) + bool(data))
-    answers: _Answers = predictor.predict(paths, top_k=top_k)
+    images = list_images(named + (listed or []))
+    predictor = opened(expected=len(images) + bool(data))
+    answers: _Answers = predictor.predict(images, top_k=top_k)
     if data and listed is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
     return predictor, answers

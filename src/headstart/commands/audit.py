@@ -23,7 +23,7 @@ from headstart.data.audit import (
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.features import FeatureSet, extract
-from headstart.features.examination import Examined, examine
+from headstart.features.examination import Examined, examine, examine_texts
 from headstart.reports.audit import write_page
 from headstart.system.settings import check_place
 
@@ -147,7 +147,7 @@ def audit_data(
         check_modality(loaded, dataset)
         examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder)
     else:
-        examined = examine(dataset.examples, cache=folder)
+        examined = examine(dataset.examples, cache=folder) if dataset.texts is None else examine_texts(dataset.examples)
     checked = audit(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):

@@ -11,8 +11,8 @@ from headstart.features.store import is_held
 from headstart.system.settings import cache_folder
 
 KINDS = {
-    "features": "what bases gave for examples",
-    "looks": "what pictures look like, very small",
+    "features": "features of examples, by base",
+    "image-info": "headers and fingerprints of images",
     "engines": "bases prepared for this machine",
     "heads": "trained heads",
     "searches": "heads that were tried",

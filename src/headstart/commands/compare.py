@@ -37,7 +37,7 @@ from headstart.config.keywords import CompareKeywords
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import NOUNS, Modality, Resize, read_example
+from headstart.data.readers import NOUNS, Modality, Resize, decode_example
 from headstart.data.split import check_split, divide, strata
 from headstart.errors import BadExample, HeadstartError, InputError, counted
 from headstart.evaluation import evaluate_labels
@@ -532,7 +532,7 @@ class _SuccessiveHalving:
         reader = base.reader()
         for i in self.order.tolist():
             with suppress(BadExample):
-                arrays.append(read_example(reader, self.examples[i]))
+                arrays.append(decode_example(reader, self.examples[i]))
             if len(arrays) == _TIMED:
                 break
         if not arrays:

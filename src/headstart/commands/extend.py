@@ -6,7 +6,6 @@ among themselves; what is the same as an old one, nearly so or of its group goes
 """
 
 import csv
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,9 +21,10 @@ from headstart.config import Config, merge_settings
 from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, Earlier, load_dataset
+from headstart.data.examples import Example
 from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import NOUNS, Example, open_reader, read_content
+from headstart.data.readers import NOUNS, open_reader
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
@@ -146,8 +146,8 @@ def _old_examples(
 
 def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: Examined) -> None:
     strange = [
-        f"  {file}: {'has another content' if (old.root / file).is_file() else 'is not there'}"
-        for file, digest, now in zip(old.files, digests, found.digests, strict=True)
+        f"  {file}: {'has another content' if example.version() else 'is not there'}"
+        for file, example, digest, now in zip(old.files, old.examples, digests, found.digests, strict=True)
         if not now or now.hex() != digest
     ]
     if strange:
@@ -253,7 +253,7 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
 def _digest(example: Example) -> str:
     """Of the content, hex; empty where it cannot be read, which is said when it is to be used."""
     try:
-        return hashlib.sha256(read_content(example)[0]).hexdigest()
+        return example.digest().hex()
     except BadExample:
         return ""
 
@@ -268,7 +268,7 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
     return Dataset(
         source=f"{old.source} + {new.source}",
         root=old.root,
-        files=[f"row {i}" if texts else str(one) for i, one in enumerate([*old.examples, *new.examples], 1)],
+        files=[example.location or f"row {i}" for i, example in enumerate([*old.examples, *new.examples], 1)],
         classes=classes,
         labels=encoded(labels, classes),
         given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],

@@ -23,7 +23,7 @@ from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, cove
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import decoded
+from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split, check_split, divide
 from headstart.errors import InputError, counted, field_name
@@ -249,7 +249,7 @@ def _searched(
     if not len(task.val):
         raise InputError("it is judged on validation examples, and there are none.", field="search")
     with cost.stage("search"):
-        probe = decoded(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
+        probe = decode_examples(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
         places = feature_sources(base, prepare(base, folder, probe).blocks)
         everywhere, others, augmented = tapped(base, all_taps(places) or None), None, None
         if everywhere is not base:
@@ -270,8 +270,9 @@ def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, ca
         return None
 
     def augmented(indices: np.ndarray, pipelines: list[Augmentation], folder: Path) -> np.ndarray:
-        files = [dataset.examples[i] for i in indices.tolist()]
-        return augmented_features(base, features, files, pipelines, folder, seed=seed, cache=cache)
+        examples = [dataset.examples[i] for i in indices.tolist()]
+        digests = [features.digests[i] or b"" for i in indices.tolist()]
+        return augmented_features(base, features, examples, digests, pipelines, folder, seed=seed, cache=cache)
 
     return augmented
 

@@ -1,6 +1,5 @@
 """The user's verdicts on labels: which are to be other ones, and which examples are to be left out."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.labels import SEPARATOR, encoded, is_multi_label
-from headstart.data.readers import read_content
 from headstart.data.tables import read_cells
 from headstart.errors import InputError, did_you_mean
 
@@ -89,8 +87,7 @@ def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str,
     file, digest = cells["file"], cells.get("sha256")
     if file not in places:
         raise InputError(f"{where} names {file!r}, which {dataset.source} does not have.{did_you_mean(file, places)}")
-    content, _ = read_content(dataset.examples[places[file][0]])
-    if digest and digest != hashlib.sha256(content).hexdigest():
+    if digest and digest != dataset.examples[places[file][0]].digest().hex():
         raise InputError(
             f"{where}: {file} has another content than when its label was suspected. Train again without --relabel, "
             "and look at the new suspects.csv."

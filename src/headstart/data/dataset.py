@@ -9,14 +9,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from headstart.data.examples import Example, FileExample, TextExample, address_in, is_url
 from headstart.data.images import EXTENSIONS
 from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
-from headstart.data.readers import Example, Modality
+from headstart.data.readers import Modality
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, counted, did_you_mean
 from headstart.system.settings import check_readable
@@ -31,7 +32,6 @@ _SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "holdout": "test",
 }  # fmt: skip
-_LONGEST_PATH = 4096
 _NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -105,8 +105,10 @@ class Dataset:
 
     @cached_property
     def examples(self) -> Sequence[Example]:
-        """All examples, in order: full paths of images, or texts."""
-        return [self.root / file for file in self.files] if self.texts is None else self.texts
+        """All examples, in order."""
+        if self.texts is not None:
+            return [TextExample(text, name=file) for text, file in zip(self.texts, self.files, strict=True)]
+        return [FileExample(address_in(self.root, file)) for file in self.files]
 
     @property
     def class_names(self) -> list[str]:
@@ -380,63 +382,70 @@ def read_text(path: Path) -> str:
     return path.read_bytes().decode("utf-8-sig", "surrogateescape")
 
 
-def list_texts(given: Iterable[str | Path], text_column: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
-    """Texts, each with a name: those in text files, folders of them and tables; what names no file is a text itself.
+def list_texts(items: Iterable[str | Path], text_column: Sequence[str] | None = None) -> list[Example]:
+    """Texts in text files, folders of them and tables, in the order given; a string that names no file is a text.
 
     Args:
-        given: paths or texts, in the order wanted.
+        items: paths, URLs or texts.
         text_column: of tables, where the name of the column is not a usual one.
 
     Raises:
-        InputError: a folder holds no texts, or a table none that can be found.
+        InputError: a folder holds no texts, or no texts are found in a table.
     """
-    names: list[str] = []
-    texts: list[str] = []
-    for item in map(str, given):
-        path = Path(item).expanduser()
-        if not item.strip() or len(item) > _LONGEST_PATH or not path.exists():
-            found = [(item, item)]
-        elif path.is_dir():
-            files = [Path(file) for file in _walk(str(path)) if Path(file).suffix.lower() in TEXT_EXTENSIONS]
-            found = [(str(file), read_text(file)) for file in files]
-            if not found:
-                raise InputError(f"the folder {item} holds no texts ({', '.join(TEXT_EXTENSIONS)}).")
-        elif is_table(path) and path.suffix.lower() not in TEXT_EXTENSIONS:
-            rows = read_rows(path, Columns(text=text_column), labelled=False)
-            found = [(f"row {row.number} of {item}", row.text or "") for row in rows]
-        else:
-            found = [(item, read_text(path))]
-        names += [name for name, _ in found]
-        texts += [text for _, text in found]
-    return names, texts
+    return [text for item in map(str, items) for text in _texts_of(item, text_column)]
+
+
+def _texts_of(item: str, text_column: Sequence[str] | None) -> list[Example]:
+    address = os.path.expanduser(item)
+    if _is_url_alone(item):
+        return [FileExample(item)]
+    if not item.strip() or not os.path.exists(address):  # False also for what is too long for a path
+        return [TextExample(item)]
+    path = Path(address)
+    if path.is_dir():
+        files = [Path(file) for file in _walk(address) if Path(file).suffix.lower() in TEXT_EXTENSIONS]
+        if not files:
+            raise InputError(f"the folder {item} holds no texts ({', '.join(TEXT_EXTENSIONS)}).")
+        return [TextExample(read_text(file), name=str(file)) for file in files]
+    if is_table(path) and path.suffix.lower() not in TEXT_EXTENSIONS:
+        rows = read_rows(path, Columns(text=text_column), labelled=False)
+        return [TextExample(row.text or "", name=f"row {row.number} of {item}") for row in rows]
+    return [TextExample(read_text(path), name=item)]
+
+
+def _is_url_alone(text: str) -> bool:
+    """Whether a text is the URL of a text file, and not a text with a URL in it."""
+    return is_url(text) and not re.search(r"\s", text) and PurePath(text).suffix.lower() in TEXT_EXTENSIONS
 
 
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def list_images(given: Iterable[str | Path]) -> list[Path]:
-    """Image files named by paths, folders (searched through, sorted) and glob patterns, in the order given.
+def list_images(items: Iterable[str | Path]) -> list[Example]:
+    """Image files named by paths, URLs, folders (with all folders in them, sorted) and patterns, in the order given.
 
     Raises:
         InputError: something names no file; or a folder holds no image.
     """
-    paths: list[Path] = []
-    for item in map(str, given):
-        path = Path(item).expanduser()
-        if path.is_dir():
-            inside = [Path(file) for file in _walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
-            if not inside:
-                raise InputError(f"the folder {item} holds no images ({', '.join(sorted(EXTENSIONS))}).")
-            paths += inside
-        elif path.exists():
-            paths.append(path)
-        else:
-            matches = sorted(glob.glob(str(path), recursive=True))
-            if not matches:
-                raise InputError(f"no such file, folder or pattern: {item}.")
-            paths += list_images(matches)
-    return paths
+    return [FileExample(address) for item in map(str, items) for address in _images_of(item)]
+
+
+def _images_of(item: str) -> list[str]:
+    if is_url(item):
+        return [item]
+    path = Path(item).expanduser()
+    if path.is_dir():
+        files = [file for file in _walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
+        if not files:
+            raise InputError(f"the folder {item} holds no images ({', '.join(sorted(EXTENSIONS))}).")
+        return files
+    if path.exists():
+        return [str(path)]
+    matches = sorted(glob.glob(str(path), recursive=True))
+    if not matches:
+        raise InputError(f"no such file, folder or pattern: {item}.")
+    return [address for match in matches for address in _images_of(match)]
 
 
 def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:

@@ -6,7 +6,6 @@ gives its first frame.
 """
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,17 +25,15 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.readers import Resize
+from headstart.data.examples import FileExample
+from headstart.data.readers import Resize, decode_example
 from headstart.errors import BadExample
-from headstart.system.settings import check_readable
 
 DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""
 
 MAX_PIXELS = 89_000_000
 """Larger pictures are left out: a few kilobytes of PNG can claim gigabytes of memory ("decompression bombs")."""
-
-MAX_BYTES = 512 * 1024 * 1024
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -129,7 +126,7 @@ class Decoder:
 
     def read(self, path: Path) -> np.ndarray:
         """Read and decode one file; see :meth:`decode`."""
-        return self.decode(read_file(path)[0], path.suffix)
+        return decode_example(self, FileExample(str(path)))
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Decode the bytes of one image file.
@@ -234,25 +231,6 @@ def whole_picture(data: bytes, longest_px: int) -> np.ndarray:
     h, w = upright_size(data)
     scale = min(1.0, longest_px / max(h, w))
     return Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).decode(data)
-
-
-def read_file(path: Path) -> tuple[bytes, os.stat_result]:
-    """Read a file that is to be decoded; gives its content, and its state from *before* it was read.
-
-    Raises:
-        BadExample: missing, not readable, empty or absurdly large; or outside the folder that may be read.
-    """
-    try:
-        check_readable(path)
-        stat = path.stat()
-        if stat.st_size > MAX_BYTES:
-            raise BadExample(f"too large: {stat.st_size / 2**20:,.0f} MiB, and at most {MAX_BYTES // 2**20} are read")
-        data = path.read_bytes()
-    except OSError as exc:
-        raise BadExample(f"cannot be read: {exc.strerror or exc}") from exc
-    if not data:
-        raise BadExample("empty: 0 bytes")
-    return data, stat
 
 
 @contextmanager

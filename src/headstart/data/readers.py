@@ -1,24 +1,23 @@
 """Readers: what turns the content of an example into what a base takes. One for images, one for texts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from headstart.data.examples import Example, FileExample, TextExample
+
 Modality = Literal["image", "text"]
 Resize = Literal["stretch", "crop", "pad"]
 """How an image of another shape becomes the input size of a base."""
 
-Example = Path | str
-"""An image file, or a text itself."""
-
 NOUNS: dict[Modality, str] = {"image": "picture", "text": "text"}
-"""What people call one of them."""
+"""What messages call one example."""
 
 UNITS: dict[Modality, str] = {"image": "images", "text": "texts"}
-"""What progress counts."""
+"""What progress bars count."""
 
 
 class Reader(Protocol):
@@ -65,33 +64,36 @@ def open_reader(base: dict[str, Any], folder: Path) -> Reader:
     return Decoder(tuple(base["input_size"]), base["resize"])
 
 
-def read_content(example: Example) -> tuple[bytes, os.stat_result | None]:
-    """The content of an example, and of a file its stat, taken before it was read.
+def as_examples(items: Iterable[Example | Path | str], modality: Modality) -> list[Example]:
+    """Examples of what a Python program names: files by their paths or URLs; of texts a string is the text itself.
 
-    Raises:
-        BadExample: it cannot be read.
+    Args:
+        items: paths, URLs, texts or examples.
+        modality: of the examples.
     """
-    if isinstance(example, str):
-        return example.encode("utf-8", "surrogateescape"), None
-    from headstart.data.images import read_file
+    return [
+        item
+        if isinstance(item, Example)
+        else TextExample(item)
+        if modality == "text" and isinstance(item, str)
+        else FileExample(os.path.expanduser(item))
+        for item in items
+    ]
 
-    return read_file(example)
 
-
-def read_example(reader: Reader, example: Example) -> np.ndarray:
+def decode_example(reader: Reader, example: Example) -> np.ndarray:
     """The array of one example.
 
     Raises:
         BadExample: it cannot be used.
     """
-    return reader.decode(read_content(example)[0], suffix_of(example))
+    return reader.decode(example.read(), example.suffix)
 
 
-def decoded(reader: Reader, examples: Sequence[Example]) -> np.ndarray:
-    """A few examples as one array."""
-    return reader.batch([read_example(reader, example) for example in examples])
+def decode_examples(reader: Reader, examples: Iterable[Example]) -> np.ndarray:
+    """A few examples as one array.
 
-
-def suffix_of(example: Example) -> str | None:
-    """The extension of a file; None for a text."""
-    return example.suffix if isinstance(example, Path) else None
+    Raises:
+        BadExample: one of them cannot be used.
+    """
+    return reader.batch([decode_example(reader, example) for example in examples])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.dataset import Dataset
+from headstart.data.examples import address_in
 from headstart.data.labels import encoded, is_multi_label, names_of
 
 EXAMPLES = "examples.jsonl"
@@ -29,7 +30,7 @@ def write_examples(folder: Path, dataset: Dataset, sides: Sequence[str]) -> None
             told = names if is_multi_label(dataset.labels) else names[0]
             row = {
                 **(
-                    {"path": str(dataset.root / dataset.files[i])}
+                    {"path": address_in(dataset.root, dataset.files[i])}
                     if dataset.texts is None
                     else {"text": dataset.texts[i]}
                 ),

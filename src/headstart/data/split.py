@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.audit import Example, Finding
+from headstart.data.audit import Finding, Occurrence
 from headstart.data.audit.copies import KEPT_FIRST, groups_of
 from headstart.data.components import components
 from headstart.data.dataset import SPLITS, Dataset, Skipped
@@ -237,7 +237,7 @@ def check_split(
                 f"{MIN_TRAIN} without it. Leave the label out (--classes)."
             )
     missing = [
-        Example((), f"{name}: none in {side}")
+        Occurrence((), f"{name}: none in {side}")
         for side in ("val", "test")
         for number, name in enumerate(classes)
         if (parts == side).any() and not has(labels[parts == side], number).any()

@@ -2,13 +2,13 @@
 
 import base64
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from headstart.data.images import read_file, upright_size, whole_picture
+from headstart.data.examples import Example
+from headstart.data.images import upright_size, whole_picture
 from headstart.errors import BadExample
 
 
@@ -24,10 +24,10 @@ class Thumbnail(NamedTuple):
     size: tuple[int, int]
 
 
-def thumbnail(path: Path, longest_px: int) -> Thumbnail | None:
-    """A picture with no side longer than this; None if it is no longer there or cannot be read."""
+def thumbnail(example: Example, longest_px: int) -> Thumbnail | None:
+    """An image with no side longer than this; None if its file is gone or cannot be read."""
     try:
-        data, _ = read_file(path)
+        data = example.read()
         return Thumbnail(whole_picture(data, longest_px), upright_size(data))
     except BadExample:
         return None

@@ -1,15 +1,16 @@
 """Why a run answers as it does: where in a picture, or which words of a text, and what it has learned that from."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from headstart.data.examples import Example
 from headstart.data.images import Box, Decoder, upright_size
-from headstart.data.readers import Example, read_content, suffix_of
+from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample, InputError, did_you_mean
 from headstart.explanation.activations import Computed, open_activations
 from headstart.explanation.grad_cam import grad_cam
@@ -128,28 +129,21 @@ class Explainer:
         self._class_name, self._nearest = class_name, nearest
         self.training = TrainingExamples(predictor, self._activations, cache) if nearest else None
 
-    def explain(
-        self, examples: Sequence[Example], names: Sequence[str] | None = None
-    ) -> Iterator[Explanation | Problem]:
-        """Explain answers, one after the other.
-
-        Args:
-            examples: image files, or texts.
-            names: what the explanations call them; None for the paths or the texts themselves.
-        """
-        for name, example in zip(names or map(str, examples), examples, strict=True):
+    def explain(self, examples: Iterable[Example]) -> Iterator[Explanation | Problem]:
+        """Explain answers, one after the other."""
+        for example in examples:
             try:
-                yield self._explain(name, example)
+                yield self._explain(example)
             except BadExample as exc:
-                yield Problem(name, str(exc))
+                yield Problem(example.name, str(exc))
 
-    def _explain(self, name: str, example: Example) -> Explanation:
+    def _explain(self, example: Example) -> Explanation:
         predictor, reader = self.predictor, self.predictor.reader
-        data, _ = read_content(example)
-        inputs = reader.batch([reader.decode(data, suffix_of(example))])
+        data = example.read()
+        inputs = reader.batch([reader.decode(data, example.suffix)])
         computed = self._activations(inputs)
         (output,) = predictor.told(computed.probabilities, computed.features)
-        answer = predictor.prediction(name, output)
+        answer = predictor.prediction(example.name, output)
         explained = self._class_name or next(iter(answer.probabilities))
         nearest = self._alike(computed.features[0], data)
         if isinstance(reader, Decoder):
@@ -157,7 +151,7 @@ class Explainer:
             size = upright_size(data)
             heat_map = HeatMap(evidence, reader.seen(size), size, cells)
             return Explanation(answer, explained, self._method, heat_map=heat_map, nearest=nearest)
-        words = weigh_words(predictor, str(example), explained)
+        words = weigh_words(predictor, text_of(data), explained)
         return Explanation(answer, explained, "words", words=words, nearest=nearest)
 
     def _alike(self, features: np.ndarray, data: bytes) -> list[Neighbour]:

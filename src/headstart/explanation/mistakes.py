@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.readers import read_example
+from headstart.data.examples import example_in
+from headstart.data.readers import decode_example
 from headstart.errors import BadExample
 from headstart.explanation.activations import Activations, open_activations
 from headstart.explanation.grad_cam import grad_cam
@@ -62,7 +63,7 @@ def _evidence(
     found = {}
     for file, number in files.items():
         try:
-            pixels = predictor.reader.batch([read_example(predictor.reader, root / file)])
+            pixels = predictor.reader.batch([decode_example(predictor.reader, example_in(root, file))])
         except BadExample:
             continue
         evidence = grad_cam(activations, activations(pixels), np.array([number]))[0]

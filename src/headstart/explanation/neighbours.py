@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.data.examples import Example, example_in
 from headstart.data.labels import SEPARATOR
-from headstart.data.readers import UNITS, Example, read_content, suffix_of
+from headstart.data.readers import UNITS
 from headstart.errors import BadExample, counted
 from headstart.explanation.activations import Activations
-from headstart.features.extraction import FeatureSet, PassStats, features_key
-from headstart.features.store import Digest, FeatureStore
+from headstart.features.extraction import FeatureSet, PassStats, features_key, open_store, read_features
+from headstart.features.store import ArrayStore, Digest
 from headstart.runs.predictor import Predictor, precision_here
 from headstart.system import console
 from headstart.system.settings import cache_folder
@@ -121,23 +122,22 @@ def _features(
         facts["base"]["digest"], predictor.reader.key, precision, by_keras=facts["engine"]["features_by_keras"]
     )
     root = Path(facts["data"]["root"])
-    examples: list[Example] = [row["text"] if "text" in row else root / row["file"] for row in rows]
+    examples = [example_in(root, row["file"], row.get("text")) for row in rows]
     digests = [bytes.fromhex(row["sha256"]) for row in rows]
-    store = FeatureStore(cache, key)
+    store = open_store(cache, key)
     try:
         cached = store.locate(digests)
-        absent = {digest: one for digest, one in zip(digests, examples, strict=True) if digest not in cached}
+        absent = {digest: example for digest, example in zip(digests, examples, strict=True) if digest not in cached}
         _compute(predictor, activations, absent, store)
         found = store.locate(digests)
-        return FeatureSet(
-            [digest if digest in found else None for digest in digests], {}, {}, store, PassStats(precision)
-        )
+        kept = [digest if digest in found else None for digest in digests]
+        return read_features(store, kept, {}, {}, key, PassStats(precision))
     finally:
         store.close()
 
 
 def _compute(
-    predictor: Predictor, activations: Activations, absent: Mapping[Digest, Example], store: FeatureStore
+    predictor: Predictor, activations: Activations, absent: Mapping[Digest, Example], store: ArrayStore
 ) -> None:
     """Compute features that the cache does not have, and leave them there."""
     if not absent:
@@ -149,14 +149,14 @@ def _compute(
             arrays: dict[Digest, np.ndarray] = {}
             for digest in batch:
                 try:
-                    data, _ = read_content(absent[digest])
+                    data = absent[digest].read()
                     if hashlib.sha256(data).digest() == digest:
-                        arrays[digest] = predictor.reader.decode(data, suffix_of(absent[digest]))
+                        arrays[digest] = predictor.reader.decode(data, absent[digest].suffix)
                 except BadExample:
                     continue
             if arrays:
                 computed = activations(predictor.reader.batch(list(arrays.values())))
-                store.append(list(arrays), computed.features)
+                store.append(list(arrays), computed.features.astype(np.float32, copy=False))
                 store.commit()
             bar.advance(len(batch))
 

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from headstart.data.readers import decoded
+from headstart.data.examples import TextExample
+from headstart.data.readers import decode_examples
 from headstart.data.segmenter import Segmenter
 from headstart.runs.predictor import Predictor
 from headstart.training.outputs import log_odds
@@ -65,4 +66,6 @@ def _words(text: str, segmenter: Segmenter | None) -> list[str]:
 
 def _probabilities(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
     pieces = [texts[i : i + 16] for i in range(0, len(texts), 16)]
-    return np.concatenate([predictor.probabilities(decoded(predictor.reader, piece)) for piece in pieces])
+    return np.concatenate(
+        [predictor.probabilities(decode_examples(predictor.reader, map(TextExample, piece))) for piece in pieces]
+    )

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.examples import Example, example_in
 from headstart.data.labels import SEPARATOR, encoded
-from headstart.data.readers import Example, Reader, read_content, suffix_of
+from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
 
@@ -88,16 +89,15 @@ def _readable(predictor: Predictor, rows: Iterable[dict[str, str]]) -> Iterator[
     """Those whose content is still what the run saw, each with its array."""
     root = Path((predictor.facts.get("data") or {}).get("root", ""))
     for row in rows:
-        example: Example = row["text"] if predictor.modality == "text" else root / row["file"]
-        array = _array(predictor.reader, example, row["sha256"])
+        array = _array(predictor.reader, example_in(root, row["file"], row.get("text")), row["sha256"])
         if array is not None:
             yield row, array
 
 
 def _array(reader: Reader, example: Example, sha256: str) -> Any:
     try:
-        content = read_content(example)[0]
+        content = example.read()
         is_same = hashlib.sha256(content).hexdigest() == sha256
-        return reader.decode(content, suffix_of(example)) if is_same else None
+        return reader.decode(content, example.suffix) if is_same else None
     except BadExample:
         return None

@@ -1,23 +1,24 @@
-"""Every example read and decoded without a base: its digest, what it looks like, or why it cannot be used.
+"""Every example read and decoded without a base: digest, header and fingerprint, or why it cannot be used.
 
-:func:`headstart.features.extraction.extract` finds out the same on its way; this is for those who want no features.
+:func:`headstart.features.extraction.extract` determines the same in its pass; this is for callers without a base.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import Example, Reader, read_content, suffix_of
+from headstart.data.readers import Reader
 from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample
-from headstart.features.store import Digest, FileIndex, ImageInfoStore, KnownFile
+from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
+from headstart.features.store import Digest
 from headstart.system import console
 from headstart.system.settings import cache_folder
 
@@ -27,12 +28,12 @@ _DECODER = Decoder((224, 224))
 
 @dataclass(frozen=True)
 class Examined:
-    """What there is to know of examples without a base.
+    """What is known of examples without a base.
 
     Attributes:
         digests: content digest of each; None where it cannot be used.
         problems: index -> reason, for those that cannot.
-        image_infos: index -> what a picture looks like.
+        image_infos: index -> header and fingerprint of an image.
     """
 
     digests: list[Digest | None]
@@ -40,103 +41,104 @@ class Examined:
     image_infos: dict[int, ImageInfo] = field(default_factory=dict)
 
 
-class _Seen(NamedTuple):
+class _Finding(NamedTuple):
     number: int
-    stat: os.stat_result | None
+    version: FileVersion | None
     known: KnownFile
-    look: ImageInfo | None = None
+    image_info: ImageInfo | None = None
 
 
 def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: Reader = _DECODER) -> Examined:
-    """Read and decode examples; of files that have not changed, what was found out before is taken.
+    """Read and decode image files; of files that have not changed, the earlier finding is taken.
 
     Args:
-        examples: paths of images, or texts.
+        examples: image files.
         cache: the cache folder; None means the user's.
         reader: of images.
     """
-    examples = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
-    if all(isinstance(one, str) for one in examples):
-        return _examine_texts([str(one) for one in examples])
     cache = cache or cache_folder()
-    with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as looked:
-        known = {i: found for i, one in enumerate(examples) if isinstance(one, Path) and (found := files.look_up(one))}
+    with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as known_images:
+        known = files.find(examples)
         new = [i for i in range(len(examples)) if i not in known]
         with console.progress("reading", len(new), "images") as bar:
-            waiting: list[_Seen] = []
-            for seen in map_ahead(lambda i: _see(i, examples[i], reader), new):
-                known[seen.number] = seen.known
-                waiting.append(seen)
+            pending: list[_Finding] = []
+            for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), new):
+                known[finding.number] = finding.known
+                pending.append(finding)
                 bar.advance()
-                if len(waiting) == _COMMIT_EVERY:
-                    _remember(files, looked, examples, waiting)
-                    waiting = []
-            _remember(files, looked, examples, waiting)
+                if len(pending) == _COMMIT_EVERY:
+                    _remember(files, known_images, pending)
+                    pending = []
+            _remember(files, known_images, pending)
         digests = [None if known[i].problem else known[i].digest for i in range(len(examples))]
-        problems = {i: one.problem for i, one in sorted(known.items()) if one.problem}
-        return Examined(digests, problems, looks_of(looked, reader, examples, digests, range(len(examples))))
+        problems = {i: file.problem for i, file in sorted(known.items()) if file.problem}
+        image_infos = image_infos_of(known_images, reader, examples, digests, range(len(examples)))
+        return Examined(digests, problems, image_infos)
 
 
-def looks_of(
-    looked: ImageInfoStore,
+def examine_texts(examples: Sequence[Example]) -> Examined:
+    """Read texts, which are not cached: reading them takes no longer than looking them up."""
+    digests: list[Digest | None] = []
+    problems: dict[int, str] = {}
+    for i, example in enumerate(examples):
+        try:
+            data = example.read()
+            text_of(data)
+            digests.append(hashlib.sha256(data).digest())
+        except BadExample as exc:
+            problems[i] = str(exc)
+            digests.append(None)
+    return Examined(digests, problems)
+
+
+def image_infos_of(
+    known_images: ImageInfoStore,
     reader: Reader,
     examples: Sequence[Example],
     digests: Sequence[Digest | None],
     wanted: Iterable[int],
 ) -> dict[int, ImageInfo]:
-    """Index -> what a picture looks like; those that nobody looked at yet are decoded.
+    """Index -> header and fingerprint of an image; those that are not known yet are decoded.
 
     Args:
-        looked: remembers it.
+        known_images: remembers them.
         reader: of images.
-        examples: their paths.
+        examples: image files.
         digests: of their contents.
         wanted: indices of those that may have to be decoded.
     """
-    image_infos = looked.find(list({digest for digest in digests if digest}))
-    one_of = {digest: i for i in wanted if (digest := digests[i]) and digest not in image_infos}
-    if one_of:
-        with console.progress("looking", len(one_of), "images") as bar:
-            for seen in map_ahead(lambda i: _see(i, examples[i], reader), one_of.values()):
+    image_infos = known_images.find(list({digest for digest in digests if digest}))
+    missing = {digest: i for i in wanted if (digest := digests[i]) and digest not in image_infos}
+    if missing:
+        with console.progress("fingerprints", len(missing), "images") as bar:
+            for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), missing.values()):
                 bar.advance()
-                if seen.look:
-                    image_infos[seen.known.digest] = seen.look
-        looked.remember([(digest, image_infos[digest]) for digest in one_of if digest in image_infos])
+                if finding.image_info:
+                    image_infos[finding.known.digest] = finding.image_info
+        known_images.remember([(digest, image_infos[digest]) for digest in missing if digest in image_infos])
     return {i: image_infos[digest] for i, digest in enumerate(digests) if digest and digest in image_infos}
 
 
 def known_image_infos(digests: Sequence[Digest], reader: Reader) -> dict[Digest, ImageInfo]:
-    """What is known in the user's cache of pictures with such contents."""
-    with closing(ImageInfoStore(cache_folder(), reader.key)) as looked:
-        return looked.find(digests)
+    """What the user's cache knows of images with these contents."""
+    with closing(ImageInfoStore(cache_folder(), reader.key)) as known_images:
+        return known_images.find(digests)
 
 
-def _see(i: int, example: Example, reader: Reader) -> _Seen:
+def _look_at(i: int, example: Example, reader: Reader) -> _Finding:
+    version = FileVersion.of(example)
     try:
-        data, stat = read_content(example)
+        data = example.read()
     except BadExample as exc:
-        return _Seen(i, None, KnownFile(b"", str(exc)))
+        return _Finding(i, None, KnownFile(b"", str(exc)))
     digest = hashlib.sha256(data).digest()
     try:
-        return _Seen(i, stat, KnownFile(digest, None), inspect_image(data, reader.decode(data, suffix_of(example))))
+        pixels = reader.decode(data, example.suffix)
+        return _Finding(i, version, KnownFile(digest, None), inspect_image(data, pixels))
     except BadExample as exc:
-        return _Seen(i, stat, KnownFile(digest, str(exc)))
+        return _Finding(i, version, KnownFile(digest, str(exc)))
 
 
-def _remember(files: FileIndex, looked: ImageInfoStore, examples: Sequence[Example], seen: Sequence[_Seen]) -> None:
-    paths = [(example, one) for one in seen if isinstance(example := examples[one.number], Path)]
-    files.remember([(example, one.stat, one.known) for example, one in paths if one.stat])
-    looked.remember([(one.known.digest, one.look) for one in seen if one.look])
-
-
-def _examine_texts(texts: Sequence[str]) -> Examined:
-    digests: list[Digest | None] = []
-    problems: dict[int, str] = {}
-    for i, text in enumerate(texts):
-        data = read_content(text)[0]
-        digests.append(hashlib.sha256(data).digest())
-        try:
-            text_of(data)
-        except BadExample as exc:
-            problems[i], digests[i] = str(exc), None
-    return Examined(digests, problems)
+def _remember(files: FileIndex, known_images: ImageInfoStore, findings: Sequence[_Finding]) -> None:
+    files.remember([(finding.version, finding.known) for finding in findings if finding.version])
+    known_images.remember([(finding.known.digest, finding.image_info) for finding in findings if finding.image_info])

@@ -8,7 +8,6 @@ of files. Each finished batch is durable within about a second, so a killed run 
 import copy
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from headstart.bases.base import Base
+from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import UNITS, Example, read_content, read_example, suffix_of
+from headstart.data.readers import UNITS, as_examples, decode_example
 from headstart.errors import BadExample
 from headstart.features.engines import (
     Engine,
@@ -31,13 +31,17 @@ from headstart.features.engines import (
     choose_engine,
     open_engine,
 )
-from headstart.features.examination import looks_of
+from headstart.features.examination import image_infos_of
 from headstart.features.input_range import check_pixels
-from headstart.features.store import Digest, FeatureStore, FileIndex, ImageInfoStore, KnownFile
+from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
+from headstart.features.store import ArrayStore, Digest, StoredArrays
 from headstart.system import console
 from headstart.system.settings import Precision, cache_folder
 
 logger = logging.getLogger(__name__)
+
+STORE_VERSION = 2
+"""Part of every key: raise it when the layout of the store changes."""
 
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
@@ -48,11 +52,11 @@ class FeatureSet:
     """One feature vector per usable example, memory-mapped from the cache.
 
     Attributes:
-        digests: content digest of each file, in the order asked for; None where the file cannot be used.
+        digests: content digest of each example, in their order; None where it cannot be used.
         problems: index -> reason, for those that cannot.
-        looks: index -> what a picture looks like; of those whose features were asked for at least.
+        image_infos: index -> header and fingerprint of an image; of those at least whose features were wanted.
         dim: d, the length of a vector.
-        key: of the cache: base, preprocessing, decoder and precision, as one hex digest.
+        key: of the cache: base, preprocessing, reader and precision, as one hex digest.
         precision: of the engine that computed them.
         by_keras: whether that was Keras by choice, and not only because OpenVINO cannot take the base.
         computed: how many were computed now.
@@ -65,23 +69,15 @@ class FeatureSet:
         digests: list[Digest | None],
         problems: dict[int, str],
         image_infos: dict[int, ImageInfo],
-        store: FeatureStore,
+        vectors: StoredArrays,
+        key: str,
         stats: "PassStats",
     ) -> None:
-        self.digests, self.problems, self.image_infos, self.key = digests, problems, image_infos, store.key
+        self.digests, self.problems, self.image_infos, self.key = digests, problems, image_infos, key
         self.precision, self.by_keras, self.seconds = stats.precision, stats.by_keras, stats.seconds
         self.computed, self.found = stats.computed, stats.found
-        located = store.locate([digest for digest in digests if digest])
-        names = sorted({shard for shard, _ in located.values()})
-        self._shards = [store.open_shard(name) for name in names]
-        number = {name: i for i, name in enumerate(names)}
-        self._shard = np.full(len(digests), -1, np.int32)
-        self._row = np.zeros(len(digests), np.int64)
-        for i, digest in enumerate(digests):
-            if digest and digest in located:
-                shard, self._row[i] = located[digest]
-                self._shard[i] = number[shard]
-        self.dim = self._shards[0].shape[1] if self._shards else 0
+        self._vectors = vectors
+        self.dim = vectors.shape[0] if vectors.shape else 0
         self._columns = slice(0, self.dim)
 
     def __len__(self) -> int:
@@ -90,7 +86,7 @@ class FeatureSet:
     @property
     def computed_for(self) -> np.ndarray:
         """Whether there is a feature vector of each example: bool (n,)."""
-        return self._shard >= 0
+        return self._vectors.found
 
     def columns(self, start: int, stop: int) -> "FeatureSet":
         """The same examples with a part of each vector only."""
@@ -101,12 +97,7 @@ class FeatureSet:
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Feature vectors of the examples at ``indices``: float32 (len(indices), d), in that order."""
-        indices = np.asarray(indices)
-        out = np.empty((len(indices), self.dim), np.float32)
-        for number, shard in enumerate(self._shards):
-            here = np.flatnonzero(self._shard[indices] == number)
-            out[here] = shard[self._row[indices[here]], self._columns]
-        return out
+        return self._vectors.take(indices, self._columns)
 
 
 @dataclass
@@ -123,7 +114,7 @@ class PassStats:
 @dataclass(frozen=True)
 class _Content:
     index: int
-    stat: os.stat_result | None
+    version: FileVersion | None
     digest: Digest
     data: bytes
 
@@ -136,7 +127,7 @@ class _Prepared(NamedTuple):
 
 def extract(
     base: Base,
-    examples: Sequence[Example],
+    examples: Sequence[Example | Path | str],
     *,
     only: Iterable[int] | None = None,
     engine: EngineName = "auto",
@@ -148,8 +139,9 @@ def extract(
 
     Args:
         base: the frozen base.
-        examples: paths of images, or texts, in the order the result will have.
-        only: indices of those to compute; of the others nothing but the digest is found out. None means all.
+        examples: paths or URLs of images; or texts, as strings or as paths of text files; or examples. The result is in
+            their order.
+        only: indices of those to compute; of the others only the digest is determined. None means all.
         engine: ``auto`` takes Keras on a GPU where that is faster, else OpenVINO where it can run the base, else Keras.
         precision: ``auto`` takes bfloat16 with OpenVINO on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
@@ -162,21 +154,38 @@ def extract(
         InputError: the engine or precision cannot be had here.
     """
     started = time.perf_counter()
-    absolute = [Path(os.path.abspath(one)) if isinstance(one, Path) else one for one in examples]
     folder = Path(cache).expanduser() if cache else cache_folder()
-    work = _Pass(base, absolute, only, engine, precision, folder)
+    work = _Pass(base, as_examples(examples, base.modality), only, engine, precision, folder)
     try:
         work.run(label)
         work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
-        return FeatureSet(work.digests, work.problems, work.image_infos, work.store, work.stats)
+        return read_features(work.store, work.digests, work.problems, work.image_infos, work.key, work.stats)
     finally:
         work.close()
 
 
 def features_key(base_digest: str, reader_key: str, precision: str, *, by_keras: bool) -> str:
-    """Under which the cache keeps features: all that their values depend on besides the content of an example, hex."""
-    return hashlib.sha256(f"{base_digest} {reader_key} {by_keras} {precision}".encode()).hexdigest()
+    """The key of features in the cache: everything their values depend on besides the content of an example, hex."""
+    return hashlib.sha256(f"{STORE_VERSION} {base_digest} {reader_key} {by_keras} {precision}".encode()).hexdigest()
+
+
+def open_store(cache: Path, key: str) -> ArrayStore:
+    """The store of features with a key, see :func:`features_key`."""
+    return ArrayStore(cache / "features" / key[:32])
+
+
+def read_features(
+    store: ArrayStore,
+    digests: list[Digest | None],
+    problems: dict[int, str],
+    image_infos: dict[int, ImageInfo],
+    key: str,
+    stats: "PassStats",
+) -> FeatureSet:
+    """The features of some examples as far as a store has them."""
+    vectors = store.read([(digest, 0) if digest else None for digest in digests])
+    return FeatureSet(digests, problems, image_infos, vectors, key, stats)
 
 
 class _Pass:
@@ -196,9 +205,9 @@ class _Pass:
         self.on_gpu = self.engine_name != engine
         self.stats = PassStats(chosen, by_keras=self.engine_name == "keras")
         self.files = FileIndex(cache, self.reader.key)
-        self.looked = ImageInfoStore(cache, self.reader.key) if base.modality == "image" else None
-        key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
-        self.store = FeatureStore(cache, key)
+        self.known_images = ImageInfoStore(cache, self.reader.key) if base.modality == "image" else None
+        self.key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
+        self.store = open_store(cache, self.key)
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
         self.image_infos: dict[int, ImageInfo] = {}
@@ -209,7 +218,7 @@ class _Pass:
         arrays: list[np.ndarray] = []
         for i in sorted(self.wanted):
             with suppress(BadExample):
-                arrays.append(read_example(self.reader, self.examples[i]))
+                arrays.append(decode_example(self.reader, self.examples[i]))
             if len(arrays) == _PROBE_EXAMPLES:
                 break
         return self.reader.batch(arrays) if arrays else np.empty(0)
@@ -217,8 +226,8 @@ class _Pass:
     def close(self) -> None:
         self.store.close()
         self.files.close()
-        if self.looked:
-            self.looked.close()
+        if self.known_images:
+            self.known_images.close()
 
     def run(self, label: str) -> None:
         self._find_digests()
@@ -229,15 +238,17 @@ class _Pass:
                 while missing := self._missing():
                     time.sleep(_POLL_INTERVAL_S)
                     self._compute(missing, None)
-        if self.looked:
-            self.image_infos = looks_of(self.looked, self.reader, self.examples, self.digests, sorted(self.wanted))
+        if self.known_images:
+            self.image_infos = image_infos_of(
+                self.known_images, self.reader, self.examples, self.digests, sorted(self.wanted)
+            )
 
     def _find_digests(self) -> None:
+        for i, known in self.files.find(self.examples).items():
+            self._learn(i, known)
         for i, example in enumerate(self.examples):
-            if isinstance(example, str):
-                self.digests[i] = hashlib.sha256(read_content(example)[0]).digest()
-            elif known := self.files.look_up(example):
-                self._learn(i, known)
+            if example.location is None:
+                self.digests[i] = example.digest()
         settled = self.wanted.union(self.problems)
         unknown = [i for i, digest in enumerate(self.digests) if not digest and i not in settled]
         for content in map_ahead(self._read, unknown):
@@ -257,7 +268,7 @@ class _Pass:
     def _compute(self, indices: list[int], bar: console.Progress | None) -> None:
         committed = time.monotonic()
         for prepared, features in self._results(self._prepared(indices), bar):
-            self.store.append(prepared.digests, features)
+            self.store.append(prepared.digests, features.astype(np.float32, copy=False))
             self.stats.computed += len(features)
             if bar:
                 bar.advance(prepared.examined)
@@ -288,45 +299,45 @@ class _Pass:
     def _prepared(self, indices: list[int]) -> Iterator[_Prepared]:
         """Batches decoded by a few threads, in order, a bounded number ahead of the engine."""
         size = batch_size(self.base, by_keras=self.stats.by_keras)
-        if self.base.modality == "text":  # texts of one length side by side need little padding
-            indices = sorted(indices, key=lambda i: len(str(self.examples[i])))
+        # Texts of similar length in one batch need little padding; files keep their order.
+        indices = sorted(indices, key=lambda i: self.examples[i].length)
         return map_ahead(self._prepare, (indices[i : i + size] for i in range(0, len(indices), size)))
 
     def _prepare(self, indices: list[int]) -> _Prepared:
         contents = [content for i in indices if (content := self._read(i))]
-        mine = self.store.claim([content.digest for content in contents])
+        claimed = self.store.claim([content.digest for content in contents])
         arrays: dict[Digest, np.ndarray] = {}
         entries, image_infos = [], []
         for content in contents:
             example, problem = self.examples[content.index], None
             try:
-                if content.digest in mine and content.digest not in arrays:
-                    arrays[content.digest] = self.reader.decode(content.data, suffix_of(example))
-                    if self.looked:
+                if content.digest in claimed and content.digest not in arrays:
+                    arrays[content.digest] = self.reader.decode(content.data, example.suffix)
+                    if self.known_images:
                         image_infos.append((content.digest, inspect_image(content.data, arrays[content.digest])))
                 else:  # these bytes are known, but under this name they may be mislabelled
-                    self.reader.check(content.data, suffix_of(example))
+                    self.reader.check(content.data, example.suffix)
             except BadExample as exc:
                 problem = str(exc)
             known = KnownFile(content.digest, problem)
-            if content.stat and isinstance(example, Path):
-                entries.append((example, content.stat, known))
+            if content.version:
+                entries.append((content.version, known))
             self._learn(content.index, known)
-        for digest in mine - set(arrays):
-            self.store.release(digest)
+        self.store.release(list(claimed - set(arrays)))
         self.files.remember(entries)
-        if self.looked and image_infos:
-            self.looked.remember(image_infos)
+        if self.known_images and image_infos:
+            self.known_images.remember(image_infos)
         inputs = self.reader.batch(list(arrays.values())) if arrays else np.empty(0)
         return _Prepared(list(arrays), inputs, len(indices))
 
     def _read(self, i: int) -> _Content | None:
+        version = FileVersion.of(self.examples[i])
         try:
-            data, stat = read_content(self.examples[i])
+            data = self.examples[i].read()
         except BadExample as exc:
             self.problems[i] = str(exc)
             return None
-        return _Content(i, stat, hashlib.sha256(data).digest(), data)
+        return _Content(i, version, hashlib.sha256(data).digest(), data)
 
 
 def _with_inputs(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headstart.data.audit import Example, Finding
+from headstart.data.audit import Finding, Occurrence
 from headstart.data.dataset import Dataset
 from headstart.data.neighbours import unit
 from headstart.errors import counted
@@ -38,7 +38,7 @@ def outliers(dataset: Dataset, features: FeatureSet, usable: np.ndarray) -> Find
     if not found.size:
         return Finding(check, "clean", "No example is far from all others.")
     summary = f"{counted(found.size, 'example')} {'is' if found.size == 1 else 'are'} far from all others."
-    examples = [Example((dataset.files[there[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in found]
+    examples = [Occurrence((dataset.files[there[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in found]
     return Finding(check, "found", summary, examples)
 
 

@@ -1,38 +1,34 @@
-"""The feature cache: content-keyed rows in plain ``.npy`` files, with a small SQLite index.
+"""The array store: arrays of any rank and dtype, found by the content that they were computed from.
 
-    <cache>/files.sqlite                     path, size, mtime -> content digest, or why the file cannot be used
-    <cache>/looks/<decoder>/index.sqlite     content digest of a picture -> its header and fingerprint
-    <cache>/features/<key>/index.sqlite      content digest, view -> shard, row
-    <cache>/features/<key>/shard-….npy       float32 (capacity, d); one writer each, never rewritten
+    <folder>/index.sqlite     shape and dtype of every array; content digest, view -> shard, row
+    <folder>/shard-….npy      (capacity, *shape), memory-mapped; one writer each, rows are never rewritten
 
 A row enters the index only after its values are on disk, so a process may be killed at any moment. Processes share the
-work by claiming digests; each holds a file lock while it lives, which the operating system lets go of however it dies,
-so a claim by the dead is seen at once and taken over.
+work by claiming digests. Each holds a file lock while it lives; the operating system releases it however the process
+ends, so another one takes over its claims at once.
 """
 
-import os
-import sqlite3
-import threading
+import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from headstart.data.fingerprints import ImageInfo, pack, unpack
 from headstart.errors import IntegrityError
+from headstart.features.database import Database
 
-SHARD_ROWS = 16_384
-_AT_ONCE = 500  # SQLite limits the parameters of one statement
+SHARD_ROWS, SHARD_BYTES = 16_384, 2**30
+"""A shard ends where it reaches either; the disk holds only the rows that are written."""
 
 Digest = bytes
+Key = tuple[Digest, int]
+"""Content digest of an example, and the number of the view: 0 is the example as it is."""
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a living process holds a lock file; the system lets go of the locks of the dead."""
+    """Whether a living process holds a lock file; the operating system releases the locks of dead ones."""
     if not lock.exists():
         return False
     probe = FileLock(lock)
@@ -44,143 +40,55 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-class _Database:
-    """One SQLite file, shared by this process's threads and by other processes."""
+class StoredArrays:
+    """Arrays of a store in a chosen order, memory-mapped.
 
-    def __init__(self, path: Path, schema: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        with self.transaction():
-            for statement in schema.split(";"):
-                self._connection.execute(statement)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
-        with self._lock:
-            return self._connection.execute(sql, parameters).fetchall()
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-
-class KnownFile(NamedTuple):
-    """What an earlier look at a file found: its content digest, and the reason if it could not be decoded."""
-
-    digest: Digest
-    problem: str | None
-
-
-class FileIndex:
-    """Remembers files by path, size and modification time, so that unchanged ones are not read again.
-
-    What pictures look like is remembered by their content.
-
-    Args:
-        folder: the cache folder.
-        decoder_key: what is remembered is of one decoder; another may be able to read the file, or see it otherwise.
+    Attributes:
+        shape: of one array; empty where there is none at all.
+        dtype: of them.
     """
 
-    def __init__(self, folder: Path, decoder_key: str) -> None:
-        self._decoder_key = decoder_key
-        self._database = _Database(
-            folder / "files.sqlite",
-            """CREATE TABLE IF NOT EXISTS files (
-                 path TEXT, decoder TEXT, size INTEGER, mtime_ns INTEGER, digest BLOB, problem TEXT,
-                 PRIMARY KEY (path, decoder)) WITHOUT ROWID""",
-        )
+    def __init__(
+        self, shards: Sequence[np.ndarray], shard: np.ndarray, row: np.ndarray, shape: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        self._shards, self._shard, self._row = shards, shard, row
+        self.shape, self.dtype = shape, dtype
 
-    def look_up(self, path: Path) -> KnownFile | None:
-        """What is known of this file, if it has not changed since."""
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        rows = self._database.query(
-            "SELECT digest, problem FROM files WHERE path=? AND decoder=? AND size=? AND mtime_ns=?",
-            (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns),
-        )
-        return KnownFile(*rows[0]) if rows else None
+    @property
+    def found(self) -> np.ndarray:
+        """Whether the store has the array of each key: bool (n,)."""
+        return self._shard >= 0
 
-    def remember(self, entries: Iterable[tuple[Path, os.stat_result, KnownFile]]) -> None:
-        """Record files with the stat taken *before* they were read, so that a later change is noticed."""
-        with self._database.transaction() as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (_text(path), self._decoder_key, stat.st_size, stat.st_mtime_ns, known.digest, known.problem)
-                    for path, stat, known in entries
-                ],
-            )
+    def take(self, indices: Sequence[int] | np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        """The arrays at ``indices``, in that order, as one: (len(indices), *shape).
 
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
+        Args:
+            indices: of keys that were found.
+            columns: of the last axis, to read these only.
+        """
+        indices = np.asarray(indices, np.int64)
+        width = len(range(*columns.indices(self.shape[-1]))) if self.shape else 0
+        out = np.empty((len(indices), *self.shape[:-1], width), self.dtype)
+        shard, row = self._shard[indices], self._row[indices]
+        for number in np.unique(shard[shard >= 0]):
+            chosen = np.flatnonzero(shard == number)
+            out[chosen] = self._shards[number][row[chosen], ..., columns]
+        return out
 
 
-class ImageInfoStore:
-    """Remembers what pictures look like, by their content.
+class ArrayStore:
+    """Arrays of one shape and dtype, by content digest and view.
 
     Args:
-        folder: the cache folder.
-        decoder_key: of the decoder: another one may cut them otherwise.
+        folder: of this store alone; everything the values depend on, besides the content of examples, names it.
     """
 
-    def __init__(self, folder: Path, decoder_key: str) -> None:
-        self._database = _Database(
-            folder / "looks" / decoder_key / "index.sqlite",
-            "CREATE TABLE IF NOT EXISTS looks (digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB)",
-        )
-
-    def find(self, digests: Sequence[Digest]) -> dict[Digest, ImageInfo]:
-        """What these pictures look like; those that were not looked at yet are absent."""
-        found: dict[Digest, ImageInfo] = {}
-        for block in _blocks(digests):
-            rows = self._database.query(
-                f"SELECT digest, header, fingerprint FROM looks WHERE digest IN ({_marks(block)})", block
-            )
-            found.update((digest, unpack(header, fingerprint)) for digest, header, fingerprint in rows)
-        return found
-
-    def remember(self, entries: Iterable[tuple[Digest, ImageInfo]]) -> None:
-        """Record what pictures look like."""
-        with self._database.transaction() as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", [(digest, *pack(look)) for digest, look in entries]
-            )
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
-
-class FeatureStore:
-    """Rows of features under one key: one base, preprocessing, decoder and engine precision.
-
-    Args:
-        folder: the cache folder.
-        key: everything the values depend on besides an example's content, as one hex digest.
-    """
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.key = key
-        self.folder = folder / "features" / key[:32]
-        self._database = _Database(
-            self.folder / "index.sqlite",
-            """CREATE TABLE IF NOT EXISTS rows (
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._database = Database(
+            folder / "index.sqlite",
+            """CREATE TABLE IF NOT EXISTS form (id INTEGER PRIMARY KEY CHECK (id = 0), shape TEXT, dtype TEXT);
+               CREATE TABLE IF NOT EXISTS rows (
                  digest BLOB, view INTEGER, shard TEXT, row INTEGER, PRIMARY KEY (digest, view)) WITHOUT ROWID;
                CREATE TABLE IF NOT EXISTS claims (
                  digest BLOB, view INTEGER, owner TEXT, PRIMARY KEY (digest, view)) WITHOUT ROWID""",
@@ -188,12 +96,13 @@ class FeatureStore:
         self._owner = uuid.uuid4().hex[:12]
         self._alive = FileLock(self._lock_path(self._owner))
         self._alive.acquire()
+        self._form = self._stored_form()
         self._shard: np.memmap | None = None
         self._shard_name, self._next_row = "", 0
         self._uncommitted: list[tuple[Digest, int, str, int]] = []
 
     def close(self) -> None:
-        """Commit what is written, give back claims and let go of the lock."""
+        """Commit what is written, give back claims and release the lock."""
         self.commit()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM claims WHERE owner=?", (self._owner,))
@@ -202,48 +111,84 @@ class FeatureStore:
         self._lock_path(self._owner).unlink(missing_ok=True)
 
     def locate(self, digests: Sequence[Digest], view: int = 0) -> dict[Digest, tuple[str, int]]:
-        """Where the rows of these digests are: digest -> (shard, row); those not stored yet are absent."""
-        found: dict[Digest, tuple[str, int]] = {}
-        for block in _blocks(digests):
-            rows = self._database.query(
-                f"SELECT digest, shard, row FROM rows WHERE view=? AND digest IN ({_marks(block)})", (view, *block)
-            )
-            found.update((digest, (shard, row)) for digest, shard, row in rows)
-        return found
+        """Digest -> (shard, row) of its array; those that are not stored yet are absent."""
+        rows = self._database.query_in(
+            "SELECT digest, shard, row FROM rows WHERE view=? AND digest IN", digests, (view,)
+        )
+        return {digest: (shard, row) for digest, shard, row in rows}
 
-    def claim(self, digests: Sequence[Digest], view: int = 0) -> set[Digest]:
+    def read(self, keys: Sequence[Key | None]) -> StoredArrays:
+        """The arrays of some keys, in that order; they stay readable after :meth:`close`.
+
+        Args:
+            keys: of the arrays; None where there is none.
+
+        Raises:
+            IntegrityError: a shard is missing or damaged.
+        """
+        located = {
+            (digest, view): place
+            for view in sorted({key[1] for key in keys if key})
+            for digest, place in self.locate([key[0] for key in keys if key and key[1] == view], view).items()
+        }
+        names = sorted({shard for shard, _ in located.values()})
+        number = {name: i for i, name in enumerate(names)}
+        shard, row = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.int64)
+        for i, key in enumerate(keys):
+            if key in located:
+                name, row[i] = located[key]
+                shard[i] = number[name]
+        shape, dtype = self._stored_form() or ((), np.dtype(np.float32))
+        return StoredArrays([self._open_shard(name, shape, dtype) for name in names], shard, row, shape, dtype)
+
+    def claim(self, digests: Sequence[Digest]) -> set[Digest]:
         """Take on those of these digests that are neither stored nor being computed by a living process."""
-        mine: set[Digest] = set()
         with self._database.transaction() as connection:
-            for digest in digests:
-                if connection.execute("SELECT 1 FROM rows WHERE digest=? AND view=?", (digest, view)).fetchone():
-                    continue
-                holder = connection.execute(
-                    "SELECT owner FROM claims WHERE digest=? AND view=?", (digest, view)
-                ).fetchone()
-                if holder and holder[0] != self._owner and self._is_alive(holder[0]):
-                    continue
-                if holder is None or holder[0] != self._owner:
-                    connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (digest, view, self._owner))
-                    mine.add(digest)
-        return mine
+            stored = self.locate(digests)
+            owners = dict(
+                self._database.query_in("SELECT digest, owner FROM claims WHERE view=0 AND digest IN", digests)
+            )
+            alive = {owner: owner == self._owner or self._is_alive(owner) for owner in set(owners.values())}
+            claimed = {digest for digest in digests if digest not in stored and not alive.get(owners.get(digest, ""))}
+            connection.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?, 0, ?)", [(digest, self._owner) for digest in claimed]
+            )
+        return claimed
 
-    def release(self, digest: Digest, view: int = 0) -> None:
-        """Give a claim back: the example turned out to be unusable."""
+    def release(self, digests: Sequence[Digest]) -> None:
+        """Give claims back: these examples turned out to be unusable."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM claims WHERE digest=? AND view=? AND owner=?", (digest, view, self._owner))
+            connection.executemany(
+                "DELETE FROM claims WHERE digest=? AND owner=?", [(digest, self._owner) for digest in digests]
+            )
 
-    def append(self, digests: Sequence[Digest], rows: np.ndarray, view: int = 0) -> None:
-        """Write rows, float32 (n, d), one per digest; they count as done after the next :meth:`commit`."""
-        while len(rows):
-            shard = self._shard_with_room(rows.shape[1])
-            fitting = rows[: len(shard) - self._next_row]
-            shard[self._next_row : self._next_row + len(fitting)] = fitting
+    def append(
+        self, digests: Sequence[Digest], arrays: np.ndarray, view: int = 0, shape: tuple[int, ...] | None = None
+    ) -> None:
+        """Write arrays, one per digest; they count as done after the next :meth:`commit`.
+
+        Args:
+            digests: n content digests.
+            arrays: (n, ...).
+            view: number of the view that they are.
+            shape: of one array in the store; those that are smaller are padded with zeros. None means they are not.
+
+        Raises:
+            IntegrityError: the store has arrays of another shape or dtype.
+        """
+        shape = arrays.shape[1:] if shape is None else shape
+        if (shape, arrays.dtype) != self._form:
+            self._set_form(shape, arrays.dtype)
+        while len(arrays):
+            shard = self._shard_with_room(shape, arrays.dtype)
+            fitting = arrays[: len(shard) - self._next_row]
+            rows = slice(self._next_row, self._next_row + len(fitting))
+            shard[(rows, *map(slice, arrays.shape[1:]))] = fitting
             self._uncommitted += [
                 (digest, view, self._shard_name, self._next_row + i) for i, digest in enumerate(digests[: len(fitting)])
             ]
             self._next_row += len(fitting)
-            digests, rows = digests[len(fitting) :], rows[len(fitting) :]
+            digests, arrays = digests[len(fitting) :], arrays[len(fitting) :]
 
     def commit(self) -> None:
         """Make what was appended durable, then visible: values to disk first, the index after."""
@@ -258,30 +203,46 @@ class FeatureStore:
             )
         self._uncommitted.clear()
 
-    def open_shard(self, name: str) -> np.ndarray:
-        """One shard as a read-only memory map, float32 (capacity, d).
-
-        Raises:
-            IntegrityError: the file is missing or shorter than its header says.
-        """
+    def _open_shard(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         path = self.folder / name
         try:
-            return np.load(path, mmap_mode="r")
+            shard: np.ndarray = np.load(path, mmap_mode="r")
         except (OSError, ValueError) as exc:
-            raise IntegrityError(
-                f"the cached features in {path} are damaged ({exc}). Delete the folder {self.folder}; "
-                "the next run computes them again."
-            ) from exc
+            raise self._damaged(f"{path} is damaged ({exc})") from exc
+        if (shard.shape[1:], shard.dtype) != (shape, dtype):
+            raise self._damaged(f"{path} holds {shard.dtype} {shard.shape[1:]}, and the index says {dtype} {shape}")
+        return shard
 
-    def _shard_with_room(self, width: int) -> np.memmap:
+    def _shard_with_room(self, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
         if self._shard is None or self._next_row == len(self._shard):
             self.commit()
             self._shard_name = f"shard-{uuid.uuid4().hex[:12]}.npy"
+            bytes_of_one = max(1, dtype.itemsize * int(np.prod(shape)))
             self._shard = np.lib.format.open_memmap(
-                self.folder / self._shard_name, mode="w+", dtype=np.float32, shape=(SHARD_ROWS, width)
+                self.folder / self._shard_name,
+                mode="w+",
+                dtype=dtype,
+                shape=(max(1, min(SHARD_ROWS, SHARD_BYTES // bytes_of_one)), *shape),
             )
             self._next_row = 0
         return self._shard
+
+    def _set_form(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO form VALUES (0, ?, ?)", (json.dumps(shape), dtype.str))
+        self._form = self._stored_form()
+        if self._form != (shape, dtype):
+            raise self._damaged(f"{self.folder} holds arrays of another shape or dtype than {dtype} {shape}")
+
+    def _stored_form(self) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Shape and dtype of one array; None as long as there is none."""
+        rows = self._database.query("SELECT shape, dtype FROM form")
+        return (tuple(json.loads(rows[0][0])), np.dtype(rows[0][1])) if rows else None
+
+    def _damaged(self, what: str) -> IntegrityError:
+        return IntegrityError(
+            f"cached arrays: {what}. Delete the folder {self.folder}; the next run computes them again."
+        )
 
     def _lock_path(self, owner: str) -> Path:
         return self.folder / f"{owner}.lock"
@@ -292,17 +253,3 @@ class FeatureStore:
             return True
         path.unlink(missing_ok=True)
         return False
-
-
-def _blocks(digests: Sequence[Digest]) -> Iterator[list[Digest]]:
-    for start in range(0, len(digests), _AT_ONCE):
-        yield list(digests[start : start + _AT_ONCE])
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))
-
-
-def _text(path: Path) -> str:
-    """A path as SQLite takes it: bytes in it that are no text are escaped."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from headstart.data.examples import FileExample, example_in
 from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
 from headstart.data.thumbnails import address, jpeg, thumbnail
@@ -39,7 +40,7 @@ def write_explanations(explainer: Explainer, explained: Sequence[Explanation], p
         page = open_template("explanation.html.j2").render(_content(explainer, explained))
         (folder / PAGE).write_bytes(page.encode("utf-8", errors="replace"))
         for one in explained:
-            if one.heat_map is not None and (picture := thumbnail(Path(one.file), _FILE_PX)):
+            if one.heat_map is not None and (picture := thumbnail(FileExample(one.file), _FILE_PX)):
                 path = _free(folder, Path(one.file).stem)
                 path.write_bytes(jpeg(one.heat_map.over(picture.pixels), _QUALITY))
 
@@ -107,7 +108,7 @@ def shown(one: Explanation, root: Path) -> dict[str, Any]:
         "agreeing": sum(one.class_name in neighbour.labels for neighbour in one.nearest),
         "words": marked(one.words),
     }
-    picture = thumbnail(Path(one.file), _SHOWN_PX) if one.heat_map is not None else None
+    picture = thumbnail(FileExample(one.file), _SHOWN_PX) if one.heat_map is not None else None
     if picture is not None and one.heat_map is not None:
         content["photo"] = address(picture.pixels)
         content["over"] = address(one.heat_map.over(picture.pixels))
@@ -116,7 +117,7 @@ def shown(one: Explanation, root: Path) -> dict[str, Any]:
 
 
 def _alike(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
-    picture = None if neighbour.text is not None else thumbnail(root / neighbour.file, _ALIKE_PX)
+    picture = None if neighbour.text is not None else thumbnail(example_in(root, neighbour.file), _ALIKE_PX)
     return {
         "file": neighbour.file,
         "label": ", ".join(neighbour.labels) or NO_LABEL,

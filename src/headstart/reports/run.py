@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from headstart.data.audit import Example
+from headstart.data.audit import Occurrence
+from headstart.data.examples import example_in
 from headstart.data.images import Decoder
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.data.run_examples import EXAMPLES
@@ -192,7 +193,7 @@ def _breakable(name: str) -> Markup:
 
 def _example(example: Mapping[str, Any], check: str) -> str:
     """One line about an example of a finding."""
-    return Example(tuple(example["files"]), example["note"]).told(check)
+    return Occurrence(tuple(example["files"]), example["note"]).told(check)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -394,7 +395,7 @@ def picture(
     Returns:
         None if the file is no longer there or cannot be read.
     """
-    small = thumbnail(root / file, _THUMBNAIL_PX)
+    small = thumbnail(example_in(root, file), _THUMBNAIL_PX)
     if small is None:
         return None
     drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}

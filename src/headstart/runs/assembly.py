@@ -15,7 +15,7 @@ from headstart.config import HeadConfig
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import SPLITS, Dataset, count_classes
-from headstart.data.readers import decoded
+from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES, write_examples
 from headstart.evaluation import Calibration, Change, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
@@ -126,9 +126,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
     """
     golden = _golden_indices(material)
-    everything = material.dataset.examples
-    examples = [everything[i] for i in material.audit.usable[golden].tolist()]
-    inputs = decoded(material.base.reader(), examples)
+    chosen = material.audit.usable[golden].tolist()
+    examples = [material.dataset.examples[i] for i in chosen]
+    inputs = decode_examples(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
     headline = next(side for side in reversed(SPLITS) if side in material.metrics)
@@ -150,7 +150,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
             if material.familiarity:
                 material.familiarity.save(folder)
                 facts["familiarity"] = _familiarity(material, material.familiarity)
-        texts: dict[str, Any] = {"texts": np.array(examples)} if material.dataset.modality == "text" else {}
+        all_texts = material.dataset.texts
+        texts: dict[str, Any] = {"texts": np.array([all_texts[i] for i in chosen])} if all_texts is not None else {}
         np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         facts["freeze_proof"] = asdict(proof)
         facts["golden"] = {"count": len(golden), "sha256": file_sha256(folder / "golden.npz")}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.audit import Example, Finding
+from headstart.data.audit import Finding, Occurrence
+from headstart.data.examples import example_in
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.near_duplicates import near_pictures, near_texts
 from headstart.data.readers import NOUNS, Modality, Reader
@@ -85,9 +86,8 @@ def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader)
         digest.hex(): look
         for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
-    missing = [root / row["file"] for digest, row in trained_on.items() if digest not in known]
-    there = [path for path in missing if path.is_file()]
-    found = examine(there, reader=reader)
+    missing = [example_in(root, row["file"]) for digest, row in trained_on.items() if digest not in known]
+    found = examine([example for example in missing if example.version()], reader=reader)
     for i, look in found.image_infos.items():
         digest = (found.digests[i] or b"").hex()
         if digest in trained_on:
@@ -101,7 +101,7 @@ def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Findi
         return Finding(EXACT, "clean", "None of these examples is among those that the run was trained on.")
     of = f"{n:,} of {counted(len(exact), NOUNS[modality])}"
     summary = f"{of} {'is' if n == 1 else 'are'} among those that the run was trained on."
-    return Finding(EXACT, "found", summary, [Example((files[i],)) for i in np.flatnonzero(exact).tolist()])
+    return Finding(EXACT, "found", summary, [Occurrence((files[i],)) for i in np.flatnonzero(exact).tolist()])
 
 
 def _near(files: Sequence[str], pairs: Mapping[int, str], modality: Modality) -> Finding:
@@ -110,4 +110,4 @@ def _near(files: Sequence[str], pairs: Mapping[int, str], modality: Modality) ->
         return Finding(NEAR, "clean", "None of these examples nearly repeats one that the run was trained on.")
     of = f"{n:,} of {counted(len(files), NOUNS[modality])}"
     summary = f"{of} nearly {'repeats' if n == 1 else 'repeat'} one that the run was trained on."
-    return Finding(NEAR, "found", summary, [Example((files[i], name)) for i, name in pairs.items()])
+    return Finding(NEAR, "found", summary, [Occurrence((files[i], name)) for i, name in pairs.items()])

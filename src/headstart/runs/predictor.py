@@ -9,8 +9,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from headstart.data.examples import Example, TextExample
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import Example, Modality, decoded, open_reader, read_content, suffix_of
+from headstart.data.readers import Modality, decode_examples, open_reader
 from headstart.errors import BadExample, InputError, IntegrityError
 from headstart.evaluation.out_of_distribution import load_detector
 from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
@@ -162,8 +163,8 @@ class Predictor:
             kept, arrays = [], []
             for i in indices:
                 try:
-                    data = read_content(examples[i])[0]
-                    array = self.reader.decode(data, suffix_of(examples[i]))
+                    data = examples[i].read()
+                    array = self.reader.decode(data, examples[i].suffix)
                 except BadExample as exc:
                     problems.append((i, str(exc)))
                     continue
@@ -180,20 +181,17 @@ class Predictor:
                 yield problems.pop()
         yield from problems
 
-    def predict(
-        self, examples: Sequence[Example], *, names: Sequence[str] | None = None, top_k: int | None = None
-    ) -> Iterator[Answer]:
+    def predict(self, examples: Sequence[Example], *, top_k: int | None = None) -> Iterator[Answer]:
         """Stream answers in the order of the examples.
 
         Args:
             examples: image files, or texts.
-            names: what the answers call them; None for the paths or the texts themselves.
             top_k: keep this many classes in each answer; None keeps all.
         """
         waiting: dict[int, Answer] = {}
         following = 0
         for i, answer in self.outputs(examples):
-            file = names[i] if names else str(examples[i])
+            file = examples[i].name
             waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.prediction(file, answer, top_k)
             while following in waiting:
                 yield waiting.pop(following)
@@ -240,7 +238,7 @@ class Predictor:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
         if texts is not None:  # so that the tokenizer is proved as well
-            inputs = decoded(self.reader, texts)
+            inputs = decode_examples(self.reader, map(TextExample, texts))
         self.samples: np.ndarray = inputs
         check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.dataset import list_images, read_text
-from headstart.data.readers import Example, Modality
+from headstart.data.examples import Example, TextExample, is_url
+from headstart.data.readers import Modality
 from headstart.errors import InputError
 from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem, read_facts
 
@@ -103,14 +104,17 @@ class RunFolder:
 
 
 def examples_in(given: str | Path | Iterable[str | Path], modality: Modality) -> tuple[list[Example], bool]:
-    """Image files or texts that :meth:`RunFolder.predict` is given, and whether that is one by itself.
+    """Examples of what :meth:`RunFolder.predict` gets; and whether it is a single one and not a list.
 
     Raises:
         InputError: there is no such file.
     """
-    several = [given] if isinstance(given, str | Path) else list(given)
+    is_one = isinstance(given, str | Path)
+    items = [given] if isinstance(given, str | Path) else list(given)
     if modality == "text":
-        return [one if isinstance(one, str) else read_text(one) for one in several], isinstance(given, str | Path)
-    if isinstance(given, str | Path) and Path(given).expanduser().is_file():
-        return [Path(given).expanduser()], True
-    return [*list_images(several)], False
+        return [
+            TextExample(item) if isinstance(item, str) else TextExample(read_text(item), name=str(item))
+            for item in items
+        ], is_one
+    is_one = is_one and (is_url(str(items[0])) or Path(items[0]).expanduser().is_file())
+    return list_images(items), is_one

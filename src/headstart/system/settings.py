@@ -41,6 +41,11 @@ def asked_precision(precision: Precision) -> Precision:
     return cast(Precision, chosen) if precision == "auto" else precision
 
 
+def root_folder() -> str | None:
+    """The folder outside of which no file of the user's data may be read (``HEADSTART_ROOT``); None where all may."""
+    return os.environ.get("HEADSTART_ROOT") or None
+
+
 def check_readable(path: Path) -> None:
     """See that a file of the user's data may be read: where ``HEADSTART_ROOT`` names a folder, none outside of it may.
 
@@ -49,7 +54,7 @@ def check_readable(path: Path) -> None:
     Raises:
         PermissionError: it may not.
     """
-    root = os.environ.get("HEADSTART_ROOT")
+    root = root_folder()
     if root and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise PermissionError(errno.EACCES, f"lies outside {root}, and nothing else may be read", str(path))
 

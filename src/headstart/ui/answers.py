@@ -5,6 +5,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from headstart.data.examples import FileExample, TextExample
 from headstart.data.readers import NOUNS
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
@@ -47,7 +48,9 @@ class Answers:
             try:
                 if isinstance(asked, bytes):
                     file.write_bytes(asked)
-                (answer,) = explainer.explain([asked if isinstance(asked, str) else file])
+                (answer,) = explainer.explain(
+                    [TextExample(asked) if isinstance(asked, str) else FileExample(str(file))]
+                )
                 if not isinstance(answer, Explanation):
                     raise InputError(f"{name}: {answer.reason}.")
                 told = shown(answer, Path((predictor.facts.get("data") or {}).get("root") or ""))

@@ -21,6 +21,7 @@ from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
 from headstart.data.dataset import SPLITS, Dataset, count_classes, load_dataset
+from headstart.data.examples import FileExample
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality
 from headstart.data.thumbnails import jpeg, thumbnail
@@ -139,7 +140,7 @@ class DataPages:
 
     def picture(self, request: Request) -> Response:
         """A picture, small."""
-        small = thumbnail(self._place.inside(request.query_params.get("path", "")), _THUMBNAIL_PX)
+        small = thumbnail(FileExample(str(self._place.inside(request.query_params.get("path", "")))), _THUMBNAIL_PX)
         if small is None:
             raise InputError("that is no picture.")
         return Response(jpeg(small.pixels), media_type="image/jpeg")

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 import headstart as hs
 from headstart.bases import for_images
 from headstart.bases.derived import tapped
+from headstart.data.readers import as_examples
 from headstart.errors import InputError
 from headstart.features.augmented import augmented_features
 from tests.conftest import SIZE, WORDS
@@ -124,13 +125,20 @@ def test_features_of_augmented_photos_are_those_of_the_pictures_that_augmentatio
     plain, other = hs.extract(base, files), hs.extract(base, mirrored)
     flips = [[], [("RandomFlip", {"mode": "horizontal"})]]
     cache = Path(os.environ["HEADSTART_CACHE"])
-    rows = augmented_features(base, plain, files, flips, tmp_path / "work", seed=0, cache=cache)
+    examples = as_examples(files, "image")
+    digests = [digest or b"" for digest in plain.digests]
+    folder = tmp_path / "work"
+    rows = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)
     as_it_is, flipped = plain.rows(range(20)), other.rows(range(20))
     np.testing.assert_allclose(rows[0], as_it_is, atol=2e-3)
     moved = np.abs(rows[1] - as_it_is).max(1) > 0.05
     assert 3 < moved.sum() < 17  # each with a chance of one half
     np.testing.assert_allclose(rows[1][moved], flipped[moved], atol=2e-3)
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["features.npy"]
+    shard = next(folder.rglob("shard-*.npy"))
+    written = shard.stat().st_mtime_ns
+    again = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)
+    assert np.array_equal(rows, again)
+    assert [path.stat().st_mtime_ns for path in folder.rglob("shard-*.npy")] == [written]
 
 
 def test_features_of_photos_come_from_any_block(photos: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.audit.checks import CHECKS, SEVERITIES, Check, Example, Finding, Severity, complete, named
+from headstart.data.audit.checks import CHECKS, SEVERITIES, Check, Finding, Occurrence, Severity, complete, named
 from headstart.data.audit.classes import IMBALANCE, check_classes
 from headstart.data.audit.copies import (
     conflicting_labels,
@@ -34,8 +34,8 @@ __all__ = [
     "UNUSABLE",
     "Audit",
     "Check",
-    "Example",
     "Finding",
+    "Occurrence",
     "Severity",
     "audit",
     "complete",

@@ -89,7 +89,7 @@ _ABSENT = {
 """Checks that do not run on all data -> why not."""
 
 
-class Example(NamedTuple):
+class Occurrence(NamedTuple):
     """Something that shows a finding.
 
     Attributes:
@@ -121,7 +121,7 @@ class Finding:
     check: str
     state: State
     summary: str
-    examples: Sequence[Example] = field(default_factory=tuple)
+    examples: Sequence[Occurrence] = field(default_factory=tuple)
 
     @property
     def code(self) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headstart.data.audit.checks import Example, Finding, has_have
+from headstart.data.audit.checks import Finding, Occurrence, has_have
 from headstart.data.dataset import count_classes
 from headstart.data.labels import is_multi_label
 from headstart.errors import counted
@@ -31,7 +31,7 @@ def _small_classes(counts: dict[str, int]) -> Finding:
         f"{len(small):,} of {len(counts):,} classes {has_have(len(small))} fewer than {SMALL_CLASS} examples: "
         "expect wide intervals."
     )
-    return Finding("small-classes", "found", summary, [Example((), f"{name}: {n}") for n, name in small])
+    return Finding("small-classes", "found", summary, [Occurrence((), f"{name}: {n}") for n, name in small])
 
 
 def _without_labels(labels: np.ndarray) -> Finding:
@@ -52,5 +52,5 @@ def _imbalance(counts: dict[str, int]) -> Finding:
         return Finding("imbalance", "clean", f"The largest class has {ratio:.1f} times the examples of the smallest.")
     summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: look at balanced accuracy, not at accuracy."
     return Finding(
-        "imbalance", "found", summary, [Example((), f"{name}: {counts[name]:,}") for name in (largest, smallest)]
+        "imbalance", "found", summary, [Occurrence((), f"{name}: {counts[name]:,}") for name in (largest, smallest)]
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.audit.checks import Example, Finding, is_are
+from headstart.data.audit.checks import Finding, Occurrence, is_are
 from headstart.data.components import components
 from headstart.data.dataset import Dataset
 from headstart.data.readers import NOUNS
@@ -102,7 +102,7 @@ def groups_across_splits(dataset: Dataset, left_out: dict[int, str]) -> Finding:
         return Finding(check, "clean", "Every group is on one side of the split.")
     summary = f"{len(found):,} of {len(sides):,} groups are in more than one given split: the scores may be too good."
     return Finding(
-        check, "found", summary, [Example((), f"{group}: {', '.join(sorted(sides[group]))}") for group in found]
+        check, "found", summary, [Occurrence((), f"{group}: {', '.join(sorted(sides[group]))}") for group in found]
     )
 
 
@@ -176,8 +176,8 @@ def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _example(dataset: Dataset, indices: Sequence[int], note: str = "") -> Example:
-    return Example(tuple(dataset.files[i] for i in indices), note)
+def _example(dataset: Dataset, indices: Sequence[int], note: str = "") -> Occurrence:
+    return Occurrence(tuple(dataset.files[i] for i in indices), note)
 
 
 def _noun(dataset: Dataset) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headstart.data.audit.checks import Example, Finding, has_have, is_are
+from headstart.data.audit.checks import Finding, Occurrence, has_have, is_are
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.images import Header
 
@@ -62,7 +62,7 @@ def look_through(files: list[str], image_infos: Mapping[int, ImageInfo]) -> list
 
 def _judged(check: str, rule: _Rule, files: list[str], image_infos: Mapping[int, ImageInfo]) -> Finding:
     said = {i: rule.says(look) for i, look in image_infos.items()}
-    found = [Example((files[i],), said[i]) for i in sorted(said) if said[i]]
+    found = [Occurrence((files[i],), said[i]) for i in sorted(said) if said[i]]
     if not image_infos:
         return Finding(check, "skipped", "No picture was decoded.")
     if not found:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from headstart.data.audit.checks import CHECKS, Example, Finding, has_have, is_are
+from headstart.data.audit.checks import CHECKS, Finding, Occurrence, has_have, is_are
 from headstart.data.dataset import Dataset
 from headstart.errors import counted
 
@@ -31,12 +31,12 @@ def unusable(dataset: Dataset, problems: Mapping[int, str]) -> list[Finding]:
         dataset: the examples.
         problems: index -> why an example cannot be used, as the readers say it.
     """
-    found: defaultdict[str, list[Example]] = defaultdict(list)
+    found: defaultdict[str, list[Occurrence]] = defaultdict(list)
     for i in sorted(problems):
-        found[_check_of(problems[i])].append(Example((dataset.files[i],), problems[i]))
+        found[_check_of(problems[i])].append(Occurrence((dataset.files[i],), problems[i]))
     for item in dataset.skipped:
         check = "empty-text" if item.reason.endswith(_NO_TEXT) else "not-examples"
-        found[check].append(Example((item.file,), item.reason))
+        found[check].append(Occurrence((item.file,), item.reason))
     return [
         _finding(check, found[check], dataset) for check in _WHAT if CHECKS[check].about in (None, dataset.modality)
     ]
@@ -48,7 +48,7 @@ def _check_of(problem: str) -> str:
     return _BEGINNINGS.get(problem.partition(":")[0], "unreadable")
 
 
-def _finding(check: str, examples: list[Example], dataset: Dataset) -> Finding:
+def _finding(check: str, examples: list[Occurrence], dataset: Dataset) -> Finding:
     found, clean = _WHAT[check]
     n = len(examples)
     if not n:

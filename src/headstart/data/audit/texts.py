@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.audit.checks import Example, Finding, State, has_have, is_are
+from headstart.data.audit.checks import Finding, Occurrence, State, has_have, is_are
 from headstart.data.tokenizers import MAX_CHARACTERS, SubwordTokenizer, Tokenizer
 from headstart.errors import counted
 
@@ -25,7 +25,7 @@ def mojibake(names: Sequence[str], texts: Sequence[str]) -> Finding:
         names: of the texts.
         texts: themselves.
     """
-    found = [Example((name,), _around(text, hit)) for name, text in zip(names, texts, strict=True)
+    found = [Occurrence((name,), _around(text, hit)) for name, text in zip(names, texts, strict=True)
              if (hit := _MOJIBAKE.search(text))]  # fmt: skip
     if not found:
         return Finding("mojibake", "clean", "No text looks as if it had been read in a wrong encoding.")
@@ -65,8 +65,8 @@ def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> F
     return Finding("unknown-words", state, summary, _examples(names, texts, without))
 
 
-def _examples(names: Sequence[str], texts: Sequence[str], chosen: np.ndarray) -> list[Example]:
-    return [Example((names[i],), _beginning(texts[i])) for i in chosen.tolist()]
+def _examples(names: Sequence[str], texts: Sequence[str], chosen: np.ndarray) -> list[Occurrence]:
+    return [Occurrence((names[i],), _beginning(texts[i])) for i in chosen.tolist()]
 
 
 def _beginning(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headstart.config import FineTuneConfig
+from headstart.data.examples import example_from_json
 from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
 from headstart.features.augmentation import augment, to_pipeline
@@ -54,7 +55,7 @@ class Batches:
         self.steps = len(self.labels) // self.size
         self._seed, self._config, self._views = job.seed, config, views
         self._is_text, self._is_live = is_text, is_live
-        self._lengths = np.array([len(text) for text in job.train]) if is_text else None
+        self._lengths = np.array([example_from_json(fields).length for fields in job.train]) if is_text else None
         class_weights = np.array(job.class_weights, np.float32)
         self._weights = weights_of_examples(self.labels, class_weights).astype(np.float32)
         self._targets = self.labels.astype(np.float32)

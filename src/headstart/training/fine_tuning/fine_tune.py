@@ -25,8 +25,9 @@ from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
 from headstart.bases.derived import ending_after, with_weights
 from headstart.bases.text import TextBase
 from headstart.config import FineTuneConfig, HeadConfig
+from headstart.data.examples import Example
 from headstart.data.labels import is_multi_label
-from headstart.data.readers import Example, decoded, read_example
+from headstart.data.readers import decode_example, decode_examples
 from headstart.data.split import folds
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, IntegrityError, counted
@@ -280,7 +281,7 @@ class _Attempt:
     @cached_property
     def _probe(self) -> np.ndarray:
         """A few images or texts on which a new conversion is compared with Keras."""
-        return decoded(self.base.reader(), [self.examples[i] for i in self.data.train[:4].tolist()])
+        return decode_examples(self.base.reader(), [self.examples[i] for i in self.data.train[:4].tolist()])
 
     @property
     def _views(self) -> int:
@@ -304,7 +305,7 @@ class _Attempt:
             return self._probe.shape[1:]
         indices = np.concatenate([self.data.train, self.data.val]).tolist()
         reader = self.base.reader()
-        return (max(len(read_example(reader, self.examples[i])) for i in indices),)
+        return (max(len(decode_example(reader, self.examples[i])) for i in indices),)
 
     @property
     def _epochs(self) -> int:
@@ -369,9 +370,11 @@ class _Attempt:
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
                 "precision": data.features.precision,
-                "train": [str(self.examples[i]) for i in data.train.tolist()],
+                "train": [self.examples[i].to_json() for i in data.train.tolist()],
+                "train_digests": self._digests(data.train),
                 "train_labels": data.labels[data.train].tolist(),
-                "val": [str(self.examples[i]) for i in data.val.tolist()],
+                "val": [self.examples[i].to_json() for i in data.val.tolist()],
+                "val_digests": self._digests(data.val),
                 "val_labels": data.labels[data.val].tolist(),
                 "class_weights": weights.tolist(),
                 "config": {**asdict(self.config), "views": views},
@@ -395,6 +398,10 @@ class _Attempt:
         for name in (STATE_FILE, BEST_FILE, "start.npz"):
             (work / name).unlink(missing_ok=True)
         return None
+
+    def _digests(self, indices: np.ndarray) -> list[str]:
+        """Content digests of examples, hex."""
+        return [(self.data.features.digests[i] or b"").hex() for i in indices.tolist()]
 
     @property
     def _extra_arguments(self) -> dict[str, Any]:
@@ -430,7 +437,7 @@ class _ContrastiveAttempt(_Attempt):
 
     @property
     def _extra_arguments(self) -> dict[str, Any]:
-        return {"folds": self._folds.tolist(), "val": [], "val_labels": []}
+        return {"folds": self._folds.tolist(), "val": [], "val_digests": [], "val_labels": []}
 
     @cached_property
     def _folds(self) -> np.ndarray:

@@ -17,9 +17,11 @@ class FineTuneJob:
         trained_blocks: number of blocks to train, counted from the features down.
         xml: the frozen part as an engine runs it; None to run it with Keras, or where nothing is frozen.
         precision: of the engine.
-        train: files or texts to train on.
+        train: examples to train on, as :meth:`~headstart.data.examples.Example.to_json` gives them.
+        train_digests: content digest of each, hex.
         train_labels: class of each, or 0 and 1 for each label.
-        val: files or texts to validate on.
+        val: examples to validate on, as ``train``.
+        val_digests: content digest of each, hex.
         val_labels: as ``train_labels``.
         class_weights: weight of one example of each class.
         config: fields of :class:`headstart.training.training_data.FineTuneConfig`.
@@ -37,9 +39,11 @@ class FineTuneJob:
     trained_blocks: int
     xml: str | None
     precision: str
-    train: list[str]
+    train: list[dict[str, str]]
+    train_digests: list[str]
     train_labels: list[Any]
-    val: list[str]
+    val: list[dict[str, str]]
+    val_digests: list[str]
     val_labels: list[Any]
     class_weights: list[float]
     config: dict[str, Any]

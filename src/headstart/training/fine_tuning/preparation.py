@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.bases import Base, BaseSpec, load_base
-from headstart.config import FineTuneConfig
+from headstart.config import Augmentation, FineTuneConfig
+from headstart.data.examples import example_from_json
 from headstart.data.readers import Modality
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine
@@ -85,12 +86,14 @@ def prepare_training(job: FineTuneJob) -> Preparation:
 
 def _compute_views(job: FineTuneJob, config: FineTuneConfig, base: Base, part: TrainablePart, deadline: float) -> Views:
     is_text = base.modality == "text"
-    as_example = str if is_text else Path
-    train, val = ([as_example(example) for example in examples] for examples in (job.train, job.val))
+    train, val = ([*map(example_from_json, examples)] for examples in (job.train, job.val))
+    train_digests, val_digests = ([*map(bytes.fromhex, names)] for names in (job.train_digests, job.val_digests))
+    is_live = part.boundary is None
+    pipelines: list[Augmentation] = [[]] if is_live else [[], *[to_pipeline(config.augment)] * config.views]
+    plan = Plan(train, train_digests, val, val_digests, pipelines, job.seed)
     folder, reader = Path(job.folder, "views"), base.reader()
     if part.boundary is None:  # all of the base is trained: nothing can be computed beforehand
-        return compute_views(Plan(train, val, [[]], job.seed), reader, None, job.input_shape, folder, deadline)
-    plan = Plan(train, val, [[], *[to_pipeline(config.augment)] * config.views], job.seed)
+        return compute_views(plan, reader, None, job.input_shape, folder, deadline)
     engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(part.frozen_part())
     shape = part.boundary.shape
     shape = (*job.input_shape, *shape[1:]) if is_text else shape
