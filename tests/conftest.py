@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything is imported: nothing of the user's is touched, Keras in this process is one that can train, and CPUs
@@ -21,7 +20,6 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 import headstart as hs  # noqa: E402
-from headstart.system import console  # noqa: E402
 
 SIZE = 64
 """Input size of the runs that tests train, in pixels: the smallest that still tells the classes apart."""
@@ -50,13 +48,6 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test comes first, or at the end one of two processes would wait for it."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
-
-
-@pytest.fixture(autouse=True)
-def _talkative() -> Iterator[None]:
-    """The switch that one test sets is not left to the next."""
-    yield
-    console.quiet = False
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.exporting.export import Export, export
     from headstart.features import FeatureSet, extract
     from headstart.runs.predictor import MultiLabelPrediction, Prediction
+    from headstart.system.progress import Progress
 
 _WHERE = {
     "Base": "bases:Base",
@@ -46,6 +47,7 @@ _WHERE = {
     "IntegrityError": "errors:IntegrityError",
     "MultiLabelPrediction": "runs.predictor:MultiLabelPrediction",
     "Prediction": "runs.predictor:Prediction",
+    "Progress": "system.progress:Progress",
     "Run": "commands.load:Run",
     "TrainConfig": "config:TrainConfig",
     "UnavailableError": "errors:UnavailableError",
@@ -80,6 +82,7 @@ __all__ = [
     "IntegrityError",
     "MultiLabelPrediction",
     "Prediction",
+    "Progress",
     "Run",
     "TrainConfig",
     "UnavailableError",

@@ -19,7 +19,7 @@ from headstart.data.audit import Example, Finding
 from headstart.errors import InputError
 from headstart.evaluation import METRICS
 from headstart.reports import plots
-from headstart.reports.run import duration, percent, write_report
+from headstart.reports.run import percent, write_report
 
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
@@ -511,11 +511,3 @@ def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
 )
 def test_percent(share: float | None, shown: str) -> None:
     assert percent(share).replace("\u202f", " ") == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.034, "0.03 s"), (52.08, "52.1 s"), (59.97, "1 min 00 s"), (192.4, "3 min 12 s"), (3840, "1 h 04 min")],
-)
-def test_duration(seconds: float, shown: str) -> None:
-    assert duration(seconds).replace("\u202f", " ") == shown

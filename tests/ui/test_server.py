@@ -96,7 +96,10 @@ def test_a_run_and_texts_that_lead_outside_are_refused(server: Server) -> None:
 
 def test_only_this_machine_and_its_own_pages_are_answered(server: Server) -> None:
     assert server.ask("GET", "/").status == 200
-    assert server.ask("GET", "/", headers={"Host": "evil.example:80"}).status == 403
+    for host in ("evil.example:80", "127.0.0.1.evil.example", "[::2]:80", "localhost.evil.example", ""):
+        assert server.ask("GET", "/", headers={"Host": host}).status == 400, host
+    for host in ("127.0.0.1", "localhost", "LOCALHOST:1234", "[::1]", "[::1]:1234"):
+        assert server.ask("GET", "/", headers={"Host": host}).status == 200, host
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert server.ask("POST", "/uploads", {"name": "x"}, headers).status == 403
     answer = server.ask("POST", "/uploads", {"name": "x"}, {"Origin": server.address, "Sec-Fetch-Site": "same-origin"})

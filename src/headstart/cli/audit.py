@@ -7,6 +7,7 @@ import click
 
 from headstart.cli import output
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.config.commands import AUDIT
 from headstart.data.readers import NOUNS
@@ -71,7 +72,7 @@ def audit(
         check_place(fix, ".csv")
     if report:
         check_place(report, ".html", replaced=True)
-    found = audit_data(data, **options)
+    found = audit_data(data, **options, progress=current_progress())
     if as_json:
         output.result_json(found.facts())
     else:

@@ -151,4 +151,5 @@ def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, floa
 
     if count > 1:
         output.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
-    return measure(for_images(load_base(BaseSpec(entry.handle, "imagenet" if entry.is_here else "none"))))
+    spec = BaseSpec(entry.handle, "imagenet" if entry.is_here else "none")
+    return measure(for_images(load_base(spec)))

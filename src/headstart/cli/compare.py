@@ -7,6 +7,7 @@ import click
 
 from headstart.cli import output
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.config.commands import COMPARE
 from headstart.errors import InputError
@@ -40,7 +41,9 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
         raise InputError(f"--min-accuracy {min_accuracy:g} looks like a share: expected percent, for instance 90.")
     if report:
         check_place(report, ".html", replaced=True)
-    found = compare_bases(data, min_accuracy=min_accuracy and min_accuracy / 100, **options)
+    found = compare_bases(
+        data, min_accuracy=min_accuracy and min_accuracy / 100, **options, progress=current_progress()
+    )
     if as_json:
         output.result_json(found.to_json())
     else:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from headstart.cli import output
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.train import summary
 from headstart.config.commands import EVALUATE
@@ -25,7 +26,7 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
     """
     from headstart.commands.evaluate import evaluate_run
 
-    evaluation = evaluate_run(run, data, **options)
+    evaluation = evaluate_run(run, data, **options, progress=current_progress())
     if as_json:
         output.result_json({**evaluation.figures, "folder": str(evaluation.folder)})
         return

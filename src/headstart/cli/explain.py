@@ -7,6 +7,7 @@ import click
 
 from headstart.cli import output
 from headstart.cli.data import names
+from headstart.cli.progress import current_progress
 from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
 
@@ -57,7 +58,7 @@ def explain(
 
     modality = read_facts(run)["base"]["modality"]  # a wrong RUN or FILE is said before anything is computed
     examples = list_texts(files, text_column) if modality == "text" else list_images(files)
-    explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest)
+    explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest, progress=current_progress())
     explained: list[Explanation] = []
     for one in explainer.explain(examples):
         if isinstance(one, Problem):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart.cli import output
+from headstart.cli.progress import current_progress
 
 if TYPE_CHECKING:
     from headstart.exporting.export import Export
@@ -34,7 +35,7 @@ def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
     """
     from headstart.exporting.export import export as export_run
 
-    exports = export_run(run, to, out=out)
+    exports = export_run(run, to, out=out, progress=current_progress())
     if as_json:
         for one in exports:
             output.result_json(one.to_json())

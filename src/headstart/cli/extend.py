@@ -7,6 +7,7 @@ import click
 
 from headstart.cli import output
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.tracking import tracking_options
 from headstart.cli.train import tell
@@ -32,7 +33,7 @@ def extend(**options: Any) -> None:
     """
     from headstart.commands.extend import extend
 
-    run = extend(options.pop("run"), options.pop("more"), **options)
+    run = extend(options.pop("run"), options.pop("more"), **options, progress=current_progress())
     tell_change(run)
     tell(run)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headstart.cli import output
+from headstart.cli.progress import current_progress
 
 _MB = 1e6
 
@@ -44,7 +45,7 @@ def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> 
     from headstart.commands.fetch import fetch as fetch_bases
 
     os.environ.pop("HEADSTART_BUNDLE", None)  # it would answer in place of the sources
-    fetched = fetch_bases(handles, to=to, input_size=input_size)
+    fetched = fetch_bases(handles, to=to, input_size=input_size, progress=current_progress())
     rows = [
         (base.handle, f"{base.size / _MB:,.1f}", base.licence, str(base.folder) if to is None else str(to))
         for base in fetched

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from headstart.cli import output
+from headstart.cli.progress import choose_progress
 from headstart.errors import HeadstartError, did_you_mean
-from headstart.system import console
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
@@ -72,7 +72,7 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 @click.pass_context
 def cli(context: click.Context, debug: bool, quiet: bool, offline: bool) -> None:
     """Transfer learning, done right: a pretrained base, a new head on your data, one safe file."""
-    console.quiet = quiet
+    context.obj = choose_progress(quiet=quiet)
     context.with_resource(output.logging_to_stderr(quiet=quiet))
     if offline:
         os.environ["HEADSTART_OFFLINE"] = "1"

@@ -9,6 +9,7 @@ import click
 from headstart.cli import output
 from headstart.cli.export import tell as tell_exports
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.tracking import tracking_options
 from headstart.config.commands import TRAIN
@@ -52,12 +53,12 @@ def train(export: str | None, **options: Any) -> None:
         formats = parse(export)
         check_installed(formats)
         options["check_base"] = partial(check_base, formats)
-    run = train(options.pop("data"), **options)
+    run = train(options.pop("data"), **options, progress=current_progress())
     tell(run)
     if export:
         from headstart.exporting.export import export as export_run
 
-        tell_exports(export_run(run, export))
+        tell_exports(export_run(run, export, progress=current_progress()))
 
 
 def tell(run: Any) -> None:

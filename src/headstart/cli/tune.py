@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.tracking import tracking_options
 from headstart.config.commands import TUNE
@@ -26,4 +27,4 @@ def tune(**options: Any) -> None:
     from headstart.cli.train import tell
     from headstart.commands.tune import tune
 
-    tell(tune(options.pop("run"), **options))
+    tell(tune(options.pop("run"), **options, progress=current_progress()))

@@ -25,6 +25,8 @@ from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine, examine_texts
 from headstart.reports.audit import write_page
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 from headstart.system.settings import check_place
 
 _NEED_FEATURES = ("too-long", "unknown-words", "unknown-characters", "outliers")
@@ -119,6 +121,7 @@ def audit_data(
     features: bool = True,
     ignore: Sequence[str] = (),
     cache: str | Path | None = None,
+    progress: bool | Progress = True,
     **settings: Unpack[AuditKeywords],
 ) -> DataAudit:
     """Check a data set as :func:`headstart.train` does, before anything is trained on it.
@@ -130,6 +133,7 @@ def audit_data(
         features: False does without a base, and without what needs one.
         ignore: codes or names of checks to leave out.
         cache: folder of the cache; the cache of the user when None.
+        progress: as for :func:`headstart.train`.
         settings: settings by name; see ``config``.
 
     Raises:
@@ -141,13 +145,16 @@ def audit_data(
     train_config = TrainConfig.from_settings(merge_settings(config, settings, allowed=AUDIT))
     base = train_config.base.base
     dataset = load_dataset(data, **reading_settings(train_config))
-    if features:
-        options: dict[str, Any] = {"texts": dataset.texts, "cache": folder}
-        loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
-        check_modality(loaded, dataset)
-        examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder)
-    else:
-        examined = examine(dataset.examples, cache=folder) if dataset.texts is None else examine_texts(dataset.examples)
+    with shown(progress) as followed:
+        if features:
+            options: dict[str, Any] = {"texts": dataset.texts, "cache": folder}
+            loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
+            check_modality(loaded, dataset)
+            examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder, progress=followed)
+        elif dataset.texts is None:
+            examined = examine(dataset.examples, cache=folder, progress=followed)
+        else:
+            examined = examine_texts(dataset.examples)
     checked = audit(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):

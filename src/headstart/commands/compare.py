@@ -49,6 +49,8 @@ from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
 from headstart.features.engines import Prepared, essence, latency_ms, prepare
 from headstart.system.cost import Cost
+from headstart.system.display import shown
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder, is_offline
 from headstart.training.head.head import weights_of_classes
 from headstart.training.head.linear import solve
@@ -286,6 +288,7 @@ def compare(
     min_accuracy: float | None = None,
     examples: int = 500,
     cache: str | Path | None = None,
+    progress: bool | Progress = True,
     **settings: Unpack[CompareKeywords],
 ) -> BaseComparison:
     """Compare pretrained bases on some data, and say which is the best one within a budget.
@@ -299,6 +302,7 @@ def compare(
         min_accuracy: a share; the best base is then the fastest one that reaches it.
         examples: number of examples in the last round.
         cache: folder of the feature cache; the cache of the user when None.
+        progress: as for :func:`headstart.train`.
         settings: settings by name; see ``config``.
 
     Raises:
@@ -308,10 +312,12 @@ def compare(
     whole, cost = TrainConfig.from_settings(values), Cost()
     dataset = load_dataset(data, **reading_settings(whole))
     budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
-    found = compare_on(
-        dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
-        **asdict(whole.split), **asdict(whole.input), cache=Path(cache).expanduser() if cache else None,
-    )  # fmt: skip
+    with shown(progress) as followed:
+        found = compare_on(
+            dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
+            **asdict(whole.split), **asdict(whole.input), cache=Path(cache).expanduser() if cache else None,
+            progress=followed,
+        )  # fmt: skip
     given = {name: value for name, value in given_settings(whole).items() if name not in _OF_COMPARISON}
     return replace(found, config=given, cost=cost.so_far())
 
@@ -330,6 +336,7 @@ def compare_on(
     input_size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
     cache: Path | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> BaseComparison:
     """Compare bases on a data set; see :func:`compare`, and for ``shots`` :func:`headstart.train`."""
     if examples < 1:
@@ -338,7 +345,7 @@ def compare_on(
         raise InputError(
             f"expected a share above 0 and up to 1, such as 0.9, got {min_accuracy:g}.", field="min_accuracy"
         )
-    race = _SuccessiveHalving(dataset, budget, seed, cache or cache_folder())
+    race = _SuccessiveHalving(dataset, budget, seed, cache or cache_folder(), progress)
     race.load(candidates(bases, dataset.modality), input_size=input_size, resize=resize)
     race.draw(val=val, test=test, shots=shots)
     race.measure()
@@ -375,7 +382,8 @@ class _Candidate:
 class _SuccessiveHalving:
     """Bases that are compared, and what is known of them so far."""
 
-    def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path) -> None:
+    def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path, progress: Progress) -> None:
+        self.progress = progress
         self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
         self.examples = dataset.examples
         self.is_multi = is_multi_label(dataset.labels)
@@ -406,7 +414,7 @@ class _SuccessiveHalving:
 
     def draw(self, *, val: float, test: float, shots: int | None) -> None:
         """Find out which examples may be looked at, and in which order."""
-        features = extract(self.running[0].base, self.examples, only=[], cache=self.cache)
+        features = extract(self.running[0].base, self.examples, only=[], cache=self.cache, progress=self.progress)
         checked = audit(self.dataset, features.digests, features.problems)
         division = divide(
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
@@ -467,7 +475,7 @@ class _SuccessiveHalving:
         for one in [*self.running]:
             handle = one.base.handle
             with self._surviving(handle, one):
-                found[handle] = extract(one.base, examples, cache=self.cache, label=handle)
+                found[handle] = extract(one.base, examples, cache=self.cache, label=handle, progress=self.progress)
         bad = {i for features in found.values() for i in features.problems}
         kept = np.array([i for i in range(len(chosen)) if i not in bad])
         self.labels = self.dataset.labels[chosen[kept]]

@@ -26,8 +26,9 @@ from headstart.runs.folder import check_name, name_of, versions, write_folder, w
 from headstart.runs.overlap import overlap
 from headstart.runs.predictor import Output, Predictor, read_facts
 from headstart.runs.tables import write_tables
-from headstart.system import console
 from headstart.system.cost import Cost
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def evaluate_run(
     name: str | None = None,
     config: Config = None,
     tta: bool = False,
+    progress: bool | Progress = True,
     **settings: Unpack[EvaluateKeywords],
 ) -> Run:
     """Evaluate a run on labelled data; writes ``RUN/evaluations/NAME``, which opens like a run.
@@ -56,6 +58,7 @@ def evaluate_run(
         config: settings, as for :func:`headstart.train`: how the data are read, and ``strict``. For a multi-label run
             the columns of labels are those of its training unless they are set.
         tta: test-time augmentation: judge each image together with its mirror image.
+        progress: as for :func:`headstart.train`.
         settings: settings by name; see ``config``.
 
     Returns:
@@ -65,23 +68,37 @@ def evaluate_run(
         InputError: no such run or data, other classes, or nothing that can be evaluated.
         IntegrityError: the run does not compute what it did.
     """
-    cost = Cost()
     folder = Path(run)
     facts = read_facts(folder)
-    classes = facts["classes"]
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
-    is_multi = "thresholds" in facts
     values = merge_settings(config, settings, allowed=EVALUATE)
-    if is_multi and not {"label_column", "label_separator"} & set(values):
+    if "thresholds" in facts and not {"label_column", "label_separator"} & set(values):
         values |= {name: facts["config"][name] for name in ("label_column", "label_separator")}
     strict = values.pop("strict", False)
+    with shown(progress) as followed:
+        return _evaluate(folder, facts, data, wanted, values, followed, tta=tta, strict=strict)
+
+
+def _evaluate(
+    folder: Path,
+    facts: dict[str, Any],
+    data: Any,
+    name: str,
+    reading: dict[str, Any],
+    progress: Progress,
+    *,
+    tta: bool,
+    strict: bool,
+) -> Run:
+    """All stages, in order; see :func:`evaluate_run`."""
+    cost, classes = Cost(progress), facts["classes"]
     with cost.stage("data"):
-        dataset = load_dataset(data, **values, known_classes=classes)
-        _check_kind(run, dataset, is_multi=is_multi)
+        dataset = load_dataset(data, **reading, known_classes=classes)
+        _check_kind(folder, dataset, is_multi="thresholds" in facts)
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, image_infos, skipped, unfamiliar = _answers(predictor, dataset, chosen)
+        answers, image_infos, skipped, unfamiliar = _answers(predictor, dataset, chosen, progress)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -90,7 +107,7 @@ def evaluate_run(
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
-        known = overlap(folder, facts, predictor.reader, answers, image_infos)
+        known = overlap(folder, facts, predictor.reader, answers, image_infos, progress)
         leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
 
     def fill(partial: Path, final_name: str) -> None:
@@ -120,7 +137,7 @@ def evaluate_run(
         explain_mistakes(answers, dataset.root, predictor, SPLIT, partial)
         write_report(partial)
 
-    return Run(write_folder(folder / "evaluations", wanted, fill))
+    return Run(write_folder(folder / "evaluations", name, fill))
 
 
 def _rejection(facts: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
@@ -157,7 +174,7 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 
 
 def _answers(
-    predictor: Predictor, dataset: Dataset, chosen: np.ndarray
+    predictor: Predictor, dataset: Dataset, chosen: np.ndarray, progress: Progress
 ) -> tuple[Answers, dict[int, ImageInfo], list[Skipped], int | None]:
     """Answers for the examples that can be used, and what pictures among these look like; what was skipped.
 
@@ -175,7 +192,7 @@ def _answers(
         if dataset.modality == "image":
             image_infos[i] = inspect_image(data, array)
 
-    with console.progress("evaluating", len(examples), UNITS[dataset.modality]) as bar:
+    with progress.start("evaluating", len(examples), UNITS[dataset.modality]) as bar:
         for i, answer in predictor.outputs(examples, seen=note):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))

@@ -30,6 +30,8 @@ from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
 from headstart.features.examination import Examined, examine
 from headstart.runs.predictor import read_facts
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def extend(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
+    progress: bool | Progress = True,
     **settings: Unpack[ExtendKeywords],
 ) -> Run:
     """Train a run again with more examples, of its own classes or of new ones, and compare the two on the old classes.
@@ -66,6 +69,7 @@ def extend(
         tensorboard: write TensorBoard events into the run folder as well.
         mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the cache of the user when None.
+        progress: as for :func:`headstart.train`.
         settings: settings by name; see ``config``.
 
     Returns:
@@ -80,7 +84,29 @@ def extend(
     facts = read_facts(folder)
     recorded = recorded_settings(run, facts)
     values = merge_settings(config, settings, allowed=EXTEND)
-    old, digests = _old_examples(folder, facts, recorded, Path(cache).expanduser() if cache else None)
+    with shown(progress) as followed:
+        both, again = _extended(
+            run, more, facts, recorded, values, Path(cache).expanduser() if cache else None, followed
+        )
+        extended = train(
+            both, config=again, name=name or folder.name, runs=folder.parent if runs is None else runs,
+            tensorboard=tensorboard, mlflow=mlflow, cache=cache, progress=followed,
+        )  # fmt: skip
+        _warn(extended)
+    return extended
+
+
+def _extended(
+    run: str | Path,
+    more: Any,
+    facts: dict[str, Any],
+    recorded: dict[str, Any],
+    values: dict[str, Any],
+    cache: Path | None,
+    progress: Progress,
+) -> tuple[Dataset, dict[str, Any]]:
+    """Old and new examples together, and the settings to train on them; see :func:`extend`."""
+    old, digests = _old_examples(Path(run), facts, recorded, cache, progress)
     columns = ("path_column", "text_column", "label_column", "label_separator")
     in_table = is_frame(more) or not Path(more).expanduser().is_dir()
     defaults = {name: recorded[name] for name in columns} if in_table else {}
@@ -90,7 +116,7 @@ def extend(
     _check_kind(run, old, new)
     both = _together(old, _only_new(run, old, digests, new))
     splits = set(old.given_splits or ())
-    again = {
+    return both, {
         **recorded,
         "classes": both.classes,
         "group_by": reading["group_by"],
@@ -100,16 +126,10 @@ def extend(
         "val": recorded["val"] if "val" in splits else 0.0,  # or new examples alone would be a split of their own
         "test": recorded["test"] if "test" in splits else 0.0,
     }
-    extended = train(
-        both, config=again, name=name or folder.name, runs=folder.parent if runs is None else runs,
-        tensorboard=tensorboard, mlflow=mlflow, cache=cache,
-    )  # fmt: skip
-    _warn(extended)
-    return extended
 
 
 def _old_examples(
-    folder: Path, facts: dict[str, Any], recorded: dict[str, Any], cache: Path | None
+    folder: Path, facts: dict[str, Any], recorded: dict[str, Any], cache: Path | None, progress: Progress
 ) -> tuple[Dataset, list[str]]:
     """The examples of a run as it used them, with what it said of them; and their digests, hex.
 
@@ -138,9 +158,8 @@ def _old_examples(
     )
     digests = [row["sha256"] for row in rows]
     if texts is None:
-        _check_unchanged(
-            folder, old, digests, examine(old.examples, cache=cache, reader=open_reader(facts["base"], folder))
-        )
+        reader = open_reader(facts["base"], folder)
+        _check_unchanged(folder, old, digests, examine(old.examples, cache=cache, reader=reader, progress=progress))
     return old, digests
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from headstart.bases import Base, load_base
 from headstart.bases.bundle import add, files_of
 from headstart.bases.handle import parse_handle
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,11 @@ class Fetched:
 
 
 def fetch(
-    handles: Sequence[str], *, to: str | Path | None = None, input_size: int | tuple[int, int] | None = None
+    handles: Sequence[str],
+    *,
+    to: str | Path | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    progress: bool | Progress = True,
 ) -> list[Fetched]:
     """Obtain bases, each by its source's own loader, so that they can be used without network.
 
@@ -39,6 +45,7 @@ def fetch(
         to: a bundle to copy their files into, made or added to; None leaves them in the caches of their sources.
         input_size: as for :func:`load_base`: some modules cannot be loaded without, and the MobileNets have weights
             of their own for some sizes.
+        progress: as for :func:`headstart.train`.
 
     Raises:
         InputError: no such base, or ``to`` is a folder but no bundle.
@@ -46,11 +53,12 @@ def fetch(
         IntegrityError: what arrived is damaged.
     """
     bases = {}
-    for given in handles:
-        base = load_base(given, input_size=input_size)
-        bases[_key(given, base)] = base
-    if to is not None:
-        add(Path(to), bases)
+    with shown(progress):
+        for given in handles:
+            base = load_base(given, input_size=input_size)
+            bases[_key(given, base)] = base
+        if to is not None:
+            add(Path(to), bases)
     return [_fetched(handle, base) for handle, base in bases.items()]
 
 

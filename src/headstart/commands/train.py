@@ -56,7 +56,9 @@ from headstart.runs.assembly import Material, Pages, Searched, write_run
 from headstart.runs.folder import check_name, name_of
 from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
+from headstart.system.display import shown
 from headstart.system.keras_worker import can_train
+from headstart.system.progress import Progress
 from headstart.system.settings import cache_folder
 from headstart.training import (
     FineTuneResult,
@@ -87,6 +89,7 @@ def train(
     mlflow: bool = False,
     cache: str | Path | None = None,
     check_base: Callable[[Base], None] | None = None,
+    progress: bool | Progress = True,
     **settings: Unpack[TrainKeywords],
 ) -> Run:
     """Train a classifier on a pretrained base.
@@ -106,6 +109,8 @@ def train(
         mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the cache of the user when None.
         check_base: called with the base before anything is computed; raises if the base will not do.
+        progress: True shows it, with notes: as bars in a notebook and on a terminal, and as log records elsewhere.
+            False shows neither progress nor notes. Or an object that follows the work, see :class:`headstart.Progress`.
         settings: settings by name, see :mod:`headstart.config`.
 
     Returns:
@@ -121,18 +126,33 @@ def train(
     check_tracking(tensorboard=tensorboard, mlflow=mlflow)
     if whole.search.search is not None:
         check_search_installed()
-    cost = Cost()
     folder = Path(cache).expanduser() if cache else None
-    seed = whole.split.seed
+    with shown(progress) as followed:
+        run = _train(data, whole, Path(runs), run_name, folder, check_base, followed)
+    track(run, tensorboard=tensorboard, mlflow=mlflow)
+    return run
+
+
+def _train(
+    data: Any,
+    whole: TrainConfig,
+    runs: Path,
+    run_name: str,
+    folder: Path | None,
+    check_base: Callable[[Base], None] | None,
+    progress: Progress,
+) -> Run:
+    """All stages, in order; see :func:`train`."""
+    cost, seed = Cost(progress), whole.split.seed
     with cost.stage("data"):
         dataset = load_dataset(data, **reading_settings(whole))
         corrections = read_corrections(whole.data.relabel, dataset)
-    choice = _choose(whole, dataset, cost, folder)
+    choice = _choose(whole, dataset, cost, folder, progress)
     with cost.stage("base"):
-        loaded = _load(choice.best if choice else whole.base.base, whole, dataset, folder, check_base)
+        loaded = _load(choice.best if choice else whole.base.base, whole, dataset, folder, check_base, progress)
 
     def compute(base: Base, only: Iterable[int] | None) -> FeatureSet:
-        return extract(base, dataset.examples, only=only, **asdict(whole.compute), cache=folder)
+        return extract(base, dataset.examples, only=only, **asdict(whole.compute), cache=folder, progress=progress)
 
     def look(features: FeatureSet) -> tuple[Audit, Split]:
         shots = whole.split.shots
@@ -159,12 +179,12 @@ def train(
         )  # fmt: skip
         trained = fit_head(task, whole.head, folder)
         suspects, outlook = _second_look(task, trained, whole.head, dataset.classes, folder)
-    searched = _searched(whole, Searched(loaded, task, trained, whole.head), dataset, compute, cost, folder)
+    searched = _searched(whole, Searched(loaded, task, trained, whole.head), dataset, compute, cost, folder, progress)
     loaded, task, features, trained = searched.base, searched.task, searched.task.features, searched.head
     with cost.stage("fine-tuning"):
         tuned = tune_base(
             loaded, dataset.examples, task, trained, searched.recipe, whole.fine_tuning,
-            **asdict(whole.compute), cache=folder,
+            **asdict(whole.compute), cache=folder, progress=progress,
         )  # fmt: skip
         verdict = judge(task, trained, tuned, keep=whole.fine_tuning.keep, seed=seed)
         if isinstance(tuned, FineTuneResult) and verdict.outcome == "kept":
@@ -192,9 +212,7 @@ def train(
                 dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
             ),
         )  # fmt: skip
-        run = Run(write_run(Path(runs), run_name, material, cost, folder, _pages(material)))
-    track(run, tensorboard=tensorboard, mlflow=mlflow)
-    return run
+        return Run(write_run(runs, run_name, material, cost, folder, _pages(material)))
 
 
 def _pages(material: Material) -> Pages:
@@ -240,6 +258,7 @@ def _searched(
     compute: Callable[[Base, Iterable[int] | None], FeatureSet],
     cost: Cost,
     cache: Path | None,
+    progress: Progress,
 ) -> Searched:
     """The usual head, or one that a search found and validation examples prove better."""
     trials = whole.search.search
@@ -255,8 +274,8 @@ def _searched(
         if everywhere is not base:
             others = compute(everywhere, [*task.train, *task.val, *task.test])
             if to_pipeline(whole.fine_tuning.augment) and can_train():
-                augmented = _augmented(everywhere, others, dataset, usual.recipe.seed, folder)
-        found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache)
+                augmented = _augmented(everywhere, others, dataset, usual.recipe.seed, folder, progress)
+        found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache, progress)
         verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
     if verdict.outcome != "kept":
         return replace(usual, facts=found.facts, verdict=verdict)
@@ -264,7 +283,9 @@ def _searched(
     return Searched(tapped(base, found.taps), task, found.head, found.config, found.facts, verdict)
 
 
-def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path) -> Augmented | None:
+def _augmented(
+    base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path, progress: Progress
+) -> Augmented | None:
     """What gives a search the features of augmented pictures; None for texts."""
     if not isinstance(base, ImageBase):
         return None
@@ -272,7 +293,9 @@ def _augmented(base: Base, features: FeatureSet, dataset: Dataset, seed: int, ca
     def augmented(indices: np.ndarray, pipelines: list[Augmentation], folder: Path) -> np.ndarray:
         examples = [dataset.examples[i] for i in indices.tolist()]
         digests = [features.digests[i] or b"" for i in indices.tolist()]
-        return augmented_features(base, features, examples, digests, pipelines, folder, seed=seed, cache=cache)
+        return augmented_features(
+            base, features, examples, digests, pipelines, folder, seed=seed, cache=cache, progress=progress
+        )
 
     return augmented
 
@@ -369,15 +392,18 @@ def _absolute(path: str | Path) -> str:
     return os.path.abspath(Path(path).expanduser())
 
 
-def _choose(config: TrainConfig, dataset: Dataset, cost: Cost, cache: Path | None) -> BaseComparison | None:
+def _choose(
+    config: TrainConfig, dataset: Dataset, cost: Cost, cache: Path | None, progress: Progress
+) -> BaseComparison | None:
     """Compare bases, if ``base`` is ``auto``."""
     if config.base.base != AUTO:
         return None
     with cost.stage("choice of the base"):
         budget = Budget(config.choice.max_mb, config.choice.max_ms)
         choice = compare_on(
-            dataset, config.choice.bases, budget, **asdict(config.split), **asdict(config.input), cache=cache
-        )
+            dataset, config.choice.bases, budget, **asdict(config.split), **asdict(config.input), cache=cache,
+            progress=progress,
+        )  # fmt: skip
         logger.info("\n".join([choice.verdict(), *choice.caveats()]))
     return choice
 
@@ -388,6 +414,7 @@ def _load(
     dataset: Dataset,
     cache: Path | None,
     check: Callable[[Base], None] | None,
+    progress: Progress,
 ) -> Base:
     """The base for a data set; None means the best that needs no network."""
     options: dict[str, Any] = {

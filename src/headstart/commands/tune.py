@@ -12,6 +12,7 @@ from headstart.config.keywords import TuneKeywords
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.errors import InputError, field_name
 from headstart.runs.predictor import read_facts
+from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def tune(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
+    progress: bool | Progress = True,
     **settings: Unpack[TuneKeywords],
 ) -> Run:
     """Fine-tune a finished run further: the same data, split and head, with other blocks or other settings.
@@ -40,6 +42,7 @@ def tune(
         tensorboard: write TensorBoard events into the run folder as well.
         mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the cache of the user when None.
+        progress: as for :func:`headstart.train`.
         settings: settings of fine-tuning by name, see :class:`headstart.config.FineTuneConfig`.
 
     Raises:
@@ -59,7 +62,7 @@ def tune(
     defaults = dict.fromkeys(names_in(FineTuneConfig))
     tuned = train(
         data, config={**recorded, **defaults, **values}, tensorboard=tensorboard, mlflow=mlflow, cache=cache,
-        name=name or folder.name, runs=folder.parent if runs is None else runs,
+        name=name or folder.name, runs=folder.parent if runs is None else runs, progress=progress,
     )  # fmt: skip
     if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
         logger.warning(f"the data of {run} have changed since it was trained: do not compare the two runs.")

@@ -20,6 +20,8 @@ from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
 from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem, read_facts
 from headstart.runs.run import RunFolder, examples_in
+from headstart.system.display import shown
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.training.outputs import log_odds
 
 Method = Literal["auto", "grad-cam", "occlusion"]
@@ -89,6 +91,7 @@ class Explainer:
             and more time; ``auto`` takes the first where it can.
         nearest: how many of the training examples to name.
         cache: the cache folder, where their features are; None means the user's.
+        progress: follows the work.
 
     Attributes:
         predictor: the run.
@@ -107,6 +110,7 @@ class Explainer:
         method: Method = "auto",
         nearest: int = NEAREST,
         cache: Path | None = None,
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         self.predictor = predictor = Predictor(folder, expected=1)
         classes = predictor.classes
@@ -127,7 +131,7 @@ class Explainer:
             )
         self._method = method if method != "auto" else "grad-cam" if self._activations.has_map else "occlusion"
         self._class_name, self._nearest = class_name, nearest
-        self.training = TrainingExamples(predictor, self._activations, cache) if nearest else None
+        self.training = TrainingExamples(predictor, self._activations, cache, progress) if nearest else None
 
     def explain(self, examples: Iterable[Example]) -> Iterator[Explanation | Problem]:
         """Explain answers, one after the other."""
@@ -179,6 +183,7 @@ def explain(
     method: Method = "auto",
     nearest: int = NEAREST,
     cache: str | Path | None = None,
+    progress: bool | Progress = True,
 ) -> Any:
     """Explain why a run answers as it does.
 
@@ -189,6 +194,7 @@ def explain(
         method: of pictures; see :class:`Explainer`.
         nearest: how many of the training examples most like it to name.
         cache: folder of the feature cache; the user's when None.
+        progress: as for :func:`headstart.train`.
 
     Returns:
         An :class:`Explanation`; of several a list, with a :class:`~headstart.runs.predictor.Problem` for what cannot be
@@ -201,8 +207,11 @@ def explain(
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     examples, is_one = examples_in(given, read_facts(folder)["base"]["modality"])
     cache_folder = Path(cache).expanduser() if cache else None
-    explainer = Explainer(folder, class_name=class_name, method=method, nearest=nearest, cache=cache_folder)
-    explained = list(explainer.explain(examples))
+    with shown(progress) as followed:
+        explainer = Explainer(
+            folder, class_name=class_name, method=method, nearest=nearest, cache=cache_folder, progress=followed
+        )
+        explained = list(explainer.explain(examples))
     if is_one and isinstance(explained[0], Problem):
         raise InputError(f"{explained[0].file}: {explained[0].reason}.")
     return explained[0] if is_one else explained

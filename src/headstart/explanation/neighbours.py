@@ -19,7 +19,7 @@ from headstart.explanation.activations import Activations
 from headstart.features.extraction import FeatureSet, PassStats, features_key, open_store, read_features
 from headstart.features.store import ArrayStore, Digest
 from headstart.runs.predictor import Predictor, precision_here
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
 _BATCH, _BLOCK_ROWS = 16, 4096
@@ -52,16 +52,23 @@ class TrainingExamples:
         predictor: the run.
         activations: its model, to compute features that are no longer cached.
         cache: the cache folder; None means the user's.
+        progress: follows the work.
 
     Attributes:
         missing: how many of them cannot be compared: they are not in the cache, and their files are gone or changed.
     """
 
-    def __init__(self, predictor: Predictor, activations: Activations, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        activations: Activations,
+        cache: Path | None = None,
+        progress: Progress = NO_PROGRESS,
+    ) -> None:
         with open(predictor.folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
         self._several = predictor.thresholds is not None
-        features = _features(predictor, activations, rows, cache or cache_folder()) if rows else None
+        features = _features(predictor, activations, rows, cache or cache_folder(), progress) if rows else None
         kept = [i for i in range(len(rows)) if features and features.digests[i]]
         self._rows, self.missing = [rows[i] for i in kept], len(rows) - len(kept)
         self._units = np.empty((0, 0), np.float16)
@@ -113,7 +120,11 @@ class TrainingExamples:
 
 
 def _features(
-    predictor: Predictor, activations: Activations, rows: Sequence[Mapping[str, str]], cache: Path
+    predictor: Predictor,
+    activations: Activations,
+    rows: Sequence[Mapping[str, str]],
+    cache: Path,
+    progress: Progress,
 ) -> FeatureSet:
     """Features of rows of ``predictions.csv``; the digest of those that have none is None."""
     facts = predictor.facts
@@ -128,7 +139,7 @@ def _features(
     try:
         cached = store.locate(digests)
         absent = {digest: example for digest, example in zip(digests, examples, strict=True) if digest not in cached}
-        _compute(predictor, activations, absent, store)
+        _compute(predictor, activations, absent, store, progress)
         found = store.locate(digests)
         kept = [digest if digest in found else None for digest in digests]
         return read_features(store, kept, {}, {}, key, PassStats(precision))
@@ -137,13 +148,17 @@ def _features(
 
 
 def _compute(
-    predictor: Predictor, activations: Activations, absent: Mapping[Digest, Example], store: ArrayStore
+    predictor: Predictor,
+    activations: Activations,
+    absent: Mapping[Digest, Example],
+    store: ArrayStore,
+    progress: Progress,
 ) -> None:
     """Compute features that the cache does not have, and leave them there."""
     if not absent:
         return
     wanted = list(absent)
-    with console.progress("features of the training examples", len(wanted), UNITS[predictor.modality]) as bar:
+    with progress.start("features of the training examples", len(wanted), UNITS[predictor.modality]) as bar:
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             arrays: dict[Digest, np.ndarray] = {}

@@ -31,6 +31,8 @@ from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor, read_facts
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,11 @@ class Export:
 
 
 def export(
-    run: str | Path | RunFolder, to: str | Sequence[str] = "onnx", *, out: str | Path | None = None
+    run: str | Path | RunFolder,
+    to: str | Sequence[str] = "onnx",
+    *,
+    out: str | Path | None = None,
+    progress: bool | Progress = True,
 ) -> list[Export]:
     """Export a run, for use without headstart; all formats or, if one fails, none.
 
@@ -101,6 +107,7 @@ def export(
         run: the run, or its folder.
         to: formats, see :data:`headstart.exporting.formats.FORMATS`; several as a list, or divided by commas.
         out: folder that the new ones go into; ``RUN/exports`` when None.
+        progress: as for :func:`headstart.train`.
 
     Returns:
         One for each format, in their order.
@@ -121,6 +128,11 @@ def export(
     parent = Path(out).expanduser() if out is not None else folder / "exports"
     predictor = Predictor(folder)
     sample = draw(predictor, RunFolder(folder).figures["headline"])
+    with shown(progress):
+        return _export(predictor, formats, parent, sample)
+
+
+def _export(predictor: Predictor, formats: Sequence[Format], parent: Path, sample: Sample) -> list[Export]:
     if not len(sample.labels):
         logger.info("none of the run's held-out examples is where it was: only the golden samples are replayed")
     with _scratch(parent) as place:

@@ -18,6 +18,7 @@ from headstart.features.extraction import FeatureSet
 from headstart.features.store import Digest
 from headstart.features.views import Plan, compute_views, stored_views
 from headstart.system import keras_worker
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _PROBE_EXAMPLES = 4
 
@@ -32,6 +33,7 @@ def augmented_features(
     *,
     seed: int,
     cache: Path,
+    progress: Progress = NO_PROGRESS,
 ) -> np.ndarray:
     """Compute features of versions of some images, or take them from ``folder``; a killed pass continues there.
 
@@ -44,6 +46,7 @@ def augmented_features(
         folder: for the values; belongs to these arguments alone.
         seed: of the augmentation.
         cache: the cache folder.
+        progress: follows the work.
 
     Returns:
         float16, or float32 where that cannot hold them, (pipelines, examples, d).
@@ -62,7 +65,9 @@ def augmented_features(
                 "spec": base.spec.to_json(), "resize": base.resize, "xml": xml and str(xml),
                 "precision": features.precision, "dim": features.dim, "plan": plan.to_json(), "folder": str(folder),
             }  # fmt: skip
-            keras_worker.call(f"{__name__}:compute", arguments, backend=keras_worker.training_backend())
+            keras_worker.call(
+                f"{__name__}:compute", arguments, backend=keras_worker.training_backend(), progress=progress
+            )
             views = stored_views(plan, folder)
     if views is None:
         raise IntegrityError(f"the features of augmented images in {folder} are not complete: delete this folder.")
@@ -78,8 +83,11 @@ def compute(
     dim: int,
     plan: dict[str, Any],
     folder: str,
+    progress: Progress,
 ) -> None:
     """Compute the views of a plan into ``folder``. In a Keras process; see :func:`augmented_features`."""
     base = load_base(BaseSpec.from_json(spec), resize=resize)
     engine = OpenVINOEngine(Path(xml), precision) if xml else KerasEngine(base.model())
-    compute_views(Plan.from_json(plan), base.reader(), engine, (dim,), Path(folder), label="augmented")
+    compute_views(
+        Plan.from_json(plan), base.reader(), engine, (dim,), Path(folder), label="augmented", progress=progress
+    )

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
+from headstart.system.atomic import atomic_folder
 from headstart.system.settings import Precision, asked_precision, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -257,13 +257,12 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
         if "blocks" not in best:
             best["blocks"] = [block.to_json() for block in blocks_of(base)]
-        result = Path(scratch, best.get("by", "none"))
-        result.mkdir(exist_ok=True)
-        for file in (template, template.with_suffix(".json")) if template else ():
-            file.rename(result / file.name)
-        (result / "engine.json").write_text(json.dumps(best, indent=2))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(result, folder)
+        files = [*Path(scratch, best["by"]).iterdir()] if best["converted"] else []
+        files += [template, template.with_suffix(".json")] if template else []
+        with atomic_folder(folder) as result:
+            for file in files:
+                file.rename(result / file.name)
+            (result / "engine.json").write_text(json.dumps(best, indent=2))
 
 
 def essence(traceback: str) -> str:

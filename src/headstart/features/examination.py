@@ -19,7 +19,7 @@ from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample
 from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
 from headstart.features.store import Digest
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
 _COMMIT_EVERY = 512
@@ -48,19 +48,26 @@ class _Finding(NamedTuple):
     image_info: ImageInfo | None = None
 
 
-def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: Reader = _DECODER) -> Examined:
+def examine(
+    examples: Sequence[Example],
+    *,
+    cache: Path | None = None,
+    reader: Reader = _DECODER,
+    progress: Progress = NO_PROGRESS,
+) -> Examined:
     """Read and decode image files; of files that have not changed, the earlier finding is taken.
 
     Args:
         examples: image files.
         cache: the cache folder; None means the user's.
         reader: of images.
+        progress: follows the work.
     """
     cache = cache or cache_folder()
     with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as known_images:
         known = files.find(examples)
         new = [i for i in range(len(examples)) if i not in known]
-        with console.progress("reading", len(new), "images") as bar:
+        with progress.start("reading", len(new), "images") as bar:
             pending: list[_Finding] = []
             for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), new):
                 known[finding.number] = finding.known
@@ -72,7 +79,7 @@ def examine(examples: Sequence[Example], *, cache: Path | None = None, reader: R
             _remember(files, known_images, pending)
         digests = [None if known[i].problem else known[i].digest for i in range(len(examples))]
         problems = {i: file.problem for i, file in sorted(known.items()) if file.problem}
-        image_infos = image_infos_of(known_images, reader, examples, digests, range(len(examples)))
+        image_infos = image_infos_of(known_images, reader, examples, digests, range(len(examples)), progress)
         return Examined(digests, problems, image_infos)
 
 
@@ -97,6 +104,7 @@ def image_infos_of(
     examples: Sequence[Example],
     digests: Sequence[Digest | None],
     wanted: Iterable[int],
+    progress: Progress,
 ) -> dict[int, ImageInfo]:
     """Index -> header and fingerprint of an image; those that are not known yet are decoded.
 
@@ -106,11 +114,12 @@ def image_infos_of(
         examples: image files.
         digests: of their contents.
         wanted: indices of those that may have to be decoded.
+        progress: follows the work.
     """
     image_infos = known_images.find(list({digest for digest in digests if digest}))
     missing = {digest: i for i in wanted if (digest := digests[i]) and digest not in image_infos}
     if missing:
-        with console.progress("fingerprints", len(missing), "images") as bar:
+        with progress.start("fingerprints", len(missing), "images") as bar:
             for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), missing.values()):
                 bar.advance()
                 if finding.image_info:

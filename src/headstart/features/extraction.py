@@ -35,7 +35,8 @@ from headstart.features.examination import image_infos_of
 from headstart.features.input_range import check_pixels
 from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
 from headstart.features.store import ArrayStore, Digest, StoredArrays
-from headstart.system import console
+from headstart.system.display import shown
+from headstart.system.progress import Bar, Progress
 from headstart.system.settings import Precision, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ def extract(
     precision: Precision = "auto",
     cache: str | Path | None = None,
     label: str = "features",
+    progress: bool | Progress = True,
 ) -> FeatureSet:
     """Compute, or find in the cache, the features of image files or texts.
 
@@ -146,6 +148,7 @@ def extract(
         precision: ``auto`` takes bfloat16 with OpenVINO on CPUs that compute in it, else float32.
         cache: the cache folder; None means the user's.
         label: of the progress bar.
+        progress: True shows it; False does not; or an object that follows the work, see :class:`headstart.Progress`.
 
     Returns:
         A FeatureSet with one entry per example. Those that cannot be used have their reason in ``problems``.
@@ -157,7 +160,8 @@ def extract(
     folder = Path(cache).expanduser() if cache else cache_folder()
     work = _Pass(base, as_examples(examples, base.modality), only, engine, precision, folder)
     try:
-        work.run(label)
+        with shown(progress) as followed:
+            work.run(label, followed)
         work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
         return read_features(work.store, work.digests, work.problems, work.image_infos, work.key, work.stats)
@@ -229,10 +233,10 @@ class _Pass:
         if self.known_images:
             self.known_images.close()
 
-    def run(self, label: str) -> None:
+    def run(self, label: str, progress: Progress) -> None:
         self._find_digests()
         if missing := self._missing():
-            with console.progress(label, len(missing), UNITS[self.base.modality]) as bar:
+            with progress.start(label, len(missing), UNITS[self.base.modality]) as bar:
                 self._compute(missing, bar)
                 # What is left now is being computed by another process: take it over if that one dies.
                 while missing := self._missing():
@@ -240,7 +244,7 @@ class _Pass:
                     self._compute(missing, None)
         if self.known_images:
             self.image_infos = image_infos_of(
-                self.known_images, self.reader, self.examples, self.digests, sorted(self.wanted)
+                self.known_images, self.reader, self.examples, self.digests, sorted(self.wanted), progress
             )
 
     def _find_digests(self) -> None:
@@ -265,7 +269,7 @@ class _Pass:
         stored = self.store.locate([digest for digest in self.digests if digest])
         return [i for i in sorted(self.wanted) if i not in self.problems and self.digests[i] not in stored]
 
-    def _compute(self, indices: list[int], bar: console.Progress | None) -> None:
+    def _compute(self, indices: list[int], bar: Bar | None) -> None:
         committed = time.monotonic()
         for prepared, features in self._results(self._prepared(indices), bar):
             self.store.append(prepared.digests, features.astype(np.float32, copy=False))
@@ -277,9 +281,7 @@ class _Pass:
                 committed = time.monotonic()
         self.store.commit()
 
-    def _results(
-        self, batches: Iterator[_Prepared], bar: console.Progress | None
-    ) -> Iterator[tuple[_Prepared, np.ndarray]]:
+    def _results(self, batches: Iterator[_Prepared], bar: Bar | None) -> Iterator[tuple[_Prepared, np.ndarray]]:
         """The engine is opened with the first real examples in hand, to be checked against Keras on them."""
         filled = _with_inputs(batches, bar)
         first = next(filled, None)
@@ -340,7 +342,7 @@ class _Pass:
         return _Content(i, version, hashlib.sha256(data).digest(), data)
 
 
-def _with_inputs(batches: Iterator[_Prepared], bar: console.Progress | None) -> Iterator[_Prepared]:
+def _with_inputs(batches: Iterator[_Prepared], bar: Bar | None) -> Iterator[_Prepared]:
     for prepared in batches:
         if len(prepared.inputs):
             yield prepared

@@ -22,7 +22,7 @@ from headstart.data.readers import Reader, decode_examples
 from headstart.features.augmentation import augment
 from headstart.features.engines import Engine
 from headstart.features.store import ArrayStore, Digest, Key, StoredArrays
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Bar, Progress
 
 CHUNK = 16  # examples decoded and augmented together
 _COMMIT_INTERVAL_S = 2.0
@@ -162,6 +162,7 @@ def compute_views(
     folder: Path,
     deadline: float = float("inf"),
     label: str = "frozen part",
+    progress: Progress = NO_PROGRESS,
 ) -> Views:
     """Compute the views of a plan, or those of them that are missing. In a Keras process.
 
@@ -173,6 +174,7 @@ def compute_views(
         folder: for the values.
         deadline: on the monotonic clock.
         label: of the progress bar.
+        progress: follows the work.
 
     Returns:
         float16 views; float32 where float16 cannot hold the values; uint8 pixels, int32 ids.
@@ -182,11 +184,11 @@ def compute_views(
     """
     if engine is None:
         dtype = np.dtype(np.uint8 if len(shape) == 3 else np.int32)
-        return _Pass(plan, reader, None, shape, folder, dtype).run(deadline, label)
+        return _Pass(plan, reader, None, shape, folder, dtype).run(deadline, label, progress)
     try:
-        return _Pass(plan, reader, engine, shape, folder, _COMPACT).run(deadline, label)
+        return _Pass(plan, reader, engine, shape, folder, _COMPACT).run(deadline, label, progress)
     except OverflowError:
-        return _Pass(plan, reader, engine, shape, folder, _WIDE).run(deadline, label)
+        return _Pass(plan, reader, engine, shape, folder, _WIDE).run(deadline, label, progress)
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,12 @@ class _Pass:
     folder: Path
     dtype: np.dtype
 
-    def run(self, deadline: float, label: str) -> Views:
+    def run(self, deadline: float, label: str, progress: Progress) -> Views:
         with closing(ArrayStore(_store_folder(self.folder, self.dtype))) as store:
             missing = self._missing(store)
             if missing:
                 total = sum(len(chunk.digests) * len(chunk.views) for chunk in map(self._chunk, missing))
-                with console.progress(label, total=total, unit="views") as bar:
+                with progress.start(label, total, "views") as bar:
                     self._compute(store, missing, deadline, bar)
             return Views(store.read(self.plan.keys), self.plan)
 
@@ -223,7 +225,7 @@ class _Pass:
     def _views(self) -> list[int]:
         return sorted({view for chunk in self.plan.chunks for view in chunk.views})
 
-    def _compute(self, store: ArrayStore, missing: list[int], deadline: float, bar: console.Progress) -> None:
+    def _compute(self, store: ArrayStore, missing: list[int], deadline: float, bar: Bar) -> None:
         committed = time.monotonic()
         for number, values in self._results(missing):
             self._write(store, self._chunk(number), values)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, named
 from headstart.data.dataset import Dataset
@@ -84,18 +84,15 @@ def _told(
         "shown": shown,
         "has_pictures": any(item["picture"] for one in shown for item in one["items"]),
         "more": finding["count"] - len(shown),
-        "explained": _paragraphs(explanation(finding["code"])),
+        "explained": _to_html(explanation(finding["code"])),
     }
 
 
-def _paragraphs(text: str) -> list[Markup]:
-    """Paragraphs of Markdown, of which only ``code`` is marked up; the headline is left out."""
-    return [Markup("").join(_spans(part)) for part in text.split("\n\n")[1:]]
+def _to_html(markdown: str) -> Markup:
+    """Markdown without its headline as HTML; HTML in the text itself is escaped."""
+    from markdown_it import MarkdownIt
 
-
-def _spans(paragraph: str) -> list[Markup]:
-    pieces = paragraph.replace("\n", " ").split("`")
-    return [Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)]
+    return Markup(MarkdownIt("js-default").render(markdown.partition("\n\n")[2]))
 
 
 def _beginning(text: str | None) -> str | None:

@@ -31,6 +31,7 @@ from headstart.explanation.heat import HeatMap
 from headstart.explanation.mistakes import HEAT, IMAGES_SHOWN, TEXTS_SHOWN, WORDS
 from headstart.reports import plots
 from headstart.runs.predictor import read_facts
+from headstart.system.durations import format_duration
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
@@ -98,7 +99,7 @@ def _environment() -> Any:
         undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
     )
     environment.filters.update(
-        percent=percent, metric=metric, duration=duration, count=_count, breakable=_breakable, told=_example
+        percent=percent, metric=metric, duration=format_duration, count=_count, breakable=_breakable, told=_example
     )
     return environment
 
@@ -170,16 +171,6 @@ def percent(share: float | None, digits: int = 1) -> str:
 def metric(value: float | None) -> str:
     """A metric with three decimals."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """``0.03 s``, ``52.1 s``, ``3 min 12 s``, ``1 h 04 min``."""
-    if seconds < 59.95:  # beyond it would be shown as 60.0 s
-        return f"{seconds:.{1 if seconds >= 1 else 2}f}{_THIN}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}{_THIN}min {rest:02}{_THIN}s"
-    return f"{minutes // 60:,}{_THIN}h {minutes % 60:02}{_THIN}min"
 
 
 def _count(n: float) -> str:

@@ -16,6 +16,7 @@ from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
 from headstart.runs.answers import Answers
+from headstart.system.progress import Progress
 
 EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
 
@@ -34,7 +35,12 @@ class Overlap:
 
 
 def overlap(
-    folder: Path, facts: dict[str, Any], reader: Reader, answers: Answers, image_infos: Mapping[int, ImageInfo]
+    folder: Path,
+    facts: dict[str, Any],
+    reader: Reader,
+    answers: Answers,
+    image_infos: Mapping[int, ImageInfo],
+    progress: Progress,
 ) -> Overlap:
     """Compare held-out examples with those that a run was trained or stopped on.
 
@@ -46,6 +52,7 @@ def overlap(
         reader: its own.
         answers: about the held-out examples.
         image_infos: index -> what one of them looks like, if it is an image.
+        progress: follows the work.
     """
     with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         trained_on = [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
@@ -61,7 +68,7 @@ def overlap(
         partners = _partners(near_texts([*texts, *answers.texts]), len(texts))
         names = [row["file"] for row in first.values()]
     else:
-        known = _looks(first, Path(facts["data"]["root"]), reader)
+        known = _looks(first, Path(facts["data"]["root"]), reader, progress)
         new = sorted(image_infos)
         prints = [look.fingerprint for look in (*known.values(), *(image_infos[i] for i in new))]
         partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(known)).items()}
@@ -80,14 +87,16 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
     return {j - n_seen: i for i, j in crossing[::-1].tolist()}
 
 
-def _looks(trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader) -> dict[str, ImageInfo]:
+def _looks(
+    trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader, progress: Progress
+) -> dict[str, ImageInfo]:
     """Digest (hex) -> what a training picture looks like, of those known or still there."""
     known = {
         digest.hex(): look
         for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
     missing = [example_in(root, row["file"]) for digest, row in trained_on.items() if digest not in known]
-    found = examine([example for example in missing if example.version()], reader=reader)
+    found = examine([example for example in missing if example.version()], reader=reader, progress=progress)
     for i, look in found.image_infos.items():
         digest = (found.digests[i] or b"").hex()
         if digest in trained_on:

@@ -1,1 +1,1 @@
-"""What every room uses: settings, console, the Keras worker process, optional packages, GPU, cost."""
+"""What every room uses: settings, progress, the Keras worker process, optional packages, GPU, cost."""

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 
 
 class Cost:
-    """Measures from its creation on, child processes included."""
+    """Measures from its creation on, child processes included.
 
-    def __init__(self) -> None:
+    Args:
+        progress: is told when a stage begins.
+    """
+
+    def __init__(self, progress: Progress = NO_PROGRESS) -> None:
+        self._progress = progress
         self._wall, self._cpu = time.perf_counter(), _cpu_s()
         self._done: list[tuple[str, float]] = []
         self._open: tuple[str, float] | None = None
@@ -22,7 +27,7 @@ class Cost:
     def stage(self, name: str) -> Iterator[None]:
         """Count what happens inside as one stage."""
         self._open = (name, time.perf_counter())
-        console.stage(name)
+        self._progress.stage(name)
         yield
         self._done, self._open = self._stages(), None
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headstart.system import keras_worker
+from headstart.system.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +39,8 @@ def is_usable(cache: Path) -> bool:
     path = cache / "engines" / f"gpu-{digest}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(_ask(backend)))
-        os.replace(partial, path)
+        with atomic_file(path, shared=True) as partial:
+            partial.write_text(json.dumps(_ask(backend)))
     return bool(json.loads(path.read_text()))
 
 

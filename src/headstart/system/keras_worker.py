@@ -3,7 +3,7 @@
 A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
 So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in a fifth of
 TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
-What the child tells the user (progress, notes, warnings) comes back line by line and is shown by the parent.
+The progress and the log records of the child come back line by line; the parent passes them on to its own.
 """
 
 import importlib
@@ -21,7 +21,10 @@ from typing import Any
 
 from headstart import errors
 from headstart.errors import HeadstartError, UnavailableError
-from headstart.system import console, keras_compat
+from headstart.system import keras_compat
+from headstart.system.atomic import atomic_file
+from headstart.system.events import EventProgress, Relay, Send, send_records
+from headstart.system.progress import NO_PROGRESS, Progress
 
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
@@ -139,13 +142,16 @@ def silent_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENCE_BACKEND) -> Any:
+def call(
+    function: str, arguments: Mapping[str, Any], *, backend: str = INFERENCE_BACKEND, progress: Progress | None = None
+) -> Any:
     """Call ``package.module:function(**arguments)`` in a child process and return its result.
 
     Args:
         function: where to find it; it must take and return what JSON can carry.
         arguments: keyword arguments, JSON-able.
         backend: Keras backend of the child.
+        progress: follows the work; the function then takes an argument ``progress``, too.
 
     Raises:
         HeadstartError: whatever headstart error the function raised, as it was.
@@ -153,14 +159,16 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
     """
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
-        job.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
+        job.write_text(
+            json.dumps({"function": function, "arguments": dict(arguments), "has_progress": progress is not None})
+        )
         with open(Path(folder, "log.txt"), "w+b") as log:
             command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
             settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
             with subprocess.Popen(
                 command, env=settings, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
             ) as child:
-                _follow(child)
+                _follow(child, progress or NO_PROGRESS)
             log.seek(0)
             last_words = log.read().decode(errors="replace")[-4000:]
         if not answer.exists():
@@ -174,9 +182,9 @@ def call(function: str, arguments: Mapping[str, Any], *, backend: str = INFERENC
     return reply["result"]
 
 
-def _follow(child: subprocess.Popen) -> None:
-    """Show what a child has to tell until it ends; it does not outlive us."""
-    relay = console.Relay()
+def _follow(child: subprocess.Popen, progress: Progress) -> None:
+    """Pass on what a child sends until it ends; it does not outlive us."""
+    relay = Relay(progress)
     try:
         for line in child.stdout or ():
             relay(json.loads(line))
@@ -209,8 +217,8 @@ def _import_lean_keras(backend: str) -> None:
         del sys.modules[name]
 
 
-def _forward_talk() -> None:
-    """Standard output belongs to our events alone: whatever else would be printed there goes nowhere."""
+def _open_events() -> Send:
+    """What sends an event to the parent. Standard output is for events alone: all else printed there goes nowhere."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -219,26 +227,26 @@ def _forward_talk() -> None:
         events.write(json.dumps(event) + "\n")
         events.flush()
 
-    console.forward = send
-    console.forward_records(send)
+    return send
 
 
 def _main(job_path: str, answer_path: str) -> None:
-    _forward_talk()
+    send = _open_events()
+    send_records(send)
     job = json.loads(Path(job_path).read_text())
     module, _, name = job["function"].partition(":")
     try:
         _import_lean_keras(os.environ["KERAS_BACKEND"])
-        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"])}
+        more = {"progress": EventProgress(send)} if job["has_progress"] else {}
+        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"], **more)}
     except HeadstartError as exc:
         reply = {"error": type(exc).__name__, "text": exc.message}
     except Exception:  # noqa: BLE001 - reported to the parent, which raises it
         import traceback
 
         reply = {"traceback": traceback.format_exc()}
-    partial = Path(answer_path + ".partial")
-    partial.write_text(json.dumps(reply))
-    partial.replace(answer_path)
+    with atomic_file(Path(answer_path)) as path:
+        path.write_text(json.dumps(reply))
 
 
 if __name__ == "__main__":

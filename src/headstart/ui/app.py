@@ -9,8 +9,6 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -19,7 +17,7 @@ from headstart.errors import HeadstartError
 from headstart.system.addresses import is_loopback
 from headstart.ui.data_pages import DataPages
 from headstart.ui.export_pages import ExportPages
-from headstart.ui.guard import Guard
+from headstart.ui.guard import guards
 from headstart.ui.job_pages import JobPages
 from headstart.ui.jobs import Jobs
 from headstart.ui.place import Place
@@ -60,7 +58,7 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
     app = Starlette(
         routes=[Route("/ui.js", script), *(route for some in pages for route in some.routes())],
         lifespan=lifespan,
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=Guard(token, only_here=only_here))],
+        middleware=guards(token, only_here=only_here),
         exception_handlers={HeadstartError: failed, 404: not_found},
     )
     app.state.place = place

@@ -1,8 +1,8 @@
-"""What stands before every page: whom it answers, and what a browser may do with an answer.
+"""What protects every page: which requests are answered, and what a browser may do with an answer.
 
-A page on this machine can be reached from any web page that its user has open. So a request must name this machine as
-its host (or a name could be pointed here, DNS rebinding), and what changes something must come from a page of ours
-(or another page could send it, cross-site request forgery). Beyond this machine, a token is asked for as well.
+Any web page that the user has open can send requests to a server on this machine. So a request must name this machine
+as its host (against DNS rebinding), and a request that changes something must come from a page of this server (against
+cross-site request forgery). A server that other machines can reach needs a token as well.
 """
 
 import hashlib
@@ -10,12 +10,14 @@ import hmac
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 COOKIE = "headstart-token"
 _SAFE_METHODS = ("GET", "HEAD")
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -31,16 +33,23 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-class Guard:
-    """Middleware that answers only whom it should.
+def guards(token: str | None, *, only_here: bool) -> list[Middleware]:
+    """The middleware before every page.
 
     Args:
-        token: what a browser has to show once; None for nothing.
-        only_here: whether the server is to be addressed as this machine only.
+        token: a browser has to send it once; None where none is needed.
+        only_here: accept only requests that name this machine as their host.
     """
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if only_here else ["*"]
+    return [
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
+        Middleware(BaseHTTPMiddleware, dispatch=_Guard(token)),
+    ]
 
-    def __init__(self, token: str | None, *, only_here: bool) -> None:
-        self._token, self._only_here = token, only_here
+
+class _Guard:
+    def __init__(self, token: str | None) -> None:
+        self._token = token
         self._cookie = hashlib.sha256((token or "").encode()).hexdigest()
 
     async def __call__(self, request: Request, following: Next) -> Response:
@@ -50,11 +59,7 @@ class Guard:
         return response
 
     def _refusal(self, request: Request) -> Response | None:
-        host = request.headers.get("host", "")
-        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if self._only_here and name not in _LOOPBACK:
-            return Response("This page answers to 127.0.0.1 and localhost only.", 403)
-        if request.method not in _SAFE_METHODS and not _is_ours(request, host):
+        if request.method not in _SAFE_METHODS and not _is_ours(request):
             return Response("This request came from another page.", 403)
         return self._ask_token(request) if self._token else None
 
@@ -72,10 +77,14 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
 
 
-def _is_ours(request: Request, host: str) -> bool:
+def _is_ours(request: Request) -> bool:
     """Whether a request that changes something comes from a page of this server; programs send neither header."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    return (origin is None or urlsplit(origin).netloc == host) and site in (None, "same-origin", "none")
+    return (origin is None or urlsplit(origin).netloc == request.headers.get("host")) and site in (
+        None,
+        "same-origin",
+        "none",
+    )
 
 
 _ASK = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>headstart</title>

@@ -22,6 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from headstart.features.store import is_held
+from headstart.system.progress import Pace
 from headstart.ui.place import NotThereError, Place
 from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
 
@@ -31,32 +32,18 @@ _CHECK_S = 7 * 24 * 60 * 60  # how long a check of data is kept
 
 
 @dataclass
-class Bar:
+class CountedWork:
     """Work that is counted.
 
     Attributes:
         label: what is done.
-        total: how many there are.
-        unit: of what.
-        done: how many are done.
-        first: time and count when the first were done: what came before was getting ready.
-        last: the same now.
+        unit: name of the units, in the plural.
+        pace: how many are finished, and how fast.
     """
 
     label: str
-    total: int
     unit: str
-    done: int = 0
-    first: tuple[float, int] | None = None
-    last: tuple[float, int] | None = None
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until all are done, at the pace so far; None if there is none yet."""
-        if not self.first or not self.last or self.last[1] == self.first[1]:
-            return None
-        pace = (self.last[1] - self.first[1]) / max(self.last[0] - self.first[0], 1e-3)
-        return (self.total - self.done) / pace
+    pace: Pace
 
 
 @dataclass
@@ -76,7 +63,7 @@ class State:
     """
 
     stages: list[tuple[str, float]] = field(default_factory=list)
-    bar: Bar | None = None
+    bar: CountedWork | None = None
     notes: list[tuple[str, bool]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     left_s: float | None = None
@@ -113,15 +100,15 @@ class State:
     def _epoch(self, event: dict[str, Any]) -> None:
         number = event["epoch"]["epoch"]
         self.epochs = [row for row in self.epochs if row["epoch"] < number] + [event["epoch"]]
-        self.left_s, self.told = event["left_s"], event["t"]
+        self.left_s, self.told = event["seconds_left"], event["t"]
 
     def _count(self, event: dict[str, Any]) -> None:
-        if event.get("progress"):
-            self.bar = Bar(*event["progress"])
+        if "start" in event:
+            label, total, unit = event["start"]
+            self.bar = CountedWork(label, unit, Pace(total))
         elif "done" in event and self.bar:
-            now = (event["t"], event["done"])
-            self.bar.done, self.bar.first, self.bar.last = event["done"], self.bar.first or now, now
-        elif "progress" in event:
+            self.bar.pace.count(event["done"], event["t"])
+        elif "finish" in event:
             self.bar = None
 
 

@@ -16,7 +16,9 @@ from filelock import FileLock
 from headstart.data.labels import SEPARATOR
 from headstart.errors import HeadstartError
 from headstart.features.store import is_held
-from headstart.system import console
+from headstart.system.atomic import atomic_file
+from headstart.system.events import EventProgress, send_records
+from headstart.system.progress import Progress
 from headstart.ui.labels import spell_label
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
@@ -32,21 +34,21 @@ WAITING = "waiting for its turn"
 _LOOK_S = 0.3
 
 
-def train(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+def train(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Train; gives the name of the run."""
     from headstart.commands.train import train
 
-    return {"run": train(**job["arguments"]).name}
+    return {"run": train(**job["arguments"], progress=progress).name}
 
 
-def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
     from headstart.commands.audit import audit_data
     from headstart.reports.audit import write_page
 
-    console.stage("features")
-    found = audit_data(**job["arguments"])
-    console.stage("writing the page")
+    progress.stage("features")
+    found = audit_data(**job["arguments"], progress=progress)
+    progress.stage("writing the page")
     clean = Path(job["clean"])
     clean.parent.mkdir(exist_ok=True)
     clean.unlink(missing_ok=True)  # of the same check, broken off
@@ -63,16 +65,23 @@ def audit(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     return {"found": [finding.code for finding in found.found()], "left_out": left_out}
 
 
-def export(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+def export(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Export a run."""
     import headstart as hs
 
-    console.stage("exporting, and comparing what comes out")
-    hs.export(**job["arguments"])
+    progress.stage("exporting, and comparing what comes out")
+    hs.export(**job["arguments"], progress=progress)
     return {"run": Path(job["arguments"]["run"]).name}
 
 
-KINDS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {"train": train, "audit": audit, "export": export}
+Work = Callable[[Path, dict[str, Any], Progress], dict[str, Any]]
+"""Does a job in its folder, as it is described, and gives what the page needs of the outcome."""
+
+KINDS: dict[str, Work] = {
+    "train": train,
+    "audit": audit,
+    "export": export,
+}
 
 
 def main(folder: Path) -> None:
@@ -85,15 +94,15 @@ def main(folder: Path) -> None:
             events.flush()
 
         (folder / PID).write_text(str(os.getpid()))
-        console.forward = send
-        console.forward_records(send)
+        send_records(send)
+        progress = EventProgress(send)
         send({"began": True})
         if is_held(folder.parent / TURN):
-            console.stage(WAITING)
+            progress.stage(WAITING)
         try:
             _queue(folder)
             with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
-                outcome = KINDS[job["kind"]](folder, job)
+                outcome = KINDS[job["kind"]](folder, job, progress)
         except HeadstartError as exc:
             outcome = {"error": exc.render(spell_label)}
         except KeyboardInterrupt:
@@ -104,9 +113,8 @@ def main(folder: Path) -> None:
         if "error" in outcome and (folder / STOP).exists():
             return  # what it started was stopped as well, which may have come to light first
         send({"ended": True})
-        partial = folder / f"{OUTCOME}.partial"
-        partial.write_text(json.dumps(outcome), encoding="utf-8")
-        partial.replace(folder / OUTCOME)
+        with atomic_file(folder / OUTCOME) as path:
+            path.write_text(json.dumps(outcome), encoding="utf-8")
 
 
 def _queue(folder: Path) -> None:

@@ -6,7 +6,6 @@ under another name and renamed, so a killed process leaves either the old file o
 """
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.system.atomic import atomic_file
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.fine_tuning.variables import assign_values, state_variables
 
@@ -100,7 +100,6 @@ def _read_into(variables: Iterable[Any], path: Path) -> None:
 
 def _write(path: Path, variables: Iterable[Any], **more: np.ndarray) -> None:
     """Write variables as ``v0``, ``v1`` …, and more arrays beside them: all or nothing."""
-    partial = path.with_suffix(".partial.npz")
     arrays: dict[str, Any] = {**{f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}, **more}
-    np.savez(partial, **arrays)
-    os.replace(partial, path)
+    with atomic_file(path, durable=True) as partial:
+        np.savez(partial, **arrays)

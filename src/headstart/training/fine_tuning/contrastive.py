@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from headstart.system import console
 from headstart.system.keras_compat import train_step
+from headstart.system.progress import Bar, Progress
 from headstart.training.fine_tuning.job import FineTuneJob, diverged, no_result
 from headstart.training.fine_tuning.optimizer import compile_model, layered_adamw
 from headstart.training.fine_tuning.preparation import Preparation, prepare_training
@@ -30,7 +30,7 @@ _TRAINED_TOKENS = 64  # of each text, in a step; one long text would make all ot
 _FEATURES_BATCH = 64  # texts whose features are computed together
 
 
-def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
+def train_contrastively(folds: list[int], progress: Progress, **job: Any) -> dict[str, Any]:
     """Train once without each fold, then on everything.
 
     Writes ``tuned.npz``, the weights of the last round, and ``features.npy``, float32 (rounds, n, d): the features of
@@ -38,6 +38,7 @@ def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
 
     Args:
         folds: number of each training example's fold, from 0.
+        progress: follows the work.
         job: the fields of :class:`headstart.training.fine_tuning.job.FineTuneJob`; the head is not used.
 
     Returns:
@@ -48,7 +49,7 @@ def train_contrastively(folds: list[int], **job: Any) -> dict[str, Any]:
     """
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            return _ContrastiveTrainer(prepare_training(FineTuneJob(**job))).run(np.array(folds))
+            return _ContrastiveTrainer(prepare_training(FineTuneJob(**job), progress)).run(np.array(folds), progress)
         except TimeoutError:
             return no_result("The time limit was over before contrastive fine-tuning was: allow more time.")
 
@@ -66,12 +67,12 @@ class _ContrastiveTrainer:
         optimizer = layered_adamw(config, self.job.learning_rate, part.network, part.blocks, self.steps)
         compile_model(self.model, optimizer, supervised_contrastive_loss, [])
 
-    def run(self, folds: np.ndarray) -> dict[str, Any]:
+    def run(self, folds: np.ndarray, progress: Progress) -> dict[str, Any]:
         """All rounds; see :func:`train_contrastively`."""
         start = copy_values(state_variables(self.model))
         n_rounds = int(folds.max()) + 2  # no example is in the fold of the last one
         features = []
-        with console.progress("contrastive fine-tuning", n_rounds * self.steps, "steps") as bar:
+        with progress.start("contrastive fine-tuning", n_rounds * self.steps, "steps") as bar:
             for number in range(n_rounds):
                 assign_values(state_variables(self.model), start)
                 self._train(np.flatnonzero(folds != number), number, bar)
@@ -89,7 +90,7 @@ class _ContrastiveTrainer:
             "frozen": self.preparation.save_weights(),
         }
 
-    def _train(self, members: np.ndarray, number: int, bar: console.Progress) -> None:
+    def _train(self, members: np.ndarray, number: int, bar: Bar) -> None:
         limit_s = self.preparation.config.time_limit or float("inf")
         rng = np.random.default_rng([self.job.seed, number])
         for _ in range(self.steps):

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +36,8 @@ from headstart.features.extraction import FeatureSet, extract
 from headstart.model_files.head_layers import load_layers, save_layers
 from headstart.model_files.keras_file import Frozen
 from headstart.system import gpu, keras_worker
+from headstart.system.atomic import atomic_file
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.training.fine_tuning import lora
 from headstart.training.fine_tuning.checkpoints import BEST_FILE, STATE_FILE
@@ -143,6 +144,7 @@ def fine_tune(
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> FineTuneResult | NotTried:
     """Fine-tune a base from a trained head.
 
@@ -156,6 +158,7 @@ def fine_tune(
         engine: runs the frozen part and the finished base.
         precision: of its arithmetic.
         cache: the cache folder; None means the user's.
+        progress: follows the work.
 
     Returns:
         The result, or why fine-tuning was not tried.
@@ -183,7 +186,7 @@ def fine_tune(
     attempt = _ContrastiveAttempt if contrastive else _Attempt
     try:
         return attempt(
-            base, examples, data, head, head_config, config, engine, precision, cache or cache_folder()
+            base, examples, data, head, head_config, config, engine, precision, cache or cache_folder(), progress
         ).run()
     except _DiskSpaceError as exc:
         if config.fine_tune != "auto":
@@ -258,6 +261,7 @@ class _Attempt:
     engine: EngineName
     precision: Precision
     cache: Path
+    progress: Progress
 
     trainer: ClassVar[str] = "headstart.training.fine_tuning.trainer:train"
     share: ClassVar[float] = AUTO_SHARE
@@ -387,13 +391,13 @@ class _Attempt:
                 **self._extra_arguments,
             },
             backend=backend,
+            progress=self.progress,
         )
         if "no_result" in facts:
             return str(facts["no_result"])
         facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": backend}
-        partial = work / "facts.partial.json"
-        partial.write_text(json.dumps(facts))
-        os.replace(partial, work / "facts.json")
+        with atomic_file(work / "facts.json", durable=True) as path:
+            path.write_text(json.dumps(facts))
         shutil.rmtree(work / "views")
         for name in (STATE_FILE, BEST_FILE, "start.npz"):
             (work / name).unlink(missing_ok=True)
@@ -418,6 +422,7 @@ class _Attempt:
         held_out = extract(
             base, [self.examples[i] for i in indices.tolist()],
             engine=self.engine, precision=self.precision, cache=self.cache, label="checking",
+            progress=self.progress,
         )  # fmt: skip
         of_val = head.over(held_out, np.arange(len(self.data.val)))
         _check_agreement(of_val, np.load(work / "val.npy"), facts["precision"], held_out.precision)

@@ -12,6 +12,7 @@ from headstart.data.readers import Modality
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine
 from headstart.features.views import Plan, Views, compute_views
+from headstart.system.progress import Progress
 from headstart.training.fine_tuning.batches import Batches
 from headstart.training.fine_tuning.freeze_proof import FrozenWeights
 from headstart.training.fine_tuning.job import FineTuneJob
@@ -58,8 +59,12 @@ class Preparation:
         return self.frozen.to_dict()
 
 
-def prepare_training(job: FineTuneJob) -> Preparation:
+def prepare_training(job: FineTuneJob, progress: Progress) -> Preparation:
     """Load the base, compute the views, and unfreeze the upper blocks. In a Keras process.
+
+    Args:
+        job: what is to be done.
+        progress: follows the computation of the views.
 
     Raises:
         InputError: low-rank changes are to be trained, and there is no Dense layer.
@@ -76,7 +81,8 @@ def prepare_training(job: FineTuneJob) -> Preparation:
     base = load_base(BaseSpec.from_json(job.spec), resize=job.resize)
     part = TrainablePart(base, job.trained_blocks)
     started = time.monotonic()
-    views = _compute_views(job, config, base, part, started + (config.time_limit or float("inf")))
+    deadline = started + (config.time_limit or float("inf"))
+    views = _compute_views(job, config, base, part, deadline, progress)
     views_s = time.monotonic() - started
     part.unfreeze(config)
     batches = Batches(job, config, views, is_text=base.modality == "text", is_live=part.boundary is None)
@@ -84,7 +90,9 @@ def prepare_training(job: FineTuneJob) -> Preparation:
     return Preparation(job, config, base.modality, part, frozen, views.shape, batches, views_s)
 
 
-def _compute_views(job: FineTuneJob, config: FineTuneConfig, base: Base, part: TrainablePart, deadline: float) -> Views:
+def _compute_views(
+    job: FineTuneJob, config: FineTuneConfig, base: Base, part: TrainablePart, deadline: float, progress: Progress
+) -> Views:
     is_text = base.modality == "text"
     train, val = ([*map(example_from_json, examples)] for examples in (job.train, job.val))
     train_digests, val_digests = ([*map(bytes.fromhex, names)] for names in (job.train_digests, job.val_digests))
@@ -93,8 +101,8 @@ def _compute_views(job: FineTuneJob, config: FineTuneConfig, base: Base, part: T
     plan = Plan(train, train_digests, val, val_digests, pipelines, job.seed)
     folder, reader = Path(job.folder, "views"), base.reader()
     if part.boundary is None:  # all of the base is trained: nothing can be computed beforehand
-        return compute_views(plan, reader, None, job.input_shape, folder, deadline)
+        return compute_views(plan, reader, None, job.input_shape, folder, deadline, progress=progress)
     engine = OpenVINOEngine(Path(job.xml), job.precision) if job.xml else KerasEngine(part.frozen_part())
     shape = part.boundary.shape
     shape = (*job.input_shape, *shape[1:]) if is_text else shape
-    return compute_views(plan, reader, engine, shape, folder, deadline)
+    return compute_views(plan, reader, engine, shape, folder, deadline, progress=progress)

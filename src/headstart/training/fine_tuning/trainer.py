@@ -22,8 +22,9 @@ from filelock import FileLock
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import UNITS
 from headstart.model_files.head_layers import activate, load_layers, save_layers
-from headstart.system import console
+from headstart.system.durations import format_time_left
 from headstart.system.keras_compat import train_step
+from headstart.system.progress import Progress
 from headstart.system.settings import asked_precision
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.fine_tuning.checkpoints import Checkpoints, TrainingState
@@ -40,10 +41,11 @@ _TOLERATED_FACTOR, _TOLERATED_RISE = 1.5, 0.5  # of the validation loss, in the 
 _RATE_DIVISOR, _MAX_RESTARTS = 4, 3  # a restart divides the learning rate by this much; how many there are at most
 
 
-def train(**job: Any) -> dict[str, Any]:
+def train(progress: Progress, **job: Any) -> dict[str, Any]:
     """Fine-tune; writes ``tuned.npz``, ``head.npz`` and ``val.npy`` (probabilities) and gives the facts.
 
     Args:
+        progress: follows the work.
         job: the fields of :class:`headstart.training.fine_tuning.job.FineTuneJob`.
 
     Returns:
@@ -55,13 +57,13 @@ def train(**job: Any) -> dict[str, Any]:
     # If the process that started this was killed, its orphan may still run: wait until it has noticed and ended.
     with FileLock(Path(job["folder"], "training.lock")):
         try:
-            preparation = prepare_training(FineTuneJob(**job))
+            preparation = prepare_training(FineTuneJob(**job), progress)
         except TimeoutError:
             return no_result(
                 f"The time limit of {job['config']['time_limit']:.0f} s was over before the first step: allow more "
                 "time, or fewer views of each example. What is cached by now is kept for the next run."
             )
-        return FineTuner(preparation).run()
+        return FineTuner(preparation, progress).run()
 
 
 class FineTuner:
@@ -69,9 +71,11 @@ class FineTuner:
 
     Args:
         preparation: base, views and batches.
+        progress: follows the epochs.
     """
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Preparation, progress: Progress) -> None:
+        self.progress = progress
         self.job, self.config, self.part = preparation.job, preparation.config, preparation.part
         self.batches, self.preparation = preparation.batches, preparation
         self.unit = UNITS[preparation.modality]
@@ -174,7 +178,7 @@ class FineTuner:
         limit_s = (self.config.time_limit or float("inf")) - state.views_s - state.seconds
         steps: list[tuple[dict[str, float], float]] = []
         label = f"epoch {state.epoch + 1} of {self.job.epochs}"
-        with console.progress(label, self._epoch_examples, self.unit) as bar:
+        with self.progress.start(label, self._epoch_examples, self.unit) as bar:
             for batch in self.batches.epoch(state.epoch):
                 steps.append((train_step(self.model, *batch), float(batch.weights.sum())))
                 self.first_step_s = self.first_step_s or time.monotonic() - self.started
@@ -203,11 +207,11 @@ class FineTuner:
     def _report_epoch(self) -> None:
         state, row = self.state, self.state.history[-1]
         left_s = 0 if state.stop_reason else (self.job.epochs - state.epoch) * state.seconds / state.epoch
-        console.epoch(row, left_s)
+        self.progress.epoch(row, left_s)
         logger.info(
             f"epoch {state.epoch} of {self.job.epochs}: loss {row['loss']:.3f}, validation loss {row['val_loss']:.3f}"
             + (f", accuracy {row['val_accuracy']:.1%}" if "val_accuracy" in row else "")
-            + (f" ({state.stop_reason})" if state.stop_reason else f", {_minutes(left_s)} left")
+            + (f" ({state.stop_reason})" if state.stop_reason else f", {format_time_left(left_s)}")
         )
 
     def _diverged(self) -> bool:
@@ -254,8 +258,3 @@ def _means(steps: list[tuple[dict[str, float], float]]) -> dict[str, float]:
         name: float(np.average([figures[name] for figures, _ in steps], weights=None if name == "loss" else weights))
         for name in steps[0][0]
     }
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from headstart.data.labels import counts, is_multi_label
 from headstart.errors import InputError, field_name
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.head_layers import HeadLayers, Layers
+from headstart.system.atomic import atomic_file
 from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
@@ -128,9 +128,8 @@ def _write(head: Head, path: Path) -> None:
     if head.curve is not None:
         arrays.update({f"curve_{name}": values for name, values in head.curve._asdict().items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
-    np.savez(partial, **arrays)
-    os.replace(partial, path)
+    with atomic_file(path, shared=True) as partial:
+        np.savez(partial, **arrays)
 
 
 def _read(path: Path) -> Head:

@@ -28,8 +28,8 @@ from headstart.data.split import folds
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.augmentation import PIPELINES
 from headstart.features.extraction import FeatureSet
-from headstart.system import console
 from headstart.system.extras import require
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 from headstart.training.head import networks
 from headstart.training.head.head import Head, fit_head, key_of, weights_of_classes
@@ -169,6 +169,7 @@ def search_heads(
     augmented: Augmented | None,
     trials: int,
     cache: Path | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> SearchResult:
     """Try heads, or continue an earlier search on the same data.
 
@@ -181,6 +182,7 @@ def search_heads(
         augmented: gives features of augmented images; None for texts, and where images are not augmented.
         trials: total number, with those of earlier searches.
         cache: the cache folder; None means the user's.
+        progress: follows the work.
 
     Raises:
         InputError: there are too few examples.
@@ -197,7 +199,7 @@ def search_heads(
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
     folder = (cache or cache_folder()) / "searches" / key
     folder.mkdir(parents=True, exist_ok=True)
-    search = _Search(data, config, sources, tapped, augmented, folder)
+    search = _Search(data, config, sources, tapped, augmented, folder, progress)
     # BLAS threads wait for each other in busy loops, and the matrices here are too small for several threads.
     with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
         return search.run(trials, start, cache)
@@ -214,8 +216,9 @@ class _Search:
         tapped: FeatureSet | None,
         augmented: Augmented | None,
         folder: Path,
+        progress: Progress,
     ) -> None:
-        self.data, self.config, self.folder = data, config, folder
+        self.data, self.config, self.folder, self.progress = data, config, folder, progress
         self.sources = {source.name: source for source in sources}
         self.tapped, self.augmented = tapped, augmented
         self.taps = all_taps(sources)
@@ -292,7 +295,7 @@ class _Search:
         if any(map(self._can_augment, self.sources)):
             _ = self._augmented_sample  # computed now, because it takes longer than a trial
         try:
-            with console.progress("search", left, "trials") as bar:
+            with self.progress.start("search", left, "trials") as bar:
                 study.optimize(self._trial, n_trials=left, callbacks=[lambda *_: bar.advance(1)])
         except KeyboardInterrupt:
             done = counted(len(_finished(study)), "trial")
