@@ -12,7 +12,7 @@ READY := $(if $(VENV),$(VENV)/.ready)
 SIDE_BY_SIDE := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check fix docs bench bench-tuning bench-texts bench-few bench-serving
+.PHONY: help setup demo test test-fast newest-keras check fix docs bench bench-tuning bench-texts bench-few bench-serving
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {sub(":.*", "", $$1); printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: $(READY) ## run all tests
 
 test-fast: $(READY) ## run the tests that take seconds
 	$(BIN)python -m pytest $(SIDE_BY_SIDE) -m "not slow"
+
+newest-keras: ## test on the newest Keras that pyproject.toml allows, in an environment of its own (KERAS=3.14.1)
+	.ci/newest-keras $(KERAS)
 
 check: $(READY) ## look at format, style, types and the order of imports; change nothing
 	$(BIN)ruff format --check

@@ -8,7 +8,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """600 scanned digits from scikit-learn: far from ImageNet, so that a frozen base leaves something to gain."""
+    """600 scanned digits from scikit-learn: far from ImageNet, so fine-tuning can help."""
     from sklearn.datasets import load_digits
 
     folder = tmp_path_factory.mktemp("data") / "digits"
@@ -22,7 +22,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every third of them."""
+    """Every third of the digits."""
     folder = tmp_path_factory.mktemp("data") / "few-digits"
     for number, path in enumerate(sorted(digits.rglob("*.png"), key=lambda path: path.name)):
         if number % 3 == 0:

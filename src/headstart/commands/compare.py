@@ -47,7 +47,7 @@ from headstart.evaluation.metrics import Interval, wilson
 from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
-from headstart.features.engines import Prepared, essence, latency_ms, prepare
+from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
 from headstart.system.cost import Cost
 from headstart.system.display import shown
 from headstart.system.progress import NO_PROGRESS, Progress
@@ -567,7 +567,7 @@ class _SuccessiveHalving:
             first_sentence = str(exc).partition(". ")[0].rstrip(".")
             self._leave_out(handle, first_sentence.removeprefix(f"{handle} is "), one=one)
         except Exception as exc:  # noqa: BLE001 - a foreign model may fail in any way
-            self._leave_out(handle, essence(str(exc) or type(exc).__name__), one=one)
+            self._leave_out(handle, last_error_line(str(exc) or type(exc).__name__), one=one)
 
     def _check_any(self) -> None:
         if self.running:

@@ -14,7 +14,7 @@ import numpy as np
 from headstart.errors import HeadstartError, InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, Format
 from headstart.exporting.runtimes import open_model, replay
-from headstart.features.engines import essence
+from headstart.features.engines import last_error_line
 from headstart.system import keras_compat
 from headstart.system.extras import require
 
@@ -55,7 +55,9 @@ def convert(
         except OSError as exc:
             raise UnavailableError(f"{one.name}: {exc}. Make room, or choose another folder (--out).") from exc
         except Exception as exc:  # converters fail in any way they like
-            raise InputError(f"{one.name}: the converter cannot express this model: {essence(str(exc))}") from exc
+            raise InputError(
+                f"{one.name}: the converter cannot express this model: {last_error_line(str(exc))}"
+            ) from exc
 
 
 def _divide_groups(model: Any) -> None:

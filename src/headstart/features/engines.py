@@ -248,7 +248,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             try:
                 facts = keras_worker.call("headstart.features.convert:convert_base", arguments, backend=backend)
             except RuntimeError as exc:
-                best["problems"].append(f"{backend}: {essence(str(exc))}")
+                best["problems"].append(f"{backend}: {last_error_line(str(exc))}")
                 continue
             best = {**best, "converted": True, "by": backend, **facts}
             if facts["optimised"]:
@@ -265,7 +265,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             (result / "engine.json").write_text(json.dumps(best, indent=2))
 
 
-def essence(traceback: str) -> str:
+def last_error_line(traceback: str) -> str:
     """The line of a traceback that names the exception; Keras adds many after it."""
     named = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return named[-1] if named else traceback.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Contrastive fine-tuning on few texts: its loss, and the whole way."""
+"""Contrastive fine-tuning on a few texts: its loss, and a whole run."""
 
 from pathlib import Path
 
@@ -10,27 +10,27 @@ from headstart.training.fine_tuning.contrastive import TEMPERATURE, supervised_c
 
 
 def test_the_loss_is_that_of_the_paper() -> None:
-    """Computed anew, term by term; the last example is alone in its class."""
+    """Compared with a computation term by term; the last example has no other of its class."""
     labels, z = [0, 0, 1, 1, 1, 2], np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    found = np.asarray(supervised_contrastive_loss(np.array(labels)[:, None], z))
+    actual = np.asarray(supervised_contrastive_loss(np.array(labels)[:, None], z))
     z = z / np.linalg.norm(z, axis=1, keepdims=True)
     for i, label in enumerate(labels):
         others = [j for j in range(6) if j != i]
         whole = sum(np.exp(z[i] @ z[j] / TEMPERATURE) for j in others)
         shares = [np.exp(z[i] @ z[j] / TEMPERATURE) / whole for j in others if labels[j] == label]
-        assert found[i] == pytest.approx(-np.mean(np.log(shares)) if shares else 0, rel=1e-4)
+        assert actual[i] == pytest.approx(-np.mean(np.log(shares)) if shares else 0, rel=1e-4)
 
 
 @pytest.mark.slow
-def test_few_texts_are_judged_by_cross_validation(sentences: Path, tmp_path: Path) -> None:
-    ways = hs.FineTuneConfig(fine_tune_epochs=4, keep="fine-tuned")
-    options = {"base": "embedded:all-minilm-l6-v2", "shots": 6, "fine_tune": "last:1", "tuning": ways}
+def test_a_few_texts_are_evaluated_by_cross_validation(sentences: Path, tmp_path: Path) -> None:
+    config = hs.FineTuneConfig(fine_tune_epochs=4, keep="fine-tuned")
+    options = {"base": "embedded:all-minilm-l6-v2", "shots": 6, "fine_tune": "last:1", "config": config}
     run = hs.train(sentences, runs=tmp_path, **options)
-    told = run.facts["fine_tuning"]
-    assert told["outcome"] == "kept"
-    assert told["reason"].startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
-    assert told["on_folds"]["examples"] == 12
-    assert (told["blocks"], told["folds"], told["steps"]) == (["layer_5"], 2, 4)
+    facts = run.facts["fine_tuning"]
+    assert facts["outcome"] == "kept"
+    assert facts["reason"].startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
+    assert facts["on_folds"]["examples"] == 12
+    assert (facts["blocks"], facts["folds"], facts["steps"]) == (["layer_5"], 2, 4)
     proof = run.facts["freeze_proof"]
     assert (proof["changed"], proof["trained"]) == (0, 16)
     assert run.metrics["accuracy"] > 0.8

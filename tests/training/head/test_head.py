@@ -26,8 +26,8 @@ def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
         "groups": np.arange(n),
         **changes,
     }
-    recipe = arguments.pop("recipe", HeadConfig())
-    return fit_head(TrainingData(features, n_classes=2, **arguments), recipe, cache)
+    config = arguments.pop("config", HeadConfig())
+    return fit_head(TrainingData(features, n_classes=2, **arguments), config, cache)
 
 
 def _count(cache: Path) -> int:
@@ -44,14 +44,16 @@ def test_the_same_head_is_not_trained_again(features: FeatureSet, tmp_path: Path
 @pytest.mark.parametrize(
     "change",
     [
-        {"recipe": HeadConfig(seed=1)},
-        {"recipe": HeadConfig(class_weights="balanced")},
+        {"config": HeadConfig(seed=1)},
+        {"config": HeadConfig(class_weights="balanced")},
         {"train": np.arange(0, 110, 3)},
         {"groups": np.arange(110) // 2},
         {"labels": (np.arange(110) >= 50).astype(int)},
     ],
 )
-def test_another_task_is_another_head(features: FeatureSet, tmp_path: Path, change: dict[str, object]) -> None:
+def test_other_data_or_settings_give_another_head(
+    features: FeatureSet, tmp_path: Path, change: dict[str, object]
+) -> None:
     _fit(features, tmp_path)
     _fit(features, tmp_path, **change)
     assert _count(tmp_path) == 2
@@ -59,10 +61,10 @@ def test_another_task_is_another_head(features: FeatureSet, tmp_path: Path, chan
 
 def test_the_head_is_softmax_of_relu_layers() -> None:
     rng = np.random.default_rng(0)
-    one, two = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
-    head = Head(((one, np.zeros(4, np.float32)), (two, np.ones(3, np.float32))))
+    first_kernel, second_kernel = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    head = Head(((first_kernel, np.zeros(4, np.float32)), (second_kernel, np.ones(3, np.float32))))
     x = rng.normal(size=(7, 5)).astype(np.float32)
-    logits = np.maximum(x @ one, 0) @ two + 1
+    logits = np.maximum(x @ first_kernel, 0) @ second_kernel + 1
     assert np.allclose(head(x), np.exp(logits) / np.exp(logits).sum(1, keepdims=True), atol=1e-6)
 
 

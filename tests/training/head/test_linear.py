@@ -29,12 +29,12 @@ def _solve(features: np.ndarray, labels: np.ndarray, **options: object) -> linea
 
 
 def _standardised(features: np.ndarray) -> np.ndarray:
-    """As the head sees them: variances drawn towards their mean."""
+    """As the head standardises them: variances are shrunk towards their mean."""
     n, variance = len(features), features.var(0)
     return (features - features.mean(0)) / np.sqrt((n * variance + 50 * variance.mean()) / (n + 50))
 
 
-def test_the_solution_is_that_of_scikit_learn_at_the_same_strength() -> None:
+def test_the_solution_is_that_of_scikit_learn_with_the_same_l2() -> None:
     from sklearn.linear_model import LogisticRegression
 
     features, labels = _blobs(600, 40, 4)
@@ -43,12 +43,12 @@ def test_the_solution_is_that_of_scikit_learn_at_the_same_strength() -> None:
     z = _standardised(features)
     expected = reference.fit(z, labels).predict_proba(z)
     logits = (features @ head.kernel + head.bias) * head.temperature
-    found = np.exp(logits - logits.max(1, keepdims=True))
-    found /= found.sum(1, keepdims=True)
-    assert np.abs(found - expected).max() < 0.01
+    actual = np.exp(logits - logits.max(1, keepdims=True))
+    actual /= actual.sum(1, keepdims=True)
+    assert np.abs(actual - expected).max() < 0.01
 
 
-def test_with_many_labels_the_solution_is_one_against_the_rest() -> None:
+def test_multi_label_solutions_are_one_against_the_rest() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
@@ -59,22 +59,22 @@ def test_with_many_labels_the_solution_is_one_against_the_rest() -> None:
     reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.l2 * 600), tol=1e-8, max_iter=10_000))
     z = _standardised(features)
     expected = reference.fit(z, labels).predict_proba(z)
-    found = 1 / (1 + np.exp(-(features @ head.kernel + head.bias)))
-    assert np.abs(found - expected).max() < 0.02
-    assert np.abs(found - expected).mean() < 0.002
+    actual = 1 / (1 + np.exp(-(features @ head.kernel + head.bias)))
+    assert np.abs(actual - expected).max() < 0.02
+    assert np.abs(actual - expected).mean() < 0.002
     losses = {step["l2"]: step["log_loss"] for step in head.path}
     assert losses[head.l2] == pytest.approx(min(losses.values()), rel=2e-3)
     assert "accuracy" not in head.path[0]
 
 
-def test_the_chosen_strength_has_the_lowest_held_out_loss() -> None:
+def test_the_chosen_l2_has_the_lowest_held_out_loss() -> None:
     head = _solve(*_blobs(300, 60, 3))
     losses = {step["l2"]: step["log_loss"] for step in head.path}
     assert losses[head.l2] == pytest.approx(min(losses.values()), rel=2e-3)
     assert 1 < len(losses) <= len(linear.L2_GRID)
 
 
-def test_out_of_fold_answers_are_those_that_cross_validation_judged() -> None:
+def test_out_of_fold_predictions_are_those_of_cross_validation() -> None:
     features, labels = _blobs(300, 60, 3)
     head = _solve(features, labels)
     assert head.out_of_fold is not None
@@ -85,14 +85,14 @@ def test_out_of_fold_answers_are_those_that_cross_validation_judged() -> None:
     ).mean()
 
 
-def test_few_examples_get_a_head_that_is_as_sure_as_it_should_be() -> None:
-    """Strong regularisation finds the direction, and the temperature takes its timidity away."""
+def test_heads_on_few_examples_have_calibrated_confidence() -> None:
+    """Strong regularisation finds the right direction with too little confidence, which the temperature corrects."""
     features, labels = _blobs(4000, 100, 2, spread=3)
     head = _solve(features[:30], labels[:30])
     weak = _solve(features[:30], labels[:30], l2_grid=(1e-3,))
 
-    def loss(one: linear.LinearHead) -> float:
-        return float(log_losses(labels[30:], softmax(features[30:] @ one.kernel + one.bias)).mean())
+    def loss(solved: linear.LinearHead) -> float:
+        return float(log_losses(labels[30:], softmax(features[30:] @ solved.kernel + solved.bias)).mean())
 
     assert loss(head) < loss(weak) < np.log(2)
     assert loss(head) < 0.9 * float(
@@ -109,14 +109,14 @@ def test_noise_is_regularised_more_than_signal() -> None:
 
 
 def test_copies_of_one_example_a_class_are_enough_to_train_on() -> None:
-    """Nothing is left to judge by: the strongest regularisation is taken."""
+    """No example is left to evaluate on: l2 is 1."""
     features, labels = np.eye(2, 3, dtype=np.float32).repeat(5, axis=0), np.arange(2).repeat(5)
     head = _solve(features, labels, groups=labels)
     assert ((features @ head.kernel + head.bias).argmax(1) == labels).all()
     assert (head.l2, head.path) == (1.0, [])
 
 
-def test_a_feature_that_never_moves_changes_nothing() -> None:
+def test_a_constant_feature_changes_nothing() -> None:
     features, labels = _blobs(200, 10, 2)
     with_constant = np.hstack([features, np.full((200, 1), 7, np.float32)])
     plain, padded = _solve(features, labels), _solve(with_constant, labels)
@@ -129,10 +129,10 @@ def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.Monkey
     in_memory = _solve(features, labels, l2_grid=(0.1, 0.01))
     monkeypatch.setattr(linear, "MEMORY_BUDGET_BYTES", 0)
     monkeypatch.setattr(linear, "BLOCK_ROWS", 64)
-    asked: list[int] = []
+    block_sizes: list[int] = []
 
     def rows(indices: np.ndarray) -> np.ndarray:
-        asked.append(len(indices))
+        block_sizes.append(len(indices))
         return features[indices]
 
     from_disk = linear.solve(
@@ -141,13 +141,13 @@ def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.Monkey
     )  # fmt: skip
     assert from_disk.l2 == in_memory.l2
     assert np.abs(from_disk.kernel - in_memory.kernel).max() < 5e-3
-    assert sorted(asked)[-2] <= 64  # but for the one sample of the covariance, never more than a block at a time
+    assert sorted(block_sizes)[-2] <= 64  # except for the sample of the covariance, at most one block at a time
 
 
 def test_class_weights_help_the_rare_class() -> None:
     features, labels = _blobs(600, 10, 2, spread=4)
-    keep = (labels == 0) | (np.arange(600) % 8 == 0)
-    features, labels = features[keep], labels[keep]
+    mask = (labels == 0) | (np.arange(600) % 8 == 0)
+    features, labels = features[mask], labels[mask]
     counts = np.bincount(labels)
 
     def recall_of_rare(weights: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""`--search`: heads on features from several places, on real sentences and photos; what is found goes the whole way."""
+"""The search for a head on features of several layers, with real sentences and photos, through whole runs."""
 
 import csv
 import os
@@ -20,76 +20,81 @@ from tests.conftest import SIZE, WORDS
 
 pytestmark = pytest.mark.slow
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
-_NAMES_ONE = re.compile(r"\b(function|method)s?\b")
+_NAMES_FUNCTION = re.compile(r"\b(function|method)s?\b")
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """340 sentences each that name a function or method, and that name none: one word tells, which a mean hides."""
+    """340 sentences with and without the word function or method: one word decides, which a mean over words hides."""
     topics = [text for _, text in sorted(pydoc_data.topics.topics.items())]
     pieces = dict.fromkeys(part for text in topics for part in _SENTENCE_END.split(" ".join(text.split())))
-    sides: dict[str, list[str]] = {"yes": [], "no": []}
+    by_label: dict[str, list[str]] = {"yes": [], "no": []}
     for piece in pieces:
         if 40 < len(piece) < 300:
-            sides["yes" if _NAMES_ONE.search(piece) else "no"].append(piece)
+            by_label["yes" if _NAMES_FUNCTION.search(piece) else "no"].append(piece)
     path = tmp_path_factory.mktemp("data") / "functions.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        writer.writerows([text, label] for label, texts in sides.items() for text in texts[:340])
+        writer.writerows([text, label] for label, texts in by_label.items() for text in texts[:340])
     return path
 
 
 @pytest.fixture(scope="module")
-def found(table: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
-    """A run whose head was searched for; read it, do not change it."""
+def searched(table: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
+    """A run whose head was found by a search; read it, do not change it."""
     runs = tmp_path_factory.mktemp("runs")
     return hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=runs)
 
 
-def test_a_better_head_on_other_features_is_found_and_kept(found: hs.Run) -> None:
-    search = found.facts["search"]
+def test_a_better_head_on_other_features_is_found_and_kept(searched: hs.Run) -> None:
+    search = searched.facts["search"]
     assert search["outcome"] == "kept"
     assert "which had no part in the search" in search["reason"]
     assert search["trials"] == search["new"] == len(search["tried"]) == 20
-    assert search["best"]["log_loss"] == min(one["log_loss"] for one in search["tried"] if not one["pruned"])
+    assert search["best"]["log_loss"] == min(trial["log_loss"] for trial in search["tried"] if not trial["pruned"])
     assert search["best"]["log_loss"] < search["start"]["log_loss"]
     assert search["on_val"]["log_loss"][1] < search["on_val"]["log_loss"][0]
-    assert {one["layers"] > 0 for one in search["tried"]} == {True, False}
+    assert {trial["layers"] > 0 for trial in search["tried"]} == {True, False}
     assert sum(search["mattered"]["all heads"].values()) == pytest.approx(1, abs=0.01)
-    # What was measured is what the finished model answers, from the text on.
-    with open(found.folder / "predictions.csv", newline="", encoding="utf-8") as file:
+    # The finished model, from the text on, gives the predictions that were evaluated.
+    with open(searched.folder / "predictions.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"][:20]
-    for row, answer in zip(rows, found.predict([row["text"] for row in rows]), strict=True):
+    for row, answer in zip(rows, searched.predict([row["text"] for row in rows]), strict=True):
         assert answer.predicted == row["predicted"]
         assert answer.probability == pytest.approx(float(row["probability"]), abs=1e-3)
-    assert found.facts["base"]["spec"]["taps"] == [f"words:{pooling}" for pooling in ("mean", "max")]
-    assert found.facts["freeze_proof"]["changed"] == 0
+    assert searched.facts["base"]["spec"]["taps"] == [f"words:{pooling}" for pooling in ("mean", "max")]
+    assert searched.facts["freeze_proof"]["changed"] == 0
 
 
-def test_the_report_and_the_history_tell_of_it(found: hs.Run) -> None:
-    page = (found.folder / "report.html").read_text(encoding="utf-8")
-    for said in ("Is another head better?", "The head that was found was kept", "words, mean and max", "What mattered"):
-        assert said in page
-    with open(found.folder / "history.csv", newline="", encoding="utf-8") as file:
+def test_the_report_and_the_history_show_the_search(searched: hs.Run) -> None:
+    page = (searched.folder / "report.html").read_text(encoding="utf-8")
+    for phrase in (
+        "Is another head better?",
+        "The head that was found was kept",
+        "words, mean and max",
+        "What mattered",
+    ):
+        assert phrase in page
+    with open(searched.folder / "history.csv", newline="", encoding="utf-8") as file:
         trials = [row for row in csv.DictReader(file) if row["phase"] == "search"]
     assert [int(row["epoch"]) for row in trials] == list(range(1, 21))
 
 
-def test_a_search_goes_on_where_it_was(
-    table: Path, found: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_search_continues_an_earlier_one(
+    table: Path, searched: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    again = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
-    assert again.facts["search"]["new"] == 0
-    assert again.facts["search"]["best"] == found.facts["search"]["best"]
-    assert again.metrics == found.metrics
-    more = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
+    repeated = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
+    assert repeated.facts["search"]["new"] == 0
+    assert repeated.facts["search"]["best"] == searched.facts["search"]["best"]
+    assert repeated.metrics == searched.metrics
+    continued = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
     assert "continuing a search with 20 finished trials" in caplog.text
-    assert more.facts["search"]["new"] == 2
-    assert more.facts["search"]["tried"][:20] == found.facts["search"]["tried"]
+    assert continued.facts["search"]["new"] == 2
+    assert continued.facts["search"]["tried"][:20] == searched.facts["search"]["tried"]
 
 
-def test_the_usual_head_stays_where_nothing_proves_another_better(
+def test_the_default_head_is_kept_where_no_other_is_proved_better(
     sentences: Path, text_run: hs.Run, tmp_path: Path
 ) -> None:
     run = hs.train(sentences, base=WORDS, fine_tune="none", search=1, runs=tmp_path)
@@ -104,16 +109,14 @@ def test_networks_learn_from_augmented_photos(photos: Path, tmp_path: Path) -> N
     options = {"input_size": SIZE, "val": 0.3, "fine_tune": "none", "runs": tmp_path}
     run = hs.train(photos, search=30, **options)
     tried = run.facts["search"]["tried"]
-    of_networks = [one for one in tried if one["layers"]]
-    assert len({one["augmentation"] for one in of_networks}) > 1
-    assert not any("augmentation" in one for one in tried if not one["layers"])
+    of_networks = [trial for trial in tried if trial["layers"]]
+    assert len({trial["augmentation"] for trial in of_networks}) > 1
+    assert not any("augmentation" in trial for trial in tried if not trial["layers"])
     plain = hs.train(photos, search=30, augment="none", **options)
-    assert not any("augmentation" in one for one in plain.facts["search"]["tried"])
+    assert not any("augmentation" in trial for trial in plain.facts["search"]["tried"])
 
 
-def test_features_of_augmented_photos_are_those_of_the_pictures_that_augmentation_makes(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_features_of_augmented_photos_are_those_of_the_augmented_images(photos: Path, tmp_path: Path) -> None:
     from headstart.bases.base import ImageBase
 
     base = hs.load_base(input_size=SIZE)
@@ -129,15 +132,15 @@ def test_features_of_augmented_photos_are_those_of_the_pictures_that_augmentatio
     digests = [digest or b"" for digest in plain.digests]
     folder = tmp_path / "work"
     rows = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)
-    as_it_is, flipped = plain.rows(range(20)), other.rows(range(20))
-    np.testing.assert_allclose(rows[0], as_it_is, atol=2e-3)
-    moved = np.abs(rows[1] - as_it_is).max(1) > 0.05
-    assert 3 < moved.sum() < 17  # each with a chance of one half
-    np.testing.assert_allclose(rows[1][moved], flipped[moved], atol=2e-3)
+    original, flipped = plain.rows(range(20)), other.rows(range(20))
+    np.testing.assert_allclose(rows[0], original, atol=2e-3)
+    is_flipped = np.abs(rows[1] - original).max(1) > 0.05
+    assert 3 < is_flipped.sum() < 17  # each with a chance of one half
+    np.testing.assert_allclose(rows[1][is_flipped], flipped[is_flipped], atol=2e-3)
     shard = next(folder.rglob("shard-*.npy"))
     written = shard.stat().st_mtime_ns
-    again = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)
-    assert np.array_equal(rows, again)
+    repeated = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)
+    assert np.array_equal(rows, repeated)
     assert [path.stat().st_mtime_ns for path in folder.rglob("shard-*.npy")] == [written]
 
 
@@ -169,7 +172,7 @@ def test_features_of_photos_come_from_any_block(photos: Path) -> None:
         ({"search": 5, "val": 0.0}, "set --val, such as 0.15"),
     ],
 )
-def test_what_a_search_cannot_be_asked_is_refused(
+def test_contradictory_search_settings_are_refused(
     sentences: Path, tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

@@ -1,1 +1,1 @@
-"""Fine-tuning: train the upper blocks of the base on, from the trained head."""
+"""Fine-tuning: train the upper blocks of the base, starting from the trained head."""

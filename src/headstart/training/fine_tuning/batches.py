@@ -40,7 +40,7 @@ class Batches:
         config: of the fine-tuning.
         views: cached views of the examples, or pixels and token ids where nothing is frozen.
         is_text: whether the examples are texts.
-        is_live: whether nothing is frozen, so that images are augmented anew in every epoch.
+        is_live: whether nothing is frozen, so images are augmented again in every epoch.
 
     Attributes:
         labels: int (n,), classes of the training examples; 0 and 1 (n, classes) for multi-label data.

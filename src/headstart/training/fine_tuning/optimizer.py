@@ -11,7 +11,7 @@ from headstart.system.keras_compat import build_metrics
 from headstart.system.keras_worker import on_gpu
 
 _WARM_UP = 0.1  # of all steps
-_WARM_UP_STEPS = 20  # at least: Adam's first steps are all of full length, whatever the gradient
+_WARM_UP_STEPS = 20  # at least: Adam's first steps have their full length even where the gradient is small
 
 
 def layered_adamw(config: FineTuneConfig, rate: float, network: Any, trained: Sequence[Block], steps: int) -> Any:

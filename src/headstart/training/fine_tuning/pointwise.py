@@ -1,9 +1,9 @@
-"""Pointwise convolutions as what they are: matrix products, whose gradients TensorFlow computes faster on a CPU.
+"""Pointwise convolutions as matrix products, whose gradients TensorFlow computes faster on a CPU.
 
 A convolution with a 1 x 1 kernel multiplies every pixel's channels by one matrix. oneDNN's backward pass for the
-convolution takes two to four times as long as its forward pass, that of the matrix product does not; most of the
-arithmetic of the usual image models is in such kernels. Measured on 2 cores, a training step of the last five blocks of
-EfficientNet-Lite0 on 32 pictures: 303 ms before, 221 ms after at 224 px; 133 ms and 85 ms at 128 px.
+convolution takes two to four times as long as its forward pass, that of the matrix product does not; and most of the
+arithmetic of common image models is in such kernels. Measured on 2 cores, a training step of the last five blocks of
+EfficientNet-Lite0 on 32 images: 303 ms before, 221 ms after at 224 px; 133 ms and 85 ms at 128 px.
 """
 
 from typing import Any
@@ -13,15 +13,15 @@ from headstart.system.keras_worker import on_gpu
 
 
 def as_products(network: Any) -> int:
-    """Let the pointwise convolutions of a network compute as matrix products, where that is faster.
+    """Compute the pointwise convolutions of a network as matrix products, where that is faster.
 
-    Weights, shapes and configuration stay as they are; values change by rounding only.
+    Weights, shapes and configuration do not change; values change by rounding only.
 
     Args:
         network: a Keras model, on the backend of this process.
 
     Returns:
-        How many layers were changed: none but on TensorFlow without a GPU.
+        How many layers were changed: none, except on TensorFlow without a GPU.
     """
     import keras
 
@@ -44,7 +44,7 @@ def _is_pointwise(layer: Any) -> bool:
 
 
 def _product(inputs: Any, kernel: Any) -> Any:
-    """What ``convolution_op`` gives for inputs (n, h, w, c) and a kernel (1, 1, c, d): (n, h, w, d)."""
+    """A pointwise convolution of inputs (n, h, w, c) with a kernel (1, 1, c, d): (n, h, w, d)."""
     import keras
 
     return keras.ops.matmul(inputs, kernel[0, 0])

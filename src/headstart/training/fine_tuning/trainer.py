@@ -61,7 +61,7 @@ def train(progress: Progress, **job: Any) -> dict[str, Any]:
         except TimeoutError:
             return no_result(
                 f"The time limit of {job['config']['time_limit']:.0f} s was over before the first step: allow more "
-                "time, or fewer views of each example. What is cached by now is kept for the next run."
+                "time, or fewer views of each example. What is cached so far is reused by the next run."
             )
         return FineTuner(preparation, progress).run()
 

@@ -247,7 +247,7 @@ class _Search:
             study = self._study(optuna, start)
             known = len(_finished(study))
             self._try(study, trials, known)
-            mattered = self._mattered(optuna, study)
+            importance = self._importance(optuna, study)
         finally:
             optuna.logging.set_verbosity(verbosity)
         done, best = _finished(study), study.best_trial
@@ -265,7 +265,7 @@ class _Search:
                 **best.params,
                 **best.user_attrs,
             },
-            "mattered": mattered,
+            "mattered": importance,
             "tried": [
                 {"trial": number, "log_loss": trial.value, "pruned": _is_pruned(trial), **trial.params}
                 for number, trial in enumerate(done, 1)
@@ -392,7 +392,7 @@ class _Search:
         columns = self._columns(name)
         return self.tapped.columns(columns.start, columns.stop)
 
-    def _mattered(self, optuna: Any, study: Any) -> dict[str, dict[str, float]]:
+    def _importance(self, optuna: Any, study: Any) -> dict[str, dict[str, float]]:
         """The importance of each setting for a trial to be among the best, in all trials and in those of each kind.
 
         Shares that add up to 1, by PED-ANOVA, which handles only settings that all trials have.
