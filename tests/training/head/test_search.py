@@ -165,11 +165,11 @@ def test_features_of_photos_come_from_any_block(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search": 0}, "search: expected at least 1 trial, such as 50, got 0"),
+        ({"search": 0}, "search: expected a whole number of at least 1, got '0'"),
         ({"search": 5, "head": "linear"}, "search: the search chooses the head"),
         ({"search": 5, "dense": (64,)}, "search: the search chooses the head"),
-        ({"search": 5, "shots": 8}, "shots='8' leaves none"),
-        ({"search": 5, "val": 0.0}, "set --val, such as 0.15"),
+        ({"search": 5, "shots": 8}, "search: it is judged on validation examples, and shots leaves none"),
+        ({"search": 5, "val": 0.0}, "set val='0.15', for instance"),
     ],
 )
 def test_contradictory_search_settings_are_refused(
