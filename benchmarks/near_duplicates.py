@@ -21,7 +21,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from headstart.data.dataset import list_images
 from headstart.data.fingerprints import SIDE
 from headstart.data.images import Decoder
-from headstart.data.near_duplicates import near_pictures
+from headstart.data.near_duplicates import near_images
 from headstart.data.readers import decode_example
 from headstart.errors import BadExample
 from headstart.system.cost import Cost
@@ -54,7 +54,7 @@ def of_many(n: int) -> list[list[str]]:
     pixels[chosen[:, 1]] = copies.clip(0, 255)
     everything = [picture.tobytes() for picture in pixels]
     started, cost = time.perf_counter(), Cost()
-    pairs = {tuple(pair) for pair in near_pictures(everything).tolist()}
+    pairs = {tuple(pair) for pair in near_images(everything).tolist()}
     seconds = time.perf_counter() - started
     planted = {(min(pair), max(pair)) for pair in chosen.tolist()}
     found = f"{len(planted & pairs):,} of {len(planted):,}"
@@ -108,7 +108,7 @@ def of_pictures(folder: Path) -> list[list[str]]:
     rows = []
     for name, change in changes().items():
         again = [change(image) for image in images] if name != "as they are" else []
-        pairs = near_pictures([_print(image) for image in (*images, *again)]).tolist()
+        pairs = near_images([_print(image) for image in (*images, *again)]).tolist()
         copies = sum(j == i + len(images) for i, j in pairs)
         rows.append([name, f"{copies} of {len(again)}" if again else "", f"{len(pairs) - copies}"])
     return rows

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.split import divide
+from headstart.data.split import split_dataset
 from headstart.evaluation.out_of_distribution import SHARE, fit_detector
 from label_errors import usable
 from measure import markdown
@@ -24,7 +24,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 def scores(own: str, base: str | None) -> tuple[np.ndarray, np.ndarray, dict[str, Score]]:
     """Features of the validation and test examples of a data set, and what tells strangers from these."""
     dataset, features, there, _ = usable(own, base)
-    division = divide(dataset, there, features.digests, val=0.15, test=0.15, seed=0)
+    division = split_dataset(dataset, there, features.digests, val=0.15, test=0.15, seed=0)
     train, val, test = (division.index(side) for side in ("train", "val", "test"))
     familiarity = fit_detector(features.rows, train, val, seed=0)
     if familiarity is None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from headstart.data.audit import CHECKS, Audit, Finding, audit, complete, near_copies
+from headstart.data.audit import CHECKS, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.audit.texts import mojibake
 from headstart.data.dataset import Dataset, Skipped
 from headstart.errors import InputError
@@ -54,15 +54,15 @@ def test_what_cannot_be_used_is_left_out_and_sorted_by_why(problem: str, check: 
     found = _audit("aab", "123", problems={1: problem}, skipped=[Skipped("notes.txt", "no image")])
     assert found.usable.tolist() == [0, 2]
     assert found.skipped == [("notes.txt", "no image"), ("a/1.jpg", problem)]
-    assert [one.told(check) for one in _of(found, check).examples] == [f"a/1.jpg: {problem}"]
+    assert [one.line(check) for one in _of(found, check).examples] == [f"a/1.jpg: {problem}"]
     assert _of(found, "not-examples").examples == [(("notes.txt",), "no image")]
 
 
-def test_the_same_picture_under_two_labels_is_left_out_on_both_sides() -> None:
+def test_copies_with_different_labels_are_not_used() -> None:
     found = _audit("aabb", "1223")
     assert _of(found, "conflicting-labels").state == "found"
     assert found.usable.tolist() == [0, 3]
-    assert found.skipped[0] == ("a/1.jpg", "the same bytes as b/2.jpg, yet labelled both a and b")
+    assert found.skipped[0] == ("a/1.jpg", "an exact copy of b/2.jpg with another label (a and b)")
     assert _of(found, "exact-duplicates").state == "clean"
 
 
@@ -72,18 +72,18 @@ def test_copies_within_one_class_stay_and_are_reported() -> None:
     assert found.usable.tolist() == [0, 1, 2, 3]
 
 
-def test_copies_across_given_splits_stay_on_the_held_out_side() -> None:
+def test_copies_across_given_splits_stay_in_the_held_out_one() -> None:
     found = _audit("aaaabb", "111123", splits=["train", "val", "test", "test", "train", "test"])
     assert found.usable.tolist() == [2, 3, 4, 5]
     assert [item.file for item in found.skipped] == ["a/0.jpg", "a/1.jpg"]
     assert "a/2.jpg in test" in found.skipped[0].reason
-    assert _of(found, "leaks").summary == "2 pictures are also on a held-out side of the split, and kept there only."
+    assert _of(found, "leaks").summary == "2 images are also in a held-out split: used in that split only."
 
 
 def test_groups_across_given_splits() -> None:
-    sides, check = ["train", "test", "train", "test"], "groups-across-splits"
-    assert _of(_audit("abab", "1234", splits=sides, groups=["p", "p", "q", "r"]), check).state == "found"
-    assert _of(_audit("abab", "1234", splits=sides, groups=["p", "s", "q", "r"]), check).state == "clean"
+    splits, check = ["train", "test", "train", "test"], "groups-across-splits"
+    assert _of(_audit("abab", "1234", splits=splits, groups=["p", "p", "q", "r"]), check).state == "found"
+    assert _of(_audit("abab", "1234", splits=splits, groups=["p", "s", "q", "r"]), check).state == "clean"
     assert _of(_audit("abab", "1234", groups=["p", "p", "q", "q"]), check).state == "clean"
     assert _of(_audit("abab", "1234"), check).state == "not applicable"
 
@@ -104,14 +104,14 @@ def test_copies_of_what_is_nearly_the_same_are_nearly_the_same() -> None:
     assert found.near.tolist() == [[0, 1], [1, 3]]
 
 
-def test_near_copies_are_judged_by_label_and_side() -> None:
+def test_near_copies_are_judged_by_label_and_split() -> None:
     dataset = _dataset("aabb")
     pairs = np.array([[0, 1], [1, 2]])
     same, labels, leaks = near_copies(dataset, pairs, ["train", "test", "test", ""])
     assert [one.files for one in same.examples] == [("a/0.jpg", "a/1.jpg", "b/2.jpg")]
-    assert [one.told(labels.check) for one in labels.examples] == ["a/1.jpg ≈ b/2.jpg: a and b"]
+    assert [one.line(labels.check) for one in labels.examples] == ["a/1.jpg ≈ b/2.jpg: a and b"]
     assert [one.files for one in leaks.examples] == [("a/0.jpg", "a/1.jpg")]
-    assert leaks.summary.startswith("1 held-out picture nearly repeats one on another side")
+    assert leaks.summary.startswith("1 held-out image nearly repeats one in another split")
     assert [one.state for one in near_copies(dataset, pairs[:0], None)] == ["clean", "clean", "not applicable"]
     assert {one.state for one in near_copies(dataset, None, None)} == {"skipped"}
 
@@ -130,15 +130,15 @@ def test_mojibake(text: str, is_found: bool) -> None:
 
 def test_every_check_has_an_answer_in_the_order_of_the_codes() -> None:
     ran = [*_audit("aabb", "1223").findings, *near_copies(_dataset("aabb"), None, None)]
-    whole = complete(ran, "image", ignored=["hs042", "small-classes"], skipped={"outliers": "No base."})
+    whole = complete_findings(ran, "image", ignored=["hs042", "small-classes"], skipped={"outliers": "No base."})
     assert [finding.check for finding in whole] == list(CHECKS)
     assert [check.code for check in CHECKS.values()] == sorted({check.code for check in CHECKS.values()})
     by_code = {finding.code: finding for finding in whole}
     assert by_code["HS042"].state == by_code["HS041"].state == "ignored"
     assert (by_code["HS051"].state, by_code["HS051"].summary) == ("skipped", "No base.")
-    assert (by_code["HS021"].state, by_code["HS021"].summary) == ("not applicable", "It is about texts.")
+    assert (by_code["HS021"].state, by_code["HS021"].summary) == ("not applicable", "It applies to texts.")
     with pytest.raises(InputError, match=r"no check 'HS32'.*Did you mean 'HS032'"):
-        complete(ran, "image", ignored=["HS32"])
+        complete_findings(ran, "image", ignored=["HS32"])
 
 
 def test_findings_are_plain_data() -> None:

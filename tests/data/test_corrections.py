@@ -43,7 +43,7 @@ def test_without_a_table_nothing_changes(data: hs.Dataset) -> None:
         ("file,label\nrow 9,poor\n", "names 'row 9'"),
         ("file,label\nrow 2,god\n", "has the label 'god'.*Did you mean 'good'"),
         ("file,verdict\nrow 2,good\n", "has no column 'label'"),
-        ("file,label,sha256\nrow 2,poor,abc\n", "another content"),
+        ("file,label,sha256\nrow 2,poor,abc\n", "the content of row 2 has changed"),
     ],
 )
 def test_what_cannot_be_meant_is_named(data: hs.Dataset, tmp_path: Path, text: str, message: str) -> None:

@@ -124,7 +124,7 @@ def test_columns_by_name_and_splits(tmp_path: Path) -> None:
     assert dataset.groups == ["p1", "p2", "p1"]
     with pytest.raises(InputError, match=r"no column 'waht'.*'where', 'what', 'part', 'who'.* Did you mean 'what'"):
         load_dataset(table, **{**columns, "label_column": "waht"})
-    with pytest.raises(InputError, match=r"which column of .* holds the examples.* --path-column"):
+    with pytest.raises(InputError, match=r"which column of .* holds the examples.*Set text_column .* path_column"):
         load_dataset(table)
     table.write_text("path,label,split\n1.jpg,a,train\n2.jpg,b,holdout set\n")
     with pytest.raises(InputError, match=r"row 3 of .* has the split 'holdout set'"):

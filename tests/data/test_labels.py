@@ -10,7 +10,7 @@ import pytest
 
 from headstart.data.audit import audit
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.split import check_split, divide, folds, group_ids, split
+from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
 
 TEXTS = ["one", "two", "three", "four"]
@@ -81,15 +81,19 @@ def test_a_missing_list_is_no_empty_list(tmp_path: Path) -> None:
     [
         ({"a": [1, 2], "b": [0, 1]}, {"label_column": ["a", "b"]}, "row 2 of the DataFrame has '2' in the column 'a'"),
         ({"a": [1, 0], "b": [0, 1]}, {"label_column": ["a", "bb"]}, "no column 'bb' for the label.*Did you mean 'b'"),
-        ({"a": ["x", "y"]}, {"label_column": ["a"], "label_separator": ""}, "--label-separator is empty"),
+        (
+            {"a": ["x", "y"]},
+            {"label_column": ["a"], "label_separator": ""},
+            "label_separator: expected the text between two labels",
+        ),
         (
             {"a": [1, 0], "b": [0, 1]},
             {"label_column": ["a", "b"], "label_separator": ";"},
-            "--label-separator ';' is for one column of labels, and 2 are named: a, b",
+            "label_separator: ';' is for one column of labels, and 2 are named: a, b",
         ),
         ({"label": [["x"], "y"]}, {}, "row 2 of the DataFrame has the label 'y': expected a list of labels"),
         ({"label": ["x", ["y"]]}, {}, r"row 2 of the DataFrame has the label \['y'\]: expected one label"),
-        ({"label": [["x;y"], []]}, {}, "row 1 of the DataFrame has the label 'x;y'.*--label-separator ';'"),
+        ({"label": [["x;y"], []]}, {}, "row 1 of the DataFrame has the label 'x;y'.*label_separator=';'"),
         ({"label": [["x"], []]}, {}, r"one class only \('x', 2 examples\)"),
     ],
 )
@@ -156,7 +160,7 @@ def test_shots_are_of_each_label_and_of_none() -> None:
     labels = _many(400)
     frame = pd.DataFrame({"text": [str(i) for i in range(400)], **{f"c{k}": labels[:, k] for k in range(12)}})
     dataset = load_dataset(frame, label_column=[f"c{k}" for k in range(12)])
-    division = divide(dataset, np.arange(400), _keys(400), val=0.15, test=0.15, seed=0, shots=3)
+    division = split_dataset(dataset, np.arange(400), _keys(400), val=0.15, test=0.15, seed=0, shots=3)
     train = labels[division.index("train")]
     assert (train.sum(0) >= np.minimum(labels.sum(0) // 2, 3)).all()
     assert (~train.any(1)).sum() == 3
@@ -173,7 +177,7 @@ def test_the_audit_counts_what_has_no_label_and_finds_contradictions() -> None:
     assert by_check["without-labels"].summary.startswith("1 of 3 examples has none of the labels")
     assert "imbalance" not in by_check
     assert by_check["conflicting-labels"].state == "found"
-    assert found.skipped[0].reason == "the same bytes as row 5, yet labelled both loud, sad and sad"
+    assert found.skipped[0].reason == "an exact copy of row 5 with another label (loud, sad and sad)"
 
 
 def test_a_label_that_all_or_hardly_any_have_cannot_be_learnt() -> None:

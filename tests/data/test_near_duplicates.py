@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
 from headstart.data.fingerprints import SIDE
-from headstart.data.near_duplicates import near_pictures, near_texts
+from headstart.data.near_duplicates import near_images, near_texts
 from headstart.data.neighbours import close_pairs, unit
 
 
@@ -25,7 +25,7 @@ def tiles() -> list[Image.Image]:
 
 
 def test_different_pictures_are_not_near(tiles: list[Image.Image]) -> None:
-    assert near_pictures([_print(tile) for tile in tiles]).tolist() == []
+    assert near_images([_print(tile) for tile in tiles]).tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,21 @@ def test_changed_copies_are_found(
 ) -> None:
     busy = [i for i, tile in enumerate(tiles) if np.asarray(tile).std() > 40][:20]
     expected = [[i, len(tiles) + n] for n, i in enumerate(busy)]
-    found = near_pictures([*map(_print, tiles), *(_print(change(tiles[i])) for i in busy)]).tolist()
+    found = near_images([*map(_print, tiles), *(_print(change(tiles[i])) for i in busy)]).tolist()
     assert [pair for pair in found if pair not in expected] == []
     assert len(found) >= least
 
 
 def test_digits_resemble_each_other_and_have_to_be_closer() -> None:
     images = [Image.fromarray((image * 15).astype(np.uint8)) for image in load_digits().images[:600]]
-    assert len(near_pictures([_print(image) for image in images])) <= 2
+    assert len(near_images([_print(image) for image in images])) <= 2
     again = [_print(image) for image in images] + [_print(image.resize((90, 90))) for image in images[:20]]
-    assert sum(j >= 600 for _, j in near_pictures(again).tolist()) >= 20
+    assert sum(j >= 600 for _, j in near_images(again).tolist()) >= 20
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_or_blank_pictures_have_no_pairs(n: int) -> None:
-    assert near_pictures([bytes(SIDE * SIDE)] * n).shape == (0, 2)
+    assert near_images([bytes(SIDE * SIDE)] * n).shape == (0, 2)
 
 
 def test_texts_that_differ_in_form_or_in_few_words() -> None:

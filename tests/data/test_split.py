@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.split import check_split, divide, folds, group_ids, split
+from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
 
 
@@ -94,7 +94,7 @@ def test_a_given_division_is_kept_and_val_comes_from_train() -> None:
 
 @pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (-0.1, 0.1), (0.1, 1.0), (0.9, 0.2)])
 def test_fractions_that_leave_nothing_are_refused(val: float, test: float) -> None:
-    with pytest.raises(InputError, match=f"--val {val:g} and --test {test:g}"):
+    with pytest.raises(InputError, match=f"val='{val:g}' and test='{test:g}'"):
         _split(_labels(10), _keys(10), val=val, test=test)
 
 
@@ -123,9 +123,9 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
     dataset = load_dataset(tmp_path / "texts.csv")
     digests = [str(i).encode() for i in range(60)]
     everyone = np.arange(60)
-    whole = divide(dataset, everyone, digests, val=0.1, test=0.2, seed=0)
+    whole = split_dataset(dataset, everyone, digests, val=0.1, test=0.2, seed=0)
     few, more, other = (
-        divide(dataset, everyone, digests, val=0.1, test=0.2, seed=seed, shots=shots)
+        split_dataset(dataset, everyone, digests, val=0.1, test=0.2, seed=seed, shots=shots)
         for seed, shots in ((0, 4), (0, 5), (1, 4))
     )
     assert few.index("test").tolist() == whole.index("test").tolist()
@@ -133,8 +133,8 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
     assert np.bincount(dataset.labels[few.index("train")]).tolist() == [4, 4]
     assert set(few.index("train")) < set(more.index("train")) < set(whole.index("train"))
     assert set(few.index("train")) != set(other.index("train"))
-    with pytest.raises(InputError, match="--shots 0: expected at least 1"):
-        divide(dataset, everyone, digests, val=0.1, test=0.2, seed=0, shots=0)
+    with pytest.raises(InputError, match="shots: expected at least 1, got 0"):
+        split_dataset(dataset, everyone, digests, val=0.1, test=0.2, seed=0, shots=0)
 
 
 def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None:
@@ -145,7 +145,7 @@ def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None
     pairs = np.array([[i, i + 1] for i in range(10, 30, 2)] + [[0, 60], [70, 71], [71, 72]])
     crowd = np.array([[40, i] for i in range(41, 55)])
     for near in (pairs, np.concatenate([pairs, crowd])):
-        division = divide(dataset, usable, digests, val=0.2, test=0.2, seed=0, near=near)
+        division = split_dataset(dataset, usable, digests, val=0.2, test=0.2, seed=0, near=near)
         side = division.split_of_each()
         assert side[5] == ""
         assert all(side[i] == side[j] for i, j in pairs.tolist())

@@ -124,7 +124,7 @@ def test_what_cannot_be_compared_is_said(run: hs.Run, photos: Path, tmp_path: Pa
     gone = Explainer(copy, cache=tmp_path / "cache").training
     assert gone is not None
     assert gone.missing == 78
-    assert "78 training pictures could not be compared" in (gone.note("picture") or "")
+    assert "78 training images could not be compared" in (gone.note("image") or "")
     header = (copy / "predictions.csv").read_text().splitlines()[0]
     (copy / "predictions.csv").write_text(header + "\n")
     unknown = Explainer(copy)
@@ -132,7 +132,7 @@ def test_what_cannot_be_compared_is_said(run: hs.Run, photos: Path, tmp_path: Pa
     assert isinstance(one, hs.Explanation)
     assert one.nearest == []
     page = write_explanations(unknown, [one], tmp_path, "why").read_text(encoding="utf-8")
-    assert "What this run was trained on is not known, so there are no similar pictures." in page
+    assert "What this run was trained on is not known, so there are no similar images." in page
 
 
 def test_what_cannot_be_explained(run: hs.Run, text_run: hs.Run, photos: Path, tmp_path: Path) -> None:

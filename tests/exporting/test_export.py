@@ -202,7 +202,7 @@ def test_answers_that_get_worse_beyond_luck_are_an_error(run: hs.Run, caplog: py
     told = " ".join(caplog.text.split())
     assert "accuracy falls from 100.0% to" in told
     assert "On so few this may be luck, or the loss be larger. litert:float16 loses less." in told
-    with pytest.raises(IntegrityError, match=r"litert:int8: on \d+ held-out pictures accuracy falls from .*float16"):
+    with pytest.raises(IntegrityError, match=r"litert:int8: on \d+ held-out images accuracy falls from .*float16"):
         judged(FORMATS["litert:int8"], said[:, ::-1], 1.0, said, sample, predictor)
 
 

@@ -16,7 +16,7 @@ def test_pictures_that_were_scaled_before_they_were_saved_are_refused(tmp_path: 
     for number, seed in enumerate("ab"):
         masks = np.random.default_rng(number).integers(0, 2, (40, 40, 3), np.uint8)
         Image.fromarray(masks).save(tmp_path / f"{seed}.png")
-    with pytest.raises(InputError, match=r"the first 2 pictures have no pixel above 1, where 255 is white"):
+    with pytest.raises(InputError, match=r"the first 2 images have no pixel above 1, where 255 is white"):
         hs.extract(hs.load_base(input_size=64), sorted(tmp_path.glob("*.png")))
 
 

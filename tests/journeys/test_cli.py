@@ -84,7 +84,7 @@ def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path)
     shutil.copy(folder / "china/01.jpg", folder / "china/copy.jpg")
     found = headstart(*arguments, "--fix", "clean.csv", "--report", "audit.html", cwd=tmp_path)
     assert found.returncode == 2
-    assert "error    HS033 conflicting-labels: 2 pictures are there under several labels" in found.stdout
+    assert "error    HS033 conflicting-labels: 2 images are exact copies with different labels" in found.stdout
     assert "china/00.jpg = flower/same.jpg: china and flower" in found.stdout
     assert "109 examples kept and 3 left out: headstart train clean.csv" in found.stderr
     assert (tmp_path / "audit.html").is_file()

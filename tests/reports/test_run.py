@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart.data.audit import Example, Finding
+from headstart.data.audit import Finding, Occurrence
 from headstart.errors import InputError
 from headstart.evaluation import METRICS
 from headstart.reports import plots
@@ -114,7 +114,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
         },
         "audit": [
             Finding("unreadable", "clean", "Every file was read.").facts(),
-            Finding("exact-duplicates", "found", "2 files are copies.", [Example(("a", "b"))]).facts(),
+            Finding("exact-duplicates", "found", "2 files are copies.", [Occurrence(("a", "b"))]).facts(),
             Finding("groups-across-splits", "not applicable", "No groups.").facts(),
         ],
         "recipe": {"head": kind, "dense": [256, 128] if kind == "mlp" else [], "dropout": 0.2, "class_weights": "auto"},
@@ -449,7 +449,7 @@ def test_a_thousand_classes_do_not_explode() -> None:
 
 
 def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
-    finding = Finding("seen-in-training", "found", "5 of 60 pictures.", [Example(("a.jpg",))]).facts()
+    finding = Finding("seen-in-training", "found", "5 of 60 pictures.", [Occurrence(("a.jpg",))]).facts()
     (made / "history.csv").unlink()
     figures = json.loads((made / "metrics.json").read_text())
     metrics = figures["splits"]["test"]

@@ -58,13 +58,13 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     page.get_by_role("link", name="New training").first.click()
     page.set_input_files("#files", _archive(photos, tmp_path / "mine.zip"))
     page.wait_for_url("**/data?path=*")
-    assert "110 pictures in 2 classes" in page.inner_text("h1 + .lead")
+    assert "110 images in 2 classes" in page.inner_text("h1 + .lead")
     assert page.evaluate("[...document.querySelectorAll('.film img')].length") == 12
 
     # Check them, and come back
     page.get_by_role("button", name="Check them thoroughly").click()
     page.wait_for_url("**/audit")
-    assert "110 of 110 pictures in 2 classes" in page.inner_text("header .lead")
+    assert "110 of 110 images in 2 classes" in page.inner_text("header .lead")
     page.get_by_role("link", name="Go on").click()
 
     # Choose from the table, and train

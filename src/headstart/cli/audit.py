@@ -105,7 +105,7 @@ def _tell(found: Any) -> None:
         severity = output.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
         output.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
         for example in finding.examples[:_SHOWN]:
-            output.result(f"           {example.told(finding.check)}{_excerpt(finding, example, texts)}")
+            output.result(f"           {example.line(finding.check)}{_excerpt(finding, example, texts)}")
         if len(finding.examples) > _SHOWN:
             output.result(f"           … {len(finding.examples) - _SHOWN:,} more")
     states = [finding.state for finding in found.findings]

@@ -16,8 +16,8 @@ from headstart.data.audit import (
     Finding,
     Severity,
     audit,
-    complete,
-    named,
+    complete_findings,
+    find_check,
     near_copies,
 )
 from headstart.data.audit.cleaning import cleaned, write_manifest
@@ -55,7 +55,7 @@ class DataAudit:
 
     def __getitem__(self, code: str) -> Finding:
         """The finding of one check, by its code or name."""
-        check = named(code).name
+        check = find_check(code).name
         return next(finding for finding in self.findings if finding.check == check)
 
     def found(self, at_least: Severity = "info") -> list[Finding]:
@@ -140,7 +140,7 @@ def audit_data(
         InputError: no such data, or no such check.
         UnavailableError: the base cannot be had.
     """
-    ignored = {named(one).name for one in ignore}
+    ignored = {find_check(one).name for one in ignore}
     folder = Path(cache).expanduser() if cache else None
     train_config = TrainConfig.from_settings(merge_settings(config, settings, allowed=AUDIT))
     base = train_config.base.base
@@ -160,5 +160,5 @@ def audit_data(
     if isinstance(examined, FeatureSet):
         findings += check_features(dataset, checked.usable, loaded, examined)
     skipped = {} if features else dict.fromkeys(_NEED_FEATURES, _WITHOUT)
-    whole = complete(findings, dataset.modality, ignored=ignored, skipped=skipped)
+    whole = complete_findings(findings, dataset.modality, ignored=ignored, skipped=skipped)
     return DataAudit(dataset, whole, ignored, examined, checked)

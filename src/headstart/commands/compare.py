@@ -38,7 +38,7 @@ from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality, Resize, decode_example
-from headstart.data.split import check_split, divide, strata
+from headstart.data.split import check_split, split_dataset, strata
 from headstart.errors import BadExample, HeadstartError, InputError, counted
 from headstart.evaluation import evaluate_labels
 from headstart.evaluation.compare import Comparison, LabelComparison, compare_labels
@@ -416,14 +416,14 @@ class _SuccessiveHalving:
         """Find out which examples may be looked at, and in which order."""
         features = extract(self.running[0].base, self.examples, only=[], cache=self.cache, progress=self.progress)
         checked = audit(self.dataset, features.digests, features.problems)
-        division = divide(
+        split = split_dataset(
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
         )
-        labels = self.dataset.labels[division.usable]
-        check_split(labels, division.sides, self.dataset.classes, skipped=checked.skipped)
-        train = division.index("train")
+        labels = self.dataset.labels[split.usable]
+        check_split(labels, split.splits, self.dataset.classes, skipped=checked.skipped)
+        train = split.index("train")
         self.order = train[_in_turns(self.dataset.labels[train], self.seed)]
-        self.groups = division.groups
+        self.groups = split.groups
         self.class_weights = weights_of_classes(self.dataset.labels[train], len(self.dataset.classes), "auto")
 
     def measure(self) -> None:

@@ -19,13 +19,13 @@ from headstart.commands.load import Run
 from headstart.config import AUTO, Augmentation, Config, HeadConfig, TrainConfig, merge_settings
 from headstart.config.commands import TRAIN, reading_settings, shows_settings
 from headstart.config.keywords import TrainKeywords
-from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete, coverage, near_copies
+from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES
-from headstart.data.split import Split, check_split, divide
+from headstart.data.split import Split, check_split, split_dataset
 from headstart.errors import InputError, counted, field_name
 from headstart.evaluation import (
     Calibration,
@@ -158,24 +158,22 @@ def _train(
         shots = whole.split.shots
         image_infos = features.image_infos if shots is None else {}  # with more in the cache there would be more
         checked = audit(dataset, features.digests, features.problems, image_infos)
-        division = divide(dataset, checked.usable, features.digests, **asdict(whole.split), near=checked.near).keeping(
-            corrections.kept
-        )
-        return replace(checked, usable=division.usable), division
+        split = split_dataset(
+            dataset, checked.usable, features.digests, **asdict(whole.split), near=checked.near
+        ).keeping(corrections.kept)
+        return replace(checked, usable=split.usable), split
 
     with cost.stage("features"):
-        features, checked, division = _drawn(
-            lambda only: compute(loaded, only), look, few=whole.split.shots is not None
-        )
+        features, checked, split = _drawn(lambda only: compute(loaded, only), look, few=whole.split.shots is not None)
     with cost.stage("audit and split"):
         dataset = replace(dataset, labels=corrections.labels)  # not before, or the others would be divided anew
-        findings = _findings(dataset, checked, division, loaded, features)
+        findings = _findings(dataset, checked, split, loaded, features)
         _tell(findings, checked.skipped, strict=whole.data.strict)
     with cost.stage("head"):
         task = TrainingData(
             features, dataset.labels, len(dataset.classes),
-            train=division.index("train"), val=division.index("val"), test=division.index("test"),
-            groups=division.groups,
+            train=split.index("train"), val=split.index("val"), test=split.index("test"),
+            groups=split.groups,
         )  # fmt: skip
         trained = fit_head(task, whole.head, folder)
         suspects, outlook = _second_look(task, trained, whole.head, dataset.classes, folder)
@@ -188,17 +186,17 @@ def _train(
         )  # fmt: skip
         verdict = judge(task, trained, tuned, keep=whole.fine_tuning.keep, seed=seed)
         if isinstance(tuned, FineTuneResult) and verdict.outcome == "kept":
-            loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, division.usable)
+            loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, split.usable)
             check_finished(tuned, features, task.train)
     with cost.stage("evaluation"):
         trained, calibration, rejection = _calibrated(task, features, trained, whole.evaluation.min_precision)
-        answers = _answers(dataset, division, features, trained)
+        answers = _answers(dataset, split, features, trained)
         metrics = {
             side: answers.metrics(answers.splits == side, dataset.classes, seed=seed)
             for side in SPLITS
             if (answers.splits == side).any()
         }
-        leak_free = _leak_free(checked, division, answers, list(metrics), dataset.classes, seed)
+        leak_free = _leak_free(checked, split, answers, list(metrics), dataset.classes, seed)
     with cost.stage("run"):
         material = Material(
             base=loaded, choice=choice.to_json() if choice else None, dataset=dataset,
@@ -207,9 +205,9 @@ def _train(
             tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
             familiarity=fit_detector(features.rows, task.train, task.val, seed),
             answers=answers, metrics=metrics, leak_free=leak_free,
-            config=_recorded(whole, loaded), data_path=_data_path(data), sides=division.split_of_each(),
+            config=_recorded(whole, loaded), data_path=_data_path(data), sides=split.split_of_each(),
             change=change_since(
-                dataset, division.usable, division.sides, answers.probabilities, answers.thresholds, seed=seed
+                dataset, split.usable, split.splits, answers.probabilities, answers.thresholds, seed=seed
             ),
         )  # fmt: skip
         return Run(write_run(runs, run_name, material, cost, folder, _pages(material)))
@@ -226,15 +224,15 @@ def _drawn(
     *,
     few: bool,
 ) -> tuple[FeatureSet, Audit, Split]:
-    """Features, audit and division; where a few examples are drawn, the features of no others are computed."""
+    """Features, audit and split; where a few examples are drawn, the features of no others are computed."""
     features = compute([] if few else None)
-    checked, division = look(features)
-    drawn = division.usable[:0]
-    while few and not np.array_equal(drawn, division.usable):
-        drawn = division.usable  # where one of these proves damaged, another one is drawn
+    checked, split = look(features)
+    drawn = split.usable[:0]
+    while few and not np.array_equal(drawn, split.usable):
+        drawn = split.usable  # where one of these proves damaged, another one is drawn
         features = compute(drawn)
-        checked, division = look(features)
-    return features, checked, division
+        checked, split = look(features)
+    return features, checked, split
 
 
 def _second_look(
@@ -321,16 +319,16 @@ def _calibrated(
     return head, calibration, choose_confidence_threshold(task, held, of_test, min_precision)
 
 
-def _findings(dataset: Dataset, checked: Audit, division: Split, base: Base, features: FeatureSet) -> list[Finding]:
-    """What the audit found, and what is wrong with the division."""
-    labels = dataset.labels[division.usable]
+def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, features: FeatureSet) -> list[Finding]:
+    """What the audit found, and what is wrong with the split."""
+    labels = dataset.labels[split.usable]
     found = [
         *checked.findings,
-        *near_copies(dataset, checked.near, division.split_of_each()),
-        check_split(labels, division.sides, dataset.classes, skipped=checked.skipped),
-        *check_features(dataset, division.usable, base, features),
+        *near_copies(dataset, checked.near, split.split_of_each()),
+        check_split(labels, split.splits, dataset.classes, skipped=checked.skipped),
+        *check_features(dataset, split.usable, base, features),
     ]
-    return complete(found, dataset.modality)
+    return complete_findings(found, dataset.modality)
 
 
 def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:
@@ -343,28 +341,28 @@ def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: F
 
 
 def _leak_free(
-    checked: Audit, division: Split, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
+    checked: Audit, split: Split, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
 ) -> dict[str, Any] | None:
     """The figures without held-out examples that nearly repeat one of those that were trained or stopped on."""
     headline = next(side for side in reversed(SPLITS) if side in sides)
-    side = np.array(division.split_of_each())
+    side = np.array(split.split_of_each())
     pairs = np.empty((0, 2), np.int64) if checked.near is None else checked.near
     there = pairs[(side[pairs] == headline).any(1) & (side[pairs] != headline).any(1) & (side[pairs] != "").all(1)]
-    leaked = np.isin(division.usable, there) & (division.sides == headline)
-    return answers.leak_free(leaked, division.sides == headline, classes, seed=seed) if headline != "train" else None
+    leaked = np.isin(split.usable, there) & (split.splits == headline)
+    return answers.leak_free(leaked, split.splits == headline, classes, seed=seed) if headline != "train" else None
 
 
-def _answers(dataset: Dataset, division: Split, features: FeatureSet, head: Head) -> Answers:
-    """What a head says of all examples in the division; of multi-label data also from which probability on."""
-    labels, val = dataset.labels[division.usable], division.sides == "val"
-    probabilities = head.over(features, division.usable)
+def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -> Answers:
+    """What a head says of all examples in the split; of multi-label data also from which probability on."""
+    labels, val = dataset.labels[split.usable], split.splits == "val"
+    probabilities = head.over(features, split.usable)
     return Answers(
-        division.sides,
-        [dataset.files[i] for i in division.usable],
+        split.splits,
+        [dataset.files[i] for i in split.usable],
         labels,
         probabilities,
-        [features.digests[i] or b"" for i in division.usable],
-        [dataset.texts[i] for i in division.usable] if dataset.texts is not None else None,
+        [features.digests[i] or b"" for i in split.usable],
+        [dataset.texts[i] for i in split.usable] if dataset.texts is not None else None,
         choose_thresholds(labels[val], probabilities[val]) if is_multi_label(labels) else None,
     )
 

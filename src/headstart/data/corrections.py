@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.dataset import Dataset
 from headstart.data.labels import SEPARATOR, encoded, is_multi_label
 from headstart.data.tables import read_cells
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError, did_you_mean, field_name
 
 DROP = "drop"
 """Stands in place of a label where an example is to be left out; an empty cell does, too."""
@@ -46,7 +46,7 @@ def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
         return Corrections(labels, kept)
     path = Path(table).expanduser()
     if not path.is_file():
-        raise InputError(f"--relabel {path}: no such file. Expected a table such as the suspects.csv of a run.")
+        raise InputError(f"no such file: {path}. Expected a table such as the suspects.csv of a run.", field="relabel")
     places: dict[str, list[int]] = {}
     for i, file in enumerate(dataset.files):
         places.setdefault(file, []).append(i)
@@ -89,7 +89,7 @@ def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str,
         raise InputError(f"{where} names {file!r}, which {dataset.source} does not have.{did_you_mean(file, places)}")
     if digest and digest != dataset.examples[places[file][0]].digest().hex():
         raise InputError(
-            f"{where}: {file} has another content than when its label was suspected. Train again without --relabel, "
-            "and look at the new suspects.csv."
+            f"{where}: the content of {file} has changed since its label issue was found. Train again without "
+            f"{field_name('relabel')}, and check the new suspects.csv."
         )
     return places[file]

@@ -19,7 +19,7 @@ from headstart.data.images import EXTENSIONS
 from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
 from headstart.data.readers import Modality
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
-from headstart.errors import InputError, counted, did_you_mean
+from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.system.settings import check_readable
 
 TEXT_EXTENSIONS = (".txt", ".text", ".md")
@@ -157,7 +157,7 @@ def load_dataset(
         return data
     texts, labels = ([one] if isinstance(one, str) else one for one in (text_column, label_column))
     if label_separator == "":
-        raise InputError("--label-separator is empty: expected what stands between two labels, such as ';'.")
+        raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
         source, root, found = FRAME, Path.cwd(), _from_table(data, columns)
@@ -321,10 +321,12 @@ def _group_of(file: str, group_by: str) -> str:
         match = re.search(group_by, file)
     except re.error as exc:
         raise InputError(
-            f"--group-by {group_by!r} is not a regular expression ({exc}), nor the word 'folder'."
+            f"expected 'folder' or a regular expression, got {group_by!r} ({exc}).", field="group_by"
         ) from exc
     if match is None:
-        raise InputError(f"--group-by {group_by!r} does not match the file name {file!r}: every file needs a group.")
+        raise InputError(
+            f"{group_by!r} does not match the file name {file!r}: every file needs a group.", field="group_by"
+        )
     return match[1] if match.re.groups else match[0]
 
 
@@ -370,8 +372,8 @@ def _check_label(row: Row, found: _Found) -> None:
     strange = [name for name in row.label if SEPARATOR in name] if isinstance(row.label, list) else []
     if strange:
         raise InputError(
-            f"{row.where} has the label {strange[0]!r}: {SEPARATOR!r} stands between labels in the tables of a run. "
-            f"Rename the label, or say --label-separator {SEPARATOR!r} if these are several."
+            f"{row.where} has the label {strange[0]!r}: {SEPARATOR!r} separates labels in the tables of a run. Rename "
+            f"the label; or set {field_name('label_separator', SEPARATOR)} if it is several labels."
         )
 
 

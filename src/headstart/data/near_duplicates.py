@@ -37,7 +37,7 @@ _WORDS = re.compile(r"\w+")
 _NONE = np.empty((0, 2), np.int64)
 
 
-def near_pictures(fingerprints: Sequence[bytes]) -> np.ndarray:
+def near_images(fingerprints: Sequence[bytes]) -> np.ndarray:
     """Find pairs of pictures that nearly repeat each other.
 
     Args:

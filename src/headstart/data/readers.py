@@ -13,7 +13,7 @@ Modality = Literal["image", "text"]
 Resize = Literal["stretch", "crop", "pad"]
 """How an image of another shape becomes the input size of a base."""
 
-NOUNS: dict[Modality, str] = {"image": "picture", "text": "text"}
+NOUNS: dict[Modality, str] = {"image": "image", "text": "text"}
 """What messages call one example."""
 
 UNITS: dict[Modality, str] = {"image": "images", "text": "texts"}

@@ -49,7 +49,7 @@ def _words(segmenter: Segmenter, text: str) -> tuple[str, ...]:
 
 @lru_cache(1)
 def _pipeline(path: Path, sha256: str) -> Any:
-    stanza = require("stanza", extra="stanza", purpose="dividing texts into words (--words-by)")
+    stanza = require("stanza", extra="stanza", purpose="dividing texts into words")
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         Path(folder, "resources.json").write_text("{}")  # Stanza will not start without, whatever file it is given
         try:

@@ -1,8 +1,8 @@
-"""Who is in train, val and test: stratified by class, seeded, and never dividing what belongs together.
+"""Splits the examples into train, val and test: stratified by class, seeded, and groups stay together.
 
 What must stay together is a *group*: a patient, a video, a scene, or examples that are the same or nearly so. The order
-in which groups are dealt out comes from a hash of seed and content, so that neither file names nor new examples
-reshuffle the others; but of multi-label data new examples do move some.
+in which groups are assigned comes from a hash of seed and content. So neither file names nor new examples change the
+split of other examples; only in multi-label data new examples move some of them.
 """
 
 import hashlib
@@ -17,32 +17,32 @@ from headstart.data.audit.copies import KEPT_FIRST, groups_of
 from headstart.data.components import components
 from headstart.data.dataset import SPLITS, Dataset, Skipped
 from headstart.data.labels import counts, has, is_multi_label
-from headstart.errors import InputError, counted
+from headstart.errors import InputError, counted, field_name
 
 MIN_TRAIN = 2
-_LARGEST_SHARE = 5  # near-duplicates that are more than a fifth of a class are divided all the same
+_LARGEST_SHARE = 5  # a group of near-duplicates that is more than a fifth of a class is split nevertheless
 
 
 def group_ids(
     groups: Sequence[str] | None, digests: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()
 ) -> np.ndarray:
-    """Number the groups: examples that share a group, or their bytes, directly or by way of others, share a number.
+    """Number the groups. Examples with the same group name or content are in one group, also through other examples.
 
     Args:
-        groups: of each example, if there are any.
-        digests: of its content.
+        groups: name of the group of each example, if there are any.
+        digests: content digest of each.
         pairs: of examples that belong together for another reason.
 
     Returns:
         int64 (n,), from 0 in the order of first appearance.
     """
     first: dict[tuple[str, Hashable], int] = {}
-    kin = list(pairs)
+    connected = list(pairs)
     for i, digest in enumerate(digests):
-        kin.append((first.setdefault(("bytes", digest), i), i))
+        connected.append((first.setdefault(("bytes", digest), i), i))
         if groups is not None:
-            kin.append((first.setdefault(("group", groups[i]), i), i))
-    return components(len(digests), kin)
+            connected.append((first.setdefault(("group", groups[i]), i), i))
+    return components(len(digests), connected)
 
 
 def split(
@@ -55,19 +55,19 @@ def split(
     test: float = 0.15,
     seed: int = 0,
 ) -> np.ndarray:
-    """Divide examples into train, val and test.
+    """Assign examples to train, val and test.
 
-    A division that comes with the data is kept; when it lacks ``val``, that is taken from its ``train``. Where some
-    examples come without a side, these are divided among themselves, and what shares a group with others follows them.
+    A split that comes with the data is kept; if it has no ``val``, that is taken from its ``train``. Examples that come
+    without a split are split among themselves; those of a group with a split get that split.
 
     Args:
         labels: int (n,), class of each example; or 0 and 1 (n, classes).
         groups: int (n,), see :func:`group_ids`.
         keys: content digest of each example.
-        given: the data's own division, with empty strings where it has no side, or None.
+        given: the split that comes with the data, an empty string for each example without; None if there is no split.
         val: fraction of all examples (of the given ``train``, if there is one).
-        test: fraction of all examples; a given division without ``test`` stays without.
-        seed: of the order in which groups are dealt out.
+        test: fraction of all examples; a given split without ``test`` stays without.
+        seed: of the order in which groups are assigned.
 
     Returns:
         Array of str (n,): ``train``, ``val`` or ``test``.
@@ -76,66 +76,69 @@ def split(
         InputError: fractions that leave nothing to train on.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
-        raise InputError(f"--val {val:g} and --test {test:g}: expected fractions that leave something to train on.")
+        raise InputError(
+            f"{field_name('val', f'{val:g}')} and {field_name('test', f'{test:g}')}: expected fractions that leave "
+            "examples to train on."
+        )
     if given is not None:
-        parts = np.array(given, dtype="<U5")
-        if (parts == "").any():
-            return _completed(parts, labels, groups=groups, keys=keys, val=val, test=test, seed=seed)
+        splits = np.array(given, dtype="<U5")
+        if (splits == "").any():
+            return _completed(splits, labels, groups=groups, keys=keys, val=val, test=test, seed=seed)
         if "val" in given or not val:
-            return parts
-        train = np.flatnonzero(parts == "train")
-        order = _order(groups[train], [keys[i] for i in train.tolist()], seed)
-        taken = _assign(labels[train], groups[train], np.array([1 - val, val]), order)
-        parts[train[taken == 1]] = "val"
-        return parts
+            return splits
+        train = np.flatnonzero(splits == "train")
+        ranks = _group_ranks(groups[train], [keys[i] for i in train.tolist()], seed)
+        numbers = _assign(labels[train], groups[train], np.array([1 - val, val]), ranks)
+        splits[train[numbers == 1]] = "val"
+        return splits
     fractions = np.array([1 - val - test, val, test])
-    return np.array(SPLITS)[_assign(labels, groups, fractions, _order(groups, keys, seed))]
+    return np.array(SPLITS)[_assign(labels, groups, fractions, _group_ranks(groups, keys, seed))]
 
 
 def _completed(
-    parts: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, keys: Sequence[bytes], **options: Any
+    splits: np.ndarray, labels: np.ndarray, *, groups: np.ndarray, keys: Sequence[bytes], **options: Any
 ) -> np.ndarray:
-    """A division in which the examples without a side have one, too; of a group on several sides, the held-out one."""
-    given = {side: groups[parts == side] for side in KEPT_FIRST if side}
-    for side, taken in given.items():
-        parts[(parts == "") & np.isin(groups, taken)] = side
-    rest = np.flatnonzero(parts == "")
+    """A given split, completed. A group that is in several splits counts as held out."""
+    groups_of_split = {name: groups[splits == name] for name in KEPT_FIRST if name}
+    for name, members in groups_of_split.items():
+        splits[(splits == "") & np.isin(groups, members)] = name
+    rest = np.flatnonzero(splits == "")
     if len(rest):
-        parts[rest] = split(labels[rest], groups=groups[rest], keys=[keys[i] for i in rest.tolist()], **options)
-    return parts
+        splits[rest] = split(labels[rest], groups=groups[rest], keys=[keys[i] for i in rest.tolist()], **options)
+    return splits
 
 
 @dataclass(frozen=True)
 class Split:
-    """Usable examples with their sides.
+    """Usable examples with their splits.
 
     Attributes:
         usable: int (m,), indices into the data set.
-        sides: str (m,): ``train``, ``val`` or ``test``.
+        splits: str (m,): ``train``, ``val`` or ``test``.
         groups: int (n,), the group of every example of the data set; -1 where it is not usable.
     """
 
     usable: np.ndarray
-    sides: np.ndarray
+    splits: np.ndarray
     groups: np.ndarray
 
-    def index(self, side: str) -> np.ndarray:
-        """Indices into the data set of the examples on one side."""
-        return self.usable[self.sides == side]
+    def index(self, name: str) -> np.ndarray:
+        """Indices into the data set of the examples in one split."""
+        return self.usable[self.splits == name]
 
     def split_of_each(self) -> list[str]:
-        """The side of every example of the data set; empty where it is not usable."""
-        sides = np.full(len(self.groups), "", "<U5")
-        sides[self.usable] = self.sides
-        return sides.tolist()
+        """The split of every example of the data set; empty where it is not usable."""
+        splits = np.full(len(self.groups), "", "<U5")
+        splits[self.usable] = self.splits
+        return splits.tolist()
 
-    def keeping(self, kept: np.ndarray) -> "Split":
-        """The same division without some examples: those of the data set that a mask, bool (n,), does not keep."""
-        there = kept[self.usable]
-        return Split(self.usable[there], self.sides[there], self.groups)
+    def keeping(self, kept_mask: np.ndarray) -> "Split":
+        """The same split with fewer examples: those of the data set where the mask, bool (n,), is True."""
+        usable_mask = kept_mask[self.usable]
+        return Split(self.usable[usable_mask], self.splits[usable_mask], self.groups)
 
 
-def divide(
+def split_dataset(
     dataset: Dataset,
     usable: np.ndarray,
     digests: Sequence[bytes | None],
@@ -146,7 +149,7 @@ def divide(
     shots: int | None = None,
     near: np.ndarray | None = None,
 ) -> Split:
-    """Divide the usable examples of a data set; see :func:`split` for the options.
+    """Split the usable examples of a data set; see :func:`split` for the options.
 
     Args:
         dataset: the examples.
@@ -154,96 +157,96 @@ def divide(
         digests: content digest of every example.
         val: fraction for validation.
         test: fraction to hold out.
-        seed: of the order in which groups are dealt out.
-        shots: keep so many examples of each class to train on, and none for validation: whoever has 8 labelled examples
-            a class has no others to validate with.
-        near: int (p, 2), pairs of usable examples that nearly repeat each other. They are kept together, unless they
-            are so many that a class could not be divided.
+        seed: of the order in which groups are assigned.
+        shots: train on this number of examples of each class, and validate on none: with 8 labelled examples a class
+            there are no others to validate with.
+        near: int (p, 2), pairs of usable examples that nearly repeat each other. They stay together, unless they are so
+            many that their class could not be split.
 
     Raises:
         InputError: fractions that leave nothing to train on, or no shots.
     """
     if shots is not None and shots < 1:
-        raise InputError(f"--shots {shots}: expected at least 1.")
+        raise InputError(f"expected at least 1, got {shots}.", field="shots")
     chosen = usable.tolist()
     keys = [digests[i] or b"" for i in chosen]
-    together = [] if near is None else _together(near, dataset.labels, usable)
-    own = group_ids([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, together)
+    pairs = [] if near is None else _pairs_to_keep(near, dataset.labels, usable)
+    ids = group_ids([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, pairs)
     given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
-    sides = split(dataset.labels[usable], groups=own, keys=keys, given=given, val=val, test=test, seed=seed)
+    splits = split(dataset.labels[usable], groups=ids, keys=keys, given=given, val=val, test=test, seed=seed)
     if shots is not None:
-        few = _few(dataset.labels[usable], sides, _order(own, keys, seed)[own], shots)
-        kept = np.sort(np.concatenate([few, np.flatnonzero(sides == "test")]))
-        usable, sides, own = usable[kept], sides[kept], own[kept]
+        train = _few_shot(dataset.labels[usable], splits, _group_ranks(ids, keys, seed)[ids], shots)
+        used = np.sort(np.concatenate([train, np.flatnonzero(splits == "test")]))
+        usable, splits, ids = usable[used], splits[used], ids[used]
     groups = np.full(len(dataset), -1, np.int64)
-    groups[usable] = own
-    return Split(usable, sides, groups)
+    groups[usable] = ids
+    return Split(usable, splits, groups)
 
 
-def _together(near: np.ndarray, labels: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of near-duplicates to keep together, as positions among the usable examples."""
+def _pairs_to_keep(near: np.ndarray, labels: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of near-duplicates that stay together, as positions among the usable examples."""
     if not len(near):
         return []
-    held = counts(labels[usable], int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1])
+    per_class = counts(labels[usable], int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1])
     position = np.full(len(labels), -1)
     position[usable] = np.arange(len(usable))
     pairs = []
     for group in groups_of(near, len(labels)):
-        present = np.flatnonzero(counts(labels[group], len(held)))
-        if len(group) * _LARGEST_SHARE <= held[present].min(initial=len(usable)):
+        classes = np.flatnonzero(counts(labels[group], len(per_class)))
+        if len(group) * _LARGEST_SHARE <= per_class[classes].min(initial=len(usable)):
             pairs += [(int(position[group[0]]), int(position[i])) for i in group[1:]]
     return pairs
 
 
-def _few(labels: np.ndarray, sides: np.ndarray, rank: np.ndarray, shots: int) -> np.ndarray:
-    """Positions of the training examples of each class that come first, or of all where a class has no more."""
-    train = np.flatnonzero(sides == "train")
+def _few_shot(labels: np.ndarray, splits: np.ndarray, rank: np.ndarray, shots: int) -> np.ndarray:
+    """Positions of the first training examples of each class, or of all where a class has no more."""
+    train = np.flatnonzero(splits == "train")
     train = train[np.argsort(rank[train], kind="stable")]
     return train[np.unique(np.concatenate([stratum[:shots] for stratum in strata(labels[train])]))]
 
 
 def check_split(
-    labels: np.ndarray, parts: np.ndarray, classes: Sequence[str], *, skipped: Sequence[Skipped]
+    labels: np.ndarray, splits: np.ndarray, classes: Sequence[str], *, skipped: Sequence[Skipped]
 ) -> Finding:
-    """Check that every class can be learnt, and say which cannot be judged.
+    """Check that there are examples to train on of every class, and find the classes that cannot be evaluated.
 
     Args:
         labels: int (n,) of the usable examples, or 0 and 1 (n, classes).
-        parts: their splits.
+        splits: of each.
         classes: class names.
-        skipped: files left out, to explain a class that has lost all of its own.
+        skipped: files that are not used, which may explain why a class has no examples.
 
     Raises:
         InputError: a class has fewer than two examples to train on, or a label fewer than two without it.
     """
     for number, name in enumerate(classes):
-        mine = has(labels, number)
-        in_train, usable = int((mine & (parts == "train")).sum()), int(mine.sum())
+        members = has(labels, number)
+        in_train, usable = int((members & (splits == "train")).sum()), int(members.sum())
         if in_train < MIN_TRAIN:
             lost = (
-                f" {len(skipped):,} files were left out, such as {skipped[0].file}: {skipped[0].reason}."
+                f" {len(skipped):,} files are not used, such as {skipped[0].file}: {skipped[0].reason}."
                 if skipped
                 else ""
             )
             raise InputError(
                 f"the class {name!r} has {counted(usable, 'usable example')}, {in_train} of them to train on: "
-                f"expected at least {MIN_TRAIN}.{lost} Add pictures, leave the class out (--classes), or hold out less "
-                "(--val 0, --test 0)."
+                f"expected at least {MIN_TRAIN}.{lost} Add examples, leave the class out ({field_name('classes')}), or "
+                f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})."
             )
-        without = int((parts == "train").sum()) - in_train
+        without = int((splits == "train").sum()) - in_train
         if is_multi_label(labels) and without < MIN_TRAIN:
             raise InputError(
                 f"the label {name!r} is missing from {counted(without, 'example')} to train on: expected at least "
-                f"{MIN_TRAIN} without it. Leave the label out (--classes)."
+                f"{MIN_TRAIN} without it. Leave the label out ({field_name('classes')})."
             )
     missing = [
-        Occurrence((), f"{name}: none in {side}")
-        for side in ("val", "test")
+        Occurrence((), f"{name}: none in {name_of_split}")
+        for name_of_split in ("val", "test")
         for number, name in enumerate(classes)
-        if (parts == side).any() and not has(labels[parts == side], number).any()
+        if (splits == name_of_split).any() and not has(labels[splits == name_of_split], number).any()
     ]
     if missing:
-        summary = f"{len(missing):,} times a class has no example in a held-out split: it cannot be judged there."
+        summary = f"{len(missing):,} times a class has no example in a held-out split: it is not evaluated there."
         return Finding("classes-in-splits", "found", summary, missing)
     return Finding("classes-in-splits", "clean", "Every class is in every split.")
 
@@ -254,7 +257,7 @@ def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarr
     return _assign(labels, groups, np.full(k, 1 / k), order)
 
 
-def _order(groups: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
+def _group_ranks(groups: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
     """Rank of every group number: by the smallest hash of seed and content among its examples."""
     salt = str(seed).encode()
     smallest: dict[int, bytes] = {}
@@ -268,16 +271,16 @@ def _order(groups: np.ndarray, keys: Sequence[bytes], seed: int) -> np.ndarray:
 
 
 def _assign(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal groups to parts so that every class comes near its quota in every part: int (n,), numbers of parts."""
-    deal = _assign_sets if is_multi_label(labels) else _assign_classes
-    return deal(labels, groups, fractions, order)
+    """Assign groups to splits with each class near its quota in every split: int (n,), numbers of splits."""
+    assign = _assign_sets if is_multi_label(labels) else _assign_classes
+    return assign(labels, groups, fractions, order)
 
 
 def _assign_classes(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal groups whose examples are of one class each.
+    """Assign groups whose examples have one class each.
 
-    Groups of several examples go first, largest first, each to the part that lacks most of its classes; groups of one
-    example then fill the quotas exactly.
+    Groups of several examples come first, largest first. Each goes to the split that lacks most of its classes. Groups
+    of one example then fill the quotas exactly.
     """
     n_classes = int(labels.max()) + 1
     per_class = np.bincount(labels, minlength=n_classes)
@@ -285,43 +288,44 @@ def _assign_classes(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarra
     left = quota.copy()
     part = np.zeros(len(labels), np.int64)
     size = np.bincount(groups)
-    several = np.flatnonzero(size > 1)
+    larger = np.flatnonzero(size > 1)
     members = np.argsort(groups, kind="stable")
     start = np.concatenate([[0], np.cumsum(size)])
-    for group in several[np.lexsort((order[several], -size[several]))]:
-        mine = members[start[group] : start[group + 1]]
-        held = np.bincount(labels[mine], minlength=n_classes)
-        here = np.flatnonzero(held)
-        lacking = held[here] @ (left[here] / np.maximum(quota[here], 1e-9))
+    for group in larger[np.lexsort((order[larger], -size[larger]))]:
+        members_of_group = members[start[group] : start[group + 1]]
+        held = np.bincount(labels[members_of_group], minlength=n_classes)
+        present = np.flatnonzero(held)
+        lacking = held[present] @ (left[present] / np.maximum(quota[present], 1e-9))
         best = int(np.argmax(np.where(fractions > 0, lacking, -np.inf)))
-        part[mine] = best
+        part[members_of_group] = best
         left[:, best] -= held
-    alone = np.flatnonzero(size[groups] == 1)
+    single = np.flatnonzero(size[groups] == 1)
     for c in range(n_classes):
-        mine = alone[labels[alone] == c]
-        mine = mine[np.argsort(order[groups[mine]], kind="stable")]
-        wanted = np.maximum(left[c], 0)
-        takes = _shares(len(mine), wanted / wanted.sum() if wanted.sum() else fractions, shift=c)
-        part[mine] = np.repeat(np.arange(len(fractions)), takes)
+        members_of_group = single[labels[single] == c]
+        members_of_group = members_of_group[np.argsort(order[groups[members_of_group]], kind="stable")]
+        missing = np.maximum(left[c], 0)
+        numbers = _shares(len(members_of_group), missing / missing.sum() if missing.sum() else fractions, shift=c)
+        part[members_of_group] = np.repeat(np.arange(len(fractions)), numbers)
     return part
 
 
 def _assign_sets(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Deal groups whose examples have sets of labels, by iterative stratification.
+    """Assign groups whose examples have sets of labels, by iterative stratification.
 
-    The rarest label goes first, while there is still a choice: each group that has it, large ones before small ones,
-    goes to the part that lacks most of this label, or, where several do, most examples. Having no label counts as one.
+    The rarest label comes first, while there is still a choice. Each group that has it, large ones before small ones,
+    goes to the split that lacks most of this label; of several such splits to the one that lacks most examples. Having
+    no label counts as a label.
 
     Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
     """
     size = np.bincount(groups)
     held = np.zeros((len(size), labels.shape[1] + 1), np.int64)
     np.add.at(held, groups, np.column_stack([labels, ~labels.any(1)]))
-    left = held.sum(0)  # of each label, what is not yet dealt
+    left = held.sum(0)  # examples of each label that are not assigned yet
     lacking, room = np.outer(left, fractions), len(labels) * fractions
     part = np.full(len(size), -1)
-    while (there := np.flatnonzero(left > 0)).size:
-        rarest = there[left[there].argmin()]
+    while (unassigned := np.flatnonzero(left > 0)).size:
+        rarest = unassigned[left[unassigned].argmin()]
         waiting = np.flatnonzero((part < 0) & (held[:, rarest] > 0))
         for group in waiting[np.lexsort((order[waiting], -size[waiting]))].tolist():
             best = max(np.flatnonzero(fractions).tolist(), key=lambda p: (lacking[rarest, p].round(9), room[p], -p))
@@ -335,17 +339,17 @@ def _assign_sets(labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, 
 def strata(labels: np.ndarray) -> list[np.ndarray]:
     """Positions of the examples of each class; or of those with each label, and of those without any."""
     if is_multi_label(labels):
-        return [np.flatnonzero(there) for there in (*labels.T, ~labels.any(1))]
+        return [np.flatnonzero(mask) for mask in (*labels.T, ~labels.any(1))]
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
 def _shares(n: int, fractions: np.ndarray, shift: int) -> np.ndarray:
-    """Whole numbers that add up to n, near ``n * fractions``; no part with a claim gets nothing if n allows.
+    """Whole numbers near ``n * fractions`` that add up to n; each fraction above 0 gets at least 1 if n allows it.
 
     Args:
-        n: how many there are.
-        fractions: float (parts,), adding up to 1.
-        shift: where to begin when several parts have the same claim, so that not all classes favour the same part.
+        n: sum of the result.
+        fractions: float (splits,), their sum is 1.
+        shift: where to begin among equal claims, to favour another split in each class.
     """
     exact = n * fractions
     shares = np.floor(exact + 1e-9).astype(int)

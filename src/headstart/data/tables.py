@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from headstart.data.images import EXTENSIONS
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError, did_you_mean, field_name
 from headstart.system.extras import require
 from headstart.system.settings import check_readable
 
@@ -197,9 +197,7 @@ def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
             return [lower.index(usual)]
     found = [i for i, column in enumerate(lower) if column in _TEXT_PARTS and header[i] not in taken]
     if len(found) > 1:
-        logger.info(
-            f"texts are the columns {', '.join(header[i] for i in found)}, joined (--text-column says otherwise)"
-        )
+        logger.info(f"the text of an example is its columns {', '.join(header[i] for i in found)}, joined")
     return found
 
 
@@ -208,8 +206,9 @@ def _find_labels(name: str, header: list[str], columns: Columns) -> dict[str, in
     if columns.label:
         if columns.label_separator is not None and len(columns.label) > 1:
             raise InputError(
-                f"--label-separator {columns.label_separator!r} is for one column of labels, and {len(columns.label)} "
-                f"are named: {', '.join(columns.label)}. Name one, or leave the separator out."
+                f"{columns.label_separator!r} is for one column of labels, and {len(columns.label)} are named: "
+                f"{', '.join(columns.label)}. Name one column, or leave the separator out.",
+                field="label_separator",
             )
         return {wanted: _named(name, header, "label", wanted) for wanted in columns.label}
     found = _find(name, header, "label", None)
@@ -236,12 +235,12 @@ def _find(name: str, header: list[str], kind: str, wanted: str | None) -> int | 
     if kind == "path":
         raise InputError(
             f"cannot tell which column of {name} holds the examples: it has {', '.join(map(repr, header))}. "
-            "Name it with --text-column for texts, or --path-column for image files."
+            f"Set {field_name('text_column')} for texts, or {field_name('path_column')} for image files."
         )
     if kind == "label":
         raise InputError(
             f"cannot tell which column of {name} is the label: it has {', '.join(map(repr, header))}. "
-            "Name it with --label-column."
+            f"Set {field_name('label_column')}."
         )
     return None
 

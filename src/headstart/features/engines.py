@@ -177,7 +177,7 @@ def resolve_precision(precision: Precision) -> str:
         return precision
     native = can_compute_bfloat16()
     if precision == "bfloat16" and not native:
-        raise InputError("this CPU has no bfloat16 arithmetic: use --precision float32 or auto.")
+        raise InputError("this CPU does not compute in bfloat16: use float32 or auto.", field="precision")
     return "bfloat16" if native else "float32"
 
 
@@ -342,7 +342,7 @@ def open_engine(
         if xml is not None:
             return OpenVINOEngine(xml, precision, at_once)
         if engine == "openvino":
-            raise InputError(f"OpenVINO cannot run {base.handle}: use --engine auto or keras.")
+            raise InputError(f"OpenVINO cannot run {base.handle}: use auto or keras.", field="engine")
         logger.info(f"note: {base.handle} cannot be converted for OpenVINO; running it with Keras, which is slower.")
     return KerasEngine(_keras_model(base))
 

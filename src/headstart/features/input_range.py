@@ -1,7 +1,7 @@
 """Whether a base sees values of the range that it was trained on: scaled once, not twice and not never.
 
-Two things can be wrong: the pictures, scaled before they were saved; and a model of unknown origin, which wants its
-pixels otherwise than it says. Both are looked for in the first batch.
+Two things can be wrong: the images were scaled before they were saved; or a model of unknown origin takes other
+pixels than it says. Both are checked on the first batch.
 """
 
 from typing import Any
@@ -17,22 +17,22 @@ MAX_RATIO = 30.0
 """Photos of another kind change the ratio by a factor of 3 or so; scaling too often or not at all, by 58 to 255."""
 
 _VERIFIED = {"embedded", "keras"}
-_LEAST_CONTRAST = 10.0  # standard deviation of the pixels below which pictures say nothing about scaling
+_LEAST_CONTRAST = 10.0  # standard deviation of the pixels below which images tell nothing about scaling
 
 
 def check_pixels(pixels: np.ndarray) -> None:
-    """See that pictures were not scaled to 0 and 1 before they were saved.
+    """Check that images were not scaled to 0 and 1 before they were saved.
 
     Args:
-        pixels: the first of them, uint8 (n, h, w, 3).
+        pixels: the first images, uint8 (n, h, w, 3).
 
     Raises:
-        InputError: they were: no pixel is above 1, and some are not 0.
+        InputError: no pixel is above 1, and some are 1.
     """
     if pixels.max() == 1:
         raise InputError(
-            f"the first {len(pixels)} pictures have no pixel above 1, where 255 is white: they were scaled to 0 … 1 "
-            "before they were saved. Save them as they were, or times 255; the base scales them itself."
+            f"the first {len(pixels)} images have no pixel above 1, where 255 is white: they were scaled to 0 … 1 "
+            "before they were saved. Save them unscaled, or multiplied by 255; the base scales them itself."
         )
 
 
@@ -42,11 +42,11 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
     Args:
         base: the base.
         network: of it, as :attr:`Base.build` gives it.
-        pixels: pictures to try, uint8 (n, h, w, 3).
+        pixels: images, uint8 (n, h, w, 3).
 
     Returns:
         By how much the values vary, as a multiple of how they did in training: the median over the channels. None
-        where that cannot be told (no such layer, one that was never trained, pictures without contrast) or is known
+        where that cannot be told (no such layer, one that was never trained, images without contrast) or is known
         (bases whose preprocessing is in our own tables, verified for each).
 
     Raises:
@@ -75,7 +75,7 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
     advice = (
         "It wants its pixels scaled: put keras.layers.Rescaling in front of it, as in its training, and save it again."
         if ratio > 1
-        else "Its pixels are scaled twice: by itself, and before that in your pictures or by a layer in front."
+        else "Its pixels are scaled twice: by itself, and before that in your images or by a layer in front."
     )
     raise InputError(
         f"{base.handle} is given other values than it was trained on: what reaches its layer {layer.name!r} varies "

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headstart.data.audit import CHECKS, SEVERITIES, named
+from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
 from headstart.reports.run import open_template, picture
 
@@ -25,7 +25,7 @@ def explanation(code: str) -> str:
     Raises:
         InputError: there is no such check.
     """
-    return explanations()[named(code).code]
+    return explanations()[find_check(code).code]
 
 
 def explanations() -> dict[str, str]:

@@ -184,7 +184,7 @@ def _breakable(name: str) -> Markup:
 
 def _example(example: Mapping[str, Any], check: str) -> str:
     """One line about an example of a finding."""
-    return Occurrence(tuple(example["files"]), example["note"]).told(check)
+    return Occurrence(tuple(example["files"]), example["note"]).line(check)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.data.audit import Finding, Occurrence
 from headstart.data.examples import example_in
 from headstart.data.fingerprints import ImageInfo
-from headstart.data.near_duplicates import near_pictures, near_texts
+from headstart.data.near_duplicates import near_images, near_texts
 from headstart.data.readers import NOUNS, Modality, Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
@@ -71,7 +71,7 @@ def overlap(
         known = _looks(first, Path(facts["data"]["root"]), reader, progress)
         new = sorted(image_infos)
         prints = [look.fingerprint for look in (*known.values(), *(image_infos[i] for i in new))]
-        partners = {new[i]: j for i, j in _partners(near_pictures(prints), len(known)).items()}
+        partners = {new[i]: j for i, j in _partners(near_images(prints), len(known)).items()}
         names = [first[digest]["file"] for digest in known]
         if not known:
             gone = Finding(NEAR, "skipped", "The pictures that the run was trained on are no longer here.")

@@ -1,7 +1,7 @@
 """What is wrong with the data, found before anything is trained on them, and said in words and with files.
 
 Checks have a code and a name (``checks.py``) and are sorted by what they look at: files that cannot be used
-(``reading.py``), pictures (``pictures.py``), texts (``texts.py``), the same twice (``copies.py``) and classes
+(``reading.py``), images (``images.py``), texts (``texts.py``), the same twice (``copies.py``) and classes
 (``classes.py``). What is looked for among features is in :mod:`headstart.features.outliers`.
 """
 
@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.audit.checks import CHECKS, SEVERITIES, Check, Finding, Occurrence, Severity, complete, named
+from headstart.data.audit.checks import (
+    CHECKS,
+    SEVERITIES,
+    Check,
+    Finding,
+    Occurrence,
+    Severity,
+    complete_findings,
+    find_check,
+)
 from headstart.data.audit.classes import IMBALANCE, check_classes
 from headstart.data.audit.copies import (
     conflicting_labels,
@@ -20,12 +29,12 @@ from headstart.data.audit.copies import (
     groups_across_splits,
     near_copies,
 )
-from headstart.data.audit.pictures import look_through
+from headstart.data.audit.images import check_images
 from headstart.data.audit.reading import UNUSABLE, unusable
 from headstart.data.audit.texts import coverage, mojibake
 from headstart.data.dataset import Dataset, Skipped
 from headstart.data.fingerprints import ImageInfo
-from headstart.data.near_duplicates import near_pictures, near_texts
+from headstart.data.near_duplicates import near_images, near_texts
 
 __all__ = [
     "CHECKS",
@@ -38,9 +47,9 @@ __all__ = [
     "Occurrence",
     "Severity",
     "audit",
-    "complete",
+    "complete_findings",
     "coverage",
-    "named",
+    "find_check",
     "near_copies",
 ]
 
@@ -89,7 +98,7 @@ def audit(
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
     if dataset.texts is None:
-        findings += look_through(dataset.files, {i: image_infos[i] for i in image_infos if i not in problems})
+        findings += check_images(dataset.files, {i: image_infos[i] for i in image_infos if i not in problems})
     else:
         readable = [i for i in range(len(dataset)) if i not in problems]
         findings.append(mojibake([dataset.files[i] for i in readable], [dataset.texts[i] for i in readable]))
@@ -115,7 +124,7 @@ def _near(
         return None
     else:
         first = [i for i in first if i in image_infos]
-        pairs = near_pictures([image_infos[i].fingerprint for i in first])
+        pairs = near_images([image_infos[i].fingerprint for i in first])
     near = set()
     for i, j in np.array(first, np.int64)[pairs].tolist():
         copies = [(one, j) for one in same[digests[i]]] + [(i, one) for one in same[digests[j]]]

@@ -1,4 +1,4 @@
-"""The checks by code, and what one of them answers."""
+"""The checks by code, and the finding that each gives."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ Severity = Literal["error", "warning", "info"]
 State = Literal["found", "clean", "not applicable", "skipped", "ignored"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-"""The worst first. An error makes examples unusable or scores wrong; a warning asks for a look; an info only tells."""
+"""The worst first. Errors make examples unusable or scores wrong; warnings should be looked at."""
 
 _SHOWN = 5  # examples of a finding in run.json; `headstart audit --json` has all
 
 
 class Check(NamedTuple):
-    """One thing that is looked for.
+    """One check.
 
     Attributes:
         code: stable; what ``--ignore`` takes.
-        name: the same in words.
-        severity: of what it finds.
-        about: kind of data that it is for; None for any.
+        name: stable, in words.
+        severity: of its finding.
+        about: modality that it applies to; None for all.
     """
 
     code: str
@@ -43,7 +43,7 @@ CHECKS = {
         Check("HS004", "not-examples", "warning"),
         Check("HS005", "not-utf8", "error", "text"),
         Check("HS006", "empty-text", "error", "text"),
-        # Pictures
+        # Images
         Check("HS011", "odd-colour-mode", "info", "image"),
         Check("HS012", "exif-rotated", "info", "image"),
         Check("HS013", "tiny", "warning", "image"),
@@ -55,7 +55,7 @@ CHECKS = {
         Check("HS022", "too-long", "warning", "text"),
         Check("HS023", "unknown-words", "warning", "text"),
         Check("HS024", "unknown-characters", "warning", "text"),
-        # The same twice
+        # Copies
         Check("HS031", "exact-duplicates", "warning"),
         Check("HS032", "near-duplicates", "warning"),
         Check("HS033", "conflicting-labels", "error"),
@@ -77,31 +77,31 @@ CHECKS = {
 """Name -> check, in the order of the codes. ``assets/audit.md`` explains each."""
 
 _ABSENT = {
-    "too-long": "The base reads texts in another way.",
-    "unknown-words": "The base reads texts in another way.",
-    "unknown-characters": "The base reads texts in another way.",
-    "seen-in-training": "No run is judged on the data.",
-    "nearly-seen-in-training": "No run is judged on the data.",
-    "imbalance": "An example may have any number of labels.",
-    "classes-in-splits": "The data do not come divided.",
+    "too-long": "The base has another kind of tokenizer.",
+    "unknown-words": "The base has another kind of tokenizer.",
+    "unknown-characters": "The base has another kind of tokenizer.",
+    "seen-in-training": "No run is evaluated on these data.",
+    "nearly-seen-in-training": "No run is evaluated on these data.",
+    "imbalance": "The data are multi-label.",
+    "classes-in-splits": "The data have no split of their own.",
     "without-labels": "Every example has one class.",
 }
-"""Checks that do not run on all data -> why not."""
+"""Check that does not run on all data -> why it did not."""
 
 
 class Occurrence(NamedTuple):
-    """Something that shows a finding.
+    """One place where a check found something.
 
     Attributes:
-        files: the example's name; several where they are about the same thing. Empty where it is about a class.
-        note: what there is to say of it.
+        files: name of the example, or of several that belong together; empty for a class.
+        note: details.
     """
 
     files: tuple[str, ...]
     note: str = ""
 
-    def told(self, check: str) -> str:
-        """In one line, as an example of what this check finds."""
+    def line(self, check: str) -> str:
+        """In one line, as an occurrence of this check's finding."""
         sign = " ≈ " if "near" in check else " = "
         names = sign.join(self.files[:3]) + (f"{sign}…" if len(self.files) > 3 else "")
         return f"{names}: {self.note}" if names and self.note else names or self.note
@@ -109,13 +109,13 @@ class Occurrence(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check.
+    """The result of one check.
 
     Attributes:
         check: its name.
-        state: ``found``, ``clean``; ``not applicable`` to such data, ``skipped`` for want of something, or ``ignored``.
+        state: ``found``, ``clean``; ``not applicable``, ``skipped`` (something is missing for it) or ``ignored``.
         summary: one sentence.
-        examples: all that show it.
+        examples: all occurrences.
     """
 
     check: str
@@ -125,16 +125,16 @@ class Finding:
 
     @property
     def code(self) -> str:
-        """Of the check."""
+        """Code of the check."""
         return CHECKS[self.check].code
 
     @property
     def severity(self) -> Severity:
-        """Of the check."""
+        """Severity of the check."""
         return CHECKS[self.check].severity
 
     def facts(self, most: int | None = _SHOWN) -> dict[str, Any]:
-        """As plain data, with at most so many examples."""
+        """As plain data, with this number of occurrences at most; None means all."""
         return {
             "code": self.code,
             "check": self.check,
@@ -146,7 +146,7 @@ class Finding:
         }
 
 
-def complete(
+def complete_findings(
     findings: Iterable[Finding],
     modality: Modality,
     *,
@@ -164,16 +164,16 @@ def complete(
     Raises:
         InputError: there is no such check to ignore.
     """
-    left_out = {named(one).name for one in ignored}
+    left_out = {find_check(one).name for one in ignored}
     ran = {finding.check: finding for finding in findings}
     whole = []
     for check in CHECKS.values():
         if check.name in left_out:
-            whole.append(Finding(check.name, "ignored", "Left out, as asked for."))
+            whole.append(Finding(check.name, "ignored", "Ignored, as requested."))
         elif check.name in ran:
             whole.append(ran[check.name])
         elif check.about not in (None, modality):
-            whole.append(Finding(check.name, "not applicable", f"It is about {check.about}s."))
+            whole.append(Finding(check.name, "not applicable", f"It applies to {check.about}s."))
         elif check.name in skipped:
             whole.append(Finding(check.name, "skipped", skipped[check.name]))
         else:
@@ -181,11 +181,11 @@ def complete(
     return whole
 
 
-def named(code: str) -> Check:
+def find_check(code: str) -> Check:
     """The check with this code or name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such check.
     """
     known = {check.code: check for check in CHECKS.values()} | CHECKS
     for key in (code, code.upper(), code.lower()):
@@ -197,10 +197,10 @@ def named(code: str) -> Check:
 
 
 def is_are(n: int) -> str:
-    """The verb for so many."""
+    """The verb for n things."""
     return "is" if n == 1 else "are"
 
 
 def has_have(n: int) -> str:
-    """Likewise."""
+    """The verb for n things."""
     return "has" if n == 1 else "have"

@@ -1,24 +1,24 @@
-"""The same twice: copies, under two labels, on two sides of a split; and what is nearly the same."""
+"""Checks of copies and near-copies: with one label, with several labels, and across splits."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.data.audit.checks import Finding, Occurrence, is_are
+from headstart.data.audit.checks import Finding, Occurrence, has_have, is_are
 from headstart.data.components import components
 from headstart.data.dataset import Dataset
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2, "": 3}
-"""Of the same on several sides of a split, the held-out one stays; what is not yet divided follows it there."""
+"""Of copies in several splits, the first of these is kept; copies without a split get the same split."""
 
 NEAR_CHECKS = ("near-duplicates", "near-conflicting-labels", "near-leaks")
 
 
 def copies_of(digests: Sequence[bytes | None]) -> list[list[int]]:
-    """Indices of the examples that share their bytes with others, one list for each content."""
+    """Indices of examples with the same content as others, one list for each content."""
     same: defaultdict[bytes, list[int]] = defaultdict(list)
     for i, digest in enumerate(digests):
         if digest is not None:
@@ -27,101 +27,102 @@ def copies_of(digests: Sequence[bytes | None]) -> list[list[int]]:
 
 
 def conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> Finding:
-    """The same bytes under several labels; all of them are left out that do not belong to a finished run."""
-    called = dataset.class_names
-    found = [indices for indices in copies if len({called[i] for i in indices}) > 1]
+    """Copies with several labels: none is used, except those that belong to a finished run."""
+    labels = dataset.class_names
+    conflicts = [indices for indices in copies if len({labels[i] for i in indices}) > 1]
     count = 0
-    examples = []
-    for indices in found:
-        names = sorted({called[i] for i in indices})
-        examples.append(_example(dataset, indices, " and ".join(names)))
+    occurrences = []
+    for indices in conflicts:
+        names = sorted({labels[i] for i in indices})
+        occurrences.append(_occurrence(dataset, indices, " and ".join(names)))
         for i in indices:
             if i < dataset.settled:
                 continue
             count += 1
-            other = next(j for j in indices if called[j] != called[i])
-            left_out[i] = f"the same bytes as {dataset.files[other]}, yet labelled both {' and '.join(names)}"
-    if not found:
-        return Finding("conflicting-labels", "clean", "No example appears under two labels.")
-    summary = f"{counted(count, _noun(dataset))} {is_are(count)} there under several labels, and left out."
-    return Finding("conflicting-labels", "found", summary, examples)
+            other = next(j for j in indices if labels[j] != labels[i])
+            left_out[i] = f"an exact copy of {dataset.files[other]} with another label ({' and '.join(names)})"
+    if not conflicts:
+        return Finding("conflicting-labels", "clean", "No exact copies have different labels.")
+    summary = f"{counted(count, _noun(dataset))} {is_are(count)} exact copies with different labels: not used."
+    return Finding("conflicting-labels", "found", summary, occurrences)
 
 
 def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[int, str]) -> list[Finding]:
-    """The same bytes under one label; of those on several sides of a given split, the held-out ones are kept."""
+    """Copies with one label. Of those in several given splits, the held-out one is used."""
     same_label = [indices for indices in copies if not any(i in left_out for i in indices)]
     if not same_label:
         return [
-            Finding("exact-duplicates", "clean", f"No two {_noun(dataset)}s have the same bytes."),
+            Finding("exact-duplicates", "clean", f"No {_noun(dataset)} is an exact copy of another."),
             _leaks(dataset, [], 0),
         ]
     splits = dataset.given_splits or [""] * len(dataset)
     across = [indices for indices in same_label if len({splits[i] for i in indices} - {""}) > 1]
     leaked = 0
     for indices in across:
-        kept = min(indices, key=lambda i: KEPT_FIRST[splits[i]])
+        first = min(indices, key=lambda i: KEPT_FIRST[splits[i]])
         for i in indices:
-            if splits[i] not in ("", splits[kept]):
-                left_out[i] = f"the same bytes as {dataset.files[kept]} in {splits[kept]}: kept on that side only"
+            if splits[i] not in ("", splits[first]):
+                left_out[i] = f"an exact copy of {dataset.files[first]} in {splits[first]}: used in that split only"
                 leaked += 1
     copied = sum(len(indices) - 1 for indices in same_label)
     summary = f"{counted(copied, _noun(dataset))} {is_are(copied)} an exact copy of another."
     if not dataset.given_splits:
-        summary += " Copies stay on one side of the split that headstart makes."
-    examples = [_example(dataset, indices) for indices in same_label]
+        summary += " Copies are put into the same split."
+    examples = [_occurrence(dataset, indices) for indices in same_label]
     return [Finding("exact-duplicates", "found", summary, examples), _leaks(dataset, across, leaked)]
 
 
 def _leaks(dataset: Dataset, across: list[list[int]], leaked: int) -> Finding:
     if not dataset.given_splits:
-        return Finding("leaks", "not applicable", "The data do not come divided.")
+        return Finding("leaks", "not applicable", "The data have no split of their own.")
     if not across:
-        return Finding("leaks", "clean", f"No {_noun(dataset)} is on two sides of the split.")
+        return Finding("leaks", "clean", f"No {_noun(dataset)} is in two splits.")
     splits = dataset.given_splits
-    summary = (
-        f"{counted(leaked, _noun(dataset))} {is_are(leaked)} also on a held-out side of the split, and kept there only."
-    )
+    summary = f"{counted(leaked, _noun(dataset))} {is_are(leaked)} also in a held-out split: used in that split only."
     return Finding(
-        "leaks", "found", summary, [_example(dataset, i, " and ".join(sorted({splits[j] for j in i}))) for i in across]
+        "leaks",
+        "found",
+        summary,
+        [_occurrence(dataset, i, " and ".join(sorted({splits[j] for j in i}))) for i in across],
     )
 
 
 def groups_across_splits(dataset: Dataset, left_out: dict[int, str]) -> Finding:
-    """Groups that a given split divides."""
+    """Groups whose examples are in several given splits."""
     check = "groups-across-splits"
     if not dataset.groups:
-        return Finding(check, "not applicable", "No groups were named (--group-by).")
+        return Finding(check, "not applicable", "The data have no groups.")
     if not dataset.given_splits:
-        return Finding(check, "clean", "Every group is on one side of the split.")
-    sides: defaultdict[str, set[str]] = defaultdict(set)
-    for i, (group, side) in enumerate(zip(dataset.groups, dataset.given_splits, strict=True)):
-        if i not in left_out and side:
-            sides[group].add(side)
-    found = [group for group, where in sides.items() if len(where) > 1]
-    if not found:
-        return Finding(check, "clean", "Every group is on one side of the split.")
-    summary = f"{len(found):,} of {len(sides):,} groups are in more than one given split: the scores may be too good."
+        return Finding(check, "clean", "Every group is in one split.")
+    splits_of: defaultdict[str, set[str]] = defaultdict(set)
+    for i, (group, name) in enumerate(zip(dataset.groups, dataset.given_splits, strict=True)):
+        if i not in left_out and name:
+            splits_of[group].add(name)
+    groups = [group for group, names in splits_of.items() if len(names) > 1]
+    if not groups:
+        return Finding(check, "clean", "Every group is in one split.")
+    summary = f"{len(groups):,} of {len(splits_of):,} groups are in several splits: the scores may be too good."
     return Finding(
-        check, "found", summary, [Occurrence((), f"{group}: {', '.join(sorted(sides[group]))}") for group in found]
+        check, "found", summary, [Occurrence((), f"{group}: {', '.join(sorted(splits_of[group]))}") for group in groups]
     )
 
 
-def near_copies(dataset: Dataset, near: np.ndarray | None, sides: Sequence[str] | None) -> list[Finding]:
-    """What is nearly the same: at all, under two labels, on two sides of the split.
+def near_copies(dataset: Dataset, near: np.ndarray | None, splits: Sequence[str] | None) -> list[Finding]:
+    """Near-copies: with one label, with several labels, and across splits.
 
     Args:
         dataset: the examples.
-        near: int (m, 2), pairs of examples; None where they were not looked for.
-        sides: train, val or test for each example of the data set, empty where it is in none; None where the data are
-            not divided.
+        near: int (m, 2), pairs of examples; None where they are not known.
+        splits: train, val or test for each example of the data set, empty where it is in none; None where the data
+            are not split yet.
     """
     if near is None:
-        return [Finding(check, "skipped", "The pictures were not all decoded.") for check in NEAR_CHECKS]
-    called, noun = dataset.class_names, _noun(dataset)
+        return [Finding(check, "skipped", "Not all images were decoded.") for check in NEAR_CHECKS]
+    labels, noun = dataset.class_names, _noun(dataset)
     return [
         _near_duplicates(dataset, near, noun),
-        _near_conflicts(dataset, near, called, noun),
-        _near_leaks(dataset, near, sides, noun),
+        _near_conflicts(dataset, near, labels, noun),
+        _near_leaks(dataset, near, splits, noun),
     ]
 
 
@@ -131,44 +132,51 @@ def _near_duplicates(dataset: Dataset, near: np.ndarray, noun: str) -> Finding:
     groups = groups_of(near, len(dataset))
     n = sum(len(group) - 1 for group in groups)
     summary = f"{counted(n, noun)} nearly {'repeats' if n == 1 else 'repeat'} another."
-    return Finding("near-duplicates", "found", summary, [_example(dataset, group) for group in groups])
+    return Finding("near-duplicates", "found", summary, [_occurrence(dataset, group) for group in groups])
 
 
-def _near_conflicts(dataset: Dataset, near: np.ndarray, called: Sequence[str], noun: str) -> Finding:
+def _near_conflicts(dataset: Dataset, near: np.ndarray, labels: Sequence[str], noun: str) -> Finding:
     check = "near-conflicting-labels"
-    found = [(i, j) for i, j in near.tolist() if called[i] != called[j]]
-    if not found:
-        return Finding(check, "clean", f"No {noun} has a label that one nearly the same has not.")
+    conflicts = [(i, j) for i, j in near.tolist() if labels[i] != labels[j]]
+    if not conflicts:
+        return Finding(check, "clean", f"No nearly identical {noun}s have different labels.")
     summary = (
-        f"{counted(len(found), 'pair')} of {noun}s {is_are(len(found))} nearly the same, yet labelled differently."
+        f"{counted(len(conflicts), 'pair')} of nearly identical {noun}s {has_have(len(conflicts))} different labels."
     )
     return Finding(
-        check, "found", summary, [_example(dataset, pair, f"{called[pair[0]]} and {called[pair[1]]}") for pair in found]
+        check,
+        "found",
+        summary,
+        [_occurrence(dataset, pair, f"{labels[pair[0]]} and {labels[pair[1]]}") for pair in conflicts],
     )
 
 
-def _near_leaks(dataset: Dataset, near: np.ndarray, sides: Sequence[str] | None, noun: str) -> Finding:
-    if sides is None:
-        return Finding("near-leaks", "not applicable", "The data do not come divided; headstart keeps them together.")
-    found = [(i, j) for i, j in near.tolist() if sides[i] and sides[j] and sides[i] != sides[j]]
-    if not found:
-        return Finding("near-leaks", "clean", f"No held-out {noun} nearly repeats one of another side of the split.")
-    held_out = {min(pair, key=lambda i: KEPT_FIRST[sides[i]]) for pair in found}
+def _near_leaks(dataset: Dataset, near: np.ndarray, splits: Sequence[str] | None, noun: str) -> Finding:
+    if splits is None:
+        return Finding(
+            "near-leaks",
+            "not applicable",
+            "The data have no split of their own; near-copies are put into the same split.",
+        )
+    leaks = [(i, j) for i, j in near.tolist() if splits[i] and splits[j] and splits[i] != splits[j]]
+    if not leaks:
+        return Finding("near-leaks", "clean", f"No held-out {noun} nearly repeats one in another split.")
+    held_out = {min(pair, key=lambda i: KEPT_FIRST[splits[i]]) for pair in leaks}
     n = len(held_out)
     summary = (
-        f"{counted(n, f'held-out {noun}')} nearly {'repeats' if n == 1 else 'repeat'} one on another side of the "
-        "split: the scores are given without them, too."
+        f"{counted(n, f'held-out {noun}')} nearly {'repeats' if n == 1 else 'repeat'} one in another split: "
+        "scores are also given without them."
     )
     return Finding(
         "near-leaks",
         "found",
         summary,
-        [_example(dataset, pair, f"{sides[pair[0]]} and {sides[pair[1]]}") for pair in found],
+        [_occurrence(dataset, pair, f"{splits[pair[0]]} and {splits[pair[1]]}") for pair in leaks],
     )
 
 
 def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
-    """Examples that are connected by pairs, directly or by way of others: sorted lists of two or more."""
+    """Examples that are connected by pairs, directly or through others: sorted lists of two or more."""
     number = components(n, pairs.tolist()).tolist()
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for i in np.unique(pairs).tolist():
@@ -176,7 +184,7 @@ def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _example(dataset: Dataset, indices: Sequence[int], note: str = "") -> Occurrence:
+def _occurrence(dataset: Dataset, indices: Sequence[int], note: str = "") -> Occurrence:
     return Occurrence(tuple(dataset.files[i] for i in indices), note)
 
 

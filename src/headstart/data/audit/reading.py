@@ -1,4 +1,4 @@
-"""What cannot be used: files that cannot be read, or are something else than they say, and rows without content."""
+"""Checks of examples that cannot be used: unreadable files, wrong formats, rows without content."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,32 +13,34 @@ _WHAT = {
     "unreadable": ("{n} cannot be read", "Every file was read."),
     "damaged": ("{n} {are} truncated or damaged", "No file is truncated or damaged."),
     "wrong-extension": (
-        "{n} {are} of another format than the extension says",
-        "Every extension is that of its format.",
+        "the format of {n} differs from the extension",
+        "Every extension matches the format.",
     ),
-    "not-examples": ("{n} cannot be examples", "There is nothing but examples."),
+    "not-examples": ("{n} {are} no example", "All files are examples."),
     "not-utf8": ("{n} {are} not UTF-8", "Every text is UTF-8."),
     "empty-text": ("{n} {have} no text", "No text is empty."),
 }
 UNUSABLE = tuple(_WHAT)
-"""Names of the checks whose findings name every file that was left out."""
+"""Names of the checks whose findings list all files that are not used."""
 
 
 def unusable(dataset: Dataset, problems: Mapping[int, str]) -> list[Finding]:
-    """What is left out because it cannot be used, sorted by why.
+    """One finding for each reason why examples cannot be used.
 
     Args:
         dataset: the examples.
-        problems: index -> why an example cannot be used, as the readers say it.
+        problems: index -> why an example cannot be used, as its reader says.
     """
-    found: defaultdict[str, list[Occurrence]] = defaultdict(list)
+    occurrences: defaultdict[str, list[Occurrence]] = defaultdict(list)
     for i in sorted(problems):
-        found[_check_of(problems[i])].append(Occurrence((dataset.files[i],), problems[i]))
+        occurrences[_check_of(problems[i])].append(Occurrence((dataset.files[i],), problems[i]))
     for item in dataset.skipped:
         check = "empty-text" if item.reason.endswith(_NO_TEXT) else "not-examples"
-        found[check].append(Occurrence((item.file,), item.reason))
+        occurrences[check].append(Occurrence((item.file,), item.reason))
     return [
-        _finding(check, found[check], dataset) for check in _WHAT if CHECKS[check].about in (None, dataset.modality)
+        _finding(check, occurrences[check], dataset)
+        for check in _WHAT
+        if CHECKS[check].about in (None, dataset.modality)
     ]
 
 
@@ -48,13 +50,14 @@ def _check_of(problem: str) -> str:
     return _BEGINNINGS.get(problem.partition(":")[0], "unreadable")
 
 
-def _finding(check: str, examples: list[Occurrence], dataset: Dataset) -> Finding:
+def _finding(check: str, occurrences: list[Occurrence], dataset: Dataset) -> Finding:
     found, clean = _WHAT[check]
-    n = len(examples)
+    n = len(occurrences)
     if not n:
         return Finding(check, "clean", clean)
-    noun = "row" if all(one.note.startswith("row ") for one in examples) else "file"
+    noun = "row" if all(occurrence.note.startswith("row ") for occurrence in occurrences) else "file"
     if dataset.texts is not None and check != "not-examples":
         noun = "text"
-    said = found.format(n=counted(n, noun), are=is_are(n), have=has_have(n))
-    return Finding(check, "found", f"{said} and {is_are(n)} left out.", examples)
+    problem = found.format(n=counted(n, noun), are=is_are(n), have=has_have(n))
+    problem = problem[0].upper() + problem[1:]
+    return Finding(check, "found", f"{problem}: not used.", occurrences)
