@@ -159,7 +159,7 @@ def test_groups_of_folders(tmp_path: Path) -> None:
     assert load_dataset(root, group_by=r"\d\.jpg").groups == ["1.jpg", "1.jpg", "2.jpg"]
     with pytest.raises(InputError, match=r"'p1' does not match the file name 'a/p2/1\.jpg'"):
         load_dataset(root, group_by="p1")
-    with pytest.raises(InputError, match=r"'\(' is not a regular expression"):
+    with pytest.raises(InputError, match=r"group_by: expected 'folder' or a regular expression, got '\('"):
         load_dataset(root, group_by="(")
 
 
