@@ -57,7 +57,7 @@ def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format,
 def _template() -> Any:
     import jinja2
 
-    loader = jinja2.PackageLoader("headstart", "assets")
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return environment.get_template("predict.py.j2")
 

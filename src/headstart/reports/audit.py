@@ -1,4 +1,4 @@
-"""An audit as one self-contained page with pictures; what is said of each check is that of ``assets/audit.md``."""
+"""An audit as one self-contained page with images; ``templates/audit.md`` explains each check."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,11 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
-from headstart.reports.run import open_template, picture
+from headstart.reports.run import TEMPLATES, open_template, picture
 
 _SHOWN = 12  # examples of each finding
 _TOGETHER = 6  # pictures in one example
 _TEXT_CHARACTERS = 300
-_ASSETS = Path(__file__).parent.parent / "assets"
 
 
 def explanation(code: str) -> str:
@@ -30,27 +29,25 @@ def explanation(code: str) -> str:
 
 def explanations() -> dict[str, str]:
     """Code -> what the documentation says of that check, for all that it explains."""
-    parts = (_ASSETS / "audit.md").read_text(encoding="utf-8").split("\n### ")[1:]
+    parts = (TEMPLATES / "audit.md").read_text(encoding="utf-8").split("\n### ")[1:]
     return {part[: part.index(" ")]: part.partition("\n## ")[0].strip() for part in parts}
 
 
-def write_page(
-    path: Path, facts: Mapping[str, Any], dataset: Dataset, template: str = "audit.html.j2", **more: Any
-) -> Path:
+def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template: Any = None, **more: Any) -> Path:
     """Write the page of an audit.
 
     Args:
         path: of the HTML file.
         facts: the audit as plain data.
         dataset: what was audited, for its pictures and texts.
-        template: of the page.
+        template: of the page; None means that of the reports.
         more: what else the template is given.
     """
     found = [finding for finding in facts["findings"] if finding["state"] == "found"]
     found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
     labels = dict(zip(dataset.files, dataset.class_names, strict=True))
-    page = open_template(template).render(
+    page = (template or open_template("audit.html.j2")).render(
         facts=facts,
         found=[_told(finding, dataset, texts, labels) for finding in found],
         others=[finding for finding in facts["findings"] if finding["state"] != "found"],

@@ -1,4 +1,4 @@
-"""A comparison of bases as a page: what is said is in ``assets/comparison.html.j2``, how it looks in ``report.css``."""
+"""A comparison of bases as a page; its text is in ``templates/comparison.html.j2``."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,10 +1,10 @@
 """Stage 7 of 7, report: takes a run folder, writes the one page in it that a person reads.
 
-What is said is in ``assets/report.html.j2``, how it looks in ``assets/report.css``, what is drawn in ``plots.py``; here
-is what they are given. The page is complete in itself and may be mailed: it fetches nothing and runs no script, names
-of classes and files are escaped, and its Content-Security-Policy forbids whatever might slip through.
+The text is in ``templates/report.html.j2``, the style in ``templates/report.css``, the plots are in ``plots.py``; this
+module computes their content. The page is one self-contained file: it fetches nothing and runs no script, names of
+classes and files are escaped, and its Content-Security-Policy forbids everything else.
 
-An evaluation of a run is a folder with fewer facts, so every section can be left out.
+An evaluation of a run is a folder with fewer facts, so every section may be missing.
 """
 
 import csv
@@ -32,6 +32,8 @@ from headstart.explanation.mistakes import HEAT, IMAGES_SHOWN, TEXTS_SHOWN, WORD
 from headstart.reports import plots
 from headstart.runs.predictor import read_facts
 from headstart.system.durations import format_duration
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
@@ -82,17 +84,22 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def open_template(name: str) -> Any:
-    """A page's template, with the filters that write figures and names."""
-    return _environment().get_template(name)
+def open_template(name: str, *folders: Path) -> Any:
+    """A page's template, with the filters that write figures and names.
+
+    Args:
+        name: of its file.
+        folders: searched for it, and for what it includes, before the templates of the reports.
+    """
+    return _environment(folders).get_template(name)
 
 
 @cache
-def _environment() -> Any:
+def _environment(folders: tuple[Path, ...]) -> Any:
     import jinja2  # here, because every command imports this module and few write a report
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("headstart", "assets"),
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

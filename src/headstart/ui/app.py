@@ -4,7 +4,6 @@ import contextlib
 import os
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,9 +23,8 @@ from headstart.ui.place import Place
 from headstart.ui.run_pages import RunPages
 from headstart.ui.servers import Servers
 from headstart.ui.site import Site, failed, page
+from headstart.ui.templating import SCRIPT
 from headstart.ui.upload_pages import UploadPages
-
-_SCRIPT = Path(__file__).parent.parent / "assets" / "ui" / "ui.js"
 
 
 def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_here: bool = True) -> Starlette:
@@ -49,7 +47,7 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
         await run_in_threadpool(site.clean)
 
     def script(request: Request) -> Response:
-        return FileResponse(_SCRIPT, media_type="text/javascript; charset=utf-8")
+        return FileResponse(SCRIPT, media_type="text/javascript; charset=utf-8")
 
     async def not_found(request: Request, exc: Exception) -> Response:
         return await run_in_threadpool(page, "error", 404, message="There is no such page.")

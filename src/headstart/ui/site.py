@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from headstart.errors import HeadstartError, InputError
-from headstart.reports.run import open_template
 from headstart.runs.predictor import read_facts
 from headstart.ui.jobs import Jobs
 from headstart.ui.labels import spell_label
 from headstart.ui.place import NotThereError, Place
 from headstart.ui.servers import Servers
+from headstart.ui.templating import open_template
 
 _MAX_FORM_BYTES = 1 << 20
 
@@ -83,7 +83,7 @@ def error_text(exc: HeadstartError, place: Place) -> str:
 
 def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
     """A page, or a part of one."""
-    text = open_template(f"ui/{template}.html.j2").render(**content)
+    text = open_template(template).render(**content)
     return HTMLResponse(text.encode("utf-8", errors="replace"), code)
 
 

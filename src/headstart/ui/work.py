@@ -45,6 +45,7 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
     """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
     from headstart.commands.audit import audit_data
     from headstart.reports.audit import write_page
+    from headstart.ui.templating import open_template
 
     progress.stage("features")
     found = audit_data(**job["arguments"], progress=progress)
@@ -60,7 +61,7 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
     cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if found.dataset.labels.ndim == 2 else {})
     write_page(
         folder / AUDIT_PAGE, {**found.facts(), "source": job["name"]}, found.dataset,
-        template="ui/audit.html.j2", job=job, left_out=left_out, cleaned=urlencode(cleaned),
+        template=open_template("audit_page"), job=job, left_out=left_out, cleaned=urlencode(cleaned),
     )  # fmt: skip
     return {"found": [finding.code for finding in found.found()], "left_out": left_out}
 

@@ -74,7 +74,7 @@ CHECKS = {
         Check("HS051", "outliers", "info"),
     )
 }
-"""Name -> check, in the order of the codes. ``assets/audit.md`` explains each."""
+"""Name -> check, in the order of the codes. ``reports/templates/audit.md`` explains each."""
 
 _ABSENT = {
     "too-long": "The base has another kind of tokenizer.",
