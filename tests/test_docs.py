@@ -4,6 +4,7 @@ import ast
 import re
 import runpy
 import shlex
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_the_reference_of_settings_and_their_keywords_are_current() -> None:
     assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == written["page"](), "run `make fix`"
     keywords = ast.parse((SOURCE / "config/keywords.py").read_text(encoding="utf-8"))
     assert ast.dump(keywords) == ast.dump(ast.parse(written["keywords"]())), "run `make fix`"
+
+
+def test_the_architecture_has_the_order_of_imports_that_is_tested() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = [layer.strip("()") for layer in settings["tool"]["importlinter"]["contracts"][0]["layers"]]
+    order = " > ".join(layer.replace(" | ", ", ") for layer in layers if "|" in layer or list(SOURCE.glob(f"{layer}*")))
+    assert order in " ".join((ROOT / "docs/architecture.md").read_text(encoding="utf-8").split())
 
 
 def test_every_module_has_a_docstring_and_stands_on_the_map() -> None:
