@@ -1,4 +1,8 @@
-"""What is connected, directly or by way of others."""
+"""Connected components of a graph.
+
+``scipy.sparse.csgraph`` finds them as well, but importing it takes 0.20 s of processor time, and a training whose
+features are all cached takes 1.4 s.
+"""
 
 from collections.abc import Iterable
 

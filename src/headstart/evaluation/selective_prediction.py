@@ -157,7 +157,11 @@ def fewest_examples(min_precision: float) -> int:
 
 
 def smallest_share(hits: int, n: int, level: float) -> float:
-    """Clopper and Pearson's lower bound of a share seen among n, one-sided, at a level of confidence."""
+    """Clopper and Pearson's lower bound of a share seen among n, one-sided, at a level of confidence.
+
+    ``scipy.special.betaincinv`` gives the same, but importing it takes 0.16 s of processor time, and a training whose
+    features are all cached takes 1.4 s.
+    """
     if hits == 0:
         return 0.0
     if hits == n:
