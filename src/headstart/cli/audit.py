@@ -65,7 +65,7 @@ def audit(
     Unreadable, mislabelled and blank files, copies and near-copies, the same under two labels or on two sides of a
     split, small classes, outliers and more; --explain HS032 says what a code means.
     """
-    from headstart.commands.audit import audit_data
+    from headstart.commands.audit import audit as audit_data
     from headstart.system.settings import check_place
 
     if fix:

@@ -24,7 +24,7 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
 
     The report and all figures go into RUN/evaluations/.
     """
-    from headstart.commands.evaluate import evaluate_run
+    from headstart.commands.evaluate import evaluate as evaluate_run
 
     evaluation = evaluate_run(run, data, **options, progress=current_progress())
     if as_json:

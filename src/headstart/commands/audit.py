@@ -15,11 +15,11 @@ from headstart.data.audit import (
     Audit,
     Finding,
     Severity,
-    audit,
     complete_findings,
     find_check,
     near_copies,
 )
+from headstart.data.audit import audit as run_checks
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
 from headstart.features import FeatureSet, extract
@@ -114,7 +114,7 @@ class DataAudit:
 
 
 @shows_settings(AUDIT)
-def audit_data(
+def audit(
     data: Any,
     *,
     config: Config = None,
@@ -155,7 +155,7 @@ def audit_data(
             examined = examine(dataset.examples, cache=folder, progress=followed)
         else:
             examined = examine_texts(dataset.examples)
-    checked = audit(dataset, examined.digests, examined.problems, examined.image_infos)
+    checked = run_checks(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):
         findings += check_features(dataset, checked.usable, loaded, examined)

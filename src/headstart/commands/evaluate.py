@@ -36,7 +36,7 @@ SPLIT = "held-out"
 
 
 @shows_settings(EVALUATE)
-def evaluate_run(
+def evaluate(
     run: str | Path,
     data: Any,
     *,
@@ -90,7 +90,7 @@ def _evaluate(
     tta: bool,
     strict: bool,
 ) -> Run:
-    """All stages, in order; see :func:`evaluate_run`."""
+    """All stages, in order; see :func:`evaluate`."""
     cost, classes = Cost(progress), facts["classes"]
     with cost.stage("data"):
         dataset = load_dataset(data, **reading, known_classes=classes)

@@ -43,7 +43,7 @@ def train(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
 
 def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
-    from headstart.commands.audit import audit_data
+    from headstart.commands.audit import audit as audit_data
     from headstart.reports.audit import write_page
     from headstart.ui.templating import open_template
 
