@@ -26,14 +26,14 @@ def test_labels_are_changed_and_examples_left_out(data: hs.Dataset, tmp_path: Pa
     fixes = f"split,file,label,sha256\ntrain,row 4,poor,{digest}\nval,row 2,drop,\ntrain,row 3,,\ntrain,row 5,good,\n"
     found = _read(data, tmp_path, fixes)
     assert [data.classes[label] for label in found.labels] == ["good", "poor", "poor", "good", "poor"]
-    assert found.kept.tolist() == [False, False, True, True, True]
+    assert found.kept_mask.tolist() == [False, False, True, True, True]
     assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 1, "left_out": 2}
     assert (data.labels != found.labels).sum() == 1  # the data set itself is left as it was
 
 
 def test_without_a_table_nothing_changes(data: hs.Dataset) -> None:
     found = read_corrections(None, data)
-    assert found.kept.all()
+    assert found.kept_mask.all()
     assert (found.labels == data.labels).all()
 
 
@@ -61,8 +61,8 @@ def test_of_several_labels_all_that_are_right_are_given(tmp_path: Path) -> None:
     table.write_text("text,label\na,x;y\nb,x\nc,y\nd,\n")
     many = hs.load_dataset(table, label_separator=";")
     found = _read(many, tmp_path, "file,label\nrow 2,x\nrow 3,\nrow 4,drop\nrow 5,y;x\n")
-    assert found.labels[found.kept].tolist() == [[1, 0], [0, 0], [1, 1]]
-    assert found.kept.tolist() == [True, True, False, True]
+    assert found.labels[found.kept_mask].tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert found.kept_mask.tolist() == [True, True, False, True]
     assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 3, "left_out": 1}
     with pytest.raises(InputError, match="has the label 'z': expected one of the classes or several divided by ';'"):
         _read(many, tmp_path, "file,label\nrow 2,x;z\n")

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.dataset import Dataset, Earlier
+from headstart.data.dataset import Dataset, EarlierRun
 from headstart.evaluation.change import change_since, holm
 
 
@@ -16,7 +16,7 @@ def test_a_class_that_is_taken_for_a_new_one_got_worse() -> None:
     said[:12] = 2  # now twelve of the first are taken for the new one, and all of the second are right
     dataset = Dataset(
         "old + new", Path(), [str(i) for i in range(100)], ["a", "b", "c"], labels,
-        earlier=Earlier("runs/old", ["a", "b"], before),
+        earlier=EarlierRun("runs/old", ["a", "b"], before),
     )  # fmt: skip
     sides = np.repeat(["test", "train", "test"], [60, 10, 30])
     change = change_since(dataset, np.arange(100), sides, np.eye(3)[said], None)

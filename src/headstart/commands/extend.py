@@ -20,9 +20,9 @@ from headstart.commands.tune import recorded_settings
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
-from headstart.data.dataset import Dataset, Earlier, load_dataset
+from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
-from headstart.data.labels import SEPARATOR, Label, encoded, is_multi_label, names_of
+from headstart.data.labels import SEPARATOR, Label, encode_labels, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import NOUNS, open_reader
 from headstart.data.run_examples import EXAMPLES, read_examples
@@ -145,11 +145,11 @@ def _old_examples(
         root=Path(facts["data"]["root"]),
         files=[row["file"] for row in rows],
         classes=classes,
-        labels=encoded([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
+        labels=encode_labels([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
         given_splits=[row["split"] for row in rows],
         groups=_groups(folder, facts, [row["file"] for row in rows]) if recorded["group_by"] else None,
         texts=texts,
-        earlier=Earlier(
+        earlier=EarlierRun(
             str(folder),
             classes,
             _probabilities(rows, classes, multi_label=thresholds is not None),
@@ -182,7 +182,7 @@ def _split(names: str) -> list[str]:
 
 
 def _probabilities(rows: Sequence[dict[str, str]], classes: Sequence[str], *, multi_label: bool) -> np.ndarray:
-    """What ``predictions.csv`` says, as :class:`~headstart.data.dataset.Earlier` has it."""
+    """What ``predictions.csv`` says, as :class:`~headstart.data.dataset.EarlierRun` has it."""
     if multi_label:
         return np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
     number = {name: i for i, name in enumerate(classes)}
@@ -289,7 +289,7 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
         root=old.root,
         files=[example.location or f"row {i}" for i, example in enumerate([*old.examples, *new.examples], 1)],
         classes=classes,
-        labels=encoded(labels, classes),
+        labels=encode_labels(labels, classes),
         given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],
         groups=[*(old.groups or apart), *new.groups] if new.groups else None,
         skipped=new.skipped,

@@ -160,7 +160,7 @@ def _train(
         checked = audit(dataset, features.digests, features.problems, image_infos)
         split = split_dataset(
             dataset, checked.usable, features.digests, **asdict(whole.split), near=checked.near
-        ).keeping(corrections.kept)
+        ).keeping(corrections.kept_mask)
         return replace(checked, usable=split.usable), split
 
     with cost.stage("features"):

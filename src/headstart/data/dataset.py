@@ -16,7 +16,7 @@ import numpy as np
 
 from headstart.data.examples import Example, FileExample, TextExample, address_in, is_url
 from headstart.data.images import EXTENSIONS
-from headstart.data.labels import SEPARATOR, Label, counts, encoded, label_name, names_in
+from headstart.data.labels import SEPARATOR, Label, counts, encode_labels, label_name, names_in
 from headstart.data.readers import Modality
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, counted, did_you_mean, field_name
@@ -36,22 +36,22 @@ _NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class Skipped(NamedTuple):
-    """A file left out, and why."""
+    """A file that is not used, and the reason."""
 
     file: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What a finished run said of its examples, before others came to them.
+class EarlierRun:
+    """What a finished run predicted for its examples, before others were added.
 
     Attributes:
         run: its folder.
         classes: its classes.
-        probabilities: float (m, classes), as far as they are known: of data with one class each those of the class that
-            was said and of the one that is true, the others being 0.
-        thresholds: float (classes,), from which probability on a label was given; None where each has one class.
+        probabilities: float (m, classes). With one class for each example only those of the predicted and of the true
+            class are known, and the others are 0.
+        thresholds: float (classes,), smallest probability at which a label was predicted; None with one class each.
     """
 
     run: str
@@ -65,18 +65,18 @@ class Dataset:
     """Labelled images or texts.
 
     Attributes:
-        source: what the user gave.
+        source: path of the data, or ``DataFrame``.
         root: folder that relative file names start from.
         files: names relative to ``root``, or absolute where they lie elsewhere; of texts in a table, their rows.
         classes: class names; numbers in numeric order, else alphabetical. Labels that have columns of their own are in
             the order of these.
         labels: int64 (n,), indices into ``classes``; of multi-label data uint8 (n, classes), 1 for each label.
-        given_splits: per example ``train``, ``val`` or ``test``, where the data come divided; else None. Where they
-            come divided in part, the others have an empty string.
-        groups: per example the name of its patient, video, scene …; None without ``group_by``.
-        skipped: what was found but cannot be an example.
+        given_splits: ``train``, ``val`` or ``test`` of each example, empty where it has none; None if the data have no
+            split of their own.
+        groups: name of the patient, video, scene … of each example; None without ``group_by``.
+        skipped: files and rows that are no examples.
         texts: n texts; None if the examples are images.
-        earlier: what was said of the first m examples by a run that all these examples extend; None if they do not.
+        earlier: predictions of the first m examples by the run that is extended; None if none is.
     """
 
     source: str
@@ -88,14 +88,14 @@ class Dataset:
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     texts: list[str] | None = None
-    earlier: Earlier | None = None
+    earlier: EarlierRun | None = None
 
     def __len__(self) -> int:
         return len(self.files)
 
     @property
     def settled(self) -> int:
-        """How many examples, from the first on, belong to a finished run, and stay whatever others are like."""
+        """How many examples, from the first on, belong to the run that is extended: they are always used."""
         return len(self.earlier.probabilities) if self.earlier else 0
 
     @property
@@ -142,16 +142,16 @@ def load_dataset(
         path_column: of a table of images; found by its usual names when None, as are the next two and ``split_column``.
         text_column: of a table of texts; several are joined.
         label_column: of a table; several hold 0 or 1, each for the label that it is named after.
-        label_separator: what stands between several labels in one cell of a table.
+        label_separator: text between several labels in one cell of a table.
         split_column: of a table.
-        group_by: what must stay together: a column of a table; for folders, the word ``folder`` (the folder a file
-            lies in) or a regular expression whose first group, found in the file name, names the unit.
+        group_by: groups that must stay together: a column of a table; for folders, the word ``folder`` (the folder of
+            a file) or a regular expression whose first group, found in the file name, names the group.
         classes: use these classes only, in this order; None takes all.
         known_classes: those of a finished run, to evaluate it: the data may lack some, but have no others.
-        added: the data come to others, so one class is enough, and so is one part of a division.
+        added: the data are added to others, so one class is enough, and ``train`` may be missing.
 
     Raises:
-        InputError: there is no such thing, it cannot be read, or it holds fewer than two classes.
+        InputError: there are no such data, they cannot be read, or they have fewer than two classes.
     """
     if isinstance(data, Dataset):
         return data
@@ -160,31 +160,31 @@ def load_dataset(
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
-        source, root, found = FRAME, Path.cwd(), _from_table(data, columns)
+        source, root, rows = FRAME, Path.cwd(), _from_table(data, columns)
     else:
-        given = Path(data).expanduser()
-        if not given.exists():
-            raise InputError(f"no such file or folder: {given}. Expected a folder or a table.{_near(given)}")
-        source, root = str(data), Path(os.path.abspath(given if given.is_dir() else given.parent))
-        if given.is_dir():
+        path = Path(data).expanduser()
+        if not path.exists():
+            raise InputError(f"no such file or folder: {path}. Expected a folder or a table.{_near(path)}")
+        source, root = str(data), Path(os.path.abspath(path if path.is_dir() else path.parent))
+        if path.is_dir():
             if any((path_column, texts, labels, label_separator, split_column)):
-                raise InputError(f"{given} is a folder: columns and separators are for tables only.")
-            found = _from_folder(root, group_by, need_train=known_classes is None and not added)
-        elif is_table(given):
-            found = _from_table(given, columns)
+                raise InputError(f"{path} is a folder: columns and separators are for tables only.")
+            rows = _from_folder(root, group_by, need_train=known_classes is None and not added)
+        elif is_table(path):
+            rows = _from_table(path, columns)
         else:
             raise InputError(
-                f"cannot read {given} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
+                f"cannot read {path} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
             )
-    if known_classes is None and not added and found.splits and "train" not in found.splits:
-        raise InputError(f"{source} divides its examples into splits, and none of them is 'train'.")
+    if known_classes is None and not added and rows.splits and "train" not in rows.splits:
+        raise InputError(f"{source} has splits, but none is 'train'.")
     if known_classes is not None:
-        return _dataset_of_known(source, root, found, known_classes)
-    return _dataset(source, root, found, classes, fewest=1 if added else 2)
+        return _dataset_of_known(source, root, rows, known_classes)
+    return _dataset(source, root, rows, classes, fewest=1 if added else 2)
 
 
 @dataclass
-class _Found:
+class _ExampleRows:
     files: list[str] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     texts: list[str] | None = None
@@ -192,126 +192,124 @@ class _Found:
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     empty_classes: list[str] = field(default_factory=list)
-    named: Sequence[str] = ()  # labels that have columns of their own
+    label_columns: Sequence[str] = ()  # labels with a column of their own
 
     @property
     def present(self) -> set[str]:
-        return names_in(self.labels) | set(self.named)
+        return names_in(self.labels) | set(self.label_columns)
 
 
-def _dataset(source: str, root: Path, found: _Found, wanted: Sequence[str] | None, *, fewest: int) -> Dataset:
-    present = found.present
-    classes = list(wanted or found.named or sorted(present, key=_class_order))
+def _dataset(source: str, root: Path, rows: _ExampleRows, class_names: Sequence[str] | None, *, fewest: int) -> Dataset:
+    present = rows.present
+    classes = list(class_names or rows.label_columns or sorted(present, key=_class_order))
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
     if len(set(classes)) < fewest:
-        raise InputError(_too_few_classes(source, found, classes))
-    skipped = found.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in found.empty_classes]
-    keep = [i for i, label in enumerate(found.labels) if isinstance(label, list) or label in set(classes)]
+        raise InputError(_too_few_classes(source, rows, classes))
+    skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
+    keep = [i for i, label in enumerate(rows.labels) if isinstance(label, list) or label in set(classes)]
     return Dataset(
         source=source,
         root=root,
-        files=[found.files[i] for i in keep],
+        files=[rows.files[i] for i in keep],
         classes=classes,
-        labels=encoded([found.labels[i] for i in keep], classes),
-        given_splits=[found.splits[i] for i in keep] if found.splits else None,
-        groups=[found.groups[i] for i in keep] if found.groups else None,
+        labels=encode_labels([rows.labels[i] for i in keep], classes),
+        given_splits=[rows.splits[i] for i in keep] if rows.splits else None,
+        groups=[rows.groups[i] for i in keep] if rows.groups else None,
         skipped=skipped,
-        texts=[found.texts[i] for i in keep] if found.texts is not None else None,
+        texts=[rows.texts[i] for i in keep] if rows.texts is not None else None,
     )
 
 
-def _dataset_of_known(source: str, root: Path, found: _Found, classes: Sequence[str]) -> Dataset:
-    strangers = sorted(found.present - set(classes))
-    if strangers:
+def _dataset_of_known(source: str, root: Path, rows: _ExampleRows, classes: Sequence[str]) -> Dataset:
+    unknown = sorted(rows.present - set(classes))
+    if unknown:
         raise InputError(
-            f"{source} has classes that the run does not know: {', '.join(map(repr, strangers[:10]))}. "
+            f"{source} has classes that the run does not know: {', '.join(map(repr, unknown[:10]))}. "
             f"It knows {', '.join(map(repr, classes[:10]))}{' …' if len(classes) > 10 else ''}."
-            + did_you_mean(strangers[0], classes)
+            + did_you_mean(unknown[0], classes)
         )
-    unnamed = [name for name in classes if found.named and name not in found.named]
+    unnamed = [name for name in classes if rows.label_columns and name not in rows.label_columns]
     if unnamed:
         raise InputError(
             f"of {len(classes)} labels that the run knows, {source} has no column for {', '.join(map(repr, unnamed))}: "
             "expected one for each."
         )
-    if not found.files:
-        raise InputError(_too_few_classes(source, found, []))
-    labels = encoded(found.labels, classes)
-    return Dataset(
-        source, root, found.files, list(classes), labels, found.splits, found.groups, found.skipped, found.texts
-    )
+    if not rows.files:
+        raise InputError(_too_few_classes(source, rows, []))
+    labels = encode_labels(rows.labels, classes)
+    return Dataset(source, root, rows.files, list(classes), labels, rows.splits, rows.groups, rows.skipped, rows.texts)
 
 
 def _class_order(name: str) -> tuple[int, float, str]:
     return (0, int(name), name) if re.fullmatch(r"-?\d{1,15}", name) else (1, 0, name)
 
 
-def _too_few_classes(source: str, found: _Found, classes: list[str]) -> str:
-    if found.files:
-        only = f"{classes[0]!r}, {counted(len(found.files), 'example')}"
+def _too_few_classes(source: str, rows: _ExampleRows, classes: list[str]) -> str:
+    if rows.files:
+        only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two."
-    named = [
-        f" {len(found.skipped)} files were left out, such as {one.file} ({one.reason})." for one in found.skipped[:1]
-    ]
+    named = [f" {len(rows.skipped)} files are not used, such as {one.file} ({one.reason})." for one in rows.skipped[:1]]
     return (
         f"{source} has no labelled examples: expected one folder per class with image files in it "
         f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})." + "".join(named)
     )
 
 
-def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _Found:
-    parts = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
-    divided = {entry: name for entry, name in parts.items() if name and any(_folders(entry))}
-    found = _Found(splits=[] if divided else None)
+def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _ExampleRows:
+    folders = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
+    split_folders = {entry: name for entry, name in folders.items() if name and any(_folders(entry))}
+    rows = _ExampleRows(splits=[] if split_folders else None)
     has_images = any(Path(file).suffix.lower() in EXTENSIONS for file in _walk(str(root)))
     extensions = EXTENSIONS if has_images else TEXT_EXTENSIONS
-    if divided:
-        _check_split_folders(root, parts, divided, need_train=need_train)
-        for entry, name in divided.items():
-            _collect(root, entry, found, extensions)
-            found.splits += [name] * (len(found.files) - len(found.splits or ()))  # type: ignore[operator]
+    if split_folders:
+        _check_split_folders(root, folders, split_folders, need_train=need_train)
+        for entry, name in split_folders.items():
+            _collect(root, entry, rows, extensions)
+            rows.splits += [name] * (len(rows.files) - len(rows.splits or ()))  # type: ignore[operator]
     else:
-        _collect(root, root, found, extensions)
+        _collect(root, root, rows, extensions)
     if extensions is TEXT_EXTENSIONS:  # what is wrong with one is said when it is tokenized
-        found.texts = [read_text(root / file) for file in found.files]
+        rows.texts = [read_text(root / file) for file in rows.files]
     if group_by:
-        found.groups = [_group_of(file, group_by) for file in found.files]
-    return found
+        rows.groups = [_group_of(file, group_by) for file in rows.files]
+    return rows
 
 
-def _check_split_folders(root: Path, parts: dict[Path, str], divided: dict[Path, str], *, need_train: bool) -> None:
-    strangers = [entry.name for entry, name in parts.items() if entry not in divided]
-    if strangers:
+def _check_split_folders(
+    root: Path, parts: dict[Path, str], split_folders: dict[Path, str], *, need_train: bool
+) -> None:
+    unknown = [entry.name for entry, name in parts.items() if entry not in split_folders]
+    if unknown:
         raise InputError(
-            f"{root} has split folders ({', '.join(e.name for e in divided)}) and others ({', '.join(strangers)}): "
+            f"{root} has split folders ({', '.join(e.name for e in split_folders)}) and others ({', '.join(unknown)}): "
             "expected train, val and test folders only, or one folder per class only. Move the others away."
         )
-    if need_train and "train" not in divided.values():
+    if need_train and "train" not in split_folders.values():
         raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
 
 
-def _collect(root: Path, parent: Path, found: _Found, extensions: Collection[str]) -> None:
+def _collect(root: Path, parent: Path, rows: _ExampleRows, extensions: Collection[str]) -> None:
     """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
     for entry in sorted(os.scandir(parent), key=lambda e: e.name):
         if _hidden(entry.name):
             continue
         if not entry.is_dir():
-            found.skipped.append(Skipped(os.path.relpath(entry.path, root), "lies outside the class folders"))
+            rows.skipped.append(Skipped(os.path.relpath(entry.path, root), "lies outside the class folders"))
             continue
-        before = len(found.files)
+        before = len(rows.files)
         for file in _walk(entry.path):
             name = os.path.relpath(file, root)
             if Path(file).suffix.lower() in extensions:
-                found.files.append(name)
-                found.labels.append(entry.name)
+                rows.files.append(name)
+                rows.labels.append(entry.name)
             else:
                 suffix, kind = Path(file).suffix, "an image" if extensions is EXTENSIONS else "a text"
                 reason = f"its extension {suffix} is not that of {kind}" if suffix else "it has no extension"
-                found.skipped.append(Skipped(name, reason))
-        if len(found.files) == before:
-            found.empty_classes.append(os.path.relpath(entry.path, root))
+                rows.skipped.append(Skipped(name, reason))
+        if len(rows.files) == before:
+            rows.empty_classes.append(os.path.relpath(entry.path, root))
 
 
 def _group_of(file: str, group_by: str) -> str:
@@ -330,19 +328,19 @@ def _group_of(file: str, group_by: str) -> str:
     return match[1] if match.re.groups else match[0]
 
 
-def _from_table(table: Any, columns: Columns) -> _Found:
-    found = _Found()
+def _from_table(table: Any, columns: Columns) -> _ExampleRows:
+    rows = _ExampleRows()
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []
     for row in read_rows(table, columns):
         content, kind = (row.path, "path") if row.text is None else (row.text, "text")
         if not content or row.label == "":
-            found.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
+            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
             continue
-        _check_label(row, found)
+        _check_label(row, rows)
         if not _is_unicode("".join(row.label)):
-            found.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
+            rows.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
             continue
         if row.split is not None:
             known = _SPLIT_NAMES.get(row.split.strip().lower())
@@ -352,27 +350,27 @@ def _from_table(table: Any, columns: Columns) -> _Found:
         if row.group is not None:
             groups.append(row.group)
         if row.text is None:
-            found.files.append(content)
+            rows.files.append(content)
         else:
-            found.files.append(f"row {row.number}")
+            rows.files.append(f"row {row.number}")
             texts.append(content)
-        found.labels.append(row.label)
+        rows.labels.append(row.label)
     if columns.label and len(columns.label) > 1:
-        found.named = columns.label
-    found.texts = texts or None
-    found.splits, found.groups = splits or None, groups or None
-    return found
+        rows.label_columns = columns.label
+    rows.texts = texts or None
+    rows.splits, rows.groups = splits or None, groups or None
+    return rows
 
 
-def _check_label(row: Row, found: _Found) -> None:
-    """See that a label is of the same kind as those before it, and can be told apart in a run's tables."""
-    if found.labels and isinstance(row.label, list) != isinstance(found.labels[0], list):
+def _check_label(row: Row, rows: _ExampleRows) -> None:
+    """Check that a label is of the same kind as those before it, and that a run's tables can hold it."""
+    if rows.labels and isinstance(row.label, list) != isinstance(rows.labels[0], list):
         expected = "a list of labels" if isinstance(row.label, str) else "one label"
         raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
-    strange = [name for name in row.label if SEPARATOR in name] if isinstance(row.label, list) else []
-    if strange:
+    wrong = [name for name in row.label if SEPARATOR in name] if isinstance(row.label, list) else []
+    if wrong:
         raise InputError(
-            f"{row.where} has the label {strange[0]!r}: {SEPARATOR!r} separates labels in the tables of a run. Rename "
+            f"{row.where} has the label {wrong[0]!r}: {SEPARATOR!r} separates labels in the tables of a run. Rename "
             f"the label; or set {field_name('label_separator', SEPARATOR)} if it is several labels."
         )
 

@@ -1,4 +1,4 @@
-"""What is noted of every picture when it is decoded: its header, and what it looks like, very small."""
+"""Header and fingerprint of every image, taken when it is decoded. A fingerprint is the image at 32 x 32 pixels."""
 
 import json
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from PIL import Image
 from headstart.data.images import Header, read_header
 
 SIDE = 32
-"""Of a fingerprint, in pixels."""
+"""Side of a fingerprint, in pixels."""
 
 _BLANK_RANGE = 2  # grey levels
 
 
 class ImageInfo(NamedTuple):
-    """A picture at a glance.
+    """Header and fingerprint of an image.
 
     Attributes:
-        header: what the file says of itself.
-        fingerprint: SIDE x SIDE grey levels, row by row, a byte each.
+        header: of the file.
+        fingerprint: SIDE x SIDE grey levels, row by row, one byte each.
     """
 
     header: Header
@@ -27,25 +27,25 @@ class ImageInfo(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether it is all of one grey."""
+        """Whether all pixels have the same grey level, nearly."""
         levels = set(self.fingerprint)
         return max(levels) - min(levels) <= _BLANK_RANGE
 
 
 def inspect_image(data: bytes, pixels: np.ndarray) -> ImageInfo:
-    """Note what there is to note.
+    """Header and fingerprint of an image.
 
     Args:
         data: the file's content.
-        pixels: uint8 (h, w, 3), decoded from it for a base.
+        pixels: uint8 (h, w, 3), decoded from it.
     """
     small = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     return ImageInfo(read_header(data), small.tobytes())
 
 
-def pack(look: ImageInfo) -> tuple[str, bytes]:
-    """For a database."""
-    return json.dumps(look.header), look.fingerprint
+def pack(info: ImageInfo) -> tuple[str, bytes]:
+    """As values for a database."""
+    return json.dumps(info.header), info.fingerprint
 
 
 def unpack(header: str, fingerprint: bytes) -> ImageInfo:

@@ -1,8 +1,7 @@
 """The one decoding path: bytes -> uint8 RGB -> the base's input size. Training, evaluation, prediction all come here.
 
-What would otherwise depend on the library at hand is decided here, on purpose: EXIF rotation is applied, transparency
-is laid on white, CMYK, palette, grey and bilevel images become RGB, 16-bit values keep their high byte, an animation
-gives its first frame.
+Nothing here depends on defaults of a library: EXIF rotation is applied, transparency is laid on white, CMYK, palette,
+grey and bilevel images become RGB, 16-bit values keep their high byte, an animation gives its first frame.
 """
 
 import io
@@ -33,11 +32,11 @@ DECODER_VERSION = 1
 """Part of every cache key: raise it when the same bytes would give other pixels."""
 
 MAX_PIXELS = 89_000_000
-"""Larger pictures are left out: a few kilobytes of PNG can claim gigabytes of memory ("decompression bombs")."""
+"""Larger images are not decoded: a PNG of a few kilobytes can take gigabytes of memory ("decompression bomb")."""
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),  # what some phones write: a JPEG with a second picture behind it
+    "MPO": (".jpg", ".jpeg", ".mpo"),  # what some phones write: a JPEG with a second image after it
     "PNG": (".png",),
     "WEBP": (".webp",),
     "BMP": (".bmp",),
@@ -54,7 +53,7 @@ _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO thr
 _CROP_FRACTION = 0.875  # the centre that ImageNet evaluation keeps: 224 of 256 pixels
 _PAD_COLOUR = (127, 127, 127)
 _RESAMPLE = Image.Resampling.BICUBIC
-_REDUCING_GAP = 3.0  # very large pictures are first reduced by a whole number, to three times the size or more
+_REDUCING_GAP = 3.0  # very large images are first reduced by a whole number, to three times the size or more
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
 _SIDEWAYS = (5, 6, 7, 8)
@@ -73,7 +72,7 @@ Box = tuple[float, float, float, float]
 
 
 class Header(NamedTuple):
-    """What an image file says of itself.
+    """Header of an image file.
 
     Attributes:
         format: Pillow's name, such as ``JPEG``.
@@ -145,7 +144,7 @@ class Decoder:
             return self._pixels(image)
 
     def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Several pictures as one array, uint8 (n, h, w, 3)."""
+        """Several images as one array, uint8 (n, h, w, 3)."""
         return np.stack(arrays)
 
     def check(self, data: bytes, suffix: str | None = None) -> None:
@@ -154,13 +153,13 @@ class Decoder:
             pass
 
     def seen(self, size: tuple[int, int]) -> Box:
-        """Where in an upright picture lies what :meth:`decode` makes of it: the resize undone, to within a pixel.
+        """The part of an upright image that :meth:`decode` shows: resizing undone, to within a pixel.
 
         Args:
-            size: (height, width) of the picture, in pixels.
+            size: (height, width) of the image, in pixels.
 
         Returns:
-            The place in the picture's pixels; beyond its edges where grey bars were added.
+            In the image's pixels; outside the image where grey bars were added.
         """
         (h, w), target = size, self.size[::-1]
         if self.resize == "stretch":
@@ -183,11 +182,11 @@ class Decoder:
         return np.asarray(fitted.transpose(turn) if turn is not None else fitted, np.uint8)
 
     def _draft(self, image: Image.Image, target: tuple[int, int]) -> tuple[int, Box | None]:
-        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large photos cost less.
+        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that still has all the pixels we need: large images cost less.
 
         Returns:
-            By how much it is reduced, and where the photo lies in what will be decoded: of 427 pixels, an eighth is
-            53.375, and 54 come.
+            The factor of the reduction, and the box of the image in the decoded pixels: an eighth of 427 pixels is
+            53.375, and 54 are decoded.
         """
         if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
             return 1, None
@@ -200,7 +199,7 @@ class Decoder:
         return (round(full / drafted[1][2]), drafted[1]) if drafted else (1, None)
 
     def _fitted(self, image: Image.Image, content: Box, target: tuple[int, int], reduced: int) -> Image.Image:
-        """Resize the content of an image; in fractions of pixels, so that a draft gives the same picture."""
+        """Resize the content of an image; in fractions of pixels, so that a draft gives the same image."""
         w, h = content[2], content[3]
         if self.resize == "stretch":
             return image.resize(target, _RESAMPLE, content, reducing_gap=_REDUCING_GAP)
@@ -213,20 +212,20 @@ class Decoder:
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
-    """(height, width) in pixels of the picture that a file shows, turned as its EXIF data say.
+    """(height, width) of an image in pixels, rotated as its EXIF data say.
 
     Raises:
-        BadExample: it is no picture, or damaged at its start.
+        BadExample: it is not an image, or damaged at its start.
     """
     with _opened(data, None) as image:
         return image.size if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS else image.size[::-1]
 
 
-def whole_picture(data: bytes, longest_px: int) -> np.ndarray:
-    """The whole of a picture, upright, uint8 (h, w, 3): made smaller where a side is longer than this.
+def whole_image(data: bytes, longest_px: int) -> np.ndarray:
+    """The whole image, upright, uint8 (h, w, 3); reduced to this size of its longer side.
 
     Raises:
-        BadExample: it is no picture, or damaged.
+        BadExample: it is not an image, or damaged.
     """
     h, w = upright_size(data)
     scale = min(1.0, longest_px / max(h, w))
@@ -235,7 +234,7 @@ def whole_picture(data: bytes, longest_px: int) -> np.ndarray:
 
 @contextmanager
 def _opened(data: bytes, suffix: str | None) -> Iterator[Image.Image]:
-    """Open an image; whatever goes wrong inside is a BadExample, because a damaged file can raise anything."""
+    """Open an image; every error inside becomes a BadExample, as a damaged file can raise any exception."""
     try:
         with Image.open(io.BytesIO(data), formats=_OPENED) as image:
             _check(image, suffix)
@@ -293,14 +292,14 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
 
 
 def _between_bars(w: float, h: float, target: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Width and height of a padded picture, and where its left upper corner lies."""
+    """Width and height of the image inside the grey bars, and its upper left corner."""
     scale = min(target[0] / w, target[1] / h)
     inner = (max(1, round(w * scale)), max(1, round(h * scale)))
     return inner, ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
 
 
 def _centre(content: Box, target: tuple[int, int], reduced: int) -> Box:
-    """The centre to keep: whole pixels of the full picture, as ImageNet evaluation takes it, wherever they lie now."""
+    """The box of the centre crop: whole pixels of the full image, as in ImageNet evaluation, divided by ``reduced``."""
     w, h = content[2] * reduced, content[3] * reduced
     aspect = target[0] / target[1]
     side_w, side_h = max(1, int(min(w, h * aspect) * _CROP_FRACTION)), max(1, int(min(h, w / aspect) * _CROP_FRACTION))

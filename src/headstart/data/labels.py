@@ -30,7 +30,7 @@ def names_in(labels: Sequence[Label]) -> set[str]:
     return set(chain.from_iterable([one] if isinstance(one, str) else one for one in labels))
 
 
-def encoded(labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray:
+def encode_labels(labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray:
     """Labels as numbers; of lists, what is none of the classes is left out.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Pictures and texts that nearly repeat another: saved anew, scaled, brightened, mirrored, slightly cropped, reworded.
+"""Near-duplicates: images saved again, scaled, brightened, mirrored or slightly cropped; texts with a few other words.
 
-Pictures are compared by their fingerprints, with crops aligned, and not by features: on real data, features of copies
-in other colours are as far apart as those of any two pictures, and those of two faces may be as near as copies. So what
-is found does not depend on a base, either. It does depend on the data: scanned digits resemble each other more than
-photos do, and have to be closer to count.
+Images are compared by their fingerprints, with crops aligned, and not by features. On real data the features of copies
+in other colours are as far apart as those of any two images, and those of two faces may be as near as copies. So the
+result does not depend on a base. It does depend on the data: scanned digits resemble each other more than photos do,
+so they have to be closer.
 """
 
 import re
@@ -18,19 +18,19 @@ from headstart.data.fingerprints import SIDE
 from headstart.data.neighbours import close_pairs, unit
 
 NEAR = 0.96
-"""Correlation of two fingerprints from which on pictures are near-duplicates; closer where all look alike."""
+"""Lowest correlation of the fingerprints of near-duplicates; higher where all images resemble each other."""
 
 NEAR_TEXT = 0.8
-"""Share of the words and pairs of words in either of two texts that are in both, likewise (Jaccard)."""
+"""Lowest Jaccard similarity of near-duplicate texts: share of their words and pairs of words that are in both."""
 
-_FLAT = 1.5  # standard deviation of a gist in grey levels, below which there is too little to compare
-_ASKED = 100  # pictures whose neighbours say what is usual: the 20th, or where there are many the twentieth part
+_FLAT = 1.5  # lowest standard deviation, in grey levels, of a thumbnail that is compared
+_SAMPLE = 100  # images whose neighbours give the typical distance: the 20th, in large data n / 20
 _TIMES_CLOSER, _TIMES_CLOSER_CROPPED = 16, 20  # than that
-_GIST = 8  # pixels a side that pictures are searched by
-_FARTHER = 3.0  # times the distance of near-duplicates: they are not aligned yet
-_DETAIL = 0.6  # correlation of details, at least; that of smooth versions alone says little
+_THUMBNAIL = 8  # pixels a side of the images that the search compares
+_FARTHER = 3.0  # times the distance of near-duplicates, as crops are not aligned in the search
+_DETAIL = 0.6  # lowest correlation of details; that of smooth versions alone is not enough
 _SCALES, _PLACES = (0.97, 0.94, 0.91), (0.0, 0.25, 0.5, 0.75, 1.0)
-_COARSE = 0.02  # how much higher a correlation may be at full resolution than at half
+_COARSE = 0.02  # by how much a correlation may be higher at full resolution than at half
 _PAIRS_AT_ONCE = 256
 _MOST_OF_ONE_SHINGLE = 16  # texts that are compared with the next one that has it
 _WORDS = re.compile(r"\w+")
@@ -38,7 +38,7 @@ _NONE = np.empty((0, 2), np.int64)
 
 
 def near_images(fingerprints: Sequence[bytes]) -> np.ndarray:
-    """Find pairs of pictures that nearly repeat each other.
+    """Find pairs of images that nearly repeat each other.
 
     Args:
         fingerprints: of each, see :mod:`headstart.data.fingerprints`.
@@ -47,37 +47,38 @@ def near_images(fingerprints: Sequence[bytes]) -> np.ndarray:
         int64 (m, 2), pairs i < j.
     """
     pixels = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIDE, SIDE)
-    there = np.flatnonzero(_reduced(pixels, _GIST).std((1, 2)) >= _FLAT)
-    if len(there) < 2:
+    compared = np.flatnonzero(_reduced(pixels, _THUMBNAIL).std((1, 2)) >= _FLAT)
+    if len(compared) < 2:
         return _NONE
-    pixels = pixels if len(there) == len(pixels) else pixels[there]  # not copied without need
-    usual = _usual_distance(pixels)
-    near, near_part = (1 - min(1 - NEAR, usual / times) for times in (_TIMES_CLOSER, _TIMES_CLOSER_CROPPED))
-    found = [_found(pixels, asking, near, near_part) for asking in (pixels, pixels[:, :, ::-1])]  # and in a mirror
-    return there[np.unique(np.concatenate(found), axis=0)]
+    pixels = pixels if len(compared) == len(pixels) else pixels[compared]  # no copy where all are compared
+    typical = _typical_distance(pixels)
+    near, near_part = (1 - min(1 - NEAR, typical / times) for times in (_TIMES_CLOSER, _TIMES_CLOSER_CROPPED))
+    pairs = [_pairs_of(pixels, queries, near, near_part) for queries in (pixels, pixels[:, :, ::-1])]  # and mirrored
+    return compared[np.unique(np.concatenate(pairs), axis=0)]
 
 
-def _found(pixels: np.ndarray, asking: np.ndarray, near: float, near_part: float) -> np.ndarray:
-    """Pairs i < j of which ``asking[i]`` is like ``pixels[j]``, or is like a part of it, or the reverse."""
+def _pairs_of(pixels: np.ndarray, queries: np.ndarray, near: float, near_part: float) -> np.ndarray:
+    """Pairs i < j where ``queries[i]`` is like ``pixels[j]`` or like a part of it, or the reverse."""
 
     def where(test: Callable[..., np.ndarray], pairs: np.ndarray, **how: float) -> np.ndarray:
         if not len(pairs):
             return np.zeros(0, bool)
         parts = np.array_split(pairs, len(pairs) // _PAIRS_AT_ONCE + 1)
-        return np.concatenate([test(asking[part[:, 0]], pixels[part[:, 1]], **how) for part in parts])
+        return np.concatenate([test(queries[part[:, 0]], pixels[part[:, 1]], **how) for part in parts])
 
-    gist, gist_asking = _reduced(pixels, _GIST), _reduced(asking, _GIST)
+    thumbnails, query_thumbnails = _reduced(pixels, _THUMBNAIL), _reduced(queries, _THUMBNAIL)
+    lowest = 1 - _FARTHER * (1 - near)
     pairs, products = close_pairs(
-        len(pixels), lambda i: _centred(gist[i]), 1 - _FARTHER * (1 - near), ask=lambda i: _centred(gist_asking[i])
+        len(pixels), lambda i: _centred(thumbnails[i]), lowest, ask=lambda i: _centred(query_thumbnails[i])
     )
     same = where(_alike, pairs, near=near, detail=_DETAIL)
-    rest = pairs[~same][np.argsort(-products[~same], kind="stable")][: len(pixels)]  # so that the effort stays linear
+    rest = pairs[~same][np.argsort(-products[~same], kind="stable")][: len(pixels)]  # keeps the effort linear
     rest = rest[where(_roughly_part, rest, near=near_part - _COARSE)]
     return np.concatenate([pairs[same], rest[where(_part, rest, near=near_part, detail=_DETAIL)]])
 
 
 def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Pictures (n, side, side) at a lower resolution, by the mean: float32."""
+    """Images (n, side, side) at a lower resolution, by the mean: float32."""
     step = pixels.shape[1] // side
     return pixels.reshape(len(pixels), side, step, side, step).mean((2, 4), dtype=np.float32)
 
@@ -88,18 +89,18 @@ def _centred(pixels: np.ndarray) -> np.ndarray:
     return unit(flat - flat.mean(1, keepdims=True))
 
 
-def _usual_distance(pixels: np.ndarray) -> float:
-    """1 - correlation with a neighbour far enough away not to be a copy, in the middle."""
+def _typical_distance(pixels: np.ndarray) -> float:
+    """Median of 1 - correlation with a neighbour that is far enough away not to be a copy."""
     n = len(pixels)
-    asking = _centred(pixels[np.sort(np.random.default_rng(0).choice(n, min(n, _ASKED), replace=False))])
+    queries = _centred(pixels[np.sort(np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False))])
     parts = np.array_split(np.arange(n), n // 4096 + 1)
-    products = np.concatenate([asking @ _centred(pixels[part]).T for part in parts], axis=1)
-    kth = max(min(20, n // 4), n // 20, 2) + 1  # the nearest is the picture itself
+    products = np.concatenate([queries @ _centred(pixels[part]).T for part in parts], axis=1)
+    kth = max(min(20, n // 4), n // 20, 2) + 1  # the nearest is the image itself
     return float(np.median(1 - np.partition(products, -kth, axis=1)[:, -kth])) if n >= kth else 1.0
 
 
 def _alike(left: np.ndarray, right: np.ndarray, *, near: float, detail: float | None = None) -> np.ndarray:
-    """Whether pictures (n, side, side) correlate by so much, and their details, too: bool (n,)."""
+    """Whether the correlation of images (n, side, side) and of their details is high enough: bool (n,)."""
     alike = _correlation(_centred(left), right) >= near
     if detail is not None and alike.any():
         alike[alike] = _correlation(_centred(_details(left[alike])), _details(right[alike])) >= detail
@@ -107,7 +108,7 @@ def _alike(left: np.ndarray, right: np.ndarray, *, near: float, detail: float | 
 
 
 def _roughly_part(left: np.ndarray, right: np.ndarray, *, near: float) -> np.ndarray:
-    """The same as :func:`_part`, in less time at half the resolution, and without details."""
+    """Like :func:`_part`, but faster: at half the resolution, and without details."""
     left, right = _reduced(left, SIDE // 2), _reduced(right, SIDE // 2)
     fits = np.zeros(len(left), bool)
     for whole, other in ((left, right), (right, left)):
@@ -118,7 +119,7 @@ def _roughly_part(left: np.ndarray, right: np.ndarray, *, near: float) -> np.nda
 
 
 def _part(left: np.ndarray, right: np.ndarray, *, near: float, detail: float) -> np.ndarray:
-    """Whether one of two pictures is like a part of the other: bool (n,)."""
+    """Whether one of two images is like a part of the other: bool (n,)."""
     fits = np.zeros(len(left), bool)
     for whole, other in ((left, right), (right, left)):
         for part in _parts(other):
@@ -127,14 +128,14 @@ def _part(left: np.ndarray, right: np.ndarray, *, near: float, detail: float) ->
 
 
 def _correlation(centred: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Of pictures (n, d) that are centred and of unit length with others (n, side, side): float32 (n,)."""
+    """Of images (n, d) that are centred and of unit length with others (n, side, side): float32 (n,)."""
     flat = pixels.reshape(centred.shape).astype(np.float32, copy=False)
     spread = np.einsum("nd,nd->n", flat, flat) - np.square(flat.sum(1)) / centred.shape[1]
     return np.einsum("nd,nd->n", centred, flat) / np.sqrt(np.maximum(spread, 1e-6))
 
 
 def _details(pixels: np.ndarray) -> np.ndarray:
-    """Pictures less their means over 5 x 5 pixels: two smooth gradients correlate, whatever they are of."""
+    """Images minus their means over 5 x 5 pixels, as any two smooth gradients correlate."""
     side = pixels.shape[-1]
     mean = (np.abs(np.subtract.outer(np.arange(side), np.arange(side))) <= 2).astype(np.float32)
     mean /= mean.sum(1, keepdims=True)
@@ -142,13 +143,13 @@ def _details(pixels: np.ndarray) -> np.ndarray:
 
 
 def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Crops of pictures (n, side, side), enlarged to their size: along one side, or along both by the same share."""
+    """Crops of images (n, side, side), enlarged to their size: along one side, or along both by the same share."""
     pixels = pixels.astype(np.float32, copy=False)
     for windows in _windows(pixels.shape[1]):
         across = [pixels @ window.T for window in windows]
         yield from across
         for window in windows:
-            yield from (window @ one for one in (pixels, *across))
+            yield from (window @ image for image in (pixels, *across))
 
 
 @cache
@@ -156,23 +157,23 @@ def _windows(side: int) -> list[list[np.ndarray]]:
     """Matrices, float32 (side, side), that enlarge a part of a line of pixels to all of it, linearly; by scale."""
     windows = []
     for scale in _SCALES:
-        here = []
+        of_scale = []
         for place in _PLACES:
             x = ((np.arange(side) + 0.5) * scale + place * side * (1 - scale) - 0.5).clip(0, side - 1)
             low = np.minimum(x.astype(int), side - 2)
             matrix = np.zeros((side, side), np.float32)
             matrix[np.arange(side), low] = low + 1 - x
             matrix[np.arange(side), low + 1] += x - low
-            here.append(matrix)
-        windows.append(here)
+            of_scale.append(matrix)
+        windows.append(of_scale)
     return windows
 
 
 def near_texts(texts: Sequence[str]) -> np.ndarray:
-    """Find pairs of texts that are the same but for case, spaces and punctuation, or but for a few words in many.
+    """Find pairs of texts that differ in case, spaces and punctuation only, or in a few of many words.
 
-    Two sets of which a share t is common have one of their (1 - t) n rarest members in common, which leaves few pairs
-    to look at.
+    If two sets have a share t in common, they have one of their (1 - t) n rarest members in common. That leaves few
+    pairs to compare.
 
     Source: Chaudhuri, Ganti and Kaushik, "A primitive operator for similarity joins in data cleaning", ICDE 2006.
 

@@ -1,7 +1,8 @@
-"""Examples that a run keeps itself, because they come from no single folder or table: ``examples.jsonl``.
+"""Examples that a run stores itself, as they come from no single folder or table: ``examples.jsonl``.
 
-It is an ordinary table, with a line for each example: ``path`` or ``text``, ``label``, ``split``, and ``group`` if
-there are groups. What cannot be used is in it without a label, so that a text has the same number as in the run.
+It is an ordinary table with one line for each example: ``path`` or ``text``, ``label``, ``split``, and ``group`` if
+there are groups. Examples that cannot be used are in it without a label: so texts have the same numbers as in the
+run.
 """
 
 import json
@@ -10,39 +11,39 @@ from pathlib import Path
 
 from headstart.data.dataset import Dataset
 from headstart.data.examples import address_in
-from headstart.data.labels import encoded, is_multi_label, names_of
+from headstart.data.labels import encode_labels, is_multi_label, names_of
 
 EXAMPLES = "examples.jsonl"
 """File in the run; and what ``data.path`` in ``run.json`` says of data that are in it."""
 
 
-def write_examples(folder: Path, dataset: Dataset, sides: Sequence[str]) -> None:
+def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> None:
     """Write the examples of a run into its folder.
 
     Args:
         folder: of the run.
         dataset: the examples.
-        sides: train, val or test for each of them, empty where it cannot be used.
+        splits: train, val or test of each, empty where it cannot be used.
     """
     with open(folder / EXAMPLES, "w", encoding="utf-8") as file:
         for i, label in enumerate(dataset.labels):
             names = names_of(label, dataset.classes)
-            told = names if is_multi_label(dataset.labels) else names[0]
+            label_cell = names if is_multi_label(dataset.labels) else names[0]
             row = {
                 **(
                     {"path": address_in(dataset.root, dataset.files[i])}
                     if dataset.texts is None
                     else {"text": dataset.texts[i]}
                 ),
-                "label": told if sides[i] else "",
-                "split": sides[i],
+                "label": label_cell if splits[i] else "",
+                "split": splits[i],
                 **({"group": dataset.groups[i]} if dataset.groups else {}),
             }
             file.write(json.dumps(row) + "\n")
 
 
 def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
-    """The examples of a run, divided as they were, from its folder.
+    """The examples of a run with their splits, from its folder.
 
     Args:
         folder: of the run.
@@ -57,7 +58,7 @@ def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
         root=folder.absolute(),
         files=[row.get("path") or f"row {number}" for number, row in rows.items()],
         classes=list(classes),
-        labels=encoded([row["label"] for row in rows.values()], classes),
+        labels=encode_labels([row["label"] for row in rows.values()], classes),
         given_splits=[row["split"] for row in rows.values()],
         groups=[row["group"] for row in rows.values()] if "group" in first else None,
         texts=[row["text"] for row in rows.values()] if "text" in first else None,

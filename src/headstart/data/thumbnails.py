@@ -1,4 +1,4 @@
-"""Pictures as parts of a page: small, and inside the page itself as ``data:`` addresses."""
+"""Thumbnails inside a page, as ``data:`` addresses."""
 
 import base64
 import io
@@ -8,16 +8,16 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.examples import Example
-from headstart.data.images import upright_size, whole_picture
+from headstart.data.images import upright_size, whole_image
 from headstart.errors import BadExample
 
 
 class Thumbnail(NamedTuple):
-    """The whole of a picture, upright and small.
+    """A small upright image.
 
     Attributes:
         pixels: uint8 (h, w, 3).
-        size: (height, width) of the picture itself.
+        size: (height, width) of the original image.
     """
 
     pixels: np.ndarray
@@ -28,7 +28,7 @@ def thumbnail(example: Example, longest_px: int) -> Thumbnail | None:
     """An image with no side longer than this; None if its file is gone or cannot be read."""
     try:
         data = example.read()
-        return Thumbnail(whole_picture(data, longest_px), upright_size(data))
+        return Thumbnail(whole_image(data, longest_px), upright_size(data))
     except BadExample:
         return None
 

@@ -121,7 +121,7 @@ def change_since(
         positions: int (n,), indices into it of the examples that were evaluated.
         sides: str (n,), their sides.
         probabilities: float (n, classes), of the new model.
-        thresholds: of the new model, as in :class:`~headstart.data.dataset.Earlier`.
+        thresholds: of the new model, as in :class:`~headstart.data.dataset.EarlierRun`.
         seed: of the bootstrap.
     """
     earlier = dataset.earlier

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.examples import Example, example_in
-from headstart.data.labels import SEPARATOR, encoded
+from headstart.data.labels import SEPARATOR, encode_labels
 from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
@@ -61,9 +61,9 @@ def draw(predictor: Predictor, headline: str | None) -> Sample:
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
     given = [row["label"] for row, _ in found]
     if predictor.thresholds is not None:
-        labels = encoded([[name for name in one.split(SEPARATOR) if name] for one in given], predictor.classes)
+        labels = encode_labels([[name for name in one.split(SEPARATOR) if name] for one in given], predictor.classes)
     else:
-        labels = encoded(given, predictor.classes)
+        labels = encode_labels(given, predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 

@@ -1,8 +1,8 @@
-"""Augmentation: seeded random versions of pictures, by Keras's own augmentation layers.
+"""Augmentation: seeded random versions of images, by Keras's own augmentation layers.
 
 A pipeline is plain data, (class name, arguments) of each layer, so that it can be recorded in the run, be part of a
 cache key and travel to another process. Every batch gets layers with seeds of its own, derived from the seed, the batch
-and the layer: the same pictures come out wherever and in whatever order the batches are made.
+and the layer: the same images come out wherever and in whatever order the batches are made.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def to_pipeline(augment: AugmentName | Augmentation) -> Augmentation:
 
 
 def augment(pixels: np.ndarray, pipeline: Augmentation, seed: tuple[int, ...]) -> np.ndarray:
-    """Apply a pipeline, at random, to each of some pictures. In a Keras process.
+    """Apply a pipeline, at random, to each of some images. In a Keras process.
 
     Args:
         pixels: uint8 (n, h, w, 3).

@@ -24,7 +24,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
     Args:
         spec: as :meth:`BaseSpec.to_json` gives it.
         out: path of the ``.xml``; the ``.bin`` goes beside it.
-        probe: ``.npy`` with uint8 pictures (n, h, w, 3) to compare on.
+        probe: ``.npy`` with uint8 images (n, h, w, 3) to compare on.
         template: path of the template of ``model.keras``, made while Keras is here;
             see :mod:`headstart.model_files.keras_file`.
 

@@ -215,7 +215,7 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
     Args:
         base: the base.
         cache_folder: the cache.
-        probe: uint8 pictures (n, h, w, 3) on which a fresh conversion is compared with Keras.
+        probe: uint8 images (n, h, w, 3) on which a fresh conversion is compared with Keras.
     """
     folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
     facts = folder / "engine.json"

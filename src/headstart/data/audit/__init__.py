@@ -86,7 +86,7 @@ def audit(
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        image_infos: index -> what was noted of a picture when it was decoded.
+        image_infos: index -> what was noted of an image when it was decoded.
     """
     left_out, image_infos = dict(problems), image_infos or {}
     copies = copies_of(digests)
@@ -113,7 +113,7 @@ def _near(
     digests: Sequence[bytes | None],
     image_infos: Mapping[int, ImageInfo],
 ) -> np.ndarray | None:
-    """Pairs of usable examples that nearly repeat each other; None where pictures were not decoded."""
+    """Pairs of usable examples that nearly repeat each other; None where images were not decoded."""
     same: defaultdict[bytes | None, list[int]] = defaultdict(list)
     for i in usable.tolist():
         same[digests[i]].append(i)

@@ -30,7 +30,7 @@ def cleaned(
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        image_infos: index -> what a picture looks like.
+        image_infos: index -> what an image looks like.
         near: int (p, 2), pairs that nearly repeat each other.
         ignored: names of checks whose findings stay.
 
@@ -75,7 +75,7 @@ def write_manifest(path: Path, dataset: Dataset, kept: Sequence[int]) -> None:
     Several labels of one example are joined by ``;``.
 
     Args:
-        path: of the CSV file; paths of pictures that lie below its folder are relative to it.
+        path: of the CSV file; paths of images that lie below its folder are relative to it.
         dataset: the examples.
         kept: indices of those to name.
     """
