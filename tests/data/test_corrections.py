@@ -64,5 +64,5 @@ def test_of_several_labels_all_that_are_right_are_given(tmp_path: Path) -> None:
     assert found.labels[found.kept_mask].tolist() == [[1, 0], [0, 0], [1, 1]]
     assert found.kept_mask.tolist() == [True, True, False, True]
     assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 3, "left_out": 1}
-    with pytest.raises(InputError, match="has the label 'z': expected one of the classes or several divided by ';'"):
+    with pytest.raises(InputError, match="has the label 'z': expected one of the classes or several separated by ';'"):
         _read(many, tmp_path, "file,label\nrow 2,x;z\n")

@@ -237,8 +237,8 @@ def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> 
     (folder / "flower/page.jpg").write_text("<!DOCTYPE html><html>not found</html>")
     (folder / "flower/notes.txt").write_text("mine")
     (folder / "flower/also-china.jpg").write_bytes((folder / "china/05.jpg").read_bytes())
-    mended = hs.train(folder, input_size=SIZE, runs=tmp_path / "runs")
-    with open(mended.folder / "skipped.csv", newline="", encoding="utf-8") as file:
+    run = hs.train(folder, input_size=SIZE, runs=tmp_path / "runs")
+    with open(run.folder / "skipped.csv", newline="", encoding="utf-8") as file:
         skipped = {row["file"].replace("\\", "/"): row["reason"] for row in csv.DictReader(file)}
     expected = {
         "china/empty.jpg": "empty",
@@ -246,12 +246,12 @@ def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> 
         "flower/really-a-jpeg.png": "rename it to .jpg",
         "flower/page.jpg": "web page",
         "flower/notes.txt": ".txt",
-        "flower/also-china.jpg": "both china and flower",
-        "china/05.jpg": "both china and flower",
+        "flower/also-china.jpg": "another label (china and flower)",
+        "china/05.jpg": "another label (china and flower)",
     }
     assert set(skipped) == set(expected)
     assert all(words in skipped[file] for file, words in expected.items())
-    assert mended.facts["data"]["examples"] == 109
+    assert run.facts["data"]["examples"] == 109
     with pytest.raises(InputError, match="strict: 7 files left out"):
         hs.train(folder, input_size=SIZE, runs=tmp_path / "runs", strict=True)
 

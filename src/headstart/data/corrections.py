@@ -80,7 +80,7 @@ def _corrected_label(where: str, label: str, dataset: Dataset) -> np.ndarray | N
 
 
 def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str, list[int]]) -> list[int]:
-    """Indices of the examples that a row is about: one, but for a file that a table names is_multi times."""
+    """Indices of the examples that a row is about: one, or several where a table names a file several times."""
     for name in ("file", "label"):
         if name not in cells:
             raise InputError(f"{where} has no column {name!r}: it has {', '.join(map(repr, cells))}.")

@@ -49,7 +49,7 @@ def cleaned(
         elif (duplicate if splits[i] == splits[j] else leak) not in ignored:
             same[i].append(j)
             same[j].append(i)
-    out |= {i: "also there under another label" for i in sorted(conflicts) if i not in out}
+    out |= {i: "a copy has another label" for i in sorted(conflicts) if i not in out}
     kept: set[int] = set()
     for i in sorted(set(range(len(dataset))) - set(out), key=lambda i: (KEPT_FIRST.get(splits[i], 0), i)):
         twin = next((j for j in same[i] if j in kept), None)
