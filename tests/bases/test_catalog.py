@@ -24,23 +24,23 @@ def run(*arguments: str):
     return result
 
 
-def handles(found) -> list[str]:
-    return [entry.handle for entry in found]
+def handles(selected) -> list[str]:
+    return [entry.handle for entry in selected]
 
 
 def test_entries_are_complete():
-    every = entries()
-    assert len(every) == len(set(handles(every))) == 41
-    assert every[0].handle == "embedded:efficientnet-lite0"
-    assert (every[0].feature_dim, every[0].weights) == (FEATURE_DIM, "in package")
-    for entry in every:
+    all_entries = entries()
+    assert len(all_entries) == len(set(handles(all_entries))) == 41
+    assert all_entries[0].handle == "embedded:efficientnet-lite0"
+    assert (all_entries[0].feature_dim, all_entries[0].weights) == (FEATURE_DIM, "in package")
+    for entry in all_entries:
         assert entry.min_size < entry.input_size
         assert entry.size_mb == pytest.approx(entry.params_m * 4)
         assert entry.top5 is None or entry.top1 < entry.top5 < 100
 
 
 @pytest.mark.parametrize("entry", entries()[1:], ids=lambda entry: entry.handle)
-def test_entries_agree_with_what_loading_gives(entry):
+def test_entries_agree_with_the_loaded_base(entry):
     base = load_base(entry.handle, weights="none")
     assert (base.handle, base.input_size) == (entry.handle, (entry.input_size, entry.input_size))
     assert (base.feature_dim, base.preprocessing.name) == (entry.feature_dim, entry.preprocessing)
@@ -53,7 +53,7 @@ def test_entries_agree_with_what_loading_gives(entry):
         ({"contains": "embedded"}, ["embedded:efficientnet-lite0"]),
         ({"max_mb": 10}, ["keras:MobileNetV2", "keras:MobileNetV3Small"]),
         ({"min_top1": 86}, ["keras:ConvNeXtLarge", "keras:ConvNeXtXLarge"]),
-        ({"here": True}, ["embedded:efficientnet-lite0"]),
+        ({"local_only": True}, ["embedded:efficientnet-lite0"]),
         ({"contains": "vgg", "sort": "size"}, ["keras:VGG16", "keras:VGG19"]),
         ({"contains": "netv3", "sort": "top1"}, ["keras:MobileNetV3Large", "keras:MobileNetV3Small"]),
         ({"contains": "nasnet", "sort": "input"}, ["keras:NASNetMobile", "keras:NASNetLarge"]),
@@ -65,14 +65,14 @@ def test_select(conditions, expected):
 
 
 def test_fractions_are_refused():
-    with pytest.raises(InputError, match=r"--min-top1 0\.75 looks like a fraction: expected percent"):
+    with pytest.raises(InputError, match=r"min_top1: 0\.75 looks like a fraction: expected percent"):
         select(entries(), min_top1=0.75)
 
 
-def test_weights_that_are_here(keras_home):
+def test_downloaded_weights_are_local(keras_home):
     (keras_home / "models").mkdir()
     (keras_home / "models" / "efficientnetv2-b0_notop.h5").write_bytes(b"")
-    assert handles(select(entries(), here=True)) == ["embedded:efficientnet-lite0", "keras:EfficientNetV2B0"]
+    assert handles(select(entries(), local_only=True)) == ["embedded:efficientnet-lite0", "keras:EfficientNetV2B0"]
 
 
 def test_table_fits_a_terminal():
@@ -83,13 +83,13 @@ def test_table_fits_a_terminal():
 
 
 def test_json():
-    found = json.loads(run("resnet50", "--json", "--sort", "size").stdout)
-    assert [entry["handle"] for entry in found] == ["keras:ResNet50V2", "keras:ResNet50"]
-    assert found[1]["top1"] == 74.9
-    assert "measured" not in found[0]
+    listed = json.loads(run("resnet50", "--json", "--sort", "size").stdout)
+    assert [entry["handle"] for entry in listed] == ["keras:ResNet50V2", "keras:ResNet50"]
+    assert listed[1]["top1"] == 74.9
+    assert "measured" not in listed[0]
 
 
-def test_nothing_found():
+def test_no_base_meets_the_conditions():
     result = run("no-such-base")
     assert result.stdout == ""
     assert "no base meets all these conditions" in result.stderr

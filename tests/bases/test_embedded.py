@@ -1,4 +1,4 @@
-"""The embedded base: its network, and a reader of checkpoints that executes nothing."""
+"""The embedded base: its network, and a reader of checkpoints that never executes code."""
 
 import io
 import pickle
@@ -39,7 +39,7 @@ def pixels():
 
 
 def test_shape_of_the_network(base, model, pixels):
-    assert model.count_params() == 3_413_024  # of the 4,694,024 with the top, as published with its 1,000 classes
+    assert model.count_params() == 3_413_024  # 4,694,024 with the published top of 1,000 classes
     assert not model.trainable_weights
     features = np.asarray(model(pixels))
     assert features.shape == (4, base.feature_dim)
@@ -47,8 +47,8 @@ def test_shape_of_the_network(base, model, pixels):
     assert features.max() <= 6
 
 
-def test_inference_mode_whatever_a_caller_says(model, pixels):
-    """``trainable = False`` on every layer keeps BatchNormalization still, unlike ``training=False`` alone."""
+def test_inference_mode_for_every_value_of_training(model, pixels):
+    """``trainable = False`` on every layer freezes BatchNormalization; ``training=False`` alone does not."""
     before = [np.asarray(variable).copy() for variable in model.weights]
     training, inference = np.asarray(model(pixels, training=True)), np.asarray(model(pixels, training=False))
     np.testing.assert_allclose(training, inference, rtol=1e-5, atol=1e-6)
@@ -65,7 +65,7 @@ def test_original_classifier():
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_weights_belong_to_the_identity(base):
+def test_weights_and_size_are_part_of_the_digest(base):
     assert base.weights_path is not None
     assert base.weights_path.name == "efficientnet-lite0-57934424.pth"
     assert len(base.weights_sha256) == 64
@@ -77,10 +77,10 @@ def test_channels_first_in_a_child_process_equals_channels_last(base, model, pix
     from headstart.features.engines import OpenVINOEngine, prepare
 
     prepared = prepare(base, tmp_path, pixels)
-    assert (prepared.facts["by"], prepared.facts["optimised"]) == ("openvino", True)  # so built channels first
+    assert (prepared.facts["by"], prepared.facts["optimised"]) == ("openvino", True)  # built with channels first
     assert prepared.facts["difference"] < 1e-5
-    features, wanted = OpenVINOEngine(prepared.xml, "float32")(pixels), np.asarray(model(pixels))
-    assert np.linalg.norm(features - wanted) < 1e-4 * np.linalg.norm(wanted)
+    features, expected = OpenVINOEngine(prepared.xml, "float32")(pixels), np.asarray(model(pixels))
+    assert np.linalg.norm(features - expected) < 1e-4 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_channels_first_in_a_child_process_equals_channels_last(base, model, pix
         ("embedded:efficientnet-lite0", {"weights": "/none/w.pth"}, "no weights file at /none/w.pth"),
     ],
 )
-def test_wrong_requests(handle, arguments, message):
+def test_invalid_arguments_are_refused(handle, arguments, message):
     with pytest.raises(InputError, match=message):
         load_base(handle, **arguments)
 
@@ -101,7 +101,7 @@ def test_wrong_requests(handle, arguments, message):
 
 
 class _Stored:
-    """Stands for a storage while pickling: torch writes those by a persistent id."""
+    """Stands for a storage while pickling: torch writes a storage as a persistent id."""
 
     def __init__(self, key: str, count: int, kind: object) -> None:
         self.id = ("storage", kind, key, "cpu", count, None)
@@ -124,7 +124,7 @@ class _Reduced:
 
 @pytest.fixture
 def torch_names(monkeypatch):
-    """Modules named as torch's, so that pickles can refer to them without torch."""
+    """Modules with torch's names, so that pickles can refer to them without torch."""
 
     def _rebuild_tensor_v2():
         raise AssertionError("the reader must not call into torch")
@@ -137,8 +137,8 @@ def torch_names(monkeypatch):
 
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     torch.FloatStorage, torch.LongStorage, utils._rebuild_tensor_v2 = FloatStorage, LongStorage, _rebuild_tensor_v2
-    for thing, module in ((FloatStorage, torch), (LongStorage, torch), (_rebuild_tensor_v2, utils)):
-        thing.__module__, thing.__qualname__ = module.__name__, thing.__name__
+    for definition, module in ((FloatStorage, torch), (LongStorage, torch), (_rebuild_tensor_v2, utils)):
+        definition.__module__, definition.__qualname__ = module.__name__, definition.__name__
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "torch._utils", utils)
     return types.SimpleNamespace(rebuild=_rebuild_tensor_v2, float=FloatStorage, long=LongStorage)
@@ -179,17 +179,16 @@ def test_reads_arrays_with_offsets_and_strides(torch_names, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("function", "named"),
+    ("function", "name"),
     [(exec, r"__builtin__\.exec"), (eval, r"__builtin__\.eval"), (Path, "pathlib"), (np.zeros, "numpy")],
 )
-def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path, function, named):
-    victim = tmp_path / "victim"
-    content = OrderedDict(w=_Reduced(function, f"open({str(victim)!r}, 'w').close()"))
+def test_a_checkpoint_with_code_is_refused(tmp_path, function, name):
+    created_by_code = tmp_path / "created"
+    content = OrderedDict(w=_Reduced(function, f"open({str(created_by_code)!r}, 'w').close()"))
     path = write_checkpoint(tmp_path / "evil.pth", content, {})
-    with pytest.raises(IntegrityError, match=rf"{path}.*asks for {named}") as caught:
+    with pytest.raises(IntegrityError, match=rf"{path}.*needs {name}.*, which is not part of a file of arrays"):
         read_torch_checkpoint(path)
-    assert "does not need" in str(caught.value)
-    assert not victim.exists()
+    assert not created_by_code.exists()
 
 
 def test_code_in_any_of_the_pickles_is_refused(tmp_path):
@@ -201,13 +200,13 @@ def test_code_in_any_of_the_pickles_is_refused(tmp_path):
 
 def test_damaged_checkpoints(torch_names, tmp_path):
     values = np.arange(12, dtype="<f4")
-    good = OrderedDict(w=tensor(torch_names, "0", values, shape=(12,), stride=(1,)))
-    path = write_checkpoint(tmp_path / "c.pth", good, {"0": values})
+    content = OrderedDict(w=tensor(torch_names, "0", values, shape=(12,), stride=(1,)))
+    path = write_checkpoint(tmp_path / "c.pth", content, {"0": values})
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(IntegrityError, match=r"c\.pth"):
         read_torch_checkpoint(path)
     with pytest.raises(IntegrityError, match=r"m\.pth: wrong magic number"):
-        read_torch_checkpoint(write_checkpoint(tmp_path / "m.pth", good, {"0": values}, magic=42))
+        read_torch_checkpoint(write_checkpoint(tmp_path / "m.pth", content, {"0": values}, magic=42))
     (tmp_path / "zip.pth").write_bytes(b"PK\x03\x04 the newer container")
     with pytest.raises(IntegrityError, match=r"zip\.pth"):
         read_torch_checkpoint(tmp_path / "zip.pth")
@@ -223,8 +222,8 @@ def test_damaged_checkpoints(torch_names, tmp_path):
         {"shape": (2,), "stride": (-1,)},
     ],
 )
-def test_a_tensor_never_reaches_beyond_its_storage(torch_names, tmp_path, view):
+def test_a_tensor_beyond_its_storage_is_refused(torch_names, tmp_path, view):
     values = np.arange(12, dtype="<f4")
     content = OrderedDict(w=tensor(torch_names, "0", values, **view))
-    with pytest.raises(IntegrityError, match="beyond its 12 stored values"):
+    with pytest.raises(IntegrityError, match="needs more than its 12 stored values"):
         read_torch_checkpoint(write_checkpoint(tmp_path / "c.pth", content, {"0": values}))

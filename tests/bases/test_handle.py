@@ -1,4 +1,4 @@
-"""Parsing of handles: one canonical spelling, and errors that name what was given."""
+"""Parsing of handles: one canonical form, and errors that name the wrong part."""
 
 import pytest
 
@@ -42,12 +42,12 @@ def test_parse_and_print(text, handle):
         ("", r"'' is not a base handle"),
     ],
 )
-def test_what_is_refused(text, message):
+def test_invalid_handles_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse_handle(text)
 
 
-def test_load_base_takes_sizes_and_specs():
+def test_load_base_accepts_sizes_and_specs():
     base = load_base("keras:MobileNetV2", weights="none", input_size=96)
     assert base.input_size == (96, 96)
     again = load_base(type(base.spec).from_json(base.spec.to_json()))

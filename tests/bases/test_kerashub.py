@@ -1,4 +1,4 @@
-"""The sources ``preset:`` and ``kaggle:`` on presets that KerasHub itself writes, against KerasHub itself."""
+"""The sources ``preset:`` and ``kaggle:`` with presets that KerasHub writes, compared with KerasHub's results."""
 
 import io
 import json
@@ -90,7 +90,7 @@ def text_preset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_images_have_the_features_that_kerashub_gives_them(name: str, request: pytest.FixtureRequest) -> None:
+def test_image_features_equal_those_of_kerashub(name: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     base = hs.load_base(f"preset:{folder}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, *base.input_size, 3), np.uint8)
@@ -102,55 +102,55 @@ def test_images_have_the_features_that_kerashub_gives_them(name: str, request: p
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # KerasHub leaves a file open
-def test_texts_have_the_ids_and_vectors_that_kerashub_gives_them(text_preset: Path) -> None:
+def test_token_ids_and_vectors_equal_those_of_kerashub(text_preset: Path) -> None:
     base = hs.load_base(f"preset:{text_preset}")
     reader = base.reader()
-    prepared = keras_hub.models.TextClassifierPreprocessor.from_preset(str(text_preset), sequence_length=24)(TEXTS)
-    seen = np.asarray(prepared["padding_mask"])
+    inputs = keras_hub.models.TextClassifierPreprocessor.from_preset(str(text_preset), sequence_length=24)(TEXTS)
+    masks = np.asarray(inputs["padding_mask"])
     arrays = [reader.decode(text.encode()) for text in TEXTS]
-    wanted = [ids[mask].tolist() for ids, mask in zip(np.asarray(prepared["token_ids"]), seen, strict=True)]
-    assert [ids.tolist() for ids in arrays] == wanted
+    expected_ids = [ids[mask].tolist() for ids, mask in zip(np.asarray(inputs["token_ids"]), masks, strict=True)]
+    assert [ids.tolist() for ids in arrays] == expected_ids
     backbone = keras_hub.models.Backbone.from_preset(str(text_preset))
-    states = backbone.predict({name: np.asarray(prepared[name]) for name in backbone.input}, verbose=0)
+    states = backbone.predict({name: np.asarray(inputs[name]) for name in backbone.input}, verbose=0)
     states = states["sequence_output"] if isinstance(states, dict) else states
-    expected = (states * seen[..., None]).sum(1) / seen.sum(1, keepdims=True)
+    expected = (states * masks[..., None]).sum(1) / masks.sum(1, keepdims=True)
     np.testing.assert_allclose(base.model().predict(reader.batch(arrays), verbose=0), expected, atol=1e-5)
     assert [block.name for block in find_blocks(base.build(False))] == ["transformer_layer_0", "transformer_layer_1"]
 
 
-def test_tokens_without_a_class_among_them_are_averaged(tmp_path: Path) -> None:
-    """Swin of Hugging Face, against what transformers computes: see ``tests/files/transformers/make.py``.
+def test_tokens_without_a_class_token_are_averaged(tmp_path: Path) -> None:
+    """Swin of Hugging Face, compared with transformers: see ``tests/files/transformers/make.py``.
 
-    KerasHub's layers of Swin cannot be saved as they are: headstart mends that.
+    KerasHub's layers of Swin cannot be saved; headstart fixes that.
     """
     folder = Path(__file__).parents[1] / "files/transformers/swin"
     expected = np.load(folder / "expected.npz")
     model = hs.load_base(f"hf:{folder}").model()
     model.save(tmp_path / "swin.keras")
-    for one in (model, keras.saving.load_model(tmp_path / "swin.keras")):
-        features = one.predict(expected["pixels"], verbose=0)
+    for network in (model, keras.saving.load_model(tmp_path / "swin.keras")):
+        features = network.predict(expected["pixels"], verbose=0)
         np.testing.assert_allclose(features, expected["features"], atol=3e-6)
 
 
-def test_a_run_on_a_preset_is_whole(vit: Path, photos: Path, tmp_path: Path) -> None:
-    """KerasHub's own first layer of ViT does not take its own configuration back: headstart mends that."""
+def test_a_run_on_a_preset_is_complete(vit: Path, photos: Path, tmp_path: Path) -> None:
+    """KerasHub's first layer of ViT cannot load its own configuration; headstart fixes that."""
     run = hs.train(photos, base=f"preset:{vit}", fine_tune="none", runs=tmp_path)
     assert run.facts["engine"]["kind"] == "openvino"
-    shown = run.predict(photos / "china/07.jpg").probabilities
+    expected = run.predict(photos / "china/07.jpg").probabilities
     model = keras.saving.load_model(run.folder / "model.keras")
     pixels = hs.load_base(f"preset:{vit}").reader().read(photos / "china/07.jpg")
-    found = dict(zip(run.classes, model.predict(pixels[None], verbose=0)[0], strict=True))
-    assert found == pytest.approx(shown, abs=1e-4)
+    probabilities = dict(zip(run.classes, model.predict(pixels[None], verbose=0)[0], strict=True))
+    assert probabilities == pytest.approx(expected, abs=1e-4)
     write_beside(tmp_path, run.folder, run.facts, FORMATS["keras"], {})
     assert "pip install numpy pillow keras tensorflow keras-hub\n" in (tmp_path / "predict.py").read_text()
     explained = hs.explain(run, photos / "china/07.jpg", nearest=2)
-    assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # it ends in a token, and in no map
+    assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # its output is a token, not a feature map
     with pytest.raises(InputError, match=r"grad-cam needs a feature map .* preset:.* has none"):
         hs.explain(run, photos / "china/07.jpg", method="grad-cam")
 
 
-def test_a_layer_used_twice_is_never_cut_between_its_uses(tmp_path: Path) -> None:
-    """ALBERT's blocks all have the same weights: to train the last one would change those below it."""
+def test_there_is_no_block_boundary_between_two_uses_of_a_layer(tmp_path: Path) -> None:
+    """ALBERT's layers share their weights: training the last one would change the layers below it."""
     sizes = {**SMALL, "num_layers": 3, "embedding_dim": 8, "num_groups": 1}
     pieces = _sentence_pieces(
         pad_id=0, unk_id=1, bos_id=2, eos_id=3, bos_piece="[CLS]", eos_piece="[SEP]", user_defined_symbols="[MASK]"
@@ -161,16 +161,18 @@ def test_a_layer_used_twice_is_never_cut_between_its_uses(tmp_path: Path) -> Non
     assert len(find_blocks(base.build(False))) == 1
 
 
-def test_kaggle_models_are_known_by_their_files(resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_of_a_kaggle_model_show_its_kind(
+    resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     variation = tmp_path / "models/some/model/keras/tiny"
     variation.mkdir(parents=True)
     handle = "kaggle:some/model/keras/tiny"
-    with pytest.raises(UnavailableError, match=rf"{handle} is not here and .* Or copy its files into {variation}"):
+    with pytest.raises(UnavailableError, match=rf"{handle} is not on this .* Or copy its files into {variation}"):
         hs.load_base(handle)
     for version in (2, 10):
         (variation / str(version)).symlink_to(resnet)
-    (variation / "2.complete").touch()  # version 10 is a torso
+    (variation / "2.complete").touch()  # version 10 is incomplete
     assert hs.load_base(handle).handle == f"{handle}/2"
     (variation / "10.complete").touch()
     assert hs.load_base(handle).handle == f"{handle}/10"
@@ -178,7 +180,7 @@ def test_kaggle_models_are_known_by_their_files(resnet: Path, tmp_path: Path, mo
     (variation / "11").mkdir()
     (variation / "11.complete").touch()
     with pytest.raises(
-        InputError, match=r"tiny/11 has nothing .*: expected a preset of KerasHub, a SavedModel, or one"
+        InputError, match=r"tiny/11 has no files .*: expected a preset of KerasHub, a SavedModel, or one"
     ):
         hs.load_base(handle)
     with pytest.raises(InputError, match=r"expected kaggle:OWNER/MODEL/FRAMEWORK/VARIATION\[/VERSION\]"):
@@ -202,7 +204,7 @@ def test_wrong_presets_are_refused(vit: Path, tmp_path: Path, monkeypatch: pytes
         hs.load_base("preset:resnet_50_imagenett")
     with pytest.raises(UnavailableError, match=r"headstart fetch preset:resnet_50_imagenet --to bundle/"):
         hs.load_base("preset:resnet_50_imagenet")
-    with pytest.raises(InputError, match=r"input size 64x64 cannot be used with preset:.*vit: it takes 32x32"):
+    with pytest.raises(InputError, match=r"input_size: 64x64 cannot be used with preset:.*vit: expected 32x32"):
         hs.load_base(f"preset:{vit}", input_size=64)
     config = json.loads((vit / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config))

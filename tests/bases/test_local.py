@@ -1,4 +1,4 @@
-"""The source ``file:``: where a user's model is cut, what is read from it, and what is refused."""
+"""The source ``file:``: the features of a user's model, the facts read from its file, and refused files."""
 
 import json
 import os
@@ -19,13 +19,13 @@ SIZE = 24
 
 @pytest.fixture
 def save(tmp_path):
-    """Save a model and give its handle."""
+    """A function that saves a model and returns its handle."""
 
-    def saved(model, name="m.keras") -> str:
+    def save_model(model, name="m.keras") -> str:
         model.save(tmp_path / name)
         return f"file:{tmp_path / name}"
 
-    return saved
+    return save_model
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def pixels():
 
 
 def body(size=SIZE, dtype="float32", channels=3):
-    """(input, maps, features) of a small network with its own scaling."""
+    """(input, feature maps, features) of a small network with its own scaling."""
     inputs = keras.Input((size, size, channels), dtype=dtype)
     maps = layers.Conv2D(8, 3, activation="relu", name="maps")(layers.Rescaling(1 / 255)(inputs))
     return inputs, maps, layers.GlobalAveragePooling2D(name="pooled")(maps)
@@ -44,7 +44,7 @@ def values(model, pixels):
     return np.asarray(model(pixels.astype(np.float32)))
 
 
-# --- the cut -------------------------------------------------------------------------------------------------------
+# --- the feature layer ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])
@@ -61,7 +61,7 @@ def test_the_top_of_a_functional_model(save, pixels, name):
 
 
 def test_the_top_of_a_sequential_model(save, pixels):
-    """Flattening belongs to the top, the activation before it to the features; the map is then pooled."""
+    """Flattening belongs to the top, the activation before it to the features; the feature map is then pooled."""
     model = keras.Sequential(
         [
             *(keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 3)),
@@ -80,13 +80,13 @@ def test_nested_models(save, pixels):
     inputs, maps, pooled = body()
     inner = keras.Model(inputs, maps, name="inner")
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), inner, layers.GlobalAveragePooling2D(), layers.Dense(3)])
-    wanted = values(keras.Model(inputs, pooled), pixels)
-    np.testing.assert_allclose(values(load_base(save(model)).build(False), pixels), wanted, rtol=1e-5)
-    cut = load_base(save(model), cut="maps")  # a layer of the nested model
-    np.testing.assert_allclose(np.asarray(cut.model()(pixels)), wanted, rtol=1e-4)
+    expected = values(keras.Model(inputs, pooled), pixels)
+    np.testing.assert_allclose(values(load_base(save(model)).build(False), pixels), expected, rtol=1e-5)
+    base = load_base(save(model), feature_layer="maps")  # a layer of the nested model
+    np.testing.assert_allclose(np.asarray(base.model()(pixels)), expected, rtol=1e-4)
 
 
-def test_a_head_that_is_a_model(save, pixels):
+def test_a_head_that_is_a_nested_model(save, pixels):
     inputs, _, pooled = body()
     head = keras.Sequential([keras.Input((8,)), layers.Dropout(0.1), layers.Dense(5, activation="softmax")])
     network = load_base(save(keras.Model(inputs, head(pooled)))).build(False)
@@ -94,7 +94,7 @@ def test_a_head_that_is_a_model(save, pixels):
 
 
 def test_a_whole_classifier_behind_its_preprocessing(save, pixels):
-    """As headstart's own runs are: raw uint8 in, the classifier nested."""
+    """The structure of headstart's own runs: raw uint8 input, nested classifier."""
     inputs, _, pooled = body()
     classifier = keras.Model(inputs, layers.Dense(7, activation="softmax")(pooled))
     raw = keras.Input((SIZE, SIZE, 3), dtype="uint8")
@@ -105,8 +105,8 @@ def test_a_whole_classifier_behind_its_preprocessing(save, pixels):
     np.testing.assert_allclose(features, values(keras.Model(inputs, pooled), pixels), rtol=1e-5)
 
 
-def test_nested_models_are_taken_apart_for_their_blocks(save, pixels):
-    """As in the Keras guide: a pretrained model in a model. The features stay; the blocks can be told apart."""
+def test_nested_models_are_inlined(save, pixels):
+    """A pretrained model in a model, as in the Keras guide: the features stay the same, and its blocks are found."""
     inputs = keras.Input((SIZE, SIZE, 3))
     x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="first")(inputs))
     skipped = layers.Conv2D(4, 3, padding="same", name="second")(layers.ReLU(name="act")(x))
@@ -130,7 +130,7 @@ def test_convolutions_on_one_pixel_are_a_top(save):
     assert load_base(save(model)).build(False).output_shape == (None, 1, 1, 8)
 
 
-def test_without_a_top_the_model_is_taken_whole(save):
+def test_without_a_top_the_whole_model_is_used(save):
     inputs, maps, _ = body()
     assert load_base(save(keras.Model(inputs, maps))).build(False).output_shape[-1] == 8
 
@@ -141,17 +141,17 @@ def test_everything_is_frozen(save, pixels):
     assert model.trainable_weights == []
 
 
-def test_wrong_cuts(save):
+def test_wrong_feature_layers(save):
     inputs, _, pooled = body()
     handle = save(keras.Model(inputs, layers.Dense(2)(pooled)))
-    with pytest.raises(InputError, match=r"no layer 'pooledd' to cut at\. Did you mean 'pooled'\? It has: .*maps"):
-        load_base(handle, cut="pooledd").build(False)
+    with pytest.raises(InputError, match=r"no layer 'pooledd'\. Did you mean 'pooled'\? It has: .*maps"):
+        load_base(handle, feature_layer="pooledd").build(False)
     flat = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Flatten(), layers.Dense(4), layers.Dense(2)])
-    with pytest.raises(InputError, match=r"flat\.keras is one chain of Dense layers.*--cut"):
+    with pytest.raises(InputError, match=r"flat\.keras is one chain of Dense layers.*Set feature_layer to"):
         load_base(save(flat, "flat.keras")).build(False)
 
 
-def test_channels_first_is_declined(save):
+def test_channels_first_is_refused(save):
     inputs, maps, _ = body()
     base = load_base(save(keras.Model(inputs, maps)))
     with pytest.raises(ValueError, match="channels last"):
@@ -159,10 +159,10 @@ def test_channels_first_is_declined(save):
     assert keras.config.image_data_format() == "channels_last"
 
 
-# --- what is read from the file ------------------------------------------------------------------------------------
+# --- facts from the file -------------------------------------------------------------------------------------------
 
 
-def test_raw_pixels_are_announced(save, caplog):
+def test_missing_preprocessing_gives_a_warning(save, caplog):
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
     assert load_base(save(model)).preprocessing.name == "none"
     assert "raw pixels from 0 to 255" in caplog.text
@@ -176,11 +176,11 @@ def test_input_sizes(save):
     fixed, free = keras.Input((SIZE, 32, 3)), keras.Input((None, None, 3))
     handle = save(keras.Model(fixed, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(fixed))))
     assert load_base(handle).input_size == (SIZE, 32)
-    with pytest.raises(InputError, match=r"input size 48 .*was saved for 24x32"):
+    with pytest.raises(InputError, match=r"input_size: 48 .*was saved for 24x32"):
         load_base(handle, input_size=48)
     handle = save(keras.Model(free, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(free))))
     assert load_base(handle, input_size=48).input_size == (48, 48)
-    with pytest.raises(InputError, match=r"m\.keras takes images of any size.*--input-size"):
+    with pytest.raises(InputError, match=r"m\.keras takes images of any size: set input_size="):
         load_base(handle)
 
 
@@ -198,7 +198,7 @@ def test_handles_are_absolute(save, monkeypatch, tmp_path):
     assert base.weights_path == model_file
 
 
-# --- what is refused -----------------------------------------------------------------------------------------------
+# --- refused files -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])
@@ -209,19 +209,19 @@ def test_lambda_layers(save, name):
 
 
 def test_custom_classes(save):
-    class Mine(layers.Layer):
+    class Custom(layers.Layer):
         def call(self, x):
             return x
 
-    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), Mine(), layers.Conv2D(4, 3)])
-    with pytest.raises(InputError, match=r"m\.keras needs the class 'Mine'.* not part of Keras"):
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), Custom(), layers.Conv2D(4, 3)])
+    with pytest.raises(InputError, match=r"m\.keras needs the class 'Custom'.* not part of Keras"):
         load_base(save(model))
-    with pytest.raises(InputError, match=r"cannot load .*m\.h5.*Mine"):  # where the old form does not say so at once
+    with pytest.raises(InputError, match=r"cannot load .*m\.h5.*Custom"):  # the old format does not name its module
         load_base(save(model, "m.h5")).build(False)
 
 
 def test_configurations_that_name_other_modules(save, tmp_path):
-    """A hand-made file cannot have a module imported."""
+    """A manipulated file cannot make Keras import a module."""
     inputs, maps, _ = body()
     save(keras.Model(inputs, maps))
     with zipfile.ZipFile(tmp_path / "m.keras") as source, zipfile.ZipFile(tmp_path / "evil.keras", "w") as target:
@@ -236,10 +236,10 @@ def test_configurations_that_name_other_modules(save, tmp_path):
         load_base(f"file:{tmp_path / 'evil.keras'}")
 
 
-def test_models_of_something_else(save):
-    grey, _, pooled = body(channels=1)
+def test_models_of_other_inputs(save):
+    greyscale, _, pooled = body(channels=1)
     with pytest.raises(InputError, match=r"inputs of shape \(None, 24, 24, 1\): expected .*RGB"):
-        load_base(save(keras.Model(grey, pooled)))
+        load_base(save(keras.Model(greyscale, pooled)))
     row = keras.Input((10,))
     with pytest.raises(InputError, match=r"inputs of shape \(None, 10\)"):
         load_base(save(keras.Model(row, layers.Dense(2)(row))))
@@ -248,7 +248,7 @@ def test_models_of_something_else(save):
         load_base(save(keras.Model([left, right], layers.Add()([left, right]))))
 
 
-def test_files_that_are_no_models(save, tmp_path):
+def test_files_that_are_not_models(save, tmp_path):
     with pytest.raises(InputError, match=f"no model file at {tmp_path}/none.keras"):
         load_base(f"file:{tmp_path}/none.keras")
     (tmp_path / "m.onnx").write_bytes(b"")
@@ -261,13 +261,13 @@ def test_files_that_are_no_models(save, tmp_path):
     inputs, maps, _ = body()
     model = keras.Model(inputs, maps)
     model.save_weights(tmp_path / "w.weights.h5")
-    with pytest.raises(InputError, match=r"w\.weights\.h5 holds weights only"):
+    with pytest.raises(InputError, match=r"w\.weights\.h5 contains weights only"):
         load_base(f"file:{tmp_path}/w.weights.h5")
-    with pytest.raises(InputError, match="--weights none cannot be used with file:"):
+    with pytest.raises(InputError, match="weights: none cannot be used with file:"):
         load_base(save(model), weights="none")
 
 
-def test_the_file_is_the_identity(save):
+def test_the_digest_depends_on_the_file(save):
     inputs, maps, _ = body()
     handle = save(keras.Model(inputs, maps))
     base = load_base(handle)

@@ -1,4 +1,4 @@
-"""The source ``tfhub:`` on modules that TensorFlow itself writes, in both formats, and from a hub on this machine."""
+"""The source ``tfhub:`` with modules that TensorFlow writes, in both formats, and with a local hub server."""
 
 import http.server
 import io
@@ -30,16 +30,16 @@ def _network(*, rescaling: bool = False) -> Any:
         keras.layers.ReLU(),
         keras.layers.GlobalAveragePooling2D(),
     ]
-    before = [keras.layers.Rescaling(1 / 127.5, -1)] if rescaling else []
-    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *before, *layers])
-    statistics = network.get_layer(index=len(before) + 1)
+    preprocessing = [keras.layers.Rescaling(1 / 127.5, -1)] if rescaling else []
+    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *preprocessing, *layers])
+    statistics = network.get_layer(index=len(preprocessing) + 1)
     statistics.moving_mean.assign(np.full(8, 0.1))
     return network
 
 
 @pytest.fixture(scope="session")
 def tf2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reusable module as TF2's hub wants it: callable, with ``training`` and its variables."""
+    """A reusable module in TF2's format: callable, with ``training`` and its variables."""
     import tensorflow as tf
 
     network = _network()
@@ -57,7 +57,7 @@ def tf2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tf1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A module as TF1's hub has them: a graph without tags, and a signature called ``default``."""
+    """A module in TF1's format: a graph without tags, and a signature with the name ``default``."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -87,19 +87,19 @@ def _expected(folder: Path, pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["tf1", "tf2"])
-def test_features_are_those_of_the_module(name: str, photos: Path, request: pytest.FixtureRequest) -> None:
+def test_features_equal_those_of_the_module(name: str, photos: Path, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     base = hs.load_base(f"tfhub:{folder}")
     assert base.input_facts()["input_size"] == [SIZE, SIZE]
     assert base.input_facts()["preprocessing"]["name"] == "[0, 1]"
     files = sorted((photos / "china").iterdir())[:5]
-    found = hs.extract(base, files, precision="float32").rows(range(5))
+    features = hs.extract(base, files, precision="float32").rows(range(5))
     reader = base.reader()
     expected = _expected(folder, reader.batch([reader.decode(file.read_bytes()) for file in files]))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
-def test_a_tuned_run_holds_the_module_in_itself(tf2: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_fine_tuned_run_contains_the_module(tf2: Path, photos: Path, tmp_path: Path) -> None:
     module = Path(shutil.copytree(tf2, tmp_path / "module"))
     ways = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
     run = hs.train(photos, base=f"tfhub:{module}", fine_tune="all", config=ways, runs=tmp_path / "runs")
@@ -109,7 +109,7 @@ def test_a_tuned_run_holds_the_module_in_itself(tf2: Path, photos: Path, tmp_pat
 
     import keras
 
-    import headstart.bases.graph_layer  # noqa: F401 - makes the layer known to Keras
+    import headstart.bases.graph_layer  # noqa: F401 - registers the layer with Keras
 
     model = keras.models.load_model(run.folder / "model.keras")
     with np.load(run.folder / "golden.npz") as golden:
@@ -118,22 +118,22 @@ def test_a_tuned_run_holds_the_module_in_itself(tf2: Path, photos: Path, tmp_pat
 
 
 def test_a_module_of_tf1_stays_frozen(tf1: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stays frozen: nothing in this module can be trained"):
+    with pytest.raises(InputError, match="stays frozen: the module has no trainable weights"):
         hs.train(photos, base=f"tfhub:{tf1}", fine_tune="all", runs=tmp_path)
 
 
-def test_a_module_that_scales_pixels_itself_gets_them_as_they_are(tmp_path: Path) -> None:
+def test_a_module_that_scales_pixels_itself_receives_raw_pixels(tmp_path: Path) -> None:
     _network(rescaling=True).export(tmp_path / "scaling", verbose=False)
     assert hs.load_base(f"tfhub:{tmp_path}/scaling").input_facts()["preprocessing"]["name"] == "built in"
 
 
-def test_what_is_not_a_module_of_images_is_refused(tmp_path: Path) -> None:
+def test_other_modules_and_folders_are_refused(tmp_path: Path) -> None:
     import tensorflow as tf
 
     module = tf.Module()
     module.__call__ = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None], tf.string)])
     tf.saved_model.save(module, tmp_path / "texts", signatures=module.__call__)
-    with pytest.raises(InputError, match=r"takes inputs of shape \(None,\): expected one of images"):
+    with pytest.raises(InputError, match=r"has inputs of shape \(None,\): expected one input of images"):
         hs.load_base(f"tfhub:{tmp_path}/texts")
     with pytest.raises(InputError, match=r"is not a SavedModel: expected a folder with saved_model\.pb"):
         hs.load_base(f"tfhub:{tmp_path}")
@@ -141,7 +141,7 @@ def test_what_is_not_a_module_of_images_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A hub on this machine: ``/whole``, ``/cut`` (the connection breaks) and ``/page`` (no archive)."""
+    """A local hub server: ``/whole``, ``/truncated`` (the connection breaks) and ``/page`` (not an archive)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(tf2, arcname=".")
@@ -151,10 +151,10 @@ def hub(tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         def do_GET(self) -> None:
             name = self.path.partition("?")[0]
             body = b"<html>Sign in</html>" if name == "/page" else content
-            self.send_response(200 if name in ("/whole", "/cut", "/page") else 404)
+            self.send_response(200 if name in ("/whole", "/truncated", "/page") else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if name == "/cut" else body)
+            self.wfile.write(body[: len(body) // 2] if name == "/truncated" else body)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -167,34 +167,36 @@ def hub(tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         server.shutdown()
 
 
-def test_a_module_is_fetched_once_and_then_there_without_network(
+def test_a_module_is_downloaded_once_and_then_needs_no_network(
     hub: str, tf2: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     base = hs.load_base(f"tfhub:{hub}/whole")
     hs.fetch([f"tfhub:{hub}/whole"], to=tmp_path / "bundle")
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("TFHUB_CACHE_DIR", str(tmp_path / "empty"))
-        elsewhere.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
+    with monkeypatch.context() as environment:
+        environment.setenv("TFHUB_CACHE_DIR", str(tmp_path / "empty"))
+        environment.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
         assert hs.load_base(f"tfhub:{hub}/whole").digest == base.digest
     assert base.weights_sha256 == hs.load_base(f"tfhub:{tf2}").weights_sha256
     monkeypatch.setenv("HEADSTART_OFFLINE", "1")
     assert hs.load_base(f"tfhub:{hub}/whole").weights_sha256 == base.weights_sha256
-    with pytest.raises(UnavailableError, match=r"other is not here .*the network must not be used: .*put its content"):
+    with pytest.raises(
+        UnavailableError, match=r"other is not on this machine .*downloads are disabled.*unpack it into"
+    ):
         hs.load_base(f"tfhub:{hub}/other")
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "what"),
+    ("name", "error", "message"),
     [
-        ("cut", UnavailableError, r"/cut is not here and cannot be fetched .*broke after"),
-        ("page", IntegrityError, "is not a whole archive"),
+        ("truncated", UnavailableError, r"/truncated is not on this machine and cannot be downloaded .*more expected"),
+        ("page", IntegrityError, "is not a complete archive"),
         ("absent", UnavailableError, "404"),
     ],
 )
 def test_a_download_that_fails_leaves_nothing(
-    hub: str, name: str, error: type[Exception], what: str, tmp_path: Path
+    hub: str, name: str, error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        with pytest.raises(error, match=what):
+        with pytest.raises(error, match=message):
             hs.load_base(f"tfhub:{hub}/{name}")
     assert not [path for path in (tmp_path / "hub").iterdir() if path.is_dir()]

@@ -1,4 +1,4 @@
-"""The source ``stanza:`` on models that Stanza's own code trains and saves here, against what it computes from them."""
+"""The source ``stanza:`` with models that Stanza's own code trains and saves, compared with Stanza's results."""
 
 import csv
 import logging
@@ -22,7 +22,7 @@ TEXTS = ["A short text, of a few words.", "Another\n one,  with odd spaces and a
 
 @pytest.fixture(scope="session")
 def home(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stanza's folder of models, with a forward and a backward one of a language ``en``, trained for seconds."""
+    """Stanza's folder of models, with a forward and a backward model of a language ``en``, trained for seconds."""
     from stanza.models import charlm
 
     logging.getLogger("stanza").setLevel(logging.ERROR)
@@ -31,9 +31,9 @@ def home(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = "\n".join(row["text"] for row in csv.DictReader(file))
     (folder / "text.txt").write_text(text, encoding="utf-8")
     for direction in ("forward", "backward"):
-        place = folder / "en" / f"{direction}_charlm"
+        save_dir = folder / "en" / f"{direction}_charlm"
         sizes = "--epochs 1 --char_hidden_dim 24 --char_emb_dim 8 --cutoff 1 --batch_size 20 --eval_steps -1"
-        files = ["--train_file", folder / "text.txt", "--eval_file", folder / "text.txt", "--save_dir", place]
+        files = ["--train_file", folder / "text.txt", "--eval_file", folder / "text.txt", "--save_dir", save_dir]
         charlm.main(
             [
                 *map(str, files),
@@ -46,26 +46,27 @@ def home(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "--cpu",
             ]
         )
-        (place / "en_test_vocab.pt").unlink()
+        (save_dir / "en_test_vocab.pt").unlink()
     return folder
 
 
-def _by_stanza(path: Path) -> np.ndarray:
+def _features_by_stanza(path: Path) -> np.ndarray:
     from stanza.models.common.char_model import CharacterLanguageModel
 
     model: Any = CharacterLanguageModel.load(str(path), finetune=False)
     return np.stack([rows.mean(0).numpy() for rows in model.build_char_representation([t.split() for t in TEXTS])])
 
 
-def test_features_are_those_of_stanza(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_equal_those_of_stanza(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
     base = hs.load_base("stanza:en")
-    found = hs.extract(base, TEXTS, precision="float32").rows(range(len(TEXTS)))
+    features = hs.extract(base, TEXTS, precision="float32").rows(range(len(TEXTS)))
     files = [next((home / "en" / f"{direction}_charlm").glob("*.pt")) for direction in ("forward", "backward")]
-    np.testing.assert_allclose(found, np.concatenate([_by_stanza(file) for file in files], axis=1), atol=1e-5)
+    expected = np.concatenate([_features_by_stanza(file) for file in files], axis=1)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
     assert base.feature_dim == 48
-    alone = hs.extract(hs.load_base(f"stanza:{files[1]}"), TEXTS, precision="float32").rows(range(len(TEXTS)))
-    np.testing.assert_allclose(alone, found[:, 24:], atol=1e-5)
+    backward = hs.extract(hs.load_base(f"stanza:{files[1]}"), TEXTS, precision="float32").rows(range(len(TEXTS)))
+    np.testing.assert_allclose(backward, features[:, 24:], atol=1e-5)
 
 
 def test_a_run_needs_neither_stanza_nor_the_models(
@@ -74,10 +75,10 @@ def test_a_run_needs_neither_stanza_nor_the_models(
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(home))
     run = hs.train(sentences, base="stanza:en:forward", fine_tune="none", runs=tmp_path)
     hs.fetch(["stanza:en"], to=tmp_path / "bundle")
-    pair = hs.load_base("stanza:en").digest
+    digest = hs.load_base("stanza:en").digest
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
     monkeypatch.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
-    assert hs.load_base("stanza:en").digest == pair
+    assert hs.load_base("stanza:en").digest == digest
     assert hs.load(run.folder).predict("Some text.").predicted in run.classes
     assert run.facts["base"]["tokenizer"] == {"kind": "characters"}
 
@@ -90,45 +91,45 @@ def test_word_vectors_of_stanza(tmp_path: Path) -> None:
     Pretrain(str(tmp_path / "vectors.pt"), str(vectors)).load()
     base = hs.load_base(f"stanza:{tmp_path}/vectors.pt", texts=["the end of it"])
     assert base.reader().words == ["the", "of", "New York"]
-    found = hs.extract(base, ["the end of it"], precision="float32").rows([0])
-    np.testing.assert_allclose(found, [[2.5, 3.5, 4.5]], atol=1e-6)
+    features = hs.extract(base, ["the end of it"], precision="float32").rows([0])
+    np.testing.assert_allclose(features, [[2.5, 3.5, 4.5]], atol=1e-6)
 
 
-ANSWERS = {"good": "喜欢 好看 美丽 非常", "bad": "无聊 糟糕 不 难看"}
+OPINIONS = {"good": "喜欢 好看 美丽 非常", "bad": "无聊 糟糕 不 难看"}
 TOPICS = "我们 苹果 这 部 电影 很 他们 故事 演员 音乐 今天 天气"
 
 
 @pytest.fixture(scope="module")
 def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``texts.csv``, without a space in it, ``vectors.vec`` and ``tokenizer.pt``."""
+    """A folder with ``texts.csv`` (texts without spaces), ``vectors.vec`` and ``tokenizer.pt``."""
     folder = tmp_path_factory.mktemp("chinese")
     rng = np.random.default_rng(0)
-    words = [*TOPICS.split(), *" ".join(ANSWERS.values()).split(), "。"]
+    words = [*TOPICS.split(), *" ".join(OPINIONS.values()).split(), "。"]
     lines = [f"{word} {' '.join(map(str, rng.normal(size=24).round(3)))}" for word in words]
     (folder / "vectors.vec").write_text("\n".join([f"{len(words)} 24", *lines, ""]), encoding="utf-8")
     with open(folder / "texts.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
         for i in range(120):
-            label = sorted(ANSWERS)[i % 2]
-            chosen = [*rng.choice(TOPICS.split(), 4), *rng.choice(ANSWERS[label].split(), 2)]
-            writer.writerow(["".join(rng.permutation(chosen)) + "。", label])
+            label = sorted(OPINIONS)[i % 2]
+            sentence = [*rng.choice(TOPICS.split(), 4), *rng.choice(OPINIONS[label].split(), 2)]
+            writer.writerow(["".join(rng.permutation(sentence)) + "。", label])
     shutil.copy(Path(__file__).parent / "word_files/tokenizer.pt", folder)
     return folder
 
 
-def test_texts_without_spaces_are_divided_into_words(
+def test_texts_without_spaces_are_split_into_words(
     chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(chinese)
     run = hs.train(
-        "texts.csv", base="fasttext:vectors.vec", words_by="stanza:tokenizer.pt", fine_tune="none", runs=tmp_path
+        "texts.csv", base="fasttext:vectors.vec", segmenter="stanza:tokenizer.pt", fine_tune="none", runs=tmp_path
     )  # fmt: skip
     assert run.metrics["accuracy"] > 0.9
-    seen = next(finding for finding in run.facts["audit"] if finding["check"] == "unknown-words")
-    assert seen["state"] == "clean", seen
+    unknown_words = next(finding for finding in run.facts["audit"] if finding["check"] == "unknown-words")
+    assert unknown_words["state"] == "clean", unknown_words
     for file in chinese.glob("*.*"):
-        file.rename(tmp_path / file.name)  # what follows needs the run alone
+        file.rename(tmp_path / file.name)  # from here on, only the run is needed
     assert [run.predict(text).predicted for text in ("这部电影很好看。", "故事很无聊。")] == ["good", "bad"]
     weights = weigh_words(Predictor(run.folder), "这部电影很好看。", "good")
     assert [word for word, _ in weights] == ["这", "部", "电影", "很", "好看", "。"]
@@ -142,11 +143,11 @@ def test_texts_without_spaces_are_divided_into_words(
         file.rename(chinese / file.name)
 
 
-def test_words_are_those_of_stanza(chinese: Path) -> None:
+def test_words_equal_those_of_stanza(chinese: Path) -> None:
     import stanza
 
     vectors = f"fasttext:{chinese}/vectors.vec"
-    base = hs.load_base(vectors, texts=["我们喜欢苹果"], words_by=f"stanza:{chinese}/tokenizer.pt")
+    base = hs.load_base(vectors, texts=["我们喜欢苹果"], segmenter=f"stanza:{chinese}/tokenizer.pt")
     (chinese / "resources.json").write_text("{}")
     pipeline = stanza.Pipeline(
         "zh", dir=str(chinese), processors="tokenize", package=None, tokenize_model_path=str(chinese / "tokenizer.pt"),
@@ -158,25 +159,25 @@ def test_words_are_those_of_stanza(chinese: Path) -> None:
     assert hs.load_base(vectors, texts=["我们喜欢苹果"]).reader().coverage("我们喜欢苹果。") == (1, 2)
 
 
-def test_what_cannot_divide_texts_is_refused(chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_segmenters_are_refused(chinese: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
     (tmp_path / "other.pt").write_bytes(b"no tokenizer")
     vectors = f"fasttext:{chinese}/vectors.vec"
-    with pytest.raises(InputError, match=r"--words-by jieba: expected stanza:LANG"):
-        hs.load_base(vectors, words_by="jieba")
-    with pytest.raises(UnavailableError, match=r"tokenizer of stanza:zh is not here .*zh-hans/tokenize"):
-        hs.load_base(vectors, words_by="stanza:zh")
+    with pytest.raises(InputError, match=r"segmenter: expected stanza:LANG, .* got 'jieba'"):
+        hs.load_base(vectors, segmenter="jieba")
+    with pytest.raises(UnavailableError, match=r"tokenizer of stanza:zh is not on this machine .*zh-hans/tokenize"):
+        hs.load_base(vectors, segmenter="stanza:zh")
     with pytest.raises(InputError, match=r"Stanza cannot use .*other\.pt as a tokenizer"):
-        hs.load_base(vectors, texts=["我们"], words_by=f"stanza:{tmp_path}/other.pt")
-    with pytest.raises(InputError, match=r"--words-by is for word vectors, and embedded:all-minilm-l6-v2 divides"):
-        hs.load_base("embedded:all-minilm-l6-v2", words_by=f"stanza:{tmp_path}/other.pt")
+        hs.load_base(vectors, texts=["我们"], segmenter=f"stanza:{tmp_path}/other.pt")
+    with pytest.raises(InputError, match=r"segmenter: only word vectors use a segmenter, and embedded:all-mi"):
+        hs.load_base("embedded:all-minilm-l6-v2", segmenter=f"stanza:{tmp_path}/other.pt")
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_for_missing_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANZA_RESOURCES_DIR", str(tmp_path))
-    with pytest.raises(UnavailableError, match=r"stanza:de is not here .*put its \.pt into .*de/forward_charlm"):
+    with pytest.raises(UnavailableError, match=r"stanza:de is not on this machine .*copy its \.pt file into .*de/forw"):
         hs.load_base("stanza:de")
-    with pytest.raises(InputError, match=r"has no part 'tagger' here: expected one of charlm, forward"):
+    with pytest.raises(InputError, match=r"unknown part 'tagger': expected one of charlm, forward"):
         hs.load_base("stanza:de:tagger")
     with pytest.raises(InputError, match=r"there is no file .*absent\.pt"):
         hs.load_base("stanza:absent.pt")

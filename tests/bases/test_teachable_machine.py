@@ -1,4 +1,4 @@
-"""Exports of Teachable Machine: files as Keras 2 wrote them, made here in small."""
+"""Exports of Teachable Machine: small files in the format that Keras 2 wrote."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from headstart.bases import load_base
 from headstart.errors import InputError
 
 
-def _layer(kind: str, name: str, after: str = "", **config: Any) -> dict[str, Any]:
-    inbound = [[[after, 0, 0, {}]]] if after else []
+def _layer(kind: str, name: str, input_name: str = "", **config: Any) -> dict[str, Any]:
+    inbound = [[[input_name, 0, 0, {}]]] if input_name else []
     return {
         "class_name": kind,
         "name": name,
@@ -25,7 +25,7 @@ def _layer(kind: str, name: str, after: str = "", **config: Any) -> dict[str, An
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """A network of three layers instead of MobileNetV2, in the form and with the names that such exports have."""
+    """A network of three layers instead of MobileNetV2, with the structure and the names of such exports."""
     size = [None, 32, 32, 3]
     kernel = {"strides": [2, 2], "padding": "same", "use_bias": False, "groups": 1, "activation": "linear"}
     network = {
@@ -72,7 +72,7 @@ def export(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_export_opens_and_computes_what_its_weights_say(export: Path) -> None:
+def test_an_export_computes_the_function_of_its_weights(export: Path) -> None:
     base = load_base(f"file:{export}")
     assert base.input_facts()["preprocessing"]["name"] == "[-1, 1]"
     pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
@@ -105,8 +105,8 @@ def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path) -> 
     base = load_base(f"file:{export}")
     pixels = base.reader().read(photos / "china/07.jpg")
     expected = np.asarray(base.model(include_top=True)(pixels[None]))[0]
-    shown = run.predict(photos / "china/07.jpg").probabilities
-    assert [shown["china"], shown["flower"]] == pytest.approx(expected, abs=1e-5)
+    probabilities = run.predict(photos / "china/07.jpg").probabilities
+    assert [probabilities["china"], probabilities["flower"]] == pytest.approx(expected, abs=1e-5)
     assert 0 <= hs.evaluate(run.folder, photos).metrics["accuracy"] <= 1
     assert "2 classes, not yet evaluated" in repr(run)
     with pytest.raises(InputError, match="was adopted, and has no figures"):

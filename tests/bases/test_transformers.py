@@ -1,4 +1,4 @@
-"""Encoders of texts and images, against what transformers computes: see ``tests/files/transformers/make.py``."""
+"""Encoders of texts and images, compared with transformers: see ``tests/files/transformers/make.py``."""
 
 import json
 import shutil
@@ -17,33 +17,33 @@ MODELS = Path(__file__).parents[1] / "files" / "transformers"
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "electra", "distilbert", "mpnet"])
-def test_texts_have_the_vectors_that_transformers_gives_them(name: str) -> None:
+def test_text_vectors_equal_those_of_transformers(name: str) -> None:
     base = hs.load_base(f"hf:{MODELS / name}")
     reader = base.reader()
     expected = np.load(MODELS / name / "expected.npz")
     ids = reader.batch([reader.decode(text.encode()) for text in expected["texts"].tolist()])
     assert len(ids) == 3
-    assert ids.shape[1] == base.max_length or name != "mpnet"  # relative positions of all kinds
+    assert ids.shape[1] == base.max_length or name != "mpnet"  # covers all buckets of relative positions
     np.testing.assert_allclose(base.model().predict(ids, verbose=0), expected["features"], atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["vit", "deit", "dinov2", "dinov2-registers"])
-def test_images_have_the_features_that_transformers_gives_them(name: str) -> None:
+def test_image_features_equal_those_of_transformers(name: str) -> None:
     expected = np.load(MODELS / name / "expected.npz")
-    size = expected["pixels"].shape[1:3]  # not the model's own: the position table is interpolated
+    size = expected["pixels"].shape[1:3]  # not the model's default: the position table is interpolated
     base = hs.load_base(f"hf:{MODELS / name}", input_size=size)
     assert base.feature_dim == 16
     np.testing.assert_allclose(base.model().predict(expected["pixels"], verbose=0), expected["features"], atol=4e-6)
 
 
-def test_size_and_fit_of_images_are_read_from_the_files() -> None:
+def test_size_and_resize_mode_are_read_from_the_files() -> None:
     vit, dinov2 = (hs.load_base(f"hf:{MODELS / name}") for name in ("vit", "dinov2"))
     assert (vit.input_size, vit.resize) == ((32, 32), "stretch")
     assert (dinov2.input_size, dinov2.resize) == ((28, 28), "crop")
     np.testing.assert_allclose(vit.preprocessing.array(np.array([[[0, 127.5, 255]]])), [[[-1, 0, 1]]], atol=1e-6)
 
 
-def test_a_model_that_does_not_say_how_it_wants_its_images_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_image_preprocessing_is_refused(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "vit", tmp_path / "vit")
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").write_text(json.dumps({**settings, "size": {}}))
@@ -52,11 +52,11 @@ def test_a_model_that_does_not_say_how_it_wants_its_images_is_refused(tmp_path: 
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"expected preprocessor_config\.json beside its config\.json"):
         hs.load_base(f"hf:{folder}")
-    with pytest.raises(InputError, match=r"input size 4x4 is less than a patch of hf:.*vit, 8 pixels"):
+    with pytest.raises(InputError, match=r"input_size: 4x4 is smaller than a patch of hf:.*vit: expected at least 8"):
         hs.load_base(f"hf:{MODELS / 'vit'}", input_size=4)
 
 
-def test_a_vision_transformer_is_divided_into_its_layers_and_saved(tmp_path: Path) -> None:
+def test_blocks_and_saving_of_a_vision_transformer(tmp_path: Path) -> None:
     base = hs.load_base(f"hf:{MODELS / 'dinov2'}")
     assert [block.name for block in find_blocks(base.build(False))] == ["patches", "positions", "layer_0", "layer_1"]
     model = base.model()

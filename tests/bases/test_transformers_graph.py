@@ -1,4 +1,4 @@
-"""Models that only transformers builds, against what it computes: see ``tests/files/transformers/make.py``."""
+"""Models that only transformers builds, compared with its results: see ``tests/files/transformers/make.py``."""
 
 import json
 import os
@@ -25,7 +25,7 @@ MODELS = Path(__file__).parents[1] / "files" / "transformers"
 
 
 @pytest.mark.parametrize("name", ["modernbert", "gpt-neox"])
-def test_texts_have_the_vectors_that_transformers_gives_them(name: str) -> None:
+def test_text_vectors_equal_those_of_transformers(name: str) -> None:
     base = hs.load_base(f"hf:{MODELS / name}")
     assert isinstance(base, TextBase)
     assert base.pooling == ("last" if name == "gpt-neox" else "mean")
@@ -36,7 +36,7 @@ def test_texts_have_the_vectors_that_transformers_gives_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["convnext", "clip"])
-def test_images_have_the_features_that_transformers_gives_them(name: str, tmp_path: Path) -> None:
+def test_image_features_equal_those_of_transformers(name: str, tmp_path: Path) -> None:
     expected = np.load(MODELS / name / "expected.npz")
     base = hs.load_base(f"hf:{MODELS / name}", input_size=expected["pixels"].shape[1:3])
     files = [tmp_path / f"{i}.png" for i in range(2)]
@@ -47,28 +47,28 @@ def test_images_have_the_features_that_transformers_gives_them(name: str, tmp_pa
 
 def test_a_run_is_trained_saved_and_used_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "films.csv"
-    words = [" ".join(WORDS[number // 4**place % 4] for place in range(3)) for number in range(40)]
-    rows = [f"{said} that is {word},{word}" for said in words for word in ("good", "bad")]
+    starts = [" ".join(WORDS[number // 4**place % 4] for place in range(3)) for number in range(40)]
+    rows = [f"{start} that is {word},{word}" for start in starts for word in ("good", "bad")]
     table.write_text("text,label\n" + "\n".join(rows))
     model = shutil.copytree(MODELS / "modernbert", tmp_path / "model")
     run = hs.train(table, base=f"hf:{model}", runs=tmp_path / "runs", fine_tune="auto")
     facts = json.loads((run.folder / "run.json").read_text())
     assert facts["engine"]["kind"] == "openvino"
-    assert "stays frozen: headstart has it from transformers" in facts["fine_tuning"]["reason"]
+    assert "stays frozen: headstart uses it as a graph without gradients" in facts["fine_tuning"]["reason"]
     shutil.rmtree(model)
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert run.predict("long film that is bad").predicted == "bad"
     program = (
         "import headstart.bases.openvino_layer, keras, numpy, sys\n"
         "golden = numpy.load(sys.argv[2])\n"
-        "found = keras.models.load_model(sys.argv[1]).predict(golden['inputs'], verbose=0)\n"
-        "numpy.testing.assert_allclose(found, golden['probabilities'], atol=1e-2)"  # bfloat16 where the CPU has it
+        "probabilities = keras.models.load_model(sys.argv[1]).predict(golden['inputs'], verbose=0)\n"
+        "numpy.testing.assert_allclose(probabilities, golden['probabilities'], atol=1e-2)"  # bfloat16 on some CPUs
     )
     command = [sys.executable, "-c", program, run.folder / "model.keras", run.folder / "golden.npz"]
     subprocess.run(command, check=True, env={**os.environ, "KERAS_BACKEND": "openvino"})
 
 
-def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_errors_for_unusable_models(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "clip", tmp_path / "clip")
     with pytest.raises(InputError, match="cannot be used at 48x48 pixels"):
         hs.load_base(f"hf:{folder}", input_size=48)

@@ -1,4 +1,4 @@
-"""Word vectors from files in the formats that are about."""
+"""Word vectors from files in all supported formats."""
 
 import gzip
 import os
@@ -40,114 +40,114 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_the_same_vectors(name: str, tmp_path: Path) -> None:
+def test_all_formats_give_the_same_vectors(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(FORMATS[name])
-    words, vectors, _ = read_words(path, wanted=(), first=100)
+    words, vectors, _ = read_words(path, selected=(), first=100)
     assert words == WORDS
     np.testing.assert_allclose(vectors, VECTORS, rtol=1e-6)
-    words, vectors, _ = read_words(path, wanted={"apples", "absent"}, first=2)
+    words, vectors, _ = read_words(path, selected={"apples", "absent"}, first=2)
     assert words == ["the", "naïve", "apples"]
     np.testing.assert_allclose(vectors, VECTORS[[0, 1, 5]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "message"),
     [
         (_binary()[:-30], r"ends after 5 of 7 words"),
         (b"7 5\n" + _text(header=False)[:200], r"ends after \d of 7 words|does not have 5 numbers"),
-        (b"just a letter to a friend\n", r"could not convert|is not a word and its numbers"),
-        (b"\x00\x01\x02", r"is not a word and its numbers"),
-        (b"", r"is not a word and its numbers"),
-        ((793712314).to_bytes(4, "little") + b"rest", r"it is of version 1953719666 of fastText's"),
+        (b"just a letter to a friend\n", r"could not convert|is not a word with its numbers"),
+        (b"\x00\x01\x02", r"is not a word with its numbers"),
+        (b"", r"is not a word with its numbers"),
+        ((793712314).to_bytes(4, "little") + b"rest", r"it has version 1953719666 of fastText's"),
         (b"\x80\x04rest", r"pickle|invalid load key"),
     ],
 )
-def test_damaged_and_other_files_are_refused(content: bytes, what: str, tmp_path: Path) -> None:
+def test_damaged_and_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "vectors.bin"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"vectors\.bin is not a file of word vectors.*({what})"):
-        read_words(path, wanted=(), first=100)
+    with pytest.raises(InputError, match=rf"vectors\.bin is not a file of word vectors.*({message})"):
+        read_words(path, selected=(), first=100)
 
 
-LIBRARY = Path(__file__).parent / "word_files"
-MADE = np.load(LIBRARY / "expected.npz")
+FILES = Path(__file__).parent / "word_files"
+EXPECTED = np.load(FILES / "expected.npz")
 UNLISTED = ["apple", "café", "日本語", "sweetly!"]
 
 
 @pytest.mark.parametrize("name", ["fasttext.bin", "classifier.bin", "plain.kv", "divided.kv", "subwords.kv"])
-def test_vectors_are_those_that_fasttext_and_gensim_give(name: str) -> None:
-    words, vectors, infer = read_words(LIBRARY / name, wanted=(), first=100)
+def test_vectors_equal_those_of_fasttext_and_gensim(name: str) -> None:
+    words, vectors, infer = read_words(FILES / name, selected=(), first=100)
     assert {"the", "apples", "naïve"} < set(words)
-    exact = 0.0 if name.endswith(".bin") else 1e-7  # gensim adds in another order
-    np.testing.assert_allclose(vectors, MADE[f"{name}.listed"], rtol=0, atol=exact)
+    tolerance = 0.0 if name.endswith(".bin") else 1e-7  # gensim adds in another order
+    np.testing.assert_allclose(vectors, EXPECTED[f"{name}.listed"], rtol=0, atol=tolerance)
     if infer is None:
-        assert f"{name}.unlisted" not in MADE
+        assert f"{name}.unlisted" not in EXPECTED
     else:
-        made = [infer(word) for word in UNLISTED]
-        np.testing.assert_allclose(np.stack(made), MADE[f"{name}.unlisted"], rtol=0, atol=exact)
-    some = read_words(LIBRARY / name, wanted={"pie", "absent"}, first=1)
-    assert some.words == [words[0], "pie"]
-    np.testing.assert_array_equal(some.vectors[1], vectors[words.index("pie")])
+        inferred = [infer(word) for word in UNLISTED]
+        np.testing.assert_allclose(np.stack(inferred), EXPECTED[f"{name}.unlisted"], rtol=0, atol=tolerance)
+    selected = read_words(FILES / name, selected={"pie", "absent"}, first=1)
+    assert selected.words == [words[0], "pie"]
+    np.testing.assert_array_equal(selected.vectors[1], vectors[words.index("pie")])
 
 
-def test_words_of_the_data_that_fasttext_does_not_list_get_vectors(tmp_path: Path) -> None:
+def test_fasttext_infers_vectors_for_unlisted_words_of_the_data(tmp_path: Path) -> None:
     text = "The sweetly! café, apples"
-    listed, made = (hs_base.reader() for hs_base in (
-        load_base(f"{source}:{LIBRARY / name}", texts=[text], cache=tmp_path)
+    word2vec, fasttext = (base.reader() for base in (
+        load_base(f"{source}:{FILES / name}", texts=[text], cache=tmp_path)
         for source, name in (("word2vec", "plain.kv"), ("fasttext", "fasttext.bin"))
     ))  # fmt: skip
-    assert (listed.unknown(text), made.unknown(text)) == (["sweetly", "!", "café", ","], [])
-    ids = made.decode("café".encode())
-    vectors = np.load(Path(load_base(f"fasttext:{LIBRARY}/fasttext.bin", texts=[text], cache=tmp_path).weights_path))
-    np.testing.assert_array_equal(vectors[ids - 1], MADE["fasttext.bin.unlisted"][1:2])
+    assert (word2vec.unknown(text), fasttext.unknown(text)) == (["sweetly", "!", "café", ","], [])
+    ids = fasttext.decode("café".encode())
+    vectors = np.load(Path(load_base(f"fasttext:{FILES}/fasttext.bin", texts=[text], cache=tmp_path).weights_path))
+    np.testing.assert_array_equal(vectors[ids - 1], EXPECTED["fasttext.bin.unlisted"][1:2])
 
 
 @pytest.mark.parametrize(
-    ("name", "what"),
+    ("name", "message"),
     [
-        ("quantized.ftz", r"it is quantized, .* take the \.bin or \.vec"),
-        ("whole.model", r"asks for gensim\.models\.fasttext\.FastText, .*model\.wv\.save"),
+        ("quantized.ftz", r"it is quantized .* use the original \.bin or \.vec"),
+        ("whole.model", r"needs gensim\.models\.fasttext\.FastText, .*model\.wv\.save"),
     ],
 )
-def test_what_holds_no_word_vectors_is_refused(name: str, what: str) -> None:
-    with pytest.raises(InputError, match=what):
-        read_words(LIBRARY / name, wanted=(), first=100)
+def test_files_without_vectors_are_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_words(FILES / name, selected=(), first=100)
 
 
 @pytest.mark.parametrize("name", ["fasttext.bin", "classifier.bin", "plain.kv", "divided.kv", "subwords.kv"])
-def test_a_file_that_is_cut_short_is_refused_wherever_it_ends(name: str, tmp_path: Path) -> None:
-    content = (LIBRARY / name).read_bytes()
+def test_a_truncated_file_is_refused(name: str, tmp_path: Path) -> None:
+    content = (FILES / name).read_bytes()
     for end in range(1, len(content), 37):
         (tmp_path / name).write_bytes(content[:end])
-        with pytest.raises(InputError, match=rf"{name} (is not a file of word vectors, or is damaged|holds no)"):
-            read_words(tmp_path / name, wanted=(), first=100)
+        with pytest.raises(InputError, match=rf"{name} (is not a file of word vectors, or is damaged|contains no)"):
+            read_words(tmp_path / name, selected=(), first=100)
 
 
-def test_formats_that_are_read_where_they_lie_cannot_be_compressed(tmp_path: Path) -> None:
+def test_mapped_formats_cannot_be_compressed(tmp_path: Path) -> None:
     path = tmp_path / "fasttext.bin.gz"
-    path.write_bytes(gzip.compress((LIBRARY / "fasttext.bin").read_bytes()))
-    with pytest.raises(InputError, match=r"bin\.gz is not .*cannot be used compressed: unpack it"):
-        read_words(path, wanted=(), first=100)
+    path.write_bytes(gzip.compress((FILES / "fasttext.bin").read_bytes()))
+    with pytest.raises(InputError, match=r"bin\.gz is not .*cannot be read compressed: unpack the file"):
+        read_words(path, selected=(), first=100)
 
 
-def test_a_pickle_of_word_vectors_runs_nothing(tmp_path: Path) -> None:
-    class Harm:
+def test_a_pickle_of_word_vectors_executes_no_code(tmp_path: Path) -> None:
+    class MakesFolder:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "harm"),)
+            return os.mkdir, (str(tmp_path / "made_by_pickle"),)
 
     path = tmp_path / "vectors.kv"
-    path.write_bytes(pickle.dumps(Harm()))
-    with pytest.raises(InputError, match=r"asks for posix\.mkdir|asks for nt\.mkdir"):
-        read_words(path, wanted=(), first=100)
-    assert not (tmp_path / "harm").exists()
+    path.write_bytes(pickle.dumps(MakesFolder()))
+    with pytest.raises(InputError, match=r"needs posix\.mkdir|needs nt\.mkdir"):
+        read_words(path, selected=(), first=100)
+    assert not (tmp_path / "made_by_pickle").exists()
 
 
-def test_the_file_beside_keyed_vectors_belongs_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(LIBRARY / "divided.kv", tmp_path)
+def test_keyed_vectors_include_their_separate_array_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(FILES / "divided.kv", tmp_path)
     with pytest.raises(InputError, match=r"No such file .*divided\.kv\.vectors\.npy"):
-        read_words(tmp_path / "divided.kv", wanted=(), first=100)
-    hs.fetch([f"word2vec:{LIBRARY}/divided.kv"], to=tmp_path / "bundle")
+        read_words(tmp_path / "divided.kv", selected=(), first=100)
+    hs.fetch([f"word2vec:{FILES}/divided.kv"], to=tmp_path / "bundle")
     assert [path.name for path in (tmp_path / "bundle").glob("*/*.npy")] == ["divided.kv.vectors.npy"]
 
 
@@ -156,13 +156,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_base(f"word2vec:{tmp_path}/absent.bin")
 
 
-def test_the_words_of_the_data_are_read_however_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.bases.word_vectors.FREQUENT", 2)
+def test_rare_words_of_the_data_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.bases.word_vectors.N_FREQUENT", 2)
     path = tmp_path / "glove.txt"
     path.write_bytes(FORMATS["glove.txt"])
-    without, base = (load_base(f"glove:{path}", texts=texts, cache=tmp_path) for texts in (None, ["Apples can't fly"]))
-    assert (without.reader().words, base.reader().words) == (WORDS[:2], ["the", "naïve", "ca", "n't", "apples"])
-    assert without.digest != base.digest
+    frequent, base = (load_base(f"glove:{path}", texts=texts, cache=tmp_path) for texts in (None, ["Apples can't fly"]))
+    assert (frequent.reader().words, base.reader().words) == (WORDS[:2], ["the", "naïve", "ca", "n't", "apples"])
+    assert frequent.digest != base.digest
 
 
 def test_words_are_looked_up_as_written_then_in_lower_case_then_in_parts() -> None:
@@ -176,7 +176,7 @@ def test_words_are_looked_up_as_written_then_in_lower_case_then_in_parts() -> No
 
 def test_a_text_without_known_words_has_no_ids_and_a_batch_is_padded() -> None:
     tokenizer = WordTokenizer(WORDS)
-    none, two = (tokenizer.decode(text) for text in (b"xyzzy", b"the apples"))
-    assert none.tolist() == []
-    assert tokenizer.batch([none, two]).tolist() == [[0, 0], [1, 6]]
-    assert tokenizer.batch([none]).shape == (1, 1)
+    no_ids, two_ids = (tokenizer.decode(text) for text in (b"xyzzy", b"the apples"))
+    assert no_ids.tolist() == []
+    assert tokenizer.batch([no_ids, two_ids]).tolist() == [[0, 0], [1, 6]]
+    assert tokenizer.batch([no_ids]).shape == (1, 1)

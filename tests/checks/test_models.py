@@ -134,7 +134,7 @@ def test_models_that_cannot_be_checked(tmp_path: Path, caplog) -> None:
         hs.check(tmp_path / "a.keras")
     small = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     small.save_weights(tmp_path / "b.weights.h5")
-    with pytest.raises(InputError, match=r"b\.weights\.h5 holds weights only"):
+    with pytest.raises(InputError, match=r"b\.weights\.h5 contains weights only"):
         hs.check(tmp_path / "b.weights.h5")
     keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x + 1)]).save(tmp_path / "c.keras")
     with pytest.raises(InputError, match=r"c\.keras has a Lambda layer, which runs code"):

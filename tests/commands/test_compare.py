@@ -52,7 +52,7 @@ def test_a_base_leaves_the_race_only_where_a_better_one_is_as_fast(found: hs.Bas
 
 def test_bases_that_cannot_be_used_are_named_and_stop_nothing(found: hs.BaseComparison) -> None:
     reasons = {one.handle: one.reason for one in found.left_out}
-    assert "cannot be fetched" in reasons["hf:nowhere/model"]
+    assert "cannot be downloaded" in reasons["hf:nowhere/model"]
     assert reasons["embedded:efficientnet-lite0"] == "it is a base for images"
     assert len(reasons) == 2
 
@@ -100,9 +100,9 @@ def test_the_fastest_that_is_good_enough_is_the_best_where_that_is_asked_for(sen
         ({"max_ms": -1}, r"--max-ms -1: expected a number above 0"),
         ({"min_accuracy": 90}, r"a smallest accuracy of 90: expected a share"),
         ({"examples": 0}, r"--examples 0: expected at least 1"),
-        ({"bases": ""}, r"--bases names none: expected here, all, or handles"),
+        ({"bases": ""}, r"bases: it is empty: expected here, all, or handles"),
         ({"bases": "her"}, r"'her' is not a base handle"),
-        ({"bases": ["keras:Xception"]}, r"keras:Xception: not here and cannot be fetched"),
+        ({"bases": ["keras:Xception"]}, r"keras:Xception: not on this machine and cannot be downloaded"),
     ],
 )
 def test_what_cannot_be_met_is_said(sentences: Path, options: dict, message: str) -> None:

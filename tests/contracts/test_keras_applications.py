@@ -1,4 +1,4 @@
-"""The source ``keras:`` against the installed Keras: facts, preprocessing, weights files, errors."""
+"""The source ``keras:`` compared with the installed Keras: facts, preprocessing, weights files, errors."""
 
 import hashlib
 import http.server
@@ -21,7 +21,7 @@ from headstart.bases.keras_weights import Published, fetch, find_or_fetch
 from headstart.errors import InputError, IntegrityError, UnavailableError
 
 SMALL = "keras:MobileNet?alpha=0.25"
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+all_models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def keras():
 
 @pytest.fixture
 def keras_models(tmp_path, monkeypatch) -> Path:
-    """Keras's folder of weights, empty, and no network."""
+    """Keras's weights folder, empty, with downloads disabled."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("HEADSTART_OFFLINE", "1")
     (tmp_path / "models").mkdir()
@@ -40,7 +40,7 @@ def keras_models(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path):
-    """Serves a folder on this machine: (folder, address)."""
+    """A local HTTP server for a folder: (folder, address)."""
     folder = tmp_path / "served"
     folder.mkdir()
     handler = partial(_Handler, directory=str(folder))
@@ -54,7 +54,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def send_header(self, keyword, value):  # a file named so breaks off before its end
+    def send_header(self, keyword, value):  # the connection ends early for a file with the name "broken"
         if keyword == "Content-Length" and "broken" in self.path:
             value = str(int(value) + 1000)
         super().send_header(keyword, value)
@@ -65,14 +65,14 @@ def untrained(handle: str, size: int, include_top: bool = False):
 
 
 def module_of(keras, model: Model):
-    found = [
+    modules = [
         module
         for _, module in inspect.getmembers(keras.applications, inspect.ismodule)
         if hasattr(module, model.name) and hasattr(module, "preprocess_input")
     ]
-    if found:
-        return found[0]
-    return keras.applications.mobilenet_v3  # which exports its functions one level up only
+    if modules:
+        return modules[0]
+    return keras.applications.mobilenet_v3  # it exports its functions only one level up
 
 
 def defining_module(keras, name: str):
@@ -80,7 +80,7 @@ def defining_module(keras, name: str):
 
 
 def write_published_form(network, path: Path) -> Path:
-    """Write the old HDF5 form in which Keras publishes weights."""
+    """Write the old HDF5 format in which Keras publishes weights."""
     from keras.src.legacy.saving import legacy_h5_format
 
     with h5py.File(path, "w") as file:
@@ -91,20 +91,20 @@ def write_published_form(network, path: Path) -> Path:
 # --- facts ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_model_of_keras_is_in_the_table(keras):
+def test_the_table_contains_every_model_of_keras(keras):
     assert sorted(names()) == sorted(name for name in dir(keras.applications) if name[0].isupper())
     assert len(names()) == 40
 
 
-@every_model
+@all_models
 def test_preprocessing_equals_keras(keras, model):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
-    wanted = module_of(keras, model).preprocess_input(pixels.astype(np.float32), data_format="channels_last")
-    np.testing.assert_allclose(model.preprocessing.array(pixels), wanted, rtol=1e-5, atol=2e-5)
+    expected = module_of(keras, model).preprocess_input(pixels.astype(np.float32), data_format="channels_last")
+    np.testing.assert_allclose(model.preprocessing.array(pixels), expected, rtol=1e-5, atol=2e-5)
 
 
-@every_model
-def test_smallest_size_is_that_of_keras(keras, model):
+@all_models
+def test_smallest_size_equals_keras(keras, model):
     side = model.min_size - 1
     with pytest.raises(ValueError, match=f"at least {model.min_size}"):  # Keras's own check
         getattr(keras.applications, model.name)(include_top=False, weights=None, input_shape=(side, side, 3))
@@ -112,21 +112,21 @@ def test_smallest_size_is_that_of_keras(keras, model):
         load_base(f"keras:{model.name}", weights="none", input_size=side)
 
 
-@every_model
-def test_default_size_is_that_of_keras(keras, model):
+@all_models
+def test_default_size_equals_keras(keras, model):
     if model.name.startswith("MobileNetV3"):
-        assert model.default_size == 224  # these do not check; their documentation says 224
+        assert model.default_size == 224  # Keras does not check it; its documentation says 224
         return
     with pytest.raises(ValueError, match=rf"should be \({model.default_size}, {model.default_size}, 3\)"):
         getattr(keras.applications, model.name)(weights="imagenet", input_shape=(97, 98, 3))
 
 
-@every_model
-def test_files_and_digests_are_those_of_keras(keras, model):
+@all_models
+def test_files_and_digests_equal_keras(keras, model):
     size = (model.default_size, model.default_size)
     files = [published_weights(model, OPTIONS.get(model.name, {}), size, include_top=top) for top in (True, False)]
     source = inspect.getsource(defining_module(keras, model.name.removesuffix("V2" * (model.name[:6] == "ResNet"))))
-    source = re.sub(r'"\s+f?"', "", source)  # strings written in parts
+    source = re.sub(r'"\s+f?"', "", source)  # join implicitly concatenated strings
     assert files[0].url.rpartition("/")[0] + "/" in source
     if model.name in ("MobileNet", "MobileNetV2"):
         assert [file.digest for file in files] == ["", ""]
@@ -164,18 +164,18 @@ def test_weights_files_of_options_and_sizes():
         ("Xception", {}, 71),
     ],
 )
-@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")  # MobileNet, of sizes such as 64
-def test_keras_itself_asks_for_the_same_file(keras, monkeypatch, name, options, size):
-    class Asked(Exception):  # noqa: N818
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")  # MobileNet, for sizes such as 64
+def test_keras_itself_requests_the_same_file(keras, monkeypatch, name, options, size):
+    class FileRequest(Exception):  # noqa: N818
         pass
 
-    def asked(fname, origin, file_hash=None, **_):
-        raise Asked(fname, origin, file_hash or "")
+    def get_file(fname, origin, file_hash=None, **_):
+        raise FileRequest(fname, origin, file_hash or "")
 
     from keras.src.utils import file_utils
 
-    monkeypatch.setattr(file_utils, "get_file", asked)
-    with pytest.raises(Asked) as caught:
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    with pytest.raises(FileRequest) as caught:
         getattr(keras.applications, name)(include_top=False, weights="imagenet", input_shape=(size, size, 3), **options)
     assert caught.value.args == published_weights(find(name), options, (size, size), include_top=False)
 
@@ -236,14 +236,14 @@ def test_handles_become_canonical(handle, canonical):
     ("handle", "message"),
     [
         ("keras:Xceptoin", "no model 'Xceptoin'.*Did you mean 'Xception'"),
-        ("keras:Xception?alpha=0.5", "unknown option 'alpha' in 'keras:Xception.alpha=0.5': it takes none"),
+        ("keras:Xception?alpha=0.5", "unknown option 'alpha' in 'keras:Xception.alpha=0.5': it has no options"),
         ("keras:MobileNetV3Small?alfa=1", "unknown option 'alfa'.*alpha, minimalistic.*Did you mean 'alpha'"),
         ("keras:MobileNetV2?alpha=wide", "alpha=wide.*a number above 0"),
         ("keras:MobileNetV2?alpha=0", "alpha=0.*a number above 0"),
         ("keras:MobileNetV3Large?minimalistic=maybe", "minimalistic=maybe.*true or false"),
     ],
 )
-def test_wrong_handles(handle, message):
+def test_invalid_handles_are_refused(handle, message):
     with pytest.raises(InputError, match=message):
         load_base(handle, weights="none")
 
@@ -256,23 +256,23 @@ def test_unpublished_alpha(keras_models):
 
 
 @pytest.mark.parametrize("handle", [SMALL, "embedded:efficientnet-lite0"])
-def test_random_weights_are_announced_and_always_the_same(handle, caplog):
+def test_random_weights_give_a_warning_and_are_reproducible(handle, caplog):
     base = load_base(handle, weights="none", input_size=32)
     assert "this is not transfer learning" in caplog.text
     assert (base.weights_sha256, base.weights_path) == ("random", None)
-    one, other = (base.model().get_weights() for _ in range(2))
-    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert sum(bool(np.ptp(a)) for a in one) > 20  # the kernels
+    first, second = (base.model().get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert sum(bool(np.ptp(a)) for a in first) > 20  # the kernels
 
 
-# --- finding and fetching ------------------------------------------------------------------------------------------
+# --- local files and downloads -------------------------------------------------------------------------------------
 
 
 def test_offline_error_says_what_to_do(keras_models):
     file = "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
     with pytest.raises(UnavailableError, match=f"keras:Xception .*HEADSTART_OFFLINE.*{file}") as caught:
         load_base("keras:xception")
-    for part in (str(keras_models), "--weights PATH", "embedded:efficientnet-lite0", "file:PATH"):
+    for part in (str(keras_models), "weights='PATH'", "embedded:efficientnet-lite0", "file:PATH"):
         assert part in str(caught.value)
     with pytest.raises(UnavailableError, match=r"NASNet-large-no-top\.h5 .*under the name nasnet_large_no_top\.h5"):
         load_base("keras:NASNetLarge")
@@ -280,7 +280,7 @@ def test_offline_error_says_what_to_do(keras_models):
 
 def test_unreachable_server(keras_models, monkeypatch):
     monkeypatch.delenv("HEADSTART_OFFLINE")
-    with pytest.raises(UnavailableError, match=r"cannot be fetched .*refused"):
+    with pytest.raises(UnavailableError, match=r"cannot be downloaded .*refused"):
         find_or_fetch(Published("a.h5", "http://127.0.0.1:1/a.h5", ""), "keras:A")
 
 
@@ -292,7 +292,7 @@ def test_a_file_in_keras_folder_is_used(keras_models):
     assert base.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_damaged_file_is_refused_and_left_alone(keras_models):
+def test_a_damaged_file_is_refused_and_not_changed(keras_models):
     path = keras_models / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
     path.write_bytes(b"half a download")
     with pytest.raises(IntegrityError, match=f"{path} is not the file Keras publishes for keras:VGG16"):
@@ -316,7 +316,7 @@ def test_download(server, keras_models, monkeypatch, caplog):
     assert find_or_fetch(published, "keras:W") == path  # the second time from the folder
 
 
-def test_download_of_something_else(server, keras_models, monkeypatch):
+def test_download_of_another_file(server, keras_models, monkeypatch):
     monkeypatch.delenv("HEADSTART_OFFLINE")
     folder, address = server
     (folder / "w.h5").write_bytes(b"<html>please log in</html>")
@@ -327,16 +327,16 @@ def test_download_of_something_else(server, keras_models, monkeypatch):
     assert not list(keras_models.glob("w.h5")) + list(keras_models.glob("*.partial"))
 
 
-def test_download_that_breaks_off(server, keras_models, monkeypatch):
+def test_interrupted_download(server, keras_models, monkeypatch):
     monkeypatch.delenv("HEADSTART_OFFLINE")
     folder, address = server
     (folder / "broken.h5").write_bytes(b"x" * 5000)
-    with pytest.raises(UnavailableError, match="broke after 5,000 of 6,000 bytes"):
+    with pytest.raises(UnavailableError, match="5000 bytes read, 1000 more expected"):
         fetch(Published("b.h5", f"{address}/broken.h5", ""), keras_models / "b.h5", "keras:B")
     assert not list(keras_models.glob("b.h5")) + list(keras_models.glob("*.partial"))
 
 
-def test_weights_path_that_is_not_there(tmp_path):
+def test_missing_weights_path(tmp_path):
     with pytest.raises(InputError, match=f"no weights file at {tmp_path}/w.h5.*keras:MobileNetV2"):
         load_base("keras:MobileNetV2", weights=tmp_path / "w.h5")
 
@@ -362,7 +362,7 @@ def test_listing_needs_no_keras():
 
 @pytest.fixture(scope="module")
 def trained(keras):
-    """A network with a top, standing for the published one: its values are known to nobody else."""
+    """A network with a top and unique weights, in place of the published one."""
     network = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(64, 64, 3))
     rng = np.random.default_rng(7)
     for variable in network.weights:
@@ -404,63 +404,63 @@ def test_weights_with_a_top_load_in_both_channel_orders(keras, trained, tmp_path
     assert same_weights(network, trained)
 
 
-def test_the_top_is_kept_on_request_and_missed_where_it_is_not(keras, trained, tmp_path):
+def test_the_top_is_loaded_on_request(keras, trained, tmp_path):
     path = write_published_form(trained, tmp_path / "top.h5")
-    whole = load_base(SMALL, weights=path, input_size=64).build(True)
-    assert whole.output_shape == (None, 1000)
-    assert same_weights(whole, trained)
-    bare = write_published_form(untrained(SMALL, 64), tmp_path / "bare.h5")
-    with pytest.raises(InputError, match=r"bare.h5 does not fit keras:MobileNet.alpha=0.25: it has 54 layers.*55"):
-        load_base(SMALL, weights=bare, input_size=64).build(True)
+    classifier = load_base(SMALL, weights=path, input_size=64).build(True)
+    assert classifier.output_shape == (None, 1000)
+    assert same_weights(classifier, trained)
+    no_top = write_published_form(untrained(SMALL, 64), tmp_path / "no_top.h5")
+    with pytest.raises(InputError, match=r"no_top.h5 does not match keras:MobileNet.alpha=0.25: it has 54 layers.*55"):
+        load_base(SMALL, weights=no_top, input_size=64).build(True)
 
 
 @pytest.mark.parametrize("file", ["w.h5", "w.weights.h5"])
 def test_weights_of_another_width(keras, trained, tmp_path, file):
     path = tmp_path / file
     trained.save_weights(path) if "weights" in file else write_published_form(trained, path)
-    with pytest.raises(InputError, match=f"{file} does not fit keras:MobileNet.alpha=0.5: .*shape"):
+    with pytest.raises(InputError, match=f"{file} does not match keras:MobileNet.alpha=0.5: .*shape"):
         load_base("keras:MobileNet?alpha=0.5", weights=path, input_size=64).build(False)
 
 
-def test_weights_files_that_are_none(keras, tmp_path):
+def test_files_without_weights(keras, tmp_path):
     for file in ("junk.h5", "junk.keras"):
         (tmp_path / file).write_bytes(b"not a weights file")
-        with pytest.raises(InputError, match=f"{file} does not fit keras:MobileNet"):
+        with pytest.raises(InputError, match=f"{file} does not match keras:MobileNet"):
             load_base(SMALL, weights=tmp_path / file, input_size=64).build(False)
 
 
 def test_a_model_of_another_kind(keras, tmp_path):
     other = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 3), keras.layers.Dense(3)])
     other.save(tmp_path / "other.keras")
-    with pytest.raises(InputError, match=r"other\.keras does not fit keras:MobileNet"):
+    with pytest.raises(InputError, match=r"other\.keras does not match keras:MobileNet"):
         load_base(SMALL, weights=tmp_path / "other.keras", input_size=64).build(False)
 
 
-def test_new_form_under_an_old_name(keras, trained, tmp_path):
+def test_new_format_with_an_old_name(keras, trained, tmp_path):
     trained.save_weights(tmp_path / "w.weights.h5")
     (tmp_path / "w.weights.h5").rename(tmp_path / "w.h5")
-    with pytest.raises(InputError, match=r"w\.h5 does not fit .*must end in '.weights.h5'"):
+    with pytest.raises(InputError, match=r"w\.h5 does not match .*must then end in '.weights.h5'"):
         load_base(SMALL, weights=tmp_path / "w.h5", input_size=64).build(False)
 
 
-def test_keras_state_is_left_alone(keras):
+def test_random_state_is_not_changed(keras):
     import random
 
     random.seed(5), np.random.seed(5)
-    before = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()
     first, second = untrained(SMALL, 32), untrained(SMALL, 32)
     assert same_weights(first, second)
-    assert np.array_equal(np.random.get_state()[1], before)
+    assert np.array_equal(np.random.get_state()[1], state)
 
 
-def test_top_of_random_weights(keras):
+def test_top_with_random_weights(keras):
     probabilities = untrained(SMALL, 32, include_top=True)(np.zeros((1, 32, 32, 3), np.float32))
     assert probabilities.shape == (1, 1000)
 
 
 @pytest.mark.slow
-def test_efficientnet_b_divides_by_its_deviation_once(keras, tmp_path, monkeypatch):
-    """The same file gives other features in Keras, depending on whether it is named by path; not so here."""
+def test_efficientnet_b_divides_by_its_standard_deviation_once(keras, tmp_path, monkeypatch):
+    """In Keras the same file gives other features when it is loaded by its path; in headstart it does not."""
     network = untrained("keras:EfficientNetB0", 64)
     for layer in network.layers:
         if type(layer).__name__ == "Normalization":  # as in the published file
@@ -473,15 +473,15 @@ def test_efficientnet_b_divides_by_its_deviation_once(keras, tmp_path, monkeypat
     original = keras.applications.EfficientNetB0(include_top=False, weights="imagenet", input_shape=(64, 64, 3))
     by_path = keras.applications.EfficientNetB0(include_top=False, weights=str(path), input_shape=(64, 64, 3))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
-    ours = load_base("keras:EfficientNetB0", weights=path, input_size=64).build(False)
-    wanted = np.asarray(original(pixels))
-    assert np.linalg.norm(np.asarray(ours(pixels)) - wanted) < 1e-4 * np.linalg.norm(wanted)
-    assert np.linalg.norm(np.asarray(by_path(pixels)) - wanted) > 1e-2 * np.linalg.norm(wanted)
+    network = load_base("keras:EfficientNetB0", weights=path, input_size=64).build(False)
+    expected = np.asarray(original(pixels))
+    assert np.linalg.norm(np.asarray(network(pixels)) - expected) < 1e-4 * np.linalg.norm(expected)
+    assert np.linalg.norm(np.asarray(by_path(pixels)) - expected) > 1e-2 * np.linalg.norm(expected)
 
 
 @pytest.mark.slow
-def test_channels_first_where_keras_declines(keras):
-    """DenseNet and NASNet are turned round layer by layer, for engines that want it so."""
+def test_channels_first_for_models_that_keras_refuses(keras):
+    """DenseNet and NASNet are converted layer by layer, for engines that need channels first."""
     last = untrained("keras:DenseNet121", 64)
     keras.config.set_image_data_format("channels_first")
     try:
@@ -495,13 +495,13 @@ def test_channels_first_where_keras_declines(keras):
 
 @pytest.mark.slow
 def test_engine_in_another_process_agrees(keras, tmp_path):
-    """The engine's form is made on another backend in a child process: seeded weights are the same there."""
+    """A child process converts the model on another backend: the random weights are the same there."""
     from headstart.features.engines import OpenVINOEngine, prepare
 
     base = load(BaseSpec("keras:EfficientNetB0", "none", (64, 64)))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     prepared = prepare(base, tmp_path, pixels)
-    assert prepared.facts["by"] == "openvino", prepared.facts  # the direct way, which a Reshape layer would bar
+    assert prepared.facts["by"] == "openvino", prepared.facts  # direct conversion, impossible with a Reshape layer
     features = np.asarray(base.model()(pixels))
     engine = OpenVINOEngine(prepared.xml, "float32")(pixels)
     assert np.linalg.norm(engine - features) < 1e-4 * np.linalg.norm(features)

@@ -100,7 +100,8 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
     facts = {
         "headstart": "0.1.0", "created": "2026-11-24T03:47:15+00:00", "name": "pets", "classes": classes,
         "base": {
-            "handle": "embedded:efficientnet-lite0", "spec": {"weights": "imagenet", "cut": None}, "digest": "7b" * 32,
+            "handle": "embedded:efficientnet-lite0", "spec": {"weights": "imagenet", "feature_layer": None},
+            "digest": "7b" * 32,
             "weights_sha256": "57" * 32, "licence": "Apache-2.0", "input_size": [224, 192], "resize": "stretch",
             "preprocessing": {"name": "(x-127)/128", "scale": 1 / 128, "offset": -127 / 128, "bgr": False},
             "feature_dim": 1280,

@@ -16,7 +16,7 @@ from headstart.bases.handle import SOURCES, Handle, parse_handle
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.readers import Modality, Resize
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError, UnavailableError, field_name
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
         "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d"
     ),
 }  # fmt: skip
-"""What is taken where no base is named: the first that can be had."""
+"""Default bases of each modality, best first. The first one that is available is used."""
 
 __all__ = [
     "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
@@ -40,67 +40,79 @@ def load_base(
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
-    cut: str | None = None,
+    feature_layer: str | None = None,
     texts: Iterable[str] | None = None,
-    words_by: str | None = None,
+    segmenter: str | None = None,
     cache: Path | None = None,
 ) -> Base:
     """Load a pretrained base by its handle.
 
     Args:
-        handle: ``source:name``, for instance ``keras:Xception``; or a spec, and then nothing else but ``resize``.
-        weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (not transfer learning).
+        handle: ``source:name``, for instance ``keras:Xception``; or a spec, which only ``resize`` can be combined with.
+        weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (no transfer learning).
         input_size: pixels, one number for a square or (height, width).
-        resize: how a photo of another shape becomes that size; the base's own way when None.
-        cut: for ``file:`` bases, the layer whose output are the features.
-        texts: for word vectors, the texts whose words have to be among them; without, only the most frequent ones are.
-        words_by: for word vectors of languages without spaces between words, what divides texts into words:
-            ``stanza:LANG`` or ``stanza:FILE.pt``.
+        resize: how an image of another shape is resized to that size; None means the base's default.
+        feature_layer: for ``file:`` bases, the layer whose output is used as the features.
+        texts: for word vectors, the texts whose words are loaded in addition to the most frequent words. None means
+            the most frequent words only.
+        segmenter: for word vectors of languages without spaces between words, the segmenter that splits texts into
+            words: ``stanza:LANG`` or ``stanza:FILE.pt``.
         cache: the cache folder, for word vectors; None means the user's.
 
     Raises:
-        InputError: no such source, base or option, or a size the base cannot take.
-        UnavailableError: the weights are not here and cannot be fetched.
-        IntegrityError: a file is not what was published, or is not what was put into the bundle that is in use.
+        InputError: unknown source, base or option, or a size that the base does not accept.
+        UnavailableError: the weights are not on this machine and cannot be downloaded.
+        IntegrityError: a file differs from the published one, or from the one in the manifest of the active bundle.
     """
     if isinstance(handle, BaseSpec):
         spec = handle
     else:
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
-        divider = tokenizer_file(words_by) if words_by else None
-        spec = BaseSpec(str(parse_handle(handle)), str(weights), size, cut, words_by=divider)
+        segmenter_path = tokenizer_file(segmenter) if segmenter else None
+        spec = BaseSpec(str(parse_handle(handle)), str(weights), size, feature_layer, segmenter=segmenter_path)
     if spec.folder is None and spec.weights == "imagenet":
         spec = replace(spec, folder=bundle.find(spec.handle))
-    source = _source_of(parse_handle(spec.handle))
-    if texts is not None and spec.words is None and hasattr(source, "choose_words"):
-        spec = source.choose_words(spec, texts, cache)
+    source = _source_module(parse_handle(spec.handle))
+    if texts is not None and spec.words_folder is None and hasattr(source, "select_words"):
+        spec = source.select_words(spec, texts, cache)
     base: Base = source.load(spec)
-    if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec loads again what was announced before
+    if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec reloads a base already warned about
         logger.warning(
-            f"{base.handle} has random weights (--weights none): this is not transfer learning, and whatever "
-            "accuracy comes out says nothing about the base."
+            f"{base.handle} has random weights: this is not transfer learning, and the accuracy says nothing about "
+            "the base."
         )
     if isinstance(base, ImageBase):
         base = replace(base, resize=resize or base.resize)
-    elif resize or spec.input_size or spec.cut:
-        raise InputError(f"--input-size, --resize and --cut are for images, and {base.handle} is a base for texts.")
-    if spec.words_by and not base.spec.words:
-        raise InputError(f"--words-by is for word vectors, and {base.handle} divides texts in its own way.")
+    else:
+        _refuse_image_fields(base, resize)
+    if spec.segmenter and not base.spec.words_folder:
+        raise InputError(
+            f"only word vectors use a segmenter, and {base.handle} has its own tokenizer.", field="segmenter"
+        )
     return derive(base, spec)
 
 
+def _refuse_image_fields(base: Base, resize: Resize | None) -> None:
+    spec = base.spec
+    values = {"input_size": spec.input_size, "resize": resize, "feature_layer": spec.feature_layer}
+    names = [field_name(name) for name, value in values.items() if value]
+    if names:
+        verb = "applies" if len(names) == 1 else "apply"
+        raise InputError(f"{' and '.join(names)} {verb} to images only, and {base.handle} is a base for texts.")
+
+
 def load_default(modality: Modality, **options: Any) -> Base:
-    """Load the best base for such data that can be had here.
+    """Load the best default base that is available on this machine or can be downloaded.
 
     Args:
         modality: of the data.
         options: as for :func:`load_base`.
 
     Raises:
-        UnavailableError: none can be had; what the last one lacks.
+        UnavailableError: no default base is available; the message is about the last one.
     """
-    *better, last = DEFAULT_BASES[modality]
-    for handle in better:
+    *preferred, last = DEFAULT_BASES[modality]
+    for handle in preferred:
         try:
             return load_base(handle, **options)
         except UnavailableError:
@@ -109,17 +121,17 @@ def load_default(modality: Modality, **options: Any) -> Base:
 
 
 def for_images(base: Base) -> ImageBase:
-    """The base, known to be one for images.
+    """Return the base as an :class:`ImageBase`.
 
     Raises:
-        InputError: it is not.
+        InputError: it is a base for texts.
     """
     if not isinstance(base, ImageBase):
-        raise InputError(f"{base.handle} is a base for {base.modality}s: expected one for images, which this is about.")
+        raise InputError(f"{base.handle} is a base for {base.modality}s: expected a base for images.")
     return base
 
 
-def _source_of(handle: Handle) -> ModuleType:
+def _source_module(handle: Handle) -> ModuleType:
     """The module that loads a handle."""
     if handle.source == "embedded":
         return module_of(handle)

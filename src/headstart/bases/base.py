@@ -1,4 +1,4 @@
-"""A base: a pretrained model without its top, and everything that belongs to it."""
+"""A base: a pretrained model without its top, with its preprocessing, reader and provenance."""
 
 import hashlib
 import json
@@ -24,17 +24,17 @@ DataFormat = Literal["channels_last", "channels_first"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The affine map from raw pixels (0 to 255, RGB) to what a base was trained on: ``x * scale + offset``.
+    """The affine map from raw pixels (0 to 255, RGB) to the input a base was trained on: ``x * scale + offset``.
 
-    Every published image preprocessing is of this form: one number, or one per channel, after an optional swap of
-    RGB to BGR. Keeping it as data lets it travel inside the saved model as ordinary Keras layers, so that it is
-    applied exactly once wherever the model goes.
+    Every published image preprocessing has this form: one number, or one per channel, after an optional swap of
+    RGB to BGR. It is stored as data, so that it can be saved inside the model as ordinary Keras layers and is applied
+    exactly once.
 
     Args:
-        name: what users call it: ``[-1, 1]``, ``caffe``, ``torch``, ``built in`` …
-        scale: multiplies the pixels; one number, or three in the order of the base's own channels.
-        offset: added after scaling; likewise.
-        bgr: whether the base wants its channels as BGR.
+        name: the name users know: ``[-1, 1]``, ``caffe``, ``torch``, ``built in`` …
+        scale: multiplies the pixels; one number, or three in the base's channel order.
+        offset: added after scaling; one number, or three in the base's channel order.
+        bgr: whether the base expects its channels as BGR.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Preprocessing:
     bgr: bool = False
 
     def array(self, pixels: np.ndarray) -> np.ndarray:
-        """Apply to pixels (..., h, w, 3) of any dtype; gives float32 of the same shape."""
+        """Apply to pixels (..., h, w, 3) of any dtype; returns float32 of the same shape."""
         x = pixels.astype(np.float32)
         x = x[..., ::-1] if self.bgr else x
         return x * np.asarray(self.scale, np.float32) + np.asarray(self.offset, np.float32)
 
     def layer(self, x: Any, channel_axis: int = -1) -> Any:
-        """Apply as Keras layers to a symbolic uint8 tensor (n, h, w, 3); gives float32."""
+        """Apply as Keras layers to a symbolic uint8 tensor (n, h, w, 3); returns float32."""
         import keras
 
         if self.bgr:
@@ -59,7 +59,7 @@ class Preprocessing:
 
 
 def _per_channel(value: float | tuple[float, ...], channel_axis: int) -> Any:
-    """As Keras's Rescaling wants it: it lays out ``scale`` by the global data format, and ``offset`` not at all."""
+    """The value in the shape that Keras's Rescaling needs: it broadcasts over the last axis only."""
     if not isinstance(value, tuple):
         return value
     return [[[v]] for v in value] if channel_axis == 1 else list(value)
@@ -67,34 +67,34 @@ def _per_channel(value: float | tuple[float, ...], channel_axis: int) -> Any:
 
 @dataclass(frozen=True)
 class BaseSpec:
-    """What it takes to load the same base again, in this process or another: plain data.
+    """Everything needed to load the same base again, in this process or another one, as plain data.
 
     Args:
         handle: canonical ``source:name``.
         weights: ``"imagenet"`` (the published ones), ``"none"`` (random) or the path of a weights file.
         input_size: (height, width) in pixels; None means the base's default.
-        cut: layer at which to remove the top (``file:`` bases only); None means to find it.
-        tuned: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
-        ends_after: block after which the base ends, so that it gives that block's output; None means its features.
-        words: folder with the words and vectors that were chosen for some data (word vectors only).
-        words_by: file of the tokenizer that divides texts into words (word vectors only); None where spaces do.
-        folder: with the base's files, where these are not in the source's own place (from a bundle).
-        taps: what the features are instead of the base's own, see :func:`headstart.bases.derived.tapped`.
+        feature_layer: layer whose output is the features (``file:`` bases only); None means to find it.
+        tuned_weights: a ``.npz`` of weights that replace those of the base, see :mod:`headstart.bases.derived`.
+        last_block: block after which the base is truncated: its output is that block's output; None means features.
+        words_folder: folder with the words and vectors that were selected for a data set (word vectors only).
+        segmenter: file of the tokenizer that splits texts into words (word vectors only); None means at spaces.
+        folder: with the base's files, where they come from a bundle; None means the source's own folder.
+        taps: outputs of blocks that replace the base's own features, see :func:`headstart.bases.derived.with_taps`.
     """
 
     handle: str
     weights: str = "imagenet"
     input_size: tuple[int, int] | None = None
-    cut: str | None = None
-    tuned: str | None = None
-    ends_after: str | None = None
-    words: str | None = None
-    words_by: str | None = None
+    feature_layer: str | None = None
+    tuned_weights: str | None = None
+    last_block: str | None = None
+    words_folder: str | None = None
+    segmenter: str | None = None
     folder: str | None = None
     taps: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As a dict that :meth:`from_json` reads back."""
+        """A dict that :meth:`from_json` reads."""
         return asdict(self)
 
     @classmethod
@@ -108,22 +108,22 @@ class BaseSpec:
 class Base(ABC):
     """A pretrained model without its top.
 
-    Nothing heavy happens until :meth:`model` is called; making a Base imports neither Keras nor a backend.
+    Creating a Base imports neither Keras nor a backend; :meth:`model` does.
 
     Args:
         spec: how to load it again.
         build: ``build(include_top) -> keras.Model``, the network itself; reads the weights.
-        weights_path: the file the weights come from, or None for random ones.
+        weights_path: the file with the weights, or None for random ones.
         weights_sha256: digest of that file (hex), or the word ``random``.
-        files: all files that loading needs, by the names that they have in ``spec.folder``; empty where that is
-            ``weights_path`` alone.
-        tuned_sha256: digest of the tuned weights (hex), where ``spec`` names any.
-        feature_dim: d, where known without building.
+        files: all files that loading needs, by their names in ``spec.folder``; empty if ``weights_path`` is the only
+            one.
+        tuned_weights_sha256: digest of the tuned weights (hex); None if ``spec`` has none.
+        feature_dim: d; None if it is only known after building.
         licence: of the weights, where known.
-        tuning_rate: learning rate to fine-tune with, unless told otherwise.
-        tuning_epochs: likewise, for how long at most.
-        frozen_because: why it cannot be fine-tuned; empty if it can.
-        backends: Keras backends that can build it where nothing is trained, the one that starts fastest first.
+        fine_tune_learning_rate: default learning rate for fine-tuning.
+        fine_tune_epochs: default maximum number of epochs for fine-tuning.
+        frozen_reason: why it cannot be fine-tuned; empty if it can.
+        backends: Keras backends that can build it for inference, the one that starts fastest first.
     """
 
     modality: ClassVar[Modality]
@@ -134,10 +134,10 @@ class Base(ABC):
     weights_sha256: str
     feature_dim: int | None = None
     licence: str = "see the source"
-    tuned_sha256: str | None = None
-    tuning_rate: float = 1e-3
-    tuning_epochs: int = 6
-    frozen_because: str = ""
+    tuned_weights_sha256: str | None = None
+    fine_tune_learning_rate: float = 1e-3
+    fine_tune_epochs: int = 6
+    frozen_reason: str = ""
     backends: tuple[str, ...] = (INFERENCE_BACKEND, "tensorflow")
     files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
@@ -148,13 +148,13 @@ class Base(ABC):
 
     @cached_property
     def digest(self) -> str:
-        """Identifies what this base computes: hex SHA-256 over weights, architecture and what becomes of its input."""
-        identity = {
+        """Identifies what this base computes: hex SHA-256 over weights, architecture and input processing."""
+        identity = {  # renaming a key would change every digest, and with it every entry of the feature cache
             "handle": self.handle,
-            "cut": self.spec.cut,
+            "cut": self.spec.feature_layer,
             "weights": self.weights_sha256,
-            "tuned": self.tuned_sha256,
-            "ends_after": self.spec.ends_after,
+            "tuned": self.tuned_weights_sha256,
+            "ends_after": self.spec.last_block,
             "taps": self.spec.taps,
             **self._network_facts(),
             "keras": version("keras"),
@@ -163,30 +163,30 @@ class Base(ABC):
 
     @abstractmethod
     def input_facts(self) -> dict[str, Any]:
-        """What it does with its input as plain data, of which :func:`~headstart.data.readers.open_reader` makes one."""
+        """The input processing as plain data; :func:`~headstart.data.readers.open_reader` makes a reader from it."""
 
     @abstractmethod
     def _network_facts(self) -> dict[str, Any]:
-        """What of that is part of the model, and not of the reader."""
+        """The input processing that is part of the model, without the reader's part."""
 
     @abstractmethod
     def reader(self) -> Reader:
-        """What turns the content of an example into what the model takes."""
+        """The reader that turns the content of an example into the model's input."""
 
     @abstractmethod
-    def start(self) -> tuple[Any, Any]:
-        """A Keras input for what the reader gives, and what the network is to be given of it."""
+    def input_tensors(self) -> tuple[Any, Any]:
+        """A Keras input for the reader's output, and the tensor that the network takes, computed from that input."""
 
     @abstractmethod
     def pool(self, x: Any) -> Any:
-        """What the base's own features are: the network's output as one vector for each example, (n, d)."""
+        """The base's own features: the network's output as one vector per example, (n, d)."""
 
     @abstractmethod
     def pool_by(self, x: Any, pooling: str) -> Any:
-        """The output of a block as one vector for each example, (n, c): the ``mean`` or the ``max`` of its places."""
+        """The output of a block as one vector per example, (n, c): the ``mean`` or the ``max`` over positions."""
 
     def features(self, x: Any) -> Any:
-        """The network's output, or the outputs of the tapped blocks, as one vector for each example, (n, d)."""
+        """The network's output, or the outputs of the tapped blocks, as one vector per example, (n, d)."""
         import keras
 
         if self.spec.taps is None:
@@ -198,16 +198,16 @@ class Base(ABC):
 
     @abstractmethod
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
-        """Build the Keras model, frozen: what the reader gives in, features (n, d) out.
+        """Build the frozen Keras model: from the reader's output to features (n, d).
 
-        A base that ends early gives the output of its last block instead, (n, h', w', c) for images.
+        A truncated base returns the output of its last block instead, (n, h', w', c) for images.
 
-        Every layer's ``trainable`` is False, so BatchNormalization runs in inference mode whatever a caller passes
-        for ``training``; the idiom ``base(x, training=False)`` alone does not ensure that (keras issue 20285).
+        Every layer's ``trainable`` is False, so BatchNormalization runs in inference mode for any value of
+        ``training``; the idiom ``base(x, training=False)`` alone does not ensure that (keras issue 20285).
 
         Args:
-            include_top: keep the original classifier, giving probabilities (n, classes).
-            data_format: ``channels_first`` is for engines that want (n, 3, h, w); the input changes shape with it.
+            include_top: keep the original classifier, which returns probabilities (n, classes).
+            data_format: ``channels_first`` for engines that need (n, 3, h, w); the input shape changes with it.
         """
 
 
@@ -218,8 +218,8 @@ class ImageBase(Base):
     Args:
         input_size: (height, width) in pixels.
         preprocessing: from raw pixels to the network's input.
-        build: gives a model from preprocessed float32 images to feature maps (n, h', w', c), or to class probabilities.
-        resize: how a photo of another shape becomes ``input_size``.
+        build: returns a model from preprocessed float32 images to feature maps (n, h', w', c) or class probabilities.
+        resize: how an image of another shape is resized to ``input_size``.
     """
 
     modality = "image"
@@ -236,22 +236,22 @@ class ImageBase(Base):
         return {"input_size": list(self.input_size), "preprocessing": asdict(self.preprocessing)}
 
     def reader(self) -> "Decoder":
-        """The one decoding path, for this base's size."""
+        """The decoder for this base's input size."""
         from headstart.data.images import Decoder
 
         return Decoder(self.input_size, self.resize)
 
-    def start(self) -> tuple[Any, Any]:
+    def input_tensors(self) -> tuple[Any, Any]:
         """A Keras input for pixels, and the preprocessed pixels."""
         import keras
 
-        first = keras.config.image_data_format() == "channels_first"
+        channels_first = keras.config.image_data_format() == "channels_first"
         h, w = self.input_size
-        inputs = keras.Input((3, h, w) if first else (h, w, 3), dtype="uint8", name="pixels")
-        return inputs, self.preprocessing.layer(inputs, channel_axis=1 if first else -1)
+        inputs = keras.Input((3, h, w) if channels_first else (h, w, 3), dtype="uint8", name="pixels")
+        return inputs, self.preprocessing.layer(inputs, channel_axis=1 if channels_first else -1)
 
     def pool(self, x: Any) -> Any:
-        """The mean over the positions of a feature map; a vector as it is."""
+        """The mean over the positions of a feature map; a vector is returned unchanged."""
         import keras
 
         return keras.layers.GlobalAveragePooling2D(name="features")(x) if len(x.shape) > 2 else x
@@ -269,58 +269,60 @@ class ImageBase(Base):
         """Build the Keras model; see :meth:`Base.model`."""
         import keras
 
-        first = data_format == "channels_first"
-        before = keras.config.image_data_format()
+        channels_first = data_format == "channels_first"
+        previous_format = keras.config.image_data_format()
         keras.config.set_image_data_format(data_format)
         try:
             network = self.build(include_top)
             network.trainable = False
-            inputs, x = self.start()
+            inputs, x = self.input_tensors()
             x = network(x, training=False)
-            if self.spec.ends_after is not None:
-                x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if first else x
+            if self.spec.last_block is not None:
+                x = keras.layers.Permute((2, 3, 1), name="channels_last")(x) if channels_first else x
             elif not include_top:
                 x = self.features(x)
             return keras.Model(inputs, x, name="base")
         finally:
-            keras.config.set_image_data_format(before)
+            keras.config.set_image_data_format(previous_format)
 
 
 def split_tap(tap: str) -> tuple[str, str]:
-    """Block and pooling of a tap such as ``block5a:mean``."""
+    """The block and the pooling of a tap such as ``block5a:mean``."""
     block, _, pooling = tap.rpartition(":")
     return block, pooling
 
 
 def tapped_blocks(taps: Iterable[str]) -> list[str]:
-    """The blocks of some taps, in their order."""
+    """The distinct blocks of the taps, in their order."""
     return list(dict.fromkeys(split_tap(tap)[0] for tap in taps))
 
 
 def refuse_weights(spec: BaseSpec) -> None:
-    """For sources whose bases bring their own weights.
+    """Check that the user chose no weights, for sources whose bases have weights of their own.
 
     Raises:
-        InputError: others are asked for.
+        InputError: the user chose other weights.
     """
     if spec.weights != "imagenet":
-        raise InputError(f"--weights {spec.weights} cannot be used with {spec.handle}: it brings its own weights.")
+        raise InputError(
+            f"{spec.weights} cannot be used with {spec.handle}, which has its own weights.", field="weights"
+        )
 
 
-def stated_licence(folder: Path) -> str:
-    """As the front matter of the model's own page, ``README.md``, states it."""
+def read_licence(folder: Path) -> str:
+    """The licence in the front matter of the model's own page, ``README.md``."""
     path = folder / "README.md"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    stated = next((line for line in lines[1:60] if line.startswith("license:")), "")
-    return stated.partition(":")[2].strip() or "see the source"
+    licence_line = next((line for line in lines[1:60] if line.startswith("license:")), "")
+    return licence_line.partition(":")[2].strip() or "see the source"
 
 
 def files_sha256(paths: Iterable[Path]) -> str:
     """Hex SHA-256 over the names and bytes of several files."""
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
-        whole.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
-    return whole.hexdigest()
+        digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

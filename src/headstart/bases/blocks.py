@@ -1,9 +1,10 @@
-"""Where a base can be cut: below the cut it stays frozen and runs once, above it is fine-tuned.
+"""The blocks of a base: fine-tuning trains the upper ones, the lower ones stay frozen and run once.
 
-A cut is a tensor that every path from the pixels to the features passes through. Walking the graph in any topological
-order, these are the moments when exactly one tensor is still awaited: whatever precedes a tensor on all paths comes
-before it in every such order, whatever follows it comes after. So skips, branches and concatenations need no rules of
-their own. Between two cuts lies a block; a block's name comes from those of its layers.
+A block boundary is a tensor that every path from the input to the features passes through. In a walk through the graph
+in topological order, it is a position where exactly one tensor is still needed by later nodes: all nodes before such a
+tensor come earlier in every topological order, all nodes after it come later. Skip connections, branches and
+concatenations therefore need no special rules. The layers between two boundaries form a block; its name comes from the
+names of its layers.
 """
 
 import math
@@ -19,11 +20,11 @@ from headstart.system import keras_worker
 from headstart.system.keras_compat import node_of
 
 NOMINAL_TOKENS = 64
-"""Of a text, where figures depend on its length."""
+"""Assumed tokens of a text, for shapes and costs that depend on its length."""
 
-_BYTES = 2  # a cached value, in float16
+_BYTES_PER_VALUE = 2  # cached in float16
 
-# How the models of Keras Applications name the layers of one block; the first pattern that fits counts.
+# Names of the layers of one block. The first pattern that matches is used.
 _BLOCK_NAMES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -31,7 +32,7 @@ _BLOCK_NAMES = tuple(
         r"(block(?:35|17|8)_\d+)(?:_|$)",  # InceptionResNetV2
         r"(downsampling_block_\d+)(?:_|$)",  # ConvNeXt
         r"(sta(?:ge|ck)_?\d+_block_?\d+)(?:_|$)",  # ConvNeXt, KerasHub's ResNet
-        r"^(layer_\d+)_",  # our own encoders
+        r"^(layer_\d+)_",  # headstart's own encoders
         r"^(?!input_)((?:\w+_)?layers?_\d+)$",  # KerasHub's transformers
         r"(expanded_conv(?:_\d+)?)(?:_|$)",  # MobileNetV3
         r"(?:conv_[dp]w|conv_pad)_(\d+)(?:_|$)",  # MobileNet
@@ -42,15 +43,15 @@ _BLOCK_NAMES = tuple(
 
 @dataclass(frozen=True)
 class Block:
-    """The layers between two neighbouring cuts.
+    """The layers between two neighbouring block boundaries.
 
     Attributes:
         name: unique in its base.
-        layers: names of its layers, from the pixels on.
+        layers: names of its layers, in order from the input.
         shape: of its output for one example, such as (h, w, c); (NOMINAL_TOKENS, d) for texts.
         params: number of weights.
         multiply_adds: for one example, counted in the layers that have kernels.
-        output: its output, a symbolic tensor of the network that was cut; None in a mere description.
+        output: its output, a symbolic tensor of the network; None after :meth:`from_json`.
     """
 
     name: str
@@ -62,12 +63,12 @@ class Block:
 
     @property
     def cached_bytes(self) -> int:
-        """What the output of one example takes in the cache, in bytes (float16)."""
-        return math.prod(self.shape) * _BYTES
+        """Size of the output of one example in the cache, in bytes (float16)."""
+        return math.prod(self.shape) * _BYTES_PER_VALUE
 
     def to_json(self) -> dict[str, Any]:
-        """As a dict that :meth:`from_json` reads back; without ``output``."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "output"}
+        """A dict that :meth:`from_json` reads, without ``output``."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "output"}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Block":
@@ -76,41 +77,41 @@ class Block:
 
 
 def find_blocks(network: Any) -> tuple[Block, ...]:
-    """Divide a network into blocks, from the pixels to the features.
+    """Split a network into blocks, from the input to the features.
 
     Args:
-        network: a functional Keras model of one input and one output, as :attr:`headstart.Base.build` gives it.
+        network: a functional Keras model with one input and one output, as :attr:`headstart.Base.build` returns it.
     """
     nodes = nodes_in_order(network)
-    units: list[list[Any]] = [[]]
-    ends = {id(node) for node in _block_ends(nodes)}
+    segments: list[list[Any]] = [[]]
+    end_ids = {id(node) for node in _block_ends(nodes)}
     for node in nodes:
-        units[-1].append(node)
-        if id(node) in ends:
-            units.append([])
+        segments[-1].append(node)
+        if id(node) in end_ids:
+            segments.append([])
     merged: list[tuple[str | None, list[Any]]] = []
-    for unit in filter(None, units):
-        key = _block_name(unit)
-        if merged and key is not None and merged[-1][0] == key:
-            merged[-1][1].extend(unit)
+    for segment in filter(None, segments):
+        name = _common_name(segment)
+        if merged and name is not None and merged[-1][0] == name:
+            merged[-1][1].extend(segment)
         else:
-            merged.append((key, list(unit)))
-    seen = Counter(key for key, _ in merged)
+            merged.append((name, list(segment)))
+    name_counts = Counter(name for name, _ in merged)
     return tuple(
-        _block(key if key is not None and seen[key] == 1 else _own_name(unit, i), unit)
-        for i, (key, unit) in enumerate(merged)
+        _make_block(name if name is not None and name_counts[name] == 1 else _name_of_layer(segment, i), segment)
+        for i, (name, segment) in enumerate(merged)
     )
 
 
-def blocks_above(blocks: Sequence[Block], fine_tune: str) -> int:
-    """How many blocks, counted from the features down, ``--fine-tune`` asks to train.
+def count_trained_blocks(blocks: Sequence[Block], fine_tune: str) -> int:
+    """The number of blocks to train, counted from the features down.
 
     Args:
         blocks: of the base.
         fine_tune: ``none``, ``all``, ``last:N`` or ``from:NAME`` with the name of a block or of a layer in it.
 
     Raises:
-        InputError: none of these forms, a number out of range, or a name that the base does not have.
+        InputError: another form, a number out of range, or a name that the base does not have.
     """
     kind, _, value = fine_tune.partition(":")
     if fine_tune == "none":
@@ -120,37 +121,40 @@ def blocks_above(blocks: Sequence[Block], fine_tune: str) -> int:
     if kind == "last" and value.isdigit():
         if not 1 <= int(value) <= len(blocks):
             raise InputError(
-                f"--fine-tune {fine_tune}: expected last:1 to last:{len(blocks)}, as many as it has blocks."
+                f"the base has {len(blocks)} blocks, got {fine_tune}: expected last:1 to last:{len(blocks)}.",
+                field="fine_tune",
             )
         return int(value)
     if kind == "from" and value:
         for i, block in enumerate(blocks):
             if value == block.name or value in block.layers:
                 return len(blocks) - i
-        known = [block.name for block in blocks]
+        names = [block.name for block in blocks]
         raise InputError(
-            f"--fine-tune {fine_tune}: the base has no block or layer of this name.{did_you_mean(value, known)} "
-            f"Its blocks: {', '.join(known)}."
+            f"the base has no block or layer {value!r}.{did_you_mean(value, names)} Its blocks: {', '.join(names)}.",
+            field="fine_tune",
         )
-    raise _unknown_form(fine_tune)
+    raise _unknown_form_error(fine_tune)
 
 
-def _unknown_form(fine_tune: str) -> InputError:
-    return InputError(f"--fine-tune {fine_tune}: expected auto, none, all, last:N or from:NAME, such as last:2.")
+def _unknown_form_error(fine_tune: str) -> InputError:
+    return InputError(
+        f"expected auto, none, all, last:N or from:NAME, such as last:2, got {fine_tune!r}.", field="fine_tune"
+    )
 
 
 def blocks_of(base: Base) -> tuple[Block, ...]:
     """The blocks of a base, found in a Keras process."""
-    backend = base.backends[0]
-    described = keras_worker.call("headstart.bases.blocks:describe", {"spec": base.spec.to_json()}, backend=backend)
-    return tuple(map(Block.from_json, described))
+    spec, backend = base.spec.to_json(), base.backends[0]
+    values = keras_worker.call("headstart.bases.blocks:blocks_as_json", {"spec": spec}, backend=backend)
+    return tuple(map(Block.from_json, values))
 
 
-def describe(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The blocks of a base as plain data, for :meth:`Block.from_json`. In a Keras process.
+def blocks_as_json(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The blocks of a base as plain data, for :meth:`Block.from_json`. Runs in a Keras process.
 
     Args:
-        spec: as :meth:`headstart.bases.BaseSpec.to_json` gives it.
+        spec: as :meth:`headstart.bases.BaseSpec.to_json` returns it.
     """
     from headstart.bases import BaseSpec, load_base
 
@@ -158,55 +162,56 @@ def describe(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def nodes_in_order(network: Any) -> list[Any]:
-    """All nodes (layers applied) that a network's output depends on, each after those that it depends on."""
+    """All nodes (applied layers) that a network's output depends on, in topological order."""
     order: list[Any] = []
-    done: set[int] = set()
-    waiting = [(node_of(network.outputs[0]), False)]
-    while waiting:
-        node, ready = waiting.pop()
-        if id(node) in done:
+    visited: set[int] = set()
+    stack = [(node_of(network.outputs[0]), False)]
+    while stack:
+        node, inputs_visited = stack.pop()
+        if id(node) in visited:
             continue
-        if ready:
-            done.add(id(node))
+        if inputs_visited:
+            visited.add(id(node))
             order.append(node)
             continue
-        waiting.append((node, True))
-        waiting += [(node_of(tensor), False) for tensor in reversed(node.input_tensors)]
+        stack.append((node, True))
+        stack += [(node_of(tensor), False) for tensor in reversed(node.input_tensors)]
     return order
 
 
-def _cuts(nodes: list[Any]) -> list[int]:
-    """Positions after which one tensor is awaited by all that follows; the last node, being the end, is none.
+def _boundaries(nodes: list[Any]) -> list[int]:
+    """Positions after which later nodes need exactly one tensor; the last node is not included.
 
-    Nor is any position between two uses of one layer: what is trained above a cut must not change what lies below.
+    A position between two uses of the same layer is not included either: training the blocks above a boundary must not
+    change the blocks below it.
     """
-    awaited = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    uses = Counter(id(node.operation) for node in nodes if _is_layer(node) and node.operation.weights)
-    live: set[int] = set()
-    shared: set[int] = set()
-    cuts = []
+    remaining_reads = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    remaining_uses = Counter(id(node.operation) for node in nodes if _is_layer(node) and node.operation.weights)
+    live_tensors: set[int] = set()
+    reused_layers: set[int] = set()
+    positions = []
     for i, node in enumerate(nodes[:-1]):
         layer = id(node.operation)
-        uses[layer] -= 1
-        (shared.add if uses[layer] > 0 else shared.discard)(layer)
+        remaining_uses[layer] -= 1
+        (reused_layers.add if remaining_uses[layer] > 0 else reused_layers.discard)(layer)
         for tensor in node.input_tensors:
-            awaited[id(tensor)] -= 1
-            if not awaited[id(tensor)]:
-                live.discard(id(tensor))
-        live |= {id(tensor) for tensor in node.outputs if awaited[id(tensor)]}
-        if len(live) == 1 and not shared:
-            cuts.append(i)
-    return cuts
+            remaining_reads[id(tensor)] -= 1
+            if not remaining_reads[id(tensor)]:
+                live_tensors.discard(id(tensor))
+        live_tensors |= {id(tensor) for tensor in node.outputs if remaining_reads[id(tensor)]}
+        if len(live_tensors) == 1 and not reused_layers:
+            positions.append(i)
+    return positions
 
 
 def _block_ends(nodes: list[Any]) -> list[Any]:
-    """Of all cuts those worth making: in front of a kernel or of a branch, where the least has to be stored.
+    """The useful boundaries: before a kernel or a branch, at the smallest tensor.
 
-    Between a convolution and the normalisation and activation that belong to it nothing is gained by cutting; and of
-    the places that differ by layers without weights (activation, padding, pooling) the smallest tensor is the best.
+    A boundary between a convolution and its normalisation and activation has no use. Of boundaries that differ only by
+    layers without weights (activation, padding, pooling), the one with the smallest tensor is taken.
     """
     runs: list[list[int]] = []
-    for i in _cuts(nodes):
+    for i in _boundaries(nodes):
         if not _starts_block(nodes, i) or not any(_has_kernel(node) for node in nodes[: i + 1]):
             continue
         if runs and not any(node.operation.weights for node in nodes[runs[-1][-1] + 1 : i + 1] if _is_layer(node)):
@@ -217,13 +222,13 @@ def _block_ends(nodes: list[Any]) -> list[Any]:
 
 
 def _starts_block(nodes: list[Any], position: int) -> bool:
-    """Whether a branch or a kernel comes next, before any other layer with weights."""
+    """Whether a branch or a kernel follows, before any other layer with weights."""
     tensor = nodes[position].outputs[0]
     for node in nodes[position + 1 :]:
-        mine = [later for later in nodes if any(tensor is into for into in later.input_tensors)]
-        if len(mine) > 1 or _has_kernel(mine[0]):
+        readers = [later for later in nodes if any(tensor is source for source in later.input_tensors)]
+        if len(readers) > 1 or _has_kernel(readers[0]):
             return True
-        if mine[0] is not node or (_is_layer(node) and node.operation.weights):
+        if readers[0] is not node or (_is_layer(node) and node.operation.weights):
             return False
         tensor = node.outputs[0]
     return False
@@ -246,32 +251,32 @@ def _shape(node: Any) -> tuple[int, ...]:
 
 
 def _multiply_adds(node: Any) -> int:
-    """Each weight of a kernel is used once at every position of the output: true of convolutions and of Dense."""
+    """Each weight of a kernel is used once at every position of the output, in convolutions and in Dense layers."""
     positions = math.prod(_shape(node)[:-1])
     return sum(math.prod(kernel.shape) for kernel in _kernels(node)) * positions
 
 
-def _block_name(unit: list[Any]) -> str | None:
-    """What most of its layers with kernels have in common by name."""
-    found: Counter[str] = Counter()
-    for node in unit:
+def _common_name(segment: list[Any]) -> str | None:
+    """The block name that most layers share; layers with kernels count ten times."""
+    votes: Counter[str] = Counter()
+    for node in segment:
         for pattern in _BLOCK_NAMES:
             match = pattern.search(node.operation.name)
             if match:
-                found[match[1] if not match[1].isdigit() else f"conv_{match[1]}"] += 1 + 9 * _has_kernel(node)
+                votes[match[1] if not match[1].isdigit() else f"conv_{match[1]}"] += 1 + 9 * _has_kernel(node)
                 break
-    return found.most_common(1)[0][0] if found else None
+    return votes.most_common(1)[0][0] if votes else None
 
 
-def _own_name(unit: list[Any], position: int) -> str:
-    """A layer's own name: of the merge that ends a branched unit, or of the kernel in a plain one.
+def _name_of_layer(segment: list[Any], position: int) -> str:
+    """The name of one layer: of the merge that ends a segment with branches, else of the layer with the kernel.
 
-    Not, however, a name that Keras numbered by itself: such numbers go on from model to model in one process.
+    A name that Keras numbered automatically is not used: the numbers continue from model to model in one process.
     """
-    merges = [node for node in unit if len(node.input_tensors) > 1]
-    kernels = [node for node in unit if _has_kernel(node)]
-    weights = [node for node in unit if _is_layer(node) and node.operation.weights]
-    for nodes in (merges, kernels, weights, unit):
+    merges = [node for node in segment if len(node.input_tensors) > 1]
+    kernels = [node for node in segment if _has_kernel(node)]
+    weights = [node for node in segment if _is_layer(node) and node.operation.weights]
+    for nodes in (merges, kernels, weights, segment):
         if nodes:
             layer = nodes[-1].operation
             if re.sub(r"_\d+$", "", layer.name).replace("_", "") != type(layer).__name__.lower():
@@ -279,14 +284,14 @@ def _own_name(unit: list[Any], position: int) -> str:
     return f"part_{position}"
 
 
-def _block(name: str, unit: list[Any]) -> Block:
-    layers = {node.operation.name: node.operation for node in unit}
+def _make_block(name: str, segment: list[Any]) -> Block:
+    layers = {node.operation.name: node.operation for node in segment}
     weights = {id(w): w for layer in layers.values() for w in getattr(layer, "weights", ())}
     return Block(
         name=name,
         layers=tuple(layers),
-        shape=_shape(unit[-1]),
+        shape=_shape(segment[-1]),
         params=sum(math.prod(w.shape) for w in weights.values()),
-        multiply_adds=sum(_multiply_adds(node) for node in unit),
-        output=unit[-1].outputs[0],
+        multiply_adds=sum(_multiply_adds(node) for node in segment),
+        output=segment[-1].outputs[0],
     )

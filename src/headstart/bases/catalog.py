@@ -1,4 +1,4 @@
-"""The catalogue: every base known by name, with its facts. Needs no Keras."""
+"""The catalogue: every base that is known by name, with its facts. It needs no Keras."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from headstart.bases import bundle, efficientnet_lite, keras_applications
 from headstart.bases.keras_table import MODELS
 from headstart.errors import InputError
 
-Where = Literal["in package", "in bundle", "here", "download"]
+WeightsLocation = Literal["in package", "in bundle", "here", "download"]
 Sort = Literal["name", "size", "top1", "params", "features", "input"]
 
 _EMBEDDED_PARAMS = 3_413_024
@@ -16,20 +16,20 @@ _EMBEDDED_PARAMS = 3_413_024
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one base before it is loaded.
+    """Facts about one base before it is loaded.
 
     Args:
-        handle: what to give to ``--base``.
-        size_mb: of its weights without the top.
-        top1: published ImageNet accuracy in percent, None where none is published.
-        top5: likewise.
+        handle: ``source:name``.
+        size_mb: size of its weights without the top, in MB.
+        top1: published ImageNet top-1 accuracy in percent; None if none is published.
+        top5: published ImageNet top-5 accuracy in percent; None if none is published.
         params_m: millions of weights, without the top.
         depth: layers, as published.
-        input_size: pixels a side by default.
-        min_size: pixels a side, the smallest it takes.
+        input_size: default side length in pixels.
+        min_size: smallest side length in pixels.
         preprocessing: name of the map from pixels to its input.
         feature_dim: d, the length of a feature vector.
-        weights: where they are: in a package, in the bundle in use, here in Keras's folder, or to download.
+        weights: where they are: in a package, in the active bundle, ``here`` in Keras's folder, or to ``download``.
     """
 
     handle: str
@@ -42,21 +42,21 @@ class Entry:
     min_size: int
     preprocessing: str
     feature_dim: int
-    weights: Where
+    weights: WeightsLocation
 
     @property
-    def is_here(self) -> bool:
-        """Whether it can be used without network."""
+    def is_local(self) -> bool:
+        """Whether it is available without network."""
         return self.weights != "download"
 
 
 def entries() -> list[Entry]:
-    """All bases with a name: the embedded one first, then those of Keras Applications by name."""
-    held = bundle.held()
-    return [_embedded(), *(_keras(model, held) for model in MODELS)]
+    """All image bases with a name: the embedded one first, then those of Keras Applications by name."""
+    bundled_handles = bundle.list_handles()
+    return [_embedded_entry(), *(_keras_entry(model, bundled_handles) for model in MODELS)]
 
 
-def _embedded() -> Entry:
+def _embedded_entry() -> Entry:
     return Entry(
         handle=f"embedded:{efficientnet_lite.NAME}",
         size_mb=_EMBEDDED_PARAMS * 4 / 1e6,
@@ -72,9 +72,9 @@ def _embedded() -> Entry:
     )
 
 
-def _keras(model: keras_applications.Model, held: list[str]) -> Entry:
+def _keras_entry(model: keras_applications.Model, bundled_handles: list[str]) -> Entry:
     handle = f"keras:{model.name}"
-    here: Where = "here" if keras_applications.is_here(model) else "download"
+    location: WeightsLocation = "here" if keras_applications.is_local(model) else "download"
     return Entry(
         handle=handle,
         size_mb=model.size_mb,
@@ -86,7 +86,7 @@ def _keras(model: keras_applications.Model, held: list[str]) -> Entry:
         min_size=model.min_size,
         preprocessing=model.preprocessing.name,
         feature_dim=model.feature_dim,
-        weights="in bundle" if handle in held else here,
+        weights="in bundle" if handle in bundled_handles else location,
     )
 
 
@@ -96,38 +96,38 @@ def select(
     contains: str | None = None,
     max_mb: float | None = None,
     min_top1: float | None = None,
-    here: bool = False,
+    local_only: bool = False,
     sort: Sort = "name",
 ) -> list[Entry]:
-    """Those entries that meet every condition, sorted.
+    """Return the entries that meet every condition, sorted.
 
     Args:
-        all_entries: to choose from.
-        contains: part of the handle, in any case.
+        all_entries: all entries.
+        contains: part of the handle, case-insensitive.
         max_mb: largest size in MB.
-        min_top1: smallest published top-1 accuracy in percent; without a published figure a base is left out.
-        here: only what can be used without network.
-        sort: by what; accuracy from the best down, all else from the smallest up.
+        min_top1: smallest published top-1 accuracy in percent; bases without a published accuracy are left out.
+        local_only: only bases that are available without network.
+        sort: sort key; accuracy in descending, all others in ascending order.
 
     Raises:
-        InputError: ``min_top1`` is a fraction, where percent are meant.
+        InputError: ``min_top1`` is a fraction instead of a percentage.
     """
     if min_top1 is not None and 0 < min_top1 <= 1:
-        raise InputError(f"--min-top1 {min_top1} looks like a fraction: expected percent, for instance 75.")
-    chosen = [
+        raise InputError(f"{min_top1} looks like a fraction: expected percent, for instance 75.", field="min_top1")
+    selected = [
         entry
         for entry in all_entries
         if (contains is None or contains.lower() in entry.handle.lower())
         and (max_mb is None or entry.size_mb <= max_mb)
         and (min_top1 is None or (entry.top1 or 0) >= min_top1)
-        and (entry.is_here or not here)
+        and (entry.is_local or not local_only)
     ]
     keys = {
-        "name": lambda entry: 0,  # as they come
+        "name": lambda entry: 0,  # the entries are already in this order
         "size": lambda entry: entry.size_mb,
         "top1": lambda entry: -(entry.top1 or 0),
         "params": lambda entry: entry.params_m,
         "features": lambda entry: entry.feature_dim,
         "input": lambda entry: entry.input_size,
     }
-    return sorted(chosen, key=keys[sort])
+    return sorted(selected, key=keys[sort])

@@ -1,4 +1,4 @@
-"""Bases made from a base: with tuned weights, with features from other places, or ending early, after a block."""
+"""Bases derived from a base: with tuned weights, with features from other blocks, or truncated after a block."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,36 +12,38 @@ from headstart.bases.blocks import find_blocks
 
 
 def derive(base: Base, spec: BaseSpec) -> Base:
-    """Give the base what ``spec`` asks for beyond its source: tuned weights, taps, an early end."""
-    return ending_after(tapped(with_weights(base, spec.tuned), spec.taps), spec.ends_after)
+    """Apply the parts of ``spec`` that no source handles: tuned weights, taps and the last block."""
+    return truncate_after(with_taps(with_tuned_weights(base, spec.tuned_weights), spec.taps), spec.last_block)
 
 
-def with_weights(base: Base, tuned: str | Path | None) -> Base:
-    """The base with some of its weights replaced; as it is for None.
+def with_tuned_weights(base: Base, path: str | Path | None) -> Base:
+    """The base with some of its weights replaced.
 
     Args:
         base: the base.
-        tuned: a ``.npz`` as :func:`save_weights` writes it.
+        path: of a ``.npz`` as :func:`save_weights` writes it; None returns the base unchanged.
     """
-    if tuned is None:
+    if path is None:
         return base
 
     def build(include_top: bool) -> Any:
         network = base.build(include_top)
-        _replace_weights(network, Path(tuned))
+        _replace_weights(network, Path(path))
         return network
 
-    return replace(base, spec=replace(base.spec, tuned=str(tuned)), build=build, tuned_sha256=file_sha256(Path(tuned)))
+    spec = replace(base.spec, tuned_weights=str(path))
+    return replace(base, spec=spec, build=build, tuned_weights_sha256=file_sha256(Path(path)))
 
 
-def tapped(base: Base, taps: tuple[str, ...] | None) -> Base:
-    """The base whose features are outputs of its blocks, pooled and side by side; as it is for None.
+def with_taps(base: Base, taps: tuple[str, ...] | None) -> Base:
+    """The base whose features are the pooled and concatenated outputs of some of its blocks.
 
-    What lies above the uppermost of these blocks is left out.
+    The layers above the uppermost of these blocks are left out.
 
     Args:
         base: the base.
-        taps: of each, block and pooling (``mean`` or ``max``), such as ``block5a:mean``; the uppermost block first.
+        taps: block and pooling (``mean`` or ``max``) of each, such as ``block5a:mean``, the uppermost block first;
+            None returns the base unchanged.
     """
     if taps is None:
         return base
@@ -51,16 +53,16 @@ def tapped(base: Base, taps: tuple[str, ...] | None) -> Base:
         import keras
 
         network = base.build(False)
-        ends = {found.name: found.output for found in find_blocks(network)}
-        outputs = [ends[block] for block in blocks]
+        output_of = {block.name: block.output for block in find_blocks(network)}
+        outputs = [output_of[name] for name in blocks]
         name = f"{network.name}_to_{blocks[0]}"
         return keras.Model(network.inputs[0], outputs if len(outputs) > 1 else outputs[0], name=name)
 
     return replace(base, spec=replace(base.spec, taps=taps), build=build, feature_dim=None)
 
 
-def ending_after(base: Base, block: str | None) -> Base:
-    """The base up to the output of a block, which it then gives instead of features; as it is for None."""
+def truncate_after(base: Base, block: str | None) -> Base:
+    """The base up to the output of a block, which replaces the features; None returns the base unchanged."""
     if block is None:
         return base
 
@@ -68,20 +70,20 @@ def ending_after(base: Base, block: str | None) -> Base:
         import keras
 
         network = base.build(False)
-        end = next(found.output for found in find_blocks(network) if found.name == block)
-        return keras.Model(network.inputs[0], end, name=f"{network.name}_to_{block}")
+        output = next(candidate.output for candidate in find_blocks(network) if candidate.name == block)
+        return keras.Model(network.inputs[0], output, name=f"{network.name}_to_{block}")
 
-    return replace(base, spec=replace(base.spec, ends_after=block), build=build, feature_dim=None)
+    return replace(base, spec=replace(base.spec, last_block=block), build=build, feature_dim=None)
 
 
 def save_weights(network: Any, weights: Iterable[Any], path: Path) -> None:
-    """Write some of a network's weights, each under the name of its layer and its place there."""
-    wanted = set(map(id, weights))
+    """Write some of a network's weights, each under the name of its layer and its index there."""
+    selected_ids = set(map(id, weights))
     arrays: dict[str, Any] = {
         f"{layer.name}:{i}": np.asarray(weight)
         for layer in network.layers
         for i, weight in enumerate(weight for weight in layer.weights if not weight.name.startswith("lora_kernel"))
-        if id(weight) in wanted
+        if id(weight) in selected_ids
     }
     np.savez(path, **arrays)
 
@@ -89,5 +91,5 @@ def save_weights(network: Any, weights: Iterable[Any], path: Path) -> None:
 def _replace_weights(network: Any, path: Path) -> None:
     with np.load(path) as saved:
         for name in saved.files:
-            layer, _, place = name.rpartition(":")
-            network.get_layer(layer).weights[int(place)].assign(saved[name])
+            layer, _, index = name.rpartition(":")
+            network.get_layer(layer).weights[int(index)].assign(saved[name])

@@ -1,77 +1,154 @@
-"""Downloads of our own, where a source has no client: whole or not at all, and never without leave."""
+"""Downloads for sources without a client of their own, by the library pooch.
 
-import http.client
+pooch streams a file to disk, checks its digest and reports an incomplete one. Added here: one download at a time across
+processes, no remains of a process that was killed, the offline setting, and headstart's progress bar and errors. pooch
+and requests are imported only when a download starts.
+"""
+
 import logging
 import os
 import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from headstart.bases.bundle import not_here, why_offline
+from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.errors import IntegrityError
 from headstart.system import console
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
+_MB = 1_000_000
 
 
-def download(url: str, to: Path) -> None:
-    """Download a file, with progress.
+def download(url: str, target: Path, *, digest: str = "") -> None:
+    """Download a file with progress; it appears at ``target`` complete or not at all.
+
+    Args:
+        url: of the file, by HTTP or HTTPS.
+        target: path of the new file; if it already exists, nothing is downloaded.
+        digest: expected MD5 or SHA-256 (hex), or an empty string if it is not known.
 
     Raises:
-        OSError: there is no network, no such file, or the connection broke.
-        http.client.HTTPException: likewise.
+        OSError: no network, no such file, or the connection broke.
+        IntegrityError: the file has another digest; it was deleted.
     """
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, open(to, "wb") as file:
-        total = int(reply.headers.get("Content-Length") or 0)
-        logger.info(f"downloading {url} ({total / 1e6:.0f} MB) into {to.parent}")
-        received = shown_mb = 0
-        with console.progress("download", total // 1_000_000, unit="MB") as bar:
-            while block := reply.read(_BLOCK_BYTES):
-                file.write(block)
-                received += len(block)
-                bar.advance(received // 1_000_000 - shown_mb)
-                shown_mb = received // 1_000_000
-    if total and received != total:
-        raise urllib.error.URLError(f"the connection broke after {received:,} of {total:,} bytes")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial_folder = target.with_name(f"{target.name}.partial")
+    with FileLock(f"{target}.lock"):
+        if target.exists():  # downloaded by another process
+            return
+        shutil.rmtree(partial_folder, ignore_errors=True)  # left by a process that was killed
+        try:
+            os.replace(_retrieve(url, partial_folder, digest), target)
+        finally:
+            shutil.rmtree(partial_folder, ignore_errors=True)
+
+
+def _retrieve(url: str, folder: Path, digest: str) -> str:
+    import pooch
+    import requests
+
+    known_hash = f"{'sha256' if len(digest) == 64 else 'md5'}:{digest}" if digest else None
+    with ExitStack() as stack:
+        stack.enter_context(_only_warnings(pooch.get_logger()))
+        downloader = pooch.HTTPDownloader(
+            progressbar=_DownloadProgress(url, folder.parent, stack), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_S
+        )
+        try:
+            return str(pooch.retrieve(url, known_hash, fname="file", path=folder, downloader=downloader))
+        except requests.RequestException:  # an OSError; some of them are ValueErrors, too
+            raise
+        except ValueError as exc:
+            raise IntegrityError(f"the file from {url} does not have the digest {digest}, and was deleted.") from exc
+
+
+@contextmanager
+def _only_warnings(logger: logging.Logger) -> Iterator[None]:
+    """Silence pooch's own messages for the time of a download: it writes them to stderr."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class _DownloadProgress:
+    """Shows a download in MB, with the methods and the attribute that pooch expects of a progress bar.
+
+    Args:
+        url: of the file.
+        folder: that it is downloaded into.
+        stack: closes the bar.
+    """
+
+    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
+        self._url, self._folder, self._stack = url, folder, stack
+        self._received = self._total = self._shown_mb = 0
+
+    @property
+    def total(self) -> int:
+        """Size of the file in bytes; 0 if the server does not state it."""
+        return self._total
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._total = size
+        logger.info(f"downloading {self._url} ({size / _MB:.0f} MB) into {self._folder}")
+        self._bar = self._stack.enter_context(console.progress("download", size // _MB, unit="MB"))
+
+    def update(self, n: int) -> None:
+        """Record ``n`` more bytes; pooch counts the last chunk as a full one."""
+        self._received += n
+        received_mb = min(self._received, self._total or self._received) // _MB
+        if received_mb > self._shown_mb:
+            self._bar.advance(received_mb - self._shown_mb)
+            self._shown_mb = received_mb
+
+    def reset(self) -> None:
+        """Start counting again, as pooch does when all chunks have arrived."""
+        self._received = 0
+
+    def close(self) -> None:
+        """Do nothing: the stack closes the bar."""
 
 
 def fetch_archive(url: str, folder: Path, handle: str) -> None:
     """Download a ``.tar.gz`` and unpack it; the folder appears complete or not at all.
 
     Args:
-        url: where it is.
-        folder: to make.
-        handle: of the base that it holds.
+        url: of the archive.
+        folder: the new folder.
+        handle: of the base in the archive.
 
     Raises:
-        IntegrityError: what arrived is no such archive, or is cut short; it is discarded.
-        UnavailableError: there is no network, no such file, or it must not be used.
+        IntegrityError: the file is not a complete archive; it was deleted.
+        UnavailableError: no network, no such file, or downloads are disabled.
     """
-    advice = f"Or get {url} and put its content into {folder}, or name a local folder."
-    offline = why_offline()
-    if offline:
-        raise not_here(handle, offline, advice)
+    alternative = f"Or download {url}, unpack it into {folder}, or name a local folder."
+    reason = offline_reason()
+    if reason:
+        raise unavailable_error(handle, reason, alternative)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
-        if folder.is_dir() and any(folder.iterdir()):
-            return  # another process was faster
+        if folder.is_dir() and any(folder.iterdir()):  # downloaded by another process
+            return
         archive, content = Path(scratch, "archive"), Path(scratch, "content")
         try:
             download(url, archive)
-        except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise not_here(handle, str(exc), advice) from exc
+        except OSError as exc:
+            raise unavailable_error(handle, str(exc), alternative) from exc
         try:
             with tarfile.open(archive) as file:
                 file.extractall(content, filter="data")
         except (tarfile.TarError, EOFError, OSError) as exc:
-            raise IntegrityError(f"what came from {url} is not a whole archive ({exc}): it was discarded.") from exc
+            raise IntegrityError(f"the file from {url} is not a complete archive ({exc}), and was deleted.") from exc
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(content, folder)

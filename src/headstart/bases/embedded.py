@@ -1,4 +1,4 @@
-"""The source ``embedded:``: bases whose weights come with a Python package, so that they need no download."""
+"""The source ``embedded:``: bases whose weights come with a Python package and need no download."""
 
 import importlib
 from types import ModuleType
@@ -14,7 +14,7 @@ _MODULES = {
 
 
 def names() -> list[str]:
-    """Names that follow ``embedded:``."""
+    """All names for ``embedded:``."""
     return list(_MODULES)
 
 
@@ -22,7 +22,7 @@ def module_of(handle: Handle) -> ModuleType:
     """The module that loads an embedded base.
 
     Raises:
-        InputError: there is no such base, or an option it does not have.
+        InputError: an unknown base, or an option in its handle.
     """
     if handle.name not in _MODULES or handle.options:
         known = " and ".join(f"'embedded:{name}'" for name in _MODULES)

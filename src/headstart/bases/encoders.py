@@ -1,7 +1,8 @@
-"""Transformer encoders in plain Keras layers: BERT, RoBERTa, DistilBERT, MPNet and their kin, weights included.
+"""Transformer encoders in plain Keras layers: BERT, RoBERTa, DistilBERT, MPNet and related models, with their weights.
 
-Built so, and not by KerasHub, because a saved model then opens with Keras alone, can be cut between any two layers, and
-computes what its authors' code does: KerasHub has the approximate GELU in BERT, which moves embeddings by 2e-4.
+They are not built by KerasHub, for three reasons: a saved model opens with Keras alone; fine-tuning may start at any
+layer; and the results equal those of the authors' code, while KerasHub uses the approximate GELU in BERT, which changes
+embeddings by 2e-4.
 
 Sources: Devlin et al., arXiv 1810.04805; Liu et al., arXiv 1907.11692; Sanh et al., arXiv 1910.01108; Song et al.,
 arXiv 2004.09297, with the relative positions of Raffel et al., arXiv 1910.10683.
@@ -13,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.text import seen_tokens
+from headstart.bases.text import token_mask
 from headstart.errors import InputError
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
-_FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert", "mpnet"}  # their positions are counted from pad + 1
+_FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert", "mpnet"}  # their positions start at pad + 1
 
-_MPNET_DISTANCES = 32  # whatever its configuration says: its authors' code does not look
-_FARTHEST = 128  # from here on, all of them are one
+_MPNET_DISTANCE_BUCKETS = 32  # the authors' code ignores the value in the configuration
+_MAX_DISTANCE = 128  # all longer distances share one bucket
 
 Tensors = Callable[[str], np.ndarray]
-"""Gives a tensor of a checkpoint by its name in the table below."""
+"""Returns a tensor of a checkpoint by its name in the tables below."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,17 @@ class Encoder:
 
     Attributes:
         kind: the checkpoint's ``model_type``.
-        layers: how many.
+        layers: number of layers.
         width: d, of the token vectors.
-        heads: of attention.
+        heads: number of attention heads.
         inner: width between the two Dense layers of a block.
-        words: of the vocabulary.
-        positions: how many tokens a text can have.
-        first_position: row of the position table that the first token gets.
+        words: size of the vocabulary.
+        positions: maximum number of tokens in a text.
+        first_position: row of the position table for the first token.
         activation: between the two Dense layers.
         epsilon: of every LayerNormalization.
         pad: id of the padding token.
-        distances: how many kinds of distance between two tokens attention tells apart; 0 where it tells none.
+        distance_buckets: number of buckets for the relative distance between two tokens; 0 without relative positions.
     """
 
     kind: str
@@ -56,7 +57,7 @@ class Encoder:
     activation: str
     epsilon: float
     pad: int
-    distances: int
+    distance_buckets: int
 
 
 _BERT = {
@@ -102,24 +103,24 @@ _NAMES = {
 }  # fmt: skip
 
 KINDS = tuple(_NAMES)
-"""The kinds of encoder that can be built."""
+"""Supported values of ``model_type``."""
 
 
 def read_config(config: Mapping[str, Any], source: str) -> Encoder:
-    """The encoder that a ``config.json`` describes.
+    """Read the encoder that a ``config.json`` describes.
 
     Raises:
-        InputError: an option that none of these encoders has.
+        InputError: an unsupported option.
     """
     kind = config["model_type"]
     activation = config.get("hidden_act", config.get("activation", "gelu"))
-    unknown = {
+    unsupported = {
         "hidden_act": activation if activation not in ACTIVATIONS else None,
-        "position_embedding_type": _other(config.get("position_embedding_type"), "absolute"),
-        "embedding_size": _other(config.get("embedding_size"), config.get("hidden_size")),
+        "position_embedding_type": _unless_equal(config.get("position_embedding_type"), "absolute"),
+        "embedding_size": _unless_equal(config.get("embedding_size"), config.get("hidden_size")),
         "is_decoder": config.get("is_decoder") or None,
     }
-    for name, value in unknown.items():
+    for name, value in unsupported.items():
         if value is not None:
             raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
     pad = config.get("pad_token_id") or 0
@@ -136,16 +137,16 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
         activation=ACTIVATIONS[activation],
         epsilon=config.get("layer_norm_eps", 1e-12),
         pad=pad,
-        distances=_MPNET_DISTANCES if kind == "mpnet" else 0,
+        distance_buckets=_MPNET_DISTANCE_BUCKETS if kind == "mpnet" else 0,
     )
 
 
-def _other(value: Any, expected: Any) -> Any:
+def _unless_equal(value: Any, expected: Any) -> Any:
     return value if value not in (None, expected) else None
 
 
 def build(encoder: Encoder) -> Any:
-    """The network: int32 ids (n, t) to token vectors (n, t, d), zero where there is padding; weights still random."""
+    """Build the network with random weights: int32 ids (n, t) to token vectors (n, t, d), zero for padding."""
     import keras
     from keras import layers, ops
 
@@ -153,32 +154,33 @@ def build(encoder: Encoder) -> Any:
         return layers.LayerNormalization(epsilon=encoder.epsilon, name=name)(x)
 
     ids = keras.Input((None,), dtype="int32")
-    seen = ops.cast(ops.expand_dims(ops.not_equal(ids, encoder.pad), -1), "float32")
-    places = ops.cumsum(ops.ones_like(ids), axis=1) - 1
+    mask = ops.cast(ops.expand_dims(ops.not_equal(ids, encoder.pad), -1), "float32")
+    positions = ops.cumsum(ops.ones_like(ids), axis=1) - 1
     words = layers.Embedding(encoder.words, encoder.width, name="words")(ids)
-    x = words + layers.Embedding(encoder.positions, encoder.width, name="positions")(places)
-    x = norm(x, "norm") * seen
+    x = words + layers.Embedding(encoder.positions, encoder.width, name="positions")(positions)
+    x = norm(x, "norm") * mask
     for i in range(encoder.layers):
-        seen = seen_tokens(x)
-        attention = (_relative_attention if encoder.distances else _attention)(encoder, i, x, seen)
+        mask = token_mask(x)
+        attention = (_relative_attention if encoder.distance_buckets else _attention)(encoder, i, x, mask)
         x = norm(x + attention, f"layer_{i}_attention_norm")
         inner = layers.Dense(encoder.inner, encoder.activation, name=f"layer_{i}_inner")(x)
         outer = layers.Dense(encoder.width, name=f"layer_{i}_outer")(inner)
-        x = norm(x + outer, f"layer_{i}_outer_norm") * seen
+        x = norm(x + outer, f"layer_{i}_outer_norm") * mask
     return keras.Model(ids, x, name="encoder")
 
 
-def _attention(encoder: Encoder, i: int, x: Any, seen: Any) -> Any:
+def _attention(encoder: Encoder, i: int, x: Any, mask: Any) -> Any:
     from keras import layers, ops
 
     layer = layers.MultiHeadAttention(encoder.heads, encoder.width // encoder.heads, name=f"layer_{i}_attention")
-    return layer(x, x, attention_mask=ops.cast(ops.transpose(seen, (0, 2, 1)), "bool"))
+    return layer(x, x, attention_mask=ops.cast(ops.transpose(mask, (0, 2, 1)), "bool"))
 
 
-def _relative_attention(encoder: Encoder, i: int, x: Any, seen: Any) -> Any:
-    """Attention that adds a number for how far apart two tokens are, which Keras's layer has no place for.
+def _relative_attention(encoder: Encoder, i: int, x: Any, mask: Any) -> Any:
+    """Attention with a bias for the distance between two tokens, which Keras's layer does not support.
 
-    The number is looked up by the distance itself, so that every layer has a table of its own and can be cut off.
+    The bias is looked up by the distance itself, in a separate table for each layer, so that the layers can be trained
+    independently.
     """
     from keras import layers, ops
 
@@ -189,33 +191,33 @@ def _relative_attention(encoder: Encoder, i: int, x: Any, seen: Any) -> Any:
         return ops.transpose(layers.Reshape((-1, encoder.heads, size), name=f"layer_{i}_{part}_heads")(y), (0, 2, 1, 3))
 
     query, key, value = (by_head(part) for part in ("query", "key", "value"))
-    places = ops.cumsum(ops.cast(ops.ones_like(x[:, :, 0]), "int32"), axis=1)
-    distances = ops.expand_dims(places, 1) - ops.expand_dims(places, 2) + (encoder.positions - 1)
-    nearness = layers.Embedding(2 * encoder.positions - 1, encoder.heads, name=f"layer_{i}_distances")(distances)
-    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / size**0.5 + ops.transpose(nearness, (0, 3, 1, 2))
-    unseen = 1e9 * (1 - ops.expand_dims(ops.transpose(seen, (0, 2, 1)), 1))
-    held = ops.transpose(ops.matmul(ops.softmax(scores - unseen), value), (0, 2, 1, 3))
-    held = layers.Reshape((-1, encoder.width), name=f"layer_{i}_together")(held)
-    return layers.Dense(encoder.width, name=f"layer_{i}_attention_out")(held)
+    positions = ops.cumsum(ops.cast(ops.ones_like(x[:, :, 0]), "int32"), axis=1)
+    distances = ops.expand_dims(positions, 1) - ops.expand_dims(positions, 2) + (encoder.positions - 1)
+    bias = layers.Embedding(2 * encoder.positions - 1, encoder.heads, name=f"layer_{i}_distances")(distances)
+    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / size**0.5 + ops.transpose(bias, (0, 3, 1, 2))
+    padding_penalty = 1e9 * (1 - ops.expand_dims(ops.transpose(mask, (0, 2, 1)), 1))
+    context = ops.transpose(ops.matmul(ops.softmax(scores - padding_penalty), value), (0, 2, 1, 3))
+    context = layers.Reshape((-1, encoder.width), name=f"layer_{i}_together")(context)
+    return layers.Dense(encoder.width, name=f"layer_{i}_attention_out")(context)
 
 
-def _kinds_of_distance(encoder: Encoder) -> np.ndarray:
-    """The kind of every distance from ``1 - positions`` to ``positions - 1``, int (2 * positions - 1,).
+def _distance_buckets(encoder: Encoder) -> np.ndarray:
+    """The bucket of every distance from ``1 - positions`` to ``positions - 1``, int (2 * positions - 1,).
 
-    Half of the kinds are for what lies behind, half for what lies ahead; the nearer ones are distances of their own,
-    the others hold more and more of them, up to 128 tokens away (arXiv 1910.10683, section 2.1).
+    Half of the buckets are for earlier tokens, half for later ones. Each short distance has a bucket of its own; the
+    other buckets contain ranges that grow logarithmically, up to 128 tokens (arXiv 1910.10683, section 2.1).
     """
     relative = np.arange(1 - encoder.positions, encoder.positions)
-    half = encoder.distances // 2
+    half = encoder.distance_buckets // 2
     near = half // 2
     distance = np.abs(relative)
-    beyond = np.log(np.maximum(distance, 1).astype(np.float32) / near) / np.float32(np.log(_FARTHEST / near))
-    far = np.minimum(near + (beyond * (half - near)).astype(int), half - 1)
+    fraction = np.log(np.maximum(distance, 1).astype(np.float32) / near) / np.float32(np.log(_MAX_DISTANCE / near))
+    far = np.minimum(near + (fraction * (half - near)).astype(int), half - 1)
     return half * (relative > 0) + np.where(distance < near, distance, far)
 
 
 def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
-    """Give a built network a checkpoint's weights.
+    """Set the weights of a built network from a checkpoint.
 
     Args:
         network: from :func:`build`.
@@ -232,20 +234,20 @@ def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
 
     positions = tensors(names["positions"])[encoder.first_position :]
     if names["types"]:
-        positions = positions + tensors(names["types"])[0]  # a text alone is all of the first type
+        positions = positions + tensors(names["types"])[0]  # all tokens of a single text have the first type
     network.get_layer("words").set_weights([tensors(names["words"])])
     network.get_layer("positions").set_weights([positions])
     network.get_layer("norm").set_weights(norm("norm"))
     for i in range(encoder.layers):
-        if encoder.distances:
+        if encoder.distance_buckets:
             for part in ("query", "key", "value", "attention_out"):
                 network.get_layer(f"layer_{i}_{part}").set_weights(dense(part, i))
-            nearness = tensors("encoder.relative_attention_bias.weight")[_kinds_of_distance(encoder)]
-            network.get_layer(f"layer_{i}_distances").set_weights([nearness])
+            bias = tensors("encoder.relative_attention_bias.weight")[_distance_buckets(encoder)]
+            network.get_layer(f"layer_{i}_distances").set_weights([bias])
         else:
-            inward = [dense(part, i) for part in ("query", "key", "value")]
+            projections = [dense(part, i) for part in ("query", "key", "value")]
             attention = network.get_layer(f"layer_{i}_attention")
-            set_attention(attention, inward, dense("attention_out", i), encoder.heads)
+            set_attention(attention, projections, dense("attention_out", i), encoder.heads)
         network.get_layer(f"layer_{i}_attention_norm").set_weights(norm("attention_norm", i))
         network.get_layer(f"layer_{i}_inner").set_weights(dense("inner", i))
         network.get_layer(f"layer_{i}_outer").set_weights(dense("outer", i))
@@ -253,7 +255,7 @@ def set_weights(network: Any, encoder: Encoder, tensors: Tensors) -> None:
 
 
 def dense_weights(tensors: Tensors, name: str, *, bias: bool = True) -> list[np.ndarray]:
-    """Kernel (in, out) and bias (out,) of a Dense layer; the bias is zero where the checkpoint has none."""
+    """Kernel (in, out) and bias (out,) of a Dense layer; the bias is zero if the checkpoint has none."""
     kernel = tensors(f"{name}.weight").T
     return [kernel, tensors(f"{name}.bias") if bias else np.zeros(kernel.shape[1], np.float32)]
 
@@ -263,12 +265,19 @@ def norm_weights(tensors: Tensors, name: str) -> list[np.ndarray]:
     return [tensors(f"{name}.weight"), tensors(f"{name}.bias")]
 
 
-def set_attention(layer: Any, inward: list[list[np.ndarray]], outward: list[np.ndarray], heads: int) -> None:
-    """Give Keras's MultiHeadAttention the Dense layers that others make it of: query, key and value, and the last."""
-    width = outward[0].shape[0]
+def set_attention(layer: Any, projections: list[list[np.ndarray]], output: list[np.ndarray], heads: int) -> None:
+    """Set the weights of Keras's MultiHeadAttention.
+
+    Args:
+        layer: the built layer.
+        projections: kernel (d, d) and bias (d,) of query, key and value.
+        output: kernel (d, d) and bias (d,) of the output projection.
+        heads: number of attention heads.
+    """
+    width = output[0].shape[0]
     size = width // heads
     weights = []
-    for kernel, bias in inward:
+    for kernel, bias in projections:
         weights += [kernel.reshape(width, heads, size), bias.reshape(heads, size)]
-    kernel, bias = outward
+    kernel, bias = output
     layer.set_weights([*weights, kernel.reshape(heads, size, width), bias])

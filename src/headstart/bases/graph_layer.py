@@ -1,7 +1,7 @@
-"""A TensorFlow graph as a Keras layer, weights and all, so that a saved model needs nothing beside its own file.
+"""A TensorFlow graph with its weights as a Keras layer, so that a saved model needs no second file.
 
-Importing this module makes the layer known to Keras: ``import headstart.bases.graph_layer`` before
-``keras.models.load_model`` opens a run's ``model.keras`` that holds one. TensorFlow's backend only.
+Importing this module registers the layer with Keras: run ``import headstart.bases.graph_layer`` before
+``keras.models.load_model`` opens a run's ``model.keras`` with such a layer. It needs TensorFlow's backend.
 """
 
 import base64
@@ -12,7 +12,7 @@ import keras
 
 from headstart.errors import InputError
 
-_TOUCH_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "LookupTableFindV2", "Print", "PrintV2", "Assert"}
+_FILE_OPERATIONS = {"ReadFile", "WriteFile", "MatchingFiles", "LookupTableFindV2", "Print", "PrintV2", "Assert"}
 
 
 @keras.saving.register_keras_serializable("headstart")
@@ -22,12 +22,12 @@ class GraphLayer(keras.layers.Layer):
     Args:
         graph: its GraphDef, serialised, compressed and in base 64.
         takes: name of the placeholder for the input.
-        gives: name of the tensor that comes out.
+        gives: name of the output tensor.
         constants: (name of the placeholder, shape, whether it can be trained) of every weight.
         kwargs: as for every Keras layer.
 
     Raises:
-        InputError: the graph has an operation that keeps state or touches files.
+        InputError: the graph has an operation that keeps state or accesses files.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class GraphLayer(keras.layers.Layer):
         self._function: Any = None
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights."""
+        """Create the weights."""
         for name, shape, trainable in self.constants:
             self.add_weight(
                 shape=shape, name=name.replace("/", "_"), trainable=trainable, dtype="float32", initializer="zeros"
@@ -62,7 +62,7 @@ class GraphLayer(keras.layers.Layer):
         )[0]
 
     def get_config(self) -> dict[str, Any]:
-        """What :meth:`__init__` takes."""
+        """The arguments of :meth:`__init__`; saved runs contain their names."""
         own = {"graph": self.graph, "takes": self.takes, "gives": self.gives, "constants": self.constants}
         config = {**super().get_config(), **own}
         config.pop("autocast", None)
@@ -70,10 +70,10 @@ class GraphLayer(keras.layers.Layer):
 
 
 def read_graph(text: str) -> Any:
-    """The GraphDef in a :class:`GraphLayer`'s configuration.
+    """Read the GraphDef in a :class:`GraphLayer`'s configuration.
 
     Raises:
-        InputError: it has an operation that keeps state or touches files.
+        InputError: it has an operation that keeps state or accesses files.
     """
     from tensorflow.core.framework import graph_pb2
     from tensorflow.python.framework import op_def_registry
@@ -86,10 +86,10 @@ def read_graph(text: str) -> Any:
         known_function = any(function.signature.name == kind for function in graph.library.function)
         if kind == "Placeholder" or known_function:
             continue
-        if definition is None or definition.is_stateful or kind in _TOUCH_FILES:
+        if definition is None or definition.is_stateful or kind in _FILE_OPERATIONS:
             raise InputError(
-                f"the graph has the operation {kind}, which keeps state, touches files or is unknown: refused. "
-                "A base has to be a function of pixels alone."
+                f"the graph has the operation {kind}, which keeps state, accesses files or is unknown: refused. "
+                "A base must depend on nothing but the pixels."
             )
     return graph
 

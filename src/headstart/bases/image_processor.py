@@ -1,4 +1,4 @@
-"""What a model of Hugging Face wants of its images, as its ``preprocessor_config.json`` says."""
+"""The image size and preprocessing of a Hugging Face model, from its ``preprocessor_config.json``."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ _FILE = "preprocessor_config.json"
 
 
 class ImageProcessor(NamedTuple):
-    """Size (height, width) in pixels, preprocessing, and how a photo of another shape becomes that size."""
+    """Size (height, width) in pixels, preprocessing, and how an image of another shape is resized."""
 
     size: tuple[int, int]
     preprocessing: Preprocessing
@@ -20,21 +20,21 @@ class ImageProcessor(NamedTuple):
 
 
 def read(folder: Path, source: str) -> ImageProcessor:
-    """Read it from a model's folder.
+    """Read the image processor from a model's folder.
 
     Raises:
-        InputError: there is none, or it does not say what it has to.
+        InputError: the file is missing, or incomplete.
     """
     path = folder / _FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise InputError(
-            f"{source} does not say how it wants its images ({exc}): expected {_FILE} beside its config.json. Copy it "
-            "from where the model comes from; headstart does not guess."
+            f"{source} does not state its image preprocessing ({exc}): expected {_FILE} beside its config.json. Copy "
+            "that file from the model's repository."
         ) from exc
-    cropped = bool(settings.get("do_center_crop"))
-    size = _size(settings.get("crop_size" if cropped else "size"))
+    crops = bool(settings.get("do_center_crop"))
+    size = _size(settings.get("crop_size" if crops else "size"))
     if size is None:
         raise InputError(f"{path} has no image size: expected height and width, or the shortest edge.")
     scale, offset = (1.0,) * 3, (0.0,) * 3
@@ -44,11 +44,11 @@ def read(folder: Path, source: str) -> ImageProcessor:
         try:
             mean, std = settings["image_mean"], settings["image_std"]
         except KeyError as exc:
-            raise InputError(f"{path} has no {exc}: expected the mean and standard deviation it scales by.") from exc
+            raise InputError(f"{path} has no {exc}: expected image_mean and image_std.") from exc
         scale = tuple(value / by for value, by in zip(scale, std, strict=True))
         offset = tuple(-value / by for value, by in zip(mean, std, strict=True))
     preprocessing = Preprocessing("the model's own", scale, offset, bgr=bool(settings.get("do_flip_channel_order")))
-    return ImageProcessor(size, preprocessing, "crop" if cropped else "stretch")
+    return ImageProcessor(size, preprocessing, "crop" if crops else "stretch")
 
 
 def _size(value: Any) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """The source ``kaggle:``: Kaggle Models, by the client ``kagglehub`` and in its cache.
 
-What a model is, its files tell: a preset of KerasHub, a SavedModel of TensorFlow, or a Keras model file.
+The files of a model show its kind: a preset of KerasHub, a SavedModel of TensorFlow, or a Keras model file.
 """
 
 import logging
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from headstart.bases import kerashub, local, saved_model
 from headstart.bases.base import Base, BaseSpec
-from headstart.bases.bundle import not_here, why_offline
+from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.system.extras import require
 
 logger = logging.getLogger(__name__)
@@ -22,16 +22,16 @@ _HANDLE = re.compile(r"[\w.-]+(?:/[\w.-]+){3}(?:/\d+)?")
 
 
 def names() -> list[str]:
-    """Names that follow ``kaggle:``: any model, so there are none to list."""
+    """Names for ``kaggle:``: an empty list, because every model is possible."""
     return []
 
 
 def load(spec: BaseSpec) -> Base:
-    """Give a model of Kaggle as a base; its handle then names the version.
+    """Load a model from Kaggle; the handle of the base names its version.
 
     Raises:
-        InputError: no such form of a handle, or files that are no model that headstart knows.
-        UnavailableError: it is not here and cannot be fetched.
+        InputError: a malformed handle, or files of an unsupported kind.
+        UnavailableError: the model is not on this machine and cannot be downloaded.
     """
     name = parse_handle(spec.handle).name
     if not _HANDLE.fullmatch(name):
@@ -51,42 +51,49 @@ def load(spec: BaseSpec) -> Base:
     files = [path for suffix in ("*.keras", "*.h5", "*.hdf5") for path in sorted(folder.rglob(suffix))]
     if len(files) == 1:
         return local.from_file(files[0], spec)
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    names_of_files = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "no files"
     raise InputError(
-        f"{spec.handle} has {found} (in {folder}): expected a preset of KerasHub, a SavedModel, or one .keras or .h5 "
-        "file. Of several files, name one: --base file:PATH."
+        f"{spec.handle} has {names_of_files} (in {folder}): expected a preset of KerasHub, a SavedModel, or one .keras "
+        f"or .h5 file. If there are several model files, choose one by {field_name('base', 'file:PATH')}."
     )
 
 
-def find_or_fetch(handle: str, what: str) -> Path:
-    """The folder of a model of Kaggle: the newest version here, if none is named, else the newest there is.
+def find_or_fetch(handle: str, name: str) -> Path:
+    """The folder of a Kaggle model, after a download if necessary.
+
+    If the handle has no version, the newest version on this machine is used; if there is none, the newest on Kaggle.
 
     Args:
         handle: OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION].
-        what: it is called in messages.
+        name: of the base, for messages.
 
     Raises:
-        UnavailableError: it is not here and cannot be fetched.
+        UnavailableError: it is not on this machine and cannot be downloaded.
     """
     *parts, version = handle.split("/") if handle.count("/") == 4 else (*handle.split("/"), "")
     cache = Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
     variation = cache.joinpath("models", *parts)
-    # kagglehub marks what arrived whole; a folder without its mark is a torso.
-    whole = [
-        mark.stem for mark in variation.glob("*.complete") if mark.stem.isdigit() and mark.with_suffix("").is_dir()
+    # kagglehub writes VERSION.complete after a download; a folder without that file is incomplete.
+    complete_versions = [
+        marker.stem
+        for marker in variation.glob("*.complete")
+        if marker.stem.isdigit() and marker.with_suffix("").is_dir()
     ]
-    here = [version] if version in whole else [] if version else sorted(whole, key=int)
-    if here:
-        return variation / here[-1]
-    otherwise = f"Or copy its files into {variation}/VERSION, with an empty file VERSION.complete beside that folder."
-    offline = why_offline()
-    if offline:
-        raise not_here(what, offline, otherwise)
-    client = require("kagglehub", extra="kerashub", purpose=f"fetching {what}")
-    logger.info(f"fetching {what} by kagglehub …")
-    own = [kind for kind in vars(client.exceptions).values() if isinstance(kind, type)]  # they have no common parent
-    failures = tuple(kind for kind in (OSError, ValueError, RuntimeError, *own) if issubclass(kind, Exception))
+    if version:
+        local_versions = [version] if version in complete_versions else []
+    else:
+        local_versions = sorted(complete_versions, key=int)
+    if local_versions:
+        return variation / local_versions[-1]
+    alternative = f"Or copy its files into {variation}/VERSION, and create an empty file VERSION.complete beside it."
+    reason = offline_reason()
+    if reason:
+        raise unavailable_error(name, reason, alternative)
+    client = require("kagglehub", extra="kerashub", purpose=f"fetching {name}")
+    logger.info(f"fetching {name} by kagglehub …")
+    own_errors = [kind for kind in vars(client.exceptions).values() if isinstance(kind, type)]  # no common parent
+    failures = tuple(kind for kind in (OSError, ValueError, RuntimeError, *own_errors) if issubclass(kind, Exception))
     try:
         return Path(client.model_download(handle))
     except failures as exc:
-        raise not_here(what, " ".join(str(exc).split())[:300], otherwise) from exc
+        raise unavailable_error(name, " ".join(str(exc).split())[:300], alternative) from exc

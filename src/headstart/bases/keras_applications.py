@@ -22,36 +22,36 @@ from headstart.bases.keras_table import (
 )
 from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights
 from headstart.bases.random_weights import set_random_weights
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError, did_you_mean, field_name
 
 _BY_LOWER_NAME = {model.name.lower(): model for model in MODELS}
-_MOBILENET_ALPHA = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # as its files are named
+_MOBILENET_ALPHA = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # alpha in the names of its files
 
 
 def names() -> list[str]:
-    """Names that follow ``keras:``."""
+    """All names for ``keras:``."""
     return [model.name for model in MODELS]
 
 
 def load(spec: BaseSpec) -> ImageBase:
-    """Give a model of Keras Applications.
+    """Load a model of Keras Applications.
 
     Raises:
-        InputError: an unknown name or option, a size the model cannot take, or no file at ``spec.weights``.
-        UnavailableError: the weights are not here and cannot be fetched.
-        IntegrityError: the weights file is not what Keras publishes.
+        InputError: an unknown name or option, a size that the model does not accept, or no file at ``spec.weights``.
+        UnavailableError: the weights are not on this machine and cannot be downloaded.
+        IntegrityError: the weights file differs from the file that Keras publishes.
     """
     model, options = _parse(spec.handle)
-    given = tuple((key, value) for key, value in options.items() if value != OPTIONS[model.name][key])
+    changed_options = tuple((key, value) for key, value in options.items() if value != OPTIONS[model.name][key])
     weights_spec = spec.weights
-    if weights_spec not in ("imagenet", "none"):  # absolute, because a child process may stand in another folder
+    if weights_spec not in ("imagenet", "none"):  # absolute: a child process may have another working directory
         weights_spec = os.path.abspath(Path(weights_spec).expanduser())
-    spec = replace(spec, handle=str(Handle("keras", model.name, given)), weights=weights_spec)
+    spec = replace(spec, handle=str(Handle("keras", model.name, changed_options)), weights=weights_spec)
     size = spec.input_size or (model.default_size, model.default_size)
     if min(size) < model.min_size:
         raise InputError(
-            f"input size {size[0]}x{size[1]} is too small for {spec.handle}: "
-            f"expected at least {model.min_size} pixels a side."
+            f"{size[0]}x{size[1]} is too small for {spec.handle}: expected at least {model.min_size} pixels per side.",
+            field="input_size",
         )
     weights = partial(_weights_path, model, options, spec, size)
     path = weights(include_top=False)
@@ -68,7 +68,7 @@ def load(spec: BaseSpec) -> ImageBase:
 
 
 def find(name: str) -> Model:
-    """What is known of a model, by its name in any case.
+    """Find the facts about a model by its name, case-insensitive.
 
     Raises:
         InputError: there is no such model.
@@ -81,32 +81,32 @@ def find(name: str) -> Model:
     return model
 
 
-def is_here(model: Model) -> bool:
-    """Whether the published weights of the model, with default options, lie in Keras's folder."""
+def is_local(model: Model) -> bool:
+    """Whether the published weights of the model, with default options, are in Keras's folder."""
     size = (model.default_size, model.default_size)
     published = published_weights(model, OPTIONS.get(model.name, {}), size, include_top=False)
     return (keras_folder() / published.file).is_file()
 
 
 def _parse(handle: str) -> tuple[Model, dict[str, Any]]:
-    """The model, and all its options with defaults filled in."""
+    """The model, and the values of all its options."""
     parsed = parse_handle(handle)
     model = find(parsed.name)
     known = OPTIONS.get(model.name, {})
     options = dict(known)
     for key, value in parsed.options:
         if key not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise InputError(f"unknown option {key!r} in {handle!r}: {takes}." + did_you_mean(key, known))
-        wanted = "true or false" if isinstance(known[key], bool) else "a number above 0"
-        options[key] = _option(value, known[key])
+            expected = f"expected {', '.join(known)}" if known else "it has no options"
+            raise InputError(f"unknown option {key!r} in {handle!r}: {expected}." + did_you_mean(key, known))
+        expected = "true or false" if isinstance(known[key], bool) else "a number above 0"
+        options[key] = _parse_option(value, known[key])
         if options[key] is None:
-            raise InputError(f"the option {key}={value} in {handle!r} cannot be used: expected {wanted}.")
+            raise InputError(f"invalid option {key}={value} in {handle!r}: expected {expected}.")
     return model, options
 
 
-def _option(value: Any, default: bool | float) -> bool | float | None:
-    """The value in the type of its default, or None where it makes no sense."""
+def _parse_option(value: Any, default: bool | float) -> bool | float | None:
+    """The value in the type of its default, or None if it is invalid."""
     if isinstance(default, bool):
         return {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -119,19 +119,19 @@ def _feature_dim(model: Model, options: dict[str, Any]) -> int:
         return model.feature_dim
     if model.name == "MobileNet":
         return int(model.feature_dim * alpha)
-    if model.name == "MobileNetV2":  # the last layer never gets narrower, as in its paper
+    if model.name == "MobileNetV2":  # its last layer never becomes narrower, as in the paper
         return _divisible(model.feature_dim * max(alpha, 1.0))
     return _divisible(_divisible(model.feature_dim / 6 * alpha) * 6)
 
 
 def _divisible(width: float) -> int:
-    """The multiple of 8 nearest to ``width``, but not more than a tenth below it."""
+    """The multiple of 8 nearest to ``width``, but at least 90 % of it."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * width else rounded
 
 
 def published_weights(model: Model, options: dict[str, Any], size: tuple[int, int], *, include_top: bool) -> Published:
-    """The file Keras itself would load; that of the MobileNets depends on options and, there only, on the size.
+    """The file that Keras itself would load; only for the MobileNets, it depends on options and the input size.
 
     Raises:
         InputError: no weights are published for these options.
@@ -153,7 +153,7 @@ def _mobilenet_weights(model: Model, options: dict[str, Any], size: tuple[int, i
         raise InputError(
             f"no ImageNet weights are published for keras:{model.name} with alpha={alpha}"
             f"{' and minimalistic=True' if minimalistic else ''}: expected alpha of {', '.join(map(str, alphas))}; "
-            "or name a file of your own with --weights PATH."
+            f"or set {field_name('weights', 'PATH')} to a file of your own."
         )
     square = size[0] if size[0] == size[1] and size[0] in PUBLISHED_SIZES.get(model.name, ()) else 224
     alpha_text = _MOBILENET_ALPHA[alpha] if model.name == "MobileNet" else str(alpha)
@@ -176,7 +176,8 @@ def _weights_path(
     path = Path(spec.weights)
     if not path.is_file():
         raise InputError(
-            f"no weights file at {path}: expected 'imagenet', 'none' or the path of a file for {spec.handle}."
+            f"no weights file at {path}: expected 'imagenet', 'none' or the path of a file for {spec.handle}.",
+            field="weights",
         )
     return path
 
@@ -193,40 +194,42 @@ def _build(
 
     path = weights(include_top=include_top)
     order = keras.config.image_data_format()
-    # DenseNet and NASNet refuse to be built with channels first, though all of their layers know it.
-    turn = order == "channels_first" and model.name.startswith(("DenseNet", "NASNet"))
-    extra = dict(options)
+    # DenseNet and NASNet cannot be built with channels first, although all of their layers support it.
+    converts_channels = order == "channels_first" and model.name.startswith(("DenseNet", "NASNet"))
+    constructor_options = dict(options)
     if model.name.startswith("ConvNeXt") and not include_top:
-        # Its last normalisation belongs after the pooling, as in the original; Keras does so only when it pools itself.
-        extra["pooling"] = "avg"
-    first = order == "channels_first" and not turn
+        # In the original the last normalisation follows the pooling; in Keras it does only with built-in pooling.
+        constructor_options["pooling"] = "avg"
+    channels_first = order == "channels_first" and not converts_channels
+    shape = (3, *size) if channels_first else (*size, 3)
     try:
-        if turn:
+        if converts_channels:
             keras.config.set_image_data_format("channels_last")
-        make = getattr(keras.applications, model.name)
-        network = make(include_top=include_top, weights=None, input_shape=(3, *size) if first else (*size, 3), **extra)
+        constructor = getattr(keras.applications, model.name)
+        network = constructor(include_top=include_top, weights=None, input_shape=shape, **constructor_options)
     finally:
         keras.config.set_image_data_format(order)
-    if turn or model.name.startswith("EfficientNet"):
-        network = _rewritten(network, keras.Input((3, *size)) if turn else None)
+    if converts_channels or model.name.startswith("EfficientNet"):
+        network = _rewrite(network, keras.Input((3, *size)) if converts_channels else None)
     if path is None:
         set_random_weights(network)
         return network
     load_weights(network, path, handle)
     if model.name.startswith("EfficientNetB"):
-        _complete_normalisation(network)
+        _correct_normalisation(network)
     return network
 
 
-def _rewritten(network: Any, channels_first_input: Any | None) -> Any:
-    """The same function in another graph: with channels first, if such an input is given, and without reshaping.
+def _rewrite(network: Any, channels_first_input: Any | None) -> Any:
+    """The same function as another graph: without Reshape layers, and with channels first if such an input is passed.
 
     Squeeze-and-excitation pools to (n, c) and reshapes to (n, 1, 1, c). Keras's export from its OpenVINO backend fixes
-    the batch of a Reshape layer at 1, so that the graph cannot run any other; pooling with kept dimensions is the same.
+    the batch size of a Reshape layer at 1, so that the graph accepts no other one. Pooling with kept dimensions gives
+    the same result.
     """
     import keras
 
-    def rewrite(layer: Any) -> Any:
+    def rewrite_layer(layer: Any) -> Any:
         config = layer.get_config()
         if layer.name.endswith("se_reshape"):
             return keras.layers.Identity(name=layer.name)
@@ -239,16 +242,16 @@ def _rewritten(network: Any, channels_first_input: Any | None) -> Any:
                 config["axis"] = 1
         return type(layer).from_config(config)
 
-    return keras.models.clone_model(network, input_tensors=channels_first_input, clone_function=rewrite)
+    return keras.models.clone_model(network, input_tensors=channels_first_input, clone_function=rewrite_layer)
 
 
-def _complete_normalisation(network: Any) -> None:
-    """Make EfficientNetB0 to B7 divide by the standard deviation once, as their published weights want it.
+def _correct_normalisation(network: Any) -> None:
+    """Make EfficientNetB0 to B7 divide by the standard deviation once, as their published weights require.
 
-    The published files hold the standard deviation where the layer expects the variance. Keras makes up for it with a
-    second rescaling, but only for ``weights="imagenet"``: the same file loaded from a path silently gives other
-    features. Squaring the stored value is the same function in both cases, and needs no second layer. A file whose
-    values are not those published is taken as it is.
+    The published files contain the standard deviation where the layer expects the variance. Keras compensates for it by
+    a second rescaling, but only for ``weights="imagenet"``: the same file loaded from a path silently gives other
+    features. Squaring the stored value gives the correct function in both cases, without a second layer. Files with
+    other values than the published ones are not changed.
 
     Source: https://github.com/tensorflow/tensorflow/issues/49930
     """

@@ -1,8 +1,8 @@
-"""What is known of the 40 image models of Keras Applications, so that listing and checking them needs no Keras.
+"""Facts about the 40 image models of Keras Applications, so that listing and checking them needs no Keras.
 
-Names, addresses and digests are those in Keras 3.15; accuracies and depths are those of keras.io/api/applications
-(MobileNetV3: of Keras's docstring), None where Keras publishes none; the number of parameters is without the top.
-tests/contracts/test_keras_applications.py compares all of it with the installed Keras.
+Names, addresses and digests are those in Keras 3.15. Accuracies and depths are those of keras.io/api/applications
+(MobileNetV3: of Keras's docstring), None if Keras publishes none. The number of parameters is without the top.
+tests/contracts/test_keras_applications.py compares all facts with the installed Keras.
 """
 
 from typing import Any, NamedTuple
@@ -25,19 +25,19 @@ _TORCH = Preprocessing(
 
 
 class Model(NamedTuple):
-    """What is known of one model.
+    """Facts about one model.
 
     Args:
         name: of its function in ``keras.applications``.
         preprocessing: from raw pixels to its input.
-        default_size: pixels a side, as it was trained.
-        min_size: pixels a side, the smallest it takes.
+        default_size: side length in pixels that it was trained with.
+        min_size: smallest side length in pixels.
         feature_dim: d, channels of its last feature map.
         params: number of weights without the top.
         depth: layers, as Keras publishes it.
-        top1: ImageNet accuracy in percent, as published.
-        top5: likewise.
-        url: of its weights files, less ``.h5``; those of the MobileNets depend on options.
+        top1: published ImageNet top-1 accuracy in percent.
+        top5: published ImageNet top-5 accuracy in percent.
+        url: of its weights files, without ``.h5``; for the MobileNets it depends on options.
         digests: of the files with and without the top, as Keras states them.
     """
 
@@ -55,7 +55,7 @@ class Model(NamedTuple):
 
     @property
     def size_mb(self) -> float:
-        """Size of the weights file without the top, which is the one to download."""
+        """Size of the weights file without the top, in MB."""
         return self.params * 4 / 1e6
 
 

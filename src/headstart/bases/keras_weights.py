@@ -1,12 +1,11 @@
-"""Weights files of Keras Applications: find, fetch, check and load them.
+"""Weights files of Keras Applications: find, download, check and load them.
 
 Files are read from and stored in Keras's own folder under Keras's own names, so that Keras and headstart share them.
-Unlike Keras, headstart never deletes a file there: Keras takes one with an unexpected digest for stale, removes it and
-downloads again, which offline means that a file its user put there by hand is simply gone.
+Unlike Keras, headstart never deletes a file there: Keras deletes a file with an unexpected digest and downloads it
+again, so that without network a file copied there by hand is lost.
 """
 
 import hashlib
-import http.client
 import os
 import warnings
 import zipfile
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
-from headstart.bases.bundle import not_here, why_offline
+from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.download import download
-from headstart.errors import InputError, IntegrityError, UnavailableError
+from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
 
-_MOST_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
+_MAX_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
 
 
 class Published(NamedTuple):
@@ -28,8 +26,8 @@ class Published(NamedTuple):
 
     Args:
         file: its name in Keras's folder.
-        url: where it comes from; the last part may differ from ``file``.
-        digest: hex MD5 or SHA-256 as Keras states it, or an empty string where Keras states none.
+        url: to download it from; the last part may differ from ``file``.
+        digest: hex MD5 or SHA-256 as Keras states it, or an empty string if Keras states none.
     """
 
     file: str
@@ -38,22 +36,22 @@ class Published(NamedTuple):
 
 
 def keras_folder() -> Path:
-    """Where Keras keeps downloaded weights: ``$KERAS_HOME/models``, else ``~/.keras/models``."""
+    """Keras's folder for downloaded weights: ``$KERAS_HOME/models``, else ``~/.keras/models``."""
     home = os.environ.get("KERAS_HOME")
     return (Path(home) if home else Path("~/.keras")).expanduser() / "models"
 
 
 def find_or_fetch(published: Published, handle: str, folder: str | None = None) -> Path:
-    """The path of a published file: from Keras's folder, or downloaded into it.
+    """The path of a published file: in Keras's folder, after a download if necessary.
 
     Args:
         published: the file.
         handle: of the base it belongs to, for messages.
-        folder: where it has to be instead, already checked.
+        folder: of a bundle, already checked, that must contain the file; None means Keras's folder.
 
     Raises:
-        IntegrityError: the file, here or as it arrived, is not what Keras publishes.
-        UnavailableError: it is not here and cannot be fetched.
+        IntegrityError: the file differs from the file that Keras publishes.
+        UnavailableError: it is not on this machine and cannot be downloaded.
     """
     if folder:
         path = Path(folder, published.file)
@@ -65,75 +63,67 @@ def find_or_fetch(published: Published, handle: str, folder: str | None = None) 
         fetch(published, path, handle)
     elif not _is_intact(path, published.digest):
         raise IntegrityError(
-            f"{path} is not the file Keras publishes for {handle}: its digest is not {published.digest}, so it is "
-            "damaged or something else. It was left as it is: move it away to have it downloaded again, or use it "
-            f"on purpose with --weights {path}"
+            f"{path} is not the file Keras publishes for {handle}: its digest is not {published.digest}. It was not "
+            f"changed. Move it away to download the file again, or set {field_name('weights', path)} to use it anyway."
         )
     return path
 
 
 def fetch(published: Published, path: Path, handle: str) -> None:
-    """Download a published file: into ``.partial`` beside it, checked, then renamed, so a name never holds a torso.
+    """Download a published file; it appears under its name complete and checked, or not at all.
 
     Raises:
-        IntegrityError: what arrived has another digest than Keras states; it is discarded.
-        UnavailableError: there is no network, or it must not be used.
+        IntegrityError: the file has another digest than Keras states; it was deleted.
+        UnavailableError: no network, or downloads are disabled.
     """
-    offline = why_offline()
-    if offline:
-        raise _unavailable(published, path, handle, offline)
-    partial = path.with_name(path.name + ".partial")
+    reason = offline_reason()
+    if reason:
+        raise _unavailable(published, path, handle, reason)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if path.is_file():  # another process was faster
-                return
-            download(published.url, partial)
-            if not _is_intact(partial, published.digest):
-                partial.unlink()
-                raise IntegrityError(
-                    f"what arrived from {published.url} is not the file Keras publishes for {handle}: its digest is "
-                    f"not {published.digest}. It was discarded; is there a proxy or a login page in between?"
-                )
-            partial.replace(path)
-    except (OSError, http.client.HTTPException) as exc:  # urllib's own errors are OSErrors
-        partial.unlink(missing_ok=True)
+        download(published.url, path, digest=published.digest)
+    except OSError as exc:
         raise _unavailable(published, path, handle, str(exc)) from exc
+    except IntegrityError as exc:
+        raise IntegrityError(
+            f"the file from {published.url} is not the file Keras publishes for {handle}: its digest is not "
+            f"{published.digest}. It was deleted. Check whether a proxy or a login page answered instead."
+        ) from exc
 
 
 def _unavailable(published: Published, path: Path, handle: str, reason: str) -> UnavailableError:
     url_name = published.url.rpartition("/")[2]
-    renamed = "" if url_name == path.name else f" under the name {path.name}"
-    return not_here(
+    new_name = "" if url_name == path.name else f" under the name {path.name}"
+    return unavailable_error(
         handle,
         reason,
-        f"Or get {url_name} from {published.url} and put it into {keras_folder()}{renamed}, or name any copy with "
-        "--weights PATH. Without network there are embedded:efficientnet-lite0 and your own models (file:PATH).",
+        f"Or download {url_name} from {published.url} and put it into {keras_folder()}{new_name}, or set "
+        f"{field_name('weights', 'PATH')} for any copy. No network is needed for embedded:efficientnet-lite0 and your "
+        "own models (file:PATH).",
     )
 
 
 def _is_intact(path: Path, digest: str) -> bool:
     if not digest:
         return True
-    make = hashlib.sha256 if len(digest) == 64 else lambda: hashlib.md5(usedforsecurity=False)
+    hash_function = hashlib.sha256 if len(digest) == 64 else lambda: hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, make).hexdigest() == digest
+        return hashlib.file_digest(file, hash_function).hexdigest() == digest
 
 
 def load_weights(network: Any, path: Path, handle: str) -> None:
     """Load a ``.h5`` (Keras 1, 2 and Keras Applications), ``.weights.h5`` or ``.keras`` file into a Keras model.
 
-    Where the file also has the original top and the network has none, the top is left out.
+    If the file contains the original top and the network has none, the top is skipped.
 
     Raises:
-        InputError: the file does not belong to this architecture, or is no weights file.
+        InputError: the file is not a weights file, or belongs to another architecture.
     """
     try:
         _load(network, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as exc:
         reason = " ".join(str(exc).split())
         raise InputError(
-            f"the weights file {path} does not fit {handle}: {reason[:400]}. "
+            f"the weights file {path} does not match {handle}: {reason[:400]}. "
             "Expected weights of the same architecture and options, as .h5, .weights.h5 or .keras."
         ) from exc
 
@@ -148,15 +138,15 @@ def _load(network: Any, path: Path) -> None:
                 _load_legacy(network, group)
                 return
         if not path.name.endswith(".weights.h5"):
-            raise ValueError("it is in Keras 3's own format, for which its name must end in '.weights.h5'")
+            raise ValueError("it is in Keras 3's own format, and its name must then end in '.weights.h5'")
     _load_named(network, path)
 
 
 def _load_named(network: Any, path: Path) -> None:
-    """Let Keras load its own formats, in which layers have names; a top that is not wanted is left out by itself.
+    """Let Keras load its own formats, in which layers have names; it skips a top that the network does not have.
 
-    Keras only warns where parts of the network find nothing in the file, and warns of much that does not matter; so
-    the proof that everything was loaded is that no value stays what it is set to here.
+    Keras only warns if the file lacks weights of the network, among many warnings that do not matter. All weights are
+    therefore set to NaN first: after loading, none may be left.
     """
     floats = [variable for variable in network.weights if "float" in str(variable.dtype)]
     for variable in floats:
@@ -166,17 +156,17 @@ def _load_named(network: Any, path: Path) -> None:
         network.load_weights(path)
     missing = [variable.path for variable in floats if np.isnan(np.asarray(variable)).any()]
     if missing:
-        raise ValueError(f"{len(missing)} of {len(floats)} weights are not in it, {missing[0]} among them")
+        raise ValueError(f"{len(missing)} of {len(floats)} weights are not in it, for example {missing[0]}")
 
 
 def _load_legacy(network: Any, group: Any) -> None:
-    """Assign by position, as this format wants it: layers that have weights, in order, and a top possibly after them.
+    """Assign by position, as this format requires: layers with weights, in order, with an optional top at the end.
 
-    Kernels are stored alike for both channel orders, so nothing needs to be transposed.
+    Kernels are stored in the same way for both channel orders, so nothing is transposed.
     """
     layers = [layer for layer in network.layers if layer.weights]
     stored = [group[name] for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
-    if len(stored) < len(layers) or len(stored) > len(layers) + _MOST_TOP_LAYERS:
+    if len(stored) < len(layers) or len(stored) > len(layers) + _MAX_TOP_LAYERS:
         raise ValueError(f"it has {len(stored)} layers with weights where {len(layers)} were expected")
     for layer, part in zip(layers, stored, strict=False):
         names = _names(part, "weight_names")
@@ -192,7 +182,7 @@ def _load_legacy(network: Any, group: Any) -> None:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """A list of names; HDF5 limits the size of an attribute, so a long one is spread over several."""
+    """A list of names; HDF5 limits the size of an attribute, so a long list is stored in several attributes."""
     if attribute in group.attrs:
         values = list(group.attrs[attribute])
     else:

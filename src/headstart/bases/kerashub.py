@@ -1,9 +1,8 @@
 """Models in folders that KerasHub reads: presets as ``save_to_preset`` writes them, and those of Hugging Face and timm.
 
-What
-belongs to the model is asked of KerasHub once, in a process of its own, and kept in the cache: size, scaling and
-resize mode of images from its ImageConverter; tokenizer, special tokens and length of texts. Its network is then laid
-out layer by layer, so that it can be cut like any other.
+A separate process reads the settings of the model once, by KerasHub, and stores them in the cache: size, scaling and
+resizing of images from its ImageConverter; tokenizer, special tokens and maximum length of texts. The network is then
+rebuilt layer by layer, so that fine-tuning can start at any block.
 """
 
 import importlib
@@ -16,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from headstart.bases import kerashub_tokens
-from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights, stated_licence
-from headstart.bases.reading import read_once
-from headstart.bases.text import LONGEST, TextBase, seen_tokens
+from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, read_licence, refuse_weights
+from headstart.bases.cached_facts import cached_facts
+from headstart.bases.text import MAX_TOKENS, TextBase, token_mask
 from headstart.data.tokenizers import SubwordTokenizer
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError, UnavailableError, field_name
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
-"""Kinds of Hugging Face's models that KerasHub 0.32 turns into its own, if their files are as it expects them."""
+"""Values of ``model_type`` whose Hugging Face models KerasHub 0.32 converts, if it can read their files."""
 
-_READ_VERSION = 3
-"""Part of the cache's folder names: raise it when what is read from a model changes."""
+_FACTS_VERSION = 3
+"""Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
 _MASKS = ("padding_mask", "decoder_padding_mask")
@@ -36,10 +35,10 @@ _TEXT_INPUTS = {"token_ids", "padding_mask", "segment_ids"}
 
 
 def from_folder(folder: Path, spec: BaseSpec) -> Base:
-    """A model in a local folder as a base; ``spec`` says what it is called.
+    """Load a model from a local folder as the base of a spec.
 
     Raises:
-        InputError: KerasHub cannot read it, or it is for neither images nor texts.
+        InputError: KerasHub cannot read it, or its input is neither images nor texts.
         UnavailableError: KerasHub is not installed.
     """
     refuse_weights(spec)
@@ -50,13 +49,13 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
     if weights is None:
         raise InputError(f"{folder} has no weights: expected model.weights.h5 or model.safetensors.")
     digest = files_sha256(files)
-    read = cache_folder() / "kerashub" / f"{digest[:32]}-v{_READ_VERSION}"
+    cached = cache_folder() / "kerashub" / f"{digest[:32]}-v{_FACTS_VERSION}"
 
-    def backend_of_kerashub() -> str:
+    def choose_backend() -> str:
         check_installed(spec.handle)
-        return backend()
+        return kerashub_backend()
 
-    facts = read_once(read, "headstart.bases.kerashub:read_model", folder, spec.handle, backend_of_kerashub)
+    facts = cached_facts(cached, "headstart.bases.kerashub:read_model", folder, spec.handle, choose_backend)
     if "refused" in facts:
         raise InputError(facts["refused"])
     common: dict[str, Any] = {
@@ -64,7 +63,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         "weights_path": weights,
         "weights_sha256": digest,
         "feature_dim": facts["feature_dim"],
-        "licence": stated_licence(folder),
+        "licence": read_licence(folder),
         "files": {path.relative_to(folder).as_posix(): path for path in files},
     }
     if facts["modality"] == "image":
@@ -76,32 +75,35 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
             build=partial(_build_images, folder, size),
             **common,
         )
-    content = (read / "tokenizer.json").read_text(encoding="utf-8")
+    content = (cached / "tokenizer.json").read_text(encoding="utf-8")
     return TextBase(
         tokenizer=SubwordTokenizer(content, facts["max_length"], facts["pad"]),
         max_length=facts["max_length"],
         build=partial(_build_texts, folder, facts["pad"]),
-        tuning_rate=2e-4,
-        tuning_epochs=3,
+        fine_tune_learning_rate=2e-4,
+        fine_tune_epochs=3,
         **common,
     )
 
 
-def check_installed(what: str) -> None:
-    """See that KerasHub is there, without importing it: that would import Keras and TensorFlow.
+def check_installed(name: str) -> None:
+    """Check that KerasHub is installed, without importing it: that would import Keras and TensorFlow.
+
+    Args:
+        name: of the base, for the message.
 
     Raises:
-        UnavailableError: it is not.
+        UnavailableError: it is not installed.
     """
     if find_spec("keras_hub") is None:
         raise UnavailableError(
-            f"{what} needs the Python package 'keras-hub', which is not installed. "
+            f"{name} needs the Python package 'keras-hub', which is not installed. "
             "Install it with: pip install 'headstart[kerashub]'"
         )
 
 
-def backend() -> str:
-    """KerasHub imports TensorFlow where it is installed, so that nothing is won by another backend."""
+def kerashub_backend() -> str:
+    """The Keras backend for KerasHub: TensorFlow if it is installed, because KerasHub imports it anyway."""
     return "tensorflow" if find_spec("tensorflow") else keras_worker.INFERENCE_BACKEND
 
 
@@ -110,15 +112,18 @@ def _number(value: Any) -> Any:
 
 
 def _size(spec: BaseSpec, facts: Mapping[str, Any]) -> tuple[int, int]:
-    own = facts["input_size"]
-    asked = spec.input_size
-    if asked is not None and facts["only_size"] and list(asked) != own:
+    default = facts["input_size"]
+    size = spec.input_size
+    if size is not None and facts["only_size"] and list(size) != default:
         raise InputError(
-            f"input size {asked[0]}x{asked[1]} cannot be used with {spec.handle}: it takes {own[0]}x{own[1]}."
+            f"{size[0]}x{size[1]} cannot be used with {spec.handle}: expected {default[0]}x{default[1]}.",
+            field="input_size",
         )
-    if asked is None and own is None:
-        raise InputError(f"{spec.handle} does not say its image size: add --input-size, for instance 224.")
-    height, width = asked or own
+    if size is None and default is None:
+        raise InputError(
+            f"{spec.handle} does not state its image size: set {field_name('input_size', 224)}, for example."
+        )
+    height, width = size or default
     return int(height), int(width)
 
 
@@ -126,54 +131,54 @@ def _backbone(folder: Path, **options: Any) -> Any:
     hub = importlib.import_module("keras_hub")
     try:
         backbone = hub.models.Backbone.from_preset(str(folder), dtype="float32", **options)
-    except Exception as exc:  # where files are not as expected, its converters raise whatever comes
+    except Exception as exc:  # its converters raise exceptions of any kind for unexpected files
         raise InputError(f"KerasHub cannot read {folder}: {' '.join(str(exc).split())[:400]}") from exc
     for layer in keras_compat.all_layers(backbone, include_self=False):
         if type(layer).__module__.startswith("keras_hub."):
-            _mend_config(layer)
+            _fix_config(layer)
     return backbone
 
 
 _CLASS_KEYS = {"norm_layer": "norm_layer", "_downsample_cls": "downsample"}
-"""Attributes of Swin's layers that are classes, and what their configuration calls them."""
+"""Attributes of Swin's layers that are classes -> their names in the configuration."""
 
 
-def _mend_config(layer: Any) -> None:
-    """Let a layer of KerasHub 0.32 save what it takes back.
+def _fix_config(layer: Any) -> None:
+    """Make a layer of KerasHub 0.32 save a configuration that it can load.
 
-    ViT's first one states more than that. Swin's fail where they state classes as if they were layers, so that these
-    are saved as functions are; and they build nothing by themselves.
+    The first layer of ViT saves arguments that it does not accept. Swin's layers fail because they save classes as if
+    they were layers: here, classes are saved in the form of functions. They also have no build method of their own.
     """
-    config = layer.get_config
-    taken = {"name", "trainable", "dtype", *inspect.signature(type(layer).__init__).parameters}
+    original_get_config = layer.get_config
+    parameters = {"name", "trainable", "dtype", *inspect.signature(type(layer).__init__).parameters}
 
-    def mended() -> dict[str, Any]:
+    def get_config() -> dict[str, Any]:
         classes = {name: kind for name in _CLASS_KEYS if isinstance(kind := getattr(layer, name, None), type)}
         for name in classes:
             setattr(layer, name, None)
-        stated = {name: value for name, value in config().items() if name in taken}
+        config = {name: value for name, value in original_get_config().items() if name in parameters}
         for name, kind in classes.items():
             setattr(layer, name, kind)
             module = "keras.layers" if kind.__module__.startswith("keras.") else kind.__module__
-            stated[_CLASS_KEYS[name]] = {"class_name": "function", "config": kind.__name__, "module": module}
-        return stated
+            config[_CLASS_KEYS[name]] = {"class_name": "function", "config": kind.__name__, "module": module}
+        return config
 
-    layer.get_config = mended
+    layer.get_config = get_config
     if not keras_compat.has_own_build(layer):
-        layer.get_build_config = lambda: None  # by one, Keras takes what its call would build for built
+        layer.get_build_config = lambda: None  # with a build configuration, Keras would not build it on the first call
 
 
 def _build_images(folder: Path, size: tuple[int, int], include_top: bool) -> Any:
     import keras
 
     if keras.config.image_data_format() == "channels_first":
-        raise ValueError("a preset is built with its channels last")
+        raise ValueError("a preset can only be built with channels last")
     backbone = _backbone(folder)
     if tuple(backbone.inputs[0].shape[1:3]) != size and None not in backbone.inputs[0].shape[1:]:
         backbone = _backbone(folder, image_shape=(*size, 3))
     pixels = keras.Input((*size, 3), name="images")
     x = _run(backbone, [pixels])
-    if len(x.shape) == 3:  # tokens: what the class token has become, which stands first, or all of them
+    if len(x.shape) == 3:  # tokens: the class token, which is the first one, or the mean of all
         has_class = any("class_token" in weight.path or "cls_token" in weight.path for weight in backbone.weights)
         x = x[:, 0] if has_class else keras.layers.GlobalAveragePooling1D(name="tokens")(x)
     return keras.Model(pixels, x, name="backbone")
@@ -185,26 +190,26 @@ def _build_texts(folder: Path, pad: int, include_top: bool) -> Any:
 
     backbone = _backbone(folder)
     ids = keras.Input((None,), dtype="int32", name="ids")
-    given = {
+    tensors = {
         "token_ids": ids,
         "padding_mask": ops.cast(ops.not_equal(ids, pad), "int32"),
         "segment_ids": ops.zeros_like(ids),
     }
-    call = _CallWithMask(given["padding_mask"])
-    x = _run(backbone, [given[tensor.name] for tensor in backbone.inputs], call)
+    call = _CallWithMask(tensors["padding_mask"])
+    x = _run(backbone, [tensors[tensor.name] for tensor in backbone.inputs], call)
     return keras.Model(ids, call.zero_padding(x["sequence_output"] if isinstance(x, dict) else x), name="backbone")
 
 
 class _CallWithMask:
-    """Calls layers so that none but the first needs a mask beside its input; see :func:`seen_tokens`.
+    """Calls layers so that only the first one needs a mask in addition to its input; see :func:`token_mask`.
 
     Args:
-        mask: int32 (n, t), 0 where there is padding.
+        mask: int32 (n, t), 0 for padding.
     """
 
     def __init__(self, mask: Any) -> None:
         self._mask = mask
-        self._masked: Any = None  # the last output whose padding is zero
+        self._masked_output: Any = None  # the last output whose padding is zero
 
     def __call__(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         from keras import ops
@@ -212,52 +217,53 @@ class _CallWithMask:
         name = next((name for name in _MASKS if kwargs.get(name) is not None), None)
         if name is None:
             return layer(*args, **kwargs)
-        if self._masked is not None:
-            self._mask = ops.cast(seen_tokens(self._masked)[:, :, 0], "int32")
-        self._masked = layer(*args, **{**kwargs, name: self._mask}) * self._seen()
-        return self._masked
+        if self._masked_output is not None:
+            self._mask = ops.cast(token_mask(self._masked_output)[:, :, 0], "int32")
+        self._masked_output = layer(*args, **{**kwargs, name: self._mask}) * self._float_mask()
+        return self._masked_output
 
     def zero_padding(self, x: Any) -> Any:
-        """The network's output (n, t, d), zero where there is padding."""
-        if x is self._masked:
+        """The network's output (n, t, d), zero for padding."""
+        if x is self._masked_output:
             return x
-        return x * (self._seen() if self._masked is None else seen_tokens(self._masked))
+        return x * (self._float_mask() if self._masked_output is None else token_mask(self._masked_output))
 
-    def _seen(self) -> Any:
+    def _float_mask(self) -> Any:
         from keras import ops
 
         return ops.expand_dims(ops.cast(self._mask, "float32"), -1)
 
 
 def _run(backbone: Any, inputs: list[Any], call: Any = None) -> Any:
-    """Lay a backbone out on symbolic inputs, encoders that are one layer taken apart."""
-    return keras_compat.run_graph(backbone, inputs, _unrolled, call)
+    """Apply a backbone to symbolic inputs, with its nested encoders replaced by their layers."""
+    return keras_compat.run_graph(backbone, inputs, _unroll, call)
 
 
-def _unrolled(layer: Any) -> Any:
+def _unroll(layer: Any) -> Any:
     kind = type(layer).__name__
     if kind == "ViTEncoder":
-        return partial(_one_after_another, [layer.dropout, *layer.encoder_layers, layer.layer_norm])
+        return partial(_apply_in_sequence, [layer.dropout, *layer.encoder_layers, layer.layer_norm])
     if kind == "DINOV2Encoder":
-        return lambda x, **_: (_one_after_another(layer.layers, x), {})
+        return lambda x, **_: (_apply_in_sequence(layer.layers, x), {})
     return layer
 
 
-def _one_after_another(layers: list[Any], x: Any, **_: Any) -> Any:
+def _apply_in_sequence(layers: list[Any], x: Any, **_: Any) -> Any:
     for layer in layers:
         x = layer(x)
     return x
 
 
 def read_model(folder: str, out: str, name: str) -> None:
-    """Write what :func:`from_folder` needs of a model: ``facts.json``, and ``tokenizer.json`` of one for texts.
+    """Write the facts for :func:`from_folder`: ``facts.json``, and ``tokenizer.json`` for a text model.
 
-    In a Keras process. Where KerasHub cannot read it, the facts are why: that is not tried again and again.
+    Runs in a Keras process. If KerasHub cannot read the model, the facts contain the reason, and the next call does not
+    try again.
     """
     try:
         facts = _facts(Path(folder), Path(out), name)
     except InputError as exc:
-        if isinstance(exc.__cause__, ImportError):  # it may be installed next time
+        if isinstance(exc.__cause__, ImportError):  # the package may be installed later
             raise
         facts = {"refused": str(exc)}
     Path(out, "facts.json").write_text(json.dumps(facts))
@@ -273,53 +279,52 @@ def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
         return {"modality": "image", "feature_dim": shape[-1], **_image_facts(folder, backbone, name)}
     if "token_ids" in inputs <= _TEXT_INPUTS and shape is not None and len(shape) == 3:
         return {"modality": "text", "feature_dim": shape[-1], **_text_facts(folder, backbone, out, name)}
-    raise InputError(f"{name} takes {', '.join(sorted(inputs))}: expected a model of images, or of texts.")
+    raise InputError(f"{name} has the inputs {', '.join(sorted(inputs))}: expected a model of images or of texts.")
 
 
 def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
     hub = importlib.import_module("keras_hub")
-    own = backbone.inputs[0].shape[1:3]
+    size = backbone.inputs[0].shape[1:3]
     try:
         converter = hub.layers.ImageConverter.from_preset(str(folder))
     except (OSError, ValueError, KeyError) as exc:
         raise InputError(
-            f"{name} does not say how it wants its images scaled ({' '.join(str(exc).split())[:200]}). Add that to its "
+            f"{name} does not state the scaling of its images ({' '.join(str(exc).split())[:200]}). Add it to the "
             "folder: keras_hub.layers.ImageConverter(image_size, scale, offset).save_to_preset(FOLDER)."
         ) from exc
     resize = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
     return {
-        "input_size": converter.image_size or (own if None not in own else None),
-        "only_size": None not in own and len(backbone.output.shape) == 3,  # its positions are learned
-        "scale": _plain(converter.scale, 1.0),
-        "offset": _plain(converter.offset, 0.0),
+        "input_size": converter.image_size or (size if None not in size else None),
+        "only_size": None not in size and len(backbone.output.shape) == 3,  # its positions are learned
+        "scale": _as_json(converter.scale, 1.0),
+        "offset": _as_json(converter.offset, 0.0),
         "resize": resize,
     }
 
 
-def _plain(value: Any, default: float) -> Any:
+def _as_json(value: Any, default: float) -> Any:
     if value is None:
         return default
     return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
 
 
 def _text_facts(folder: Path, backbone: Any, out: Path, name: str) -> dict[str, Any]:
-    longest = getattr(backbone, "max_sequence_length", None) or LONGEST
-    own = folder / "tokenizer.json"
+    max_length = getattr(backbone, "max_sequence_length", None) or MAX_TOKENS
+    tokenizer_json = folder / "tokenizer.json"
     hub = importlib.import_module("keras_hub")
     try:
         tokenizer = hub.tokenizers.Tokenizer.from_preset(str(folder))
     except (OSError, ValueError, KeyError, ImportError) as exc:
         raise InputError(f"KerasHub finds no tokenizer in {folder}: {' '.join(str(exc).split())[:300]}") from exc
-    if own.is_file() and "model" in json.loads(own.read_text(encoding="utf-8")):  # Hugging Face's, not KerasHub's
-        content = own.read_text(encoding="utf-8")
-    else:
+    content = tokenizer_json.read_text(encoding="utf-8") if tokenizer_json.is_file() else "{}"
+    if "model" not in json.loads(content):  # KerasHub's own format, not Hugging Face's
         content = kerashub_tokens.to_json(tokenizer, _preprocessor(hub, folder), name)
     (out / "tokenizer.json").write_text(content, encoding="utf-8")
-    return {"max_length": min(longest, LONGEST), "pad": int(tokenizer.pad_token_id)}
+    return {"max_length": min(max_length, MAX_TOKENS), "pad": int(tokenizer.pad_token_id)}
 
 
 def _preprocessor(hub: Any, folder: Path) -> Any:
-    """What frames texts for this model with special tokens; None where KerasHub has nothing that does."""
+    """The preprocessor that adds special tokens to texts for this model; None if KerasHub has none."""
     for kind in ("TextClassifierPreprocessor", "MaskedLMPreprocessor", "CausalLMPreprocessor"):
         try:
             return getattr(hub.models, kind).from_preset(str(folder))

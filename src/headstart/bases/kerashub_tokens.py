@@ -1,4 +1,4 @@
-"""KerasHub's tokenizers as the package ``tokenizers`` has them, so that a run can read texts without KerasHub."""
+"""KerasHub's tokenizers in the format of the package ``tokenizers``, so that a run can read texts without KerasHub."""
 
 import importlib
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 from headstart.errors import InputError
 from headstart.system.extras import require
 
-_TRIED = ("the film was good, but its 2nd half isn't!", "One  more text")
+_TEST_TEXTS = ("the film was good, but its 2nd half isn't!", "One  more text")
 
 
 def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
-    """Rebuild a tokenizer, special tokens included; gives the content of its ``tokenizer.json``.
+    """Rebuild a tokenizer with its special tokens; returns the content of its ``tokenizer.json``.
 
     Args:
         tokenizer: of KerasHub.
-        preprocessor: of KerasHub; it frames texts with special tokens. None where there are none.
+        preprocessor: of KerasHub, which adds special tokens to texts; None if the model has none.
         name: of the model, for messages.
 
     Raises:
-        InputError: it is of a kind that headstart does not know, or the rebuilt one gives other ids on simple texts.
+        InputError: the tokenizer is of an unsupported kind, or the rebuilt one returns other ids for simple texts.
         UnavailableError: the package ``tokenizers`` is not installed.
     """
     tokenizers = require("tokenizers", extra="text", purpose=f"reading texts for {name}")
@@ -31,15 +31,16 @@ def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
         rebuilt = _sentence_pieces(tokenizers, tokenizer)
     else:
         raise InputError(f"{name} has a {type(tokenizer).__name__}: expected word pieces, byte pairs or SentencePiece.")
-    for text in _TRIED:
-        wanted = [int(id_) for id_ in tokenizer(text)]
-        found = rebuilt.encode(text, add_special_tokens=False).ids
-        if found != wanted:
+    for text in _TEST_TEXTS:
+        expected_ids = [int(id_) for id_ in tokenizer(text)]
+        ids = rebuilt.encode(text, add_special_tokens=False).ids
+        if ids != expected_ids:
             raise InputError(
-                f"the tokenizer of {name} cannot be rebuilt: of {text!r} it makes {wanted[:12]}, rebuilt {found[:12]}."
+                f"the tokenizer of {name} cannot be rebuilt: the rebuilt one returns {ids[:12]} for {text!r}, expected "
+                f"{expected_ids[:12]}."
             )
     if preprocessor is not None:
-        _frame(tokenizers, rebuilt, tokenizer, preprocessor)
+        _add_special_tokens(tokenizers, rebuilt, tokenizer, preprocessor)
     return rebuilt.to_str()
 
 
@@ -48,7 +49,7 @@ def _word_pieces(tokenizers: Any, tokenizer: Any) -> Any:
     rebuilt = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token=tokenizer.oov_token))
     rebuilt.normalizer = tokenizers.normalizers.BertNormalizer(
         lowercase=tokenizer.lowercase,
-        # BERT's lower-case vocabularies have no accents; KerasHub keeps them, and such words are unknown to the model.
+        # BERT's lower-case vocabularies have no accents. KerasHub keeps accents, and the model does not know the words.
         strip_accents=tokenizer.strip_accents or tokenizer.lowercase,
         handle_chinese_chars=tokenizer.split_on_cjk,
     )
@@ -64,14 +65,14 @@ def _byte_pairs(tokenizers: Any, tokenizer: Any) -> Any:
 
 
 def _sentence_pieces(tokenizers: Any, tokenizer: Any) -> Any:
-    """With the ids that the model knows, which KerasHub moves for some, and the scores of SentencePiece's own file."""
+    """With KerasHub's ids, which it shifts for some models, and with the scores of SentencePiece's own file."""
     require("sentencepiece", extra="kerashub", purpose="reading a SentencePiece tokenizer")
     proto = importlib.import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
     proto.ParseFromString(tokenizer.proto)
     if proto.trainer_spec.model_type != proto.trainer_spec.UNIGRAM:
-        raise InputError("a SentencePiece tokenizer of another kind than unigram cannot be rebuilt.")
+        raise InputError("the SentencePiece tokenizer cannot be rebuilt: expected the model type unigram.")
     scores = {piece.piece: piece.score for piece in proto.pieces if piece.type == piece.NORMAL}
-    lowest = min(scores.values()) - 10.0  # special tokens are never cheaper than to spell a word out
+    lowest = min(scores.values()) - 10.0  # no special token is preferred to the spelling of a word
     pieces = [tokenizer.id_to_token(number) for number in range(tokenizer.vocabulary_size())]
     unknown = next(piece.piece for piece in proto.pieces if piece.type == piece.UNKNOWN)
     rebuilt = tokenizers.Tokenizer(
@@ -86,20 +87,20 @@ def _sentence_pieces(tokenizers: Any, tokenizer: Any) -> Any:
     return rebuilt
 
 
-def _frame(tokenizers: Any, rebuilt: Any, tokenizer: Any, preprocessor: Any) -> None:
-    """Put the special tokens around a text that the preprocessor puts there."""
-    ids = [int(id_) for id_ in tokenizer(_TRIED[0])]
-    prepared = preprocessor(_TRIED[0])
-    prepared = prepared[0] if isinstance(prepared, tuple) else prepared
-    framed = [int(id_) for id_ in prepared["token_ids"]]
-    start = next(i for i in range(len(framed)) if framed[i : i + len(ids)] == ids)
-    before, after = framed[:start], []
-    for id_ in framed[start + len(ids) :]:
+def _add_special_tokens(tokenizers: Any, rebuilt: Any, tokenizer: Any, preprocessor: Any) -> None:
+    """Make the rebuilt tokenizer add the same special tokens as the preprocessor."""
+    ids = [int(id_) for id_ in tokenizer(_TEST_TEXTS[0])]
+    output = preprocessor(_TEST_TEXTS[0])
+    output = output[0] if isinstance(output, tuple) else output
+    all_ids = [int(id_) for id_ in output["token_ids"]]
+    start = next(i for i in range(len(all_ids)) if all_ids[i : i + len(ids)] == ids)
+    prefix, suffix = all_ids[:start], []
+    for id_ in all_ids[start + len(ids) :]:
         if id_ == tokenizer.pad_token_id:
             break
-        after.append(id_)
-    pieces = {id_: str(tokenizer.id_to_token(id_)) for id_ in {*before, *after}}
+        suffix.append(id_)
+    pieces = {id_: str(tokenizer.id_to_token(id_)) for id_ in {*prefix, *suffix}}
     rebuilt.post_processor = tokenizers.processors.TemplateProcessing(
-        single=[*(pieces[id_] for id_ in before), "$A", *(pieces[id_] for id_ in after)],
+        single=[*(pieces[id_] for id_ in prefix), "$A", *(pieces[id_] for id_ in suffix)],
         special_tokens=[(piece, id_) for id_, piece in pieces.items()],
     )

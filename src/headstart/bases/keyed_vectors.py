@@ -1,7 +1,7 @@
-"""gensim's word vectors as ``KeyedVectors.save`` writes them, read without gensim and without running what is in them.
+"""gensim's word vectors as ``KeyedVectors.save`` writes them, read without gensim and without executing the pickle.
 
-The file is a pickle of one object; arrays of more than 10 MB lie beside it as ``.npy``. Unpickling is restricted to the
-few names that such a file needs, none of which does anything: objects and arrays become plain descriptions.
+The file is a pickle of one object; arrays of more than 10 MB are stored beside it as ``.npy``. Unpickling is restricted
+to the few names that such a file needs. None of them executes anything: objects and arrays become plain descriptions.
 """
 
 import math
@@ -14,13 +14,13 @@ import numpy as np
 from headstart.bases.word_table import NGrams, WordTable
 
 PICKLE = b"\x80"
-"""Begins such a file; no text in UTF-8 begins so."""
+"""First byte of such a file; no UTF-8 text begins with it."""
 
 _DTYPES = {"f2", "f4", "f8"}
 
 
-class _Saved:
-    """Stands for any object: what was saved of it is in ``state``."""
+class _SavedObject:
+    """Stands for any object; its saved attributes are in ``state``."""
 
     state: Any = ()
 
@@ -31,25 +31,25 @@ class _Saved:
         self.state = state
 
 
-class _Dtype(_Saved):
+class _Dtype(_SavedObject):
     def __init__(self, name: str, *_: Any) -> None:
         self.name = name
 
 
-class _Array(_Saved):
+class _Array(_SavedObject):
     def array(self) -> np.ndarray:
-        """The numbers that were saved."""
+        """The saved numbers."""
         _version, shape, dtype, is_fortran, content = self.state
         order = dtype.state[1]
         if dtype.name not in _DTYPES or order not in "<>=|" or len(content) != math.prod(shape) * int(dtype.name[1]):
-            raise ValueError("it has an array that is none of numbers")
+            raise ValueError("it has an array whose values are not numbers")
         values = np.frombuffer(content, dtype.name if order in "=|" else order + dtype.name)
         return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 _NAMES = {
-    ("gensim.models.keyedvectors", "KeyedVectors"): _Saved,
-    ("gensim.models.fasttext", "FastTextKeyedVectors"): _Saved,
+    ("gensim.models.keyedvectors", "KeyedVectors"): _SavedObject,
+    ("gensim.models.fasttext", "FastTextKeyedVectors"): _SavedObject,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
@@ -61,18 +61,18 @@ class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which word vectors do not need; of a whole model of gensim, save the "
-                "vectors alone: model.wv.save(…), in gensim 4"
+                f"it needs {module}.{name}, which is not part of word vectors; if it is a whole model of gensim, save "
+                "the vectors alone: model.wv.save(…), in gensim 4"
             )
         return _NAMES[module, name]
 
 
 def open_keyed_vectors(path: Path) -> WordTable:
-    """The words of such a file, and their vectors; those in a file beside it are left there.
+    """Read the words of a file and their vectors; arrays in separate files are mapped.
 
     Raises:
-        ValueError: it holds something else, or asks for more than word vectors need.
-        OSError: a file that belongs to it is not beside it.
+        ValueError: the file contains something else, or needs names that are not part of word vectors.
+        OSError: a separate file with an array is missing.
     """
     try:
         with open(path, "rb") as file:
@@ -86,10 +86,10 @@ def open_keyed_vectors(path: Path) -> WordTable:
             rows = _array(path, saved, "vectors")
     except (pickle.UnpicklingError, KeyError, AttributeError, TypeError, IndexError) as exc:
         raise ValueError(
-            f"{exc}" if isinstance(exc, pickle.UnpicklingError) else f"{exc} is not as it should be"
+            f"{exc}" if isinstance(exc, pickle.UnpicklingError) else f"{exc} is missing or invalid"
         ) from exc
     if rows.ndim != 2 or len(rows) != len(words) or not all(isinstance(word, str) for word in words):
-        raise ValueError("its words and vectors do not belong together")
+        raise ValueError("its words and vectors do not match")
     return WordTable(words, rows, ngrams)
 
 

@@ -1,7 +1,7 @@
 """The source ``file:``: a Keras model of the user's own, as ``.keras`` or full-model ``.h5``, without its top.
 
-What can be known without Keras is read from the file's configuration, so that a wrong file is refused at once. Nothing
-in a file is ever executed: models that bring Python code of their own (Lambda, custom classes) are refused.
+The file's configuration is read and checked without Keras, so that a wrong file is refused at once. No code from a file
+is ever executed: models that need Python code of their own (Lambda, custom classes) are refused.
 """
 
 import json
@@ -17,37 +17,37 @@ from typing import Any
 from headstart.bases import teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 
 logger = logging.getLogger(__name__)
 
 _BUILT_IN = Preprocessing("built in")
 _NONE = Preprocessing("none")
-_RUNS_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer"}
+_CODE_LAYERS = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer"}
 _ARITHMETIC = {"Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply", "Add"}
 _SAFE_MODULES = {"keras", "builtins"}
 
 
 def names() -> list[str]:
-    """Names that follow ``file:``: any path, so there are none to list."""
+    """Names for ``file:``: an empty list, because every path is possible."""
     return []
 
 
 def load(spec: BaseSpec) -> ImageBase:
-    """Give a model file as a base; see :func:`from_file`."""
-    named = Path(parse_handle(spec.handle).name)
-    path = _path(Path(spec.folder, named.name) if spec.folder else named)
+    """Load a model file; see :func:`from_file`."""
+    name = Path(parse_handle(spec.handle).name)
+    path = _model_path(Path(spec.folder, name.name) if spec.folder else name)
     base = from_file(path, spec if spec.folder else replace(spec, handle=f"file:{path}"))
-    # Of a run folder the bundle has the folder as well, so that its name means the same.
-    return base if path.name == named.name else replace(base, files={f"{named.name}/{path.name}": path})
+    # For a run folder, the bundle contains the folder too, so that the same handle works with the bundle.
+    return base if path.name == name.name else replace(base, files={f"{name.name}/{path.name}": path})
 
 
 def from_file(path: Path, spec: BaseSpec) -> ImageBase:
-    """A model file as a base, called as ``spec`` says; its top is removed where it is found, or at ``spec.cut``.
+    """Load a model file as the base of a spec, up to ``spec.feature_layer`` or else without its top.
 
     Raises:
-        InputError: no such file, not a Keras model of one RGB image, one that needs code of its own, or a size that
-            it cannot take.
+        InputError: no such file, not a Keras model of one RGB image, a model with code of its own, or a size that it
+            does not accept.
     """
     refuse_weights(spec)
     config = read_config(path)
@@ -59,24 +59,24 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
     else:
         preprocessing = _NONE
         logger.warning(
-            f"{spec.handle} seems to have no preprocessing inside (no Rescaling or Normalization before its first "
-            "weights): it will see raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer "
-            "in front of it and save it again."
+            f"{spec.handle} seems to contain no preprocessing (no Rescaling or Normalization before its first "
+            "weights): it will receive raw pixels from 0 to 255. If it was trained on other values, put a Rescaling "
+            "layer in front of it and save it again."
         )
     return ImageBase(
         spec=spec,
         input_size=_input_size(path, config, spec),
         preprocessing=preprocessing,
-        build=partial(_build, path, spec.cut),
+        build=partial(_build, path, spec.feature_layer),
         weights_path=path,
         weights_sha256=file_sha256(path),
         licence="your own file",
     )
 
 
-def _path(named: Path) -> Path:
-    """The model file, absolute, because a child process may stand in another folder; a run folder means its model."""
-    path = Path(os.path.abspath(named.expanduser()))
+def _model_path(name: Path) -> Path:
+    """The absolute path of the model file; for a run folder, of its model."""
+    path = Path(os.path.abspath(name.expanduser()))  # a child process may have another working directory
     if path.is_dir() and (path / "model.keras").is_file():
         path = path / "model.keras"
     if not path.is_file():
@@ -87,10 +87,10 @@ def _path(named: Path) -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The model's configuration: plain JSON inside either kind of file.
+    """Read the model's configuration, which is JSON in both file formats.
 
     Raises:
-        InputError: the file is damaged, no model of Keras, or holds weights only.
+        InputError: the file is damaged, not a Keras model, or contains weights only.
     """
     try:
         if path.suffix == ".keras":
@@ -104,14 +104,14 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged or not a Keras model: {exc}.") from exc
     if text is None:
         raise InputError(
-            f"{path} holds weights only, without a model: expected a file from model.save(). "
-            "For weights of a Keras Applications model use --base keras:NAME --weights PATH."
+            f"{path} contains weights only, without a model: expected a file from model.save(). For weights of a Keras "
+            f"Applications model, set {field_name('base', 'keras:NAME')} and {field_name('weights', 'PATH')}."
         )
     return json.loads(text)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every dict in a configuration but how it was compiled, for which we have no use."""
+    """Every dict in a configuration, except in the configuration of ``compile``."""
     if isinstance(value, dict):
         yield value
         for key, part in value.items():
@@ -123,36 +123,36 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def refuse_code(path: Path, config: dict[str, Any]) -> None:
-    """Refuse a configuration whose model would run code that is not Keras's own.
+    """Refuse a configuration whose model would run code from outside Keras.
 
     Raises:
         InputError: it has a Lambda or a custom class.
     """
     for item in _objects(config):
         kind, module = item.get("class_name"), item.get("module")
-        if kind in _RUNS_CODE:
+        if kind in _CODE_LAYERS:
             raise InputError(
                 f"{path} has a {kind.strip('_')} layer, which runs code stored in or beside the file: refused. "
-                "Replace it by ordinary Keras layers and save the model again."
+                "Replace it with ordinary Keras layers and save the model again."
             )
         foreign = module.partition(".")[0] not in _SAFE_MODULES if module else bool(item.get("registered_name"))
         if kind and foreign:
             raise InputError(
                 f"{path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}, which is not "
                 "part of Keras: expected a model of Keras's own layers. Replace it, or save the part before it as a "
-                "model of its own."
+                "separate model."
             )
 
 
 def _layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Configurations of all layers, those of nested models in place."""
+    """Configurations of all layers, including those of nested models, in order."""
     for layer in (config.get("config") or {}).get("layers") or []:
         yield layer
         yield from _layers(layer)
 
 
 def _has_preprocessing(config: dict[str, Any]) -> bool:
-    """Whether pixels are scaled before they meet the first weights, or the model takes uint8."""
+    """Whether pixels are scaled before the first weights, or the model takes uint8."""
     for layer in _layers(config):
         inner = layer.get("config") or {}
         if layer.get("class_name") in _ARITHMETIC:
@@ -165,7 +165,7 @@ def _has_preprocessing(config: dict[str, Any]) -> bool:
 
 
 def _input_shape(config: dict[str, Any]) -> list[int | None] | None:
-    """(n, h, w, c) of the first input, or None where the configuration does not say."""
+    """(n, h, w, c) of the first input, or None if the configuration does not state it."""
     for layer in _layers(config):
         inner = layer.get("config") or {}
         shape = inner.get("batch_shape") or inner.get("batch_input_shape")
@@ -182,22 +182,21 @@ def _input_size(path: Path, config: dict[str, Any], spec: BaseSpec) -> tuple[int
     if shape is None:
         shape = [None, None, None, 3]
     if len(shape) != 4 or shape[3] != 3:
-        raise InputError(
-            f"{path} takes inputs of shape {tuple(shape)}: expected (n, height, width, 3), that is RGB images."
-        )
-    for own, asked in zip(shape[1:3], spec.input_size or (None, None), strict=True):
-        if own is None and asked is None:
-            raise InputError(f"{path} takes images of any size, so say which: add --input-size, for instance 224.")
-        if own is not None and asked is not None and own != asked:
+        raise InputError(f"{path} takes inputs of shape {tuple(shape)}: expected RGB images, (n, height, width, 3).")
+    for saved, requested in zip(shape[1:3], spec.input_size or (None, None), strict=True):
+        if saved is None and requested is None:
+            raise InputError(f"{path} takes images of any size: set {field_name('input_size', 224)}, for example.")
+        if saved is not None and requested is not None and saved != requested:
             raise InputError(
-                f"input size {asked} cannot be used with {path}: the model was saved for {shape[1]}x{shape[2]} pixels."
+                f"{requested} cannot be used with {path}: the model was saved for {shape[1]}x{shape[2]} pixels.",
+                field="input_size",
             )
     height, width = spec.input_size or shape[1:3]
     return int(height or 0), int(width or 0)
 
 
 def open_model(path: Path) -> Any:
-    """The whole model in a file, not compiled; nothing in it is executed.
+    """Open the whole model in a file, not compiled; no code from the file is executed.
 
     Raises:
         InputError: Keras cannot load it.
@@ -213,14 +212,15 @@ def open_model(path: Path) -> Any:
         raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
 
 
-def _build(path: Path, cut: str | None, include_top: bool) -> Any:
+def _build(path: Path, feature_layer: str | None, include_top: bool) -> Any:
     import keras
 
-    from headstart.bases.model_cut import cut_at, inlined, without_top
+    from headstart.bases.feature_layer import inline_nested_models, remove_top, truncate_at
 
     if keras.config.image_data_format() == "channels_first":
-        raise ValueError("a saved model keeps the channel order it was built with, which is channels last")
+        raise ValueError("a saved model can only be used with the channel order it was built with, channels last")
     model = open_model(path)
     if include_top:
         return model
-    return inlined(cut_at(model, cut, str(path)) if cut else without_top(model, str(path)))
+    network = truncate_at(model, feature_layer, str(path)) if feature_layer else remove_top(model, str(path))
+    return inline_nested_models(network)

@@ -1,8 +1,8 @@
-"""An OpenVINO graph as a Keras layer, weights and all, so that a saved model needs nothing beside its own file.
+"""An OpenVINO graph with its weights as a Keras layer, so that a saved model needs no second file.
 
-The graph becomes part of the model's own, without gradients, which Keras's OpenVINO backend can do and no other.
-Importing this module makes the layer known to Keras: ``import headstart.bases.openvino_layer`` before
-``keras.models.load_model`` opens a run's ``model.keras`` that holds one.
+The graph becomes part of the model's graph, without gradients; only Keras's OpenVINO backend supports that.
+Importing this module registers the layer with Keras: run ``import headstart.bases.openvino_layer`` before
+``keras.models.load_model`` opens a run's ``model.keras`` with such a layer.
 """
 
 import base64
@@ -13,17 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 
 
 @keras.saving.register_keras_serializable("headstart")
 class OpenVINOLayer(keras.layers.Layer):
-    """Computes an OpenVINO graph of one input and one output; its constants are this layer's one weight.
+    """Computes an OpenVINO graph with one input and one output; its constants are this layer's only weight.
 
     Args:
         graph: its ``.xml``, compressed and in base 64.
         size: of its ``.bin``, in bytes.
-        gives: shape of the output of one example; None where it is as long as the input is.
+        gives: shape of the output of one example; None for a dimension as long as the input.
         kwargs: as for every Keras layer.
     """
 
@@ -32,13 +32,13 @@ class OpenVINOLayer(keras.layers.Layer):
         self.graph, self.size, self.gives = graph, size, gives
 
     def build(self, input_shape: Any) -> None:
-        """Make the weight."""
+        """Create the weight."""
         self._constants = self.add_weight(
             shape=(self.size,), name="constants", dtype="uint8", initializer="zeros", trainable=False
         )
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Shape and dtype of what comes out."""
+        """Shape and dtype of the output."""
         n, *rest = inputs.shape
         return keras.KerasTensor((n, *(rest[0] if size is None else size for size in self.gives)), "float32")
 
@@ -46,12 +46,12 @@ class OpenVINOLayer(keras.layers.Layer):
         """Compute the graph.
 
         Raises:
-            InputError: on another backend.
+            InputError: Keras runs on another backend.
         """
         if keras.backend.backend() != "openvino":
             raise InputError(
                 f"this base is a graph of OpenVINO, which Keras on {keras.backend.backend()} cannot compute: set "
-                "KERAS_BACKEND=openvino before Keras is imported. In headstart, use --engine auto."
+                f"KERAS_BACKEND=openvino before Keras is imported. In headstart, set {field_name('engine', 'auto')}."
             )
         import openvino
 
@@ -61,14 +61,14 @@ class OpenVINOLayer(keras.layers.Layer):
         return keras.ops.convert_to_tensor(graph.outputs[0].get_node().input_value(0))
 
     def get_config(self) -> dict[str, Any]:
-        """What :meth:`__init__` takes."""
+        """The arguments of :meth:`__init__`; saved runs contain their names."""
         config = {**super().get_config(), "graph": self.graph, "size": self.size, "gives": self.gives}
         config.pop("autocast", None)
         return config
 
 
-def layer_of(xml: Path, gives: list[int | None], name: str) -> tuple[OpenVINOLayer, np.ndarray]:
-    """A layer for a graph on disk, and the weight that it is to be given once it is built."""
+def layer_from_files(xml: Path, gives: list[int | None], name: str) -> tuple[OpenVINOLayer, np.ndarray]:
+    """A layer for a graph on disk, and its weight, uint8 (size,), to set after the layer is built."""
     constants = np.fromfile(xml.with_suffix(".bin"), np.uint8)
     graph = base64.b64encode(zlib.compress(xml.read_bytes(), 9)).decode("ascii")
     return OpenVINOLayer(graph, len(constants), gives, name=name), constants

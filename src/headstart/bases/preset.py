@@ -1,4 +1,4 @@
-"""The source ``preset:``: KerasHub's presets by name, which lie on Kaggle, or a folder that ``save_to_preset`` made."""
+"""The source ``preset:``: KerasHub's presets by name, stored on Kaggle, or a folder that ``save_to_preset`` wrote."""
 
 import importlib
 import json
@@ -17,16 +17,16 @@ from headstart.system.settings import cache_folder
 
 
 def names() -> list[str]:
-    """Names that follow ``preset:``: only KerasHub knows them, and to ask it takes seconds."""
+    """Names for ``preset:``: an empty list, because reading them from KerasHub takes seconds."""
     return []
 
 
 def load(spec: BaseSpec) -> Base:
-    """Give a preset as a base.
+    """Load a preset.
 
     Raises:
-        InputError: there is no such preset, or it is for neither images nor texts.
-        UnavailableError: it is not here and cannot be fetched, or KerasHub is not installed.
+        InputError: there is no such preset, or its input is neither images nor texts.
+        UnavailableError: it is not on this machine and cannot be downloaded, or KerasHub is not installed.
     """
     name = parse_handle(spec.handle).name
     kerashub.check_installed(spec.handle)
@@ -39,25 +39,25 @@ def load(spec: BaseSpec) -> Base:
 
 
 def _kaggle_handle(name: str) -> str:
-    """Where a preset lies; all are asked for once, because that means importing KerasHub."""
-    kept = cache_folder() / "kerashub" / f"presets-{version('keras-hub')}.json"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        handles = keras_worker.call("headstart.bases.preset:list_presets", {}, backend=kerashub.backend())
-        with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
+    """The Kaggle handle of a preset. All handles are read once and cached, because that needs an import of KerasHub."""
+    cached = cache_folder() / "kerashub" / f"presets-{version('keras-hub')}.json"
+    if not cached.is_file():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        handles = keras_worker.call("headstart.bases.preset:list_presets", {}, backend=kerashub.kerashub_backend())
+        with tempfile.NamedTemporaryFile("w", dir=cached.parent, delete=False) as file:
             json.dump(handles, file)
-        os.replace(file.name, kept)
-    known = json.loads(kept.read_text())
-    if name not in known:
+        os.replace(file.name, cached)
+    handles = json.loads(cached.read_text())
+    if name not in handles:
         raise InputError(
             f"preset:{name}: there is no such folder, and KerasHub {version('keras-hub')} has no such preset."
-            + did_you_mean(name, known)
+            + did_you_mean(name, handles)
         )
-    return known[name]
+    return handles[name]
 
 
 def list_presets() -> dict[str, str]:
-    """Name -> handle on Kaggle, of all presets of KerasHub. In a Keras process."""
+    """Name -> handle on Kaggle, for all presets of KerasHub. Runs in a Keras process."""
     presets = importlib.import_module("keras_hub").models.Backbone.presets
     prefix = "kaggle://"
     return {

@@ -1,4 +1,4 @@
-"""Random weights, for trying things out: the same in every process and on every Keras backend."""
+"""Random weights for trials: the same in every process and on every Keras backend."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ _SEED = 0
 
 
 def set_random_weights(network: Any) -> None:
-    """Fill every kernel at random (He et al., arXiv 1502.01852), the same on every backend and in every process.
+    """Fill every kernel with random values (He et al., arXiv 1502.01852).
 
-    Keras's own seeding gives other numbers on each backend, and changes the seeds of whoever called us.
+    Keras's own seeding gives other numbers on each backend, and changes the seeds of the caller.
     """
     rng = np.random.default_rng(_SEED)
     for variable in network.weights:

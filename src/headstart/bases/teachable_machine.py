@@ -1,7 +1,8 @@
 """Teachable Machine's exports: ``keras_model.h5``, which Keras 3 refuses, rebuilt from its configuration and weights.
 
-Such a file is a Sequential of two: MobileNetV2 with its pooling, and the head that was trained in the browser. It comes
-from tensorflow.js by way of Keras 2, with an argument of depthwise convolutions and a nesting that Keras 3 refuses.
+Such a file is a Sequential of two models: MobileNetV2 with its pooling, and the head that was trained in the browser.
+It was converted from tensorflow.js by Keras 2, and has an argument of depthwise convolutions and a nesting that Keras 3
+refuses.
 """
 
 import copy
@@ -15,22 +16,22 @@ from headstart.bases.base import Preprocessing
 from headstart.errors import InputError
 
 PREPROCESSING = Preprocessing("[-1, 1]", 1 / 127.5, -1.0)
-"""What the code that it exports beside the model does."""
+"""The preprocessing in the code that Teachable Machine exports with the model."""
 
-_KEPT = ("name", "units", "activation", "use_bias")
+_LAYER_ARGUMENTS = ("name", "units", "activation", "use_bias")
 HEAD = ("dense_Dense1", "dense_Dense2")
-"""Its layers that were trained in the browser: ReLU after the first, softmax after the second, which has no bias."""
+"""The layers that were trained in the browser: ReLU after the first, softmax after the second, which has no bias."""
 
-_ITS_NAMES = {"global_average_pooling2d_GlobalAveragePooling2D1", *HEAD}
+_LAYER_NAMES = {"global_average_pooling2d_GlobalAveragePooling2D1", *HEAD}
 
 
 def is_export(config: dict[str, Any]) -> bool:
-    """Whether a model's configuration is that of an export: it alone takes over the names that tensorflow.js gives."""
-    return {layer["config"].get("name") for layer in _flat(config)} >= _ITS_NAMES
+    """Whether a model's configuration is that of an export: its layers have names that only tensorflow.js creates."""
+    return {layer["config"].get("name") for layer in _flat_layers(config)} >= _LAYER_NAMES
 
 
 def build(path: Path, config: dict[str, Any]) -> Any:
-    """The model as Keras 3 has it: one Sequential, with the file's weights.
+    """Rebuild the model for Keras 3, as one Sequential with the file's weights.
 
     Raises:
         InputError: a weight is missing.
@@ -38,8 +39,8 @@ def build(path: Path, config: dict[str, Any]) -> Any:
     import h5py
     import keras
 
-    first, *rest = _flat(config)
-    layers = [_layer(layer) for layer in rest if layer["class_name"] != "InputLayer"]
+    first, *rest = _flat_layers(config)
+    layers = [_rebuild_layer(layer) for layer in rest if layer["class_name"] != "InputLayer"]
     model = keras.Sequential([keras.Input(first["config"]["batch_input_shape"][1:]), *layers])
     with h5py.File(path) as file:
         saved = {
@@ -58,26 +59,25 @@ def build(path: Path, config: dict[str, Any]) -> Any:
     return model
 
 
-def _flat(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The layers of a Sequential, those of Sequentials in it in their place."""
+def _flat_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The layers of a Sequential, including those of nested Sequentials, in order."""
     for layer in (config.get("config") or {}).get("layers") or []:
         if layer.get("class_name") == "Sequential":
-            yield from _flat(layer)
+            yield from _flat_layers(layer)
         else:
             yield layer
 
 
-def _layer(saved: dict[str, Any]) -> Any:
-    """One of the layers, or the network, of its configuration by Keras 2."""
+def _rebuild_layer(saved: dict[str, Any]) -> Any:
+    """A layer, or the nested network, from its Keras 2 configuration."""
     import keras
 
     kind, config = saved["class_name"], copy.deepcopy(saved["config"])
     if kind != "Functional":
-        return getattr(keras.layers, kind)(**{name: config[name] for name in _KEPT if name in config})
+        return getattr(keras.layers, kind)(**{name: config[name] for name in _LAYER_ARGUMENTS if name in config})
     for part in config["layers"]:
         if part["class_name"] == "DepthwiseConv2D":
-            part["config"].pop("groups", None)  # always 1; Keras 3 does not know it
+            part["config"].pop("groups", None)  # always 1; Keras 3 does not accept it
     network = keras.Model.from_config(config)
-    return keras.Model(
-        network.inputs[0], network.outputs[0], name=saved["config"]["name"]
-    )  # of one tensor, and not of lists
+    # a model of one tensor instead of a list of tensors
+    return keras.Model(network.inputs[0], network.outputs[0], name=saved["config"]["name"])

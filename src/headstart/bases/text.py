@@ -1,4 +1,4 @@
-"""Bases for texts: token ids in, one vector per text out."""
+"""Bases for texts: from token ids to one vector per text."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,14 +10,15 @@ if TYPE_CHECKING:
 
 Pooling = Literal["mean", "max", "cls", "last"]
 
-LONGEST = 512
-"""Tokens of a text at most, whatever a model could take: what it costs grows with their square."""
+MAX_TOKENS = 512
+"""Maximum number of tokens in a text, also for models that accept more: the cost grows with its square."""
 
 
-def seen_tokens(states: Any) -> Any:
-    """1 for tokens, 0 for padding, float32 (n, t, 1): the vectors of padding are zero in all that text bases compute.
+def token_mask(states: Any) -> Any:
+    """1 for tokens, 0 for padding, float32 (n, t, 1).
 
-    So a mask need not be handed along beside the vectors, and a base can be cut between any two of its blocks.
+    Text bases compute zero vectors for padding in every block. No mask needs to be passed along beside the vectors, so
+    that a base can be truncated after any block.
     """
     from keras import ops
 
@@ -29,12 +30,12 @@ class TextBase(Base):
     """A base for texts: its model takes int32 token ids (n, t), padded to the longest of the batch.
 
     Args:
-        tokenizer: gives the ids; it belongs to the base and is saved with every run.
-        build: gives a model from ids to token vectors (n, t, d), all zero where there is padding, or to one
-            vector each.
-        pooling: how token vectors become one: their mean, their largest values, the first or the last of them.
-        normalize: whether the vector is then scaled to length 1.
-        max_length: tokens; None where texts are not cut.
+        tokenizer: returns the ids; it belongs to the base and is saved with every run.
+        build: returns a model from ids to token vectors (n, t, d), all zero for padding, or to one vector per text
+            (n, d).
+        pooling: of the token vectors: their mean, their maximum, the first or the last of them.
+        normalize: whether the pooled vector is scaled to length 1.
+        max_length: maximum number of tokens; None for no maximum.
     """
 
     modality = "text"
@@ -45,7 +46,7 @@ class TextBase(Base):
     max_length: int | None = None
 
     def input_facts(self) -> dict[str, Any]:
-        """Length and pooling; the tokenizer's own facts are added when it is saved."""
+        """Maximum length and pooling; the tokenizer adds its own facts when it is saved."""
         return {"max_length": self.max_length, "pooling": self.pooling}
 
     def _network_facts(self) -> dict[str, Any]:
@@ -61,22 +62,22 @@ class TextBase(Base):
 
         network = self.build(False)
         network.trainable = False
-        ids, x = self.start()
+        ids, x = self.input_tensors()
         x = network(x, training=False)
-        return keras.Model(ids, x if self.spec.ends_after else self.features(x), name="base")
+        return keras.Model(ids, x if self.spec.last_block else self.features(x), name="base")
 
-    def start(self) -> tuple[Any, Any]:
-        """A Keras input for token ids, which the network takes as they are."""
+    def input_tensors(self) -> tuple[Any, Any]:
+        """A Keras input for token ids, and the same tensor for the network."""
         import keras
 
         ids = keras.Input((None,), dtype="int32", name="tokens")
         return ids, ids
 
     def pool(self, x: Any) -> Any:
-        """Token vectors (n, t, d) to one vector each (n, d), in operations that Keras can save."""
+        """Token vectors (n, t, d) to one vector per text (n, d), in operations that Keras can save."""
         from keras import ops
 
-        if len(x.shape) == 2:  # it is one already
+        if len(x.shape) == 2:  # already one vector per text
             return x
         pooled = self.pool_by(x, self.pooling)
         if not self.normalize:
@@ -84,15 +85,15 @@ class TextBase(Base):
         return pooled / ops.maximum(ops.sqrt(ops.sum(pooled * pooled, axis=-1, keepdims=True)), 1e-12)
 
     def pool_by(self, x: Any, pooling: str) -> Any:
-        """One vector of each text, (n, d), by any :data:`Pooling`; padding is left out."""
+        """One vector per text, (n, d), by any :data:`Pooling`, without padding."""
         from keras import ops
 
         if pooling == "cls":
             return x[:, 0]
-        seen = seen_tokens(x)
+        mask = token_mask(x)
         if pooling == "last":
-            after = ops.concatenate([seen[:, 1:], ops.zeros_like(seen[:, :1])], axis=1)
-            return ops.sum(x * seen * (1.0 - after), axis=1)
+            next_mask = ops.concatenate([mask[:, 1:], ops.zeros_like(mask[:, :1])], axis=1)
+            return ops.sum(x * mask * (1.0 - next_mask), axis=1)
         if pooling == "mean":
-            return ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
-        return ops.max(x - 1e9 * (1.0 - seen), axis=1) * ops.max(seen, axis=1)
+            return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+        return ops.max(x - 1e9 * (1.0 - mask), axis=1) * ops.max(mask, axis=1)

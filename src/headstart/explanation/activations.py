@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from headstart.bases.blocks import nodes_in_order
-from headstart.bases.model_cut import inlined
+from headstart.bases.feature_layer import inline_nested_models
 from headstart.data.images import Box
 from headstart.explanation.heat import WHOLE
 from headstart.explanation.receptive_field import place_of_cells
@@ -128,7 +128,7 @@ class KerasActivations:
         dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
         kernels_and_biases = (layer.get_weights() for layer in dense)
         self.head = HeadLayers(tuple((kernel, bias) for kernel, bias in kernels_and_biases), activation)
-        graph = inlined(model)
+        graph = inline_nested_models(model)
         made_by = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
         first = next(node for node in made_by.values() if node.operation is dense[0])
         features = first.input_tensors[0]

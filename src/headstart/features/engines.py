@@ -227,15 +227,15 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
-    part = f" up to {base.spec.ends_after}" if base.spec.ends_after else ""
-    what = "the fine-tuned " if base.spec.tuned else "other features of " if base.spec.taps else ""
+    part = f" up to {base.spec.last_block}" if base.spec.last_block else ""
+    what = "the fine-tuned " if base.spec.tuned_weights else "other features of " if base.spec.taps else ""
     logger.info(f"preparing {what}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
-        template = None if base.spec.ends_after else Path(scratch, "linear.keras")
+        template = None if base.spec.last_block else Path(scratch, "linear.keras")
         for backend in backends:
             out = Path(scratch, backend)
             out.mkdir()
@@ -302,7 +302,7 @@ def choose_engine(
     if engine == "keras":
         return engine, "float32"
     on_cpu = resolve_precision(precision)
-    if engine == "openvino" or precision == "bfloat16" or base.frozen_because or not gpu.is_usable(cache_folder):
+    if engine == "openvino" or precision == "bfloat16" or base.frozen_reason or not gpu.is_usable(cache_folder):
         return engine, on_cpu
     backend, examples = keras_worker.training_backend(), probe()
     if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles anew for every length

@@ -65,7 +65,7 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
     trained = np.sqrt(np.asarray(layer.moving_variance))
     if np.all(trained == 1):
         return None
-    inputs, x = base.start()
+    inputs, x = base.input_tensors()
     values = keras.Model(inputs, keras.Model(network.inputs[0], node.input_tensors[0])(x)).predict(pixels, verbose=0)
     seen = values.reshape(-1, values.shape[-1]).std(axis=0)
     ratio = float(np.median(seen / np.maximum(trained, 1e-6)))

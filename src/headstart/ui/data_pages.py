@@ -223,9 +223,9 @@ def _choices(modality: Modality) -> dict[str, Any]:
     known = {entry.handle: entry for entry in entries()} if modality == "image" else {}
     offline = is_offline()
     rows = [
-        {"handle": one.handle, "size_mb": one.size_mb, "here": one.is_here, "entry": known.get(one.handle)}
+        {"handle": one.handle, "size_mb": one.size_mb, "here": one.is_local, "entry": known.get(one.handle)}
         for one in candidates(BASES_ALL, modality)
-        if one.is_here or not offline
+        if one.is_local or not offline
     ]
     rows.sort(key=lambda row: not row["here"])
     default = next((handle for handle in DEFAULT_BASES[modality] if any(row["handle"] == handle for row in rows)), None)

@@ -1,4 +1,4 @@
-"""Makes ``tokenizer.pt`` beside it: Stanza's own tokenizer, trained for seconds on sentences of a few Chinese words."""
+"""Writes ``tokenizer.pt`` in this folder: Stanza's tokenizer, trained for seconds on sentences of a few words."""
 
 import json
 import os
@@ -18,14 +18,14 @@ SETTINGS = (
 )
 
 if __name__ == "__main__":
-    here = Path(__file__).parent.resolve()
+    output_folder = Path(__file__).parent.resolve()
     rng = random.Random(0)
     sentences = [[rng.choice(WORDS) for _ in range(rng.randint(2, 9))] for _ in range(400)]
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # the file holds the paths that it was made with
+        os.chdir(folder)  # the file contains the paths of its training
         Path("text").write_text("".join(f"{''.join(words)}。\n\n" for words in sentences))
         Path("ends").write_text("".join("".join("0" * (len(w) - 1) + "1" for w in s) + "2\n\n" for s in sentences))
         Path("expansions").write_text(json.dumps([]))
         files = "--txt_file text --label_file ends --dev_txt_file text --dev_label_file ends"
         tokenizer.main(f"{files} --mwt_json_file expansions --save_dir . {SETTINGS}".split())
-        shutil.copy("tokenizer.pt", here)
+        shutil.copy("tokenizer.pt", output_folder)

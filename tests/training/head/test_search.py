@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 import headstart as hs
 from headstart.bases import for_images
-from headstart.bases.derived import tapped
+from headstart.bases.derived import with_taps
 from headstart.data.readers import as_examples
 from headstart.errors import InputError
 from headstart.features.augmented import augmented_features
@@ -152,7 +152,7 @@ def test_features_of_photos_come_from_any_block(photos: Path) -> None:
     base = for_images(hs.load_base(input_size=SIZE))
     files = sorted(photos.rglob("*.jpg"))[:3]
     pixels = np.stack([base.reader().decode(file.read_bytes(), ".jpg") for file in files])
-    features = tapped(base, ("block15:max", "block15:mean", "block13:mean")).model().predict(pixels, verbose=0)
+    features = with_taps(base, ("block15:max", "block15:mean", "block13:mean")).model().predict(pixels, verbose=0)
     network = base.build(False)
     ends = {block.name: block.output for block in find_blocks(network)}
     upper, lower = keras.Model(network.input, [ends["block15"], ends["block13"]]).predict(

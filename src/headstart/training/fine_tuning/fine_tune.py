@@ -20,8 +20,8 @@ import numpy as np
 from filelock import FileLock
 
 from headstart.bases.base import Base, ImageBase
-from headstart.bases.blocks import NOMINAL_TOKENS, Block, blocks_above
-from headstart.bases.derived import ending_after, with_weights
+from headstart.bases.blocks import NOMINAL_TOKENS, Block, count_trained_blocks
+from headstart.bases.derived import truncate_after, with_tuned_weights
 from headstart.bases.text import TextBase
 from headstart.config import FineTuneConfig, HeadConfig
 from headstart.data.examples import Example
@@ -226,8 +226,8 @@ def _few_texts(base: Base, data: TrainingData, head_config: HeadConfig) -> bool:
 
 def _obstacle(base: Base, data: TrainingData, head: Head, config: FineTuneConfig, *, contrastive: bool) -> str | None:
     """Why fine-tuning is impossible or not worth trying; None where it is."""
-    if base.frozen_because:
-        return f"{base.handle} stays frozen: {base.frozen_because}."
+    if base.frozen_reason:
+        return f"{base.handle} stays frozen: {base.frozen_reason}."
     if not len(data.val) and not contrastive:
         return (
             "Validation examples must show whether fine-tuning helps, and there are none: use a part of the data for "
@@ -272,7 +272,7 @@ class _Attempt:
         if self.config.fine_tune == "auto":
             number = _auto_blocks(blocks, self._cached_arrays, _free_bytes(self.cache), self.share)
         else:
-            number = blocks_above(blocks, self.config.fine_tune)
+            number = count_trained_blocks(blocks, self.config.fine_tune)
         frozen, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
@@ -313,11 +313,13 @@ class _Attempt:
 
     @property
     def _epochs(self) -> int:
-        return self.config.fine_tune_epochs or self.base.tuning_epochs
+        return self.config.fine_tune_epochs or self.base.fine_tune_epochs
 
     @property
     def _learning_rate(self) -> float:
-        return self.config.learning_rate or self.base.tuning_rate * (lora.RATE_FACTOR if self.config.lora else 1)
+        return self.config.learning_rate or self.base.fine_tune_learning_rate * (
+            lora.RATE_FACTOR if self.config.lora else 1
+        )
 
     def _key(self, trained: Sequence[Block]) -> str:
         """Identifies everything that the result depends on."""
@@ -354,7 +356,7 @@ class _Attempt:
         _check_disk_space(self.cache, needed)
         xml = None
         if frozen and self.converts and not self._frozen_part_by_keras:
-            xml = prepare(ending_after(base, frozen[-1].name), self.cache, self._probe).xml
+            xml = prepare(truncate_after(base, frozen[-1].name), self.cache, self._probe).xml
         part = _describe_blocks(trained, [*frozen, *trained]) if frozen else "all of the base"
         logger.info(
             f"fine-tuning {part} on {counted(len(data.train), 'example')}"
@@ -416,7 +418,7 @@ class _Attempt:
         """Open the result as a user would, and check that it reproduces the probabilities of training."""
         facts = json.loads((work / "facts.json").read_text())
         history, frozen = facts.pop("history"), Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
-        base = with_weights(self.base, work / "tuned.npz")
+        base = with_tuned_weights(self.base, work / "tuned.npz")
         head = self.head.with_layers(load_layers(work / "head.npz"))
         indices = np.concatenate([self.data.val, self.data.test])
         held_out = extract(
@@ -457,7 +459,7 @@ class _ContrastiveAttempt(_Attempt):
         head = self._solve(rounds[-1], np.arange(len(original)), (_CONTRASTIVE_L2,))
         head = replace(head, out_of_fold=probabilities.after)
         return FineTuneResult(
-            names, with_weights(self.base, work / "tuned.npz"), head, frozen, (), facts, probabilities,
+            names, with_tuned_weights(self.base, work / "tuned.npz"), head, frozen, (), facts, probabilities,
             expected=head(rounds[-1]),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from headstart.bases import Base
 from headstart.bases.blocks import Block, find_blocks
-from headstart.bases.derived import ending_after, save_weights
+from headstart.bases.derived import save_weights, truncate_after
 from headstart.config import FineTuneConfig
 from headstart.system import keras_compat
 from headstart.training.fine_tuning import lora
@@ -43,7 +43,7 @@ class TrainablePart:
 
     def frozen_part(self) -> Any:
         """What lies below these blocks as a Keras model of its own; None where nothing does."""
-        return ending_after(self._base, self.boundary.name).model() if self.boundary else None
+        return truncate_after(self._base, self.boundary.name).model() if self.boundary else None
 
     def unfreeze(self, config: FineTuneConfig) -> None:
         """Make the layers of these blocks trainable, and no others.
@@ -85,7 +85,7 @@ class TrainablePart:
         for layer in self.network.layers:
             layer.dtype_policy = _POLICIES[precision]
         if self.boundary is None:
-            start, x = self._base.start()
+            start, x = self._base.input_tensors()
             return start, self._base.features(self.network(x))
         start = keras.Input((None, *view_shape[1:]) if self._base.modality == "text" else view_shape)
         upper = keras.Model(self.boundary.output, self.network.outputs[0], name="trainable_part")

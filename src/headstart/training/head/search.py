@@ -94,7 +94,7 @@ class FeatureSource:
 
     Attributes:
         name: for reports.
-        taps: as for :func:`headstart.bases.derived.tapped`; None for the base's own features.
+        taps: as for :func:`headstart.bases.derived.with_taps`; None for the base's own features.
         width: number of features that one tap gives.
         same_as: of the base's own features, taps that should give the same; None where there are none.
     """
