@@ -46,7 +46,7 @@ def compare(bench: Bench, options: argparse.Namespace) -> str:
             "",
             markdown(("", "wall s", "test accuracy"), rows),
             "",
-            f"Best of {search['trials']}: {search['best']['told']}; {search['outcome']}.",
+            f"Best of {search['trials']}: {search['best']['description']}; {search['outcome']}.",
             "",
             markdown(("", "accuracy, usual", "found", "log loss, usual", "found"), compared),
         ]

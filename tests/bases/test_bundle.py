@@ -108,8 +108,8 @@ def test_a_run_is_trained_from_a_bundle(at_sources, use_only, sentences, tmp_pat
         "train", sentences, "--base", GLOVE, "--fine-tune", "none", "--runs", tmp_path, "--bundle", "bundle/"
     )
     assert result.returncode == 0, result.stderr
-    spec = hs.load(tmp_path / "sentences").facts["base"]["spec"]
-    assert (spec["handle"], Path(spec["folder"]).parent) == (GLOVE, tmp_path / "bundle")
+    spec = hs.load(tmp_path / "sentences").facts.base.spec
+    assert (spec.handle, Path(spec.folder).parent) == (GLOVE, tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_tokens_without_a_class_token_are_averaged(tmp_path: Path) -> None:
 def test_a_run_on_a_preset_is_complete(vit: Path, photos: Path, tmp_path: Path) -> None:
     """KerasHub's first layer of ViT cannot load its own configuration; headstart fixes that."""
     run = hs.train(photos, base=f"preset:{vit}", fine_tune="none", runs=tmp_path)
-    assert run.facts["engine"]["kind"] == "openvino"
+    assert run.facts.engine.kind == "openvino"
     expected = run.predict(photos / "china/07.jpg").probabilities
     model = keras.saving.load_model(run.folder / "model.keras")
     pixels = hs.load_base(f"preset:{vit}").reader().read(photos / "china/07.jpg")

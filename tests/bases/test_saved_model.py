@@ -103,7 +103,7 @@ def test_a_fine_tuned_run_contains_the_module(tf2: Path, photos: Path, tmp_path:
     module = Path(shutil.copytree(tf2, tmp_path / "module"))
     ways = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
     run = hs.train(photos, base=f"tfhub:{module}", fine_tune="all", config=ways, runs=tmp_path / "runs")
-    assert run.facts["freeze_proof"]["trained"] > 0
+    assert run.facts.freeze_proof.trained > 0
     shutil.rmtree(module)
     answer = hs.load(run.folder).predict(photos / "china/07.jpg")
 

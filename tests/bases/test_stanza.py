@@ -80,7 +80,7 @@ def test_a_run_needs_neither_stanza_nor_the_models(
     monkeypatch.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
     assert hs.load_base("stanza:en").digest == digest
     assert hs.load(run.folder).predict("Some text.").predicted in run.classes
-    assert run.facts["base"]["tokenizer"] == {"kind": "characters"}
+    assert run.facts.base.tokenizer.kind == "characters"
 
 
 def test_word_vectors_of_stanza(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_texts_without_spaces_are_split_into_words(
         "texts.csv", base="fasttext:vectors.vec", segmenter="stanza:tokenizer.pt", fine_tune="none", runs=tmp_path
     )  # fmt: skip
     assert run.metrics["accuracy"] > 0.9
-    unknown_words = next(finding for finding in run.facts["audit"] if finding["check"] == "unknown-words")
-    assert unknown_words["state"] == "clean", unknown_words
+    unknown_words = next(finding for finding in run.facts.audit if finding.check == "unknown-words")
+    assert unknown_words.state == "clean", unknown_words
     for file in chinese.glob("*.*"):
         file.rename(tmp_path / file.name)  # from here on, only the run is needed
     assert [run.predict(text).predicted for text in ("这部电影很好看。", "故事很无聊。")] == ["good", "bad"]

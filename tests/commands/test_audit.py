@@ -295,7 +295,7 @@ def test_what_does_not_belong_among_pictures_is_an_outlier(run: hs.Run, photos: 
             Image.fromarray((image * 15).astype(np.uint8)).resize((64, 64)).save(tmp_path / f"{digit}/{number}.png")
     shutil.copy(photos / "flower/20.jpg", tmp_path / "8")
     dataset = hs.load_dataset(tmp_path)
-    features = hs.extract(hs.load_base(run.facts["base"]["handle"], input_size=SIZE), dataset.examples)
+    features = hs.extract(hs.load_base(run.facts.base.handle, input_size=SIZE), dataset.examples)
     finding = outliers(dataset, features, np.arange(len(dataset)))
     assert finding.examples[0].files == ("8/20.jpg",)
     assert len(finding.examples) <= 6

@@ -117,11 +117,11 @@ def test_percent_are_meant_on_the_command_line(sentences: Path) -> None:
 
 def test_training_takes_the_best_and_says_why(sentences: Path, tmp_path: Path) -> None:
     run = hs.train(sentences, base="auto", bases=[BERT, WORDS], max_mb=1000, fine_tune="none", runs=tmp_path)
-    assert run.facts["base"]["handle"] == run.facts["config"]["base"] == WORDS
-    assert {row["handle"] for row in run.facts["choice"]["rows"]} == {WORDS, BERT}
-    assert run.facts["choice"]["verdict"].startswith(f"best under 1000 MB: {WORDS}")
-    assert run.facts["choice"]["verdict"] in (run.folder / "report.html").read_text(encoding="utf-8")
-    assert "choice of the base" in [stage["stage"] for stage in run.facts["cost"]["stages"]]
+    assert run.facts.base.handle == run.facts.config["base"] == WORDS
+    assert {row.handle for row in run.facts.choice.candidates} == {WORDS, BERT}
+    assert run.facts.choice.verdict.startswith(f"best under 1000 MB: {WORDS}")
+    assert run.facts.choice.verdict in (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "choice of the base" in [stage.stage for stage in run.facts.cost.stages]
 
 
 @pytest.mark.parametrize(

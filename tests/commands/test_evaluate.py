@@ -19,16 +19,16 @@ def fresh(run: hs.Run, tmp_path: Path) -> Path:
 
 def test_pictures_seen_in_training_are_found_and_left_out_of_the_second_figure(fresh: Path, photos: Path) -> None:
     evaluation = hs.evaluate(fresh, photos)
-    held_out = evaluation.figures["splits"]["held-out"]
-    leak_free = evaluation.figures["leak_free"]
-    assert held_out["examples"] == 110
-    assert (leak_free["examples"], leak_free["removed"]) == (16, 94)
+    held_out = evaluation.figures.splits["held-out"]
+    leak_free = evaluation.figures.leak_free
+    assert held_out.examples == 110
+    assert (leak_free.examples, leak_free.removed) == (16, 94)
     original = hs.load(fresh)
-    assert leak_free["metrics"]["accuracy"]["value"] == original.metrics["accuracy"]
-    assert leak_free["metrics"]["log_loss"]["value"] == pytest.approx(original.metrics["log_loss"], abs=1e-4)
-    exact, near = evaluation.facts["audit"]
-    assert (exact["code"], exact["state"], exact["count"]) == ("HS038", "found", 94)
-    assert near["code"] == "HS039"
+    assert leak_free.metrics.metrics["accuracy"].value == original.metrics["accuracy"]
+    assert leak_free.metrics.metrics["log_loss"].value == pytest.approx(original.metrics["log_loss"], abs=1e-4)
+    exact, near = evaluation.facts.audit
+    assert (exact.code, exact.state, exact.count) == ("HS038", "found", 94)
+    assert near.code == "HS039"
 
 
 def test_pictures_that_nearly_repeat_the_training_are_found(fresh: Path, photos: Path, tmp_path: Path) -> None:
@@ -41,14 +41,14 @@ def test_pictures_that_nearly_repeat_the_training_are_found(fresh: Path, photos:
             with Image.open(photos / row["file"]) as image:
                 image.resize((size, size)).save(place)
     evaluation = hs.evaluate(fresh, tmp_path / "again")
-    exact, near = evaluation.facts["audit"]
-    assert (exact["state"], near["state"]) == ("clean", "found")
-    trained_on = [one["files"] for one in near["examples"] if one["files"][0].startswith("flower/train-")]
+    exact, near = evaluation.facts.audit
+    assert (exact.state, near.state) == ("clean", "found")
+    trained_on = [one.files for one in near.examples if one.files[0].startswith("flower/train-")]
     assert [Path(ours).name.partition("-")[2] for ours, _ in trained_on] == [
         Path(theirs).name for _, theirs in trained_on
     ]
     assert len(trained_on) == 3
-    assert evaluation.figures["leak_free"]["removed"] == near["count"]
+    assert evaluation.figures.leak_free.removed == near.count
     assert "nearly repeat" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -59,13 +59,13 @@ def test_training_pictures_are_looked_at_again_or_missed(
     with Image.open(photos / "flower/21.jpg") as image:
         (tmp_path / "again/flower").mkdir(parents=True)
         image.resize((80, 80)).save(tmp_path / "again/flower/21.png")
-    assert hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]["state"] == "found"
+    assert hs.evaluate(fresh, tmp_path / "again").facts.audit[1].state == "found"
     facts = json.loads((fresh / "run.json").read_text())
     facts["data"]["root"] = str(tmp_path / "nowhere")
     (fresh / "run.json").write_text(json.dumps(facts))
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another"))
-    near = hs.evaluate(fresh, tmp_path / "again").facts["audit"][1]
-    assert (near["state"], near["summary"]) == (
+    near = hs.evaluate(fresh, tmp_path / "again").facts.audit[1]
+    assert (near.state, near.summary) == (
         "skipped",
         "The pictures that the run was trained on are no longer here.",
     )
@@ -84,11 +84,11 @@ def test_near_copies_across_a_given_split_are_left_out_of_a_second_figure(photos
         rows.append((tmp_path / f"{i}.png", "flower", "test"))
     table.write_text("path,label,split\n" + "".join(f"{path},{label},{split}\n" for path, label, split in rows))
     run = hs.train(table, input_size=SIZE, val=0, fine_tune="none", runs=tmp_path / "runs")
-    leaks = next(finding for finding in run.facts["audit"] if finding["check"] == "near-leaks")
-    assert {"40.png", "41.png", "43.png"} <= {Path(file).name for one in leaks["examples"] for file in one["files"]}
-    leak_free = run.figures["leak_free"]
-    assert leak_free["removed"] >= 3
-    assert leak_free["examples"] + leak_free["removed"] == run.figures["splits"]["test"]["examples"]
+    leaks = next(finding for finding in run.facts.audit if finding.check == "near-leaks")
+    assert {"40.png", "41.png", "43.png"} <= {Path(file).name for one in leaks.examples for file in one["files"]}
+    leak_free = run.figures.leak_free
+    assert leak_free.removed >= 3
+    assert leak_free.examples + leak_free.removed == run.figures.splits["test"].examples
     assert "Not all of these photos are new to the run" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -106,7 +106,7 @@ def test_one_class_alone_can_be_evaluated(fresh: Path, photos: Path, tmp_path: P
     shutil.copytree(photos / "flower", tmp_path / "held-out/flower")
     (tmp_path / "held-out/flower/bad.jpg").write_bytes(b"")
     evaluation = hs.evaluate(fresh, tmp_path / "held-out")
-    assert evaluation.figures["splits"]["held-out"]["per_class"]["china"]["support"] == 0
+    assert evaluation.figures.splits["held-out"].per_class["china"].support == 0
     assert "bad.jpg" in (evaluation.folder / "skipped.csv").read_text()
     with pytest.raises(InputError, match="strict: 1 file left out"):
         hs.evaluate(fresh, tmp_path / "held-out", strict=True)
@@ -132,4 +132,4 @@ def test_of_divided_data_the_test_part_is_taken(fresh: Path, photos: Path, tmp_p
             (tmp_path / "data" / side / name).mkdir(parents=True)
             for number in numbers:
                 shutil.copy(photos / name / f"{number:02}.jpg", tmp_path / "data" / side / name)
-    assert hs.evaluate(fresh, tmp_path / "data").figures["splits"]["held-out"]["examples"] == 10
+    assert hs.evaluate(fresh, tmp_path / "data").figures.splits["held-out"].examples == 10

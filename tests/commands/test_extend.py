@@ -49,7 +49,7 @@ def _digits(folder: Path, which: range) -> None:
 def tested(run: hs.Run) -> Path:
     """A picture that the run was tested on; not of the plain sky, which has no near-duplicates."""
     held = [row["file"] for row in _rows(run.folder) if (row["split"], row["label"]) == ("test", "flower")]
-    return Path(run.facts["data"]["root"], held[3])
+    return Path(run.facts.data.root, held[3])
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_old_examples_stay_where_they_are_and_come_from_the_cache(run: hs.Run, e
     assert {row["split"] for row in added if row["label"] == "digit"} == {"train", "val", "test"}
     again = next(row for row in added if row["file"].endswith("again.jpg"))
     assert again["split"] == "test"  # like the picture that it nearly repeats
-    cost = extended.facts["cost"]
-    assert (cost["examples_computed"], cost["examples_from_cache"]) == (31, 111)  # 110 and one of them as a digit
+    cost = extended.facts.cost
+    assert (cost.examples_computed, cost.examples_from_cache) == (31, 111)  # 110 and one of them as a digit
     assert extended.classes == [*run.classes, "digit"]
 
 
@@ -94,25 +94,23 @@ def test_an_old_picture_under_another_label_is_left_out_and_named(extended: hs.R
 
 
 def test_every_old_class_is_compared_on_what_was_held_out(run: hs.Run, extended: hs.Run) -> None:
-    change = extended.facts["change"]
+    change = extended.facts.change
     after = {row["sha256"]: row["predicted"] == row["label"] for row in _rows(extended.folder)}
     held = [(row, row["predicted"] == row["label"], after[row["sha256"]]) for row in _rows(run.folder)]
     held = [one for one in held if one[0]["split"] == "test"]
-    assert change["overall"]["accuracy"] == pytest.approx([np.mean([one[k] for one in held]) for k in (1, 2)])
-    assert change["overall"]["log_loss"][0] == pytest.approx(
-        run.figures["splits"]["test"]["log_loss"]["value"], abs=1e-5
-    )
-    for one in change["classes"]:
-        mine = [(before, now) for row, before, now in held if row["label"] == one["name"]]
-        assert one["examples"] == len(mine)
-        assert one["before"][0] == pytest.approx(np.mean([before for before, _ in mine]))
-        assert one["after"][0] == pytest.approx(np.mean([now for _, now in mine]))
-        assert (one["mended"], one["broken"]) == (mine.count((False, True)), mine.count((True, False)))
-    assert [one["name"] for one in change["classes"]] == run.classes
-    assert change["added"] == ["digit"]
+    assert change.overall.accuracy == pytest.approx([np.mean([one[k] for one in held]) for k in (1, 2)])
+    assert change.overall.log_loss[0] == pytest.approx(run.figures.splits["test"].metrics["log_loss"].value, abs=1e-5)
+    for one in change.classes:
+        mine = [(before, now) for row, before, now in held if row["label"] == one.name]
+        assert one.examples == len(mine)
+        assert one.before[0] == pytest.approx(np.mean([before for before, _ in mine]))
+        assert one.after[0] == pytest.approx(np.mean([now for _, now in mine]))
+        assert (one.fixed, one.regressed) == (mine.count((False, True)), mine.count((True, False)))
+    assert [one.name for one in change.classes] == run.classes
+    assert change.added == ["digit"]
     page = (extended.folder / "report.html").read_text(encoding="utf-8")
     assert "Old classes, before and after" in page
-    assert change["verdict"][1:] in page
+    assert change.verdict[1:] in page
 
 
 def test_an_extended_run_is_a_run(extended: hs.Run, more: Path, photos: Path, tmp_path: Path, caplog) -> None:
@@ -120,11 +118,11 @@ def test_an_extended_run_is_a_run(extended: hs.Run, more: Path, photos: Path, tm
     assert hs.explain(extended.folder, photos / "china/03.jpg").nearest
     tuned = hs.tune(extended.folder, fine_tune="none", runs=tmp_path)
     assert _sides(tuned.folder) == _sides(extended.folder)
-    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
+    assert tuned.facts.data.digest == extended.facts.data.digest
     assert "have changed" not in caplog.text
     shutil.rmtree(extended.folder / "evaluations", ignore_errors=True)
     judged = hs.evaluate(extended.folder, more)
-    assert judged.figures["leak_free"]["removed"] > 20  # of the 34, whatever was not tested on
+    assert judged.figures.leak_free.removed > 20  # of the 34, whatever was not tested on
 
 
 def test_it_can_be_extended_again_on_the_command_line(extended: hs.Run, tmp_path: Path) -> None:
@@ -137,10 +135,10 @@ def test_it_can_be_extended_again_on_the_command_line(extended: hs.Run, tmp_path
     old, new = _sides(extended.folder), _sides(again.folder)
     assert {digest: new[digest] for digest in old} == old
     assert len(new) == len(old) + 10
-    assert again.facts["config"]["input_size"] == extended.facts["config"]["input_size"] == SIZE
+    assert again.facts.config["input_size"] == extended.facts.config["input_size"] == SIZE
     lines = done.stdout.split("\n")
     assert lines[0] == f"features of {len(old)} of {len(new)} images came from the cache"
-    assert lines[1] == again.facts["change"]["verdict"]
+    assert lines[1] == again.facts.change.verdict
     assert [line.split()[0] for line in lines[4:7]] == extended.classes
     assert all(line.count("%") == 6 for line in lines[4:7])
     with pytest.raises(InputError, match=r"nothing to add: all 10 images in .* are in .* already"):
@@ -156,7 +154,7 @@ def test_groups_go_where_they_are(photos: Path, tmp_path: Path) -> None:
     assert {row["split"] for row in new} == {"train", "val", "test"}
     assert [row["split"] for row in new] == [side[Path(row["file"]).stem] for row in new]
     tuned = hs.tune(extended.folder, fine_tune="none")
-    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
+    assert tuned.facts.data.digest == extended.facts.data.digest
     with open(tuned.folder / "examples.jsonl", encoding="utf-8") as file:
         assert json.loads(next(file))["group"] == "00"
 
@@ -172,7 +170,7 @@ def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, 
     with pytest.raises(InputError, match=r"has one class for each example, and .* any number of labels"):
         hs.extend(run.folder, table, label_separator=";")
     changed = shutil.copytree(run.folder, tmp_path / "changed")
-    data = shutil.copytree(run.facts["data"]["root"], tmp_path / "photos")
+    data = shutil.copytree(run.facts.data.root, tmp_path / "photos")
     facts = json.loads((changed / "run.json").read_text())
     facts["data"]["root"] = str(data)
     (changed / "run.json").write_text(json.dumps(facts))

@@ -49,8 +49,8 @@ def test_the_same_model_comes_out(
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed")
     found = _tuned(photos, tmp_path, backend)
-    assert found.facts["fine_tuning"]["backend"] == backend
-    assert found.facts["freeze_proof"]["changed"] == 0
+    assert found.facts.fine_tuning.process.backend == backend
+    assert found.facts.freeze_proof.changed == 0
     np.testing.assert_allclose(_probabilities(found), _probabilities(by_tensorflow), atol=TOLERANCE)
     moved = np.abs(_probabilities(by_tensorflow) - _probabilities(run)).max()
     assert moved > 3 * TOLERANCE, "fine-tuning did nothing that the backends could have differed in"

@@ -24,8 +24,8 @@ def as_fast_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_is_tuned_saved_used_and_exported(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     ways = hs.FineTuneConfig(fine_tune_epochs=1, views=1, keep="fine-tuned")
     fast = hs.train(photos, input_size=SIZE, fine_tune="last:1", config=ways, runs=tmp_path)
-    assert fast.facts["engine"]["precision"] == "bfloat16"
-    assert fast.facts["freeze_proof"]["changed"] == 0
+    assert fast.facts.engine.precision == "bfloat16"
+    assert fast.facts.freeze_proof.changed == 0
     assert fast.metrics["accuracy"] > 0.85
     answers = hs.load(fast.folder).predict(sorted(photos.rglob("*.jpg")))
     right = np.mean([answer.predicted == Path(answer.file).parent.name for answer in answers])

@@ -91,7 +91,7 @@ def test_the_engine_computes_the_map_of_keras(run: hs.Run) -> None:
     with np.load(run.folder / "golden.npz") as golden:
         pixels, probabilities = golden["inputs"], golden["probabilities"]
     found, expected = on_engine(pixels), on_keras(pixels)
-    tolerance = run.facts["engine"]["tolerance"]
+    tolerance = run.facts.engine.tolerance
     np.testing.assert_allclose(found.probabilities, probabilities, atol=tolerance)
     for ours, theirs in zip(found, expected, strict=True):
         assert np.linalg.norm(ours - theirs) < 2 * tolerance * np.linalg.norm(theirs)

@@ -83,7 +83,7 @@ def test_an_explanation_says_what_prediction_says(run: hs.Run, photos: Path) -> 
     assert isinstance(one, hs.Explanation)
     predicted = run.predict(path)
     assert (one.file, one.answer.predicted, one.class_name) == (str(path), predicted.predicted, predicted.predicted)
-    assert one.probability == pytest.approx(predicted.probability, abs=run.facts["engine"]["tolerance"])
+    assert one.probability == pytest.approx(predicted.probability, abs=run.facts.engine.tolerance)
     assert (one.heat.shape, one.heat.dtype) == ((96, 96), np.float32)
     other = hs.explain(run, path, class_name="china")
     assert other.probability == pytest.approx(1 - one.probability, abs=1e-3)

@@ -79,7 +79,7 @@ def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]
     assert list(exports) == list(FORMATS)
     for name, one in exports.items():
         assert one.replay.difference <= FORMATS[name].tolerance
-        assert one.replay.examples == run.figures["splits"]["test"]["examples"]
+        assert one.replay.examples == run.figures.splits["test"].examples
         assert one.replay.before == pytest.approx(run.metrics["accuracy"])
         assert one.replay.interval is not None
         assert one.replay.interval[0] <= one.replay.after <= one.replay.interval[1]
@@ -147,7 +147,7 @@ def test_the_script_reads_pictures_as_headstart_does(
     rgba = picture.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
-    facts = {**run.facts, "base": {**run.facts["base"], "resize": resize, "input_size": list(size)}}
+    facts = run.facts.replace(base=run.facts.base.replace(resize=resize, input_size=size))
     shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
     write_beside(tmp_path, run.folder, facts, FORMATS["openvino"], {})
     monkeypatch.setattr(sys, "argv", ["predict.py"])

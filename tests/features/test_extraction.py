@@ -217,6 +217,6 @@ def test_where_a_drawn_photo_is_damaged_another_one_is_drawn(photos: Path, tmp_p
     for number in range(4):
         (tmp_path / f"few/china/{number:02}.jpg").write_bytes(b"\xff\xd8 damaged")
     run = hs.train(tmp_path / "few", input_size=SIZE, shots=4, val=0, test=0, runs=tmp_path / "runs")
-    assert run.facts["data"]["splits"]["train"]["per_class"] == {"china": 4, "flower": 4}
-    cost = run.facts["cost"]
-    assert cost["examples_computed"] + cost["examples_from_cache"] == 8
+    assert run.facts.data.splits["train"].per_class == {"china": 4, "flower": 4}
+    cost = run.facts.cost
+    assert cost.examples_computed + cost.examples_from_cache == 8

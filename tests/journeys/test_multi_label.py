@@ -70,15 +70,15 @@ def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame)
     assert label_run.metrics["micro_f1"] > 0.7
     low, high = label_run.intervals["macro_f1"]
     assert low < label_run.metrics["macro_f1"] < high
-    assert set(label_run.facts["thresholds"]) == set(label_run.classes)
+    assert set(label_run.facts.thresholds) == set(label_run.classes)
     without = sum(not names for names in labelled["label"])
     assert any(
-        f"{without} of 220 examples have none of the labels" in one["summary"] for one in label_run.facts["audit"]
+        f"{without} of 220 examples have none of the labels" in finding.summary for finding in label_run.facts.audit
     )
     rows = _rows(label_run.folder / "predictions.csv")
     assert len(rows) == 220
     for row in rows:
-        said = {name for name in label_run.classes if float(row[f"p_{name}"]) >= label_run.facts["thresholds"][name]}
+        said = {name for name in label_run.classes if float(row[f"p_{name}"]) >= label_run.facts.thresholds[name]}
         assert said == set(row["predicted"].split(";")) - {""}
         assert (row["worst"] == "") == (row["predicted"] == row["label"])
         assert row["worst"] == "" or (row["worst"] in row["predicted"]) != (row["worst"] in row["label"])
@@ -86,10 +86,10 @@ def test_lists_of_labels_become_a_run(label_run: hs.Run, labelled: pd.DataFrame)
 
 def test_heads_are_searched_for_as_well(labelled: pd.DataFrame, tmp_path: Path) -> None:
     run = hs.train(labelled, base=WORDS, fine_tune="none", search=8, val=0.3, runs=tmp_path, name="searched")
-    search = run.facts["search"]
-    assert search["trials"] == 8
-    assert "takes the mean average precision from" in search["reason"]
-    assert search["outcome"] == ("kept" if run.facts["base"]["spec"]["taps"] else "not better")
+    search = run.facts.search
+    assert search.trials == 8
+    assert "takes the mean average precision from" in search.reason
+    assert search.outcome == ("kept" if run.facts.base.spec.taps else "not better")
     assert "Is another head better?" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -124,7 +124,7 @@ def test_it_is_served_with_the_probability_that_each_label_takes(
             assert not {"probability", "unsure"} & set(answer)
         (facts,) = server.ask("/runs")[1]
         assert facts["multi_label"]
-        assert facts["thresholds"] == label_run.facts["thresholds"]
+        assert facts["thresholds"] == label_run.facts.thresholds
         schema = server.ask("/openapi.json")[1]["components"]["schemas"]["Answered"]["properties"]
         assert {"type": "array", "items": {"type": "string"}} in schema["predicted"]["anyOf"]
     finally:
@@ -139,7 +139,7 @@ def test_the_model_opens_with_keras_alone_and_knows_its_thresholds(label_run: hs
     difference, largest = map(float, first.split())
     assert difference < 1e-2  # Keras's OpenVINO backend takes bfloat16 where the CPU has it
     assert largest > 1.1  # no softmax
-    assert json.loads(thresholds.replace("'", '"')) == label_run.facts["thresholds"]
+    assert json.loads(thresholds.replace("'", '"')) == label_run.facts.thresholds
 
 
 def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]) -> None:
@@ -160,7 +160,7 @@ def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]
 
 def test_the_report_tells_labels(label_run: hs.Run) -> None:
     page = (label_run.folder / "report.html").read_text(encoding="utf-8")
-    split = label_run.figures["splits"]["test"]
+    split = label_run.figures.splits["test"]
     assert f"it gave <strong>{split['answers']['given']}</strong> labels" in page
     assert "Mean average precision" in page
     assert "Balanced accuracy" not in page
@@ -173,7 +173,7 @@ def test_the_report_tells_labels(label_run: hs.Run) -> None:
 def test_labels_in_doubt_are_listed_and_mended(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
     suspects = _rows(label_run.folder / "suspects.csv")
     judged = {row["file"] for row in _rows(label_run.folder / "predictions.csv") if row["split"] != "test"}
-    assert label_run.facts["label_errors"] == {"examined": len(judged), "suspected": len(suspects)}
+    assert label_run.facts.label_issues.to_json() == {"examined": len(judged), "count": len(suspects)}
     assert 0 < len(suspects) < 0.3 * len(judged)
     assert {row["file"] for row in suspects} <= judged
     for row in suspects:
@@ -185,7 +185,7 @@ def test_labels_in_doubt_are_listed_and_mended(label_run: hs.Run, labelled: pd.D
     mended = hs.train(labelled, base=WORDS, fine_tune="none", relabel=fixes, runs=tmp_path)
     after = {row["file"]: row["label"] for row in _rows(mended.folder / "predictions.csv")}
     assert all(after[row["file"]] == row["suggested"] for row in suspects)
-    assert mended.facts["data"]["corrections"]["changed"] == len(suspects)
+    assert mended.facts.data.corrections.changed == len(suspects)
 
 
 def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: 
     run = hs.load(tmp_path / "columns")
     assert run.figures == label_run.figures
     same = hs.evaluate(run.folder, tmp_path / "columns.csv")
-    assert same.figures["splits"]["held-out"]["examples"] == 220
-    assert same.figures["leak_free"]["metrics"]["micro_f1"]["value"] == pytest.approx(run.metrics["micro_f1"], abs=1e-6)
+    assert same.figures.splits["held-out"].examples == 220
+    assert same.figures.leak_free.metrics.metrics["micro_f1"].value == pytest.approx(run.metrics["micro_f1"], abs=1e-6)
     other = hs.evaluate(run.folder, tmp_path / "joined.csv", label_column="tags", label_separator="|")
     assert other.metrics == same.metrics
     with pytest.raises(InputError, match=r"classes that the run does not know|is multi-label"):
@@ -231,12 +231,12 @@ def test_what_multi_label_data_cannot_have_is_said(labelled: pd.DataFrame, tmp_p
 def test_fine_tuning_is_judged_by_mean_average_precision(labelled: pd.DataFrame, tmp_path: Path) -> None:
     once = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
     run = hs.train(labelled, base=WORDS, fine_tune="all", config=once, runs=tmp_path)
-    told = run.facts["fine_tuning"]
-    assert told["outcome"] == "kept"
+    told = run.facts.fine_tuning
+    assert told.outcome == "kept"
     for key, side in (("on_val", "val"), ("on_test", "test")):
-        found = run.figures["splits"][side]["mean_average_precision"]["value"]
+        found = run.figures.splits[side].metrics["mean_average_precision"].value
         assert told[key]["mean_average_precision"][1] == pytest.approx(found, abs=1e-6)
-    assert "takes the mean average precision from" in told["reason"]
+    assert "takes the mean average precision from" in told.reason
     rows = [row for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]
     assert float(rows[1]["val_loss"]) < 0.8
     page = (run.folder / "report.html").read_text(encoding="utf-8")
@@ -262,16 +262,16 @@ def test_more_examples_of_the_same_labels(label_run: hs.Run, labelled: pd.DataFr
     more = labelled.head(40).copy()
     more["text"] = [f"Once more: {text[::-1]}" for text in more["text"]]
     extended = hs.extend(label_run.folder, more, runs=tmp_path)
-    change = extended.facts["change"]
+    change = extended.facts.change
     assert extended.classes == label_run.classes
-    assert change["overall"]["mean_average_precision"][0] == pytest.approx(
-        label_run.figures["splits"]["test"]["mean_average_precision"]["value"], abs=1e-4
+    assert change.overall.mean_average_precision[0] == pytest.approx(
+        label_run.figures.splits["test"].metrics["mean_average_precision"].value, abs=1e-4
     )
-    per_label = label_run.figures["splits"]["test"]["per_class"]
-    for one in change["classes"]:
-        assert one["before"][0] == pytest.approx(per_label[one["name"]]["recall"]["value"])
+    per_label = label_run.figures.splits["test"].per_class
+    for one in change.classes:
+        assert one.before[0] == pytest.approx(per_label[one.name].recall.value)
     tuned = hs.tune(extended.folder, fine_tune="none")
-    assert tuned.facts["data"]["digest"] == extended.facts["data"]["digest"]
+    assert tuned.facts.data.digest == extended.facts.data.digest
     more["label"] = [["python", "verse"]] * 40
     with pytest.raises(InputError, match=r"labels that .* does not know: 'verse'. Nobody has said which of the old"):
         hs.extend(label_run.folder, more, runs=tmp_path)

@@ -46,8 +46,8 @@ def _headstart(*arguments: object, stdin: str = "") -> subprocess.CompletedProce
 
 
 def test_a_table_of_texts_becomes_a_run_that_tells_them_apart(text_run: hs.Run) -> None:
-    assert text_run.facts["base"]["handle"] == "embedded:glove-6b-50d"
-    assert text_run.facts["base"]["modality"] == "text"
+    assert text_run.facts.base.handle == "embedded:glove-6b-50d"
+    assert text_run.facts.base.modality == "text"
     assert text_run.metrics["accuracy"] > 0.8
     rows = _rows(text_run.folder / "predictions.csv")
     assert len({row["text"] for row in rows}) == len(rows) == 220
@@ -74,7 +74,7 @@ def test_words_that_no_training_text_has_still_count(text_run: hs.Run) -> None:
 def test_what_was_seen_in_training_is_found_when_it_is_evaluated(text_run: hs.Run, sentences: Path) -> None:
     evaluation = hs.evaluate(text_run.folder, sentences, name="again")
     trained_on = sum(row["split"] in ("train", "val") for row in _rows(text_run.folder / "predictions.csv"))
-    assert evaluation.figures["leak_free"]["removed"] == trained_on
+    assert evaluation.figures.leak_free.removed == trained_on
     assert "texts" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -82,7 +82,7 @@ def test_the_report_shows_the_texts_it_was_wrong_about(text_run: hs.Run) -> None
     wrong = [
         row
         for row in _rows(text_run.folder / "predictions.csv")
-        if row["split"] == text_run.figures["headline"] and row["label"] != row["predicted"]
+        if row["split"] == text_run.figures.headline and row["label"] != row["predicted"]
     ]
     page = text_run.report().read_text(encoding="utf-8")
     assert wrong
@@ -194,8 +194,8 @@ def test_a_damaged_tokenizer_is_noticed(text_run: hs.Run, tmp_path: Path) -> Non
 def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> None:
     ways = hs.FineTuneConfig(fine_tune_epochs=2, keep="fine-tuned")
     run = hs.train(sentences, base=WORDS, fine_tune="all", config=ways, runs=tmp_path)
-    assert run.facts["fine_tuning"]["outcome"] == "kept"
-    assert run.facts["freeze_proof"]["trained"] == 1
+    assert run.facts.fine_tuning.outcome == "kept"
+    assert run.facts.freeze_proof.trained == 1
     losses = [float(row["val_loss"]) for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]
     assert losses[-1] < losses[0]
     assert np.isfinite(losses).all()
@@ -204,11 +204,11 @@ def test_the_embedding_can_be_fine_tuned(sentences: Path, tmp_path: Path) -> Non
 
 def test_a_few_shots_go_the_whole_way(sentences: Path, tmp_path: Path) -> None:
     run = hs.train(sentences, base=WORDS, shots=20, runs=tmp_path)
-    splits = run.facts["data"]["splits"]
-    assert splits["train"]["per_class"] == {"data": 20, "python": 20}
+    splits = run.facts.data.splits
+    assert splits["train"].per_class == {"data": 20, "python": 20}
     assert "val" not in splits
-    assert run.figures["headline"] == "test"
-    assert run.facts["fine_tuning"]["outcome"] == "not tried"
-    cost = run.facts["cost"]
-    assert cost["examples_computed"] + cost["examples_from_cache"] == run.facts["data"]["examples"] < 220
+    assert run.figures.headline == "test"
+    assert run.facts.fine_tuning.outcome == "not tried"
+    cost = run.facts.cost
+    assert cost.examples_computed + cost.examples_from_cache == run.facts.data.examples < 220
     assert run.predict("The statement raises an exception.").predicted in run.classes

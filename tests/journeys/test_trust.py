@@ -55,8 +55,8 @@ def test_wrong_labels_are_listed_and_mended(
     assert not test & {row["file"] for row in suspects}
     to_find, found = set(right) - test, {row["file"] for row in suspects}
     assert len(found & to_find) > 0.6 * len(to_find)
-    assert len(found) < 0.2 * doubtful.facts["label_errors"]["examined"]
-    assert doubtful.facts["label_errors"]["suspected"] == len(suspects)
+    assert len(found) < 0.2 * doubtful.facts.label_issues.examined
+    assert doubtful.facts.label_issues.count == len(suspects)
     report = (doubtful.folder / "report.html").read_text(encoding="utf-8")
     assert "Labels that may be wrong" in report
     assert suspects[0]["text"][:30] in report
@@ -76,41 +76,41 @@ def test_wrong_labels_are_listed_and_mended(
     assert all(row["split"] == before[file]["split"] for file, row in after.items())
     changed = {file for file, row in after.items() if row["label"] != before[file]["label"]}
     assert changed == (found & set(right)) - {dropped}
-    assert mended.facts["data"]["corrections"] == {"from": str(fixes), "changed": len(changed), "left_out": 1}
-    assert mended.facts["cost"]["examples_computed"] == 0
+    assert mended.facts.data.corrections.to_json() == {"table": str(fixes), "changed": len(changed), "left_out": 1}
+    assert mended.facts.cost.examples_computed == 0
     assert not changed & {row["file"] for row in _rows(mended.folder / "suspects.csv")}
 
 
 def test_the_temperature_is_part_of_the_head(doubtful: hs.Run, tmp_path: Path) -> None:
-    told = doubtful.facts["calibration"]
-    splits = doubtful.facts["data"]["splits"]
-    assert told["chosen_on"] == "validation and cross-validation"
-    assert told["on_chosen"]["examples"] == splits["train"]["examples"] + splits["val"]["examples"]
-    assert (told["temperature"] != 1) == (told["outcome"] == "kept")
+    told = doubtful.facts.calibration
+    splits = doubtful.facts.data.splits
+    assert told.chosen_on == "validation and cross-validation"
+    assert told.on_chosen.examples == splits["train"].examples + splits["val"].examples
+    assert (told.temperature != 1) == (told.outcome == "kept")
     test = [row for row in _rows(doubtful.folder / "predictions.csv") if row["split"] == "test"]
     losses = -np.log([float(row["label_probability"]) for row in test])
-    assert losses.mean() == pytest.approx(told["on_test"]["log_loss"][told["outcome"] == "kept"], abs=1e-3)
+    assert losses.mean() == pytest.approx(told.on_test.log_loss[told.outcome == "kept"], abs=1e-3)
     assert "Temperature scaling" in (doubtful.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_without_validation_data_cross_validation_calibrates(sentences: Path, tmp_path: Path) -> None:
     run = hs.train(sentences, base=WORDS, fine_tune="none", val=0.0, min_precision=0.8, runs=tmp_path)
-    assert run.facts["calibration"]["chosen_on"] == "cross-validation"
-    assert run.facts["calibration"]["on_chosen"]["examples"] == run.facts["data"]["splits"]["train"]["examples"]
-    assert run.facts["rejection"]["chosen_on"] == "cross-validation"
-    assert "familiarity" not in run.facts
+    assert run.facts.calibration.chosen_on == "cross-validation"
+    assert run.facts.calibration.on_chosen.examples == run.facts.data.splits["train"].examples
+    assert run.facts.selective_prediction.chosen_on == "cross-validation"
+    assert run.facts.out_of_distribution is None
 
 
 def test_unsure_answers_are_marked(doubtful: hs.Run, text_run: hs.Run, sentences: Path) -> None:
-    rejection = doubtful.facts["rejection"]
-    assert rejection["threshold"] is not None
-    assert rejection["on_chosen"]["precision"] > 0.8
+    rejection = doubtful.facts.selective_prediction
+    assert rejection.threshold is not None
+    assert rejection.on_chosen.precision > 0.8
     texts = [row["text"] for row in _rows(sentences)][::10]
     plain, marked = doubtful.predict(texts), doubtful.predict(texts, min_confidence=0.9)
     assert not any(answer.unsure for answer in plain)
     assert [answer.unsure for answer in marked] == [answer.probability < 0.9 for answer in marked]
     assert [answer.predicted for answer in marked] == [answer.predicted for answer in plain]
-    limit = rejection["threshold"]
+    limit = rejection.threshold
     by_itself = doubtful.predict(texts, min_confidence="auto")
     assert [answer.unsure for answer in by_itself] == [answer.probability < limit for answer in by_itself]
 
@@ -143,15 +143,15 @@ def test_what_is_like_the_training_data_is_familiar(doubtful: hs.Run, sentences:
     texts = [row["text"] for row in _rows(sentences)]
     assert np.mean([answer.unfamiliar for answer in doubtful.predict(texts)]) < 0.05
     evaluation = hs.evaluate(doubtful.folder, sentences, name="again")
-    assert evaluation.facts["unfamiliar"] == sum(answer.unfamiliar for answer in doubtful.predict(texts))
-    assert evaluation.facts["rejection"]["on_held_out"]["examples"] == len(texts)
+    assert evaluation.facts.out_of_distribution.count == sum(answer.unfamiliar for answer in doubtful.predict(texts))
+    assert evaluation.facts.selective_prediction.on_held_out.examples == len(texts)
     assert "unlike those that the run was trained on" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_learning_curve_is_in_the_report(doubtful: hs.Run) -> None:
-    told = doubtful.facts["learning_curve"]
-    assert told["now"] == doubtful.facts["data"]["splits"]["train"]["examples"]
-    assert [round(point[0] / told["now"], 1) for point in told["points"]] == [0.1, 0.2, 0.4, 0.8]
-    middle, low, high = told["gain"]
+    told = doubtful.facts.learning_curve
+    assert told.now == doubtful.facts.data.splits["train"].examples
+    assert [round(point[0] / told.now, 1) for point in told.points] == [0.1, 0.2, 0.4, 0.8]
+    middle, low, high = told.gain
     assert low <= middle <= high
     assert "Would more data help?" in (doubtful.folder / "report.html").read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def test_it_tells_the_photos_apart(run: hs.Run) -> None:
     assert run.metrics["accuracy"] > 0.85
     low, high = run.intervals["accuracy"]
     assert low <= run.metrics["accuracy"] <= high
-    assert run.figures["headline"] == "test"
+    assert run.figures.headline == "test"
 
 
 def test_every_example_is_in_one_split_of_the_right_size(run: hs.Run) -> None:
@@ -77,22 +77,22 @@ def test_every_example_is_in_one_split_of_the_right_size(run: hs.Run) -> None:
     sizes = {side: sum(row["split"] == side for row in rows) for side in ("train", "val", "test")}
     assert len({row["file"] for row in rows}) == len(rows) == 110
     assert sizes == {"train": 78, "val": 16, "test": 16}
-    assert run.facts["data"]["splits"]["test"] == {"examples": 16, "per_class": {"china": 8, "flower": 8}}
+    assert run.facts.data.splits["test"].to_json() == {"examples": 16, "per_class": {"china": 8, "flower": 8}}
 
 
 def test_the_same_seed_gives_the_same_run(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     again = hs.train(photos, input_size=SIZE, runs=tmp_path)
     assert (again.folder / "predictions.csv").read_bytes() == (run.folder / "predictions.csv").read_bytes()
     assert (again.folder / "metrics.json").read_bytes() == (run.folder / "metrics.json").read_bytes()
-    assert again.facts["cost"]["examples_computed"] == 0
+    assert again.facts.cost.examples_computed == 0
     other = hs.train(photos, input_size=SIZE, runs=tmp_path, seed=1)
-    assert other.facts["data"]["digest"] != again.facts["data"]["digest"]
+    assert other.facts.data.digest != again.facts.data.digest
 
 
 def test_a_run_is_never_overwritten(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     first, second = (hs.train(photos, input_size=SIZE, runs=tmp_path, name="mine") for _ in range(2))
     assert [first.folder.name, second.folder.name] == ["mine", "mine-2"]
-    assert second.facts["name"] == "mine-2"
+    assert second.facts.name == "mine-2"
     assert "mine-2" in (second.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -114,18 +114,18 @@ def test_plain_keras_opens_the_model_without_headstart(run: hs.Run, photos: Path
     found = _keras_probabilities(run.model_path, pixels, tmp_path)
     assert found.sum(1) == pytest.approx(np.ones(8), abs=1e-5)
     expected = [float(row["probability"]) for row in (rows[0], *rows)]
-    assert found.max(1) == pytest.approx(expected, abs=run.facts["engine"]["tolerance"])
+    assert found.max(1) == pytest.approx(expected, abs=run.facts.engine.tolerance)
 
 
 @pytest.mark.slow
 def test_a_head_of_hidden_layers_is_an_ordinary_run(photos: Path, tmp_path: Path) -> None:
     mlp = hs.train(photos, input_size=SIZE, runs=tmp_path, dense=(32, 16), dropout=0.1, epochs=15)
     assert mlp.metrics["accuracy"] > 0.85
-    assert mlp.facts["head"]["units"] == [32, 16]
+    assert mlp.facts.head.units == [32, 16]
     with open(mlp.folder / "history.csv", newline="") as file:
         history = list(csv.DictReader(file))
     assert {row["phase"] for row in history} == {"head"}
-    assert len(history) == mlp.facts["head"]["epochs"] <= 15
+    assert len(history) == mlp.facts.head.epochs <= 15
     assert float(history[-1]["loss"]) < float(history[0]["loss"])
     row = _predictions(mlp.folder)[0]
     pixels = Decoder((SIZE, SIZE)).read(photos / row["file"])[np.newaxis]
@@ -142,10 +142,10 @@ def test_class_names_travel_inside_the_model(run: hs.Run) -> None:
 
 
 def test_the_frozen_base_is_proved_unchanged(run: hs.Run) -> None:
-    proof = run.facts["freeze_proof"]
-    assert proof["changed"] == 0
-    assert proof["tensors"] > 200
-    assert 0 < proof["statistics"] < proof["tensors"]
+    proof = run.facts.freeze_proof
+    assert proof.changed == 0
+    assert proof.tensors > 200
+    assert 0 < proof.statistics < proof.tensors
 
 
 @pytest.mark.parametrize("part", ["kernel", "statistics"])
@@ -174,7 +174,7 @@ def test_the_engine_and_the_cached_features_agree(run: hs.Run, photos: Path) -> 
         abs(answer.probabilities[row["label"]] - float(row["label_probability"]))
         for answer, row in zip(answers, rows, strict=True)
     )
-    assert difference < run.facts["engine"]["tolerance"]
+    assert difference < run.facts.engine.tolerance
 
 
 @pytest.mark.parametrize("file", ["engine/model.bin", "golden.npz"])
@@ -224,8 +224,8 @@ def test_wrong_arguments_are_named(photos: Path, tmp_path: Path, options: dict, 
 
 def test_without_held_out_data_the_figures_say_so(photos: Path, tmp_path: Path) -> None:
     everything = hs.train(photos, input_size=SIZE, runs=tmp_path, val=0, test=0)
-    assert everything.figures["headline"] == "train"
-    assert everything.facts["data"]["splits"]["train"]["examples"] == 110
+    assert everything.figures.headline == "train"
+    assert everything.facts.data.splits["train"].examples == 110
 
 
 def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_damaged_files_are_left_out_and_listed(photos: Path, tmp_path: Path) -> 
     }
     assert set(skipped) == set(expected)
     assert all(words in skipped[file] for file, words in expected.items())
-    assert run.facts["data"]["examples"] == 109
+    assert run.facts.data.examples == 109
     with pytest.raises(InputError, match="strict: 7 files left out"):
         hs.train(folder, input_size=SIZE, runs=tmp_path / "runs", strict=True)
 
@@ -282,10 +282,10 @@ def test_imbalanced_classes_are_weighted(photos: Path, tmp_path: Path) -> None:
     for path in sorted((folder / "flower").iterdir())[12:]:
         path.unlink()
     balanced = hs.train(folder, input_size=SIZE, runs=tmp_path / "runs")
-    weights = balanced.facts["head"]["class_weights"]
+    weights = balanced.facts.head.class_weights
     assert weights["flower"] > 3 * weights["china"]
     plain = hs.train(folder, input_size=SIZE, runs=tmp_path / "runs", class_weights="none")
-    assert plain.facts["head"]["class_weights"] is None
+    assert plain.facts.head.class_weights is None
 
 
 def test_filling_a_template_keeps_what_keras_wrote(run: hs.Run, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     cells = [int(re.match(r"\d+", text)[0]) for text in page.locator(".confusion td").all_inner_texts()]
     assert len(cells) == 4
     assert sum(cells) == sum(int(text) for text in re.findall(r"On (\d+) test", page.inner_text(".opening")))
-    doubted = page.locator("#suspects li")
+    doubted = page.locator("#label-issues li")
     planted = doubted.filter(has_text="flower/china-")
     count = planted.count()
     assert count > len(SWAPPED) / 2
@@ -86,7 +86,7 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
         planted.nth(number).get_by_text("it is china").click()
     page.get_by_role("button", name=f"Train again with {count} changed").click()
     page.wait_for_url("**/runs/mine-2")
-    assert page.locator("#suspects li").filter(has_text="flower/china-").count() < count
+    assert page.locator("#label-issues li").filter(has_text="flower/china-").count() < count
 
     # Try it: a file, then the camera
     page.get_by_role("link", name="Try it").click()

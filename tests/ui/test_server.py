@@ -372,4 +372,8 @@ def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server
         labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
     assert labels[first["file"]] == ";".join(name for _, name in ticked)
     assert second["file"] not in labels
-    assert hs.load(again).facts["data"]["corrections"] | {"from": ""} == {"from": "", "changed": 1, "left_out": 1}
+    assert hs.load(again).facts.data.corrections.replace(table="").to_json() == {
+        "table": "",
+        "changed": 1,
+        "left_out": 1,
+    }

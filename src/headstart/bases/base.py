@@ -163,7 +163,7 @@ class Base(ABC):
 
     @abstractmethod
     def input_facts(self) -> dict[str, Any]:
-        """The input processing as plain data; :func:`~headstart.data.readers.open_reader` makes a reader from it."""
+        """What it does with its input as plain data, of which a finished run makes a reader again."""
 
     @abstractmethod
     def _network_facts(self) -> dict[str, Any]:

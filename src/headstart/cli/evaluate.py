@@ -8,7 +8,7 @@ import click
 from headstart.cli import output
 from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
-from headstart.cli.train import summary
+from headstart.cli.summary import summary
 from headstart.config.commands import EVALUATE
 
 
@@ -28,11 +28,11 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
 
     evaluation = evaluate_run(run, data, **options, progress=current_progress())
     if as_json:
-        output.result_json({**evaluation.figures, "folder": str(evaluation.folder)})
+        output.result_json({**evaluation.figures.to_json(), "folder": str(evaluation.folder)})
         return
     output.result(summary(evaluation))
-    if not evaluation.figures["leak_free"]:
-        for finding in evaluation.facts["audit"]:
-            if finding["state"] == "skipped":
-                output.note(f"{finding['check']}: {finding['summary']}")
+    if not evaluation.figures.leak_free:
+        for finding in evaluation.facts.audit:
+            if finding.state == "skipped":
+                output.note(f"{finding.check}: {finding.summary}")
     output.result(f"report   {evaluation.folder / 'report.html'}")

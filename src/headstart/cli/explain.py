@@ -54,9 +54,10 @@ def explain(
     from headstart.data.dataset import list_images, list_texts
     from headstart.explanation.explain import Explainer
     from headstart.reports.explanation import write_explanations
-    from headstart.runs.predictor import Problem, read_facts
+    from headstart.runs.files import read_facts
+    from headstart.runs.predictor import Problem
 
-    modality = read_facts(run)["base"]["modality"]  # a wrong RUN or FILE is said before anything is computed
+    modality = read_facts(run).modality  # a wrong RUN or FILE is said before anything is computed
     examples = list_texts(files, text_column) if modality == "text" else list_images(files)
     explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest, progress=current_progress())
     explained: list[Explanation] = []

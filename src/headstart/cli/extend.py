@@ -1,7 +1,7 @@
 """``headstart extend``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from headstart.cli.train import tell
 from headstart.config.commands import EXTEND
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
+
+if TYPE_CHECKING:
+    from headstart.runs.run import RunFolder
+    from headstart.runs.schema import ClassChangeFacts
 
 
 @click.command(cls=SettingCommand, epilog="Example: headstart extend runs/photos more/")
@@ -38,44 +42,42 @@ def extend(**options: Any) -> None:
     tell(run)
 
 
-def tell_change(run: Any) -> None:
+def tell_change(run: "RunFolder") -> None:
     """Say what became of every old class, and how good the new ones are."""
-    noun, cost, change = NOUNS[run.facts["base"]["modality"]], run.facts["cost"], run.facts.get("change")
-    total = cost["examples_from_cache"] + cost["examples_computed"]
-    output.result(f"features of {cost['examples_from_cache']:,} of {counted(total, noun)} came from the cache")
+    noun, cost, change = NOUNS[run.facts.modality], run.facts.cost, run.facts.change
+    if cost is not None:
+        cached, total = cost.examples_from_cache or 0, (cost.examples_from_cache or 0) + (cost.examples_computed or 0)
+        output.result(f"features of {cached:,} of {counted(total, noun)} came from the cache")
     if change is None:
-        output.result("nothing of the old examples was held out, so nothing can be said of how the old classes changed")
+        output.result("no old example was held out, so the change of the old classes cannot be measured")
         return
-    output.result(change["verdict"])
-    rows = [[*_before_and_after(one), _remark(one)] for one in change["classes"]]
-    new = run.figures["splits"][run.figures["headline"]]["per_class"]
-    for name in change["added"]:
-        recall = new[name]["recall"]
-        share = _share([recall["value"], recall["low"], recall["high"]])
-        rows.append([name, f"{new[name]['support']:,}", "", share, "", "", "", "new"])
-    header = ["class", noun + "s", "recall before", "recall after", "mended", "broken", "p", ""]
+    output.result(change.verdict)
+    rows = [_change_row(of_class) for of_class in change.classes]
+    figures = run.figures.headline_figures
+    added = {name: figures.per_class[name] for name in change.added} if figures else {}
+    for name, new in added.items():
+        share = _share((new.recall.value, new.recall.low, new.recall.high))
+        rows.append([name, f"{new.support:,}", "", share, "", "", "", "new"])
+    header = ["class", noun + "s", "recall before", "recall after", "fixed", "regressed", "p", ""]
     output.table(header, rows, right=range(1, 7))
 
 
-def _before_and_after(one: dict[str, Any]) -> list[str]:
-    shares = [_share(one[when]) for when in ("before", "after")]
+def _change_row(change: "ClassChangeFacts") -> list[str]:
+    taken_for = f"{change.taken:,} now taken for {change.taken_for}" if change.taken_for else ""
     return [
-        one["name"],
-        f"{one['examples']:,}",
-        *shares,
-        f"{one['mended']:,}",
-        f"{one['broken']:,}",
-        f"{one['p_value']:.2g}",
+        change.name,
+        f"{change.examples:,}",
+        _share(change.before),
+        _share(change.after),
+        f"{change.fixed:,}",
+        f"{change.regressed:,}",
+        f"{change.p_value:.2g}",
+        ", ".join(filter(None, [change.outcome, taken_for])),
     ]
 
 
-def _remark(one: dict[str, Any]) -> str:
-    parts = [one["outcome"], f"{one['taken']:,} now taken for {one['taken_for']}" if one["taken_for"] else ""]
-    return ", ".join(filter(None, parts))
-
-
-def _share(share: list[float | None] | None) -> str:
-    if not share or share[0] is None:
+def _share(share: "tuple[float | None, float | None, float | None] | None") -> str:
+    if share is None or share[0] is None:
         return "–"
     value, low, high = share
     return f"{value:.1%}" + ("" if low is None else f" ({low:.1%}–{high:.1%})")

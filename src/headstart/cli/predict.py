@@ -69,17 +69,18 @@ def predict(
     For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
     A multi-label run says every label whose probability reaches its threshold, or none.
     """
-    from headstart.runs.predictor import Predictor, read_facts
+    from headstart.runs.files import read_facts
+    from headstart.runs.predictor import Predictor
 
     facts = read_facts(run)  # a wrong RUN is said first
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     data = sys.stdin.buffer.read() if "-" in files else b""
     named = [name for name in files if name != "-"]
-    if tta and facts["base"]["modality"] == "text":
+    if tta and facts.modality == "text":
         raise click.UsageError("--tta is for pictures: a text has no mirror image")
     opened = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
-    if facts["base"]["modality"] == "text":
+    if facts.modality == "text":
         predictor, answers = _of_texts(opened, named, data, text_column, top_k)
     else:
         predictor, answers = _of_images(opened, named, data, top_k)

@@ -4,7 +4,6 @@ An export is a base and a head like any other. So it becomes a run by the same s
 Keras computes with the export as a whole.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,13 @@ from headstart.features.engines import prepare
 from headstart.model_files.head_layers import HeadLayers, load_layers, save_layers
 from headstart.model_files.keras_file import fill_template
 from headstart.model_files.openvino_file import write_engine
-from headstart.runs.assembly import GOLDEN_SAMPLES, base_facts, engine_facts, inside, template_for
-from headstart.runs.folder import check_name, versions, write_folder, write_json
+from headstart.runs.assembly import GOLDEN_SAMPLES, inside, template_for
+from headstart.runs.facts import base_facts, engine_facts, now
+from headstart.runs.files import write_facts, write_figures
+from headstart.runs.folder import check_name, versions, write_folder
 from headstart.runs.predictor import Predictor
-from headstart.runs.tables import PREDICTIONS
+from headstart.runs.schema import AdoptionFacts, Figures, GoldenFacts, RunFacts
+from headstart.runs.tables import write_no_predictions
 from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
 
@@ -69,25 +71,27 @@ def adopt(
         if kernels[-1][1] != len(classes):
             raise InputError(f"{path} has {kernels[-1][1]} classes, and {len(classes)} names are given: {classes}.")
         recipe = HeadConfig(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
-        facts: dict[str, Any] = {
-            "headstart": versions()["headstart"],
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "name": final_name,
-            "classes": classes,
-            "base": base_facts(base, kernels[0][0]),
-            "adopted": {"from": str(path.resolve()), "sha256": base.weights_sha256},
-            "engine": engine_facts(prepared, "float32"),  # it answers as the export does
-            "golden": {"count": len(pixels), "sha256": file_sha256(golden)},
-            "versions": versions(),
-            "seed": recipe.seed,
-        }
+        facts = RunFacts(
+            kind="adopted",
+            headstart=versions()["headstart"],
+            created=now(),
+            name=final_name,
+            classes=classes,
+            base=base_facts(base, kernels[0][0]),
+            engine=engine_facts(prepared, "float32"),  # it answers as the export does
+            seed=recipe.seed,
+            versions=versions(),
+            audit=[],
+            golden=GoldenFacts(count=len(pixels), sha256=file_sha256(golden)),
+            adopted=AdoptionFacts(path=str(path.resolve()), sha256=base.weights_sha256),
+        )
         fill_template(template_for(base, recipe, prepared, pixels), head, inside(facts), folder / "model.keras")
         if prepared.xml:
             (folder / "engine").mkdir()
             write_engine(prepared.xml, head, folder / "engine" / "model.xml")
-        write_json(folder / "run.json", facts)
-        write_json(folder / "metrics.json", {"headline": None, "metrics": [], "splits": {}})
-        (folder / "predictions.csv").write_text(",".join(PREDICTIONS) + "\n")  # nobody knows what it was trained on
+        write_facts(folder, facts)
+        write_figures(folder, Figures(headline=None, metrics=[], interval=None, splits={}, leak_free=None))
+        write_no_predictions(folder)  # nobody knows what it was trained on
         Predictor(folder, expected=1)  # replays the golden samples
 
     return Run(write_folder(Path(runs), wanted, fill))

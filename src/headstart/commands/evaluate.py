@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -21,11 +20,22 @@ from headstart.errors import InputError, counted
 from headstart.evaluation import answered
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.reports.run import write_report
-from headstart.runs.answers import Answers, figures
-from headstart.runs.folder import check_name, name_of, versions, write_folder, write_json
+from headstart.runs.answers import Answers, figures_of
+from headstart.runs.facts import cost_facts, finding_facts, now
+from headstart.runs.files import read_facts, write_facts, write_figures
+from headstart.runs.folder import check_name, name_of, versions, write_folder
 from headstart.runs.overlap import overlap
-from headstart.runs.predictor import Output, Predictor, read_facts
-from headstart.runs.tables import write_tables
+from headstart.runs.predictor import Output, Predictor
+from headstart.runs.records import decode
+from headstart.runs.schema import (
+    Coverage,
+    DataFacts,
+    OutOfDistributionFacts,
+    RunFacts,
+    SelectivePredictionFacts,
+    SplitFacts,
+)
+from headstart.runs.tables import write_predictions, write_skipped
 from headstart.system.cost import Cost
 from headstart.system.display import shown
 from headstart.system.progress import Progress
@@ -72,8 +82,8 @@ def evaluate(
     facts = read_facts(folder)
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
     values = merge_settings(config, settings, allowed=EVALUATE)
-    if "thresholds" in facts and not {"label_column", "label_separator"} & set(values):
-        values |= {name: facts["config"][name] for name in ("label_column", "label_separator")}
+    if facts.is_multi_label and facts.config and not {"label_column", "label_separator"} & set(values):
+        values |= {name: facts.config[name] for name in ("label_column", "label_separator")}
     strict = values.pop("strict", False)
     with shown(progress) as followed:
         return _evaluate(folder, facts, data, wanted, values, followed, tta=tta, strict=strict)
@@ -81,7 +91,7 @@ def evaluate(
 
 def _evaluate(
     folder: Path,
-    facts: dict[str, Any],
+    facts: RunFacts,
     data: Any,
     name: str,
     reading: dict[str, Any],
@@ -91,10 +101,10 @@ def _evaluate(
     strict: bool,
 ) -> Run:
     """All stages, in order; see :func:`evaluate`."""
-    cost, classes = Cost(progress), facts["classes"]
+    cost, classes = Cost(progress), facts.classes
     with cost.stage("data"):
         dataset = load_dataset(data, **reading, known_classes=classes)
-        _check_kind(folder, dataset, is_multi="thresholds" in facts)
+        _check_kind(folder, dataset, is_multi=facts.is_multi_label)
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
@@ -106,47 +116,59 @@ def _evaluate(
             field="strict" if strict else None,
         )
     with cost.stage("evaluation"):
-        metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
+        metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts.seed)
         known = overlap(folder, facts, predictor.reader, answers, image_infos, progress)
-        leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts["seed"])
+        leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts.seed)
 
     def fill(partial: Path, final_name: str) -> None:
-        per_class = count_classes(answers.labels, classes)
-        own: dict[str, Any] = {
-            **{key: facts[key] for key in ("classes", "base", "engine", "seed", "thresholds") if key in facts},
-            "name": final_name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "headstart": versions()["headstart"],
-            "evaluation_of": str(folder),
-            "tta": tta,
-            "data": {
-                "source": dataset.source,
-                "root": str(dataset.root),
-                "examples": len(answers.files),
-                "splits": {SPLIT: {"examples": len(answers.files), "per_class": per_class}},
-            },
-            "audit": [finding.facts() for finding in known.findings],
-            "rejection": _rejection(facts, answers),
-            "unfamiliar": unfamiliar,
-            "versions": versions(),
-            "cost": cost.so_far(),
-        }
-        write_json(partial / "run.json", own)
-        write_json(partial / "metrics.json", figures({SPLIT: metrics}, SPLIT, leak_free))
-        write_tables(partial, classes, answers, skipped)
+        splits = {SPLIT: SplitFacts(examples=len(answers.files), per_class=count_classes(answers.labels, classes))}
+        own = RunFacts(
+            kind="evaluation",
+            headstart=versions()["headstart"],
+            created=now(),
+            name=final_name,
+            classes=classes,
+            thresholds=facts.thresholds,
+            base=facts.base,
+            engine=facts.engine,
+            seed=facts.seed,
+            versions=versions(),
+            data=DataFacts(source=dataset.source, root=str(dataset.root), examples=len(answers.files), splits=splits),
+            audit=finding_facts(known.findings),
+            selective_prediction=_selective_prediction(facts, answers),
+            out_of_distribution=_out_of_distribution(facts, unfamiliar),
+            cost=cost_facts(cost),
+            evaluation_of=str(folder),
+            tta=tta,
+        )
+        write_facts(partial, own)
+        write_figures(partial, figures_of({SPLIT: metrics}, SPLIT, leak_free))
+        write_predictions(partial, classes, answers)
+        write_skipped(partial, skipped)
         explain_mistakes(answers, dataset.root, predictor, SPLIT, partial)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", name, fill))
 
 
-def _rejection(facts: dict[str, Any], answers: Answers) -> dict[str, Any] | None:
-    """What is answered of these examples by the threshold of the run, if it has one."""
-    rejection = facts.get("rejection")
-    if not rejection or rejection["threshold"] is None:
+def _selective_prediction(facts: RunFacts, answers: Answers) -> SelectivePredictionFacts | None:
+    """The coverage of these examples by the threshold of the run, if it has one."""
+    selective = facts.selective_prediction
+    if selective is None or selective.threshold is None:
         return None
-    told = answered(answers.labels, answers.probabilities, rejection["threshold"])
-    return {**{key: rejection[key] for key in ("min_precision", "threshold", "reason")}, "on_held_out": asdict(told)}
+    on_held_out = decode(Coverage, asdict(answered(answers.labels, answers.probabilities, selective.threshold)))
+    return SelectivePredictionFacts(
+        min_precision=selective.min_precision,
+        threshold=selective.threshold,
+        reason=selective.reason,
+        on_held_out=on_held_out,
+    )
+
+
+def _out_of_distribution(facts: RunFacts, count: int | None) -> OutOfDistributionFacts | None:
+    """How many of these examples the detector of the run found, if it has one."""
+    detector = facts.out_of_distribution
+    return None if detector is None or count is None else detector.replace(count=count)
 
 
 def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:

@@ -5,7 +5,6 @@ class is judged on the same examples before and after. Their features come from 
 among themselves; what is the same as an old one, nearly so or of its group goes where that is.
 """
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,21 +21,23 @@ from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
-from headstart.data.labels import SEPARATOR, Label, encode_labels, is_multi_label, names_of
+from headstart.data.labels import Label, encode_labels, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import NOUNS, open_reader
+from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted
 from headstart.features.examination import Examined, examine
-from headstart.runs.predictor import read_facts
+from headstart.runs.files import read_facts
+from headstart.runs.predictor import open_reader
+from headstart.runs.schema import RunFacts
+from headstart.runs.tables import probabilities_of, read_predictions
 from headstart.system.display import shown
 from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # of the examples that have changed
-_ROUNDED = 5e-7  # what predictions.csv writes as 0.000000 is at most this
 
 
 @shows_settings(EXTEND)
@@ -73,7 +74,7 @@ def extend(
         settings: settings by name; see ``config``.
 
     Returns:
-        The new run; ``facts["change"]`` compares it with the old one, see :mod:`headstart.evaluation.change`.
+        The new run; ``facts.change`` compares it with the old one, see :mod:`headstart.evaluation.change`.
 
     Raises:
         InputError: no such run; its examples are no longer what they were; or nothing new can be added from ``more``.
@@ -99,7 +100,7 @@ def extend(
 def _extended(
     run: str | Path,
     more: Any,
-    facts: dict[str, Any],
+    facts: RunFacts,
     recorded: dict[str, Any],
     values: dict[str, Any],
     cache: Path | None,
@@ -129,36 +130,35 @@ def _extended(
 
 
 def _old_examples(
-    folder: Path, facts: dict[str, Any], recorded: dict[str, Any], cache: Path | None, progress: Progress
+    folder: Path, facts: RunFacts, recorded: dict[str, Any], cache: Path | None, progress: Progress
 ) -> tuple[Dataset, list[str]]:
     """The examples of a run as it used them, with what it said of them; and their digests, hex.
 
     Raises:
         InputError: some are gone, or have another content now.
     """
-    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.DictReader(file))
-    classes, thresholds = facts["classes"], facts.get("thresholds")
-    texts = [row["text"] for row in rows] if facts["base"]["modality"] == "text" else None
+    rows = read_predictions(folder, facts)
+    classes, thresholds, files = facts.classes, facts.thresholds, [row.file for row in rows]
+    texts = [row.text or "" for row in rows] if facts.modality == "text" else None
     old = Dataset(
-        source=facts["data"]["source"],
-        root=Path(facts["data"]["root"]),
-        files=[row["file"] for row in rows],
+        source=facts.data.source if facts.data else "",
+        root=Path(facts.data_root),
+        files=files,
         classes=classes,
-        labels=encode_labels([_split(row["label"]) if thresholds else row["label"] for row in rows], classes),
-        given_splits=[row["split"] for row in rows],
-        groups=_groups(folder, facts, [row["file"] for row in rows]) if recorded["group_by"] else None,
+        labels=encode_labels([[*row.labels] if thresholds else row.labels[0] for row in rows], classes),
+        given_splits=[row.split for row in rows],
+        groups=_groups(folder, facts, files) if recorded["group_by"] else None,
         texts=texts,
         earlier=EarlierRun(
             str(folder),
             classes,
-            _probabilities(rows, classes, multi_label=thresholds is not None),
+            probabilities_of(rows, classes),
             np.array([thresholds[name] for name in classes]) if thresholds else None,
         ),
     )
-    digests = [row["sha256"] for row in rows]
+    digests = [row.sha256 for row in rows]
     if texts is None:
-        reader = open_reader(facts["base"], folder)
+        reader = open_reader(facts.base, folder)
         _check_unchanged(folder, old, digests, examine(old.examples, cache=cache, reader=reader, progress=progress))
     return old, digests
 
@@ -177,26 +177,9 @@ def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: 
         )
 
 
-def _split(names: str) -> list[str]:
-    return names.split(SEPARATOR) if names else []
-
-
-def _probabilities(rows: Sequence[dict[str, str]], classes: Sequence[str], *, multi_label: bool) -> np.ndarray:
-    """What ``predictions.csv`` says, as :class:`~headstart.data.dataset.EarlierRun` has it."""
-    if multi_label:
-        return np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
-    number = {name: i for i, name in enumerate(classes)}
-    probabilities = np.zeros((len(rows), len(classes)))
-    for i, row in enumerate(rows):
-        probabilities[i, number[row["label"]]] = max(float(row["label_probability"]), _ROUNDED)
-        said = float(row["probability"])
-        probabilities[i, number[row["predicted"]]] = np.nextafter(said, 1) if row["predicted"] != row["label"] else said
-    return probabilities
-
-
-def _groups(folder: Path, facts: dict[str, Any], files: Sequence[str]) -> list[str]:
+def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
     """The group of each old example, from the table in the run or from where its data came from."""
-    config, path = facts["config"], facts["data"]["path"]
+    config, path = facts.config or {}, facts.data.path if facts.data else None
     if path is None:
         raise InputError(
             f"{folder} was trained on a DataFrame with groups ({config['group_by']}), which are not kept: call train() "
@@ -299,11 +282,11 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
 
 
 def _warn(extended: Run) -> None:
-    """Name the classes that got worse beyond luck."""
-    for one in extended.facts.get("change", {"classes": ()})["classes"]:
-        if one["outcome"] == "worse":
-            confused = f"; {one['taken']:,} are now taken for {one['taken_for']}" if one["taken_for"] else ""
+    """Name the classes that got significantly worse."""
+    for change in extended.facts.change.classes if extended.facts.change else ():
+        if change.outcome == "worse" and change.before and change.after:
+            confused = f"; {change.taken:,} are now taken for {change.taken_for}" if change.taken_for else ""
             logger.warning(
-                f"{one['name']} got worse beyond luck: of its {one['examples']:,} held-out examples, "
-                f"{one['before'][0]:.1%} were found before and {one['after'][0]:.1%} after{confused}"
+                f"{change.name} got significantly worse: of its {change.examples:,} held-out examples, "
+                f"{change.before[0]:.1%} were found before and {change.after[0]:.1%} after{confused}"
             )

@@ -52,8 +52,10 @@ from headstart.features.engines import prepare
 from headstart.features.outliers import outliers
 from headstart.reports.run import write_report
 from headstart.runs.answers import Answers
-from headstart.runs.assembly import Material, Pages, Searched, write_run
+from headstart.runs.assembly import Pages, write_run
+from headstart.runs.facts import Material, Searched
 from headstart.runs.folder import check_name, name_of
+from headstart.runs.schema import LeakFree
 from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
 from headstart.system.display import shown
@@ -201,11 +203,11 @@ def _train(
         material = Material(
             base=loaded, choice=choice.to_json() if choice else None, dataset=dataset,
             corrections=corrections, features=features, audit=checked,
-            findings=findings, searched=searched, head=trained, suspects=suspects, outlook=outlook,
-            tuned=tuned, verdict=verdict, calibration=calibration, rejection=rejection,
-            familiarity=fit_detector(features.rows, task.train, task.val, seed),
-            answers=answers, metrics=metrics, leak_free=leak_free,
-            config=_recorded(whole, loaded), data_path=_data_path(data), sides=split.split_of_each(),
+            findings=findings, searched=searched, head=trained, label_issues=suspects, learning_curve=outlook,
+            tuned=tuned, verdict=verdict, calibration=calibration, selective_prediction=rejection,
+            detector=fit_detector(features.rows, task.train, task.val, seed),
+            answers=answers, figures=metrics, leak_free=leak_free,
+            config=_recorded(whole, loaded), data_path=_data_path(data), splits=split.split_of_each(),
             change=change_since(
                 dataset, split.usable, split.splits, answers.probabilities, answers.thresholds, seed=seed
             ),
@@ -342,7 +344,7 @@ def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: F
 
 def _leak_free(
     checked: Audit, split: Split, answers: Answers, sides: Sequence[str], classes: Sequence[str], seed: int
-) -> dict[str, Any] | None:
+) -> LeakFree | None:
     """The figures without held-out examples that nearly repeat one of those that were trained or stopped on."""
     headline = next(side for side in reversed(SPLITS) if side in sides)
     side = np.array(split.split_of_each())

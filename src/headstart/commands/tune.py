@@ -11,7 +11,8 @@ from headstart.config.commands import TUNE, shows_settings
 from headstart.config.keywords import TuneKeywords
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.errors import InputError, field_name
-from headstart.runs.predictor import read_facts
+from headstart.runs.files import read_facts
+from headstart.runs.schema import RunFacts
 from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -54,30 +55,30 @@ def tune(
     folder = Path(run)
     facts = read_facts(folder)
     recorded = recorded_settings(run, facts)
-    data = facts["data"]["path"]
+    data: Any = facts.data.path if facts.data else None
     if data is None:
         raise InputError(f"{run} was trained on a DataFrame, which is not kept: call train() with it again.")
     if data == EXAMPLES:
-        data = read_examples(folder, facts["classes"])
+        data = read_examples(folder, facts.classes)
     defaults = dict.fromkeys(names_in(FineTuneConfig))
     tuned = train(
         data, config={**recorded, **defaults, **values}, tensorboard=tensorboard, mlflow=mlflow, cache=cache,
         name=name or folder.name, runs=folder.parent if runs is None else runs, progress=progress,
     )  # fmt: skip
-    if tuned.facts["data"]["digest"] != facts["data"]["digest"]:
+    if tuned.facts.data and facts.data and tuned.facts.data.digest != facts.data.digest:
         logger.warning(f"the data of {run} have changed since it was trained: do not compare the two runs.")
     return tuned
 
 
-def recorded_settings(run: str | Path, facts: dict[str, Any]) -> dict[str, Any]:
+def recorded_settings(run: str | Path, facts: RunFacts) -> dict[str, Any]:
     """The settings that a run was trained with, name -> value.
 
     Raises:
-        InputError: the run was adopted.
+        InputError: the run was adopted, or is an evaluation.
     """
-    if "config" not in facts:
-        handle = facts["base"]["handle"]
+    if facts.config is None:
+        kind = "is an evaluation" if facts.kind == "evaluation" else "was adopted"
         raise InputError(
-            f"{run} was adopted, without its data: train on your own data, with {field_name('base', handle)}."
+            f"{run} {kind}, without its data: train on your own data, with {field_name('base', facts.base.handle)}."
         )
-    return facts["config"]
+    return facts.config

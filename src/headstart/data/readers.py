@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -43,25 +43,6 @@ class Reader(Protocol):
 
     def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Several of them as one array, (n, ...)."""
-
-
-def open_reader(base: dict[str, Any], folder: Path) -> Reader:
-    """The reader of a finished run.
-
-    Args:
-        base: what ``run.json`` says about the base.
-        folder: the run's, where a tokenizer lies.
-
-    Raises:
-        IntegrityError: the tokenizer is missing or damaged.
-    """
-    if base["modality"] == "text":
-        from headstart.data.tokenizers import open_tokenizer
-
-        return open_tokenizer(folder / "tokenizer", base["tokenizer"])
-    from headstart.data.images import Decoder
-
-    return Decoder(tuple(base["input_size"]), base["resize"])
 
 
 def as_examples(items: Iterable[Example | Path | str], modality: Modality) -> list[Example]:

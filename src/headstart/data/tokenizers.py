@@ -149,7 +149,7 @@ class WordTokenizer(Tokenizer):
         folder.mkdir(exist_ok=True)
         (folder / "words.txt").write_bytes("".join(f"{word}\n" for word in self.words).encode())
         if self.segmenter is None:
-            return {"kind": self.kind}
+            return {"kind": self.kind, "segmenter": None}
         shutil.copyfile(self.segmenter.path, folder / _SEGMENTER)
         return {"kind": self.kind, "segmenter": self.segmenter.sha256}
 

@@ -68,8 +68,8 @@ class Activations(Protocol):
 
 def open_activations(predictor: Predictor) -> Activations:
     """Open the model of a run once more, to look inside."""
-    engine, folder = predictor.facts["engine"], predictor.folder
-    if engine["kind"] == "openvino":
+    engine, folder = predictor.facts.engine, predictor.folder
+    if engine.kind == "openvino":
         return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.activation)
     keras = keras_worker.import_keras()
     return KerasActivations(keras.models.load_model(folder / "model.keras"), predictor.activation)

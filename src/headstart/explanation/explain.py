@@ -18,7 +18,8 @@ from headstart.explanation.heat import WHOLE, HeatMap
 from headstart.explanation.neighbours import Neighbour, TrainingExamples
 from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
-from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem, read_facts
+from headstart.runs.files import read_facts
+from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem
 from headstart.runs.run import RunFolder, examples_in
 from headstart.system.display import shown
 from headstart.system.progress import NO_PROGRESS, Progress
@@ -126,7 +127,7 @@ class Explainer:
         self._activations = open_activations(predictor)
         if method == "grad-cam" and not self._activations.has_map:
             raise InputError(
-                f"--method grad-cam needs a feature map that is pooled, and {predictor.facts['base']['handle']} has "
+                f"--method grad-cam needs a feature map that is pooled, and {predictor.facts.base.handle} has "
                 "none at its end: use --method occlusion."
             )
         self._method = method if method != "auto" else "grad-cam" if self._activations.has_map else "occlusion"
@@ -205,7 +206,7 @@ def explain(
         IntegrityError: the run does not compute what it did.
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
-    examples, is_one = examples_in(given, read_facts(folder)["base"]["modality"])
+    examples, is_one = examples_in(given, read_facts(folder).modality)
     cache_folder = Path(cache).expanduser() if cache else None
     with shown(progress) as followed:
         explainer = Explainer(

@@ -3,7 +3,6 @@
 Their features lie in the cache; those that do not any more are computed again, where their files are still there.
 """
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.examples import Example, example_in
-from headstart.data.labels import SEPARATOR
 from headstart.data.readers import UNITS
 from headstart.errors import BadExample, counted
 from headstart.explanation.activations import Activations
 from headstart.features.extraction import FeatureSet, PassStats, features_key, open_store, read_features
 from headstart.features.store import ArrayStore, Digest
 from headstart.runs.predictor import Predictor, precision_here
+from headstart.runs.tables import PredictionRow, read_predictions
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
@@ -65,9 +64,7 @@ class TrainingExamples:
         cache: Path | None = None,
         progress: Progress = NO_PROGRESS,
     ) -> None:
-        with open(predictor.folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-        self._several = predictor.thresholds is not None
+        rows = read_predictions(predictor.folder, predictor.facts, splits=("train",))
         features = _features(predictor, activations, rows, cache or cache_folder(), progress) if rows else None
         kept = [i for i in range(len(rows)) if features and features.digests[i]]
         self._rows, self.missing = [rows[i] for i in kept], len(rows) - len(kept)
@@ -110,8 +107,7 @@ class TrainingExamples:
 
     def _neighbour(self, i: int, similarity: float, digest: Digest) -> Neighbour:
         row = self._rows[i]
-        labels = [name for name in row["label"].split(SEPARATOR) if name] if self._several else [row["label"]]
-        return Neighbour(row["file"], labels, similarity, row.get("text"), is_same=row["sha256"] == digest.hex())
+        return Neighbour(row.file, [*row.labels], similarity, row.text, is_same=row.sha256 == digest.hex())
 
     def _unit(self, features: np.ndarray) -> np.ndarray:
         """Standardised features, scaled to length 1."""
@@ -122,19 +118,17 @@ class TrainingExamples:
 def _features(
     predictor: Predictor,
     activations: Activations,
-    rows: Sequence[Mapping[str, str]],
+    rows: Sequence[PredictionRow],
     cache: Path,
     progress: Progress,
 ) -> FeatureSet:
     """Features of rows of ``predictions.csv``; the digest of those that have none is None."""
     facts = predictor.facts
-    precision = precision_here(facts["engine"])
-    key = features_key(
-        facts["base"]["digest"], predictor.reader.key, precision, by_keras=facts["engine"]["features_by_keras"]
-    )
-    root = Path(facts["data"]["root"])
-    examples = [example_in(root, row["file"], row.get("text")) for row in rows]
-    digests = [bytes.fromhex(row["sha256"]) for row in rows]
+    precision = precision_here(facts.engine)
+    key = features_key(facts.base.digest, predictor.reader.key, precision, by_keras=facts.engine.features_by_keras)
+    root = Path(facts.data_root)
+    examples = [example_in(root, row.file, row.text) for row in rows]
+    digests = [bytes.fromhex(row.sha256) for row in rows]
     store = open_store(cache, key)
     try:
         cached = store.locate(digests)

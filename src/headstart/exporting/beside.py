@@ -10,25 +10,26 @@ from headstart.data import words
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
 from headstart.exporting.formats import Format, needs_kerashub
-from headstart.runs.folder import write_json
+from headstart.runs.files import write_json
+from headstart.runs.schema import RunFacts
 
 FACTS, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
 
 
-def card(facts: Mapping[str, Any]) -> dict[str, str]:
+def card(facts: RunFacts) -> dict[str, str]:
     """What goes into the metadata of a model file: its name, its labels, one a line, and all else as JSON.
 
     Args:
         facts: the run's ``run.json``.
     """
     return {
-        "name": facts["name"],
-        "labels": "".join(f"{name}\n" for name in facts["classes"]),
+        "name": facts.name,
+        "labels": "".join(f"{name}\n" for name in facts.classes),
         "headstart": json.dumps(_known(facts), ensure_ascii=False),
     }
 
 
-def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format, measured: Mapping[str, Any]) -> None:
+def write_beside(folder: Path, run: Path, facts: RunFacts, one: Format, measured: Mapping[str, Any]) -> None:
     """Write everything but the model itself.
 
     Args:
@@ -40,15 +41,15 @@ def write_beside(folder: Path, run: Path, facts: Mapping[str, Any], one: Format,
     """
     (folder / LABELS).write_text(card(facts)["labels"], encoding="utf-8")
     write_json(folder / FACTS, {**_known(facts), "format": one.name, "file": one.file, "replay": dict(measured)})
-    base = facts["base"]
-    if base["modality"] == "text":
+    base = facts.base
+    if base.tokenizer is not None:
         shutil.copytree(run / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
-        if base["tokenizer"]["kind"] == "words":
+        if base.tokenizer.kind == "words":
             shutil.copyfile(words.__file__, folder / "words.py")
-    h, w = base.get("input_size") or (None, None)
+    h, w = base.input_size or (None, None)
     packages = one.install + (" keras-hub" if one.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     script = _template().render(
-        one=one, packages=packages, facts=facts, base=base, height=h, width=w, several="thresholds" in facts,
+        one=one, packages=packages, facts=facts, base=base, height=h, width=w, several=facts.is_multi_label,
         max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
@@ -62,16 +63,12 @@ def _template() -> Any:
     return environment.get_template("predict.py.j2")
 
 
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _known(facts: RunFacts) -> dict[str, Any]:
     """What of ``run.json`` is worth knowing wherever the model is."""
-    rejection = facts.get("rejection") or {}
-    base = facts["base"]
+    plain = facts.to_json()
+    base = ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
     return {
-        **{key: facts[key] for key in ("headstart", "name", "created", "classes", "thresholds") if key in facts},
-        "min_confidence": rejection.get("threshold"),
-        "base": {
-            key: base[key]
-            for key in ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
-            if key in base
-        },
+        **{name: plain[name] for name in ("headstart", "name", "created", "classes", "thresholds")},
+        "min_confidence": facts.min_confidence,
+        "base": {name: plain["base"][name] for name in base},
     }

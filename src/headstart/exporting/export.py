@@ -27,8 +27,9 @@ from headstart.exporting.formats import Format, check_installed, check_possible,
 from headstart.exporting.runtimes import open_model, replay
 from headstart.exporting.sample import Sample, calibration, draw
 from headstart.features.engines import OpenVINOEngine
+from headstart.runs.files import read_facts
 from headstart.runs.folder import write_folder
-from headstart.runs.predictor import Predictor, read_facts
+from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
 from headstart.system.display import shown
@@ -120,14 +121,14 @@ def export(
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     facts = read_facts(folder)
-    if "evaluation_of" in facts:
-        raise InputError(f"{folder} is an evaluation: export the run that it is of, {facts['evaluation_of']}.")
+    if facts.evaluation_of:
+        raise InputError(f"{folder} is an evaluation: export the run that it is of, {facts.evaluation_of}.")
     formats = parse(to)
     check_possible(formats, folder, facts)
     check_installed(formats)
     parent = Path(out).expanduser() if out is not None else folder / "exports"
     predictor = Predictor(folder)
-    sample = draw(predictor, RunFolder(folder).figures["headline"])
+    sample = draw(predictor, RunFolder(folder).figures.headline)
     with shown(progress):
         return _export(predictor, formats, parent, sample)
 
@@ -189,7 +190,7 @@ def _calibration(predictor: Predictor) -> np.ndarray:
     pictures = calibration(predictor)
     if len(pictures):
         return pictures
-    root = (predictor.facts.get("data") or {}).get("root")
+    root = predictor.facts.data_root
     said = (
         f"are no longer as they were in {root}: put them back, or" if root else "are not known, because it was adopted:"
     )
@@ -288,7 +289,7 @@ def _answers(
     The second is worse if it is so beyond luck: by McNemar's exact test, or by the bootstrap where examples have any
     number of labels.
     """
-    seed, thresholds, metric = predictor.facts["seed"], predictor.thresholds, _metric(predictor)
+    seed, thresholds, metric = predictor.facts.seed, predictor.thresholds, _metric(predictor)
     if thresholds is None:
         compared = compare(labels, before, after, seed=seed)
         pair, gain, is_luck = compared.accuracy, compared.accuracy_gain, compared.p_value >= 1 - LEVEL

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart.errors import InputError, UnavailableError, did_you_mean
 from headstart.model_files.keras_file import CONFIG
+from headstart.runs.schema import RunFacts
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class _Kind:
     runs_on_openvino: bool = True
 
 
-def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any]) -> None:
+def check_possible(formats: Sequence[Format], folder: Path, facts: RunFacts) -> None:
     """See that a run can be had in some formats.
 
     Args:
@@ -153,7 +154,7 @@ def check_possible(formats: Sequence[Format], folder: Path, facts: dict[str, Any
     _refuse(formats, _kind(folder, facts), str(folder), otherwise="`headstart predict` can use it")
 
 
-def why_not(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
+def why_not(folder: Path, facts: RunFacts) -> dict[str, str]:
     """Why a run cannot be had in each format, by its name; empty where it can."""
     kind = _kind(folder, facts)
     return {one.name: _why_not(one, kind) for one in _ALL}
@@ -171,12 +172,10 @@ def check_base(formats: Sequence[Format], base: "Base") -> None:
     _refuse(formats, kind, f"what is trained on {base.handle}", otherwise="leave out --export")
 
 
-def _kind(folder: Path, facts: dict[str, Any]) -> _Kind:
-    base = facts["base"]
-    has_segmenter = bool(base.get("tokenizer", {}).get("segmenter"))
-    return _Kind(
-        base["modality"], has_segmenter, own_layers(folder / "model.keras"), facts["engine"]["kind"] == "openvino"
-    )
+def _kind(folder: Path, facts: RunFacts) -> _Kind:
+    has_segmenter = bool(getattr(facts.base.tokenizer, "segmenter", None))
+    runs_on_openvino = facts.engine.kind == "openvino"
+    return _Kind(facts.modality, has_segmenter, own_layers(folder / "model.keras"), runs_on_openvino)
 
 
 def _refuse(formats: Sequence[Format], kind: _Kind, what: str, *, otherwise: str) -> None:

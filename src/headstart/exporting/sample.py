@@ -1,6 +1,5 @@
 """The examples of a run that its exports have to repeat, and those that a quantised one is calibrated with."""
 
-import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from headstart.data.examples import Example, example_in
-from headstart.data.labels import SEPARATOR, encode_labels
+from headstart.data.labels import Label, encode_labels
 from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
+from headstart.runs.tables import PredictionRow, read_predictions
 
 HELD_OUT = 300
 """Examples that an export is judged by, at most: enough to see a point of accuracy, in seconds."""
@@ -52,32 +52,25 @@ def draw(predictor: Predictor, headline: str | None) -> Sample:
     """
     with np.load(predictor.folder / "golden.npz") as saved:
         golden = saved["inputs"]
-    rows = [row for row in _rows(predictor.folder) if row["split"] == headline]
+    rows = read_predictions(predictor.folder, predictor.facts, splits=(headline,)) if headline else []
     chosen = [rows[i] for i in _spread(len(rows), HELD_OUT)]
     found = list(_readable(predictor, chosen))
     arrays = [array for _, array in found]
     pieces = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
     batches = [golden, *map(predictor.reader.batch, pieces)]
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
-    given = [row["label"] for row, _ in found]
-    if predictor.thresholds is not None:
-        labels = encode_labels([[name for name in one.split(SEPARATOR) if name] for one in given], predictor.classes)
-    else:
-        labels = encode_labels(given, predictor.classes)
+    is_multi_label = predictor.facts.is_multi_label
+    names: list[Label] = [[*row.labels] if is_multi_label else row.labels[0] for row, _ in found]
+    labels = encode_labels(names, predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 
 def calibration(predictor: Predictor) -> np.ndarray:
     """Training pictures, uint8 (n, h, w, 3); none where they are gone."""
-    rows = [row for row in _rows(predictor.folder) if row["split"] == "train"]
+    rows = read_predictions(predictor.folder, predictor.facts, splits=("train",))
     chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows)).tolist()]
     arrays = [array for _, array in islice(_readable(predictor, chosen), CALIBRATION)]
     return predictor.reader.batch(arrays) if arrays else np.empty((0,), np.uint8)
-
-
-def _rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
 
 
 def _spread(n: int, most: int) -> Sequence[int]:
@@ -85,11 +78,11 @@ def _spread(n: int, most: int) -> Sequence[int]:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist() if n else []
 
 
-def _readable(predictor: Predictor, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict[str, str], np.ndarray]]:
+def _readable(predictor: Predictor, rows: Iterable[PredictionRow]) -> Iterator[tuple[PredictionRow, np.ndarray]]:
     """Those whose content is still what the run saw, each with its array."""
-    root = Path((predictor.facts.get("data") or {}).get("root", ""))
+    root = Path(predictor.facts.data_root)
     for row in rows:
-        array = _array(predictor.reader, example_in(root, row["file"], row.get("text")), row["sha256"])
+        array = _array(predictor.reader, example_in(root, row.file, row.text), row.sha256)
         if array is not None:
             yield row, array
 

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
-from headstart.reports.run import TEMPLATES, open_template, picture
+from headstart.reports.examples import page_image
+from headstart.reports.page import TEMPLATES, open_template
 
 _SHOWN = 12  # examples of each finding
 _TOGETHER = 6  # pictures in one example
@@ -70,7 +71,7 @@ def _told(
             {
                 "file": file,
                 "label": labels.get(file),
-                "picture": picture(dataset.root, file) if texts is None else None,
+                "picture": page_image(dataset.root, file) if texts is None else None,
                 "text": _beginning(texts.get(file)) if texts is not None else None,
             }
             for file in example["files"][:_TOGETHER]

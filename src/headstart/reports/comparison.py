@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.reports import plots
-from headstart.reports.run import open_template
+from headstart.reports.page import open_template
 from headstart.system.settings import check_place
 
 

@@ -13,7 +13,8 @@ from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
 from headstart.explanation.heat import COLOURS, HeatMap, place_of
 from headstart.explanation.neighbours import Neighbour
-from headstart.reports.run import beginning, marked, open_template, percent
+from headstart.reports.examples import marked_words, shortened
+from headstart.reports.page import open_template, percent
 from headstart.runs.folder import write_folder
 
 PAGE = "explanation.html"
@@ -60,9 +61,9 @@ def where(heat_map: HeatMap, class_name: str) -> str:
 
 def _content(explainer: Explainer, explained: Sequence[Explanation]) -> dict[str, Any]:
     predictor, training = explainer.predictor, explainer.training
-    root = Path((predictor.facts.get("data") or {}).get("root", ""))
+    root = Path(predictor.facts.data_root)
     noun = NOUNS[predictor.modality]
-    name = predictor.facts["name"]
+    name = predictor.facts.name
     verb = "sees in" if predictor.modality == "image" else "reads in"
     is_one_file = len(explained) == 1 and predictor.modality == "image"
     what = Path(explained[0].file).name if is_one_file else counted(len(explained), noun)
@@ -106,7 +107,7 @@ def shown(one: Explanation, root: Path) -> dict[str, Any]:
         "class_name": one.class_name,
         "nearest": [_alike(neighbour, one.class_name, root) for neighbour in one.nearest],
         "agreeing": sum(one.class_name in neighbour.labels for neighbour in one.nearest),
-        "words": marked(one.words),
+        "words": marked_words(one.words),
     }
     picture = thumbnail(FileExample(one.file), _SHOWN_PX) if one.heat_map is not None else None
     if picture is not None and one.heat_map is not None:
@@ -124,7 +125,7 @@ def _alike(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
         "agrees": class_name in neighbour.labels,
         "similarity": neighbour.similarity,
         "is_same": neighbour.is_same,
-        "text": beginning(neighbour.text) if neighbour.text is not None else None,
+        "text": shortened(neighbour.text) if neighbour.text is not None else None,
         "address": address(picture.pixels) if picture else None,
     }
 

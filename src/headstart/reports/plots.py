@@ -114,7 +114,7 @@ def squares(right: Sequence[bool]) -> Markup:
     return _svg(size, label, path("right-fill", True) + path("wrong-fill", False), "squares")
 
 
-def l2_curve(points: Sequence[Mapping[str, float]], chosen: float) -> Markup:
+def l2_curve(points: Sequence[Mapping[str, Any]], chosen: float) -> Markup:
     """Log loss on held-out folds, by the L2 regularisation.
 
     Args:

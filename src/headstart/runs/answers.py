@@ -8,6 +8,8 @@ import numpy as np
 
 from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, evaluate, evaluate_labels, worst_labels
 from headstart.evaluation.metrics import LEVEL, METHOD
+from headstart.runs.records import decode
+from headstart.runs.schema import Figures, IntervalMethod, LeakFree, SplitFigures
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,15 @@ class Answers:
     texts: Sequence[str] | None = None
     thresholds: np.ndarray | None = None
 
-    def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> dict[str, Any]:
+    def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> SplitFigures:
         """Every metric of some of them, chosen by a mask; see :mod:`headstart.evaluation`."""
         labels, probabilities = self.labels[where], self.probabilities[where]
         if self.thresholds is None:
-            return evaluate(labels, probabilities, classes, seed=seed)
-        return evaluate_labels(labels, probabilities, classes, self.thresholds, seed=seed)
+            return _split_figures(evaluate(labels, probabilities, classes, seed=seed), METRICS)
+        of_labels = evaluate_labels(labels, probabilities, classes, self.thresholds, seed=seed)
+        return _split_figures(of_labels, MULTI_LABEL_METRICS)
 
-    def leak_free(
-        self, leaked: np.ndarray, where: np.ndarray, classes: Sequence[str], *, seed: int
-    ) -> dict[str, Any] | None:
+    def leak_free(self, leaked: np.ndarray, where: np.ndarray, classes: Sequence[str], *, seed: int) -> LeakFree | None:
         """Every metric without the examples that are, exactly or nearly, among those that were trained on.
 
         Args:
@@ -57,7 +58,7 @@ class Answers:
             return None
         new = where & ~leaked
         metrics = self.metrics(new, classes, seed=seed) if new.any() else None
-        return {"examples": int(new.sum()), "removed": int((leaked & where).sum()), "metrics": metrics}
+        return LeakFree(examples=int(new.sum()), removed=int((leaked & where).sum()), metrics=metrics)
 
     def mistakes(self) -> tuple[np.ndarray, np.ndarray]:
         """The wrong answer about each example that the model was surest of.
@@ -71,13 +72,26 @@ class Answers:
         return np.where(said != self.labels, said, -1), self.probabilities.max(1)
 
 
-def figures(splits: Mapping[str, Any], headline: str, leak_free: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The content of ``metrics.json`` from the metrics of each split, and what :meth:`Answers.leak_free` gave."""
+def figures_of(splits: Mapping[str, SplitFigures], headline: str, leak_free: LeakFree | None = None) -> Figures:
+    """The content of ``metrics.json`` from the figures of each split, and what :meth:`Answers.leak_free` gave."""
     first = splits[headline]
-    return {
-        "headline": headline,
-        "metrics": list(METRICS if "accuracy" in first else MULTI_LABEL_METRICS),
-        "interval": {"level": LEVEL, "method": METHOD, "resamples": first["resamples"]},
-        "splits": dict(splits),
-        "leak_free": leak_free,
-    }
+    return Figures(
+        headline=headline,
+        metrics=list(first.metrics),
+        interval=IntervalMethod(level=LEVEL, method=METHOD, resamples=first.resamples),
+        splits=dict(splits),
+        leak_free=leak_free,
+    )
+
+
+def _split_figures(plain: Mapping[str, Any], metrics: Sequence[str]) -> SplitFigures:
+    absent_of_class = dict.fromkeys(("threshold", "average_precision"))
+    return decode(
+        SplitFigures,
+        {
+            **dict.fromkeys(("confusion_matrix", "reliability", "answers")),
+            **{name: value for name, value in plain.items() if name not in metrics},
+            "metrics": {name: plain[name] for name in metrics},
+            "per_class": {name: {**absent_of_class, **of_class} for name, of_class in plain["per_class"].items()},
+        },
+    )

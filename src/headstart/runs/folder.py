@@ -3,7 +3,6 @@
 So a folder with its name is always complete: ``runs/photos``, then ``runs/photos-2``.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -16,12 +15,6 @@ from typing import Any
 from headstart.errors import InputError
 
 _PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON; bytes in file names that are no text are escaped, and read back as they were."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> Path:

@@ -1,10 +1,8 @@
 """What held-out data have in common with those that a run was trained on: the same examples, and nearly the same."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +10,12 @@ from headstart.data.audit import Finding, Occurrence
 from headstart.data.examples import example_in
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.near_duplicates import near_images, near_texts
-from headstart.data.readers import NOUNS, Modality, Reader
+from headstart.data.readers import NOUNS, Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
 from headstart.runs.answers import Answers
+from headstart.runs.schema import Modality, RunFacts
+from headstart.runs.tables import PredictionRow, read_predictions
 from headstart.system.progress import Progress
 
 EXACT, NEAR = "seen-in-training", "nearly-seen-in-training"
@@ -36,7 +36,7 @@ class Overlap:
 
 def overlap(
     folder: Path,
-    facts: dict[str, Any],
+    facts: RunFacts,
     reader: Reader,
     answers: Answers,
     image_infos: Mapping[int, ImageInfo],
@@ -44,7 +44,7 @@ def overlap(
 ) -> Overlap:
     """Compare held-out examples with those that a run was trained or stopped on.
 
-    Of pictures, those are known by their fingerprints in the cache, or are read again where they still lie.
+    Images are known by their fingerprints in the cache, or are read again where they still are.
 
     Args:
         folder: of the run.
@@ -54,27 +54,26 @@ def overlap(
         image_infos: index -> what one of them looks like, if it is an image.
         progress: follows the work.
     """
-    with open(folder / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        trained_on = [row for row in csv.DictReader(file) if row["split"] in ("train", "val")]
+    trained_on = read_predictions(folder, facts, splits=("train", "val"))
     if not trained_on:
         skipped = "It is not known what the run was trained on."
         return Overlap(np.zeros(len(answers.files), bool), [Finding(one, "skipped", skipped) for one in (EXACT, NEAR)])
-    seen = {row["sha256"] for row in trained_on}
+    seen = {row.sha256 for row in trained_on}
     exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
-    modality: Modality = facts["base"]["modality"]
-    first = {row["sha256"]: row for row in trained_on}  # one of each content
+    modality = facts.modality
+    first = {row.sha256: row for row in trained_on}  # one of each content
     if answers.texts is not None:
-        texts = [row["text"] for row in first.values()]
+        texts = [row.text or "" for row in first.values()]
         partners = _partners(near_texts([*texts, *answers.texts]), len(texts))
-        names = [row["file"] for row in first.values()]
+        names = [row.file for row in first.values()]
     else:
-        known = _looks(first, Path(facts["data"]["root"]), reader, progress)
+        known = _looks(first, Path(facts.data_root), reader, progress)
         new = sorted(image_infos)
         prints = [look.fingerprint for look in (*known.values(), *(image_infos[i] for i in new))]
         partners = {new[i]: j for i, j in _partners(near_images(prints), len(known)).items()}
-        names = [first[digest]["file"] for digest in known]
+        names = [first[digest].file for digest in known]
         if not known:
-            gone = Finding(NEAR, "skipped", "The pictures that the run was trained on are no longer here.")
+            gone = Finding(NEAR, "skipped", "The images that the run was trained on are no longer where they were.")
             return Overlap(exact, [_exact(answers.files, exact, modality), gone])
     pairs = {i: names[j] for i, j in sorted(partners.items()) if not exact[i]}
     near = np.isin(np.arange(len(exact)), list(pairs))
@@ -88,14 +87,14 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
 
 
 def _looks(
-    trained_on: Mapping[str, dict[str, str]], root: Path, reader: Reader, progress: Progress
+    trained_on: Mapping[str, PredictionRow], root: Path, reader: Reader, progress: Progress
 ) -> dict[str, ImageInfo]:
     """Digest (hex) -> what a training picture looks like, of those known or still there."""
     known = {
         digest.hex(): look
         for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
-    missing = [example_in(root, row["file"]) for digest, row in trained_on.items() if digest not in known]
+    missing = [example_in(root, row.file) for digest, row in trained_on.items() if digest not in known]
     found = examine([example for example in missing if example.version()], reader=reader, progress=progress)
     for i, look in found.image_infos.items():
         digest = (found.digests[i] or b"").hex()

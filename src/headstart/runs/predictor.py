@@ -1,20 +1,33 @@
 """Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
-import json
+import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
 from headstart.data.examples import Example, TextExample
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import Modality, decode_examples, open_reader
-from headstart.errors import BadExample, InputError, IntegrityError
-from headstart.evaluation.out_of_distribution import load_detector
-from headstart.features.engines import TOLERANCE, Engine, KerasEngine, Key, OpenVINOEngine, can_compute_bfloat16
+from headstart.data.readers import Modality, Reader, decode_examples
+from headstart.errors import BadExample, HeadstartError, InputError, IntegrityError, field_name
+from headstart.evaluation.out_of_distribution import FILE as DETECTOR
+from headstart.evaluation.out_of_distribution import OutOfDistributionDetector, load_detector
+from headstart.features.engines import (
+    TOLERANCE,
+    Engine,
+    KerasEngine,
+    Key,
+    OpenVINOEngine,
+    can_compute_bfloat16,
+    last_error_line,
+)
+from headstart.runs.files import ADVICE, read_facts
+from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
 
 if TYPE_CHECKING:
     from headstart.model_files.head_layers import Activation
@@ -114,16 +127,19 @@ class Predictor:
         self.folder = folder
         self.facts = read_facts(folder)
         self.min_confidence = _resolve_min_confidence(min_confidence, self.facts)
-        self.classes: list[str] = self.facts["classes"]
-        thresholds = self.facts.get("thresholds")
+        if self.facts.golden is None:
+            raise InputError(
+                f"{folder} is an evaluation: predict with the run that it is of, {self.facts.evaluation_of}."
+            )
+        self.classes = self.facts.classes
+        thresholds = self.facts.thresholds
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
         self.activation: Activation = "softmax" if self.thresholds is None else "sigmoid"
-        base = self.facts["base"]
-        self.modality: Modality = base["modality"]
-        self.reader = open_reader(base, folder)
+        self.modality: Modality = self.facts.modality
+        self.reader = open_reader(self.facts.base, folder)
         few = expected is not None and expected <= _FEW
-        self._engine = _open(folder, self.facts["engine"], at_once or (1 if few else None))
-        self.familiarity = load_detector(folder)
+        self._engine = _open(folder, self.facts.engine, at_once or (1 if few else None))
+        self.familiarity = self._load_detector()
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
@@ -229,10 +245,21 @@ class Predictor:
         unsure = confidence < self.min_confidence
         return Prediction(file, self.classes[order[0]], confidence, best, unsure, unfamiliar)
 
+    def _load_detector(self) -> OutOfDistributionDetector | None:
+        path = self.folder / DETECTOR
+        if self.facts.out_of_distribution is None:
+            return None
+        _existing(path)
+        with _opening(path):
+            return load_detector(self.folder)
+
     def _replay_golden(self) -> None:
         path = self.folder / "golden.npz"
+        content = _existing(path).read_bytes()
+        if self.facts.golden and hashlib.sha256(content).hexdigest() != self.facts.golden.sha256:
+            raise IntegrityError(f"{path}: its SHA-256 is not the one in run.json, golden.sha256. {ADVICE}")
         try:
-            with np.load(path) as golden:
+            with np.load(io.BytesIO(content)) as golden:
                 inputs, expected = golden["inputs"], golden["probabilities"]
                 texts = golden["texts"].tolist() if "texts" in golden else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
@@ -240,7 +267,7 @@ class Predictor:
         if texts is not None:  # so that the tokenizer is proved as well
             inputs = decode_examples(self.reader, map(TextExample, texts))
         self.samples: np.ndarray = inputs
-        check_golden(self.folder, self.probabilities(inputs), expected, self.facts["engine"]["precision"])
+        check_golden(self.folder, self.probabilities(inputs), expected, self.facts.engine.precision)
 
 
 class _WithMirror:
@@ -284,58 +311,89 @@ def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precisio
     return difference
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """``run.json`` of a run.
-
-    Raises:
-        InputError: the folder is not a run.
-    """
-    path = Path(folder, "run.json")
-    if not path.is_file():
-        there = "there is no run.json in it" if Path(folder).is_dir() else "there is no such folder"
-        raise InputError(f"{folder} is not a run: {there}. Expected a folder that `headstart train` made.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        raise IntegrityError(f"{path} is damaged: {exc}.") from exc
-
-
-def _resolve_min_confidence(asked: MinConfidence, facts: dict[str, Any]) -> float:
-    """The probability below which answers are unsure; 0 where it is not asked for.
+def _resolve_min_confidence(wanted: MinConfidence, facts: RunFacts) -> float:
+    """The probability below which answers are unsure; 0 where none are.
 
     Raises:
         InputError: it is no probability; or the run's own threshold is asked for, and it has none.
     """
-    if asked == 0.0:
+    if wanted == 0.0:
         return 0.0
-    if "thresholds" in facts:
-        raise InputError("--min-confidence is for runs with one class for each example: here every label has its own.")
-    if asked != "auto":
-        if not 0 <= asked <= 1:
-            raise InputError(f"--min-confidence {asked:g}: expected a probability, such as 0.8, or auto.")
-        return asked
-    rejection = facts.get("rejection") or {"threshold": None, "reason": "It was adopted."}
-    if rejection["threshold"] is None:
+    if facts.is_multi_label:
         raise InputError(
-            f"--min-confidence auto: the run has no threshold of its own. {rejection['reason']} Name a probability, or "
-            "train with more validation data or a lower --min-precision."
+            "it is for runs with one class for each example; in this run, every label has a threshold of its own.",
+            field="min_confidence",
         )
-    return float(rejection["threshold"])
+    if wanted != "auto":
+        if not 0 <= wanted <= 1:
+            raise InputError(f"expected a probability, such as 0.8, or auto, got {wanted:g}.", field="min_confidence")
+        return wanted
+    if facts.min_confidence is None:
+        reason = facts.selective_prediction.reason if facts.selective_prediction else "It was adopted."
+        raise InputError(
+            f"the run has no threshold of its own, as {field_name('min_confidence', 'auto')} needs. {reason} Give a "
+            f"probability, or train with more validation data or a lower {field_name('min_precision')}.",
+            field="min_confidence",
+        )
+    return facts.min_confidence
 
 
-def _open(folder: Path, engine: dict[str, Any], at_once: int | None) -> Engine:
-    xml = folder / "engine" / "model.xml"
-    if engine["kind"] == "openvino":
-        return OpenVINOEngine(xml, precision_here(engine), at_once)
+def _open(folder: Path, engine: EngineFacts, at_once: int | None) -> Engine:
+    if engine.kind == "openvino":
+        xml = _existing(folder / "engine" / "model.xml")
+        _existing(xml.with_suffix(".bin"))
+        with _opening(xml):
+            return OpenVINOEngine(xml, precision_here(engine), at_once)
     from headstart.system import keras_worker
 
-    return KerasEngine(keras_worker.import_keras().models.load_model(folder / "model.keras"))
+    keras = keras_worker.import_keras()
+    path = _existing(folder / "model.keras")
+    with _opening(path):
+        return KerasEngine(keras.models.load_model(path))
 
 
-def precision_here(engine: dict[str, Any]) -> str:
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing. {ADVICE}")
+    return path
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Names the file that cannot be opened, whatever a library raises then."""
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except Exception as exc:
+        raise IntegrityError(f"{path} cannot be opened ({last_error_line(str(exc))}). {ADVICE}") from exc
+
+
+def open_reader(base: BaseFacts, folder: Path) -> Reader:
+    """The reader of a finished run.
+
+    Args:
+        base: of the run.
+        folder: of the run, where a tokenizer lies.
+
+    Raises:
+        IntegrityError: the tokenizer is missing or damaged.
+    """
+    if base.tokenizer is not None:
+        from headstart.data.tokenizers import open_tokenizer
+
+        return open_tokenizer(folder / "tokenizer", base.tokenizer.to_json())
+    from headstart.data.images import Decoder
+
+    if base.input_size is None or base.resize is None:
+        raise IntegrityError(f"{folder}: base.input_size and base.resize are missing. {ADVICE}")
+    return Decoder(base.input_size, base.resize)
+
+
+def precision_here(engine: EngineFacts) -> str:
     """The precision that a run computes in on this machine: its own, where the CPU has it.
 
     Args:
         engine: what ``run.json`` says about the engine.
     """
-    return "float32" if engine["precision"] == "bfloat16" and not can_compute_bfloat16() else engine["precision"]
+    return "float32" if engine.precision == "bfloat16" and not can_compute_bfloat16() else engine.precision

@@ -1,6 +1,5 @@
 """Stage 6 of 7, run: takes everything a training gave, writes one folder that holds it; next: report, predict."""
 
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,9 @@ from headstart.data.dataset import list_images, read_text
 from headstart.data.examples import Example, TextExample, is_url
 from headstart.data.readers import Modality
 from headstart.errors import InputError
-from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem, read_facts
+from headstart.runs.files import read_facts, read_figures
+from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem
+from headstart.runs.schema import Interval
 
 
 class RunFolder:
@@ -25,16 +26,17 @@ class RunFolder:
         figures: ``metrics.json``: every metric of every split with its interval.
 
     Raises:
-        InputError: the folder is not a run.
+        InputError: the folder is not a run, or a later version of headstart wrote it.
+        IntegrityError: ``run.json`` or ``metrics.json`` is missing, damaged or edited.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.facts = read_facts(self.folder)
-        self.figures: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        self.figures = read_figures(self.folder, self.facts)
 
     def __repr__(self) -> str:
-        figures = [f"{self.figures['headline']} {name.replace('_', ' ')} {v:.3f}" for name, v in self.metrics.items()]
+        figures = [f"{self.figures.headline} {name.replace('_', ' ')} {v:.3f}" for name, v in self.metrics.items()]
         figure = figures[0] if figures else "not yet evaluated"
         return f"<headstart run {self.folder}: {len(self.classes)} classes, {figure}>"
 
@@ -46,19 +48,21 @@ class RunFolder:
     @property
     def classes(self) -> list[str]:
         """Class names, in the order of the model's outputs."""
-        return self.facts["classes"]
+        return self.facts.classes
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """Metric -> value on the held-out split that counts (``figures["headline"]``); empty where it was adopted."""
-        headline = self.figures["splits"].get(self.figures["headline"])
-        return {name: headline[name]["value"] for name in self.figures["metrics"]}
+    def metrics(self) -> dict[str, float | None]:
+        """Metric -> value on the held-out split that counts (``figures.headline``); empty where it was adopted."""
+        return {name: figure.value for name, figure in self._headline_metrics().items()}
 
     @property
-    def intervals(self) -> dict[str, tuple[float, float]]:
+    def intervals(self) -> dict[str, tuple[float | None, float | None]]:
         """Metric -> its 95 % interval, on the same split."""
-        headline = self.figures["splits"].get(self.figures["headline"])
-        return {name: (headline[name]["low"], headline[name]["high"]) for name in self.figures["metrics"]}
+        return {name: (figure.low, figure.high) for name, figure in self._headline_metrics().items()}
+
+    def _headline_metrics(self) -> dict[str, Interval]:
+        split = self.figures.headline_figures
+        return {name: split.metrics[name] for name in self.figures.metrics} if split else {}
 
     @property
     def model_path(self) -> Path:

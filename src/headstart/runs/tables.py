@@ -1,72 +1,204 @@
-"""The tables of a run."""
+"""The tables of a run, the only place that writes and reads them.
+
+========================  ==========================================================================================
+``predictions.csv``       every evaluated example: its labels, what the run predicts, with which probability
+``suspects.csv``          label issues, the surest first; an edited copy of it is a table for ``relabel``
+``history.csv``           what was measured epoch by epoch, and by trials of l2
+``skipped.csv``           files that were left out
+========================  ==========================================================================================
+
+What was damaged or edited so that it means nothing any more is refused by file, line and column.
+"""
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from headstart.data.corrections import DROP
 from headstart.data.dataset import Dataset, Skipped
-from headstart.data.labels import cell
+from headstart.data.labels import SEPARATOR, cell
+from headstart.errors import IntegrityError
 from headstart.evaluation import LabelIssues
 from headstart.runs.answers import Answers
+from headstart.runs.files import ADVICE
+from headstart.runs.migrations import migrate_header
+from headstart.runs.schema import RunFacts
 
-PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
-MULTI_LABEL_PREDICTIONS = ("split", "file", "label", "predicted", "worst", "sha256")
-"""``worst`` is the wrong label that the model was surest of. ``p_…`` follow, the probabilities of all labels."""
+T = TypeVar("T")
 
-SUSPECTS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
-"""Header of ``suspects.csv``, which :mod:`headstart.data.corrections` reads back; texts have a column of their own."""
+PREDICTIONS, LABEL_ISSUES, HISTORY, SKIPPED = "predictions.csv", "suspects.csv", "history.csv", "skipped.csv"
 
-HISTORY = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
+_CLASS_COLUMNS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
+_LABEL_COLUMNS = ("split", "file", "label", "predicted", "worst", "sha256")
+_ISSUE_COLUMNS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
+_HISTORY_COLUMNS = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
+_SKIPPED_COLUMNS = ("file", "reason")
+_LONGEST = 60  # characters of a wrong cell that are shown
+_SMALLEST = 5e-7  # what a table writes as 0.000000 is at most this
 
 
-def write_tables(
-    folder: Path, classes: Sequence[str], answers: Answers, skipped: Sequence[Skipped], history: Sequence[Mapping] = ()
-) -> None:
-    """Write ``predictions.csv``, ``skipped.csv`` and, if there is a history, ``history.csv``."""
-    header, columns = _predictions(classes, answers) if answers.thresholds is None else _labels(classes, answers)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionRow:
+    """One example, and what the run predicts for it.
+
+    Attributes:
+        split: that it is in.
+        file: its path below the root of the data, or what a text is called.
+        labels: its class, or all its labels.
+        predicted: the class, or all labels, that the run predicts.
+        sha256: of its content, hex; empty where unknown.
+        text: itself, if it is one.
+    """
+
+    split: str
+    file: str
+    labels: tuple[str, ...]
+    predicted: tuple[str, ...]
+    sha256: str
+    text: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassPrediction(PredictionRow):
+    """Of data with one class for each example.
+
+    Attributes:
+        probability: of the predicted class.
+        label_probability: of the class that the example has.
+    """
+
+    probability: float
+    label_probability: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelPrediction(PredictionRow):
+    """Of multi-label data.
+
+    Attributes:
+        worst: the wrong label that the model was surest of; None where all are right.
+        probabilities: label -> probability.
+    """
+
+    worst: str | None
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelIssue:
+    """An example whose label looks wrong.
+
+    Attributes:
+        split: that it is in.
+        file: its path below the root of the data, or what a text is called.
+        labels: its class, or all its labels.
+        suggested: the class, or the labels, that it rather has.
+        probability: of the suggestion, by a head that was trained without the example; of multi-label data, of the
+            label that is likeliest to be wrong.
+        label_probability: of the class that it is labelled with; of multi-label data, of that label being right.
+        sha256: of its content, hex.
+        text: itself, if it is one.
+    """
+
+    split: str
+    file: str
+    labels: tuple[str, ...]
+    suggested: tuple[str, ...]
+    probability: float
+    label_probability: float
+    sha256: str
+    text: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRow:
+    """What was measured once; None where it was not, or is not finite.
+
+    Attributes:
+        phase: ``cross-validation`` (of a solved head), ``head`` (of an mlp), ``search`` or ``fine-tuning``.
+        epoch: of the phase, or number of the trial.
+        l2: regularisation that was tried.
+        loss: on the training examples; likewise ``accuracy``.
+        accuracy: share of right answers.
+        val_loss: on examples that were not trained on; likewise ``val_accuracy``.
+        val_accuracy: share of right answers.
+    """
+
+    phase: str
+    epoch: int | None = None
+    l2: float | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) -> None:
+    """Write ``predictions.csv``."""
+    header, columns = (_class_columns if answers.thresholds is None else _label_columns)(classes, answers)
     if answers.texts is not None:
         header, columns = [*header, "text"], [*columns, answers.texts]
-    _write_csv(folder / "predictions.csv", header, zip(*columns, strict=True))
-    _write_csv(folder / "skipped.csv", ("file", "reason"), skipped)
-    if history:
-        _write_csv(folder / "history.csv", HISTORY, ([row.get(name, "") for name in HISTORY] for row in history))
+    _write(folder / PREDICTIONS, header, zip(*columns, strict=True))
 
 
-def write_suspects(folder: Path, dataset: Dataset, answers: Answers, usable: np.ndarray, suspects: LabelIssues) -> None:
-    """Write ``suspects.csv``: examples whose label looks wrong, the surest first.
+def write_no_predictions(folder: Path) -> None:
+    """Write a ``predictions.csv`` without rows, of a run that was adopted."""
+    _write(folder / PREDICTIONS, _CLASS_COLUMNS, ())
+
+
+def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
+    """Write ``skipped.csv``."""
+    _write(folder / SKIPPED, _SKIPPED_COLUMNS, skipped)
+
+
+def write_history(folder: Path, history: Iterable[HistoryRow]) -> None:
+    """Write ``history.csv``."""
+    rows = ([getattr(row, name) for name in _HISTORY_COLUMNS] for row in history)
+    _write(folder / HISTORY, _HISTORY_COLUMNS, (["" if value is None else value for value in row] for row in rows))
+
+
+def write_label_issues(
+    folder: Path, dataset: Dataset, answers: Answers, usable: np.ndarray, issues: LabelIssues
+) -> None:
+    """Write ``suspects.csv``.
 
     Args:
         folder: of the run.
         dataset: the examples.
         answers: about those in use.
         usable: int (m,), their indices into the data set.
-        suspects: the examples.
+        issues: the examples whose label looks wrong, the surest first.
     """
-    at = np.searchsorted(usable, suspects.indices).tolist()  # usable ones are in order
+    at = np.searchsorted(usable, issues.indices).tolist()  # usable ones are in order
     columns: list[Iterable[Any]] = [
         answers.splits[at].tolist(),
         [answers.files[i] for i in at],
         [cell(label, dataset.classes) for label in answers.labels[at]],
-        [cell(label, dataset.classes) for label in suspects.suggested],
-        [f"{p:.6f}" for p in suspects.probability],
-        [f"{p:.6f}" for p in suspects.label_probability],
+        [cell(label, dataset.classes) for label in issues.suggested],
+        [f"{p:.6f}" for p in issues.probability],
+        [f"{p:.6f}" for p in issues.label_probability],
         [answers.digests[i].hex() for i in at],
     ]
-    texts = answers.texts
-    header = list(SUSPECTS)
+    header, texts = list(_ISSUE_COLUMNS), answers.texts
     if texts is not None:
         header, columns = [*header, "text"], [*columns, [texts[i] for i in at]]
-    _write_csv(folder / "suspects.csv", header, zip(*columns, strict=True))
+    _write(folder / LABEL_ISSUES, header, zip(*columns, strict=True))
 
 
-def _predictions(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
-    """Header and columns of ``predictions.csv``."""
+def _class_columns(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
     predicted, rows = answers.probabilities.argmax(1), np.arange(len(answers.labels))
-    return [*PREDICTIONS], [
+    return [*_CLASS_COLUMNS], [
         answers.splits.tolist(),
         answers.files,
         (classes[label] for label in answers.labels),
@@ -77,10 +209,9 @@ def _predictions(classes: Sequence[str], answers: Answers) -> tuple[list[str], l
     ]
 
 
-def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
-    """Header and columns of the ``predictions.csv`` of multi-label data."""
+def _label_columns(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
     worst, _ = answers.mistakes()
-    return [*MULTI_LABEL_PREDICTIONS, *(f"p_{name}" for name in classes)], [
+    return [*_LABEL_COLUMNS, *map(_probability_column, classes)], [
         answers.splits.tolist(),
         answers.files,
         (cell(row, classes) for row in answers.labels),
@@ -91,19 +222,250 @@ def _labels(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[I
     ]
 
 
-def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.ndarray, splits: np.ndarray) -> str:
-    """Identifies what was trained on: hex SHA-256 over classes, splits and contents, whatever the files are called."""
-    whole = hashlib.sha256()
-    for i, side in zip(usable.tolist(), splits.tolist(), strict=True):
-        digest = digests[i]
-        name = cell(dataset.labels[i], dataset.classes)
-        parts = (name, side, digest.hex() if digest else "")
-        whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
-    return whole.hexdigest()
+def _probability_column(name: str) -> str:
+    return f"p_{name}"
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def read_predictions(folder: Path, facts: RunFacts, splits: Collection[str] | None = None) -> list[PredictionRow]:
+    """Read ``predictions.csv``.
+
+    Args:
+        folder: of the run or evaluation.
+        facts: its ``run.json``.
+        splits: only rows of these; None for all.
+
+    Raises:
+        IntegrityError: it is missing, damaged, or contradicts ``run.json``.
+    """
+    columns: tuple[str, ...] = _CLASS_COLUMNS
+    if facts.is_multi_label:
+        columns = (*_LABEL_COLUMNS, *map(_probability_column, facts.classes))
+    path, known = folder / PREDICTIONS, _known_splits(facts)
+    rows = [_prediction(cells, facts, known) for cells in _read(path, columns, facts)]
+    expected = facts.data.examples if facts.data else 0
+    if len(rows) != expected:
+        raise IntegrityError(f"{path}: expected {expected:,} rows, as run.json says, got {len(rows):,}. {ADVICE}")
+    return rows if splits is None else [row for row in rows if row.split in splits]
+
+
+def read_label_issues(folder: Path, facts: RunFacts) -> list[LabelIssue]:
+    """Read ``suspects.csv``; empty where no labels were examined.
+
+    Users edit it: rows may be gone, and a label may be empty or ``drop``.
+
+    Raises:
+        IntegrityError: it is missing or damaged.
+    """
+    if facts.label_issues is None:
+        return []
+    known = _known_splits(facts)
+    return [
+        LabelIssue(
+            split=cells.one_of("split", known),
+            file=cells.filled("file"),
+            labels=() if cells["label"] in ("", DROP) else cells.labels("label", facts),
+            suggested=cells.labels("suggested", facts),
+            probability=cells.probability("probability"),
+            label_probability=cells.probability("label_probability"),
+            sha256=cells.digest("sha256"),
+            text=cells.get("text"),
+        )
+        for cells in _read(folder / LABEL_ISSUES, _ISSUE_COLUMNS, facts)
+    ]
+
+
+def read_history(folder: Path, facts: RunFacts) -> list[HistoryRow]:
+    """Read ``history.csv``; empty for evaluations and adopted runs.
+
+    Raises:
+        IntegrityError: it is missing or damaged.
+    """
+    path = folder / HISTORY
+    if facts.kind != "trained" or (facts.format_version == 1 and not path.exists()):  # format 1 wrote no empty ones
+        return []
+    return [
+        HistoryRow(
+            phase=cells.filled("phase"),
+            epoch=cells.convert("epoch", int, "a whole number") if cells["epoch"] else None,
+            **{name: cells.figure(name) for name in _HISTORY_COLUMNS[2:]},
+        )
+        for cells in _read(path, _HISTORY_COLUMNS, facts)
+    ]
+
+
+def read_skipped(folder: Path, facts: RunFacts) -> list[Skipped]:
+    """Read ``skipped.csv``; empty for adopted runs.
+
+    Raises:
+        IntegrityError: it is missing or damaged.
+    """
+    if facts.kind == "adopted":
+        return []
+    rows = _read(folder / SKIPPED, _SKIPPED_COLUMNS, facts)
+    return [Skipped(cells.filled("file"), cells["reason"]) for cells in rows]
+
+
+def probabilities_of(rows: Sequence[PredictionRow], classes: Sequence[str]) -> np.ndarray:
+    """What ``predictions.csv`` says of all classes, float64 (n, classes).
+
+    Of data with one class each, it tells the probabilities of two classes only, the predicted one and that of the
+    label; the others are 0. Rounding could make both equal: the predicted one is then the larger by the least step.
+    """
+    number = {name: i for i, name in enumerate(classes)}
+    probabilities = np.zeros((len(rows), len(classes)))
+    for values, row in zip(probabilities, rows, strict=True):
+        if isinstance(row, LabelPrediction):
+            values[:] = [row.probabilities[name] for name in classes]
+        elif isinstance(row, ClassPrediction):
+            values[number[row.labels[0]]] = max(row.label_probability, _SMALLEST)
+            is_right = row.predicted == row.labels
+            values[number[row.predicted[0]]] = row.probability if is_right else np.nextafter(row.probability, 1)
+    return probabilities
+
+
+class _Cells:
+    """One row of a table, its cells by the names of their columns."""
+
+    def __init__(self, path: Path, line: int, cells: dict[str, str]) -> None:
+        self._path, self._line, self._cells = path, line, cells
+
+    def __getitem__(self, column: str) -> str:
+        return self._cells[column]
+
+    def get(self, column: str) -> str | None:
+        """A cell, or None where there is no such column."""
+        return self._cells.get(column)
+
+    def wrong(self, column: str, expected: str) -> IntegrityError:
+        """The error for a cell that cannot be what it is."""
+        value = self._cells[column]
+        shown = repr(value if len(value) <= _LONGEST else f"{value[:_LONGEST]} …")
+        return IntegrityError(
+            f"{self._path}, line {self._line}, column {column}: expected {expected}, got {shown}. {ADVICE}"
+        )
+
+    def convert(self, column: str, convert: Callable[[str], T], expected: str) -> T:
+        """A cell as something else."""
+        try:
+            return convert(self._cells[column])
+        except ValueError:
+            raise self.wrong(column, expected) from None
+
+    def filled(self, column: str) -> str:
+        """A cell that is not empty."""
+        if not self._cells[column]:
+            raise self.wrong(column, "a text")
+        return self._cells[column]
+
+    def one_of(self, column: str, known: Sequence[str]) -> str:
+        """A cell that is one of a few texts."""
+        if self._cells[column] not in known:
+            raise self.wrong(column, " or ".join(known))
+        return self._cells[column]
+
+    def labels(self, column: str, facts: RunFacts) -> tuple[str, ...]:
+        """Classes of the run: one, or any number in a multi-label run."""
+        text = self._cells[column]
+        names = (tuple(text.split(SEPARATOR)) if text else ()) if facts.is_multi_label else (text,)
+        if not set(names) <= set(facts.classes):
+            raise self.wrong(
+                column, f"labels of the run divided by {SEPARATOR!r}" if facts.is_multi_label else "a class"
+            )
+        return names
+
+    def probability(self, column: str) -> float:
+        """A number from 0 to 1."""
+        value = self.convert(column, float, "a probability")
+        if not 0 <= value <= 1:
+            raise self.wrong(column, "a probability")
+        return value
+
+    def figure(self, column: str) -> float | None:
+        """A number; None for an empty cell, and for what is not finite."""
+        value = self.convert(column, float, "a number") if self._cells[column] else math.nan
+        return value if math.isfinite(value) else None
+
+    def digest(self, column: str) -> str:
+        """A SHA-256 in hex, or nothing; in a row with a text it has to be that of the text."""
+        digest = self._cells[column]
+        if digest and len(self.convert(column, bytes.fromhex, "a SHA-256")) != 32:
+            raise self.wrong(column, "a SHA-256")
+        if digest and "text" in self._cells:
+            content = self._cells["text"].encode("utf-8", "surrogateescape")
+            if hashlib.sha256(content).hexdigest() != digest.lower():
+                raise self.wrong("text", f"the text whose SHA-256 is {digest}")
+        return digest
+
+
+def _known_splits(facts: RunFacts) -> list[str]:
+    return list(facts.data.splits) if facts.data else []
+
+
+def _prediction(cells: _Cells, facts: RunFacts, splits: Sequence[str]) -> PredictionRow:
+    common: dict[str, Any] = {
+        "split": cells.one_of("split", splits),
+        "file": cells.filled("file"),
+        "labels": cells.labels("label", facts),
+        "predicted": cells.labels("predicted", facts),
+        "sha256": cells.digest("sha256"),
+        "text": cells.get("text"),
+    }
+    if facts.is_multi_label:
+        worst = cells.one_of("worst", ["", *facts.classes]) or None
+        probabilities = {name: cells.probability(_probability_column(name)) for name in facts.classes}
+        return LabelPrediction(**common, worst=worst, probabilities=probabilities)
+    return ClassPrediction(
+        **common,
+        probability=cells.probability("probability"),
+        label_probability=cells.probability("label_probability"),
+    )
+
+
+def _read(path: Path, columns: Sequence[str], facts: RunFacts) -> Iterator[_Cells]:
+    """The rows of a table that has these columns, and of texts one named ``text``."""
+    if facts.modality == "text" and path.name in (PREDICTIONS, LABEL_ISSUES) and facts.kind != "adopted":
+        columns = (*columns, "text")
+    with _reading(path), open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        _check_end(path)
+        reader = csv.reader(file, strict=True)
+        header = migrate_header(path.name, next(reader, []), facts.format_version)
+        for name in columns:
+            if name not in header:
+                raise IntegrityError(f"{path}, line 1: the column {name} is missing. {ADVICE}")
+        line = reader.line_num
+        for row in reader:
+            if len(row) != len(header):
+                raise IntegrityError(f"{path}, line {line + 1}: expected {len(header)} cells, got {len(row)}. {ADVICE}")
+            yield _Cells(path, line + 1, dict(zip(header, row, strict=True)))
+            line = reader.line_num
+
+
+def _check_end(path: Path) -> None:
+    """See that a table ends with a whole line; what users edit may lack its last line break."""
+    if path.name == LABEL_ISSUES or not path.stat().st_size:
+        return
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise IntegrityError(f"{path}: its last line is not complete. {ADVICE}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns errors of the file into such as name it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise IntegrityError(f"{path} is missing. {ADVICE}") from None
+    except (OSError, csv.Error) as exc:
+        raise IntegrityError(f"{path} cannot be read ({exc}). {ADVICE}") from exc

@@ -1,6 +1,5 @@
 """For people who compare runs elsewhere: a finished run as TensorBoard events, and in MLflow."""
 
-import csv
 import json
 import logging
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.runs.run import RunFolder
+from headstart.runs.tables import read_history
 from headstart.system.extras import require
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def write_tensorboard(run: RunFolder) -> Path:
             writer.add_scalar(name, value, epoch)
         for name, value in _figures(run):
             writer.add_scalar(name, value, 0)
-        writer.add_text("config", f"```\n{json.dumps(run.facts['config'], indent=2)}\n```")
+        writer.add_text("config", f"```\n{json.dumps(run.facts.config, indent=2)}\n```")
     return folder
 
 
@@ -65,8 +65,9 @@ def log_to_mlflow(run: RunFolder) -> str:
     """
     mlflow = _mlflow()
     with mlflow.start_run(run_name=run.name) as entry:
-        mlflow.log_params({key: value for key, value in run.facts["config"].items() if value is not None})
-        mlflow.set_tags({"headstart": run.facts["headstart"], "data_digest": run.facts["data"]["digest"]})
+        mlflow.log_params({key: value for key, value in (run.facts.config or {}).items() if value is not None})
+        digest = run.facts.data.digest if run.facts.data else None
+        mlflow.set_tags({"headstart": run.facts.headstart, "data_digest": digest})
         for name, value, epoch in _curves(run):
             mlflow.log_metric(name, value, step=epoch)
         mlflow.log_metrics(dict(_figures(run)))
@@ -76,26 +77,25 @@ def log_to_mlflow(run: RunFolder) -> str:
 
 
 def _tensorboard() -> Any:
-    return require("tensorboardX", extra="tensorboard", purpose="--tensorboard")
+    return require("tensorboardX", extra="tensorboard", purpose="writing TensorBoard events")
 
 
 def _mlflow() -> Any:
-    return require("mlflow", extra="mlflow", purpose="--mlflow")
+    return require("mlflow", extra="mlflow", purpose="logging to MLflow")
 
 
 def _curves(run: RunFolder) -> Iterator[tuple[str, float, int]]:
     """(name, value, epoch) of everything in ``history.csv`` that was measured epoch by epoch."""
-    with open(run.folder / "history.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            phase, epoch = row.pop("phase"), row.pop("epoch")
-            for name, value in row.items():
-                if epoch and value and name != "l2":
-                    yield f"{phase}/{name}", float(value), int(epoch)
+    for row in read_history(run.folder, run.facts):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            value = getattr(row, name)
+            if row.epoch is not None and value is not None:
+                yield f"{row.phase}/{name}", value, row.epoch
 
 
 def _figures(run: RunFolder) -> Iterator[tuple[str, float]]:
     """(name, value) of every metric of every split."""
-    for split, figures in run.figures["splits"].items():
-        for name in run.figures["metrics"]:
-            if figures[name]["value"] is not None:
-                yield f"{split}/{name}", figures[name]["value"]
+    for split, figures in run.figures.splits.items():
+        for name, figure in figures.metrics.items():
+            if figure.value is not None:
+                yield f"{split}/{name}", figure.value

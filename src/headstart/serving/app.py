@@ -160,10 +160,10 @@ def _facts(served: Served) -> RunFacts:
         modality=predictor.modality,
         classes=predictor.classes,
         multi_label=predictor.thresholds is not None,
-        thresholds=predictor.facts.get("thresholds"),
+        thresholds=facts.thresholds,
         min_confidence=predictor.min_confidence,
-        base=facts["base"]["handle"],
-        created=facts["created"],
+        base=facts.base.handle,
+        created=facts.created,
     )
 
 

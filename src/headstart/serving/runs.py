@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import InputError, did_you_mean
-from headstart.runs.predictor import Answer, Predictor, Problem, read_facts
+from headstart.runs.files import read_facts
+from headstart.runs.predictor import Answer, Predictor, Problem
 from headstart.serving.batching import Batcher, power_of_two
 from headstart.serving.limits import Limits, RefusedError
 from headstart.serving.metrics import Metrics
@@ -58,8 +59,7 @@ def open_run(folder: Path) -> tuple[Predictor, Stamp]:
         IntegrityError: it is damaged, or computes something else than when it was made.
     """
     stamp = _stamp(folder)
-    facts = read_facts(folder)
-    has_threshold = bool((facts.get("rejection") or {}).get("threshold")) and "thresholds" not in facts
+    has_threshold = bool(read_facts(folder).min_confidence)
     predictor = Predictor(folder, at_once=_AT_ONCE, min_confidence="auto" if has_threshold else 0.0)
     size = power_of_two(predictor.batch_size)
     with ThreadPoolExecutor(predictor.at_once) as side_by_side:
@@ -128,7 +128,7 @@ class Served:
             return
         old, self._batcher = self._batcher, self._batch()
         self._runs.metrics.reloads.labels(self.name, "done").inc()
-        logger.info(f"{self.name}: the version of {self.predictor.facts['created']} answers now")
+        logger.info(f"{self.name}: the version of {self.predictor.facts.created} answers now")
         await old.close()
 
     async def close(self) -> None:

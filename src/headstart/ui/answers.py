@@ -53,10 +53,10 @@ class Answers:
                 )
                 if not isinstance(answer, Explanation):
                     raise InputError(f"{name}: {answer.reason}.")
-                told = shown(answer, Path((predictor.facts.get("data") or {}).get("root") or ""))
+                told = shown(answer, Path(predictor.facts.data_root))
             finally:
                 file.unlink(missing_ok=True)
-        threshold = (predictor.facts.get("rejection") or {}).get("threshold")
+        threshold = predictor.facts.min_confidence
         one = answer.answer
         return {
             "one": {**told, "title": name, "file": name},

@@ -20,6 +20,7 @@ from headstart.data.labels import SEPARATOR
 from headstart.data.tables import read_cells
 from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import content
+from headstart.runs.tables import LabelIssue, read_label_issues
 from headstart.ui.answers import Answers
 from headstart.ui.place import Place
 from headstart.ui.site import Site, body, form, go_to, page, plain
@@ -85,10 +86,11 @@ class RunPages:
         if not _can_retrain(place, run):
             raise InputError(f"the data that {run.name} was trained on are no longer there.")
         table = await run_in_threadpool(_write_verdicts, place, run, fields)
-        tried = (run.facts.get("fine_tuning") or {}).get("outcome", "not tried") != "not tried"
+        fine_tuning = run.facts.fine_tuning
+        tried = fine_tuning is not None and fine_tuning.outcome != "not tried"
         arguments = {
-            "data": run.facts["data"]["path"],
-            **run.facts["config"],
+            "data": run.facts.data.path if run.facts.data else None,
+            **(run.facts.config or {}),
             "name": re.sub(r"-\d+$", "", run.name),
             "runs": str(place.runs),
             "relabel": str(table),
@@ -135,31 +137,31 @@ def _row(folder: Path) -> dict[str, Any] | None:
             "figure": name,
             "value": run.metrics[name] if name else None,
             "interval": run.intervals[name] if name else (None, None),
-            "base": run.facts["base"]["handle"],
+            "base": run.facts.base.handle,
             "classes": len(run.classes),
-            "examples": (run.facts.get("data") or {}).get("examples"),
-            "created": run.facts.get("created") or "",
-            "tried": (run.facts.get("fine_tuning") or {}).get("outcome") == "kept",
+            "examples": run.facts.data.examples if run.facts.data else None,
+            "created": run.facts.created,
+            "tried": run.facts.fine_tuning is not None and run.facts.fine_tuning.outcome == "kept",
         }
-    except (HeadstartError, OSError, ValueError, KeyError):
+    except HeadstartError:
         return None
 
 
 def _can_retrain(place: Place, run: Run) -> bool:
     """Whether the data of a run are still there, and in the root."""
-    path = (run.facts.get("data") or {}).get("path")
+    path = run.facts.data.path if run.facts.data else None
     try:
         return path is not None and place.inside(path).exists()
     except InputError:
         return False
 
 
-def _verdict(suspect: dict[str, str], chosen: str, ticked: list[str], run: Run) -> str:
+def _verdict(issue: LabelIssue, chosen: str, ticked: list[str], run: Run) -> str:
     """What a form says about a suspected label, as it stands in a table."""
-    if "thresholds" in run.facts and chosen == _TICKED:
+    if run.facts.is_multi_label and chosen == _TICKED:
         return SEPARATOR.join(name for name in run.classes if name in ticked)
     label = "".join(ticked[:1]) or chosen
-    return label if label in (DROP, *run.classes) else suspect["label"]
+    return label if label in (DROP, *run.classes) else SEPARATOR.join(issue.labels)
 
 
 def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
@@ -168,17 +170,17 @@ def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
     Raises:
         InputError: there are none.
     """
-    suspects = [cells for _, cells in read_cells(run.folder / "suspects.csv")]
+    issues = read_label_issues(run.folder, run.facts)
     verdicts: dict[str, tuple[str, str]] = {}
-    earlier = run.facts["config"].get("relabel")
+    earlier = (run.facts.config or {}).get("relabel")
     if earlier and place.inside(earlier).is_file():
         for _, cells in read_cells(Path(earlier)):
             verdicts[cells["file"]] = (cells["label"], cells.get("sha256", ""))
     before = dict(verdicts)
-    for i, suspect in enumerate(suspects):
-        label = _verdict(suspect, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run)
-        if label != suspect["label"]:
-            verdicts[suspect["file"]] = (label, suspect["sha256"])
+    for i, issue in enumerate(issues):
+        label = _verdict(issue, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run)
+        if label != SEPARATOR.join(issue.labels):
+            verdicts[issue.file] = (label, issue.sha256)
     if verdicts == before:
         raise InputError("no label was changed: accept or change at least one, then train again.")
     folder = place.jobs.parent / "verdicts"

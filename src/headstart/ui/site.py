@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from headstart.errors import HeadstartError, InputError
-from headstart.runs.predictor import read_facts
+from headstart.runs.files import read_facts
 from headstart.ui.jobs import Jobs
 from headstart.ui.labels import spell_label
 from headstart.ui.place import NotThereError, Place
@@ -65,7 +65,7 @@ class Site:
         paths = [root / job.told["data"] for job in unfinished]
         for name in self.place.run_names():
             with contextlib.suppress(HeadstartError):  # a damaged run.json names nothing
-                paths.append(root / ((read_facts(self.place.run(name)).get("data") or {}).get("root") or ""))
+                paths.append(root / read_facts(self.place.run(name)).data_root)
         return {uploads / path.relative_to(uploads).parts[0] for path in paths if path.is_relative_to(uploads)}
 
 

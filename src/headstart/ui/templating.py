@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from headstart.reports import run
+from headstart.reports import page
 
 _HERE = Path(__file__).parent
 
@@ -13,4 +13,4 @@ SCRIPT = _HERE / "static" / "ui.js"
 
 def open_template(name: str) -> Any:
     """A template of the web UI, by the name of its file without ``.html.j2``."""
-    return run.open_template(f"{name}.html.j2", _HERE / "templates", _HERE / "static")
+    return page.open_template(f"{name}.html.j2", _HERE / "templates", _HERE / "static")

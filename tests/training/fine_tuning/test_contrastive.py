@@ -26,13 +26,13 @@ def test_a_few_texts_are_evaluated_by_cross_validation(sentences: Path, tmp_path
     config = hs.FineTuneConfig(fine_tune_epochs=4, keep="fine-tuned")
     options = {"base": "embedded:all-minilm-l6-v2", "shots": 6, "fine_tune": "last:1", "config": config}
     run = hs.train(sentences, runs=tmp_path, **options)
-    facts = run.facts["fine_tuning"]
-    assert facts["outcome"] == "kept"
-    assert facts["reason"].startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
-    assert facts["on_folds"]["examples"] == 12
-    assert (facts["blocks"], facts["folds"], facts["steps"]) == (["layer_5"], 2, 4)
-    proof = run.facts["freeze_proof"]
-    assert (proof["changed"], proof["trained"]) == (0, 16)
+    facts = run.facts.fine_tuning
+    assert facts.outcome == "kept"
+    assert facts.reason.startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
+    assert facts.on_folds.examples == 12
+    assert (facts.process.blocks, facts.process.folds, facts.process.steps) == (["layer_5"], 2, 4)
+    proof = run.facts.freeze_proof
+    assert (proof.changed, proof.trained) == (0, 16)
     assert run.metrics["accuracy"] > 0.8
     assert run.predict("The classifier was trained on measurements of flowers.").predicted == "data"
     assert "cross-validation" in run.report().read_text(encoding="utf-8")

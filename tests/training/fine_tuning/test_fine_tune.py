@@ -61,12 +61,12 @@ def fine_tuned(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run
 
 
 def test_the_fine_tuned_model_is_kept_where_it_is_better(fine_tuned: hs.Run, head_only: hs.Run) -> None:
-    facts = fine_tuned.facts["fine_tuning"]
-    assert facts["outcome"] == "kept"
-    assert facts["on_val"]["mended"] > facts["on_val"]["broken"]
-    assert facts["on_val"]["accuracy"][0] == pytest.approx(head_only.figures["splits"]["val"]["accuracy"]["value"])
-    assert facts["on_val"]["accuracy"][1] == pytest.approx(fine_tuned.figures["splits"]["val"]["accuracy"]["value"])
-    assert facts["on_test"]["accuracy"][1] == pytest.approx(fine_tuned.metrics["accuracy"])
+    facts = fine_tuned.facts.fine_tuning
+    assert facts.outcome == "kept"
+    assert facts.on_val.fixed > facts.on_val.regressed
+    assert facts.on_val.accuracy[0] == pytest.approx(head_only.figures.splits["val"].metrics["accuracy"].value)
+    assert facts.on_val.accuracy[1] == pytest.approx(fine_tuned.figures.splits["val"].metrics["accuracy"].value)
+    assert facts.on_test.accuracy[1] == pytest.approx(fine_tuned.metrics["accuracy"])
     assert "kept" in fine_tuned.report().read_text()
 
 
@@ -82,9 +82,9 @@ def test_frozen_weights_do_not_change(fine_tuned: hs.Run, head_only: hs.Run) -> 
         if any((a != b).any() for a, b in zip(old.get_weights(), new.get_weights(), strict=True))
     }
     assert with_batch_norm == {"Conv2D", "DepthwiseConv2D"}
-    proof = fine_tuned.facts["freeze_proof"]
-    assert (proof["statistics"], proof["changed"]) == (98, 0)
-    assert (proof["tensors"], proof["trained"]) == (4 * 49, 49)
+    proof = fine_tuned.facts.freeze_proof
+    assert (proof.statistics, proof.changed) == (98, 0)
+    assert (proof.tensors, proof.trained) == (4 * 49, 49)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def with_batch_norm(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> h
 def test_batch_normalization_changes_with_train_batch_norm(with_batch_norm: hs.Run, head_only: hs.Run) -> None:
     import keras
 
-    proof = with_batch_norm.facts["freeze_proof"]
-    assert (proof["statistics"], proof["changed"]) == (98 - 2 * 4, 0)
+    proof = with_batch_norm.facts.freeze_proof
+    assert (proof.statistics, proof.changed) == (98 - 2 * 4, 0)
     names = {
         run: keras.models.load_model(run.model_path).get_layer("efficientnet_lite0")
         for run in (head_only, with_batch_norm)
@@ -114,10 +114,10 @@ def test_batch_normalization_changes_with_train_batch_norm(with_batch_norm: hs.R
 
 
 def test_a_time_limit_ends_training_with_the_best_epoch(with_batch_norm: hs.Run) -> None:
-    facts = with_batch_norm.facts["fine_tuning"]
-    assert facts["stopped"] == "time limit"
-    assert facts["views_s"] + facts["seconds"] == pytest.approx(3, abs=4)
-    assert facts["outcome"] == "kept"
+    facts = with_batch_norm.facts.fine_tuning
+    assert facts.process.stopped == "time limit"
+    assert facts.process.views_s + facts.process.seconds == pytest.approx(3, abs=4)
+    assert facts.outcome == "kept"
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_mixed_precision_learns_as_single_precision_does(
     mixed = hs.train(few_digits, runs=tmp_path, fine_tune="last:2", config=config, **FEW)
     losses = {}
     for precision, run in (("float32", uninterrupted), ("bfloat16", mixed)):
-        assert run.facts["fine_tuning"]["precision"] == precision
+        assert run.facts.fine_tuning.process.precision == precision
         rows = _history(run)
         losses[precision] = float(rows[-1]["val_loss"])
         assert abs(losses[precision] - float(rows[0]["val_loss"])) > 1e-3
@@ -144,9 +144,9 @@ def test_mixed_precision_learns_as_single_precision_does(
 def test_a_first_epoch_that_raises_the_loss_is_repeated_at_a_lower_rate(few_digits: Path, tmp_path: Path) -> None:
     config = hs.FineTuneConfig(fine_tune_epochs=2, learning_rate=0.02)
     run = hs.train(few_digits, runs=tmp_path, fine_tune="last:1", config=config, **OPTIONS)
-    facts = run.facts["fine_tuning"]
-    assert facts["slowed"] >= 1
-    assert facts["learning_rate"] == pytest.approx(0.02 / 4 ** facts["slowed"])
+    facts = run.facts.fine_tuning
+    assert facts.process.slowed >= 1
+    assert facts.process.learning_rate == pytest.approx(0.02 / 4**facts.process.slowed)
     history = _history(run)
     assert [row["epoch"] for row in history] == ["0", "1", "2"]
     assert float(history[1]["val_loss"]) < 1.5 * float(history[0]["val_loss"]) + 0.5
@@ -158,27 +158,27 @@ def test_a_time_limit_that_is_too_short_is_reported(
 ) -> None:
     run = hs.train(digits, runs=tmp_path, fine_tune="auto", config=hs.FineTuneConfig(time_limit=0.01), **OPTIONS)
     assert "fine-tuning the last 10 blocks, block7 to head_conv" in caplog.text  # 63 % of the arithmetic
-    facts = run.facts["fine_tuning"]
-    assert facts["outcome"] == "not tried"
-    assert "over before the first step" in facts["reason"]
+    facts = run.facts.fine_tuning
+    assert facts.outcome == "not tried"
+    assert "over before the first step" in facts.reason
 
 
 def test_a_worse_model_is_rejected_unless_keep_is_fine_tuned(digits: Path, head_only: hs.Run, tmp_path: Path) -> None:
     rejected = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=HARMS, **OPTIONS)
-    facts = rejected.facts["fine_tuning"]
-    assert facts["outcome"] == "not better"
-    assert facts["on_val"]["accuracy"][1] < facts["on_val"]["accuracy"][0]
+    facts = rejected.facts.fine_tuning
+    assert facts.outcome == "not better"
+    assert facts.on_val.accuracy[1] < facts.on_val.accuracy[0]
     assert rejected.metrics == head_only.metrics
-    assert rejected.facts["freeze_proof"] == head_only.facts["freeze_proof"]
+    assert rejected.facts.freeze_proof == head_only.facts.freeze_proof
     assert len(_history(rejected)) == 2  # the head alone, and one epoch
     page = rejected.report().read_text()
     assert "The head alone was kept" in page
 
     forced = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=replace(HARMS, keep="fine-tuned"), **OPTIONS)
-    assert forced.facts["fine_tuning"]["outcome"] == "kept"
-    assert "--keep fine-tuned" in forced.facts["fine_tuning"]["reason"]
-    assert forced.metrics["accuracy"] == pytest.approx(facts["on_test"]["accuracy"][1])
-    assert forced.facts["freeze_proof"]["trained"] == 1
+    assert forced.facts.fine_tuning.outcome == "kept"
+    assert "--keep fine-tuned" in forced.facts.fine_tuning.reason
+    assert forced.metrics["accuracy"] == pytest.approx(facts.on_test.accuracy[1])
+    assert forced.facts.freeze_proof.trained == 1
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_model(
@@ -213,8 +213,8 @@ def test_a_killed_run_resumes_and_ends_with_the_same_model(
     assert expected.keys() == actual.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(actual[name], values, err_msg=name)
-    assert resumed.facts["freeze_proof"] == uninterrupted.facts["freeze_proof"]
-    assert resumed.facts["freeze_proof"]["trained"] > 0
+    assert resumed.facts.freeze_proof == uninterrupted.facts.freeze_proof
+    assert resumed.facts.freeze_proof.trained > 0
 
 
 @pytest.mark.usefixtures("head_only")  # which prepares the base
@@ -252,9 +252,9 @@ def test_unknown_blocks_are_refused(digits: Path, tmp_path: Path, fine_tune: str
 
 def test_auto_does_not_try_what_validation_could_not_show(run: hs.Run) -> None:
     """The head makes too few mistakes on the validation images for any gain to be significant."""
-    facts = run.facts["fine_tuning"]
-    assert facts["outcome"] == "not tried"
-    assert "validation examples" in facts["reason"]
+    facts = run.facts.fine_tuning
+    assert facts.outcome == "not tried"
+    assert "validation examples" in facts.reason
 
 
 def test_a_text_encoder_is_fine_tuned_by_low_rank_changes(sentences: Path, tmp_path: Path) -> None:
@@ -262,8 +262,8 @@ def test_a_text_encoder_is_fine_tuned_by_low_rank_changes(sentences: Path, tmp_p
     folder = Path(__file__).parents[2] / "files/transformers/bert"
     config = hs.FineTuneConfig(fine_tune_epochs=1, lora=2, keep="fine-tuned")
     run = hs.train(sentences, base=f"hf:{folder}", fine_tune="last:1", config=config, runs=tmp_path)
-    assert run.facts["fine_tuning"]["blocks"] == ["layer_1"]
-    assert (run.facts["freeze_proof"]["changed"], run.facts["freeze_proof"]["trained"]) == (0, 6)
+    assert run.facts.fine_tuning.process.blocks == ["layer_1"]
+    assert (run.facts.freeze_proof.changed, run.facts.freeze_proof.trained) == (0, 6)
 
 
 def test_a_rank_below_1_is_refused() -> None:

@@ -48,23 +48,23 @@ def searched(table: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
 
 
 def test_a_better_head_on_other_features_is_found_and_kept(searched: hs.Run) -> None:
-    search = searched.facts["search"]
-    assert search["outcome"] == "kept"
-    assert "which had no part in the search" in search["reason"]
-    assert search["trials"] == search["new"] == len(search["tried"]) == 20
-    assert search["best"]["log_loss"] == min(trial["log_loss"] for trial in search["tried"] if not trial["pruned"])
-    assert search["best"]["log_loss"] < search["start"]["log_loss"]
-    assert search["on_val"]["log_loss"][1] < search["on_val"]["log_loss"][0]
-    assert {trial["layers"] > 0 for trial in search["tried"]} == {True, False}
-    assert sum(search["mattered"]["all heads"].values()) == pytest.approx(1, abs=0.01)
+    search = searched.facts.search
+    assert search.outcome == "kept"
+    assert "which had no part in the search" in search.reason
+    assert search.trials == search.new == len(search.tried) == 20
+    assert search.best.log_loss == min(trial.log_loss for trial in search.tried if not trial.pruned)
+    assert search.best.log_loss < search.start_log_loss
+    assert search.on_val.log_loss[1] < search.on_val.log_loss[0]
+    assert {trial.settings["layers"] > 0 for trial in search.tried} == {True, False}
+    assert sum(search.importance["all heads"].values()) == pytest.approx(1, abs=0.01)
     # The finished model, from the text on, gives the predictions that were evaluated.
     with open(searched.folder / "predictions.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"][:20]
     for row, answer in zip(rows, searched.predict([row["text"] for row in rows]), strict=True):
         assert answer.predicted == row["predicted"]
         assert answer.probability == pytest.approx(float(row["probability"]), abs=1e-3)
-    assert searched.facts["base"]["spec"]["taps"] == [f"words:{pooling}" for pooling in ("mean", "max")]
-    assert searched.facts["freeze_proof"]["changed"] == 0
+    assert searched.facts.base.spec.taps == [f"words:{pooling}" for pooling in ("mean", "max")]
+    assert searched.facts.freeze_proof.changed == 0
 
 
 def test_the_report_and_the_history_show_the_search(searched: hs.Run) -> None:
@@ -85,35 +85,35 @@ def test_a_search_continues_an_earlier_one(
     table: Path, searched: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     repeated = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
-    assert repeated.facts["search"]["new"] == 0
-    assert repeated.facts["search"]["best"] == searched.facts["search"]["best"]
+    assert repeated.facts.search.new == 0
+    assert repeated.facts.search.best == searched.facts.search.best
     assert repeated.metrics == searched.metrics
     continued = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
     assert "continuing a search with 20 finished trials" in caplog.text
-    assert continued.facts["search"]["new"] == 2
-    assert continued.facts["search"]["tried"][:20] == searched.facts["search"]["tried"]
+    assert continued.facts.search.new == 2
+    assert continued.facts.search.tried[:20] == searched.facts.search.tried
 
 
 def test_the_default_head_is_kept_where_no_other_is_proved_better(
     sentences: Path, text_run: hs.Run, tmp_path: Path
 ) -> None:
     run = hs.train(sentences, base=WORDS, fine_tune="none", search=1, runs=tmp_path)
-    assert run.facts["search"]["outcome"] == "not better"
-    assert run.facts["search"]["best"]["description"] == "solved head"
-    assert run.facts["search"]["mattered"] == {}
+    assert run.facts.search.outcome == "not better"
+    assert run.facts.search.best.description == "solved head"
+    assert run.facts.search.importance == {}
     assert run.metrics == text_run.metrics
-    assert run.facts["base"] == text_run.facts["base"]
+    assert run.facts.base == text_run.facts.base
 
 
 def test_networks_learn_from_augmented_photos(photos: Path, tmp_path: Path) -> None:
     options = {"input_size": SIZE, "val": 0.3, "fine_tune": "none", "runs": tmp_path}
     run = hs.train(photos, search=30, **options)
-    tried = run.facts["search"]["tried"]
-    of_networks = [trial for trial in tried if trial["layers"]]
+    tried = run.facts.search.tried
+    of_networks = [trial.settings for trial in tried if trial.settings["layers"]]
     assert len({trial["augmentation"] for trial in of_networks}) > 1
-    assert not any("augmentation" in trial for trial in tried if not trial["layers"])
+    assert not any("augmentation" in trial.settings for trial in tried if not trial.settings["layers"])
     plain = hs.train(photos, search=30, augment="none", **options)
-    assert not any("augmentation" in trial for trial in plain.facts["search"]["tried"])
+    assert not any("augmentation" in trial.settings for trial in plain.facts.search.tried)
 
 
 def test_features_of_augmented_photos_are_those_of_the_augmented_images(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""How good a run is, in a few lines for the terminal."""
+
+from typing import TYPE_CHECKING
+
+from headstart.data.readers import NOUNS
+from headstart.errors import counted
+
+if TYPE_CHECKING:
+    from headstart.runs.run import RunFolder
+    from headstart.runs.schema import SplitFigures
+
+_OUTCOMES = {
+    "kept": "fine-tuned model kept",
+    "not better": "fine-tuned model not kept, the head alone was",
+    "not tried": "fine-tuning not tried",
+}
+_SPLITS = {"val": "validation", "train": "training"}
+
+
+def summary(run: "RunFolder") -> str:
+    """The figures of a run or an evaluation, and what they are worth."""
+    headline, figures = run.figures.headline, run.figures.headline_figures
+    if headline is None or figures is None:
+        return f"{run.folder} was adopted, and has no figures"
+    split = _SPLITS.get(headline, headline)
+    examples = counted(figures.examples, NOUNS[run.facts.modality])
+    if run.facts.is_multi_label:
+        lines = [f"{split} {_figure(figures, 'micro_f1')}, {_figure(figures, 'macro_f1')}, on {examples}"]
+        lines += _thresholds(run)
+    else:
+        lines = [f"{split} {_figure(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
+        lines += _selective_prediction(run)
+    lines += _leak_free(run)
+    lines += _search(run)
+    tuning = run.facts.fine_tuning
+    if tuning and tuning.reason:
+        lines.append(f"{_OUTCOMES[tuning.outcome]}: {tuning.reason}")
+    if headline == "train":
+        lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
+    lines += _out_of_distribution(run, figures)
+    lines += _label_issues(run)
+    return "\n".join(lines)
+
+
+def _figure(figures: "SplitFigures", name: str) -> str:
+    """A figure with its interval."""
+    figure, form = figures.metrics[name], ".1%" if name == "accuracy" else ".3f"
+    interval = "" if figure.low is None else f" (95 % interval {figure.low:{form}} to {figure.high:{form}})"
+    value = "undefined" if figure.value is None else f"{figure.value:{form}}"
+    return f"{name.replace('_f1', ' F1')} {value}{interval}"
+
+
+def _selective_prediction(run: "RunFolder") -> list[str]:
+    """Coverage and precision of the answers that are sure enough."""
+    selective = run.facts.selective_prediction
+    if selective is None:
+        return []
+    if selective.threshold is None:
+        return [selective.reason]
+    coverage = selective.on_held_out or selective.on_test or selective.on_chosen
+    if not selective.threshold or not coverage or not coverage.answered:
+        return []
+    return [
+        f"at confidence ≥ {selective.threshold:.1%}: coverage {coverage.coverage:.1%}, precision "
+        f"{coverage.precision:.1%} (95 % interval {coverage.low:.1%} to {coverage.high:.1%}); wanted: "
+        f"{selective.min_precision:.1%} (--min-precision {selective.min_precision:g})"
+    ]
+
+
+def _label_issues(run: "RunFolder") -> list[str]:
+    issues = run.facts.label_issues
+    if issues is None or not issues.count:
+        return []
+    examined = counted(issues.examined, "example" if run.facts.is_multi_label else "label")
+    whose = f"labels of {issues.count:,}" if run.facts.is_multi_label else f"{issues.count:,}"
+    return [
+        f"{whose} of {examined} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with "
+        "--relabel"
+    ]
+
+
+def _thresholds(run: "RunFolder") -> list[str]:
+    """Which labels have no threshold of their own, and why."""
+    from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, FEWEST_POSITIVES
+
+    thresholds = run.facts.thresholds or {}
+    names = [name for name, threshold in thresholds.items() if threshold == DEFAULT_THRESHOLD]
+    if not names:
+        return []
+    shown = "all labels" if len(names) == len(run.classes) else ", ".join(names[:10]) + (", …" if names[10:] else "")
+    return [
+        f"given from a probability of {DEFAULT_THRESHOLD} on: {shown}; a threshold of its own takes {FEWEST_POSITIVES} "
+        "validation examples with the label and as many without"
+    ]
+
+
+def _leak_free(run: "RunFolder") -> list[str]:
+    """The figures without examples that are, exactly or nearly, among those of the training."""
+    leak_free = run.figures.leak_free
+    if leak_free is None:
+        return []
+    removed = f"the {counted(leak_free.removed, 'example')} that are, exactly or nearly, in the training data"
+    if leak_free.metrics is None:
+        return [f"without {removed}, no examples are left"]
+    return [f"without {removed}: {_figure(leak_free.metrics, run.figures.metrics[0])} on {leak_free.examples:,}"]
+
+
+def _search(run: "RunFolder") -> list[str]:
+    """The best of the heads that were tried, and which settings mattered."""
+    search = run.facts.search
+    if search is None:
+        return []
+    best, importance = search.best, search.importance.get("all heads")
+    lines = [
+        f"{counted(search.trials, 'head')} tried in {search.seconds:.1f} s; the best: {best.description}; "
+        f"cross-validated log loss {search.start_log_loss:.3f} for the default head, {best.log_loss:.3f} for this one "
+        "(optimistic: chosen on the same data)",
+        f"{'head of the search kept' if search.outcome == 'kept' else 'default head kept'}: {search.reason}",
+    ]
+    if importance:
+        from headstart.training.head.search import SETTINGS
+
+        shares = ", ".join(f"{SETTINGS.get(name, name)} {share:.0%}" for name, share in importance.items())
+        lines.append(f"what mattered in the search: {shares}")
+    return lines
+
+
+def _out_of_distribution(run: "RunFolder", figures: "SplitFigures") -> list[str]:
+    detector = run.facts.out_of_distribution
+    if run.facts.kind != "evaluation" or detector is None or not detector.count:
+        return []
+    return [
+        f"{detector.count:,} of them ({detector.count / figures.examples:.1%}) are out-of-distribution: unlike the "
+        "training examples; 1 % is normal"
+    ]

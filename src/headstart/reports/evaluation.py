@@ -1,0 +1,262 @@
+"""How good a run is, as its report shows it: figures, confusions, mistakes, label issues, confidence."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.labels import NO_LABEL
+from headstart.explanation.mistakes import IMAGES_SHOWN, TEXTS_SHOWN
+from headstart.reports import plots
+from headstart.reports.examples import marked_words, page_image, read_evidence, shortened
+from headstart.runs.schema import (
+    CalibrationFacts,
+    ChangeFacts,
+    ClassFigures,
+    Figures,
+    RunFacts,
+    SelectivePredictionFacts,
+    SplitFigures,
+)
+from headstart.runs.tables import ClassPrediction, LabelIssue, LabelPrediction, PredictionRow, read_label_issues
+
+SPLIT_NAMES = {"val": "validation", "train": "training"}
+"""Names of splits for people, where they differ."""
+
+_CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
+_DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turned round, in the dark and in the light
+_CONFUSIONS = 15
+_MOST_SQUARES = 2000
+_THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
+_MEANINGS = {
+    "accuracy": ("Accuracy", "share of {noun}s it got right"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall: every class counts the same"),
+    "micro_f1": ("Micro F1", "F1 of all labels together: frequent ones count more"),
+    "macro_f1": ("Macro F1", "mean F1: every class counts the same"),
+    "mean_average_precision": ("Mean average precision", "of the labels, over all thresholds"),
+    "subset_accuracy": ("Subset accuracy", "share of {noun}s with exactly the right labels"),
+    "log_loss": ("Log loss", "penalty for low probabilities of what is true; 0 is best"),
+    "ece": ("ECE", "expected calibration error: confidence against accuracy; 0 is best"),
+}
+
+
+def described_metrics(figures: Figures, noun: str) -> list[tuple[str, str, str]]:
+    """(key, name, meaning) of every metric."""
+    return [(key, name, meaning.format(noun=noun)) for key in figures.metrics for name, meaning in [_MEANINGS[key]]]
+
+
+def result(classes: Sequence[str], counts: np.ndarray | None, rows: Sequence[PredictionRow]) -> dict[str, Any] | None:
+    """The first lines: how many answers are right, and how many a constant answer would get right."""
+    if counts is None or not counts.sum():
+        return None
+    support = counts.sum(1)
+    commonest = int(support.argmax())
+    surest_first = sorted(rows, key=lambda row: -_confidence(row))
+    right = [row.labels == row.predicted for row in surest_first]
+    return {
+        "examples": int(counts.sum()),
+        "right": int(np.trace(counts)),
+        "commonest": classes[commonest],
+        "commonest_share": float(support[commonest] / counts.sum()),
+        "squares": plots.squares(right) if 0 < len(right) <= _MOST_SQUARES else None,
+    }
+
+
+def columns(figures: Figures) -> list[dict[str, Any]]:
+    """The columns of the table of metrics: the split that counts first."""
+    order = sorted(
+        figures.splits, key=lambda name: (name != figures.headline, ["test", "val", "train", name].index(name))
+    )
+    shown = [{"title": SPLIT_NAMES.get(name, name), "figures": figures.splits[name]} for name in order]
+    if figures.leak_free and figures.leak_free.metrics:
+        shown.insert(1, {"title": "without those seen in training", "figures": figures.leak_free.metrics})
+    return shown
+
+
+def confusion(classes: Sequence[str], counts: np.ndarray | None) -> dict[str, Any] | None:
+    """The confusion matrix, with numbers or drawn, and the most frequent confusions."""
+    if counts is None:
+        return None
+    support = counts.sum(1)
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    cells = [(int(cell) // len(classes), int(cell) % len(classes)) for cell in order]
+    pairs = [
+        {
+            "label": classes[i],
+            "predicted": classes[j],
+            "count": int(wrong[i, j]),
+            "support": int(support[i]),
+            "share": float(wrong[i, j] / support[i]),
+        }
+        for i, j in cells
+        if wrong[i, j]
+    ]
+    content: dict[str, Any] = {"pairs": pairs, "wrong": int(wrong.sum()), "block": plots.block_size(len(classes))}
+    if len(classes) > _CELLS_WITH_NUMBERS:
+        content["plot"] = plots.matrix(counts)
+        return content
+    shares = counts / np.maximum(support[:, None], 1)
+    content["rows"] = [
+        {"name": name, "cells": [_cell(i == j, int(counts[i, j]), float(shares[i, j])) for j in range(len(classes))]}
+        for i, name in enumerate(classes)
+    ]
+    return content
+
+
+def change(facts: ChangeFacts | None, split: SplitFigures | None) -> dict[str, Any] | None:
+    """The old classes of a run that was extended, before and after, the worst changes first; then the new ones."""
+    if facts is None or split is None:
+        return None
+    share = ("value", "low", "high")
+    rows = [
+        {
+            **of_class.to_json(),
+            "before": dict(zip(share, of_class.before or (None, None, None), strict=True)),
+            "after": dict(zip(share, of_class.after or (None, None, None), strict=True)),
+        }
+        for of_class in sorted(facts.classes, key=lambda of_class: of_class.fixed - of_class.regressed)
+    ]
+    added: list[tuple[str, ClassFigures]] = [(name, split.per_class[name]) for name in facts.added]
+    new = [{"name": name, "examples": figures.support, "after": figures.recall} for name, figures in added]
+    return {"run": facts.run, "verdict": facts.verdict, "rows": rows, "new": new}
+
+
+def per_class(classes: Sequence[str], counts: np.ndarray | None, split: SplitFigures | None) -> dict[str, Any] | None:
+    """Figures of each class, the worst first; classes without examples last."""
+    if split is None:
+        return None
+    mistaken_for: dict[str, str] = {}
+    if counts is not None:
+        wrong = counts - np.diag(np.diag(counts))
+        mistaken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}
+    rows = [
+        {"name": name, "taken_for": mistaken_for.get(name), **figures.to_json()}
+        for name, figures in split.per_class.items()
+    ]
+    rows.sort(key=lambda row: math.inf if row["f1"]["value"] is None else row["f1"]["value"])
+    lows = [row["f1"]["low"] for row in rows if row["f1"]["low"] is not None]
+    floor = math.floor(min(lows, default=0.0) * 10 - 1e-9) / 10
+    return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
+
+
+def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> dict[str, Any] | None:
+    """The mistakes that the model was surest of, with their images or texts."""
+    if not rows:
+        return None
+    wrong = [_mistake(row) for row in rows if row.predicted != row.labels]
+    wrong.sort(key=lambda mistake: -mistake["sureness"])
+    evidence = read_evidence(folder, facts.base)
+    shown = [
+        {
+            **mistake,
+            **_example(Path(facts.data_root), mistake["file"], mistake["text"]),
+            "words": marked_words(evidence.words.get(mistake["file"])),
+        }
+        for mistake in wrong[: IMAGES_SHOWN if facts.modality == "image" else TEXTS_SHOWN]
+    ]
+    for mistake in shown:
+        if mistake["text"] is None:
+            mistake["picture"] = page_image(Path(facts.data_root), mistake["file"], evidence)
+    with_heat = any(mistake["picture"] and "heat" in mistake["picture"] for mistake in shown)
+    return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
+
+
+def label_issues(folder: Path, facts: RunFacts, most: int) -> dict[str, Any] | None:
+    """Examples whose label looks wrong, the surest first, with their images or texts."""
+    if facts.label_issues is None:
+        return None
+    issues = read_label_issues(folder, facts)[:most]
+    return {**facts.label_issues.to_json(), "shown": [_label_issue(issue, facts) for issue in issues]}
+
+
+def confidence(
+    split: SplitFigures | None, rows: Sequence[PredictionRow], selective: SelectivePredictionFacts | None
+) -> dict[str, Any] | None:
+    """How far the confidence can be trusted, and what a threshold on it gains."""
+    bins = [one_bin for one_bin in (split.reliability or [] if split else []) if one_bin.count]
+    if not bins:
+        return None
+    total = sum(one_bin.count for one_bin in bins)
+    excess = sum(one_bin.count * ((one_bin.confidence or 0) - (one_bin.accuracy or 0)) for one_bin in bins) / total
+    return {
+        "plot": plots.reliability([one_bin.to_json() for one_bin in bins]),
+        "excess": excess,
+        "thresholds": _by_threshold(rows, (selective.threshold if selective else None) or None),
+        "selective_prediction": selective,
+    }
+
+
+def calibration(facts: CalibrationFacts | None) -> list[dict[str, Any]]:
+    """What temperature scaling did to the examples that decide and to those that do not."""
+    if facts is None:
+        return []
+    effects = ((facts.chosen_on, True, facts.on_chosen), ("test", False, facts.on_test))
+    return [{"name": name, "decides": decides, **effect.to_json()} for name, decides, effect in effects if effect]
+
+
+def labels_in_words(names: Iterable[str]) -> str:
+    """The labels of an example as people read them."""
+    return ", ".join(names) or NO_LABEL
+
+
+def _by_threshold(rows: Sequence[PredictionRow], own: float | None) -> list[dict[str, Any]]:
+    """Coverage and accuracy above some thresholds, the run's own among them."""
+    sure = np.array([_confidence(row) for row in rows])
+    right = np.array([row.predicted == row.labels for row in rows], bool)
+    shown = []
+    for threshold in sorted({*_THRESHOLDS, *([own] if own else [])}) if rows else ():
+        kept = sure >= threshold
+        n, hits = int(kept.sum()), int((kept & right).sum())
+        row = {"threshold": threshold, "kept": n, "share": n / len(rows), "accuracy": hits / n if n else None}
+        shown.append({**row, "own": threshold == own})
+    return shown
+
+
+def _confidence(row: PredictionRow) -> float:
+    return row.probability if isinstance(row, ClassPrediction) else 0.0
+
+
+def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
+    shade = 0.12 + 0.73 * (share if right else math.sqrt(share)) if count else 0.0  # a few errors must be seen
+    depth = " deep deepest" if shade > _DEEPEST else " deep" if shade > _DEEP else ""
+    return {"right": right, "count": count, "share": share, "shade": round(shade, 2), "depth": depth}
+
+
+def _mistake(row: PredictionRow) -> dict[str, Any]:
+    """What was predicted, what is true, and how sure the model was; of several labels, of the worst one."""
+    about = {
+        "file": row.file,
+        "text": row.text,
+        "predicted": labels_in_words(row.predicted),
+        "label": labels_in_words(row.labels),
+    }
+    if isinstance(row, ClassPrediction):
+        figures = {"probability": row.probability, "label_probability": row.label_probability}
+        return {**about, **figures, "sureness": row.probability}
+    if not isinstance(row, LabelPrediction) or row.worst is None:
+        return {**about, "probability": None, "label_probability": None, "sureness": 0.0}
+    probability, given = row.probabilities[row.worst], row.worst in row.predicted
+    sureness = probability if given else 1 - probability
+    return {**about, "worst": row.worst, "probability": probability, "given": given, "sureness": sureness}
+
+
+def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
+    """One example whose label looks wrong; of several labels also which it ``has``, and which are ``doubted``."""
+    has, rather = set(issue.labels), set(issue.suggested)
+    return {
+        "file": issue.file,
+        "label": labels_in_words(issue.labels),
+        "suggested": labels_in_words(issue.suggested),
+        "probability": issue.probability,
+        "label_probability": issue.label_probability,
+        **({"has": has, "doubted": sorted(has ^ rather)} if facts.is_multi_label else {}),
+        **_example(Path(facts.data_root), issue.file, issue.text),
+        **({"picture": page_image(Path(facts.data_root), issue.file)} if issue.text is None else {}),
+    }
+
+
+def _example(root: Path, file: str, text: str | None) -> dict[str, Any]:
+    return {"picture": None, "text": None if text is None else shortened(text)}

@@ -1,0 +1,78 @@
+"""What all pages share: their templates, and how figures and names are written on them."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from headstart.data.audit import Occurrence
+from headstart.runs.schema import FindingExample
+from headstart.system.durations import format_duration
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+_BREAKS = re.compile(r"(?<=[_\-./\\])(?=[^_\-./\\])")  # where a long name may go on in the next line
+_THIN = "\u202f"  # narrow no-break space, between a number and its unit
+
+
+def open_template(name: str, *folders: Path) -> Any:
+    """A page's template, with the filters that write figures and names.
+
+    Args:
+        name: of its file.
+        folders: searched for it, and for what it includes, before the templates of the reports.
+    """
+    return _environment(folders).get_template(name)
+
+
+@cache
+def _environment(folders: tuple[Path, ...]) -> Any:
+    import jinja2  # here, because many commands import this module and few write a page
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,  # an evaluation lacks whole groups of facts
+    )
+    environment.filters.update(
+        percent=percent,
+        metric=metric,
+        duration=format_duration,
+        count=_count,
+        breakable=_breakable,
+        described=_describe_example,
+    )
+    return environment
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """``99.4 %``; never 100 unless it is exactly that."""
+    if share is None:
+        return "–"
+    shown = f"{100 * share:.{digits}f}"
+    if share < 1 and float(shown) >= 100:
+        shown = f"{100 - 10.0**-digits:.{digits}f}"
+    return f"{shown}{_THIN}%"
+
+
+def metric(value: float | None) -> str:
+    """A metric with three decimals."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _count(n: float) -> str:
+    return f"{n:,.0f}"
+
+
+def _breakable(name: str) -> Markup:
+    """A name, escaped, that browsers may break after ``_``, ``-``, ``.`` and slashes, and not within a word."""
+    return Markup("<wbr>").join(_BREAKS.split(name))
+
+
+def _describe_example(example: FindingExample, check: str) -> str:
+    """One line about an example of a finding."""
+    return Occurrence(tuple(example.files), example.note).line(check)

@@ -1,0 +1,119 @@
+"""How a run was trained, as its report shows it: curves, the search, fine-tuning, what more data would bring."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from headstart.evaluation.learning_curve import NOTICEABLE
+from headstart.reports import plots
+from headstart.runs.schema import LearningCurveFacts, RunFacts, Trial, VerdictFacts
+from headstart.runs.tables import HistoryRow
+
+
+def curves(history: Sequence[HistoryRow]) -> dict[str, Any] | None:
+    """The trials of l2 of a solved head, and the epochs of an mlp."""
+    tried: list[dict[str, Any]] = [
+        {"l2": row.l2, "val_loss": row.val_loss, "val_accuracy": row.val_accuracy}
+        for row in history
+        if row.phase == "cross-validation" and row.l2 and row.val_loss is not None
+    ]
+    content: dict[str, Any] = {}
+    if tried:
+        best = min(tried, key=lambda row: row["val_loss"])
+        content["l2"] = {"plot": plots.l2_curve(tried, best["l2"]), "best": best, "tried": len(tried)}
+    epochs = _epochs([row for row in history if row.phase == "head"])
+    if epochs:
+        content["epochs"] = epochs
+    return content or None
+
+
+def learning_curve(facts: LearningCurveFacts | None) -> dict[str, Any] | None:
+    """The learning curve, and whether more data would help."""
+    if facts is None:
+        return None
+    return {
+        **facts.to_json(),
+        "plot": plots.learning_curve(facts.points, facts.beyond, facts.now),
+        "helps": facts.gain[0] >= NOTICEABLE,
+        "collect": next(iter(facts.of_class.items()), None),
+    }
+
+
+def fine_tuning(facts: RunFacts, history: Sequence[HistoryRow]) -> dict[str, Any] | None:
+    """Head alone against fine-tuned, on the examples that decide and on those that do not."""
+    tuning = facts.fine_tuning
+    if tuning is None or not tuning.reason:
+        return None
+    return {
+        "outcome": tuning.outcome,
+        "reason": tuning.reason,
+        "on_folds": tuning.on_folds,
+        "process": tuning.process,
+        "rows": _compared(tuning),
+        "epochs": _epochs([row for row in history if row.phase == "fine-tuning"]),
+    }
+
+
+def search(facts: RunFacts) -> dict[str, Any] | None:
+    """The heads that were tried, and which settings mattered."""
+    found = facts.search
+    if found is None:
+        return None
+    from headstart.training.head.search import SETTINGS  # here, as it takes a while and few pages need it
+
+    losses = [(trial.trial, trial.log_loss) for trial in found.tried]
+    return {
+        "facts": found,
+        "rows": _compared(found),
+        "plot": plots.trials(losses, found.start_log_loss),
+        "importance": [
+            (kind, [(SETTINGS.get(name, name), share) for name, share in shares.items()])
+            for kind, shares in found.importance.items()
+        ],
+        "groups": [
+            (SETTINGS[name].capitalize(), _best_of_each(found.tried, name))
+            for name in ("features", "layers")
+            if len({str(trial.settings.get(name)) for trial in found.tried}) > 1
+        ],
+    }
+
+
+def _epochs(rows: Sequence[HistoryRow]) -> dict[str, Any] | None:
+    """Loss and accuracy by epoch, and the epoch whose weights were kept; epoch 0 is what training started from."""
+    trained = [row for row in rows if row.epoch]
+    if not trained:
+        return None
+    best = min((row for row in trained if row.val_loss is not None), key=_val_loss, default=None)
+    drawn = []
+    for name in ("loss", "accuracy"):
+        train, val = _points(rows, name), _points(rows, f"val_{name}")
+        if train or val:
+            drawn.append(plots.epoch_curve(train, val, name, best.epoch if best else None))
+    return {"plots": drawn, "best": best, "count": len(trained)}
+
+
+def _val_loss(row: HistoryRow) -> float:
+    return row.val_loss or 0.0
+
+
+def _points(rows: Sequence[HistoryRow], name: str) -> list[tuple[float, float]]:
+    points = [(row.epoch, getattr(row, name)) for row in rows]
+    return [(epoch, value) for epoch, value in points if epoch is not None and value is not None]
+
+
+def _compared(verdict: VerdictFacts) -> list[dict[str, Any]]:
+    """Two models on the examples that decide between them and on those that do not."""
+    on_splits = (
+        ("cross-validation", True, verdict.on_folds),
+        ("validation", True, verdict.on_val),
+        ("test", False, verdict.on_test),
+    )
+    return [{"name": name, "decides": decides, **found.to_json()} for name, decides, found in on_splits if found]
+
+
+def _best_of_each(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:
+    """The trials by one of their settings, the best first."""
+    losses: dict[str, list[float]] = {}
+    for trial in trials:
+        losses.setdefault(str(trial.settings.get(name)), []).append(trial.log_loss)
+    rows = [{"name": value, "trials": len(found), "best": min(found)} for value, found in losses.items()]
+    return sorted(rows, key=lambda row: row["best"])

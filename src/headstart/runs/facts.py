@@ -1,0 +1,418 @@
+"""What the stages found out, as the records of ``run.json``."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.base import Base
+from headstart.config import HeadConfig
+from headstart.data.audit import Audit, Finding
+from headstart.data.corrections import Corrections
+from headstart.data.dataset import SPLITS, Dataset, count_classes
+from headstart.data.labels import cell
+from headstart.evaluation import Calibration, Change, Forecast, LabelIssues, SelectivePrediction, Verdict
+from headstart.evaluation.compare import Comparison, LabelComparison
+from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
+from headstart.features.engines import TOLERANCE, Prepared
+from headstart.features.extraction import FeatureSet
+from headstart.runs.answers import Answers
+from headstart.runs.folder import versions
+from headstart.runs.records import decode
+from headstart.runs.schema import (
+    BaseFacts,
+    CalibrationFacts,
+    Candidate,
+    ChangeFacts,
+    ChoiceFacts,
+    CorrectionFacts,
+    CostFacts,
+    DataFacts,
+    EngineFacts,
+    FindingFacts,
+    FineTuningFacts,
+    FineTuningProcess,
+    HeadFacts,
+    HeadSettings,
+    LabelIssueFacts,
+    LeakFree,
+    LearningCurveFacts,
+    OutOfDistributionFacts,
+    RunFacts,
+    SearchFacts,
+    SelectivePredictionFacts,
+    SplitFacts,
+    SplitFigures,
+)
+from headstart.runs.tables import HistoryRow
+from headstart.system.cost import Cost
+from headstart.training import FineTuneResult, Head, NotTried, TrainingData
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The head alone and what it stands on: the default one, or one that a search found.
+
+    Attributes:
+        base: that gives the features.
+        task: the examples with these features.
+        head: on them.
+        recipe: of it.
+        facts: of the search; None where there was none.
+        verdict: whether the head of the search is kept; likewise None.
+    """
+
+    base: Base
+    task: TrainingData
+    head: Head
+    recipe: HeadConfig
+    facts: dict[str, Any] | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the stages gave.
+
+    Attributes:
+        base: the finished base, fine-tuned or not.
+        dataset: the examples.
+        corrections: of their labels.
+        features: of the examples, by the finished base.
+        audit: of the data.
+        findings: of the audit and of what came after it.
+        searched: the head before fine-tuning.
+        head: the finished head.
+        label_issues: labels that look wrong; None where none were examined.
+        learning_curve: None where there is none.
+        tuned: what fine-tuning made.
+        verdict: whether that is kept.
+        calibration: of the probabilities.
+        selective_prediction: None where there is no threshold to choose.
+        detector: of out-of-distribution examples; None where there are too few examples.
+        answers: about all examples.
+        figures: split -> its figures.
+        leak_free: the figures without examples seen in training.
+        config: settings of the training, name -> value.
+        data_path: where the data are, absolute or a file of the run; None for a DataFrame.
+        splits: of every example, empty where it is not used.
+        choice: how the base was chosen, as plain data; None where one was named.
+        change: since the run that this one extends.
+    """
+
+    base: Base
+    dataset: Dataset
+    corrections: Corrections
+    features: FeatureSet
+    audit: Audit
+    findings: list[Finding]
+    searched: Searched
+    head: Head
+    label_issues: LabelIssues | None
+    learning_curve: Forecast | None
+    tuned: FineTuneResult | NotTried
+    verdict: Verdict
+    calibration: Calibration
+    selective_prediction: SelectivePrediction | None
+    detector: OutOfDistributionDetector | None
+    answers: Answers
+    figures: dict[str, SplitFigures]
+    leak_free: LeakFree | None
+    config: dict[str, Any]
+    data_path: str | None
+    splits: list[str]
+    choice: dict[str, Any] | None = None
+    change: Change | None = None
+
+    @property
+    def headline(self) -> str:
+        """The split whose figures count."""
+        return next(split for split in reversed(SPLITS) if split in self.figures)
+
+    @property
+    def history(self) -> list[HistoryRow]:
+        """Rows for ``history.csv``."""
+        trials = self.searched.facts["tried"] if self.searched.facts else []
+        measured: list[Mapping[str, Any]] = [
+            *self.head.history,
+            *({"phase": "search", "epoch": trial["trial"], "val_loss": trial["log_loss"]} for trial in trials),
+            *(self.tuned.history if isinstance(self.tuned, FineTuneResult) else ()),
+        ]
+        return [HistoryRow(**{_ON_DISK.get(name, name): value for name, value in row.items()}) for row in measured]
+
+
+_ON_DISK = {
+    "mended": "fixed",
+    "broken": "regressed",
+    "side": "split",
+}
+
+
+def run_facts(
+    material: Material,
+    prepared: Prepared,
+    name: str,
+    base: BaseFacts,
+    out_of_distribution: OutOfDistributionFacts | None,
+) -> RunFacts:
+    """``run.json`` of a training, but for its proofs and its cost.
+
+    Args:
+        material: what the stages gave.
+        prepared: the engine.
+        name: of the run.
+        base: see :func:`base_facts`.
+        out_of_distribution: see :func:`out_of_distribution_facts`.
+    """
+    recipe, optional = material.searched.recipe, _optional_facts(material)
+    return RunFacts(
+        kind="trained",
+        headstart=versions()["headstart"],
+        created=now(),
+        name=name,
+        classes=list(material.dataset.classes),
+        thresholds=thresholds_of(material),
+        base=base,
+        engine=engine_facts(prepared, material.features.precision, by_keras=material.features.by_keras),
+        seed=recipe.seed,
+        versions=versions(),
+        config=material.config,
+        data=_data_facts(material),
+        audit=finding_facts(material.findings),
+        head_settings=decode(HeadSettings, {**asdict(recipe), "head": recipe.kind, "dense": recipe.units}),
+        head=_head_facts(material),
+        fine_tuning=_fine_tuning_facts(material),
+        calibration=decode(CalibrationFacts, asdict(material.calibration)),
+        out_of_distribution=out_of_distribution,
+        **optional,
+    )
+
+
+def now() -> str:
+    """Date and time as ``run.json`` has them."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def thresholds_of(material: Material) -> dict[str, float] | None:
+    """Label -> probability from which on it is given; None where each example has one class."""
+    thresholds = material.answers.thresholds
+    return None if thresholds is None else dict(zip(material.dataset.classes, thresholds.tolist(), strict=True))
+
+
+def base_facts(base: Base, feature_dim: int, tokenizer: dict[str, Any] | None = None) -> BaseFacts:
+    """The base: enough to load it again, and to read an example for it.
+
+    Args:
+        base: the base.
+        feature_dim: d.
+        tokenizer: what saving it gave; None for images.
+    """
+    absent = ("input_size", "preprocessing", "resize", "max_length", "pooling")
+    return decode(
+        BaseFacts,
+        {
+            **dict.fromkeys(absent),
+            "handle": base.handle,
+            "spec": base.spec.to_json(),
+            "digest": base.digest,
+            "weights_sha256": base.weights_sha256,
+            "licence": base.licence,
+            "modality": base.modality,
+            **base.input_facts(),
+            "feature_dim": feature_dim,
+            "tokenizer": tokenizer,
+        },
+    )
+
+
+def engine_facts(prepared: Prepared, precision: Any, *, by_keras: bool = False) -> EngineFacts:
+    """The engine.
+
+    Args:
+        prepared: the base for it.
+        precision: of its arithmetic.
+        by_keras: whether Keras computed the features of the training examples.
+    """
+    return EngineFacts(
+        kind="openvino" if prepared.xml else "keras",
+        precision=precision,
+        tolerance=TOLERANCE[precision],
+        difference_from_keras=prepared.facts.get("difference"),
+        features_by_keras=by_keras,
+    )
+
+
+def out_of_distribution_facts(detector: OutOfDistributionDetector, count: int | None) -> OutOfDistributionFacts:
+    """The detector, and how many examples it found."""
+    return OutOfDistributionFacts(references=len(detector.references), threshold=float(detector.threshold), count=count)
+
+
+def finding_facts(findings: Sequence[Finding]) -> list[FindingFacts]:
+    """Findings with the first of their examples."""
+    return [decode(FindingFacts, finding.facts()) for finding in findings]
+
+
+def cost_facts(cost: Cost, features: FeatureSet | None = None) -> CostFacts:
+    """What was spent up to now.
+
+    Args:
+        cost: measured.
+        features: that were computed.
+    """
+    spent = {**dict.fromkeys(("examples_computed", "examples_from_cache", "examples_per_s")), **cost.so_far()}
+    if features:
+        spent |= {
+            "examples_computed": features.computed,
+            "examples_from_cache": features.found,
+            "examples_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
+        }
+    return decode(CostFacts, spent)
+
+
+def count_out_of_distribution(material: Material, detector: OutOfDistributionDetector) -> int | None:
+    """How many test examples are unlike the training examples; None where there are no test examples."""
+    test = material.audit.usable[material.answers.splits == "test"]
+    return int(detector.is_out_of_distribution(material.features.rows(test)).sum()) if len(test) else None
+
+
+def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.ndarray, splits: np.ndarray) -> str:
+    """Identifies what was trained on: hex SHA-256 over classes, splits and contents, whatever the files are called."""
+    whole = hashlib.sha256()
+    for i, split in zip(usable.tolist(), splits.tolist(), strict=True):
+        digest = digests[i]
+        name = cell(dataset.labels[i], dataset.classes)
+        parts = (name, split, digest.hex() if digest else "")
+        whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
+    return whole.hexdigest()
+
+
+def _optional_facts(material: Material) -> dict[str, Any]:
+    """What not every run has, by the names of its fields."""
+    issues, curve, selective = material.label_issues, material.learning_curve, material.selective_prediction
+    return {
+        "choice": _choice_facts(material.choice) if material.choice else None,
+        "change": _change_facts(material.change) if material.change else None,
+        "label_issues": LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
+        "learning_curve": decode(LearningCurveFacts, asdict(curve)) if curve else None,
+        "selective_prediction": _selective_prediction_facts(selective) if selective else None,
+        "search": _search_facts(material.searched),
+    }
+
+
+def _selective_prediction_facts(selective: SelectivePrediction) -> SelectivePredictionFacts:
+    return decode(SelectivePredictionFacts, {**asdict(selective), "on_held_out": None})
+
+
+def _data_facts(material: Material) -> DataFacts:
+    dataset, answers, corrections = material.dataset, material.answers, material.corrections.facts
+    return DataFacts(
+        source=dataset.source,
+        root=str(dataset.root),
+        path=material.data_path,
+        digest=data_digest(dataset, material.features.digests, material.audit.usable, answers.splits),
+        examples=len(answers.labels),
+        splits={
+            split: SplitFacts(
+                examples=material.figures[split].examples,
+                per_class=count_classes(answers.labels[answers.splits == split], dataset.classes),
+            )
+            for split in SPLITS
+            if split in material.figures
+        },
+        corrections=_correction_facts(corrections) if corrections else None,
+    )
+
+
+def _correction_facts(plain: Mapping[str, Any]) -> CorrectionFacts:
+    return CorrectionFacts(table=plain["from"], changed=plain["changed"], left_out=plain["left_out"])
+
+
+def _head_facts(material: Material) -> HeadFacts:
+    recipe, head, weights = material.searched.recipe, material.head, material.head.class_weights
+    return HeadFacts(
+        kind=recipe.kind,
+        l2=head.l2,
+        class_weights=dict(zip(material.dataset.classes, map(float, weights), strict=True)) if weights else None,
+        units=list(recipe.units),
+        epochs=sum(row["phase"] == "head" for row in head.history) or None,
+    )
+
+
+def _comparison_facts(compared: Comparison | LabelComparison) -> dict[str, Any]:
+    return _on_disk(asdict(compared))
+
+
+def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    compared = {name: getattr(verdict, name) for name in ("on_folds", "on_val", "on_test")}
+    return {
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        **{name: one and _comparison_facts(one) for name, one in compared.items()},
+    }
+
+
+def _fine_tuning_facts(material: Material) -> FineTuningFacts:
+    process, tuned = None, material.tuned
+    if isinstance(tuned, FineTuneResult):
+        optional = [name for name in FineTuningProcess.field_types if hasattr(FineTuningProcess, name)]
+        process = {**dict.fromkeys(optional), "blocks": list(tuned.blocks), **tuned.facts}
+    return decode(FineTuningFacts, {**_verdict_facts(material.verdict), "process": process})
+
+
+def _search_facts(searched: Searched) -> SearchFacts | None:
+    if searched.facts is None or searched.verdict is None:
+        return None
+    found, best = searched.facts, searched.facts["best"]
+    fixed = ("trial", "log_loss", "pruned")
+    return decode(
+        SearchFacts,
+        {
+            **_verdict_facts(searched.verdict),
+            **{name: found[name] for name in ("trials", "pruned", "new", "seconds", "examples", "folds")},
+            "start_log_loss": found["start"]["log_loss"],
+            "best": {
+                "description": best["description"],
+                "log_loss": best["log_loss"],
+                "settings": {name: value for name, value in best.items() if name not in ("description", "log_loss")},
+            },
+            "importance": found["mattered"],
+            "tried": [
+                {
+                    **{name: trial[name] for name in fixed},
+                    "settings": {name: value for name, value in trial.items() if name not in fixed},
+                }
+                for trial in found["tried"]
+            ],
+        },
+    )
+
+
+def _choice_facts(choice: Mapping[str, Any]) -> ChoiceFacts:
+    rows = [{name: row[name] for name in Candidate.field_types} for row in choice["rows"]]
+    return decode(
+        ChoiceFacts,
+        {
+            **{name: choice[name] for name in ("metric", "rounds", "best", "verdict", "caveats")},
+            "candidates": rows,
+            "left_out": choice["reasons"],
+        },
+    )
+
+
+def _change_facts(change: Change) -> ChangeFacts:
+    plain = change.facts()
+    return decode(
+        ChangeFacts,
+        {
+            **_on_disk(plain),
+            "overall": _comparison_facts(change.overall),
+            "classes": [_on_disk(one) for one in plain["classes"]],
+        },
+    )
+
+
+def _on_disk(plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {_ON_DISK.get(name, name): value for name, value in plain.items()}
