@@ -122,7 +122,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
         "evaluation_of",
     )
     facts = {
-        **dict.fromkeys(absent), "format_version": 2, "kind": "trained", "tta": False, "config": {"data": "/photos"},
+        **dict.fromkeys(absent), "format_version": 2, "kind": "trained", "tta": False, "config": {},
         "headstart": "0.1.0", "created": "2026-11-24T03:47:15+00:00", "name": "pets", "classes": classes,
         "base": {
             "handle": "embedded:efficientnet-lite0",
@@ -133,7 +133,8 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
             "feature_dim": 1280, "max_length": None, "pooling": None, "tokenizer": None,
         },
         "data": {
-            "source": "/photos", "root": str(folder), "digest": "b0" * 32, "examples": 7 * total, "corrections": None,
+            "source": "/photos", "root": str(folder), "path": "/photos", "digest": "b0" * 32, "corrections": None,
+            "examples": 7 * total,
             "splits": {
                 split: {"examples": n * total, "per_class": {name: n * m for name, m in per_class.items()}}
                 for split, n in sizes.items()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.config import TrainConfig
 from headstart.errors import HeadstartError, InputError, IntegrityError
 from headstart.runs.files import read_facts
 from headstart.runs.schema import FORMAT_VERSION
@@ -64,7 +65,8 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     assert facts.is_multi_label == name.endswith("multi-label")
     assert facts.modality == ("image" if name.endswith("images") else "text")
     assert (facts.data.examples, facts.data.splits["test"].examples) == (40, 10)
-    assert facts.config["data"].startswith(facts.data.root)
+    assert facts.data.path.startswith(facts.data.root)
+    assert TrainConfig.from_settings(facts.config).fine_tuning.fine_tune == facts.config["fine_tune"]
     assert facts.freeze_proof.changed == 0
     assert facts.golden.count == 4
     assert figures.headline == "test"
