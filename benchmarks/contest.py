@@ -103,7 +103,7 @@ def split_of(run_folder: Path, csv_path: Path) -> list[Path]:
 
 def test_accuracy(run_folder: Path) -> float:
     """Of a headstart run."""
-    return float(read(run_folder / "metrics.json")["splits"]["test"]["accuracy"]["value"])
+    return float(read(run_folder / "metrics.json")["splits"]["test"]["metrics"]["accuracy"]["value"])
 
 
 def read(path: Path) -> Any:

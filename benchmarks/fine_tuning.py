@@ -77,8 +77,8 @@ def _row(name: str, cost: Cost, accuracy: str, epoch_s: float | None, default: C
 
 def _epoch_s(run_folder: Path) -> float | None:
     """Seconds of one fine-tuning epoch of a headstart run, validation included; None if it did not fine-tune."""
-    facts: dict[str, Any] = read(run_folder / "run.json")["fine_tuning"]
-    return facts["seconds"] / facts["epochs"] if "epochs" in facts else None
+    process: dict[str, Any] | None = read(run_folder / "run.json")["fine_tuning"]["process"]
+    return process["seconds"] / process["epochs"] if process and process["epochs"] else None
 
 
 def _series(values: list[float]) -> str:

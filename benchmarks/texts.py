@@ -66,7 +66,7 @@ def headstart(bench: Bench, cache: str, name: str, *options: object) -> tuple[Ro
     """Train with a cache folder of this name; gives the row and the run folder."""
     cost, folder = bench.train(cache, cache, *options)
     figures = read(folder / "metrics.json")["splits"]["test"]
-    right = round(figures["accuracy"]["value"] * figures["examples"])
+    right = round(figures["metrics"]["accuracy"]["value"] * figures["examples"])
     return Row(name, cost, right, figures["examples"]), folder
 
 

@@ -187,7 +187,8 @@ def test_a_changed_file_is_noticed_when_the_run_is_opened(copied: Path, photos: 
         data = bytearray((copied / file).read_bytes())
         data[-8:] = b"\x00\x00\x80\x3f\x00\x00\x20\x41"  # the bias, which comes last
         (copied / file).write_bytes(data)
-    with pytest.raises(IntegrityError, match=r"golden samples of .*copy give other probabilities"):
+    expected = r"golden\.npz: its SHA-256" if file == "golden.npz" else r"golden samples of .*copy give other probab"
+    with pytest.raises(IntegrityError, match=expected):
         hs.load(copied).predict(photos / "china/00.jpg")
 
 
@@ -197,7 +198,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no run\.json"):
         hs.load(tmp_path)
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(IntegrityError, match=r"run\.json is damaged"):
+    with pytest.raises(IntegrityError, match=r"run\.json cannot be read as JSON"):
         hs.load(tmp_path)
 
 
