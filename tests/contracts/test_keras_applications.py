@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from headstart.bases.keras_applications import find, load, names, published_weig
 from headstart.bases.keras_table import MODELS, OPTIONS, Model
 from headstart.bases.keras_weights import Published, fetch, find_or_fetch
 from headstart.errors import InputError, IntegrityError, UnavailableError
+from headstart.system.progress import NoProgress
 
 SMALL = "keras:MobileNet?alpha=0.25"
 all_models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -301,17 +303,37 @@ def test_a_damaged_file_is_refused_and_not_changed(keras_models):
     assert list(keras_models.iterdir()) == [path]
 
 
-def test_download(server, keras_models, monkeypatch, caplog):
+class CountingProgress(NoProgress):
+    """Records every piece of work: [label, total, unit, finished units]."""
+
+    def __init__(self):
+        self.works = []
+
+    @contextmanager
+    def start(self, label, total, unit):
+        self.works.append([label, total, unit, 0])
+        yield self
+
+    def advance(self, n=1):
+        self.works[-1][-1] += n
+
+
+def test_download(server, keras_models, monkeypatch, caplog, capfd):
     monkeypatch.delenv("HEADSTART_OFFLINE")
     folder, address = server
     content = bytes(range(256)) * 10_000
     (folder / "w.h5").write_bytes(content)
     published = Published("here.h5", f"{address}/w.h5", hashlib.md5(content).hexdigest())
-    path = find_or_fetch(published, "keras:W")
+    (keras_models / "here.h5.partial").mkdir()  # left by a process that was killed
+    (keras_models / "here.h5.partial/tmp").write_bytes(content[:99])
+    progress = CountingProgress()
+    path = find_or_fetch(published, "keras:W", progress=progress)
     assert path == keras_models / "here.h5"
     assert path.read_bytes() == content
-    assert not list(keras_models.glob("*.partial"))
-    assert "downloading" in caplog.text
+    assert sorted(file.name for file in keras_models.iterdir()) in (["here.h5"], ["here.h5", "here.h5.lock"])
+    assert f"downloading {address}/w.h5 (3 MB) into {keras_models}" in caplog.text
+    assert progress.works == [["download", 2, "MB", 2]]
+    assert capfd.readouterr() == ("", "")  # pooch's own messages are silenced
     (folder / "w.h5").unlink()
     assert find_or_fetch(published, "keras:W") == path  # the second time from the folder
 
@@ -352,7 +374,7 @@ def test_listing_needs_no_keras():
     code = (
         "import sys; from headstart.bases.catalog import entries; from headstart.bases import load_base; "
         "assert len(entries()) == 41; load_base('keras:Xception', weights='none'); "
-        "sys.exit(bool({'keras', 'tensorflow', 'h5py', 'openvino'} & set(sys.modules)))"
+        "sys.exit(bool({'keras', 'tensorflow', 'h5py', 'openvino', 'pooch', 'requests'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False).returncode == 0
 

@@ -17,6 +17,7 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.readers import Modality, Resize
 from headstart.errors import InputError, UnavailableError, field_name
+from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def load_base(
     texts: Iterable[str] | None = None,
     segmenter: str | None = None,
     cache: Path | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Base:
     """Load a pretrained base by its handle.
 
@@ -58,6 +60,7 @@ def load_base(
         segmenter: for word vectors of languages without spaces between words, the segmenter that splits texts into
             words: ``stanza:LANG`` or ``stanza:FILE.pt``.
         cache: the cache folder, for word vectors; None means the user's.
+        progress: follows downloads, and the reading of word vectors.
 
     Raises:
         InputError: unknown source, base or option, or a size that the base does not accept.
@@ -74,8 +77,8 @@ def load_base(
         spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_module(parse_handle(spec.handle))
     if texts is not None and spec.words_folder is None and hasattr(source, "select_words"):
-        spec = source.select_words(spec, texts, cache)
-    base: Base = source.load(spec)
+        spec = source.select_words(spec, texts, cache, progress)
+    base: Base = source.load(spec, progress)
     if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec reloads a base already warned about
         logger.warning(
             f"{base.handle} has random weights: this is not transfer learning, and the accuracy says nothing about "

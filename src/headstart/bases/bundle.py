@@ -26,7 +26,7 @@ from filelock import FileLock
 from headstart.bases.base import Base, file_sha256
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Bar, Progress
 from headstart.system.settings import bundle_folder, is_offline
 
 MANIFEST = "manifest.json"
@@ -149,12 +149,13 @@ def files_of(base: Base) -> Mapping[str, Path]:
     return {base.weights_path.name: base.weights_path}
 
 
-def add(bundle: Path, bases: Mapping[str, Base]) -> None:
+def add(bundle: Path, bases: Mapping[str, Base], progress: Progress = NO_PROGRESS) -> None:
     """Add bases to a bundle, and create the bundle if it does not exist. If one base fails, none is added.
 
     Args:
         bundle: the folder.
         bases: by their handles in the bundle; an existing base with the same handle is replaced.
+        progress: follows the copying.
 
     Raises:
         InputError: the folder exists and is not a bundle.
@@ -169,7 +170,7 @@ def add(bundle: Path, bases: Mapping[str, Base]) -> None:
         shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
         staging.mkdir()
         try:
-            entries |= {handle: _copy_base(handle, base, staging) for handle, base in bases.items()}
+            entries |= {handle: _copy_base(handle, base, staging, progress) for handle, base in bases.items()}
             manifest = {"bases": {handle: _to_json(entry) for handle, entry in sorted(entries.items())}}
             (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
             if is_new:
@@ -184,13 +185,13 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     return {**asdict(entry), "files": {name: file._asdict() for name, file in entry.files.items()}}
 
 
-def _copy_base(handle: str, base: Base, target: Path) -> Entry:
+def _copy_base(handle: str, base: Base, target: Path, progress: Progress) -> Entry:
     """Copy the files of a base into a new folder in ``target``."""
     paths = files_of(base)
     scratch = target / "copying"
     files = {}
     total = sum(path.stat().st_size for path in paths.values())
-    with console.progress(f"copying {handle}", total // 1_000_000, unit="MB") as bar:
+    with progress.start(f"copying {handle}", total // 1_000_000, unit="MB") as bar:
         for name, path in paths.items():
             files[name] = _copy_file(path, scratch / name, bar)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
@@ -203,7 +204,7 @@ def _copy_base(handle: str, base: Base, target: Path) -> Entry:
     return Entry(folder, files, base.licence, source, date.today().isoformat(), version("headstart"))
 
 
-def _copy_file(path: Path, target: Path, bar: console.Progress) -> File:
+def _copy_file(path: Path, target: Path, bar: Bar) -> File:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file, open(target, "wb") as copy:

@@ -2,14 +2,12 @@
 
 import json
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from headstart.system import keras_worker
+from headstart.system.atomic import atomic_folder
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +29,8 @@ def cached_facts(
     if not (cached / "facts.json").is_file():
         backend = choose_backend()
         logger.info(f"reading {name} …")
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".reading-") as scratch:
-            out = Path(scratch, "out")
-            out.mkdir()
+        with atomic_folder(cached) as out:
             arguments = {"folder": str(folder), "out": str(out), "name": name, **options}
             keras_worker.call(function, arguments, backend=backend)
-            shutil.rmtree(cached, ignore_errors=True)
-            os.replace(out, cached)
     facts: dict[str, Any] = json.loads((cached / "facts.json").read_text())
     return facts

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.errors import IntegrityError
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +27,14 @@ _TIMEOUT_S = 30.0
 _MB = 1_000_000
 
 
-def download(url: str, target: Path, *, digest: str = "") -> None:
+def download(url: str, target: Path, *, digest: str = "", progress: Progress = NO_PROGRESS) -> None:
     """Download a file with progress; it appears at ``target`` complete or not at all.
 
     Args:
         url: of the file, by HTTP or HTTPS.
         target: path of the new file; if it already exists, nothing is downloaded.
         digest: expected MD5 or SHA-256 (hex), or an empty string if it is not known.
+        progress: follows the download.
 
     Raises:
         OSError: no network, no such file, or the connection broke.
@@ -46,12 +47,12 @@ def download(url: str, target: Path, *, digest: str = "") -> None:
             return
         shutil.rmtree(partial_folder, ignore_errors=True)  # left by a process that was killed
         try:
-            os.replace(_retrieve(url, partial_folder, digest), target)
+            os.replace(_retrieve(url, partial_folder, digest, progress), target)
         finally:
             shutil.rmtree(partial_folder, ignore_errors=True)
 
 
-def _retrieve(url: str, folder: Path, digest: str) -> str:
+def _retrieve(url: str, folder: Path, digest: str, progress: Progress) -> str:
     import pooch
     import requests
 
@@ -59,7 +60,7 @@ def _retrieve(url: str, folder: Path, digest: str) -> str:
     with ExitStack() as stack:
         stack.enter_context(_only_warnings(pooch.get_logger()))
         downloader = pooch.HTTPDownloader(
-            progressbar=_DownloadProgress(url, folder.parent, stack), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_S
+            progressbar=_ProgressBar(url, folder.parent, progress, stack), chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_S
         )
         try:
             return str(pooch.retrieve(url, known_hash, fname="file", path=folder, downloader=downloader))
@@ -80,17 +81,18 @@ def _only_warnings(logger: logging.Logger) -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _DownloadProgress:
+class _ProgressBar:
     """Shows a download in MB, with the methods and the attribute that pooch expects of a progress bar.
 
     Args:
         url: of the file.
         folder: that it is downloaded into.
-        stack: closes the bar.
+        progress: follows the download.
+        stack: ends it.
     """
 
-    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._url, self._folder, self._stack = url, folder, stack
+    def __init__(self, url: str, folder: Path, progress: Progress, stack: ExitStack) -> None:
+        self._url, self._folder, self._progress, self._stack = url, folder, progress, stack
         self._received = self._total = self._shown_mb = 0
 
     @property
@@ -102,7 +104,7 @@ class _DownloadProgress:
     def total(self, size: int) -> None:
         self._total = size
         logger.info(f"downloading {self._url} ({size / _MB:.0f} MB) into {self._folder}")
-        self._bar = self._stack.enter_context(console.progress("download", size // _MB, unit="MB"))
+        self._bar = self._stack.enter_context(self._progress.start("download", size // _MB, unit="MB"))
 
     def update(self, n: int) -> None:
         """Record ``n`` more bytes; pooch counts the last chunk as a full one."""
@@ -120,13 +122,14 @@ class _DownloadProgress:
         """Do nothing: the stack closes the bar."""
 
 
-def fetch_archive(url: str, folder: Path, handle: str) -> None:
+def fetch_archive(url: str, folder: Path, handle: str, progress: Progress = NO_PROGRESS) -> None:
     """Download a ``.tar.gz`` and unpack it; the folder appears complete or not at all.
 
     Args:
         url: of the archive.
         folder: the new folder.
         handle: of the base in the archive.
+        progress: follows the download.
 
     Raises:
         IntegrityError: the file is not a complete archive; it was deleted.
@@ -142,7 +145,7 @@ def fetch_archive(url: str, folder: Path, handle: str) -> None:
             return
         archive, content = Path(scratch, "archive"), Path(scratch, "content")
         try:
-            download(url, archive)
+            download(url, archive, progress=progress)
         except OSError as exc:
             raise unavailable_error(handle, str(exc), alternative) from exc
         try:

@@ -14,6 +14,7 @@ from headstart.bases.random_weights import set_random_weights
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.errors import InputError
 from headstart.system.extras import path_in_package
+from headstart.system.progress import NO_PROGRESS, Progress
 
 NAME = "efficientnet-lite0"
 DEFAULT_SIZE, MIN_SIZE = 224, 32
@@ -43,7 +44,7 @@ _STAGES = (
 )
 
 
-def load(spec: BaseSpec) -> ImageBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
     """Load the base.
 
     Raises:

@@ -19,7 +19,7 @@ SOURCES = {
     "word2vec": "headstart.bases.word_vectors",
     "fasttext": "headstart.bases.word_vectors",
 }
-"""Source name -> the module that loads its handles: ``load(spec) -> Base``, and ``names() -> list[str]``."""
+"""Source name -> the module that loads its handles: ``load(spec, progress) -> Base``, and ``names() -> list[str]``."""
 
 _PATH_SOURCES = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
 

@@ -25,6 +25,7 @@ from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
 from headstart.system.extras import path_in_package, require
+from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     """Load an encoder of texts or images.
 
     headstart builds the common architectures itself and lets KerasHub convert some more; for all others, transformers

@@ -15,6 +15,7 @@ from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, field_name
 from headstart.system.extras import require
+from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     """Load a model from Kaggle; the handle of the base names its version.
 
     Raises:

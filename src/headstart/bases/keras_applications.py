@@ -23,6 +23,7 @@ from headstart.bases.keras_table import (
 from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights
 from headstart.bases.random_weights import set_random_weights
 from headstart.errors import InputError, did_you_mean, field_name
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _BY_LOWER_NAME = {model.name.lower(): model for model in MODELS}
 _MOBILENET_ALPHA = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # alpha in the names of its files
@@ -33,7 +34,7 @@ def names() -> list[str]:
     return [model.name for model in MODELS]
 
 
-def load(spec: BaseSpec) -> ImageBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
     """Load a model of Keras Applications.
 
     Raises:
@@ -53,7 +54,7 @@ def load(spec: BaseSpec) -> ImageBase:
             f"{size[0]}x{size[1]} is too small for {spec.handle}: expected at least {model.min_size} pixels per side.",
             field="input_size",
         )
-    weights = partial(_weights_path, model, options, spec, size)
+    weights = partial(_weights_path, model, options, spec, size, progress)
     path = weights(include_top=False)
     return ImageBase(
         spec=spec,
@@ -167,12 +168,19 @@ def _mobilenet_weights(model: Model, options: dict[str, Any], size: tuple[int, i
 
 
 def _weights_path(
-    model: Model, options: dict[str, Any], spec: BaseSpec, size: tuple[int, int], *, include_top: bool
+    model: Model,
+    options: dict[str, Any],
+    spec: BaseSpec,
+    size: tuple[int, int],
+    progress: Progress,
+    *,
+    include_top: bool,
 ) -> Path | None:
     if spec.weights == "none":
         return None
     if spec.weights == "imagenet":
-        return find_or_fetch(published_weights(model, options, size, include_top=include_top), spec.handle, spec.folder)
+        published = published_weights(model, options, size, include_top=include_top)
+        return find_or_fetch(published, spec.handle, spec.folder, progress)
     path = Path(spec.weights)
     if not path.is_file():
         raise InputError(

@@ -17,6 +17,7 @@ import numpy as np
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.download import download
 from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _MAX_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
 
@@ -41,13 +42,16 @@ def keras_folder() -> Path:
     return (Path(home) if home else Path("~/.keras")).expanduser() / "models"
 
 
-def find_or_fetch(published: Published, handle: str, folder: str | None = None) -> Path:
+def find_or_fetch(
+    published: Published, handle: str, folder: str | None = None, progress: Progress = NO_PROGRESS
+) -> Path:
     """The path of a published file: in Keras's folder, after a download if necessary.
 
     Args:
         published: the file.
         handle: of the base it belongs to, for messages.
         folder: of a bundle, already checked, that must contain the file; None means Keras's folder.
+        progress: follows the download.
 
     Raises:
         IntegrityError: the file differs from the file that Keras publishes.
@@ -60,7 +64,7 @@ def find_or_fetch(published: Published, handle: str, folder: str | None = None) 
         return path
     path = keras_folder() / published.file
     if not path.is_file():
-        fetch(published, path, handle)
+        fetch(published, path, handle, progress)
     elif not _is_intact(path, published.digest):
         raise IntegrityError(
             f"{path} is not the file Keras publishes for {handle}: its digest is not {published.digest}. It was not "
@@ -69,7 +73,7 @@ def find_or_fetch(published: Published, handle: str, folder: str | None = None) 
     return path
 
 
-def fetch(published: Published, path: Path, handle: str) -> None:
+def fetch(published: Published, path: Path, handle: str, progress: Progress = NO_PROGRESS) -> None:
     """Download a published file; it appears under its name complete and checked, or not at all.
 
     Raises:
@@ -80,7 +84,7 @@ def fetch(published: Published, path: Path, handle: str) -> None:
     if reason:
         raise _unavailable(published, path, handle, reason)
     try:
-        download(published.url, path, digest=published.digest)
+        download(published.url, path, digest=published.digest, progress=progress)
     except OSError as exc:
         raise _unavailable(published, path, handle, str(exc)) from exc
     except IntegrityError as exc:

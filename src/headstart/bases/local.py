@@ -18,6 +18,7 @@ from headstart.bases import teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, field_name
+from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> ImageBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
     """Load a model file; see :func:`from_file`."""
     name = Path(parse_handle(spec.handle).name)
     path = _model_path(Path(spec.folder, name.name) if spec.folder else name)

@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import tempfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,8 @@ from headstart.bases.base import Base, BaseSpec
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, did_you_mean
 from headstart.system import keras_worker
+from headstart.system.atomic import atomic_file
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
 
@@ -21,7 +22,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> Base:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     """Load a preset.
 
     Raises:
@@ -44,9 +45,8 @@ def _kaggle_handle(name: str) -> str:
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
         handles = keras_worker.call("headstart.bases.preset:list_presets", {}, backend=kerashub.kerashub_backend())
-        with tempfile.NamedTemporaryFile("w", dir=cached.parent, delete=False) as file:
-            json.dump(handles, file)
-        os.replace(file.name, cached)
+        with atomic_file(cached, shared=True) as path:
+            path.write_text(json.dumps(handles))
     handles = json.loads(cached.read_text())
     if name not in handles:
         raise InputError(

@@ -24,6 +24,7 @@ from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, field_name
 from headstart.system import keras_worker
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
 UNIT_RANGE = Preprocessing("[0, 1]", 1 / 255)
@@ -43,7 +44,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> ImageBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
     """Load a SavedModel.
 
     Raises:
@@ -53,7 +54,7 @@ def load(spec: BaseSpec) -> ImageBase:
     refuse_weights(spec)
     if spec.folder:
         return from_folder(Path(spec.folder), spec)
-    folder = _find_folder(parse_handle(spec.handle).name)
+    folder = _find_folder(parse_handle(spec.handle).name, progress)
     return from_folder(folder, spec if "://" in spec.handle else replace(spec, handle=f"tfhub:{folder}"))
 
 
@@ -81,7 +82,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
     )
 
 
-def _find_folder(name: str) -> Path:
+def _find_folder(name: str, progress: Progress) -> Path:
     if "://" not in name:
         return Path(os.path.abspath(Path(name).expanduser()))
     # The cache of tensorflow_hub, so that the two share their downloads.
@@ -89,7 +90,7 @@ def _find_folder(name: str) -> Path:
     folder = cache / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
     if not (folder / "saved_model.pb").is_file():
         separator = "&" if "?" in name else "?"
-        fetch_archive(f"{name}{separator}tf-hub-format=compressed", folder, f"tfhub:{name}")
+        fetch_archive(f"{name}{separator}tf-hub-format=compressed", folder, f"tfhub:{name}", progress)
     return folder
 
 

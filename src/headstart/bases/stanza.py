@@ -28,6 +28,7 @@ from headstart.bases.word_table import Words
 from headstart.data.tokenizers import CharacterTokenizer
 from headstart.errors import InputError, UnavailableError, field_name
 from headstart.system.extras import require
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _PARTS = {
     "charlm": ("forward_charlm", "backward_charlm"),
@@ -45,7 +46,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> TextBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> TextBase:
     """Load models of Stanza.
 
     Raises:
@@ -76,7 +77,9 @@ def load(spec: BaseSpec) -> TextBase:
     )
 
 
-def select_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
+def select_words(
+    spec: BaseSpec, texts: Iterable[str], cache: Path | None = None, progress: Progress = NO_PROGRESS
+) -> BaseSpec:
     """Select words as :func:`word_vectors.select_words` does, if the handle means word vectors."""
     paths = list(_files(spec).values())
     saved = read_torch_checkpoint(paths[0]) if len(paths) == 1 else {}

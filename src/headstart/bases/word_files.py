@@ -16,7 +16,7 @@ from headstart.bases.fasttext_file import MAGIC, open_fasttext
 from headstart.bases.keyed_vectors import PICKLE, open_keyed_vectors
 from headstart.bases.word_table import Words, WordTable
 from headstart.errors import InputError
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _BLOCK_BYTES = 8 << 20
 _EXPECTED = (
@@ -26,20 +26,24 @@ _EXPECTED = (
 _PROGRESS_INTERVAL = 20_000  # words
 
 
-def read_words(path: Path, selected: Collection[str], first: int) -> Words:
+def read_words(path: Path, selected: Collection[str], first: int, progress: Progress = NO_PROGRESS) -> Words:
     """Read the first words of a file, and the selected words at any position.
 
     Args:
         path: the file.
         selected: words.
         first: how many words to read from the start.
+        progress: follows the reading.
 
     Raises:
         InputError: the file contains no word vectors, or is damaged.
     """
     try:
         table = _open_table(path)
-        words = _stream(path, set(selected), first) if table is None else table.take(set(selected), first)
+        if table is None:
+            words = _stream(path, set(selected), first, progress)
+        else:
+            words = table.take(set(selected), first, progress)
     except (EOFError, OSError, ValueError, IndexError) as exc:
         raise InputError(f"{path} is not a file of word vectors, or is damaged ({exc}): {_EXPECTED}.") from exc
     if not words.words:
@@ -56,10 +60,10 @@ def _open_table(path: Path) -> WordTable | None:
     return open_keyed_vectors(path) if start.startswith(PICKLE) else None
 
 
-def _stream(path: Path, selected: set[str], first: int) -> Words:
+def _stream(path: Path, selected: set[str], first: int, progress: Progress) -> Words:
     words: dict[str, None] = {}
     values = bytearray()  # grows in place: a list of arrays would need twice the memory when they are concatenated
-    with open(path, "rb") as raw, console.progress("word vectors", total=path.stat().st_size >> 20, unit="MB") as bar:
+    with open(path, "rb") as raw, progress.start("word vectors", total=path.stat().st_size >> 20, unit="MB") as bar:
         shown_mb = 0
 
         def accepts(number: int, word: str) -> bool:

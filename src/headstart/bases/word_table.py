@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headstart.system import console
+from headstart.system.progress import NO_PROGRESS, Progress
 
 _FNV_START, _FNV_PRIME = 2166136261, 16777619
 _END_OF_SENTENCE = "</s>"  # a word of fastText without n-grams
@@ -77,14 +77,14 @@ class WordTable:
     rows: np.ndarray
     ngrams: NGrams | None = None
 
-    def take(self, selected: Collection[str], first: int) -> Words:
+    def take(self, selected: Collection[str], first: int, progress: Progress = NO_PROGRESS) -> Words:
         """The first words, and the selected words at any position."""
         rows = [row for row, word in enumerate(self.words) if row < first or word in selected]
         words = [self.words[row] for row in rows]
         if self.ngrams is None:
             return Words(words, np.asarray(self.rows[rows], np.float32))
         vectors = np.empty((len(rows), self.rows.shape[1]), np.float32)
-        with console.progress("word vectors", len(rows), unit="words") as bar:
+        with progress.start("word vectors", len(rows), unit="words") as bar:
             for i, (row, word) in enumerate(zip(rows, words, strict=True)):
                 vectors[i] = _mean(np.concatenate([self.rows[row : row + 1], self.ngrams.of(word)]))
                 if i % _PROGRESS_INTERVAL == 0:

@@ -9,8 +9,6 @@ Sources: Mikolov et al., arXiv 1301.3781; Pennington et al., EMNLP 2014; Bojanow
 import glob
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,7 +25,9 @@ from headstart.bases.word_table import Words
 from headstart.data.segmenter import Segmenter
 from headstart.data.tokenizers import WordTokenizer, candidates
 from headstart.errors import InputError
+from headstart.system.atomic import atomic_folder
 from headstart.system.extras import path_in_package, require
+from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
 N_FREQUENT = 100_000
@@ -43,7 +43,7 @@ def names() -> list[str]:
     return []
 
 
-def load(spec: BaseSpec) -> TextBase:
+def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> TextBase:
     """Load word vectors: those in ``spec.words_folder``, else the most frequent ones.
 
     Raises:
@@ -52,7 +52,8 @@ def load(spec: BaseSpec) -> TextBase:
     """
     refuse_weights(spec)
     licence = _LICENCES.get(parse_handle(spec.handle).source, "see the file's source")
-    return base_from_words(spec if spec.words_folder else select_words(spec, ()), licence, _files(spec))
+    spec = spec if spec.words_folder else select_words(spec, (), progress=progress)
+    return base_from_words(spec, licence, _files(spec))
 
 
 def base_from_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> TextBase:
@@ -73,13 +74,16 @@ def base_from_words(spec: BaseSpec, licence: str, files: Mapping[str, Path]) -> 
     )
 
 
-def select_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None) -> BaseSpec:
+def select_words(
+    spec: BaseSpec, texts: Iterable[str], cache: Path | None = None, progress: Progress = NO_PROGRESS
+) -> BaseSpec:
     """Select the words that a base for these texts needs, and store their vectors in the cache.
 
     Args:
         spec: of the base.
         texts: all texts of the data set.
         cache: the cache folder; None means the user's.
+        progress: follows the reading of the file.
 
     Raises:
         InputError: no such file, or a file without word vectors.
@@ -91,7 +95,8 @@ def select_words(spec: BaseSpec, texts: Iterable[str], cache: Path | None = None
         folder = cache_words(path, texts, partial(_embedded_words, path), spec.segmenter, cache)
         return replace(spec, words_folder=str(folder))
     path = _file_path(spec)
-    folder = cache_words(path, texts, lambda selected: read_words(path, selected, N_FREQUENT), spec.segmenter, cache)
+    read = partial(read_words, path, first=N_FREQUENT, progress=progress)
+    folder = cache_words(path, texts, read, spec.segmenter, cache)
     return replace(spec, handle=spec.handle if spec.folder else f"{handle.source}:{path}", words_folder=str(folder))
 
 
@@ -146,15 +151,9 @@ def _add_inferred(words: Words, texts: Iterable[str], segmenter: Segmenter | Non
 
 
 def _write(words: Words, segmenter: Segmenter | None, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial_folder = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".reading-"))
-    try:
+    with atomic_folder(folder, shared=True) as partial_folder:
         WordTokenizer(words.words, segmenter).save(partial_folder)
         np.save(partial_folder / "vectors.npy", words.vectors)
-        if not folder.exists():
-            os.replace(partial_folder, folder)
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)
 
 
 def _files(spec: BaseSpec) -> dict[str, Path]:

@@ -147,7 +147,7 @@ def audit(
     dataset = load_dataset(data, **reading_settings(train_config))
     with shown(progress) as followed:
         if features:
-            options: dict[str, Any] = {"texts": dataset.texts, "cache": folder}
+            options: dict[str, Any] = {"texts": dataset.texts, "cache": folder, "progress": followed}
             loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
             check_modality(loaded, dataset)
             examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder, progress=followed)

@@ -405,7 +405,9 @@ class _SuccessiveHalving:
                 self._leave_out(one.handle, _NOT_HERE)
             else:
                 with self._surviving(one.handle):
-                    base = load_base(one.handle, texts=self.dataset.texts, cache=self.cache, **options)
+                    base = load_base(
+                        one.handle, texts=self.dataset.texts, cache=self.cache, progress=self.progress, **options
+                    )
                     if base.modality != self.dataset.modality:
                         raise InputError(f"it is a base for {base.modality}s")
                     if all(base.handle != other.base.handle for other in self.running):

@@ -53,12 +53,12 @@ def fetch(
         IntegrityError: what arrived is damaged.
     """
     bases = {}
-    with shown(progress):
+    with shown(progress) as followed:
         for given in handles:
-            base = load_base(given, input_size=input_size)
+            base = load_base(given, input_size=input_size, progress=followed)
             bases[_key(given, base)] = base
         if to is not None:
-            add(Path(to), bases)
+            add(Path(to), bases, followed)
     return [_fetched(handle, base) for handle, base in bases.items()]
 
 

@@ -419,7 +419,7 @@ def _load(
     """The base for a data set; None means the best that needs no network."""
     options: dict[str, Any] = {
         "weights": config.base.weights, "feature_layer": config.base.feature_layer, "segmenter": config.base.segmenter,
-        **asdict(config.input), "texts": dataset.texts, "cache": cache,
+        **asdict(config.input), "texts": dataset.texts, "cache": cache, "progress": progress,
     }  # fmt: skip
     loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
     check_modality(loaded, dataset)
