@@ -43,7 +43,7 @@ test: $(READY) ## run all tests
 test-fast: $(READY) ## run the tests that take seconds
 	$(BIN)python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
-newest-keras: ## test on the newest Keras that pyproject.toml allows, in an environment of its own (KERAS=3.14.1)
+newest-keras: ## test on the newest Keras that pyproject.toml allows, in an environment of its own (KERAS=3.15.0)
 	.ci/newest-keras $(KERAS)
 
 check: $(READY) ## look at format, style, types and the order of imports; change nothing

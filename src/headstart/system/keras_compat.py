@@ -4,8 +4,9 @@ Keras has no public way to walk the layers inside a layer, to follow a symbolic 
 or to run a graph layer by layer. The functions here do so, and no other module reads a private attribute of Keras (a
 test searches for them). When a new version of Keras breaks one, this is the only file to change.
 
-Tried with Keras 3.13.2, 3.14.1 and 3.15.1 on the TensorFlow backend: ``.ci/newest-keras`` repeats that with the newest
-version in the range that ``pyproject.toml`` allows.
+Tried on the TensorFlow backend: these functions with Keras 3.13.2, 3.14.0, 3.14.1, 3.15.0 and 3.15.1; fine-tuning
+with 3.15.0 and 3.15.1 only, because 3.14 has no ``MultiOptimizer``. ``.ci/newest-keras`` repeats that with the newest
+version that ``pyproject.toml`` allows.
 """
 
 import importlib
