@@ -124,8 +124,8 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
 
 
-def taken_for(table: Path, columns: Columns) -> dict[str, str]:
-    """What each column of a table file is taken for: a field of :class:`Columns`, or nothing.
+def column_roles(table: Path, columns: Columns) -> dict[str, str]:
+    """The role of each column of a table file: a field of :class:`Columns`, or an empty string.
 
     Raises:
         InputError: the table cannot be read.

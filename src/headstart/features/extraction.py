@@ -61,7 +61,7 @@ class FeatureSet:
         precision: of the engine that computed them.
         by_keras: whether that was Keras by choice, and not only because OpenVINO cannot take the base.
         computed: how many were computed now.
-        found: how many came from the cache.
+        from_cache: how many came from the cache.
         seconds: wall time of the pass.
     """
 
@@ -76,7 +76,7 @@ class FeatureSet:
     ) -> None:
         self.digests, self.problems, self.image_infos, self.key = digests, problems, image_infos, key
         self.precision, self.by_keras, self.seconds = stats.precision, stats.by_keras, stats.seconds
-        self.computed, self.found = stats.computed, stats.found
+        self.computed, self.from_cache = stats.computed, stats.from_cache
         self._vectors = vectors
         self.dim = vectors.shape[0] if vectors.shape else 0
         self._columns = slice(0, self.dim)
@@ -108,7 +108,7 @@ class PassStats:
     precision: str
     by_keras: bool = False
     computed: int = 0
-    found: int = 0
+    from_cache: int = 0
     seconds: float = 0.0
 
 
@@ -162,7 +162,7 @@ def extract(
     try:
         with shown(progress) as followed:
             work.run(label, followed)
-        work.stats.found = len(work.wanted.difference(work.problems)) - work.stats.computed
+        work.stats.from_cache = len(work.wanted.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
         return read_features(work.store, work.digests, work.problems, work.image_infos, work.key, work.stats)
     finally:

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart.data.examples import Example
+from headstart.data.examples import Example, is_url
 from headstart.data.fingerprints import ImageInfo, pack, unpack
 from headstart.data.parallel import map_ahead
 from headstart.features.database import Database
 from headstart.features.store import Digest
-
-_BLOCK = 256  # files whose versions one thread looks up together
 
 
 class KnownFile(NamedTuple):
@@ -61,10 +59,7 @@ class FileIndex:
 
     def find(self, examples: Sequence[Example]) -> dict[int, KnownFile]:
         """Index -> what is known of an example's file; those that are new or have changed are absent."""
-        blocks = [examples[i : i + _BLOCK] for i in range(0, len(examples), _BLOCK)]
-        versions: list[FileVersion | None] = []
-        for block in map_ahead(lambda block: [FileVersion.of(example) for example in block], blocks):
-            versions += block
+        versions = _versions(examples)
         known = self._known({version.location: version.version for version in versions if version})
         return {
             i: known[version.location] for i, version in enumerate(versions) if version and version.location in known
@@ -125,6 +120,13 @@ class ImageInfoStore:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _versions(examples: Sequence[Example]) -> list[FileVersion | None]:
+    """The present state of every example's file. Threads ask for those of URLs, each of which waits for the network."""
+    if not any(example.location and is_url(example.location) for example in examples):
+        return [FileVersion.of(example) for example in examples]
+    return list(map_ahead(FileVersion.of, examples))
 
 
 def _sql_text(text: str) -> str:

@@ -266,7 +266,7 @@ def cost_facts(cost: Cost, features: FeatureSet | None = None) -> CostFacts:
     if features:
         spent |= {
             "examples_computed": features.computed,
-            "examples_from_cache": features.found,
+            "examples_from_cache": features.from_cache,
             "examples_per_s": round(features.computed / features.seconds, 1) if features.computed else None,
         }
     return decode(CostFacts, spent)

@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from headstart.data.dataset import Dataset
 from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS
-from headstart.data.tables import Columns, read_cells, taken_for
+from headstart.data.tables import Columns, column_roles, read_cells
 
 ROLES = {
     "": "not used",
@@ -54,7 +54,7 @@ def columns(table: Path, read: dict[str, Any]) -> list[dict[str, str]]:
     rows = [cells for _, cells in islice(read_cells(table), _LOOKED_AT)]
     return [
         {"name": name, "role": role, "sample": next((cells[name] for cells in rows if cells[name]), "")}
-        for name, role in taken_for(table, named).items()
+        for name, role in column_roles(table, named).items()
     ]
 
 
