@@ -72,6 +72,15 @@ def test_own_progress_follows_an_extraction(photos: Path, tmp_path: Path) -> Non
     assert sum(follower.told[1:-1]) == 20
 
 
+def test_own_progress_follows_the_reading_of_word_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"word{i} {i} {i}.5\n" for i in range(50_000)))
+    follower = Recorder()
+    hs.load_base(f"glove:{path}", progress=follower)
+    assert follower.told[0] == ("word vectors", path.stat().st_size >> 20, "MB")
+    assert follower.told[-1] == ("end", "word vectors")
+
+
 # --- Python users -----------------------------------------------------------------------------------------------------
 
 _TRAIN = """

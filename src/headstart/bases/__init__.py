@@ -17,7 +17,8 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.readers import Modality, Resize
 from headstart.errors import InputError, UnavailableError, field_name
-from headstart.system.progress import NO_PROGRESS, Progress
+from headstart.system.display import shown
+from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def load_base(
     texts: Iterable[str] | None = None,
     segmenter: str | None = None,
     cache: Path | None = None,
-    progress: Progress = NO_PROGRESS,
+    progress: bool | Progress = True,
 ) -> Base:
     """Load a pretrained base by its handle.
 
@@ -60,7 +61,8 @@ def load_base(
         segmenter: for word vectors of languages without spaces between words, the segmenter that splits texts into
             words: ``stanza:LANG`` or ``stanza:FILE.pt``.
         cache: the cache folder, for word vectors; None means the user's.
-        progress: follows downloads, and the reading of word vectors.
+        progress: True shows downloads and the reading of word vectors; False does not; or an object that follows them,
+            see :class:`headstart.Progress`.
 
     Raises:
         InputError: unknown source, base or option, or a size that the base does not accept.
@@ -76,9 +78,10 @@ def load_base(
     if spec.folder is None and spec.weights == "imagenet":
         spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_module(parse_handle(spec.handle))
-    if texts is not None and spec.words_folder is None and hasattr(source, "select_words"):
-        spec = source.select_words(spec, texts, cache, progress)
-    base: Base = source.load(spec, progress)
+    with shown(progress) as followed:
+        if texts is not None and spec.words_folder is None and hasattr(source, "select_words"):
+            spec = source.select_words(spec, texts, cache, followed)
+        base: Base = source.load(spec, followed)
     if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec reloads a base already warned about
         logger.warning(
             f"{base.handle} has random weights: this is not transfer learning, and the accuracy says nothing about "

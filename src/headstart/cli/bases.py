@@ -9,6 +9,7 @@ from headstart.bases.bundle import list_handles
 from headstart.bases.catalog import Entry, Sort, entries, select
 from headstart.cli import output
 from headstart.cli.fetch import bundle_option
+from headstart.cli.progress import current_progress
 from headstart.errors import InputError
 
 _HEADER = (
@@ -96,7 +97,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
     here = {entry.handle: entry.is_local for entry in entries()}
     # The graph does not depend on the weights, so those that are not here need not be fetched for it.
     spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
-    blocks = blocks_of(load_base(spec))
+    blocks = blocks_of(load_base(spec, progress=current_progress()))
     params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
     if as_json:
         shares = [{"params_share": b.params / params, "compute_share": b.multiply_adds / compute} for b in blocks]
@@ -152,4 +153,4 @@ def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, floa
     if count > 1:
         output.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
     spec = BaseSpec(entry.handle, "imagenet" if entry.is_local else "none")
-    return measure(for_images(load_base(spec)))
+    return measure(for_images(load_base(spec, progress=current_progress())))

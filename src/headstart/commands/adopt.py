@@ -49,7 +49,7 @@ def adopt(
     """
     path = Path(export).expanduser()
     path = path / MODEL if path.is_dir() else path
-    base = for_images(load_base(f"file:{path}"))
+    base = for_images(load_base(f"file:{path}", progress=False))
     if base.preprocessing != teachable_machine.PREPROCESSING:
         raise InputError(
             f"{path} is no export of Teachable Machine. To transfer from a model of your own: headstart train DATA "

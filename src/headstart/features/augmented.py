@@ -86,7 +86,7 @@ def compute(
     progress: Progress,
 ) -> None:
     """Compute the views of a plan into ``folder``. In a Keras process; see :func:`augmented_features`."""
-    base = load_base(BaseSpec.from_json(spec), resize=resize)
+    base = load_base(BaseSpec.from_json(spec), resize=resize, progress=progress)
     engine = OpenVINOEngine(Path(xml), precision) if xml else KerasEngine(base.model())
     compute_views(
         Plan.from_json(plan), base.reader(), engine, (dim,), Path(folder), label="augmented", progress=progress

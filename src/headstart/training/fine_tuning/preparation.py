@@ -78,7 +78,7 @@ def prepare_training(job: FineTuneJob, progress: Progress) -> Preparation:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
-    base = load_base(BaseSpec.from_json(job.spec), resize=job.resize)
+    base = load_base(BaseSpec.from_json(job.spec), resize=job.resize, progress=progress)
     part = TrainablePart(base, job.trained_blocks)
     started = time.monotonic()
     deadline = started + (config.time_limit or float("inf"))
