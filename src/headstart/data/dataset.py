@@ -155,7 +155,7 @@ def load_dataset(
     """
     if isinstance(data, Dataset):
         return data
-    texts, labels = ([one] if isinstance(one, str) else one for one in (text_column, label_column))
+    texts, labels = ([name] if isinstance(name, str) else name for name in (text_column, label_column))
     if label_separator == "":
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
@@ -250,10 +250,12 @@ def _too_few_classes(source: str, rows: _ExampleRows, classes: list[str]) -> str
     if rows.files:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two."
-    named = [f" {len(rows.skipped)} files are not used, such as {one.file} ({one.reason})." for one in rows.skipped[:1]]
+    skipped = [
+        f" {len(rows.skipped)} files are not used, such as {file} ({reason})." for file, reason in rows.skipped[:1]
+    ]
     return (
         f"{source} has no labelled examples: expected one folder per class with image files in it "
-        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})." + "".join(named)
+        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})." + "".join(skipped)
     )
 
 

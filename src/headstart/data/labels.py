@@ -14,7 +14,7 @@ SEPARATOR = ";"
 """Stands between labels in the tables of a run."""
 
 NO_LABEL = "none"
-"""What people are told instead of an empty list."""
+"""How an empty list of labels is shown."""
 
 Label = str | list[str]
 """The class of an example, or the list of its labels."""
@@ -27,7 +27,7 @@ def is_multi_label(labels: np.ndarray) -> bool:
 
 def names_in(labels: Sequence[Label]) -> set[str]:
     """All names that occur."""
-    return set(chain.from_iterable([one] if isinstance(one, str) else one for one in labels))
+    return set(chain.from_iterable([label] if isinstance(label, str) else label for label in labels))
 
 
 def encode_labels(labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray:
@@ -37,8 +37,8 @@ def encode_labels(labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray
         int64 (n,), or uint8 (n, classes) if the labels are lists.
     """
     number = {name: i for i, name in enumerate(classes)}
-    if all(isinstance(one, str) for one in labels):
-        return np.array([number[one] for one in labels if isinstance(one, str)], np.int64)
+    if all(isinstance(label, str) for label in labels):
+        return np.array([number[label] for label in labels if isinstance(label, str)], np.int64)
     matrix = np.zeros((len(labels), len(classes)), np.uint8)
     for row, names in zip(matrix, labels, strict=True):
         row[[number[name] for name in names if name in number]] = 1

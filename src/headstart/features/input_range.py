@@ -46,7 +46,7 @@ def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> floa
 
     Returns:
         By how much the values vary, as a multiple of how they did in training: the median over the channels. None
-        where that cannot be told (no such layer, one that was never trained, images without contrast) or is known
+        where it is unknown (no such layer, one that was never trained, images without contrast) or is known
         (bases whose preprocessing is in our own tables, verified for each).
 
     Raises:

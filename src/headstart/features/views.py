@@ -64,9 +64,9 @@ class Plan:
     def from_json(cls, fields: dict[str, Any]) -> "Plan":
         """What :meth:`to_json` made."""
         return cls(
-            [example_from_json(one) for one in fields["train"]],
+            [example_from_json(example) for example in fields["train"]],
             [bytes.fromhex(digest) for digest in fields["train_digests"]],
-            [example_from_json(one) for one in fields["val"]],
+            [example_from_json(example) for example in fields["val"]],
             [bytes.fromhex(digest) for digest in fields["val_digests"]],
             fields["pipelines"],
             fields["seed"],

@@ -86,7 +86,7 @@ def audit(
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        image_infos: index -> what was noted of an image when it was decoded.
+        image_infos: index -> header and fingerprint of an image.
     """
     left_out, image_infos = dict(problems), image_infos or {}
     copies = copies_of(digests)
@@ -127,6 +127,6 @@ def _near(
         pairs = near_images([image_infos[i].fingerprint for i in first])
     near = set()
     for i, j in np.array(first, np.int64)[pairs].tolist():
-        copies = [(one, j) for one in same[digests[i]]] + [(i, one) for one in same[digests[j]]]
+        copies = [(copy, j) for copy in same[digests[i]]] + [(i, copy) for copy in same[digests[j]]]
         near |= {(min(pair), max(pair)) for pair in copies}
     return np.array(sorted(near), np.int64).reshape(-1, 2)

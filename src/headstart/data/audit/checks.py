@@ -142,7 +142,9 @@ class Finding:
             "state": self.state,
             "summary": self.summary,
             "count": len(self.examples),
-            "examples": [{"files": list(one.files), "note": one.note} for one in self.examples[:most]],
+            "examples": [
+                {"files": list(occurrence.files), "note": occurrence.note} for occurrence in self.examples[:most]
+            ],
         }
 
 
@@ -164,7 +166,7 @@ def complete_findings(
     Raises:
         InputError: there is no such check to ignore.
     """
-    left_out = {find_check(one).name for one in ignored}
+    left_out = {find_check(code).name for code in ignored}
     ran = {finding.check: finding for finding in findings}
     whole = []
     for check in CHECKS.values():

@@ -9,7 +9,7 @@ from headstart.errors import counted
 
 SMALL_CLASS = 20
 IMBALANCE = 3.0
-"""From this ratio of the largest to the smallest class on, examples are weighted by class unless told otherwise."""
+"""Ratio of the largest to the smallest class from which on examples are weighted by class, if the setting is auto."""
 
 
 def check_classes(labels: np.ndarray, classes: list[str]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What a cleaned version of the data leaves out: a table that names the rest, and nothing of the user's is touched."""
+"""A cleaned table of the data: which examples it names, and which it does not. No file of the user is changed."""
 
 import csv
 import os
@@ -24,44 +24,44 @@ def cleaned(
 ) -> tuple[list[int], list[Skipped]]:
     """Choose what to keep: usable examples, one of each content, none under two labels.
 
-    Of what is the same, exactly or nearly, the one on the held-out side of a given split is kept, else the first.
+    Of copies and near-copies the one in a held-out split is kept, else the first.
 
     Args:
         dataset: the examples.
         digests: content digest of each, None where it cannot be used.
         problems: index -> why an example cannot be used.
-        image_infos: index -> what an image looks like.
+        image_infos: index -> header and fingerprint of an image.
         near: int (p, 2), pairs that nearly repeat each other.
         ignored: names of checks whose findings stay.
 
     Returns:
-        Indices of what is kept, in order, and what is not, with the reason.
+        Indices of the examples to keep, in order; and the others, with the reason.
     """
-    out = dict(problems)
+    reasons = dict(problems)
     if "blank" not in ignored:
-        out |= {i: "blank" for i, look in image_infos.items() if look.is_blank and i not in out}
-    called, splits = dataset.class_names, dataset.given_splits or [""] * len(dataset)
+        reasons |= {i: "blank" for i, info in image_infos.items() if info.is_blank and i not in reasons}
+    labels, splits = dataset.class_names, dataset.given_splits or [""] * len(dataset)
     same: defaultdict[int, list[int]] = defaultdict(list)
     conflicts: set[int] = set()
     for i, j, (duplicate, conflict, leak) in _pairs(digests, near):
-        if called[i] != called[j]:
+        if labels[i] != labels[j]:
             conflicts |= {i, j} if conflict not in ignored else set()
         elif (duplicate if splits[i] == splits[j] else leak) not in ignored:
             same[i].append(j)
             same[j].append(i)
-    out |= {i: "a copy has another label" for i in sorted(conflicts) if i not in out}
-    kept: set[int] = set()
-    for i in sorted(set(range(len(dataset))) - set(out), key=lambda i: (KEPT_FIRST.get(splits[i], 0), i)):
-        twin = next((j for j in same[i] if j in kept), None)
+    reasons |= {i: "a copy has another label" for i in sorted(conflicts) if i not in reasons}
+    kept_indices: set[int] = set()
+    for i in sorted(set(range(len(dataset))) - set(reasons), key=lambda i: (KEPT_FIRST.get(splits[i], 0), i)):
+        twin = next((j for j in same[i] if j in kept_indices), None)
         if twin is None:
-            kept.add(i)
+            kept_indices.add(i)
         else:
-            out[i] = f"the same as {dataset.files[twin]}" + (f" in {splits[twin]}" if splits[twin] else "")
-    return sorted(kept), dataset.skipped + [Skipped(dataset.files[i], out[i]) for i in sorted(out)]
+            reasons[i] = f"the same as {dataset.files[twin]}" + (f" in {splits[twin]}" if splits[twin] else "")
+    return sorted(kept_indices), dataset.skipped + [Skipped(dataset.files[i], reasons[i]) for i in sorted(reasons)]
 
 
 def _pairs(digests: Sequence[bytes | None], near: np.ndarray | None) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
-    """Pairs of examples that are the same, with the names of the checks that it may be a matter of."""
+    """Pairs of examples that are the same, with the names of the checks that report them."""
     for group in copies_of(digests):
         for i in group[1:]:
             yield group[0], i, ("exact-duplicates", "conflicting-labels", "leaks")
@@ -69,7 +69,7 @@ def _pairs(digests: Sequence[bytes | None], near: np.ndarray | None) -> Iterator
         yield i, j, NEAR_CHECKS
 
 
-def write_manifest(path: Path, dataset: Dataset, kept: Sequence[int]) -> None:
+def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None:
     """Write a table that ``headstart train`` takes: path or text, label, and split and group where there are any.
 
     Several labels of one example are joined by ``;``.
@@ -77,7 +77,7 @@ def write_manifest(path: Path, dataset: Dataset, kept: Sequence[int]) -> None:
     Args:
         path: of the CSV file; paths of images that lie below its folder are relative to it.
         dataset: the examples.
-        kept: indices of those to name.
+        indices: of the examples to write.
     """
     above = Path(os.path.abspath(path.parent))
     columns: dict[str, Sequence[str]] = {}
@@ -91,7 +91,7 @@ def write_manifest(path: Path, dataset: Dataset, kept: Sequence[int]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows([column[i] for column in columns.values()] for i in kept)
+        writer.writerows([column[i] for column in columns.values()] for i in indices)
 
 
 def _seen_from(folder: Path, file: Path) -> str:
