@@ -243,7 +243,7 @@ def _describe(kind: Any) -> str:
         return " or ".join(dict.fromkeys(map(_describe, arguments)))
     if origin is tuple and arguments[-1] is not ...:
         if len(set(arguments)) == 1:
-            return f"{_NUMBERS[len(arguments)]} {_PLURALS[arguments[0]]}"
+            return f"{_NUMBERS[len(arguments)]} {_PLURALS.get(arguments[0], f'lists of {_describe(arguments[0])}')}"
         return " and ".join(map(_describe, arguments))
     if origin in (list, tuple):
         return "a list"
