@@ -169,7 +169,7 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
 
     explainer = Explainer(run.folder)
     explained = list(explainer.explain([FileExample(str(photos / f"{name}/03.jpg")) for name in run.classes]))
-    explained[1] = replace(explained[1], answer=replace(explained[1].answer, unfamiliar=True))
+    explained[1] = replace(explained[1], answer=replace(explained[1].answer, out_of_distribution=True))
     pages = [write_explanations(explainer, explained, tmp_path, "both") for _ in range(2)]
     assert [page.parent.name for page in pages] == ["both", "both-2"]
     assert sorted(path.name for path in pages[0].parent.iterdir()) == ["03-2.jpg", "03.jpg", "explanation.html"]

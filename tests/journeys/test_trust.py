@@ -1,4 +1,4 @@
-"""Labels that may be wrong, calibration, unsure and unfamiliar answers, the learning curve: in whole runs on texts."""
+"""Label issues, calibration, unsure and out-of-distribution answers, the learning curve: in whole runs on texts."""
 
 import csv
 import json
@@ -121,29 +121,31 @@ def test_unsure_answers_are_marked(doubtful: hs.Run, text_run: hs.Run, sentences
             doubtful.predict(texts, min_confidence=wrong)
 
 
-def test_the_command_says_unsure_and_unfamiliar(doubtful: hs.Run) -> None:
+def test_the_command_says_unsure_and_out_of_distribution(doubtful: hs.Run) -> None:
     command = [sys.executable, "-m", "headstart", "predict", str(doubtful.folder), STRANGE, "--min-confidence", "1"]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.startswith("unsure")
-    assert f"{STRANGE}   (unfamiliar, " in told.stdout
+    assert f"{STRANGE}   (out-of-distribution, " in told.stdout
     answer = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert answer["unsure"]
-    assert answer["unfamiliar"]
+    assert answer["out_of_distribution"]
     assert answer["predicted"] in doubtful.classes
     (row,) = csv.DictReader(
         subprocess.run([*command, "--csv"], capture_output=True, text=True, check=True).stdout.splitlines()
     )
-    assert (row["unsure"], row["unfamiliar"]) == ("true", "true")
+    assert (row["unsure"], row["out_of_distribution"]) == ("true", "true")
 
 
 def test_what_is_like_the_training_data_is_familiar(doubtful: hs.Run, sentences: Path, tmp_path: Path) -> None:
-    familiarity = load_detector(doubtful.folder)
-    assert familiarity is not None
+    detector = load_detector(doubtful.folder / FILE)
+    assert detector is not None
     assert (doubtful.folder / FILE).stat().st_size < 100_000
     texts = [row["text"] for row in _rows(sentences)]
-    assert np.mean([answer.unfamiliar for answer in doubtful.predict(texts)]) < 0.05
+    assert np.mean([answer.out_of_distribution for answer in doubtful.predict(texts)]) < 0.05
     evaluation = hs.evaluate(doubtful.folder, sentences, name="again")
-    assert evaluation.facts.out_of_distribution.count == sum(answer.unfamiliar for answer in doubtful.predict(texts))
+    assert evaluation.facts.out_of_distribution.count == sum(
+        answer.out_of_distribution for answer in doubtful.predict(texts)
+    )
     assert evaluation.facts.selective_prediction.on_held_out.examples == len(texts)
     assert "unlike those that the run was trained on" in (evaluation.folder / "report.html").read_text(encoding="utf-8")
 

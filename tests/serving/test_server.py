@@ -144,8 +144,8 @@ def test_it_answers_as_predict_does(server: Server, run: hs.Run, photos: Path) -
         assert answer["file"] == Path(wanted["file"]).name
         assert answer["probability"] == pytest.approx(wanted["probability"], abs=1e-3)
         assert list(answer["probabilities"]) == list(wanted["probabilities"])
-        assert {key: answer[key] for key in ("predicted", "unsure", "unfamiliar")} == {
-            key: wanted[key] for key in ("predicted", "unsure", "unfamiliar")
+        assert {key: answer[key] for key in ("predicted", "unsure", "out_of_distribution")} == {
+            key: wanted[key] for key in ("predicted", "unsure", "out_of_distribution")
         }
 
     pictures = json.loads(in_base64(*(path.read_bytes() for path in paths)))["images"]

@@ -91,8 +91,8 @@ def _tell(one: "Explanation") -> None:
     predicted = one.answer.predicted if isinstance(one.answer.predicted, list) else [one.answer.predicted]
     said = "" if one.class_name in predicted else f"   (it says {', '.join(predicted) or NO_LABEL})"
     output.result(f"{one.class_name.ljust(8)}  {one.probability:6.1%}   {one.file}{said}")
-    if one.answer.unfamiliar:
-        output.result("          unfamiliar: it is unlike what the run was trained on, so the answer may mean nothing")
+    if one.answer.out_of_distribution:
+        output.result("          out-of-distribution: unlike the training examples, so the answer may mean nothing")
     if one.heat_map is not None:
         output.result(f"          {where(one.heat_map, one.class_name)}")
     for sign, marked in (("for", 1), ("against", -1)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headstart.runs.predictor import Answer, MinConfidence, Predictor
 
 _STDIN = "standard input"
-UNSURE, UNFAMILIAR = "unsure", "unfamiliar"
+UNSURE, OUT_OF_DISTRIBUTION = "unsure", "out_of_distribution"
 
 
 def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str | None) -> "MinConfidence":
@@ -157,7 +157,7 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
     for answer in answers:
         if isinstance(answer, Problem):
             continue
-        remarks = [UNFAMILIAR] if answer.unfamiliar else []
+        remarks = ["out-of-distribution"] if answer.out_of_distribution else []
         if isinstance(answer, Prediction):
             is_unsure = answer.unsure and not top_k
             shown = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
@@ -182,7 +182,7 @@ def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int |
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
     said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
-    marks = ([UNSURE] if predictor.min_confidence else []) + ([UNFAMILIAR] if predictor.familiarity else [])
+    marks = ([UNSURE] if predictor.min_confidence else []) + ([OUT_OF_DISTRIBUTION] if predictor.detector else [])
     writer.writerow(["file", *said, *marks, *(ranked or predictor.classes), "problem"])
     for answer in answers:
         if isinstance(answer, Problem):

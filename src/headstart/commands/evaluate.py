@@ -108,7 +108,7 @@ def _evaluate(
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, image_infos, skipped, unfamiliar = _answers(predictor, dataset, chosen, progress)
+        answers, image_infos, skipped, out_of_distribution = _answers(predictor, dataset, chosen, progress)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -136,7 +136,7 @@ def _evaluate(
             data=DataFacts(source=dataset.source, root=str(dataset.root), examples=len(answers.files), splits=splits),
             audit=finding_facts(known.findings),
             selective_prediction=_selective_prediction(facts, answers),
-            out_of_distribution=_out_of_distribution(facts, unfamiliar),
+            out_of_distribution=_out_of_distribution(facts, out_of_distribution),
             cost=cost_facts(cost),
             evaluation_of=str(folder),
             tta=tta,
@@ -233,10 +233,10 @@ def _answers(
         texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
         thresholds=predictor.thresholds,
     )
-    unfamiliar = sum(bool(found[i].unfamiliar) for i in order) if predictor.familiarity else None
+    out_of_distribution = sum(bool(found[i].out_of_distribution) for i in order) if predictor.detector else None
     return (
         answers,
         {position: image_infos[i] for position, i in enumerate(order) if i in image_infos},
         skipped,
-        unfamiliar,
+        out_of_distribution,
     )

@@ -1,8 +1,8 @@
 """Whether an example is like those that a run was trained on, by its nearest neighbours among them.
 
 The distance of an example is that of its features to their k-th nearest neighbour among up to a thousand training
-examples, by the angle between them. It is unfamiliar if it lies farther out than 99 % of held-out examples did. The
-features are a by-product of the answer, so asking costs no second look at the example.
+examples, by the angle between them. It is out-of-distribution if it lies farther out than 99 % of held-out examples.
+The features are a by-product of the answer, so asking costs no second look at the example.
 
 Source: Sun, Ming, Zhu and Li, "Out-of-distribution detection with deep nearest neighbors", ICML 2022, arXiv 2204.06507.
 Compared on photos of other data sets with Mahalanobis distances (Lee et al., arXiv 1807.03888): see
@@ -18,7 +18,7 @@ from threading import Lock
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-FILE = "familiarity.npz"
+FILE = "out_of_distribution.npz"
 NEIGHBOUR = 5
 FEWEST = 50
 """Held-out examples that a threshold is chosen on."""
@@ -39,7 +39,7 @@ class OutOfDistributionDetector:
 
     Attributes:
         references: float32 (m, d), features of some of them, each of length 1.
-        threshold: the distance beyond which an example is unfamiliar.
+        threshold: the distance beyond which an example is out-of-distribution.
     """
 
     references: np.ndarray
@@ -62,11 +62,8 @@ class OutOfDistributionDetector:
         np.savez(folder / FILE, references=self.references.astype(np.float16), threshold=np.float64(self.threshold))
 
 
-def load_detector(folder: Path) -> OutOfDistributionDetector | None:
-    """What is saved in a run folder, if anything is."""
-    path = folder / FILE
-    if not path.exists():
-        return None
+def load_detector(path: Path) -> OutOfDistributionDetector:
+    """Open a saved detector."""
     with np.load(path) as saved:
         return OutOfDistributionDetector(saved["references"].astype(np.float32), float(saved["threshold"]))
 

@@ -147,7 +147,7 @@ class Explainer:
         data = example.read()
         inputs = reader.batch([reader.decode(data, example.suffix)])
         computed = self._activations(inputs)
-        (output,) = predictor.told(computed.probabilities, computed.features)
+        (output,) = predictor.outputs_of(computed.probabilities, computed.features)
         answer = predictor.prediction(example.name, output)
         explained = self._class_name or next(iter(answer.probabilities))
         nearest = self._alike(computed.features[0], data)

@@ -101,7 +101,7 @@ def shown(one: Explanation, root: Path) -> dict[str, Any]:
         "file": one.file,
         "title": Path(one.file).name if one.heat_map is not None else None,
         "predicted": predicted if isinstance(predicted, str) else ", ".join(predicted) or NO_LABEL,
-        "unfamiliar": one.answer.unfamiliar,
+        "out_of_distribution": one.answer.out_of_distribution,
         "chances": likeliest,
         "more": len(chances) - len(likeliest),
         "class_name": one.class_name,

@@ -50,7 +50,7 @@ def check_name(name: str) -> str:
         InputError: it cannot.
     """
     if not name or name in (".", "..") or any(character in name for character in '/\\:*?"<>|\0'):
-        raise InputError(f"--name {name!r} cannot be the name of a folder: use letters, digits, - and _.")
+        raise InputError(f"{name!r} cannot be the name of a folder: use letters, digits, - and _.", field="name")
     return name
 
 

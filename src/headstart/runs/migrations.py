@@ -51,6 +51,9 @@ _SPEC_OF_1 = {
     "cut": "feature_layer", "tuned": "tuned_weights", "ends_after": "last_block", "words": "words_folder",
     "words_by": "segmenter",
 }  # fmt: skip
+DETECTOR_OF_1 = "familiarity.npz"
+"""File of the detector of out-of-distribution examples."""
+
 _SETTINGS_OF_1 = {"fit": "resize", "cut": "feature_layer", "words_by": "segmenter"}
 _TUNING_OF_1 = {"epochs": "fine_tune_epochs", "precision": "fine_tune_precision", "time_limit_s": "time_limit"}
 _COLUMNS_OF_1 = {("history.csv", "strength"): "l2"}

@@ -1,4 +1,4 @@
-"""Answers for new pictures from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
+"""Predictions for new examples from a finished run. The light path: no Keras, no TensorFlow, a second to start."""
 
 import hashlib
 import io
@@ -26,26 +26,27 @@ from headstart.features.engines import (
     can_compute_bfloat16,
     last_error_line,
 )
+from headstart.runs import migrations
 from headstart.runs.files import ADVICE, read_facts
 from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
 
 if TYPE_CHECKING:
     from headstart.model_files.head_layers import Activation
 
-_FEW = 4  # up to this many pictures the engine is set up to be quick for one, beyond it to be quick for many
+_FEW = 4  # up to this many examples the engine is set up for low latency, beyond it for throughput
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture or text.
+    """The prediction for one image or text.
 
     Attributes:
-        file: its path, as given; what a text is called that is none of a file.
+        file: its path, as given; the name of a text that is not in a file.
         predicted: the most probable class.
         probability: of that class.
         probabilities: class name -> probability, the most probable first.
-        unsure: whether the probability is below what was asked for.
-        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
+        unsure: whether the probability is below the confidence threshold.
+        out_of_distribution: whether it is unlike the training examples; None if the run cannot tell.
     """
 
     file: str
@@ -53,24 +54,24 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
     unsure: bool = False
-    unfamiliar: bool | None = None
+    out_of_distribution: bool | None = None
 
 
 @dataclass(frozen=True)
 class MultiLabelPrediction:
-    """The answer of a multi-label run for one picture or text.
+    """The prediction of a multi-label run for one image or text.
 
     Attributes:
-        file: its path, as given; what a text is called that is none of a file.
+        file: its path, as given; the name of a text that is not in a file.
         predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
         probabilities: label -> probability, the most probable first.
-        unfamiliar: whether the example is unlike those that the run was trained on; None where it cannot tell.
+        out_of_distribution: whether it is unlike the training examples; None if the run cannot tell.
     """
 
     file: str
     predicted: list[str]
     probabilities: dict[str, float]
-    unfamiliar: bool | None = None
+    out_of_distribution: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ MinConfidence = float | Literal["auto"]
 
 
 class Output(NamedTuple):
-    """What a model makes of one example: probabilities, float32 (classes,), and ``unfamiliar`` as in a Prediction."""
+    """The output of a model for one example: probabilities, float32 (classes,); ``out_of_distribution`` as above."""
 
     probabilities: np.ndarray
-    unfamiliar: bool | None
+    out_of_distribution: bool | None
 
 
 class Predictor:
@@ -97,9 +98,9 @@ class Predictor:
 
     Args:
         folder: the run folder.
-        expected: how many pictures are to come, if that is known.
-        at_once: up to how many batches are to be computed side by side; None leaves it to what is expected.
-        tta: test-time augmentation: the mean of the probabilities of each picture and of its mirror image.
+        expected: how many examples will come, if that is known.
+        at_once: most batches that are computed in parallel; None chooses it by ``expected``.
+        tta: test-time augmentation: the mean of the probabilities of each image and of its mirror image.
         min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
 
     Attributes:
@@ -139,7 +140,7 @@ class Predictor:
         self.reader = open_reader(self.facts.base, folder)
         few = expected is not None and expected <= _FEW
         self._engine = _open(folder, self.facts.engine, at_once or (1 if few else None))
-        self.familiarity = self._load_detector()
+        self.detector = self._load_detector()
         self._replay_golden()
         if tta:
             self._engine = _WithMirror(self._engine)
@@ -149,17 +150,17 @@ class Predictor:
         return self._engine(inputs)[:, : len(self.classes)]
 
     def compute(self, inputs: np.ndarray) -> list[Output]:
-        """What the model makes of n examples, for what the reader gives. Any thread may ask."""
-        return self._apart(self._engine(inputs))
+        """The outputs for n examples as the reader gives them. Safe to call from any thread."""
+        return self._split_values(self._engine(inputs))
 
     @property
     def batch_size(self) -> int:
-        """Up to how many examples are best computed together."""
+        """The best number of examples in a batch."""
         return self._engine.batch_size
 
     @property
     def at_once(self) -> int:
-        """How many batches are computed side by side, if as many threads ask."""
+        """How many batches are computed in parallel, if as many threads call."""
         return self._engine.at_once
 
     def outputs(
@@ -192,7 +193,7 @@ class Predictor:
 
         batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
         for indices, values in self._engine.stream(batches):
-            yield from zip(indices, self._apart(values), strict=True)
+            yield from zip(indices, self._split_values(values), strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
@@ -222,36 +223,36 @@ class Predictor:
         (output,) = self.compute(self.reader.batch([array]))
         return self.prediction(name, output, top_k)
 
-    def told(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
-        """What a model makes of n examples, from their probabilities (n, classes) and features (n, d)."""
-        if self.familiarity is None:
+    def outputs_of(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
+        """The outputs for n examples, from their probabilities (n, classes) and features (n, d)."""
+        if self.detector is None:
             return [Output(row, None) for row in probabilities]
-        return [*map(Output, probabilities, self.familiarity.is_out_of_distribution(features).tolist())]
+        return [*map(Output, probabilities, self.detector.is_out_of_distribution(features).tolist())]
 
-    def _apart(self, values: np.ndarray) -> list[Output]:
-        """What an engine gives, probabilities and features side by side, apart again."""
-        return self.told(*np.split(values, [len(self.classes)], axis=1))
+    def _split_values(self, values: np.ndarray) -> list[Output]:
+        """Outputs from what an engine gives: probabilities and features side by side."""
+        return self.outputs_of(*np.split(values, [len(self.classes)], axis=1))
 
     def prediction(self, file: str, output: Output, top_k: int | None = None) -> Prediction | MultiLabelPrediction:
         """An output as an answer about something called ``file``; of ``top_k`` classes, or all."""
-        probabilities, unfamiliar = output
+        probabilities, out_of_distribution = output
         ranked = np.argsort(-probabilities, kind="stable")
         order = ranked[:top_k]
         best = {self.classes[i]: float(probabilities[i]) for i in order}
         if self.thresholds is not None:
             given = probabilities >= self.thresholds
-            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, unfamiliar)
+            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, out_of_distribution)
         confidence = float(probabilities[order[0]])
         unsure = confidence < self.min_confidence
-        return Prediction(file, self.classes[order[0]], confidence, best, unsure, unfamiliar)
+        return Prediction(file, self.classes[order[0]], confidence, best, unsure, out_of_distribution)
 
     def _load_detector(self) -> OutOfDistributionDetector | None:
-        path = self.folder / DETECTOR
+        path = self.folder / (migrations.DETECTOR_OF_1 if self.facts.format_version == 1 else DETECTOR)
         if self.facts.out_of_distribution is None:
             return None
         _existing(path)
         with _opening(path):
-            return load_detector(self.folder)
+            return load_detector(path)
 
     def _replay_golden(self) -> None:
         path = self.folder / "golden.npz"
@@ -271,7 +272,7 @@ class Predictor:
 
 
 class _WithMirror:
-    """An engine that looks at every picture twice, the second time in a mirror."""
+    """An engine that computes each image twice, the second time mirrored."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

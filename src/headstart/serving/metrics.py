@@ -19,7 +19,7 @@ class Metrics:
         requests: by path and status.
         seconds: from the first byte of a request to the last of its answer, by path.
         answers: by run and kind: answered, unsure, problem.
-        unfamiliar: answers about what is unlike the training examples, by run.
+        out_of_distribution: answers about examples unlike the training examples, by run.
         batch: examples computed together, by run.
         waiting: examples without an answer yet, by run.
         reloads: new versions, by run and outcome: done, failed.
@@ -41,8 +41,11 @@ class Metrics:
         self.answers = Counter(
             "headstart_answers", "Examples: answered, unsure or problem.", ["run", "kind"], registry=self.registry
         )
-        self.unfamiliar = Counter(
-            "headstart_unfamiliar", "Answers about what is unlike the training data.", ["run"], registry=self.registry
+        self.out_of_distribution = Counter(
+            "headstart_out_of_distribution",
+            "Answers about examples unlike the training data.",
+            ["run"],
+            registry=self.registry,
         )
         self.batch = Histogram(
             "headstart_batch_examples",
@@ -64,8 +67,8 @@ class Metrics:
             unsure = isinstance(answer, Prediction) and answer.unsure
             kind = "problem" if isinstance(answer, Problem) else "unsure" if unsure else "answered"
             self.answers.labels(run, kind).inc()
-            if not isinstance(answer, Problem) and answer.unfamiliar:
-                self.unfamiliar.labels(run).inc()
+            if not isinstance(answer, Problem) and answer.out_of_distribution:
+                self.out_of_distribution.labels(run).inc()
 
     def text(self) -> bytes:
         """All of it, in Prometheus's text format."""

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # processor time. With more, a single request would be slow on a machine with many cores.
 _AT_ONCE = 2
 _LOOK_S = 2.0
-_FILES = ("run.json", "golden.npz", "familiarity.npz", "engine/*", "tokenizer/*")  # that a predictor reads
+_FILES = ("run.json", "*.npz", "engine/*", "tokenizer/*")  # that a predictor reads
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 """Which files a version was opened from: path, inode, size and time of change of each."""

@@ -39,7 +39,7 @@ class Answered(BaseModel):
         bool | None,
         Field(description="Below the run's own confidence threshold, if it has one; not of a multi-label run."),
     ] = None
-    unfamiliar: Annotated[
+    out_of_distribution: Annotated[
         bool | None, Field(description="Unlike what the run was trained on; null where it cannot tell.")
     ] = None
 
