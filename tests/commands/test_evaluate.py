@@ -67,7 +67,7 @@ def test_training_pictures_are_looked_at_again_or_missed(
     near = hs.evaluate(fresh, tmp_path / "again").facts.audit[1]
     assert (near.state, near.summary) == (
         "skipped",
-        "The pictures that the run was trained on are no longer here.",
+        "The images that the run was trained on are no longer where they were.",
     )
 
 
@@ -85,7 +85,7 @@ def test_near_copies_across_a_given_split_are_left_out_of_a_second_figure(photos
     table.write_text("path,label,split\n" + "".join(f"{path},{label},{split}\n" for path, label, split in rows))
     run = hs.train(table, input_size=SIZE, val=0, fine_tune="none", runs=tmp_path / "runs")
     leaks = next(finding for finding in run.facts.audit if finding.check == "near-leaks")
-    assert {"40.png", "41.png", "43.png"} <= {Path(file).name for one in leaks.examples for file in one["files"]}
+    assert {"40.png", "41.png", "43.png"} <= {Path(file).name for one in leaks.examples for file in one.files}
     leak_free = run.figures.leak_free
     assert leak_free.removed >= 3
     assert leak_free.examples + leak_free.removed == run.figures.splits["test"].examples
