@@ -88,7 +88,7 @@ def test_old_examples_stay_where_they_are_and_come_from_the_cache(run: hs.Run, e
 
 def test_an_old_picture_under_another_label_is_left_out_and_named(extended: hs.Run, more: Path) -> None:
     skipped = (extended.folder / "skipped.csv").read_text(encoding="utf-8")
-    assert f'{more / "digit/07.jpg"},an exact copy of ' in skipped
+    assert f"{more / 'digit/07.jpg'},an exact copy of " in skipped
     assert skipped.count("\n") == 2
     assert _sides(extended.folder)[hashlib.sha256((more / "digit/07.jpg").read_bytes()).hexdigest()][1] == "china"
 
