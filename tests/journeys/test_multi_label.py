@@ -161,10 +161,10 @@ def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]
 def test_the_report_tells_labels(label_run: hs.Run) -> None:
     page = (label_run.folder / "report.html").read_text(encoding="utf-8")
     split = label_run.figures.splits["test"]
-    assert f"it gave <strong>{split['answers']['given']}</strong> labels" in page
+    assert f"it gave <strong>{split.answers.given}</strong> labels" in page
     assert "Mean average precision" in page
     assert "Balanced accuracy" not in page
-    assert f"given from {split['per_class']['python']['threshold']:.3f} on" in page
+    assert f"given from {split.per_class['python'].threshold:.3f} on" in page
     mistakes = [row for row in _rows(label_run.folder / "predictions.csv") if row["split"] == "test" and row["worst"]]
     assert len(re.findall("all it said:", page)) == min(len(mistakes), 12) > 0
     assert '<mark class="for' in page
@@ -196,7 +196,16 @@ def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: 
     joined["tags"] = ["|".join(names) for names in labelled["label"]]
     columns.to_csv(tmp_path / "columns.csv", index=False)
     joined.to_csv(tmp_path / "joined.csv", index=False)
-    options = ["--base", WORDS, "--fine-tune", "none", "--runs", tmp_path, "--label", ",".join(label_run.classes)]
+    options = [
+        "--base",
+        WORDS,
+        "--fine-tune",
+        "none",
+        "--runs",
+        tmp_path,
+        "--label-column",
+        ",".join(label_run.classes),
+    ]
     done = _headstart("train", tmp_path / "columns.csv", *options)
     assert done.returncode == 0, done.stderr
     assert re.search(r"test micro F1 \d\.\d{3} \(95 % interval .*\), macro F1 .*, on 3\d texts", done.stdout)
@@ -235,7 +244,7 @@ def test_fine_tuning_is_judged_by_mean_average_precision(labelled: pd.DataFrame,
     assert told.outcome == "kept"
     for key, side in (("on_val", "val"), ("on_test", "test")):
         found = run.figures.splits[side].metrics["mean_average_precision"].value
-        assert told[key]["mean_average_precision"][1] == pytest.approx(found, abs=1e-6)
+        assert getattr(told, key).mean_average_precision[1] == pytest.approx(found, abs=1e-6)
     assert "takes the mean average precision from" in told.reason
     rows = [row for row in _rows(run.folder / "history.csv") if row["phase"] == "fine-tuning"]
     assert float(rows[1]["val_loss"]) < 0.8

@@ -68,7 +68,7 @@ def test_data_that_lead_outside_are_refused(server: Server) -> None:
             assert answer.status == 422
             assert "lies outside" in answer.text
     # and so does every process that it starts, whoever asks
-    checked = f"from headstart.data.images import read_file; from pathlib import Path; read_file(Path({str(secret)!r}))"
+    checked = f"from headstart.data.examples import FileExample; FileExample(address={str(secret)!r}).read()"
     told = run_command(
         [sys.executable, "-c", checked], env={**os.environ, "HEADSTART_ROOT": str(server.root)}, capture_output=True
     )
@@ -319,7 +319,7 @@ def test_programs_can_ask_a_run_that_is_served(server: Server) -> None:
     (server.root / "runs/served = once/golden.npz").unlink()
     refused = server.ask("POST", f"{page}/serve")
     assert refused.status == 422
-    assert "server of served = once did not start: error: the golden samples" in refused.text
+    assert "server of served = once did not start: error: runs/served = once/golden.npz is missing" in refused.text
     shutil.rmtree(server.root / "runs/served = once")
 
 
