@@ -41,7 +41,9 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
 
     evaluated = headstart("evaluate", "runs/photos", "photos", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
-    assert re.search(r"without the 9\d examples that it has seen in training, exactly or nearly: acc", evaluated.stdout)
+    assert re.search(
+        r"without the 9\d examples that are, exactly or nearly, in the training data: acc", evaluated.stdout
+    )
     assert (tmp_path / "runs/photos/evaluations/photos/report.html").is_file()
 
     predicted = headstart("predict", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)
@@ -203,7 +205,7 @@ def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path, co
     (copy / "golden.npz").write_bytes(content)
     done = headstart("predict", copy, photos / "china/07.jpg")
     assert done.returncode == 4
-    assert "golden samples" in done.stderr
+    assert "golden.npz: its SHA-256 is not the one in run.json" in done.stderr
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_several_columns_are_joined(sentences: Path, tmp_path: Path) -> None:
 
 def test_bases_and_data_of_different_kinds_are_refused(sentences: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"efficientnet-lite0 is a base for images, and .* holds texts: choose another"
+        InputError, match=r"efficientnet-lite0 is a base for images, and .* holds texts. Choose another"
     ):
         hs.train(sentences, base="embedded:efficientnet-lite0", runs=tmp_path)
     with pytest.raises(InputError, match=r"glove-6b-50d is a base for texts, and .* holds images"):

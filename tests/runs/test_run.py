@@ -210,7 +210,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
         ({"dropout": 1.0, "head": "mlp"}, "dropout: expected a number of at least 0 and below 1"),
         ({"epochs": 0}, "epochs: expected a whole number of at least 1"),
         ({"val": 0.5, "test": 0.5}, "val: 0.5 and test 0.5 leave nothing"),
-        ({"name": "a/b"}, "--name 'a/b'"),
+        ({"name": "a/b"}, "name: 'a/b' cannot be the name"),
         ({"input_size": 8}, "8x8 is too small"),
         ({"base": "embedded:efficientnet-lite1"}, "efficientnet-lite1"),
         ({"base": "efficientnet"}, "'efficientnet' is not a base handle"),
