@@ -9,6 +9,8 @@ from .commands.check import check as check
 from .commands.compare import BaseComparison as BaseComparison
 from .commands.compare import compare as compare
 from .commands.evaluate import evaluate as evaluate
+from .commands.explain import explain as explain
+from .commands.export import export as export
 from .commands.extend import extend as extend
 from .commands.fetch import fetch as fetch
 from .commands.load import Run as Run
@@ -24,9 +26,7 @@ from .errors import InputError as InputError
 from .errors import IntegrityError as IntegrityError
 from .errors import UnavailableError as UnavailableError
 from .explanation.explain import Explanation as Explanation
-from .explanation.explain import explain as explain
 from .exporting.export import Export as Export
-from .exporting.export import export as export
 from .features import FeatureSet as FeatureSet
 from .features import extract as extract
 from .runs.predictor import MultiLabelPrediction as MultiLabelPrediction

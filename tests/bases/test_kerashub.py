@@ -11,7 +11,7 @@ import pytest
 import headstart as hs
 from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError, UnavailableError
-from headstart.exporting.beside import write_beside
+from headstart.exporting.companions import write_companions
 from headstart.exporting.formats import FORMATS
 
 keras_hub = pytest.importorskip("keras_hub")
@@ -141,7 +141,7 @@ def test_a_run_on_a_preset_is_complete(vit: Path, photos: Path, tmp_path: Path) 
     pixels = hs.load_base(f"preset:{vit}").reader().read(photos / "china/07.jpg")
     probabilities = dict(zip(run.classes, model.predict(pixels[None], verbose=0)[0], strict=True))
     assert probabilities == pytest.approx(expected, abs=1e-4)
-    write_beside(tmp_path, run.folder, run.facts, FORMATS["keras"], {})
+    write_companions(tmp_path, run.folder, run.facts, FORMATS["keras"], {})
     assert "pip install numpy pillow keras tensorflow keras-hub\n" in (tmp_path / "predict.py").read_text()
     explained = hs.explain(run, photos / "china/07.jpg", nearest=2)
     assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # its output is a token, not a feature map

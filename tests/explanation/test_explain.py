@@ -15,7 +15,7 @@ from headstart.data.examples import FileExample, TextExample
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer
 from headstart.explanation.mistakes import IMAGES_SHOWN
-from headstart.reports.explanation import where, write_explanations
+from headstart.reports.explanation import summarize, write_explanations
 from headstart.runs.predictor import Predictor, Problem
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
 
 @pytest.fixture(scope="module")
 def halves(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pictures of both classes: ``china`` on the left or at the top, ``flower`` on the right or at the bottom."""
+    """Images of both classes: ``china`` on the left or at the top, ``flower`` on the right or at the bottom."""
     folder = tmp_path_factory.mktemp("halves")
     for i in range(0, 55, 5):
         parts = [np.asarray(Image.open(photos / name / f"{i:02}.jpg")) for name in ("china", "flower")]
@@ -87,8 +87,8 @@ def test_an_explanation_says_what_prediction_says(run: hs.Run, photos: Path) -> 
     assert (one.heat.shape, one.heat.dtype) == ((96, 96), np.float32)
     other = hs.explain(run, path, class_name="china")
     assert other.probability == pytest.approx(1 - one.probability, abs=1e-3)
-    told = json.loads(json.dumps(other.to_json()))
-    assert (told["class"], told["predicted"], told["size"]) == ("china", "flower", [96, 96])
+    plain = json.loads(json.dumps(other.to_json()))
+    assert (plain["class_name"], plain["predicted"], plain["size"]) == ("china", "flower", [96, 96])
 
 
 def test_the_most_similar_training_examples_are_named(run: hs.Run, photos: Path) -> None:
@@ -127,20 +127,22 @@ def test_what_cannot_be_compared_is_said(run: hs.Run, photos: Path, tmp_path: Pa
     assert "78 training images could not be compared" in (gone.note("image") or "")
     header = (copy / "predictions.csv").read_text().splitlines()[0]
     (copy / "predictions.csv").write_text(header + "\n")
+    adopted = {"kind": "adopted", "adopted": {"path": "model.h5", "sha256": "0" * 64}, "data": None}
+    (copy / "run.json").write_text(json.dumps({**facts, **adopted}))
     unknown = Explainer(copy)
-    (one,) = unknown.explain([photos / "flower/03.jpg"])
+    (one,) = unknown.explain([FileExample(str(photos / "flower/03.jpg"))])
     assert isinstance(one, hs.Explanation)
     assert one.nearest == []
     page = write_explanations(unknown, [one], tmp_path, "why").read_text(encoding="utf-8")
-    assert "What this run was trained on is not known, so there are no similar images." in page
+    assert "The training images of this run are not known, so no similar images are shown." in page
 
 
 def test_what_cannot_be_explained(run: hs.Run, text_run: hs.Run, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"--class flour: the run has no such class. Did you mean 'flower'\? It has: ch"
+        InputError, match=r"class_name: the run has no class 'flour'. Did you mean 'flower'\? Its classes are: ch"
     ):
         hs.explain(run, photos / "flower/03.jpg", class_name="flour")
-    with pytest.raises(InputError, match="--method occlusion is for pictures"):
+    with pytest.raises(InputError, match="method: occlusion is for images"):
         hs.explain(text_run, "some text", method="occlusion")
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"bad\.jpg: not an image"):
@@ -182,9 +184,9 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
     assert len(page.addresses) == 2 * (2 + 6)
     assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
     said = words(text)
-    assert said.count("Unfamiliar: it is unlike the pictures that the run was trained on") == 1
+    assert said.count("Out-of-distribution: this image is unlike the training images") == 1
     for one in explained:
-        assert where(one.heat_map, one.class_name).replace("\u202f", " ") in said
+        assert summarize(one.heat_map, one.class_name).replace("\u202f", " ") in said
     explainer = Explainer(text_run.folder)
     texts = ["the <b>data</b> set & its attributes", "print the object"]
     explained = [*explainer.explain(map(TextExample, texts))]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.images import Decoder, upright_size
-from headstart.explanation.heat import HeatMap, place_of
+from headstart.explanation.heat import HeatMap, describe_position
 
 CELLS = 28
 # How a camera that is held so stores an upright picture, by the value of the EXIF tag.
@@ -54,7 +54,7 @@ def test_heat_lies_on_the_object(resize: str, size: tuple[int, int], orientation
     assert (hot & object_).sum() / (hot | object_).sum() > 0.75
     (region,) = heat_map.regions
     assert np.abs(np.subtract(region.box, box)).max() < 0.05 * side
-    assert place_of(region, size) in ("bottom", "bottom right", "right")
+    assert describe_position(region, size) in ("bottom", "bottom right", "right")
 
 
 def test_there_is_no_heat_where_the_model_saw_nothing() -> None:
@@ -65,7 +65,7 @@ def test_there_is_no_heat_where_the_model_saw_nothing() -> None:
     inside[top:bottom, left:right] = True
     assert 0 < left < right < 400
     assert np.array_equal(heat_map.heat > 0, inside)
-    drawn = heat_map.over(np.zeros((100, 200, 3), np.uint8))
+    drawn = heat_map.overlay(np.zeros((100, 200, 3), np.uint8))
     assert drawn[50, 2].min() > 150  # pale
     assert drawn[50, 100].max() > 1.5 * drawn[50, 100].min()  # coloured
 
@@ -75,11 +75,11 @@ def test_what_speaks_against_is_not_shown() -> None:
     assert not heat_map.heat.any()
     assert heat_map.regions == []
     grey = np.full((10, 20, 3), 99, np.uint8)
-    assert np.array_equal(heat_map.over(grey), grey)
+    assert np.array_equal(heat_map.overlay(grey), grey)
 
 
 def test_colours_grow_lighter_with_the_heat() -> None:
     """Lightness alone tells them apart, for people who do not see their hue."""
     ramp = HeatMap(np.linspace(0, 1, 64, dtype=np.float32)[None], (0, 0, 64, 1), (1, 64))
-    drawn = ramp.over(np.full((1, 64, 3), 60, np.uint8)) @ (0.299, 0.587, 0.114)
+    drawn = ramp.overlay(np.full((1, 64, 3), 60, np.uint8)) @ (0.299, 0.587, 0.114)
     assert (np.diff(drawn[0][20:]) > 0).all()

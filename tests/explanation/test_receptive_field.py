@@ -5,7 +5,7 @@ import openvino
 import pytest
 from openvino import opset13 as op
 
-from headstart.explanation.receptive_field import place_of_cells
+from headstart.explanation.receptive_field import cell_bounds
 
 SIDE = 64
 
@@ -51,7 +51,7 @@ def test_a_cell_lies_amid_the_pixels_that_it_sees(name: str) -> None:
     cells = seen.shape[1]
     middle = cells // 2
     centre = (seen[:, middle] * (np.arange(SIDE) + 0.5)).sum() / seen[:, middle].sum()
-    left, top, right, bottom = place_of_cells(model, tensor, (cells, cells)) or ()
+    left, top, right, bottom = cell_bounds(model, tensor, (cells, cells)) or ()
     assert (left, right) == (top, bottom)
     assert SIDE * (top + (middle + 0.5) * (bottom - top) / cells) == pytest.approx(centre, abs=1e-3)
     if name == "even division":

@@ -53,7 +53,7 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
     explained = headstart("explain", "runs/photos", "photos/flower/03.jpg", cwd=tmp_path)
     assert explained.returncode == 0, explained.stderr
     assert explained.stdout.split()[0] == "flower"
-    for said in ("What speaks for flower: ", "most like flower", "runs/photos/explanations/03/explanation.html"):
+    for said in ("Evidence for flower: ", "similar  flower", "runs/photos/explanations/03/explanation.html"):
         assert said in explained.stdout
     assert (tmp_path / "runs/photos/explanations/03/explanation.html").is_file()
 
@@ -61,11 +61,19 @@ def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_explain_as_json_and_where_it_is_told_to(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"")
-    arguments = ("explain", run.folder, photos / "china/0[12].jpg", tmp_path / "bad.jpg", "--class", "flower", "--json")
+    arguments = (
+        "explain",
+        run.folder,
+        photos / "china/0[12].jpg",
+        tmp_path / "bad.jpg",
+        "--class-name",
+        "flower",
+        "--json",
+    )
     plain = headstart(*arguments, "--nearest", 0)
     assert plain.returncode == 0
     lines = [json.loads(line) for line in plain.stdout.splitlines()]
-    assert [(Path(line["file"]).name, line["class"], line["nearest"]) for line in lines] == [
+    assert [(Path(line["file"]).name, line["class_name"], line["nearest"]) for line in lines] == [
         ("01.jpg", "flower", []),
         ("02.jpg", "flower", []),
     ]

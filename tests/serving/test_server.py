@@ -377,7 +377,7 @@ def test_a_new_version_answers_without_a_request_lost(version: Path, tmp_path: P
     for thread in threads:
         thread.start()
     replace(dated)
-    wait_for("the version of 2030-01-01T00:00:00+00:00 answers now")
+    wait_for("the version of 2030-01-01T00:00:00+00:00 is in use now")
     assert server.ask("/runs")[1][0]["created"] != created
     replace(lambda folder: (folder / "golden.npz").write_bytes(b"damaged"))
     wait_for("the new version cannot be opened")
@@ -428,9 +428,12 @@ def test_wrong_commands_are_refused(run: hs.Run, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         cases: dict[tuple[str, ...], tuple[type[Exception], str]] = {
-            (str(run.folder), "--host", "0.0.0.0"): (hs.InputError, "lets other machines in: set a token"),
+            (str(run.folder), "--host", "0.0.0.0"): (
+                hs.InputError,
+                "other machines can reach 0.0.0.0: set token or HEADSTART_TOKEN",
+            ),
             (str(tmp_path),): (hs.InputError, "is not a run"),
-            (str(run.folder), str(run.folder)): (hs.InputError, "two runs are called"),
+            (str(run.folder), str(run.folder)): (hs.InputError, "two runs have the name"),
             (f"a/b={run.folder}",): (hs.InputError, "part of an address"),
             (str(run.folder), "--port", port): (hs.UnavailableError, f"cannot listen on 127.0.0.1, port {port}"),
             (str(run.folder), "--token", "two words"): (hs.InputError, "without spaces"),

@@ -19,46 +19,54 @@ if TYPE_CHECKING:
     "--to",
     required=True,
     metavar="A,B,…",
-    help="Of onnx, litert, litert:float16, litert:int8, openvino, saved-model, keras.",
+    help="Formats: onnx, litert, litert:float16, litert:int8, openvino, saved-model, keras.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder that a folder for each format goes into; default: RUN/exports.",
+    help="Folder for the exports, one subfolder per format; default: RUN/exports.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per format and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
-    """Take a RUN elsewhere: to a phone, a browser, another program.
+    """Export a trained model: for phones, browsers and other programs.
 
-    Each export is run in its own runtime on examples that the run was not trained on. One that computes something else
-    is an error, and then none is written. Beside each lie labels.txt and a predict.py that needs no headstart.
+    Each export is verified in its own runtime on examples that the run was not trained on. If one format fails, none is
+    written. Each folder also has labels.txt and a predict.py that does not need headstart.
     """
-    from headstart.exporting.export import export as export_run
+    from headstart.commands.export import export as export_run
 
     exports = export_run(run, to, out=out, progress=current_progress())
     if as_json:
-        for one in exports:
-            output.result_json(one.to_json())
+        for result in exports:
+            output.result_json(result.to_json())
         return
     tell(exports)
 
 
 def tell(exports: "Sequence[Export]") -> None:
-    """How each export compares with its run, and where it is."""
+    """Print how each export compares with its run, and its folder."""
     metric = exports[0].replay.metric.replace("_", " ")
     rows = []
-    for one in exports:
-        replay = one.replay
-        row = [one.format, f"{one.size_mb:.1f}", f"{replay.ms:.1f}", f"{replay.difference:.0e}"]
+    for result in exports:
+        replay = result.replay
+        row = [result.format, f"{result.size_mb:.1f}", f"{replay.ms:.1f}", f"{replay.difference:.0e}"]
         if replay.before is not None and replay.after is not None:
             row += [f"{replay.before:.1%}", _with_interval(replay.after, replay.interval), f"{replay.changed:,}"]
         rows.append(row + ["–"] * (7 - len(row)))
     n = exports[0].replay.examples
-    unit = "ms" if n else "ms (golden)"
-    header = ["format", "MB", unit, "difference", f"{metric} before", "after (95 % interval)", f"changed of {n:,}"]
+    time_header = "ms" if n else "ms (golden)"
+    header = [
+        "format",
+        "MB",
+        time_header,
+        "difference",
+        f"{metric} before",
+        "after (95 % interval)",
+        f"changed of {n:,}",
+    ]
     output.table(header, rows, right=(1, 2, 3, 4, 6))
-    for one in exports:
-        output.result(f"{one.format.ljust(15)} {one.folder}")
+    for result in exports:
+        output.result(f"{result.format.ljust(15)} {result.folder}")
 
 
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:

@@ -39,19 +39,19 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
     "--top-k",
     type=click.IntRange(min=1),
     metavar="K",
-    help="Show the K most probable classes; of a multi-label run with a * if they reach their threshold.",
+    help="Show the K most probable classes; in multi-label runs * marks predicted labels.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per answer and line.")
-@click.option("--csv", "as_csv", is_flag=True, help="A CSV table with one column per class (of the top K).")
-@click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image; takes twice as long.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV table with one column per class (of the top K).")
+@click.option("--tta", is_flag=True, help="Average over each image and its mirror image; takes twice as long.")
 @click.option(
     "--min-confidence",
     callback=_min_confidence,
     metavar="auto|P",
-    help="Answer `unsure` below this probability; auto: below the run's own, see --min-precision of train.",
+    help="Answer `unsure` below this probability; auto: the threshold of the run (--min-precision of train).",
 )
-@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Of a table of texts.")
-@click.option("--strict", is_flag=True, help="Fail if any file cannot be used.")
+@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Text columns of a table.")
+@click.option("--strict", is_flag=True, help="Exit with an error if any file cannot be used.")
 def predict(
     run: Path,
     files: tuple[str, ...],
@@ -63,27 +63,27 @@ def predict(
     text_column: list[str] | None,
     strict: bool,
 ) -> int:
-    """Say what new pictures show or texts say, by a RUN that `headstart train` made.
+    """Predict labels for new images or texts with a RUN of `headstart train`.
 
-    FILE is a picture, a folder, a pattern such as 'new/*.jpg', or - for standard input: a picture, or a list of paths.
-    For a run on texts it is a text file, a folder of them, a table, the text itself, or - for one text a line.
-    A multi-label run says every label whose probability reaches its threshold, or none.
+    FILE is an image, a folder, a pattern such as 'new/*.jpg', or - for standard input: an image, or a list of paths.
+    For a run on texts it is a text file, a folder of text files, a table, the text itself, or - for one text per line.
+    A multi-label run predicts all labels that reach their threshold, or none.
     """
     from headstart.runs.files import read_facts
     from headstart.runs.predictor import Predictor
 
-    facts = read_facts(run)  # a wrong RUN is said first
+    facts = read_facts(run)  # a wrong RUN is reported first
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
+        raise click.UsageError("use either --json or --csv")
     data = sys.stdin.buffer.read() if "-" in files else b""
-    named = [name for name in files if name != "-"]
+    paths = [name for name in files if name != "-"]
     if tta and facts.modality == "text":
-        raise click.UsageError("--tta is for pictures: a text has no mirror image")
-    opened = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
+        raise click.UsageError("--tta is for images only")
+    open_run = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
     if facts.modality == "text":
-        predictor, answers = _of_texts(opened, named, data, text_column, top_k)
+        predictor, answers = _predict_texts(open_run, paths, data, text_column, top_k)
     else:
-        predictor, answers = _of_images(opened, named, data, top_k)
+        predictor, answers = _predict_images(open_run, paths, data, top_k)
     writer = _write_json if as_json else _write_csv if as_csv else _write_lines
     problems = _Problems(answers)
     writer(iter(problems), predictor, top_k)
@@ -93,27 +93,29 @@ def predict(
 _Answers = Iterable["Answer"]
 
 
-_Opened = Callable[..., "Predictor"]
+_OpenRun = Callable[..., "Predictor"]
 
 
-def _of_texts(
-    opened: _Opened, named: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
+def _predict_texts(
+    open_run: _OpenRun, files: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_texts
     from headstart.data.examples import TextExample
 
     lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    texts = [*list_texts(named, text_column), *map(TextExample, lines)]
-    predictor = opened(expected=len(texts))
+    texts = [*list_texts(files, text_column), *map(TextExample, lines)]
+    predictor = open_run(expected=len(texts))
     return predictor, predictor.predict(texts, top_k=top_k)
 
 
-def _of_images(opened: _Opened, named: list[str], data: bytes, top_k: int | None) -> tuple["Predictor", _Answers]:
+def _predict_images(
+    open_run: _OpenRun, files: list[str], data: bytes, top_k: int | None
+) -> tuple["Predictor", _Answers]:
     from headstart.data.dataset import list_images
 
     listed = _paths_in(data)
-    images = list_images(named + (listed or []))
-    predictor = opened(expected=len(images) + bool(data))
+    images = list_images(files + (listed or []))
+    predictor = open_run(expected=len(images) + bool(data))
     answers: _Answers = predictor.predict(images, top_k=top_k)
     if data and listed is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
@@ -121,7 +123,7 @@ def _of_images(opened: _Opened, named: list[str], data: bytes, top_k: int | None
 
 
 def _paths_in(data: bytes) -> list[str] | None:
-    """The lines of a list of paths; None if this is the content of a picture."""
+    """The lines of a list of paths; None if the data are an image."""
     if b"\0" in data[:4096]:
         return None
     try:
@@ -131,7 +133,7 @@ def _paths_in(data: bytes) -> list[str] | None:
 
 
 class _Problems:
-    """Passes answers on, says on stderr which files have none, and counts."""
+    """Iterates over answers, warns about examples that cannot be used, and counts them."""
 
     def __init__(self, answers: "_Answers") -> None:
         self._answers, self.count, self.total = answers, 0, 0
@@ -146,7 +148,7 @@ class _Problems:
                 output.warn(f"{answer.file}: {answer.reason}")
             yield answer
         if not self.total:
-            raise InputError("there is nothing to predict: standard input named no files.")
+            raise InputError("there is nothing to predict: standard input has no file names.")
 
 
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
@@ -162,13 +164,13 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
             is_unsure = answer.unsure and not top_k
             shown = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
             remarks += [f"{answer.predicted}?"] if is_unsure else [UNSURE] if answer.unsure else []
-        elif top_k:  # a star for what reaches its threshold
+        elif top_k:  # a star marks predicted labels
             shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
         else:
             shown = {name: answer.probabilities[name] for name in answer.predicted}
-        told = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
+        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
-        output.result(f"{told or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
+        output.result(f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
@@ -181,18 +183,20 @@ def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int |
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
-    said = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
-    marks = ([UNSURE] if predictor.min_confidence else []) + ([OUT_OF_DISTRIBUTION] if predictor.detector else [])
-    writer.writerow(["file", *said, *marks, *(ranked or predictor.classes), "problem"])
+    answer_columns = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
+    flags = ([UNSURE] if predictor.min_confidence else []) + ([OUT_OF_DISTRIBUTION] if predictor.detector else [])
+    writer.writerow(["file", *answer_columns, *flags, *(ranked or predictor.classes), "problem"])
     for answer in answers:
         if isinstance(answer, Problem):
-            blank = [""] * (len(said) + len(marks) + len(ranked or predictor.classes))
+            blank = [""] * (len(answer_columns) + len(flags) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
-        shares = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
-        cells = list(chain(*shares.items())) if top_k else [shares[name] for name in predictor.classes]
+        probabilities = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
+        cells = list(chain(*probabilities.items())) if top_k else [probabilities[name] for name in predictor.classes]
         if isinstance(answer, Prediction):
-            told = [answer.predicted, f"{answer.probability:.6f}"]
+            answer_cells = [answer.predicted, f"{answer.probability:.6f}"]
         else:
-            told = [SEPARATOR.join(answer.predicted)]
-        writer.writerow([answer.file, *told, *(str(getattr(answer, mark)).lower() for mark in marks), *cells, ""])
+            answer_cells = [SEPARATOR.join(answer.predicted)]
+        writer.writerow(
+            [answer.file, *answer_cells, *(str(getattr(answer, flag)).lower() for flag in flags), *cells, ""]
+        )

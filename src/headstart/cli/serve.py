@@ -6,56 +6,62 @@ from headstart.serving import MODULES
 from headstart.serving.limits import Limits
 from headstart.system.extras import require
 
-_MOST = Limits()
+_DEFAULTS = Limits()
 
 
 @click.command(epilog="Example: headstart serve runs/photos runs/reviews --port 8000")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes one that is free."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; other addresses need a token."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free port.",
 )
 @click.option(
     "--token",
     envvar="HEADSTART_TOKEN",
-    help="What clients have to send as `Authorization: Bearer TOKEN`. Better set as HEADSTART_TOKEN: the process list "
-    "shows options to everyone.",
+    help="Clients must send it as `Authorization: Bearer TOKEN`. It is safer in the variable HEADSTART_TOKEN, because "
+    "the process list shows options to all users.",
 )
 @click.option(
     "--max-mb",
     type=click.FloatRange(min=0, min_open=True),
-    default=_MOST.request_mb,
+    default=_DEFAULTS.request_mb,
     show_default=True,
-    help="Of one request.",
+    help="Maximum size of one request.",
 )
 @click.option(
     "--max-megapixels",
     type=click.FloatRange(min=0, min_open=True),
-    default=_MOST.megapixels,
+    default=_DEFAULTS.megapixels,
     show_default=True,
-    help="Of one picture.",
+    help="Maximum size of one image.",
 )
 @click.option(
     "--max-items",
     type=click.IntRange(min=1),
-    default=_MOST.items,
+    default=_DEFAULTS.items,
     show_default=True,
-    help="Pictures or texts in one request.",
+    help="Maximum number of images or texts in one request.",
 )
 @click.option(
     "--queue",
     type=click.IntRange(min=1),
-    default=_MOST.queue,
+    default=_DEFAULTS.queue,
     show_default=True,
-    help="Pictures or texts that wait for the answer of one run; beyond it the answer is 503.",
+    help="Maximum number of images or texts that wait for one run; then the status is 503.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=_MOST.timeout_s,
+    default=_DEFAULTS.timeout_s,
     show_default=True,
     metavar="SECONDS",
-    help="For a request to arrive, and again for its answer.",
+    help="Time limit for a request to arrive, and again for its answer.",
 )
 def serve(
     runs: tuple[str, ...],
@@ -68,10 +74,10 @@ def serve(
     queue: int,
     timeout: float,
 ) -> None:
-    """Answer over HTTP with one RUN or several, each under its folder's name, or as NAME=RUN.
+    """Serve predictions of one or several runs over HTTP. NAME=RUN gives a run another name than its folder.
 
-    POST pictures or texts to /predict, or to /predict/NAME. /docs describes everything. A run that is replaced by a
-    newer one is opened anew while requests go on (at once on SIGHUP). SIGTERM ends when all is answered.
+    POST images or texts to /predict, or to /predict/NAME. /docs describes the API. If a run is replaced, the server
+    opens the new version while requests go on (immediately on SIGHUP). SIGTERM answers the current requests and ends.
     """
     for module in MODULES:
         require(module, extra="serve", purpose="headstart serve")
@@ -79,7 +85,9 @@ def serve(
     from headstart.serving.server import serve as serve_runs
 
     if max_items > queue:
-        raise click.UsageError(f"--max-items {max_items} is more than --queue {queue}: such a request never has room")
+        raise click.UsageError(
+            f"--max-items {max_items} is more than --queue {queue}: such a request could never be accepted"
+        )
     serve_runs(
         named_folders(runs),
         host=host,

@@ -46,13 +46,13 @@ def train(export: str | None, **options: Any) -> None:
     from headstart.commands.train import train
 
     if export:  # what is impossible is reported before hours of training
-        formats = parse(export)
+        formats = parse(export, field="export")
         check_installed(formats)
         options["check_base"] = partial(check_base, formats)
     run = train(options.pop("data"), **options, progress=current_progress())
     tell(run)
     if export:
-        from headstart.exporting.export import export as export_run
+        from headstart.commands.export import export as export_run
 
         tell_exports(export_run(run, export, progress=current_progress()))
 

@@ -1,1 +1,1 @@
-"""Outlets of a finished run that say why it answers as it does: ``explain.py`` first, the rest is what it asks."""
+"""Explanations of predictions: heat maps of images, weights of words, similar training examples."""

@@ -1,7 +1,7 @@
-"""What a finished model computes on the way to an answer: the features, and the map that they are pooled from.
+"""Activations of a finished model: its features, and the feature map that they are pooled from.
 
-Both are found in the model's own graph, going back from the head: no table of layer names, whatever the base. On
-OpenVINO they are further outputs of the compiled graph, so that nothing needs Keras.
+Both are found in the graph of the model by a search backwards from the head, so no table of layer names is needed. On
+OpenVINO they are additional outputs of the compiled graph; Keras is not imported.
 """
 
 import math
@@ -14,8 +14,8 @@ import numpy as np
 from headstart.bases.blocks import nodes_in_order
 from headstart.bases.feature_layer import inline_nested_models
 from headstart.data.images import Box
-from headstart.explanation.heat import WHOLE
-from headstart.explanation.receptive_field import place_of_cells
+from headstart.explanation.heat import FULL_INPUT
+from headstart.explanation.receptive_field import cell_bounds
 from headstart.features.engines import compile_graph
 from headstart.model_files.head_layers import Activation, HeadLayers
 from headstart.model_files.openvino_file import FEATURES
@@ -32,13 +32,13 @@ AfterPooling = Callable[[np.ndarray], np.ndarray]
 
 
 class Computed(NamedTuple):
-    """What a model computed of n examples.
+    """Activations of a model for n examples.
 
     Attributes:
         probabilities: float32 (n, classes).
         features: float32 (n, d).
-        maps: float32 (n, h, w, c), what is pooled; None where the base has no such map.
-        pooled: float32 (n, c), their mean or maximum; None likewise.
+        maps: float32 (n, h, w, c), the feature maps before pooling; None if the base has none.
+        pooled: float32 (n, c), their mean or maximum; None if the base has none.
     """
 
     probabilities: np.ndarray
@@ -48,13 +48,13 @@ class Computed(NamedTuple):
 
 
 class Activations(Protocol):
-    """A finished model that shows what it computes inside.
+    """A finished model that returns its activations.
 
     Attributes:
-        head: what stands on the features.
-        has_map: whether all that the features depend on goes through the pooling of one map.
-        after_pooling: from pooled values (n, c) to features (n, d); None where these are the same.
-        cells: where the cells of the map lie in the input, as shares of its width and height.
+        head: the layers after the features.
+        has_map: whether the features depend on the input only through the pooling of one feature map.
+        after_pooling: computes features (n, d) from pooled values (n, c); None if they are the same.
+        cells: bounds of the feature map's cells in the input, as shares of its width and height.
     """
 
     head: HeadLayers
@@ -63,11 +63,11 @@ class Activations(Protocol):
     cells: Box
 
     def __call__(self, inputs: np.ndarray) -> Computed:
-        """Compute a batch of what the reader gives."""
+        """Compute the activations for a batch from the reader."""
 
 
 def open_activations(predictor: Predictor) -> Activations:
-    """Open the model of a run once more, to look inside."""
+    """Open the model of a run so that it returns its activations."""
     engine, folder = predictor.facts.engine, predictor.folder
     if engine.kind == "openvino":
         return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.activation)
@@ -76,12 +76,12 @@ def open_activations(predictor: Predictor) -> Activations:
 
 
 class OpenVINOActivations:
-    """The graph of ``engine/model.xml``, with more outputs.
+    """The graph of ``engine/model.xml``, with additional outputs.
 
     Args:
-        xml: as :func:`headstart.model_files.openvino_file.write_engine` writes it.
-        precision: of the arithmetic.
-        activation: of the head.
+        xml: the file, written by :func:`headstart.model_files.openvino_file.write_engine`.
+        precision: precision of the computation.
+        activation: activation function of the last layer.
     """
 
     def __init__(self, xml: Path, precision: str, activation: Activation) -> None:
@@ -93,20 +93,20 @@ class OpenVINOActivations:
         layers, features = _head_and_features(probabilities)
         self.head = HeadLayers(tuple(layers), activation)
         self._pooling = pooling = _pooling_of(features)
-        self.has_map, self.after_pooling, self.cells = pooling is not None, None, WHOLE
+        self.has_map, self.after_pooling, self.cells = pooling is not None, None, FULL_INPUT
         outputs = [probabilities, features]
         if pooling:
-            self.cells = place_of_cells(graph, pooling.map, pooling.cells) or WHOLE
+            self.cells = cell_bounds(graph, pooling.map, pooling.cells) or FULL_INPUT
             outputs += [pooling.map, pooling.output]
-        results = [op.result(one) for one in outputs]
+        results = [op.result(output) for output in outputs]
         self._compiled = compile_graph(openvino.Model(results, graph.get_parameters(), "activations"), precision)
-        if pooling and not pooling.gives_features:
-            self.after_pooling = _part_between(pooling.output, features)
+        if pooling and not pooling.is_last:
+            self.after_pooling = _subgraph(pooling.output, features)
 
     def __call__(self, inputs: np.ndarray) -> Computed:
-        """Compute a batch of what the reader gives."""
-        found = self._compiled(np.ascontiguousarray(inputs))
-        arrays = [np.array(found[i], np.float32) for i in range(len(found))]
+        """Compute the activations for a batch from the reader."""
+        outputs = self._compiled(np.ascontiguousarray(inputs))
+        arrays = [np.array(outputs[i], np.float32) for i in range(len(outputs))]
         if self._pooling is None:
             return Computed(*arrays)
         probabilities, features, maps, pooled = arrays
@@ -118,8 +118,8 @@ class KerasActivations:
     """A Keras model with the head of a run on a nested base, in this process.
 
     Args:
-        model: from what the reader gives to probabilities.
-        activation: of the head.
+        model: takes batches from the reader, returns probabilities.
+        activation: activation function of the last layer.
     """
 
     def __init__(self, model: Any, activation: Activation) -> None:
@@ -129,27 +129,27 @@ class KerasActivations:
         kernels_and_biases = (layer.get_weights() for layer in dense)
         self.head = HeadLayers(tuple((kernel, bias) for kernel, bias in kernels_and_biases), activation)
         graph = inline_nested_models(model)
-        made_by = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
-        first = next(node for node in made_by.values() if node.operation is dense[0])
+        node_of = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
+        first = next(node for node in node_of.values() if node.operation is dense[0])
         features = first.input_tensors[0]
         pooling = _only_pooling(
-            made_by[id(features)],
+            node_of[id(features)],
             name_of=id,
-            inputs_of=lambda node: [made_by[id(tensor)] for tensor in node.input_tensors],
+            inputs_of=lambda node: [node_of[id(tensor)] for tensor in node.input_tensors],
             is_pooling=lambda node: type(node.operation).__name__ in _KERAS_POOLINGS,
         )
         outputs = [graph.output, features]
-        self.has_map, self.after_pooling, self.cells = False, None, WHOLE
+        self.has_map, self.after_pooling, self.cells = False, None, FULL_INPUT
         if pooling is not None and math.prod(pooling.input_tensors[0].shape[1:3]) > 1:
             self.has_map, pooled = True, pooling.outputs[0]
             outputs += [pooling.input_tensors[0], pooled]
             if pooled is not features:
-                rest = keras.Model(pooled, features)
-                self.after_pooling = lambda values: keras.ops.convert_to_numpy(rest(values, training=False))
+                remaining = keras.Model(pooled, features)
+                self.after_pooling = lambda values: keras.ops.convert_to_numpy(remaining(values, training=False))
         self._model = keras.Model(graph.input, outputs)
 
     def __call__(self, inputs: np.ndarray) -> Computed:
-        """Compute a batch of what the reader gives."""
+        """Compute the activations for a batch from the reader."""
         return Computed(*self._model.predict_on_batch(inputs))
 
 
@@ -160,24 +160,24 @@ def _only_pooling(
     inputs_of: Callable[[Node], Sequence[Node]],
     is_pooling: Callable[[Node], bool],
 ) -> Node | None:
-    """The pooling that all goes through that a node depends on; None where there is no such one."""
-    found: dict[Hashable, Node] = {}
-    seen, waiting = {name_of(node)}, [node]
-    while waiting:
-        node = waiting.pop()
+    """The one pooling through which a node depends on the input; None if there is no such pooling."""
+    poolings: dict[Hashable, Node] = {}
+    visited, stack = {name_of(node)}, [node]
+    while stack:
+        node = stack.pop()
         if is_pooling(node):
-            found[name_of(node)] = node
+            poolings[name_of(node)] = node
             continue
         inputs = inputs_of(node)
         if not inputs:  # the input of the model
             return None
-        waiting += [one for one in inputs if name_of(one) not in seen]
-        seen.update(map(name_of, inputs))
-    return next(iter(found.values())) if len(found) == 1 else None
+        stack += [source for source in inputs if name_of(source) not in visited]
+        visited.update(map(name_of, inputs))
+    return next(iter(poolings.values())) if len(poolings) == 1 else None
 
 
 def _head_and_features(probabilities: Any) -> tuple[list[tuple[np.ndarray, np.ndarray]], Any]:
-    """Kernel and bias of the head's layers, and the tensor that goes into the first of them."""
+    """Kernel and bias of each layer of the head, and the input tensor of the first one."""
     layers: list[tuple[np.ndarray, np.ndarray]] = []
     x = probabilities
     while FEATURES not in x.get_names():
@@ -190,25 +190,25 @@ def _head_and_features(probabilities: Any) -> tuple[list[tuple[np.ndarray, np.nd
 
 
 class _Pooling(NamedTuple):
-    """The pooling of a map in an OpenVINO graph.
+    """The pooling of a feature map in an OpenVINO graph.
 
     Attributes:
-        map: the tensor that is pooled, with four axes.
-        cells: its rows and columns.
-        channels_first: in which order its axes are.
+        map: the feature map, a tensor with four axes.
+        cells: its number of rows and columns.
+        channels_first: whether its axes are (n, c, h, w).
         output: the tensor with the pooled values.
-        gives_features: whether these are the features already.
+        is_last: whether the pooled values are the features.
     """
 
     map: Any
     cells: tuple[int, int]
     channels_first: bool
     output: Any
-    gives_features: bool
+    is_last: bool
 
 
 def _pooling_of(features: Any) -> _Pooling | None:
-    """The pooling that features come from, if it is of a map with several places."""
+    """The pooling that the features come from, if it is of a feature map with several cells."""
     node = _only_pooling(
         features.get_node(),
         name_of=lambda node: node.get_name(),
@@ -231,11 +231,11 @@ def _pooling_of(features: Any) -> _Pooling | None:
 
 def _inputs_of(node: Any) -> list[Any]:
     nodes = [value.get_node() for value in node.input_values()]
-    return [one for one in nodes if one.get_type_name() not in _NO_VALUES]
+    return [node for node in nodes if node.get_type_name() not in _NO_VALUES]
 
 
 def _pooled_axes(node: Any) -> list[int] | None:
-    """The axes of rows and columns, if it is those that a node pools."""
+    """The axes that a node pools, if they are those of rows and columns."""
     if node.get_type_name() not in _POOLINGS or len(node.get_input_partial_shape(0)) != 4:
         return None
     axes = node.input_value(1).get_node()
@@ -245,8 +245,8 @@ def _pooled_axes(node: Any) -> list[int] | None:
     return pooled if pooled in ([1, 2], [2, 3]) else None
 
 
-def _part_between(pooled: Any, features: Any) -> AfterPooling:
-    """What a graph computes between two tensors, as a function; takes the graph apart."""
+def _subgraph(pooled: Any, features: Any) -> AfterPooling:
+    """The part of a graph between two tensors, as a function; modifies the graph."""
     import openvino
     from openvino import opset13 as op
 
@@ -254,6 +254,6 @@ def _part_between(pooled: Any, features: Any) -> AfterPooling:
     start = op.parameter(shape, pooled.get_element_type())
     for consumer in pooled.get_target_inputs():
         consumer.replace_source_output(start.output(0))
-    part = compile_graph(openvino.Model([op.result(features)], [start], "after_pooling"), "float32")
-    sides = [shape[axis].get_length() for axis in range(1, len(shape))]
-    return lambda values: np.array(part(values.reshape(-1, *sides))[0])
+    compiled = compile_graph(openvino.Model([op.result(features)], [start], "after_pooling"), "float32")
+    lengths = [shape[axis].get_length() for axis in range(1, len(shape))]
+    return lambda values: np.array(compiled(values.reshape(-1, *lengths))[0])

@@ -1,10 +1,10 @@
-"""Grad-CAM in closed form: which places of the last feature map speak for a class, without gradients of the base.
+"""Grad-CAM in closed form: heat maps from the last feature map, without backpropagation through the base.
 
-Grad-CAM weighs the channels of a feature map by the mean gradient of the class's score. Pooling hands a gradient on
-evenly, and behind it there is nothing but the head: so the weights are the gradient of the score by the pooled
-features. For a linear head that is the class's kernel, and the heat map that of CAM; for hidden layers with ReLU it is
-a product of matrices. Where a base goes on after pooling, as ConvNeXt does with a normalisation, that little is
-differentiated by differences.
+Grad-CAM weights the channels of a feature map by the mean gradient of the class score. Pooling distributes a gradient
+evenly, and only the head follows it, so the weights are the gradient of the score with respect to the pooled features.
+For a linear head that is the kernel of the class, and Grad-CAM equals CAM. For hidden layers with ReLU it is a product
+of matrices. Where a base has further layers after the pooling (ConvNeXt normalises), their gradient is computed by
+finite differences.
 
 Sources: Selvaraju et al., "Grad-CAM", arXiv 1610.02391; Zhou et al. (CAM), arXiv 1512.04150.
 """
@@ -14,57 +14,59 @@ import numpy as np
 from headstart.explanation.activations import Activations, AfterPooling, Computed
 from headstart.model_files.head_layers import HeadLayers
 
-_STEP = 0.01  # of the differences, in standard deviations of the pooled values
+_STEP = 0.01  # of the finite differences, in standard deviations of the pooled values
 
 
-def grad_cam(activations: Activations, computed: Computed, answers: np.ndarray) -> np.ndarray:
-    """What each place of a feature map adds to the score of a class: Grad-CAM before its ReLU, and with a zero.
+def grad_cam(activations: Activations, computed: Computed, class_numbers: np.ndarray) -> np.ndarray:
+    """The evidence of each cell of a feature map for a class: Grad-CAM without its ReLU, and with the bias.
 
-    The score is the class's logit; of classes that exclude each other, less the mean of all logits, as softmax looks
-    at nothing but differences. CAM leaves out what the head adds to every picture, and with it what zero means. Here it
-    is kept, spread evenly: the value of a place is the score, to first order, of a picture that looks everywhere as
-    it does there. With mean pooling their mean is the score of the picture.
+    The score is the logit of the class; for softmax, minus the mean of all logits, because softmax depends on
+    differences only. CAM drops the bias of the head, and its values have no zero point. Here the bias is kept and
+    spread evenly over the cells: the value of a cell is, to first order, the score of an image that looks everywhere
+    like this cell. With mean pooling, the mean of the values is the score of the image.
 
     Args:
-        activations: the model, with a map.
-        computed: what it computed of n pictures.
-        answers: int (n,), number of the class to explain of each.
+        activations: the model, with a feature map.
+        computed: its activations for n images.
+        class_numbers: int (n,), the class to explain for each image.
 
     Returns:
         float32 (n, h, w).
 
     Raises:
-        ValueError: the model has no map.
+        ValueError: the model has no feature map.
     """
     if computed.maps is None or computed.pooled is None:
         raise ValueError("Grad-CAM needs a feature map")
-    score, gradient = score_and_gradient(computed.features, activations.head, answers)
+    score, gradient = score_and_gradient(computed.features, activations.head, class_numbers)
     if activations.after_pooling:
         pairs = zip(computed.pooled, gradient, strict=True)
-        gradient = np.stack([_pulled_back(activations.after_pooling, point, one) for point, one in pairs])
+        gradient = np.stack([_backpropagate(activations.after_pooling, *pair) for pair in pairs])
     rest = score - (computed.pooled * gradient).sum(1)
     return np.einsum("nhwc,nc->nhw", computed.maps, gradient) + rest[:, np.newaxis, np.newaxis]
 
 
-def score_and_gradient(features: np.ndarray, head: HeadLayers, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scores of classes, (n,), and their gradients by the features, (n, d)."""
+def score_and_gradient(
+    features: np.ndarray, head: HeadLayers, class_numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class scores (n,), and their gradients with respect to the features (n, d)."""
     x, active = features, []
     for kernel, bias in head.layers[:-1]:
         x = np.maximum(x @ kernel + bias, 0)
         active.append(x > 0)
     kernel, bias = head.layers[-1]
-    direction = np.eye(len(bias), dtype=np.float32)[answers]
+    direction = np.eye(len(bias), dtype=np.float32)[class_numbers]
     if head.activation == "softmax":
         direction -= np.float32(1 / len(bias))
     score = ((x @ kernel + bias) * direction).sum(1)
     gradient = direction @ kernel.T
-    for (kernel, _), passed in zip(reversed(head.layers[:-1]), reversed(active), strict=True):
-        gradient = (gradient * passed) @ kernel.T
+    for (kernel, _), active_mask in zip(reversed(head.layers[:-1]), reversed(active), strict=True):
+        gradient = (gradient * active_mask) @ kernel.T
     return score, gradient
 
 
-def _pulled_back(function: AfterPooling, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """The gradient by what goes into a function, from that by what comes out: by central differences."""
+def _backpropagate(function: AfterPooling, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Turn the gradient with respect to a function's output into that of its input, by central differences."""
     steps = np.eye(len(point), dtype=np.float32) * np.float32(_STEP * max(float(point.std()), 1e-6))
     up, down = np.split(function(np.concatenate([point + steps, point - steps])) @ gradient, 2)
     return (up - down) / (2 * steps.diagonal())

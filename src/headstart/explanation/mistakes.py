@@ -1,4 +1,4 @@
-"""What spoke for the mistakes that a report shows: words of texts, and of pictures the cells of the feature map."""
+"""Explanations of the mistakes that a report shows: words of texts, cells of the feature map of images."""
 
 import json
 from pathlib import Path
@@ -16,40 +16,42 @@ from headstart.runs.answers import Answers
 from headstart.runs.predictor import Predictor
 
 IMAGES_SHOWN, TEXTS_SHOWN = 24, 12
-"""Of the mistakes that the model was surest of."""
+"""Number of mistakes that are explained: those with the highest probability."""
 
 WORDS = "words.json"
-"""File in a run on texts: which words mattered in its mistakes, see :mod:`headstart.explanation.word_weights`."""
+"""File in a run on texts: weights of the words of its mistakes, see :mod:`headstart.explanation.word_weights`."""
 
 HEAT = "heat.json"
-"""File in a run on images: which cells mattered in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
+"""File in a run on images: evidence of the cells in its mistakes, see :mod:`headstart.explanation.grad_cam`."""
 
-_DECIMALS = 6  # of probabilities in predictions.csv, by which the report puts them in order
-_STEPS = 100  # to which the largest value of a picture is rounded
+_DECIMALS = 6  # of probabilities in predictions.csv, by which the report sorts them
+_STEPS = 100  # the largest value of an image is stored as this integer
 
 
 def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: str, folder: Path) -> None:
-    """Explain the mistakes of one split that the model was surest of.
+    """Explain the mistakes of one split with the highest probability.
 
-    Writes ``words.json`` for texts. Writes ``heat.json`` for pictures where the base ends in a feature map, so that
-    this takes one more look at each; occlusion would take many.
+    Writes ``words.json`` for texts. Writes ``heat.json`` for images if the base ends in a feature map, because
+    Grad-CAM needs only one more forward pass per image; occlusion would need many.
 
     Args:
-        answers: what the run said.
-        root: folder that the names of files start from.
+        answers: predictions of the run.
+        root: folder that file names are relative to.
         predictor: the finished run.
-        split: the one to look at.
-        folder: to write into.
+        split: name of the split.
+        folder: folder to write into.
     """
-    said, sure = answers.mistakes()
-    wrong = np.flatnonzero((answers.splits == split) & (said >= 0))
-    surest = wrong[np.argsort(-sure[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
+    predicted, confidence = answers.mistakes()
+    wrong = np.flatnonzero((answers.splits == split) & (predicted >= 0))
+    ranked = wrong[np.argsort(-confidence[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
     if answers.texts is not None:
-        shown = surest[:TEXTS_SHOWN].tolist()
-        words = {answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[said[i]]) for i in shown}
+        words = {
+            answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[predicted[i]])
+            for i in ranked[:TEXTS_SHOWN].tolist()
+        }
         _write(folder / WORDS, words)
-    elif len(surest):
-        files = {answers.files[i]: int(said[i]) for i in surest[:IMAGES_SHOWN].tolist()}
+    elif len(ranked):
+        files = {answers.files[i]: int(predicted[i]) for i in ranked[:IMAGES_SHOWN].tolist()}
         activations = open_activations(predictor)
         if activations.has_map:
             evidence = _evidence(predictor, activations, files, root)
@@ -59,16 +61,16 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
 def _evidence(
     predictor: Predictor, activations: Activations, files: dict[str, int], root: Path
 ) -> dict[str, list[list[int]]]:
-    """File -> what its cells add to the score of a class, relative to the largest; see :func:`grad_cam`."""
-    found = {}
+    """File -> evidence of its cells for a class, in percent of the largest absolute value; see :func:`grad_cam`."""
+    by_file = {}
     for file, number in files.items():
         try:
             pixels = predictor.reader.batch([decode_example(predictor.reader, example_in(root, file))])
         except BadExample:
             continue
         evidence = grad_cam(activations, activations(pixels), np.array([number]))[0]
-        found[file] = (_STEPS * evidence / max(float(np.abs(evidence).max()), 1e-12)).round().astype(int).tolist()
-    return found
+        by_file[file] = (_STEPS * evidence / max(float(np.abs(evidence).max()), 1e-12)).round().astype(int).tolist()
+    return by_file
 
 
 def _write(path: Path, value: Any) -> None:

@@ -1,6 +1,6 @@
-"""The training examples that are most like another one, in the eyes of the base.
+"""Similar training examples: nearest neighbours in the feature space of the base.
 
-Their features lie in the cache; those that do not any more are computed again, where their files are still there.
+Their features are read from the cache. Missing features are computed again if the files are still available.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ _BATCH, _BLOCK_ROWS = 16, 4096
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training example that is like the one explained.
+    """A training example that is similar to the explained example.
 
     Attributes:
-        file: as ``predictions.csv`` names it.
+        file: its name in ``predictions.csv``.
         labels: its class, or all its labels.
         similarity: cosine of the angle between the features of the two, each feature standardised over the training
             examples: 1 for the same content, about 0 for a random pair.
-        text: of a run on texts.
-        is_same: it has the very content that is explained.
+        text: its text, for runs on texts.
+        is_same: whether it has the same content as the explained example.
     """
 
     file: str
@@ -45,16 +45,16 @@ class Neighbour:
 
 
 class TrainingExamples:
-    """What a run was trained on, as its features.
+    """Features of the training examples of a run.
 
     Args:
         predictor: the run.
-        activations: its model, to compute features that are no longer cached.
+        activations: its model, to compute features that are not in the cache.
         cache: the cache folder; None means the user's.
-        progress: follows the work.
+        progress: shows the progress of the computation.
 
     Attributes:
-        missing: how many of them cannot be compared: they are not in the cache, and their files are gone or changed.
+        missing: number of examples that are not compared: not in the cache, and their files are missing or changed.
     """
 
     def __init__(
@@ -66,42 +66,44 @@ class TrainingExamples:
     ) -> None:
         rows = read_predictions(predictor.folder, predictor.facts, splits=("train",))
         features = _features(predictor, activations, rows, cache or cache_folder(), progress) if rows else None
-        kept = [i for i in range(len(rows)) if features and features.digests[i]]
-        self._rows, self.missing = [rows[i] for i in kept], len(rows) - len(kept)
-        self._units = np.empty((0, 0), np.float16)
-        if features and kept:
-            blocks = [kept[i : i + _BLOCK_ROWS] for i in range(0, len(kept), _BLOCK_ROWS)]
+        usable = [i for i in range(len(rows)) if features and features.digests[i]]
+        self._rows, self.missing = [rows[i] for i in usable], len(rows) - len(usable)
+        self._unit_vectors = np.empty((0, 0), np.float16)
+        if features and usable:
+            blocks = [usable[i : i + _BLOCK_ROWS] for i in range(0, len(usable), _BLOCK_ROWS)]
             self._mean, self._scale = _moments(features, blocks)
-            self._units = np.concatenate([self._unit(features.rows(block)).astype(np.float16) for block in blocks])
+            self._unit_vectors = np.concatenate(
+                [self._unit_vector(features.rows(block)).astype(np.float16) for block in blocks]
+            )
 
     def note(self, noun: str) -> str | None:
-        """What is to be said about examples that are not compared; None where there are none.
+        """A note about examples that are not compared; None if all are compared.
 
         Args:
-            noun: what to call one.
+            noun: the noun for an example, such as ``image``.
         """
         if not self._rows and not self.missing:
-            return f"What this run was trained on is not known, so there are no similar {noun}s."
+            return f"The training {noun}s of this run are not known, so no similar {noun}s are shown."
         if not self.missing:
             return None
         return (
-            f"{counted(self.missing, f'training {noun}')} could not be compared: no longer in the cache, and the files "
-            "are gone or have changed."
+            f"{counted(self.missing, f'training {noun}')} could not be compared: not in the cache, and the files are "
+            "missing or changed."
         )
 
     def nearest(self, features: np.ndarray, digest: Digest, count: int) -> list[Neighbour]:
-        """The training examples most like one with these features, the most similar first.
+        """The training examples that are most similar to an example, the most similar first.
 
         Args:
-            features: float32 (d,).
-            digest: of the content that they are of.
-            count: how many at most.
+            features: features of the example, float32 (d,).
+            digest: digest of its content.
+            count: maximum number of training examples.
         """
         if not self._rows:
             return []
-        unit = self._unit(features[np.newaxis])[0]
+        unit = self._unit_vector(features[np.newaxis])[0]
         starts = range(0, len(self._rows), _BLOCK_ROWS)
-        cosines = np.concatenate([self._units[i : i + _BLOCK_ROWS].astype(np.float32) @ unit for i in starts])
+        cosines = np.concatenate([self._unit_vectors[i : i + _BLOCK_ROWS].astype(np.float32) @ unit for i in starts])
         nearest = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [self._neighbour(i, float(cosines[i].clip(-1, 1)), digest) for i in nearest]
 
@@ -109,7 +111,7 @@ class TrainingExamples:
         row = self._rows[i]
         return Neighbour(row.file, [*row.labels], similarity, row.text, is_same=row.sha256 == digest.hex())
 
-    def _unit(self, features: np.ndarray) -> np.ndarray:
+    def _unit_vector(self, features: np.ndarray) -> np.ndarray:
         """Standardised features, scaled to length 1."""
         standardised = (features - self._mean) / self._scale
         return standardised / np.maximum(np.linalg.norm(standardised, axis=1, keepdims=True), 1e-12)
@@ -122,7 +124,7 @@ def _features(
     cache: Path,
     progress: Progress,
 ) -> FeatureSet:
-    """Features of rows of ``predictions.csv``; the digest of those that have none is None."""
+    """Features of rows of ``predictions.csv``; the digest of a row without features is None."""
     facts = predictor.facts
     precision = precision_here(facts.engine)
     key = features_key(facts.base.digest, predictor.reader.key, precision, by_keras=facts.engine.features_by_keras)
@@ -132,11 +134,13 @@ def _features(
     store = open_store(cache, key)
     try:
         cached = store.locate(digests)
-        absent = {digest: example for digest, example in zip(digests, examples, strict=True) if digest not in cached}
-        _compute(predictor, activations, absent, store, progress)
-        found = store.locate(digests)
-        kept = [digest if digest in found else None for digest in digests]
-        return read_features(store, kept, {}, {}, key, PassStats(precision))
+        missing_examples = {
+            digest: example for digest, example in zip(digests, examples, strict=True) if digest not in cached
+        }
+        _compute(predictor, activations, missing_examples, store, progress)
+        cached = store.locate(digests)
+        known = [digest if digest in cached else None for digest in digests]
+        return read_features(store, known, {}, {}, key, PassStats(precision))
     finally:
         store.close()
 
@@ -144,23 +148,23 @@ def _features(
 def _compute(
     predictor: Predictor,
     activations: Activations,
-    absent: Mapping[Digest, Example],
+    missing_examples: Mapping[Digest, Example],
     store: ArrayStore,
     progress: Progress,
 ) -> None:
-    """Compute features that the cache does not have, and leave them there."""
-    if not absent:
+    """Compute features that are not in the cache, and add them to it."""
+    if not missing_examples:
         return
-    wanted = list(absent)
-    with progress.start("features of the training examples", len(wanted), UNITS[predictor.modality]) as bar:
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
+    digests = list(missing_examples)
+    with progress.start("features of the training examples", len(digests), UNITS[predictor.modality]) as bar:
+        for start in range(0, len(digests), _BATCH):
+            batch = digests[start : start + _BATCH]
             arrays: dict[Digest, np.ndarray] = {}
             for digest in batch:
                 try:
-                    data = absent[digest].read()
+                    data = missing_examples[digest].read()
                     if hashlib.sha256(data).digest() == digest:
-                        arrays[digest] = predictor.reader.decode(data, absent[digest].suffix)
+                        arrays[digest] = predictor.reader.decode(data, missing_examples[digest].suffix)
                 except BadExample:
                     continue
             if arrays:
@@ -171,7 +175,7 @@ def _compute(
 
 
 def _moments(features: FeatureSet, blocks: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every feature, float32 (d,); 1 for one that never moves."""
+    """Mean and standard deviation of every feature, float32 (d,); the latter is 1 for a constant feature."""
     total, squares = np.zeros(features.dim), np.zeros(features.dim)
     for block in map(features.rows, blocks):
         total += block.sum(0, dtype=np.float64)

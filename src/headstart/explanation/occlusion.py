@@ -1,7 +1,6 @@
-"""Occlusion: which places of a picture speak for a class, found by hiding them one after the other.
+"""Occlusion: heat maps from predictions alone. Parts of the image are hidden, and the fall of the score is measured.
 
-Needs nothing of a model but its answers. Source: Zeiler and Fergus, "Visualizing and understanding convolutional
-networks", arXiv 1311.2901.
+Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901.
 """
 
 from collections.abc import Callable
@@ -9,42 +8,43 @@ from collections.abc import Callable
 import numpy as np
 
 CELLS = 7
-"""Rows and columns that a picture is divided into; two by two are hidden at once, so that windows overlap."""
+"""Rows and columns of the grid over the image. Each window hides 2 × 2 cells, so windows overlap."""
 
 _BATCH = 16
 
 
 def occlusion(score: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
-    """By how much a score falls, on average, where a cell of the picture is hidden by the picture's mean colour.
+    """The mean fall of a score when a cell of the image is hidden by the mean colour of the image.
 
     Args:
-        score: of pictures, uint8 (n, h, w, 3): float (n,).
-        pixels: one picture, uint8 (h, w, 3).
+        score: takes images, uint8 (n, h, w, 3), returns scores, float (n,).
+        pixels: one image, uint8 (h, w, 3).
 
     Returns:
         float32 (CELLS, CELLS); negative where the score rises.
     """
     windows = [(row, column) for row in range(-1, CELLS) for column in range(-1, CELLS)]
-    whole = score(pixels[np.newaxis])[0]
-    fallen, hidden = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
+    full_score = score(pixels[np.newaxis])[0]
+    total_drop, n_windows = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
     for start in range(0, len(windows), _BATCH):
         batch = windows[start : start + _BATCH]
-        scores = score(np.stack([_without(pixels, *window) for window in batch]))
-        for (row, column), rest in zip(batch, scores, strict=True):
+        scores = score(np.stack([_hide_window(pixels, *window) for window in batch]))
+        for (row, column), occluded_score in zip(batch, scores, strict=True):
             cells = np.s_[max(row, 0) : row + 2, max(column, 0) : column + 2]
-            fallen[cells] += whole - rest
-            hidden[cells] += 1
-    return (fallen / hidden).astype(np.float32)
+            total_drop[cells] += full_score - occluded_score
+            n_windows[cells] += 1
+    return (total_drop / n_windows).astype(np.float32)
 
 
-def _without(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The picture without two by two cells, of which these are the upper left."""
+def _hide_window(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+    """A copy of the image in which 2 × 2 cells, of which (row, column) is the upper left, have the mean colour."""
     top, bottom = _edges(pixels.shape[0], row)
     left, right = _edges(pixels.shape[1], column)
-    picture = pixels.copy()
-    picture[top:bottom, left:right] = pixels.mean((0, 1)).round()
-    return picture
+    image = pixels.copy()
+    image[top:bottom, left:right] = pixels.mean((0, 1)).round()
+    return image
 
 
 def _edges(length: int, cell: int) -> tuple[int, int]:
+    """First and last pixel of a window along one axis."""
     return max(cell, 0) * length // CELLS, min(cell + 2, CELLS) * length // CELLS

@@ -1,6 +1,6 @@
-"""Which words of a text mattered for an answer: by how much its log-odds fall when they are left out.
+"""Weights of the words of a text: the amount by which the log-odds of a class fall without each word.
 
-Not by how much its probability falls, for a model that is sure remains so whatever single word is missing.
+Log-odds are used because the probability of a confident prediction hardly changes when one word is missing.
 
 Source: Li et al., "Understanding neural networks through representation erasure", arXiv 1612.08220.
 """
@@ -17,50 +17,50 @@ from headstart.data.segmenter import Segmenter
 from headstart.runs.predictor import Predictor
 from headstart.training.outputs import log_odds
 
-_FEWEST_SPANS, _MOST_SPANS = 12, 60  # of a text, neighbouring words together; each costs an answer
-_WORDS_READ = 6_000  # in all answers for one text, if that leaves enough spans
+_MIN_SPANS, _MAX_SPANS = 12, 60  # of neighbouring words in a text; each costs one prediction
+_MAX_WORDS_READ = 6_000  # in all predictions for one text, if this allows _MIN_SPANS
 
-# Thai, Lao, Burmese, Khmer, kana and Han: written without spaces between words, so that each character is a piece.
+# Thai, Lao, Burmese, Khmer, kana and Han: written without spaces between words, so each character is a piece.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _PIECE = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*")
 
 Weights = list[tuple[str, float]]
 
 
-def weigh_words(predictor: Predictor, text: str, answer: str) -> Weights:
-    """The words of a text, each with what it adds to the log-odds of a class.
+def weigh_words(predictor: Predictor, text: str, class_name: str) -> Weights:
+    """The words of a text, each with its contribution to the log-odds of a class.
 
     Args:
-        predictor: of a run on texts.
+        predictor: a run on texts.
         text: the text.
-        answer: name of the class.
+        class_name: the class.
 
     Returns:
-        (word or neighbouring words, by how much the log-odds fall without it), in order; negative where they rise.
-        All words together are the text, the spaces between them included.
+        (word or neighbouring words, fall of the log-odds without them), in order; negative where they rise. The
+        concatenated words are the text, spaces included.
     """
     words = _words(text, getattr(predictor.reader, "segmenter", None))
-    most = min(max(_WORDS_READ // max(len(words), 1), _FEWEST_SPANS), _MOST_SPANS)
-    size = -(-len(words) // most)
+    n_spans = min(max(_MAX_WORDS_READ // max(len(words), 1), _MIN_SPANS), _MAX_SPANS)
+    size = -(-len(words) // n_spans)
     spans = ["".join(words[i : i + size]) for i in range(0, len(words), size)]
     if len(spans) < 2:
         return [(text, 1.0)]
-    without = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
-    place = predictor.classes.index(answer)
-    whole, *rest = log_odds(_probabilities(predictor, [text, *without]), place, predictor.activation)
-    return [(span, round(float(whole - one), 4)) for span, one in zip(spans, rest, strict=True)]
+    shortened = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
+    class_number = predictor.classes.index(class_name)
+    full, *reduced = log_odds(_probabilities(predictor, [text, *shortened]), class_number, predictor.activation)
+    return [(span, round(float(full - value), 4)) for span, value in zip(spans, reduced, strict=True)]
 
 
 def _words(text: str, segmenter: Segmenter | None) -> list[str]:
-    """The words of a text, each with the spaces behind it."""
+    """The words of a text, each with the spaces after it."""
     if segmenter is None:
         return _PIECE.findall(text)
     starts, end = [], 0
     for word in segmenter.words(text):
-        found = text.find(word, end)
-        if found >= 0:
-            starts.append(found)
-            end = found + len(word)
+        start = text.find(word, end)
+        if start >= 0:
+            starts.append(start)
+            end = start + len(word)
     return [text[start:stop] for start, stop in pairwise([0, *starts[1:], len(text)])]
 
 

@@ -1,1 +1,1 @@
-"""Outlets of a finished run that take it elsewhere: ``export.py`` first, the rest is what it asks."""
+"""Exports of a trained model: conversion to other formats, and their verification."""

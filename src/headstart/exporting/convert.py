@@ -1,7 +1,7 @@
-"""``model.keras`` in other formats, by TensorFlow and its converters. Runs in a Keras process.
+"""Conversion of ``model.keras`` to other formats, with TensorFlow and its converters. Runs in a Keras process.
 
-The model's weights become constants of one graph, from which both converters start: LiteRT's is quick then, and ONNX's
-meets no captured tensors (through Keras's own ``Model.export`` it fails on those of Normalization).
+The converters of LiteRT and ONNX start from one graph in which the weights are constants. This makes LiteRT's converter
+fast, and ONNX's finds no captured tensors (with Keras's own ``Model.export`` it fails on those of Normalization).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,69 +11,71 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import HeadstartError, InputError, UnavailableError
+from headstart.errors import HeadstartError, InputError, UnavailableError, field_name
 from headstart.exporting.formats import FORMATS, Format
 from headstart.exporting.runtimes import open_model, replay
 from headstart.features.engines import last_error_line
 from headstart.system import keras_compat
 from headstart.system.extras import require
 
-_OPSET = 17  # every ONNX Runtime since 1.12 (2022) knows it
+_OPSET = 17  # supported by ONNX Runtime 1.12 (2022) and later
 
 
 def convert(
     model: str, layers: list[str], formats: list[str], out: str, card: dict[str, str], calibration: str | None
 ) -> None:
-    """Write a run's model in some formats, each into a folder of its own in ``out``.
+    """Write the model of a run in other formats, each into its own folder in ``out``.
 
     Args:
-        model: the ``model.keras``.
-        layers: which of headstart's own layers are in it.
+        model: path of ``model.keras``.
+        layers: names of headstart's own layers in it.
         formats: names of formats.
-        out: folder.
-        card: what goes into the files' metadata: name -> text.
-        calibration: ``.npy`` with pictures to quantise by, where that is asked for.
+        out: folder to write into.
+        card: metadata for the files: name -> text.
+        calibration: ``.npy`` with images for the calibration of int8; None if no format needs it.
 
     Raises:
-        InputError: a converter cannot express the model.
-        UnavailableError: there is no room, or a package is missing.
+        InputError: a converter does not support the model.
+        UnavailableError: the disk is full, or a package is missing.
     """
     if "GraphLayer" in layers:
         from headstart.bases import graph_layer  # noqa: F401 - makes the layer known to Keras
     import keras
 
-    opened = keras.models.load_model(model)
-    _divide_groups(opened)
-    pictures = np.load(calibration) if calibration else None
-    for one in map(FORMATS.__getitem__, formats):
-        path = Path(out, one.folder, one.file)
+    keras_model = keras.models.load_model(model)
+    _replace_grouped_convolutions(keras_model)
+    images = np.load(calibration) if calibration else None
+    for target in map(FORMATS.__getitem__, formats):
+        path = Path(out, target.folder, target.file)
         path.parent.mkdir()
         try:
-            _WRITERS[one.kind](opened, one, path, card, pictures)
+            _WRITERS[target.kind](keras_model, target, path, card, images)
         except HeadstartError:
             raise
         except OSError as exc:
-            raise UnavailableError(f"{one.name}: {exc}. Make room, or choose another folder (--out).") from exc
-        except Exception as exc:  # converters fail in any way they like
+            raise UnavailableError(
+                f"{target.name}: {exc}. Free disk space, or set another folder with {field_name('out')}."
+            ) from exc
+        except Exception as exc:  # converters raise errors of many types
             raise InputError(
-                f"{one.name}: the converter cannot express this model: {last_error_line(str(exc))}"
+                f"{target.name}: the converter does not support this model: {last_error_line(str(exc))}"
             ) from exc
 
 
-def _divide_groups(model: Any) -> None:
-    """Let convolutions in groups compute as depthwise ones, or group by group; weights and values stay as they are.
+def _replace_grouped_convolutions(model: Any) -> None:
+    """Compute grouped convolutions as depthwise ones, or group by group. Weights and results stay the same.
 
-    Keras has TensorFlow compile them by XLA, and what is compiled no converter can look into.
+    Keras computes them with XLA on TensorFlow, and the converters cannot read compiled functions.
     """
     import keras
 
     for layer in keras_compat.all_layers(model):
         if type(layer) is keras.layers.Conv2D and layer.groups > 1:
-            keras_compat.set_convolution(layer, partial(_in_groups, layer))
+            keras_compat.set_convolution(layer, partial(_convolve_in_groups, layer))
 
 
-def _in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:
-    """What the ``convolution_op`` of a layer gives: its kernel is (h, w, c / groups, d)."""
+def _convolve_in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:
+    """The result of a layer's ``convolution_op``; the kernel is (h, w, c / groups, d)."""
     from keras import ops
 
     options = {
@@ -84,57 +86,58 @@ def _in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:
     if c == 1:
         return ops.depthwise_conv(inputs, ops.reshape(kernel, (h, w, layer.groups, d // layer.groups)), **options)
     axis = 1 if layer.data_format == "channels_first" else -1
-    parts = zip(ops.split(inputs, layer.groups, axis), ops.split(kernel, layer.groups, -1), strict=True)
-    return ops.concatenate([ops.conv(part, its, **options) for part, its in parts], axis)
+    groups = zip(ops.split(inputs, layer.groups, axis), ops.split(kernel, layer.groups, -1), strict=True)
+    return ops.concatenate([ops.conv(part, part_kernel, **options) for part, part_kernel in groups], axis)
 
 
-def replay_here(models: dict[str, str], sample: str, out: str) -> dict[str, float]:
-    """Replay a sample through models that Keras or TensorFlow runs, and write ``KIND.npy`` with the probabilities.
+def replay_with_keras(models: dict[str, str], sample: str, out: str) -> dict[str, float]:
+    """Replay a sample with models that Keras or TensorFlow runs, and write the probabilities to ``KIND.npy``.
 
     Args:
         models: kind of format -> path of the model.
-        sample: ``.npz`` with the batches and singles, see :func:`save_sample`.
+        sample: ``.npz`` with batches and single examples, see :func:`save_sample`.
         out: folder to write into.
 
     Returns:
         Kind of format -> milliseconds for one example by itself.
     """
     with np.load(sample) as saved:
-        batches, singles = ([saved[name] for name in saved if name.startswith(part)] for part in ("batch", "single"))
-    taken = {}
+        batches, singles = ([saved[name] for name in saved if name.startswith(kind)] for kind in ("batch", "single"))
+    milliseconds = {}
     for kind, path in models.items():
-        probabilities, taken[kind] = replay(open_model(kind, Path(path)), batches, singles)
+        probabilities, milliseconds[kind] = replay(open_model(kind, Path(path)), batches, singles)
         np.save(Path(out, f"{kind}.npy"), probabilities)
-    return taken
+    return milliseconds
 
 
 def _frozen(model: Any, n: int | None, dtype: str | None = None) -> Any:
-    """A concrete function from ``pixels`` or ``ids`` to ``probabilities``, its weights constants.
+    """A concrete function from ``pixels`` or ``ids`` to ``probabilities``, with the weights as constants.
 
     Args:
         model: the Keras model.
-        n: how many examples it takes at a time; None for any number.
-        dtype: of its input, where that is not the model's own.
+        n: number of examples per call; None for any number.
+        dtype: dtype of its input; None means that of the model.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    given = model.inputs[0]
-    spec = tf.TensorSpec((n, *given.shape[1:]), dtype or given.dtype, name=given.name)
+    model_input = model.inputs[0]
+    spec = tf.TensorSpec((n, *model_input.shape[1:]), dtype or model_input.dtype, name=model_input.name)
     function = tf.function(lambda x: tf.identity(model(x, training=False), "probabilities"), input_signature=[spec])
-    # Loops (of LSTMs) stay whole: taken apart, tf2onnx does not know them again.
+    # Loops (of LSTMs) must not be lowered, because tf2onnx does not recognise lowered loops.
     return convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
 
 
-def _write_onnx(model: Any, one: Format, path: Path, card: dict[str, str], _: Any) -> None:
-    tf2onnx = require("tf2onnx", extra=one.extra, purpose=f"exporting to {one.name}")
-    onnx = require("onnx", extra=one.extra, purpose=f"exporting to {one.name}")
+def _write_onnx(model: Any, target: Format, path: Path, card: dict[str, str], _: Any) -> None:
+    tf2onnx = require("tf2onnx", extra=target.extra, purpose=f"exporting to {target.name}")
+    onnx = require("onnx", extra=target.extra, purpose=f"exporting to {target.name}")
 
     frozen = _frozen(model, None)
-    takes, gives = frozen.inputs[0].name, frozen.outputs[0].name
+    input_name, output_name = frozen.inputs[0].name, frozen.outputs[0].name
     converted, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(), name="headstart", input_names=[takes], output_names=[gives], opset=_OPSET,
-        tensors_to_rename={takes: model.inputs[0].name, gives: "probabilities"},
+        frozen.graph.as_graph_def(), name="headstart", opset=_OPSET,
+        input_names=[input_name], output_names=[output_name],
+        tensors_to_rename={input_name: model.inputs[0].name, output_name: "probabilities"},
         custom_op_handlers={"Erfc": (_erfc, [])},
     )  # fmt: skip
     for value in (converted.graph.input[0], converted.graph.output[0]):
@@ -145,62 +148,62 @@ def _write_onnx(model: Any, one: Format, path: Path, card: dict[str, str], _: An
 
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
-    """TensorFlow's GELU, in ONNX, which has no erfc: 1 - erf(x)."""
-    taken, given = node.input[0], node.output[0]
-    dtype, shape = graph.get_dtype(given), graph.get_shape(given)
+    """Replace erfc(x) (in TensorFlow's GELU), which ONNX does not have, by 1 - erf(x)."""
+    x, output = node.input[0], node.output[0]
+    dtype, shape = graph.get_dtype(output), graph.get_shape(output)
     one = graph.make_const(f"{name}_one", np.ones((), np.float32))
     graph.remove_node(name)
-    erf = graph.make_node("Erf", [taken])
-    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[given], name=name, dtypes=[dtype], shapes=[shape])
+    erf = graph.make_node("Erf", [x])
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=name, dtypes=[dtype], shapes=[shape])
 
 
-def _write_litert(model: Any, one: Format, path: Path, card: dict[str, str], pictures: np.ndarray | None) -> None:
+def _write_litert(model: Any, target: Format, path: Path, card: dict[str, str], images: np.ndarray | None) -> None:
     import tensorflow as tf
 
     from headstart.exporting.litert_metadata import with_metadata
 
-    if one.precision == "int8":
-        model = _taking_floats(model)
+    if target.precision == "int8":
+        model = _with_float_input(model)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, 1)])
-    if one.precision != "float32":
+    if target.precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if one.precision == "float16":
+    if target.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if one.precision == "int8" and pictures is not None:
+    if target.precision == "int8" and images is not None:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = _examples(pictures)
+        converter.representative_dataset = _calibration_examples(images)
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
     path.write_bytes(with_metadata(converter.convert(), model.inputs[0].shape[1:], card))
 
 
-def _taking_floats(model: Any) -> Any:
-    """The same model, layers and all, on an input of floats: only such an input is quantised itself."""
+def _with_float_input(model: Any) -> Any:
+    """The same layers on a float input; TensorFlow quantises only float inputs."""
     import keras
 
-    given = model.inputs[0]
-    floats = keras.Input(given.shape[1:], dtype="float32", name=given.name)
-    return keras.models.clone_model(model, input_tensors=floats, clone_function=lambda layer: layer)
+    model_input = model.inputs[0]
+    float_input = keras.Input(model_input.shape[1:], dtype="float32", name=model_input.name)
+    return keras.models.clone_model(model, input_tensors=float_input, clone_function=lambda layer: layer)
 
 
-def _examples(pictures: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
-    """Pictures one by one. The first has a black and a white pixel: so 8 bits of the input are pixels as they are."""
-    floats = pictures.astype(np.float32)
+def _calibration_examples(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
+    """Images one by one. A black and a white pixel in the first make the quantised input equal to the pixels."""
+    floats = images.astype(np.float32)
     floats[0, 0, 0], floats[0, 0, 1] = 0, 255
-    return lambda: ([picture[np.newaxis]] for picture in floats)
+    return lambda: ([image[np.newaxis]] for image in floats)
 
 
-def _write_saved_model(model: Any, one: Format, path: Path, card: dict[str, str], _: Any) -> None:
-    """By TensorFlow: Keras's ``Model.export`` writes every weight twice."""
+def _write_saved_model(model: Any, target: Format, path: Path, card: dict[str, str], _: Any) -> None:
+    """Write with TensorFlow, because Keras's ``Model.export`` writes every weight twice."""
     import tensorflow as tf
 
-    given = model.inputs[0]
-    spec = tf.TensorSpec(given.shape, given.dtype, name=given.name)
+    model_input = model.inputs[0]
+    spec = tf.TensorSpec(model_input.shape, model_input.dtype, name=model_input.name)
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.serve = tf.function(lambda x: model(x, training=False), input_signature=[spec])
-    named = tf.function(lambda x: {"probabilities": module.serve(x)}, input_signature=[spec])
-    tf.saved_model.save(module, str(path), signatures=named)
-    extra = path / "assets.extra"  # TensorFlow's own place for what belongs to a model
+    signature = tf.function(lambda x: {"probabilities": module.serve(x)}, input_signature=[spec])
+    tf.saved_model.save(module, str(path), signatures=signature)
+    extra = path / "assets.extra"  # the folder of TensorFlow for additional files of a model
     extra.mkdir()
     for name, text in card.items():
         (extra / f"{name}.{'json' if text.startswith('{') else 'txt'}").write_text(text, encoding="utf-8")
@@ -212,7 +215,7 @@ _WRITERS: dict[str, Callable[..., None]] = {
 
 
 def save_sample(path: Path, batches: list[np.ndarray], singles: list[np.ndarray]) -> None:
-    """Write what :func:`replay_here` reads."""
-    named = {f"batch{i:04}": array for i, array in enumerate(batches)}
-    named |= {f"single{i:04}": array for i, array in enumerate(singles)}
-    np.savez(path, **named)  # type: ignore[arg-type]
+    """Write the file that :func:`replay_with_keras` reads."""
+    arrays = {f"batch{i:04}": array for i, array in enumerate(batches)}
+    arrays |= {f"single{i:04}": array for i, array in enumerate(singles)}
+    np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""A finished run in other formats: ONNX, LiteRT, OpenVINO, TensorFlow's SavedModel and Keras's own.
+"""Export of a finished run to other formats: ONNX, LiteRT, OpenVINO, TensorFlow's SavedModel and Keras's own.
 
-Before an export appears it has to repeat, in its own runtime and from its own files, what the run says of its golden
-samples and of examples that it was not trained on.
+Before an export appears, it is verified in its own runtime and from its own files: it must repeat the predictions of
+the run for the golden samples and for examples that the run was not trained on.
 """
 
 import logging
@@ -21,38 +21,36 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.evaluation import evaluate, evaluate_labels
 from headstart.evaluation.compare import compare, compare_labels
 from headstart.evaluation.metrics import LEVEL
-from headstart.exporting.beside import card, write_beside
+from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
-from headstart.exporting.formats import Format, check_installed, check_possible, own_layers, parse
+from headstart.exporting.formats import Format, check_installed, check_possible, own_layers
 from headstart.exporting.runtimes import open_model, replay
-from headstart.exporting.sample import Sample, calibration, draw
+from headstart.exporting.sample import Sample, draw_calibration, draw_sample
 from headstart.features.engines import OpenVINOEngine
 from headstart.runs.files import read_facts
 from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
-from headstart.system.display import shown
-from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-_AMONG_KERAS = ("saved-model", "keras")
-_LOSS = 0.05  # of accuracy, that is said where the examples cannot rule it out
+_KERAS_KINDS = ("saved-model", "keras")
+_POSSIBLE_LOSS = 0.05  # warn if the interval does not exclude this loss of accuracy
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What an export computes, beside what the run computes.
+    """The results of an export, compared with those of the run.
 
     Attributes:
-        ms: milliseconds for one example by itself, on one machine, this one.
-        difference: largest, of a probability.
-        examples: held-out ones, that the following is about; 0 where none is at hand.
-        changed: of how many of them the answer is another.
+        ms: milliseconds for one example by itself on this machine.
+        difference: largest difference of a probability.
+        examples: number of held-out examples for the fields below; 0 if none are available.
+        changed: number of them with another predicted class, or other labels.
         metric: ``accuracy``, or for multi-label runs ``mean_average_precision``.
-        before: of the run; None without examples.
-        after: of the export.
+        before: metric of the run; None without examples.
+        after: metric of the export; None without examples.
         interval: (low, high), 95 % interval of ``after``.
         gain: (low, high), 95 % interval of ``after`` minus ``before``, on the same examples.
     """
@@ -73,11 +71,11 @@ class Export:
     """A run in another format.
 
     Attributes:
-        format: its name.
-        folder: with the model, its labels and a script that uses it.
-        model: the model's own file, or folder.
-        size_mb: of the model, in 10^6 bytes.
-        replay: how it compares with the run.
+        format: name of the format.
+        folder: folder with the model, its labels and a script that uses it.
+        model: file or folder of the model.
+        size_mb: size of the model, in 10^6 bytes.
+        replay: comparison with the run.
     """
 
     format: str
@@ -91,62 +89,41 @@ class Export:
         return {**asdict(self), "folder": str(self.folder), "model": str(self.model)}
 
 
-def export(
-    run: str | Path | RunFolder,
-    to: str | Sequence[str] = "onnx",
-    *,
-    out: str | Path | None = None,
-    progress: bool | Progress = True,
-) -> list[Export]:
-    """Export a run, for use without headstart; all formats or, if one fails, none.
-
-    The models take what the run's own takes: raw uint8 pixels (n, h, w, 3), or int32 token ids (n, t) with the
-    tokenizer beside the model; LiteRT's take one example at a time. They give probabilities (n, classes). Each lies in
-    a new folder, with ``labels.txt``, ``export.json`` and a ``predict.py`` that needs no headstart.
+def export_run(folder: Path, formats: Sequence[Format], parent: Path) -> list[Export]:
+    """Convert the model of a run, verify the results, and move them to their final folders.
 
     Args:
-        run: the run, or its folder.
-        to: formats, see :data:`headstart.exporting.formats.FORMATS`; several as a list, or divided by commas.
-        out: folder that the new ones go into; ``RUN/exports`` when None.
-        progress: as for :func:`headstart.train`.
-
-    Returns:
-        One for each format, in their order.
+        folder: the run folder.
+        formats: formats to export to.
+        parent: folder for the new folders, one for each format.
 
     Raises:
-        InputError: no such run or format, or the run cannot be had in it.
+        InputError: the folder is not a run, or the run cannot be exported to a format.
         UnavailableError: a package is missing.
-        IntegrityError: an export computes something else than the run: by more than its tolerance, or its answers are
-            worse beyond luck.
+        IntegrityError: an export does not repeat the run's predictions.
     """
-    folder = run.folder if isinstance(run, RunFolder) else Path(run)
     facts = read_facts(folder)
     if facts.evaluation_of:
-        raise InputError(f"{folder} is an evaluation: export the run that it is of, {facts.evaluation_of}.")
-    formats = parse(to)
+        raise InputError(f"{folder} is an evaluation. Export the run that was evaluated: {facts.evaluation_of}.")
     check_possible(formats, folder, facts)
     check_installed(formats)
-    parent = Path(out).expanduser() if out is not None else folder / "exports"
     predictor = Predictor(folder)
-    sample = draw(predictor, RunFolder(folder).figures.headline)
-    with shown(progress):
-        return _export(predictor, formats, parent, sample)
-
-
-def _export(predictor: Predictor, formats: Sequence[Format], parent: Path, sample: Sample) -> list[Export]:
+    sample = draw_sample(predictor, RunFolder(folder).figures.headline)
     if not len(sample.labels):
-        logger.info("none of the run's held-out examples is where it was: only the golden samples are replayed")
-    with _scratch(parent) as place:
-        _write_models(predictor, formats, place)
-        replayed = _replayed(formats, place, sample)
+        logger.info("the run's held-out examples are no longer available: only the golden samples are replayed")
+    with _scratch_folder(parent) as scratch:
+        _write_models(predictor, formats, scratch)
+        results = _replay_all(formats, scratch, sample)
         reference = _reference(predictor, sample)
-        replays = {one.name: judged(one, *replayed[one.name], reference, sample, predictor) for one in formats}
-        return [_keep(one, replays[one.name], place, parent, predictor) for one in formats]
+        replays = {
+            target.name: verify(target, *results[target.name], reference, sample, predictor) for target in formats
+        }
+        return [_publish(target, replays[target.name], scratch, parent, predictor) for target in formats]
 
 
 @contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder in ``parent`` for what is not finished; a new ``parent`` is not left behind empty either."""
+def _scratch_folder(parent: Path) -> Iterator[Path]:
+    """A folder in ``parent`` for unfinished exports. A new ``parent`` that stays empty is removed."""
     is_new = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -158,66 +135,65 @@ def _scratch(parent: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _write_models(predictor: Predictor, formats: Sequence[Format], place: Path) -> None:
-    """Write each model into a folder of its own."""
-    by_keras = [one for one in formats if one.needs_tensorflow]
-    for one in formats:
-        if one.kind == "openvino":
-            _write_openvino(predictor, place / one.folder / one.file)
-        elif one.kind == "keras":
-            (place / one.folder).mkdir()
-            shutil.copyfile(predictor.folder / "model.keras", place / one.folder / one.file)
-    if not by_keras:
+def _write_models(predictor: Predictor, formats: Sequence[Format], scratch: Path) -> None:
+    """Write each model into its own folder."""
+    by_tensorflow = [target for target in formats if target.needs_tensorflow]
+    for target in formats:
+        if target.kind == "openvino":
+            _write_openvino(predictor, scratch / target.folder / target.file)
+        elif target.kind == "keras":
+            (scratch / target.folder).mkdir()
+            shutil.copyfile(predictor.folder / "model.keras", scratch / target.folder / target.file)
+    if not by_tensorflow:
         return
-    pictures = None
-    if any(one.precision == "int8" for one in by_keras):
-        pictures = place / "calibration.npy"
-        np.save(pictures, _calibration(predictor))
-    logger.info(f"converting to {', '.join(one.name for one in by_keras)} …")
+    calibration_file = None
+    if any(target.precision == "int8" for target in by_tensorflow):
+        calibration_file = scratch / "calibration.npy"
+        np.save(calibration_file, _calibration_images(predictor))
+    logger.info(f"converting to {', '.join(target.name for target in by_tensorflow)} …")
     model = predictor.folder / "model.keras"
     arguments = {
         "model": str(model.resolve()),
         "layers": sorted(own_layers(model)),
-        "formats": [one.name for one in by_keras],
-        "out": str(place),
+        "formats": [target.name for target in by_tensorflow],
+        "out": str(scratch),
         "card": card(predictor.facts),
-        "calibration": pictures and str(pictures),
+        "calibration": calibration_file and str(calibration_file),
     }
     keras_worker.call("headstart.exporting.convert:convert", arguments, backend="tensorflow")
 
 
-def _calibration(predictor: Predictor) -> np.ndarray:
-    pictures = calibration(predictor)
-    if len(pictures):
-        return pictures
+def _calibration_images(predictor: Predictor) -> np.ndarray:
+    images = draw_calibration(predictor)
+    if len(images):
+        return images
     root = predictor.facts.data_root
-    said = (
-        f"are no longer as they were in {root}: put them back, or" if root else "are not known, because it was adopted:"
+    problem = (
+        f"they are missing or changed in {root}. Restore them, or export to litert:float16."
+        if root
+        else "they are not known, because the run was adopted. Export to litert:float16."
     )
-    raise InputError(
-        f"litert:int8 is calibrated with the pictures that {predictor.folder} was trained on, and these "
-        f"{said} export to litert:float16."
-    )
+    raise InputError(f"litert:int8 needs the training images of {predictor.folder} for its calibration: {problem}")
 
 
 def _write_openvino(predictor: Predictor, path: Path) -> None:
-    """The run's engine without its second output, the features; labels as OpenVINO's Model API reads them."""
+    """Write the engine of the run without its feature output, with labels for OpenVINO's Model API."""
     import openvino
 
     path.parent.mkdir()
     graph = openvino.Core().read_model(str(predictor.folder / "engine" / "model.xml"))
-    alone = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "headstart")
-    known = card(predictor.facts)
-    alone.set_rt_info("Classification", ["model_info", "model_type"])
-    alone.set_rt_info(str(predictor.thresholds is not None), ["model_info", "multilabel"])
-    labels = " ".join(name.replace(" ", "_") for name in predictor.classes)  # there, a space divides labels
-    alone.set_rt_info(labels, ["model_info", "labels"])
-    alone.set_rt_info(known["headstart"], ["headstart"])
-    openvino.save_model(alone, str(path), compress_to_fp16=False)
+    classifier = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "headstart")
+    metadata = card(predictor.facts)
+    classifier.set_rt_info("Classification", ["model_info", "model_type"])
+    classifier.set_rt_info(str(predictor.thresholds is not None), ["model_info", "multilabel"])
+    labels = " ".join(name.replace(" ", "_") for name in predictor.classes)  # a space separates labels
+    classifier.set_rt_info(labels, ["model_info", "labels"])
+    classifier.set_rt_info(metadata["headstart"], ["headstart"])
+    openvino.save_model(classifier, str(path), compress_to_fp16=False)
 
 
 def _reference(predictor: Predictor, sample: Sample) -> np.ndarray:
-    """What the run says of a sample, in float32: probabilities (n, classes)."""
+    """Probabilities (n, classes) of the run for a sample, in float32."""
     xml = predictor.folder / "engine" / "model.xml"
     engine = OpenVINOEngine(xml, "float32") if xml.exists() else None
     n = len(predictor.classes)
@@ -226,54 +202,65 @@ def _reference(predictor: Predictor, sample: Sample) -> np.ndarray:
     )
 
 
-def _replayed(formats: Sequence[Format], place: Path, sample: Sample) -> dict[str, tuple[np.ndarray, float]]:
-    """What each export says of a sample in its own runtime: probabilities, and milliseconds for one example."""
-    models = {one.name: place / one.folder / one.file for one in formats}
-    among_keras = {one.kind: str(models[one.name]) for one in formats if one.kind in _AMONG_KERAS}
-    found = {
-        one.name: replay(open_model(one.kind, models[one.name]), sample.batches, sample.singles)
-        for one in formats
-        if one.kind not in among_keras
+def _replay_all(formats: Sequence[Format], scratch: Path, sample: Sample) -> dict[str, tuple[np.ndarray, float]]:
+    """Results of each export for a sample in its own runtime: probabilities, and milliseconds for one example."""
+    models = {target.name: scratch / target.folder / target.file for target in formats}
+    with_keras = {target.kind: str(models[target.name]) for target in formats if target.kind in _KERAS_KINDS}
+    results = {
+        target.name: replay(open_model(target.kind, models[target.name]), sample.batches, sample.singles)
+        for target in formats
+        if target.kind not in with_keras
     }
-    if among_keras:
-        save_sample(place / "sample.npz", sample.batches, sample.singles)
-        arguments = {"models": among_keras, "sample": str(place / "sample.npz"), "out": str(place)}
+    if with_keras:
+        save_sample(scratch / "sample.npz", sample.batches, sample.singles)
+        arguments = {"models": with_keras, "sample": str(scratch / "sample.npz"), "out": str(scratch)}
         backend = "tensorflow" if find_spec("tensorflow") else keras_worker.INFERENCE_BACKEND
-        taken = keras_worker.call("headstart.exporting.convert:replay_here", arguments, backend=backend)
-        found |= {kind: (np.load(place / f"{kind}.npy"), ms) for kind, ms in taken.items()}
-    return found
+        milliseconds = keras_worker.call("headstart.exporting.convert:replay_with_keras", arguments, backend=backend)
+        results |= {kind: (np.load(scratch / f"{kind}.npy"), ms) for kind, ms in milliseconds.items()}
+    return results
 
 
-def judged(
-    one: Format, found: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
+def verify(
+    target: Format, probabilities: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
 ) -> Replay:
-    """Compare what an export said with what the run says.
+    """Compare the probabilities of an export with those of the run.
+
+    Args:
+        target: format of the export.
+        probabilities: (n, classes), of the export.
+        ms: milliseconds for one example by itself.
+        reference: (n, classes), of the run.
+        sample: the examples; their held-out ones are the last.
+        predictor: the run.
 
     Raises:
-        IntegrityError: they differ by more than they may.
+        IntegrityError: a probability differs by more than the tolerance, or the metric is significantly worse.
     """
-    difference = float(np.abs(found - reference).max()) if found.shape == reference.shape else np.inf
-    if not difference <= one.tolerance:
+    same_shape = probabilities.shape == reference.shape
+    difference = float(np.abs(probabilities - reference).max()) if same_shape else np.inf
+    advice = target.advice or "Please report this."
+    if not difference <= target.tolerance:
         raise IntegrityError(
-            f"{one.name}: a probability differs from the run's by {difference:.1e}, more than {one.tolerance:.0e}. "
-            f"Nothing was written; {one.instead or 'please report this.'}"
+            f"{target.name}: a probability differs by {difference:.1e} from that of the run, more than "
+            f"{target.tolerance:.0e}. Nothing was written. {advice}"
         )
     n = len(sample.labels)
     if not n:
         return Replay(ms, difference, 0, 0, _metric(predictor))
-    answers, is_worse = _answers(sample.labels, reference[-n:], found[-n:], predictor)
-    result = Replay(ms, difference, n, **answers)
+    fields, is_worse = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
+    result = Replay(ms, difference, n, **fields)
     held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
-    told = (
-        f"{one.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
-        f"{result.after:.1%} ({counted(result.changed, 'answer')} changed)"
+    loss = (
+        f"{target.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
+        f"{result.after:.1%} ({counted(result.changed, 'prediction')} changed)"
     )
     if is_worse:
-        raise IntegrityError(
-            f"{told}, which is more than luck. Nothing was written; {one.instead or 'please report this.'}"
+        raise IntegrityError(f"{loss}. This is a significant loss. Nothing was written. {advice}")
+    if fields["after"] < fields["before"] and fields["gain"][0] < -_POSSIBLE_LOSS:
+        logger.warning(
+            f"{loss}. This is not significant, but with so few examples a larger loss is possible. "
+            f"{target.advice}".rstrip()
         )
-    if answers["after"] < answers["before"] and answers["gain"][0] < -_LOSS:
-        logger.warning(f"{told}. On so few this may be luck, or the loss be larger. {one.instead}".rstrip())
     return result
 
 
@@ -281,24 +268,23 @@ def _metric(predictor: Predictor) -> str:
     return "accuracy" if predictor.thresholds is None else "mean_average_precision"
 
 
-def _answers(
+def _compare(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, predictor: Predictor
 ) -> tuple[dict[str, Any], bool]:
-    """What two models' answers about the same examples say: fields of a :class:`Replay`, and whether one is worse.
+    """Compare the predictions of two models: fields of a :class:`Replay`, and whether the second is worse.
 
-    The second is worse if it is so beyond luck: by McNemar's exact test, or by the bootstrap where examples have any
-    number of labels.
+    It is worse if the loss is significant: by McNemar's exact test, or for multi-label runs by the bootstrap.
     """
     seed, thresholds, metric = predictor.facts.seed, predictor.thresholds, _metric(predictor)
     if thresholds is None:
         compared = compare(labels, before, after, seed=seed)
-        pair, gain, is_luck = compared.accuracy, compared.accuracy_gain, compared.p_value >= 1 - LEVEL
+        pair, gain, is_insignificant = compared.accuracy, compared.accuracy_gain, compared.p_value >= 1 - LEVEL
         changed = before.argmax(1) != after.argmax(1)
         figures = evaluate(labels, after, predictor.classes, seed=seed)
     else:
         of_labels = compare_labels(labels, before, after, seed=seed)
         pair, gain = of_labels.mean_average_precision, of_labels.precision_gain
-        is_luck = gain[1] >= 0
+        is_insignificant = gain[1] >= 0
         changed = ((before >= thresholds) != (after >= thresholds)).any(1)
         figures = evaluate_labels(labels, after, predictor.classes, thresholds, seed=seed)
     fields = {
@@ -309,19 +295,19 @@ def _answers(
         "interval": (figures[metric]["low"], figures[metric]["high"]),
         "gain": gain,
     }
-    return fields, pair[1] < pair[0] and not is_luck
+    return fields, pair[1] < pair[0] and not is_insignificant
 
 
-def _keep(one: Format, replayed: Replay, place: Path, parent: Path, predictor: Predictor) -> Export:
-    """Let an export appear in its final place, complete."""
+def _publish(target: Format, result: Replay, scratch: Path, parent: Path, predictor: Predictor) -> Export:
+    """Move a complete export to its final folder."""
 
-    def fill(scratch: Path, _: str) -> None:
-        for item in (place / one.folder).iterdir():
-            item.rename(scratch / item.name)
-        write_beside(scratch, predictor.folder, predictor.facts, one, asdict(replayed))
+    def fill(partial: Path, _: str) -> None:
+        for path in (scratch / target.folder).iterdir():
+            path.rename(partial / path.name)
+        write_companions(partial, predictor.folder, predictor.facts, target, asdict(result))
 
-    final = write_folder(parent, one.folder, fill)
-    model = final / one.file
+    final = write_folder(parent, target.folder, fill)
+    model = final / target.file
     files = [path for path in model.rglob("*") if path.is_file()] if model.is_dir() else [model]
-    files += [model.with_suffix(".bin")] if one.kind == "openvino" else []
-    return Export(one.name, final, model, sum(path.stat().st_size for path in files) / 1e6, replayed)
+    files += [model.with_suffix(".bin")] if target.kind == "openvino" else []
+    return Export(target.name, final, model, sum(path.stat().st_size for path in files) / 1e6, result)

@@ -1,4 +1,4 @@
-"""The formats that a run can be exported to, and which of them a given run can be had in."""
+"""The export formats, and which of them are possible for a run."""
 
 import json
 import zipfile
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import InputError, UnavailableError, did_you_mean
+from headstart.errors import InputError, UnavailableError, did_you_mean, field_name
 from headstart.model_files.keras_file import CONFIG
 from headstart.runs.schema import RunFacts
 from headstart.system.keras_worker import INFERENCE_BACKEND
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """One way to take a run elsewhere.
+    """An export format.
 
     Attributes:
-        name: as it is asked for.
-        what: what people call it.
-        file: name of the file, or folder, that the model is.
-        tolerance: largest difference of a probability from the run's own engine in float32; 1 where nothing is promised
-            of single probabilities.
-        modules: what makes and executes it, beside the packages that every installation has.
-        extra: brings them.
-        install: what ``predict.py`` needs beside numpy.
+        name: value of ``to``.
+        title: name for people.
+        file: name of the file or folder of the model.
+        tolerance: largest allowed difference of a probability from the engine of the run in float32; 1 if single
+            probabilities may differ by any amount.
+        modules: modules that write and run it, except those of every installation.
+        extra: the extra that installs them.
+        install: packages that ``predict.py`` needs, except numpy.
     """
 
     name: str
-    what: str
+    title: str
     file: str
     tolerance: float
     modules: tuple[str, ...]
@@ -42,33 +42,33 @@ class Format:
 
     @property
     def kind(self) -> str:
-        """Without the precision: what opens the file."""
+        """The name without the precision; it decides which runtime opens the file."""
         return self.name.partition(":")[0]
 
     @property
     def precision(self) -> str:
-        """Of the numbers in the file."""
+        """Precision of the numbers in the file."""
         return self.name.partition(":")[2] or "float32"
 
     @property
     def needs_tensorflow(self) -> bool:
-        """Whether it is made by TensorFlow."""
+        """Whether TensorFlow converts it."""
         return "tensorflow" in self.modules
 
     @property
-    def instead(self) -> str:
-        """What to try where this loses too much; empty if there is nothing."""
-        return {"int8": "litert:float16 loses less.", "float16": "litert loses nothing."}.get(self.precision, "")
+    def advice(self) -> str:
+        """A format to use if this one loses too much accuracy; empty if there is none."""
+        return {"int8": "litert:float16 loses less accuracy.", "float16": "litert loses none."}.get(self.precision, "")
 
     @property
     def folder(self) -> str:
-        """What its folder is called."""
+        """Name of its folder."""
         return self.name.replace(":", "-")
 
 
-def _litert(precision: str, what: str, tolerance: float) -> Format:
+def _litert(precision: str, title: str, tolerance: float) -> Format:
     modules = ("tensorflow", "ai_edge_litert")
-    return Format(f"litert{precision}", what, "model.tflite", tolerance, modules, "litert", "ai-edge-litert")
+    return Format(f"litert{precision}", title, "model.tflite", tolerance, modules, "litert", "ai-edge-litert")
 
 
 _ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")
@@ -76,61 +76,65 @@ _ALL = (
     Format("onnx", "ONNX", "model.onnx", 1e-4, _ONNX, "onnx", "onnxruntime"),
     _litert("", "LiteRT (TensorFlow Lite)", 1e-4),
     _litert(":float16", "LiteRT, weights in float16", 5e-2),
-    _litert(":int8", "LiteRT, all in 8-bit integers", 1.0),
+    _litert(":int8", "LiteRT, 8-bit integers", 1.0),
     Format("openvino", "OpenVINO", "model.xml", 1e-4, (), "", "openvino"),
     Format("saved-model", "TensorFlow SavedModel", "saved_model", 1e-4, ("tensorflow",), "tensorflow", "tensorflow"),
     Format("keras", "Keras", "model.keras", 1e-4, (), "", "keras tensorflow"),
 )
-FORMATS = {one.name: one for one in _ALL}
-"""By name. float16 has 11 bits of mantissa, in the weights alone; int8 is judged by its answers."""
+FORMATS = {target.name: target for target in _ALL}
+"""Name -> format. float16 applies to the weights only (11 bits of mantissa); int8 is verified by its predictions."""
 
-_ALSO_CALLED = {"tflite": "litert", "litert:float32": "litert", "savedmodel": "saved-model", "tf": "saved-model"}
+_OTHER_NAMES = {"tflite": "litert", "litert:float32": "litert", "savedmodel": "saved-model", "tf": "saved-model"}
 
 
-def parse(to: str | Sequence[str]) -> list[Format]:
-    """Formats by name, each once.
+def parse(to: str | Sequence[str], *, field: str = "to") -> list[Format]:
+    """Formats by name, without repetitions.
+
+    Args:
+        to: names; one string may have several, separated by commas.
+        field: the setting that an error names.
 
     Raises:
-        InputError: one is not known, or none is named.
+        InputError: a name is not a format, or there is no name.
     """
     names = to.split(",") if isinstance(to, str) else to
     chosen = [name.strip().lower() for name in names if name.strip()]
     for name in chosen:
         if name not in FORMATS:
-            hint = f" Did you mean {_ALSO_CALLED[name]!r}?" if name in _ALSO_CALLED else did_you_mean(name, FORMATS)
-            raise InputError(f"--to {name!r} is no format: expected some of {', '.join(FORMATS)}.{hint}")
+            hint = f" Did you mean {_OTHER_NAMES[name]!r}?" if name in _OTHER_NAMES else did_you_mean(name, FORMATS)
+            raise InputError(f"{name!r} is not a format. The formats are {', '.join(FORMATS)}.{hint}", field=field)
     if not chosen:
-        raise InputError(f"--to names no format: expected some of {', '.join(FORMATS)}.")
+        raise InputError(f"expected one or more of {', '.join(FORMATS)}.", field=field)
     return [FORMATS[name] for name in dict.fromkeys(chosen)]
 
 
 _GRAPH_OF = {("tensorflow",): "GraphLayer", (INFERENCE_BACKEND,): "OpenVINOLayer"}
-"""A base that only one of Keras's backends can build is a graph of that backend's, in a layer of headstart's."""
+"""Backends of a base -> the layer of headstart that holds its graph, if only one backend of Keras can build it."""
 
 
 def check_installed(formats: Sequence[Format]) -> None:
-    """See that what makes and runs some formats is installed.
+    """Check that the packages for some formats are installed.
 
     Raises:
         UnavailableError: a package is missing.
     """
-    for one in formats:
-        missing = [module for module in one.modules if not find_spec(module)]
+    for target in formats:
+        missing = [module for module in target.modules if not find_spec(module)]
         if missing:
             raise UnavailableError(
-                f"exporting to {one.name} needs the Python package {missing[0]!r}, which is not installed. "
-                f"Install it with: pip install 'headstart[{one.extra}]'"
+                f"exporting to {target.name} needs the Python package {missing[0]!r}, which is not installed. "
+                f"Install it with: pip install 'headstart[{target.extra}]'"
             )
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What of a run decides which formats it can be had in.
+class _Traits:
+    """Properties of a run that decide which formats are possible.
 
     Attributes:
-        modality: of its base.
-        has_segmenter: whether Stanza divides its texts into words.
-        layers: which of headstart's own are in its model.
+        modality: modality of its base.
+        has_segmenter: whether Stanza segments its texts into words.
+        layers: names of headstart's own layers in its model.
         runs_on_openvino: whether OpenVINO can compute it.
     """
 
@@ -141,76 +145,76 @@ class _Kind:
 
 
 def check_possible(formats: Sequence[Format], folder: Path, facts: RunFacts) -> None:
-    """See that a run can be had in some formats.
+    """Check that a run can be exported to some formats.
 
     Args:
-        formats: what is wanted.
-        folder: of the run.
+        formats: the formats.
+        folder: the run folder.
         facts: its ``run.json``.
 
     Raises:
-        InputError: the run cannot be had in one of them.
+        InputError: the run cannot be exported to one of them.
     """
-    _refuse(formats, _kind(folder, facts), str(folder), otherwise="`headstart predict` can use it")
+    _refuse(formats, _traits(folder, facts), str(folder), advice="Use `headstart predict` instead.")
 
 
-def why_not(folder: Path, facts: RunFacts) -> dict[str, str]:
-    """Why a run cannot be had in each format, by its name; empty where it can."""
-    kind = _kind(folder, facts)
-    return {one.name: _why_not(one, kind) for one in _ALL}
+def obstacles(folder: Path, facts: RunFacts) -> dict[str, str]:
+    """Format -> the reason why a run cannot be exported to it; an empty string if it can."""
+    traits = _traits(folder, facts)
+    return {target.name: _obstacle(target, traits) for target in _ALL}
 
 
 def check_base(formats: Sequence[Format], base: "Base") -> None:
-    """See that what is trained on a base can be had in some formats, as far as that is known beforehand.
+    """Check that a run on a base can be exported to some formats, as far as this is known before its training.
 
     Raises:
-        InputError: it cannot be had in one of them.
+        InputError: it cannot be exported to one of them.
     """
     has_segmenter = bool(getattr(base.reader(), "segmenter", None))
     layers = {_GRAPH_OF[base.backends]} if base.backends in _GRAPH_OF else set()
-    kind = _Kind(base.modality, has_segmenter, layers)
-    _refuse(formats, kind, f"what is trained on {base.handle}", otherwise="leave out --export")
+    traits = _Traits(base.modality, has_segmenter, layers)
+    _refuse(formats, traits, f"a run on {base.handle}", advice=f"Leave out {field_name('export')}.")
 
 
-def _kind(folder: Path, facts: RunFacts) -> _Kind:
+def _traits(folder: Path, facts: RunFacts) -> _Traits:
     has_segmenter = bool(getattr(facts.base.tokenizer, "segmenter", None))
     runs_on_openvino = facts.engine.kind == "openvino"
-    return _Kind(facts.modality, has_segmenter, own_layers(folder / "model.keras"), runs_on_openvino)
+    return _Traits(facts.modality, has_segmenter, own_layers(folder / "model.keras"), runs_on_openvino)
 
 
-def _refuse(formats: Sequence[Format], kind: _Kind, what: str, *, otherwise: str) -> None:
-    reasons = {one.name: reason for one in formats if (reason := _why_not(one, kind))}
+def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice: str) -> None:
+    reasons = {target.name: reason for target in formats if (reason := _obstacle(target, traits))}
     if reasons:
         listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
-        possible = [one.name for one in _ALL if not _why_not(one, kind)]
+        possible = [target.name for target in _ALL if not _obstacle(target, traits)]
         others = (
-            f"It can be exported to {', '.join(possible)}." if possible else f"To no other format, either: {otherwise}."
+            f"It can be exported to {', '.join(possible)}." if possible else f"No other format is possible. {advice}"
         )
-        raise InputError(f"{what} cannot be exported to {listed}. {others}")
+        raise InputError(f"{subject} cannot be exported to {listed}. {others}")
 
 
-def _why_not(one: Format, kind: _Kind) -> str:
-    if kind.has_segmenter:
-        return "its texts are divided into words by Stanza's tokenizer, which does not travel"
-    if one.kind == "openvino":
-        return "" if kind.runs_on_openvino else "OpenVINO cannot compute its base"
-    if "OpenVINOLayer" in kind.layers:
-        return "its base came from transformers as a graph of OpenVINO"
-    if one.kind == "keras" and kind.layers:
-        return "its base is a TensorFlow graph, which Keras opens only where headstart is installed"
-    if one.precision == "int8" and kind.modality == "text":
+def _obstacle(target: Format, traits: _Traits) -> str:
+    if traits.has_segmenter:
+        return "Stanza segments its texts into words, and exports cannot include Stanza"
+    if target.kind == "openvino":
+        return "" if traits.runs_on_openvino else "OpenVINO does not support its base"
+    if "OpenVINOLayer" in traits.layers:
+        return "its base is an OpenVINO graph from transformers"
+    if target.kind == "keras" and traits.layers:
+        return "its base is a TensorFlow graph, which Keras can only open with headstart"
+    if target.precision == "int8" and traits.modality == "text":
         return "token ids cannot be calibrated"
     return ""
 
 
 def own_layers(keras_file: Path) -> set[str]:
-    """Which of headstart's own layers a ``.keras`` holds; plain Keras knows none of them."""
+    """Names of headstart's own layers in a ``.keras`` file; Keras alone does not know them."""
     config = _config(keras_file)
     return {name for name in ("GraphLayer", "OpenVINOLayer") if json.dumps(f"headstart>{name}") in config}
 
 
 def needs_kerashub(keras_file: Path) -> bool:
-    """Whether a ``.keras`` holds layers of KerasHub, which Keras then looks for by itself."""
+    """Whether a ``.keras`` file has layers of KerasHub; Keras imports KerasHub to open it."""
     return '"keras_hub.' in _config(keras_file)
 
 

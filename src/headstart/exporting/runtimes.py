@@ -1,4 +1,4 @@
-"""Exported models, each executed by its own runtime: arrays in, probabilities (n, classes) out."""
+"""Exported models, each run by its own runtime: arrays in, probabilities (n, classes) out."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from headstart.system.keras_worker import silent_stderr
 
 Model = Callable[[np.ndarray], np.ndarray]
 
-_ROUNDS = 3  # in which each single example is timed
+_REPEATS = 3  # time measurements of each single example
 
 
 def open_model(kind: str, path: Path) -> Model:
     """An exported model as a function of a batch.
 
     Args:
-        kind: of its format.
+        kind: kind of its format, such as ``onnx``.
         path: its file or folder.
     """
     return {
@@ -28,19 +28,19 @@ def open_model(kind: str, path: Path) -> Model:
 
 
 def replay(model: Model, batches: Sequence[np.ndarray], singles: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
-    """What a model says of a sample: probabilities (n, classes), and milliseconds for one example by itself.
+    """Probabilities (n, classes) of a sample, and the time for one example by itself in milliseconds.
 
-    Of each single example the fastest time counts, because whatever else the machine does can only add to it; of those
-    the median.
+    The time is the median over the single examples of the fastest measurement of each, because other work of the
+    machine can only make a measurement slower.
     """
     probabilities = np.concatenate([model(batch) for batch in batches])
     fastest = []
-    for one in singles:
-        model(one)
+    for single in singles:
+        model(single)
         times = []
-        for _ in range(_ROUNDS):
+        for _ in range(_REPEATS):
             start = time.perf_counter()
-            model(one)
+            model(single)
             times.append(time.perf_counter() - start)
         fastest.append(min(times))
     return probabilities, 1000 * float(np.median(fastest))
@@ -53,24 +53,24 @@ def _onnx(path: Path) -> Model:
 
 
 def _litert(path: Path) -> Model:
-    """One example at a time, as on a phone."""
-    with silent_stderr():  # it announces what it computes with
+    """LiteRT models take one example at a time, as on a phone."""
+    with silent_stderr():  # it prints which delegate it uses
         interpreter = import_module("ai_edge_litert.interpreter").Interpreter(str(path))
         interpreter.allocate_tensors()
-    (given,), (told,) = interpreter.get_input_details(), interpreter.get_output_details()
-    takes, gives, shape = given["index"], told["index"], tuple(given["shape"])
+    (input_details,), (output_details,) = interpreter.get_input_details(), interpreter.get_output_details()
+    input_index, output_index, shape = input_details["index"], output_details["index"], tuple(input_details["shape"])
 
-    def one(row: np.ndarray) -> np.ndarray:
+    def predict_one(row: np.ndarray) -> np.ndarray:
         nonlocal shape
-        if row.shape != shape:  # texts have as many tokens as they have
-            interpreter.resize_tensor_input(takes, row.shape)
+        if row.shape != shape:  # texts differ in their number of tokens
+            interpreter.resize_tensor_input(input_index, row.shape)
             interpreter.allocate_tensors()
             shape = row.shape
-        interpreter.set_tensor(takes, row)
+        interpreter.set_tensor(input_index, row)
         interpreter.invoke()
-        return interpreter.get_tensor(gives)
+        return interpreter.get_tensor(output_index)
 
-    return lambda batch: np.concatenate([one(row[np.newaxis]) for row in batch])
+    return lambda batch: np.concatenate([predict_one(row[np.newaxis]) for row in batch])
 
 
 def _openvino(path: Path) -> Model:

@@ -1,4 +1,4 @@
-"""The examples of a run that its exports have to repeat, and those that a quantised one is calibrated with."""
+"""Examples of a run: those for the verification of its exports, and those for the calibration of int8."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,24 +17,24 @@ from headstart.runs.predictor import Predictor
 from headstart.runs.tables import PredictionRow, read_predictions
 
 HELD_OUT = 300
-"""Examples that an export is judged by, at most: enough to see a point of accuracy, in seconds."""
+"""Maximum number of examples for the verification: enough to see one point of accuracy, in a few seconds."""
 
 CALIBRATION = 100
-"""Pictures that show a quantised export which values to expect; Google's guide asks for one to five hundred."""
+"""Number of images for the calibration of int8. Google's guide recommends 100 to 500."""
 
 _BATCH = 16
-_SINGLES = 8  # examples that are timed
+_SINGLES = 8  # examples for the time measurement
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What an export is to repeat: the golden samples first, then examples that the run was not trained on.
+    """Examples for the verification: first the golden samples, then examples that the run was not trained on.
 
     Attributes:
-        batches: arrays as the reader gives them, (n, h, w, 3) or (n, t), of all examples.
-        singles: some of the examples by themselves, to measure time with.
-        labels: of the held-out examples: int (m,), or 0 and 1 (m, classes).
-        split: which part of the data the held-out examples are from.
+        batches: batches of all examples from the reader, (n, h, w, 3) or (n, t).
+        singles: some of the examples by themselves, for the time measurement.
+        labels: labels of the held-out examples: int (m,), or 0 and 1 (m, classes).
+        split: name of the split that the held-out examples are from.
     """
 
     batches: list[np.ndarray]
@@ -43,43 +43,43 @@ class Sample:
     split: str
 
 
-def draw(predictor: Predictor, headline: str | None) -> Sample:
-    """Take the examples of the part of the data that the run's figures are about, as far as they are still there.
+def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
+    """Draw examples of the split that the run was evaluated on, if they are still available.
 
     Args:
         predictor: the run.
-        headline: that part; None where nothing is known of the data.
+        headline: name of that split; None if the data are not known.
     """
     with np.load(predictor.folder / "golden.npz") as saved:
         golden = saved["inputs"]
     rows = read_predictions(predictor.folder, predictor.facts, splits=(headline,)) if headline else []
     chosen = [rows[i] for i in _spread(len(rows), HELD_OUT)]
-    found = list(_readable(predictor, chosen))
-    arrays = [array for _, array in found]
-    pieces = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
-    batches = [golden, *map(predictor.reader.batch, pieces)]
+    readable = list(_readable(predictor, chosen))
+    arrays = [array for _, array in readable]
+    chunks = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
+    batches = [golden, *map(predictor.reader.batch, chunks)]
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
     is_multi_label = predictor.facts.is_multi_label
-    names: list[Label] = [[*row.labels] if is_multi_label else row.labels[0] for row, _ in found]
+    names: list[Label] = [[*row.labels] if is_multi_label else row.labels[0] for row, _ in readable]
     labels = encode_labels(names, predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 
-def calibration(predictor: Predictor) -> np.ndarray:
-    """Training pictures, uint8 (n, h, w, 3); none where they are gone."""
+def draw_calibration(predictor: Predictor) -> np.ndarray:
+    """Training images, uint8 (n, h, w, 3); n is 0 if they are no longer available."""
     rows = read_predictions(predictor.folder, predictor.facts, splits=("train",))
     chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows)).tolist()]
     arrays = [array for _, array in islice(_readable(predictor, chosen), CALIBRATION)]
     return predictor.reader.batch(arrays) if arrays else np.empty((0,), np.uint8)
 
 
-def _spread(n: int, most: int) -> Sequence[int]:
-    """Positions of a few among n, evenly spread: so every class has its share."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist() if n else []
+def _spread(n: int, limit: int) -> Sequence[int]:
+    """At most ``limit`` of n positions, evenly spaced, so the shares of the classes stay about the same."""
+    return np.unique(np.linspace(0, n - 1, min(n, limit)).astype(int)).tolist() if n else []
 
 
 def _readable(predictor: Predictor, rows: Iterable[PredictionRow]) -> Iterator[tuple[PredictionRow, np.ndarray]]:
-    """Those whose content is still what the run saw, each with its array."""
+    """The examples whose content has not changed since the training, each with its array."""
     root = Path(predictor.facts.data_root)
     for row in rows:
         array = _array(predictor.reader, example_in(root, row.file, row.text), row.sha256)

@@ -92,7 +92,7 @@ def page_image(root: Path, file: str, evidence: Evidence | None = None) -> dict[
     if evidence and file in evidence.heat and evidence.base.input_size and evidence.base.resize:
         seen = Decoder(evidence.base.input_size, evidence.base.resize).seen(small.size)
         heat_map = HeatMap(evidence.heat[file], seen, small.size, evidence.cells)
-        drawn["heat"] = address(heat_map.over(small.pixels))
+        drawn["heat"] = address(heat_map.overlay(small.pixels))
     return drawn
 
 

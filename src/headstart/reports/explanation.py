@@ -1,4 +1,4 @@
-"""A page that shows explanations: complete in itself, fetching nothing and running no script, as a report is."""
+"""The page of explanations: one self-contained file that fetches nothing and runs no script."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,114 +11,114 @@ from headstart.data.readers import NOUNS
 from headstart.data.thumbnails import address, jpeg, thumbnail
 from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
-from headstart.explanation.heat import COLOURS, HeatMap, place_of
+from headstart.explanation.heat import COLOURS, HeatMap, describe_position
 from headstart.explanation.neighbours import Neighbour
 from headstart.reports.examples import marked_words, shortened
 from headstart.reports.page import open_template, percent
 from headstart.runs.folder import write_folder
 
 PAGE = "explanation.html"
-_SHOWN_PX, _ALIKE_PX, _FILE_PX = 720, 240, 1600  # of the longer side of a picture on the page, and in a file
-_CHANCES = 6  # probabilities
-_ON_PAGE = 60  # explanations
+_IMAGE_PX, _NEIGHBOUR_PX, _FILE_PX = 720, 240, 1600  # longer side: on the page, of a neighbour, in a file
+_MAX_PROBABILITIES = 6
+_MAX_ON_PAGE = 60  # explanations
 _QUALITY = 90
 
 
-def write_explanations(explainer: Explainer, explained: Sequence[Explanation], parent: Path, name: str) -> Path:
-    """Write a folder with the page, and of pictures with each heat map as a JPEG file over its picture.
+def write_explanations(explainer: Explainer, explanations: Sequence[Explanation], parent: Path, name: str) -> Path:
+    """Write a folder with the page, and for images a JPEG file of each heat map over its image.
 
     Args:
-        explainer: the run that they are of.
-        explained: what to show, in this order.
-        parent: folder that the new one goes into; made if missing.
-        name: of the new one; ``NAME-2`` and so on where it is there already.
+        explainer: the explained run.
+        explanations: the explanations, in the order of the page.
+        parent: folder for the new folder; created if missing.
+        name: name of the new folder; ``NAME-2`` and so on if it exists.
 
     Returns:
         The page.
     """
 
     def fill(folder: Path, final_name: str) -> None:
-        page = open_template("explanation.html.j2").render(_content(explainer, explained))
+        page = open_template("explanation.html.j2").render(_content(explainer, explanations))
         (folder / PAGE).write_bytes(page.encode("utf-8", errors="replace"))
-        for one in explained:
-            if one.heat_map is not None and (picture := thumbnail(FileExample(one.file), _FILE_PX)):
-                path = _free(folder, Path(one.file).stem)
-                path.write_bytes(jpeg(one.heat_map.over(picture.pixels), _QUALITY))
+        for explanation in explanations:
+            heat_map = explanation.heat_map
+            if heat_map is not None and (image := thumbnail(FileExample(explanation.file), _FILE_PX)):
+                path = _unused_path(folder, Path(explanation.file).stem)
+                path.write_bytes(jpeg(heat_map.overlay(image.pixels), _QUALITY))
 
     return write_folder(parent, name, fill) / PAGE
 
 
-def where(heat_map: HeatMap, class_name: str) -> str:
-    """Where the heat of a class is, in a sentence."""
+def summarize(heat_map: HeatMap, class_name: str) -> str:
+    """The positions of the evidence for a class, in a sentence."""
     if not heat_map.regions:
-        return f"Nothing in this picture speaks for {class_name}."
-    places = [
-        f"{place_of(region, heat_map.size)}, {percent(region.share, 0)} of it on {percent(region.area, 0)} of the area"
+        return f"This image has no evidence for {class_name}."
+    positions = [
+        f"{describe_position(region, heat_map.size)} ({percent(region.share, 0)} of the evidence, "
+        f"{percent(region.area, 0)} of the area)"
         for region in heat_map.regions
     ]
-    return f"What speaks for {class_name}: {'; '.join(places)}."
+    return f"Evidence for {class_name}: {'; '.join(positions)}."
 
 
-def _content(explainer: Explainer, explained: Sequence[Explanation]) -> dict[str, Any]:
+def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[str, Any]:
     predictor, training = explainer.predictor, explainer.training
     root = Path(predictor.facts.data_root)
     noun = NOUNS[predictor.modality]
     name = predictor.facts.name
-    verb = "sees in" if predictor.modality == "image" else "reads in"
-    is_one_file = len(explained) == 1 and predictor.modality == "image"
-    what = Path(explained[0].file).name if is_one_file else counted(len(explained), noun)
-    first = explained[0].heat_map
+    is_one_file = len(explanations) == 1 and predictor.modality == "image"
+    subject = Path(explanations[0].file).name if is_one_file else counted(len(explanations), noun)
+    first = explanations[0].heat_map
     return {
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "modality": predictor.modality,
         "multi_label": predictor.thresholds is not None,
         "noun": noun,
-        "title": f"What {name} {verb} {what}",
+        "title": f"{name}: {subject} explained",
         "colours": COLOURS,
-        "methods": {one.method for one in explained},
+        "methods": {explanation.method for explanation in explanations},
         "cells": first.evidence.shape if first is not None else None,
-        "explained": [shown(one, root) for one in explained[:_ON_PAGE]],
-        "notes": [*_left_out(len(explained), noun), *filter(None, [training and training.note(noun)])],
+        "explanations": [explanation_content(explanation, root) for explanation in explanations[:_MAX_ON_PAGE]],
+        "notes": [*_note_on_limit(len(explanations), noun), *filter(None, [training and training.note(noun)])],
     }
 
 
-def _left_out(n: int, noun: str) -> list[str]:
-    return [f"These are the first {_ON_PAGE} of {n:,} {noun}s that were explained."] if n > _ON_PAGE else []
+def _note_on_limit(n: int, noun: str) -> list[str]:
+    return [f"This page shows the first {_MAX_ON_PAGE} of {n:,} explained {noun}s."] if n > _MAX_ON_PAGE else []
 
 
-def shown(one: Explanation, root: Path) -> dict[str, Any]:
-    """What the template of an explanation is given.
+def explanation_content(explanation: Explanation, root: Path) -> dict[str, Any]:
+    """The variables of the template ``explanation_body.html.j2``.
 
     Args:
-        one: the explanation.
-        root: folder that the names of training pictures start from.
+        explanation: the explanation.
+        root: folder that the names of training images are relative to.
     """
-    predicted, probabilities = one.answer.predicted, one.answer.probabilities
-    chances = list(probabilities.items())
-    likeliest = [chance for i, chance in enumerate(chances) if i < _CHANCES or chance[0] == one.class_name]
+    predicted, class_name, heat_map = explanation.answer.predicted, explanation.class_name, explanation.heat_map
+    ranked = list(explanation.answer.probabilities.items())
+    probabilities = [pair for i, pair in enumerate(ranked) if i < _MAX_PROBABILITIES or pair[0] == class_name]
     content: dict[str, Any] = {
-        "file": one.file,
-        "title": Path(one.file).name if one.heat_map is not None else None,
+        "file": explanation.file,
+        "title": Path(explanation.file).name if heat_map is not None else None,
         "predicted": predicted if isinstance(predicted, str) else ", ".join(predicted) or NO_LABEL,
-        "out_of_distribution": one.answer.out_of_distribution,
-        "chances": likeliest,
-        "more": len(chances) - len(likeliest),
-        "class_name": one.class_name,
-        "nearest": [_alike(neighbour, one.class_name, root) for neighbour in one.nearest],
-        "agreeing": sum(one.class_name in neighbour.labels for neighbour in one.nearest),
-        "words": marked_words(one.words),
+        "out_of_distribution": explanation.answer.out_of_distribution,
+        "probabilities": probabilities,
+        "more": len(ranked) - len(probabilities),
+        "class_name": class_name,
+        "nearest": [_neighbour_content(neighbour, class_name, root) for neighbour in explanation.nearest],
+        "agreeing": sum(class_name in neighbour.labels for neighbour in explanation.nearest),
+        "words": marked_words(explanation.words),
     }
-    picture = thumbnail(FileExample(one.file), _SHOWN_PX) if one.heat_map is not None else None
-    if picture is not None and one.heat_map is not None:
-        content["photo"] = address(picture.pixels)
-        content["over"] = address(one.heat_map.over(picture.pixels))
-        content["where"] = where(one.heat_map, one.class_name)
+    if heat_map is not None and (image := thumbnail(FileExample(explanation.file), _IMAGE_PX)):
+        content["image"] = address(image.pixels)
+        content["overlay"] = address(heat_map.overlay(image.pixels))
+        content["summary"] = summarize(heat_map, class_name)
     return content
 
 
-def _alike(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
-    picture = None if neighbour.text is not None else thumbnail(example_in(root, neighbour.file), _ALIKE_PX)
+def _neighbour_content(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
+    image = None if neighbour.text is not None else thumbnail(example_in(root, neighbour.file), _NEIGHBOUR_PX)
     return {
         "file": neighbour.file,
         "label": ", ".join(neighbour.labels) or NO_LABEL,
@@ -126,12 +126,12 @@ def _alike(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
         "similarity": neighbour.similarity,
         "is_same": neighbour.is_same,
         "text": shortened(neighbour.text) if neighbour.text is not None else None,
-        "address": address(picture.pixels) if picture else None,
+        "address": address(image.pixels) if image else None,
     }
 
 
-def _free(folder: Path, stem: str) -> Path:
-    """A name for a picture of which there may be several, from folders of their own."""
+def _unused_path(folder: Path, stem: str) -> Path:
+    """A path for an image; images from different folders may have the same name."""
     number = 1
     while (path := folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")).exists():
         number += 1

@@ -1,9 +1,10 @@
-"""The HTTP interface: which address gives what."""
+"""The HTTP API: its addresses, and what they return."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -14,11 +15,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headstart import __version__
 from headstart.runs.predictor import Predictor, Problem
 from headstart.serving.limits import RETRY_AFTER_S, Gate, Limits, RefusedError
-from headstart.serving.metrics import Counted, Metrics
-from headstart.serving.runs import Runs, Served, Stamp
+from headstart.serving.metrics import Metrics, RequestCounter
+from headstart.serving.runs import Runs, ServedRun, Stamp
 from headstart.serving.schema import REQUEST_BODY, Answers, Refusal, RunFacts, State, read_json
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -26,98 +26,100 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "The token is missing or wrong."},
     404: {"model": Refusal, "description": "There is no such run."},
     408: {"model": Refusal, "description": "The request took too long to arrive."},
-    413: {"model": Refusal, "description": "The request is too large, or has too many pictures or texts."},
+    413: {"model": Refusal, "description": "The request is too large, or has too many images or texts."},
     415: {"model": Refusal, "description": "The body is neither multipart/form-data nor application/json."},
     422: {"model": Refusal, "description": "Nothing in the request can be used."},
-    503: {"model": Refusal, "description": "Too much is waiting already: ask again after Retry-After seconds."},
-    504: {"model": Refusal, "description": "There was no answer in time."},
+    503: {"model": Refusal, "description": "Too many requests are waiting: try again after Retry-After seconds."},
+    504: {"model": Refusal, "description": "The answer took too long."},
 }
 
-TopK = Annotated[int | None, Query(ge=1, description="Give the probabilities of this many classes; default: of all.")]
+TopK = Annotated[int | None, Query(ge=1, description="Return the probabilities of this many classes; default: all.")]
 
 
 def create_app(opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, token: str | None = None) -> FastAPI:
     """The application, for any ASGI server.
 
     Args:
-        opened: name -> what :func:`headstart.serving.runs.open_run` gives.
-        limits: what clients may ask for.
-        token: what they have to show; None lets everyone in.
+        opened: name -> result of :func:`headstart.serving.runs.open_run`.
+        limits: limits of requests.
+        token: the token that clients must send; None if no token is needed.
 
-    The state of the application has ``runs``, once it has started, and ``is_ending``, which a server may set.
+    After its start the state of the application has ``runs``. A server sets ``is_ending`` when it shuts down.
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.runs = Runs(opened, limits, metrics)
-        watching = asyncio.create_task(app.state.runs.watch())
+        watch_task = asyncio.create_task(app.state.runs.watch())
         yield
-        watching.cancel()
+        watch_task.cancel()
         await app.state.runs.close()
 
     app = FastAPIOffline(
         title="headstart",
-        version=__version__,
-        description="Answers of finished runs about pictures and texts.",
+        version=version("headstart"),
+        description="Predictions of headstart runs for images and texts.",
         lifespan=lifespan,
         redoc_url=None,
         static_url="/static",
-        dependencies=[Depends(HTTPBearer(auto_error=False))] if token else [],  # described here, checked by the Gate
+        dependencies=[Depends(HTTPBearer(auto_error=False))]
+        if token
+        else [],  # only for the description; the Gate checks the token
     )
     app.state.is_ending = False
     app.add_middleware(Gate, limits=limits, token=token, refuse=_refusal)
-    app.add_middleware(Counted, metrics=metrics)
-    app.add_exception_handler(RefusedError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(RequestCounter, metrics=metrics)
+    app.add_exception_handler(RefusedError, _handle_refused)
+    app.add_exception_handler(RequestValidationError, _handle_invalid)
+    app.add_exception_handler(HTTPException, _handle_http_error)
     _add_predict(app, limits)
-    _add_about(app, metrics)
+    _add_status(app, metrics)
     return app
 
 
 def _add_predict(app: FastAPI, limits: Limits) -> None:
-    described: dict[str, Any] = {
+    options: dict[str, Any] = {
         "response_model": Answers,
         "responses": _REFUSALS,
         "openapi_extra": {"requestBody": REQUEST_BODY},
     }
 
-    @app.post("/predict", summary="Answers of the only run", **described)
+    @app.post("/predict", summary="Predictions of the only run", **options)
     async def predict(request: Request, top_k: TopK = None) -> Response:
-        """Say what pictures show or texts say. Where several runs are served, name one: `/predict/{run}`."""
-        return await _answer(request, app.state.runs.named(None), limits, top_k)
+        """Predict labels for images or texts. If there are several runs, use `/predict/{run}`."""
+        return await _answer(request, app.state.runs.find(None), limits, top_k)
 
-    @app.post("/predict/{run}", summary="Answers of one run", **described)
-    async def predict_by(request: Request, run: str, top_k: TopK = None) -> Response:
-        """Say what pictures show or texts say, by the run of this name."""
-        return await _answer(request, app.state.runs.named(run), limits, top_k)
+    @app.post("/predict/{run}", summary="Predictions of one run", **options)
+    async def predict_with(request: Request, run: str, top_k: TopK = None) -> Response:
+        """Predict labels for images or texts with the run of this name."""
+        return await _answer(request, app.state.runs.find(run), limits, top_k)
 
 
-def _add_about(app: FastAPI, metrics: Metrics) -> None:
+def _add_status(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/runs", responses={401: _REFUSALS[401]})
     async def runs() -> list[RunFacts]:
-        """The runs that are served."""
+        """The runs of this server."""
         return [_facts(served) for served in app.state.runs]
 
     @app.get("/health")
     async def health() -> State:
-        """Whether the process lives."""
+        """Whether the process is alive."""
         return State(status="alive")
 
-    @app.get("/ready", responses={503: {"model": State, "description": "It is about to end."}})
+    @app.get("/ready", responses={503: {"model": State, "description": "The server is shutting down."}})
     async def ready(response: Response) -> State:
-        """Whether it should be sent requests."""
+        """Whether the server accepts requests."""
         response.status_code = 503 if app.state.is_ending else 200
         return State(status="ending" if app.state.is_ending else "ready")
 
     @app.get("/metrics", response_class=Response, responses={401: _REFUSALS[401]})
-    async def counted() -> Response:
-        """Counters in Prometheus's text format."""
+    async def read_metrics() -> Response:
+        """Metrics in the text format of Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _answer(request: Request, served: Served, limits: Limits, top_k: int | None) -> Response:
+async def _answer(request: Request, served: ServedRun, limits: Limits, top_k: int | None) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         body = await request.body()
@@ -127,7 +129,7 @@ async def _answer(request: Request, served: Served, limits: Limits, top_k: int |
     else:
         raise RefusedError(415, f"content type {kind or 'missing'}: expected multipart/form-data or application/json.")
     if len(contents) > limits.items:
-        raise RefusedError(413, f"{len(contents)} pictures or texts in one request: at most {limits.items} are taken.")
+        raise RefusedError(413, f"{len(contents)} images or texts in one request: at most {limits.items} are accepted.")
     answers = await served.answers(names, contents, top_k)
     problems = [answer for answer in answers if isinstance(answer, Problem)]
     if len(problems) == len(answers):
@@ -138,7 +140,7 @@ async def _answer(request: Request, served: Served, limits: Limits, top_k: int |
 async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list[bytes]]:
     """Names and contents of the files in a form."""
     parser = MultiPartParser(request.headers, request.stream(), max_files=limits.items, max_fields=limits.items)
-    parser.spool_max_size = limits.request_bytes  # they are in memory already: no file is written
+    parser.spool_max_size = limits.request_bytes  # the body is in memory already, so no file is written
     try:
         form = await parser.parse()
     except MultiPartException as exc:
@@ -146,14 +148,14 @@ async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list
             413 if "Too many" in exc.message else 400, f"the form cannot be read: {exc.message}"
         ) from exc
     except KeyError as exc:
-        raise RefusedError(400, "the form cannot be read: its content type names no boundary.") from exc
-    files = [one for one in form.getlist("files") if not isinstance(one, str)]
+        raise RefusedError(400, "the form cannot be read: its content type has no boundary.") from exc
+    files = [field for field in form.getlist("files") if not isinstance(field, str)]
     if not files:
         raise RefusedError(422, "there are no files: send them as the field `files`, each with a file name.")
     return [file.filename or f"files[{n}]" for n, file in enumerate(files)], [await file.read() for file in files]
 
 
-def _facts(served: Served) -> RunFacts:
+def _facts(served: ServedRun) -> RunFacts:
     predictor, facts = served.predictor, served.predictor.facts
     return RunFacts(
         name=served.name,
@@ -172,14 +174,14 @@ def _refusal(exc: RefusedError) -> JSONResponse:
     return JSONResponse({"detail": exc.detail}, exc.status, headers)
 
 
-async def _refused(request: Request, exc: Any) -> Response:
+async def _handle_refused(request: Request, exc: Any) -> Response:
     return _refusal(exc)
 
 
-async def _invalid(request: Request, exc: Any) -> Response:
+async def _handle_invalid(request: Request, exc: Any) -> Response:
     first = exc.errors()[0]
     return _refusal(RefusedError(422, f"{first['loc'][-1]}: {first['msg']}."))
 
 
-async def _http_error(request: Request, exc: Any) -> Response:
+async def _handle_http_error(request: Request, exc: Any) -> Response:
     return JSONResponse({"detail": str(exc.detail)}, exc.status_code, exc.headers)

@@ -1,9 +1,9 @@
-"""Micro-batching: examples of many requests are computed together, a bounded number of them at a time.
+"""Micro-batching: examples of different requests are computed together, in batches of limited size.
 
-Examples are decoded by a pool of threads. What is decoded is taken in batches by other threads, as many as the engine
-computes batches side by side. Under load a batch fills while others are computed. Without load nobody waits for
-company that does not come: a batch is held back only while other examples are being decoded, and a few milliseconds at
-most. Whoever takes one leaves the threads that have nothing to do their share.
+A pool of threads decodes examples. Engine threads, one for each batch that the engine computes at a time, take the
+decoded examples in batches. Under load, a batch fills up while others are computed. Without load, a batch waits only
+while other examples are being decoded, and at most a few milliseconds. A thread that takes a batch leaves an equal
+share of the examples for each idle thread.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from headstart.errors import BadExample
 from headstart.runs.predictor import Output, Predictor
 from headstart.serving.limits import RefusedError
 
-_HOLD_BACK_S = 0.004
+_MAX_WAIT_S = 0.004
 
-_Waiting = tuple[np.ndarray, "asyncio.Future[Output]"]
+_Decoded = tuple[np.ndarray, "asyncio.Future[Output]"]
 
 
 class Batcher:
-    """Computes the examples of many requests with one opened run. To be made and called in an event loop.
+    """Computes the examples of different requests with one run. Create and call it in an event loop.
 
     Args:
         predictor: the run.
-        pool: decodes.
-        room: how many examples may be waiting for their answer.
-        check: looks at the content of an example before it is decoded; raises BadExample.
-        computed: is told the size of every batch.
+        pool: threads that decode.
+        max_waiting: maximum number of examples without an answer.
+        check: checks the content of an example before it is decoded; raises BadExample.
+        on_batch: called with the size of every computed batch.
 
     Attributes:
-        waiting: how many examples are.
+        waiting: number of examples without an answer.
     """
 
     def __init__(
@@ -42,47 +42,48 @@ class Batcher:
         predictor: Predictor,
         pool: Executor,
         *,
-        room: int,
+        max_waiting: int,
         check: Callable[[bytes], None],
-        computed: Callable[[int], None],
+        on_batch: Callable[[int], None],
     ) -> None:
-        self._predictor, self._pool, self._room, self._check, self._computed = predictor, pool, room, check, computed
+        self._predictor, self._pool, self._max_waiting = predictor, pool, max_waiting
+        self._check, self._on_batch = check, on_batch
         self._loop = asyncio.get_running_loop()
         self.waiting = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._changed = threading.Condition()  # guards what follows
+        self._nothing_waiting = asyncio.Event()
+        self._nothing_waiting.set()
+        self._changed = threading.Condition()  # guards the fields below
         self._decoding = 0
-        self._decoded: deque[_Waiting] = deque()
-        self._free = 0  # threads that have nothing to compute
+        self._decoded: deque[_Decoded] = deque()
+        self._idle_threads = 0
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"headstart-engine-{n}", daemon=True)
+            threading.Thread(target=self._compute_batches, name=f"headstart-engine-{n}", daemon=True)
             for n in range(predictor.at_once)
         ]
         for thread in self._threads:
             thread.start()
 
     async def outputs(self, contents: Sequence[bytes]) -> list[Output | str]:
-        """What the run makes of the contents of some files or texts: an output of each, or why there is none.
+        """Outputs for the contents of files or texts, in their order; a string is the reason why there is none.
 
         Raises:
-            RefusedError: there is no room for them now.
+            RefusedError: too many examples are waiting.
         """
-        if self.waiting + len(contents) > self._room:
-            raise RefusedError(503, f"{self.waiting} others are waiting for an answer: ask again in a moment.")
+        if self.waiting + len(contents) > self._max_waiting:
+            raise RefusedError(503, f"{self.waiting} examples are waiting already: try again in a moment.")
         self.waiting += len(contents)
-        self._idle.clear()
+        self._nothing_waiting.clear()
         try:
             return await asyncio.gather(*map(self._output, contents))
         finally:
             self.waiting -= len(contents)
             if not self.waiting:
-                self._idle.set()
+                self._nothing_waiting.set()
 
     async def close(self) -> None:
-        """Answer what is waiting, then end."""
-        await self._idle.wait()
+        """Answer the waiting examples, then stop the threads."""
+        await self._nothing_waiting.wait()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -110,45 +111,45 @@ class Batcher:
         self._check(content)
         return self._predictor.reader.decode(content)
 
-    def _work(self) -> None:
-        """Compute batches until the end; what each of the threads does."""
+    def _compute_batches(self) -> None:
+        """Compute batches until :meth:`close`; runs in each engine thread."""
         while batch := self._next_batch():
             arrays, answers = zip(*batch, strict=True)
             try:
                 outputs = self._predictor.compute(self._predictor.reader.batch(arrays))
-            except Exception as exc:  # noqa: BLE001 - goes to those who wait for it
+            except Exception as exc:  # noqa: BLE001 - raised in the requests that wait for it
                 self._loop.call_soon_threadsafe(_fail, answers, exc)
                 continue
-            self._computed(len(batch))
+            self._on_batch(len(batch))
             self._loop.call_soon_threadsafe(_deliver, answers, outputs)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Wait for a batch; empty at the end."""
+    def _next_batch(self) -> list[_Decoded]:
+        """Wait for a batch; empty after :meth:`close`."""
         with self._changed:
-            self._free += 1
+            self._idle_threads += 1
             try:
                 while not self._closed:
                     self._changed.wait_for(lambda: self._decoded or self._closed)
-                    self._changed.wait_for(lambda: self._is_full() or not self._decoding, _HOLD_BACK_S)
-                    while self._decoded and self._decoded[0][1].cancelled():  # the client's time is over
+                    self._changed.wait_for(lambda: self._is_full() or not self._decoding, _MAX_WAIT_S)
+                    while self._decoded and self._decoded[0][1].cancelled():  # its request has timed out
                         self._decoded.popleft()
                     if self._decoded:
                         return [self._decoded.popleft() for _ in range(power_of_two(self._share()))]
             finally:
-                self._free -= 1
+                self._idle_threads -= 1
         return []
 
     def _is_full(self) -> bool:
         return self._share() >= self._predictor.batch_size
 
     def _share(self) -> int:
-        """How many of the decoded examples are for one of the free threads."""
-        return min(-(-len(self._decoded) // self._free), self._predictor.batch_size)
+        """Number of decoded examples for one of the idle threads."""
+        return min(-(-len(self._decoded) // self._idle_threads), self._predictor.batch_size)
 
 
-def power_of_two(most: int) -> int:
-    """The largest power of two up to this: an engine gets ready for every size of batch, so there should be few."""
-    return 1 << (most.bit_length() - 1)
+def power_of_two(limit: int) -> int:
+    """The largest power of two up to a limit. Engines prepare for each batch size, so few sizes are used."""
+    return 1 << (limit.bit_length() - 1)
 
 
 def _deliver(answers: Sequence["asyncio.Future[Output]"], outputs: Sequence[Output]) -> None:
@@ -157,7 +158,7 @@ def _deliver(answers: Sequence["asyncio.Future[Output]"], outputs: Sequence[Outp
             answer.set_result(output)
 
 
-def _fail(answers: Sequence["asyncio.Future[Output]"], reason: Exception) -> None:
+def _fail(answers: Sequence["asyncio.Future[Output]"], error: Exception) -> None:
     for answer in answers:
         if not answer.done():
-            answer.set_exception(reason)
+            answer.set_exception(error)

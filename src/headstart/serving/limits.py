@@ -1,4 +1,4 @@
-"""What a client may ask for, and the gate that every request passes before anything looks at it."""
+"""Limits of requests, and the middleware that checks them before a request is parsed."""
 
 import asyncio
 import hmac
@@ -17,24 +17,24 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 RETRY_AFTER_S = 1
-"""What is refused for want of room may be asked for again after this time."""
+"""Clients should repeat a request with status 503 after this time."""
 
-_OPEN = {"/health", "/ready", "/docs", "/openapi.json"}
-_OPEN_FOLDER = "/static/"
-_TEXT_BYTES = 200_000  # far more than any base looks at, and quickly divided into tokens
-_REQUESTS_IN_MEMORY = 8  # of the largest size, together
+_PUBLIC = {"/health", "/ready", "/docs", "/openapi.json"}
+_PUBLIC_FOLDER = "/static/"
+_TEXT_BYTES = 200_000  # far more than any base reads, and still quick to tokenize
+_REQUESTS_IN_MEMORY = 8  # of the maximum size
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes.
+    """Maximum values of a server.
 
     Attributes:
         request_mb: size of one request, in MB.
-        megapixels: of one picture. A few kilobytes of PNG can claim gigabytes of memory ("decompression bombs").
-        items: pictures or texts in one request.
-        queue: those of all requests that wait for an answer of one run.
-        timeout_s: from the first byte of a request to the last, and again until its answer.
+        megapixels: size of one image. A PNG of a few kilobytes can take gigabytes of memory ("decompression bomb").
+        items: images or texts in one request.
+        queue: images or texts that wait for an answer of one run, over all requests.
+        timeout_s: seconds for a request to arrive, and again for its answer.
     """
 
     request_mb: float = 32
@@ -45,28 +45,28 @@ class Limits:
 
     @property
     def request_bytes(self) -> int:
-        """The size of one request, in bytes."""
+        """Maximum size of one request, in bytes."""
         return int(self.request_mb * 1_000_000)
 
     def check(self, data: bytes, modality: Modality) -> None:
-        """Look at an example before it is decoded: at what a picture's header claims, or how long a text is.
+        """Check an example before it is decoded: the size in the header of an image, or the length of a text.
 
         Raises:
-            BadExample: it is too large, or no picture.
+            BadExample: it is too large, or not an image.
         """
         if modality == "text":
             if len(data) > _TEXT_BYTES:
-                raise BadExample(f"too long: at most {_TEXT_BYTES // 1000} kB of text are read here")
+                raise BadExample(f"too long: at most {_TEXT_BYTES // 1000} kB of text are accepted")
             return
         height, width = upright_size(data)
         if width * height > self.megapixels * 1_000_000:
             raise BadExample(
-                f"too large: {width:,} x {height:,} pixels, and at most {self.megapixels:g} million are read here"
+                f"too large: {width:,} x {height:,} pixels; at most {self.megapixels:g} million are accepted"
             )
 
 
 class RefusedError(Exception):
-    """A request that is not answered: a status, and one sentence that says why."""
+    """A request is refused: the HTTP status, and one sentence with the reason."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -74,21 +74,21 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """Lets requests in that show the token, and whose body comes whole, in time and in bounds.
+    """Middleware: requires the token, and that the body is complete, within the time and size limits.
 
-    The body is read here and handed on in one piece, so that what parses it never waits and never sees too much.
+    The body is read here and passed on as one message, so parsers do not wait and cannot read too much.
 
     Args:
-        app: what answers.
+        app: the application behind it.
         limits: see :class:`Limits`.
-        token: what ``Authorization: Bearer`` has to say; None lets everyone in.
-        refuse: sends an answer for a refused request.
+        token: the token of ``Authorization: Bearer``; None if no token is needed.
+        refuse: makes the application that answers a refused request.
     """
 
     def __init__(self, app: App, limits: Limits, token: str | None, refuse: Callable[[RefusedError], App]) -> None:
         self._app, self._limits, self._refuse = app, limits, refuse
         self._expected = f"Bearer {token}".encode() if token else None
-        self._held = 0  # bytes of all bodies that are in memory
+        self._held = 0  # bytes of all request bodies in memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -104,52 +104,52 @@ class Gate:
                     return
             except RefusedError as exc:
                 app = self._refuse(exc)
-            await app(scope, _handing_on(bytes(body), receive), send)
+            await app(scope, _replay_body(bytes(body), receive), send)
         finally:
             self._held -= len(body)
 
     def _check_token(self, scope: Scope) -> None:
-        if self._expected is None or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDER):
+        if self._expected is None or scope["path"] in _PUBLIC or scope["path"].startswith(_PUBLIC_FOLDER):
             return
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if not hmac.compare_digest(given, self._expected):
-            raise RefusedError(401, "this server needs its token: send the header `Authorization: Bearer TOKEN`.")
+        sent_header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if not hmac.compare_digest(sent_header, self._expected):
+            raise RefusedError(401, "this server requires a token: send the header `Authorization: Bearer TOKEN`.")
 
     async def _read_in_time(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 return await self._read(scope, receive, body)
         except TimeoutError as exc:
-            late = f"the request did not arrive within {self._limits.timeout_s:g} seconds."
-            raise RefusedError(408, late) from exc
+            message = f"the request did not arrive within {self._limits.timeout_s:g} seconds."
+            raise RefusedError(408, message) from exc
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
-        """Read the body; False if the client went away before its end."""
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        self._check_room(int(announced), 0)  # HTTP itself allows digits only
+        """Read the body; False if the client disconnects before its end."""
+        content_length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        self._check_size(int(content_length), 0)  # uvicorn has checked that these are digits
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return False
-            part = message.get("body", b"")
-            self._check_room(len(body) + len(part), len(part))
-            body += part
-            self._held += len(part)
+            chunk = message.get("body", b"")
+            self._check_size(len(body) + len(chunk), len(chunk))
+            body += chunk
+            self._held += len(chunk)
             if not message.get("more_body", False):
                 return True
 
-    def _check_room(self, size: int, more: int) -> None:
+    def _check_size(self, size: int, added: int) -> None:
         if size > self._limits.request_bytes:
-            raise RefusedError(413, f"the request is too large: at most {self._limits.request_mb:g} MB are taken.")
-        if self._held + (more or size) > _REQUESTS_IN_MEMORY * self._limits.request_bytes:
-            raise RefusedError(503, "too many large requests at once: ask again in a moment.")
+            raise RefusedError(413, f"the request is too large: at most {self._limits.request_mb:g} MB are accepted.")
+        if self._held + (added or size) > _REQUESTS_IN_MEMORY * self._limits.request_bytes:
+            raise RefusedError(503, "too many large requests at the same time: try again in a moment.")
 
 
-def _handing_on(body: bytes, receive: Receive) -> Receive:
-    """``receive`` for a request that has been read."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay_body(body: bytes, receive: Receive) -> Receive:
+    """``receive`` for a request whose body has been read."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def handed_on() -> Message:
-        return waiting.pop() if waiting else await receive()
+    async def receive_body() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return handed_on
+    return receive_body

@@ -1,4 +1,4 @@
-"""What a server counts, in the form that Prometheus reads."""
+"""Metrics of a server, in the text format of Prometheus."""
 
 import time
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from headstart.runs.predictor import Answer, Prediction, Problem
 from headstart.serving.limits import App, Message, Receive, Scope, Send
 
-_GONE = 499
-"""Stands for a client that went away before it had an answer, as in nginx."""
+_CLIENT_CLOSED_REQUEST = 499
+"""The client disconnected before the answer; nginx uses the same number."""
 
 
 class Metrics:
-    """Counters of one server.
+    """Metrics of one server.
 
     Attributes:
-        requests: by path and status.
-        seconds: from the first byte of a request to the last of its answer, by path.
-        answers: by run and kind: answered, unsure, problem.
-        out_of_distribution: answers about examples unlike the training examples, by run.
-        batch: examples computed together, by run.
-        waiting: examples without an answer yet, by run.
-        reloads: new versions, by run and outcome: done, failed.
+        requests: number of requests, by path and status.
+        seconds: from the first byte of a request to the last byte of its answer, by path.
+        answers: number of examples, by run and kind: answered, unsure, problem.
+        out_of_distribution: number of out-of-distribution examples, by run.
+        batch: examples per batch, by run.
+        waiting: examples without an answer, by run.
+        reloads: new versions of runs, by run and outcome: done, failed.
     """
 
     def __init__(self) -> None:
@@ -33,32 +33,35 @@ class Metrics:
         )
         self.seconds = Histogram(
             "headstart_request_seconds",
-            "From the first byte of a request to the last of its answer.",
+            "Seconds from the first byte of a request to the last byte of its answer.",
             ["path"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=self.registry,
         )
         self.answers = Counter(
-            "headstart_answers", "Examples: answered, unsure or problem.", ["run", "kind"], registry=self.registry
+            "headstart_answers",
+            "Examples, by kind: answered, unsure or problem.",
+            ["run", "kind"],
+            registry=self.registry,
         )
         self.out_of_distribution = Counter(
-            "headstart_out_of_distribution",
-            "Answers about examples unlike the training data.",
-            ["run"],
-            registry=self.registry,
+            "headstart_out_of_distribution", "Out-of-distribution examples.", ["run"], registry=self.registry
         )
         self.batch = Histogram(
             "headstart_batch_examples",
-            "Examples that were computed together.",
+            "Examples per batch.",
             ["run"],
             buckets=(1, 2, 4, 8, 16, 32),
             registry=self.registry,
         )
         self.waiting = Gauge(
-            "headstart_waiting_examples", "Examples without an answer yet.", ["run"], registry=self.registry
+            "headstart_waiting_examples", "Examples without an answer.", ["run"], registry=self.registry
         )
         self.reloads = Counter(
-            "headstart_reloads", "New versions of runs: done or failed.", ["run", "outcome"], registry=self.registry
+            "headstart_reloads",
+            "New versions of runs, by outcome: done or failed.",
+            ["run", "outcome"],
+            registry=self.registry,
         )
 
     def count_answers(self, run: str, answers: Sequence[Answer]) -> None:
@@ -71,12 +74,12 @@ class Metrics:
                 self.out_of_distribution.labels(run).inc()
 
     def text(self) -> bytes:
-        """All of it, in Prometheus's text format."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
 
-class Counted:
-    """Counts the requests that an application answers, under the path of the route that did."""
+class RequestCounter:
+    """Middleware: counts requests and measures their time, by the path of the route."""
 
     def __init__(self, app: App, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -86,16 +89,16 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), _GONE
+        start, status = time.perf_counter(), _CLIENT_CLOSED_REQUEST
 
-        async def noted(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, record_status)
         except Exception:
             status = 500
             raise

@@ -1,4 +1,4 @@
-"""The runs that a server answers with, each by its name. A new version takes the place of an old one while it works."""
+"""The runs of a server, by name. A run is replaced by its new version while requests go on."""
 
 import asyncio
 import logging
@@ -20,82 +20,84 @@ from headstart.serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Batches side by side, each on its share of the cores. The threads of one batch wait for each other after every layer:
-# where one has to share its core with decoding or HTTP, the others idle. On two busy cores two batches cost 10 % less
-# processor time. With more, a single request would be slow on a machine with many cores.
-_AT_ONCE = 2
-_LOOK_S = 2.0
-_FILES = ("run.json", "*.npz", "engine/*", "tokenizer/*")  # that a predictor reads
+# Batches at a time, each on its share of the cores. The threads of one batch wait for each other after every layer: if
+# one shares its core with decoding or HTTP, the others idle. On two busy cores, two batches need 10 % less processor
+# time. With more batches, a single request would be slow on a machine with many cores.
+_BATCHES_AT_A_TIME = 2
+_CHECK_INTERVAL_S = 2.0
+_FILES = ("run.json", "*.npz", "engine/*", "tokenizer/*")  # the files that a predictor reads
 
 Stamp = tuple[tuple[str, int, int, int], ...]
-"""Which files a version was opened from: path, inode, size and time of change of each."""
+"""Identifies a version of a run: path, inode, size and time of change of each file."""
 
 
-def named_folders(given: Sequence[str]) -> dict[str, Path]:
-    """Name -> folder of what the command line calls ``FOLDER`` or ``NAME=FOLDER``.
+def named_folders(arguments: Sequence[str]) -> dict[str, Path]:
+    """Name -> run folder, from arguments such as ``FOLDER`` and ``NAME=FOLDER``.
 
     Raises:
-        InputError: two have the same name, or one is not a run.
+        InputError: two runs have the same name, or a folder is not a run.
     """
     folders: dict[str, Path] = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        folder = Path(path if equals else one)
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        folder = Path(path if equals else argument)
         name = name if equals else folder.absolute().name
         if name in folders:
-            raise InputError(f"two runs are called {name!r}: give one another name, as in other={folder}.")
+            raise InputError(
+                f"two runs have the name {name!r}: give one of them another name, for example other={folder}."
+            )
         if not name or "/" in name:
-            raise InputError(f"{one!r}: expected a run, or NAME=RUN with a name that can be part of an address.")
+            raise InputError(f"{argument!r}: expected a run, or NAME=RUN with a name that can be part of an address.")
         read_facts(folder)
         folders[name] = folder
     return folders
 
 
 def open_run(folder: Path) -> tuple[Predictor, Stamp]:
-    """Open a run for serving, ready for batches of every size.
+    """Open a run for serving, and prepare its engine for each batch size.
 
     Raises:
         InputError: it is not a run.
-        IntegrityError: it is damaged, or computes something else than when it was made.
+        IntegrityError: it is damaged, or its predictions differ from those of its training.
     """
     stamp = _stamp(folder)
     has_threshold = bool(read_facts(folder).min_confidence)
-    predictor = Predictor(folder, at_once=_AT_ONCE, min_confidence="auto" if has_threshold else 0.0)
+    predictor = Predictor(folder, at_once=_BATCHES_AT_A_TIME, min_confidence="auto" if has_threshold else 0.0)
     size = power_of_two(predictor.batch_size)
-    with ThreadPoolExecutor(predictor.at_once) as side_by_side:
+    with ThreadPoolExecutor(predictor.at_once) as executor:
         while size:
             batch = np.resize(predictor.samples, (size, *predictor.samples.shape[1:]))
-            list(side_by_side.map(predictor.compute, [batch] * predictor.at_once))
+            list(executor.map(predictor.compute, [batch] * predictor.at_once))
             size //= 2
     return predictor, stamp
 
 
-class Served:
-    """One run, in the version that answers now.
+class ServedRun:
+    """One run of the server, in its current version.
 
     Attributes:
-        name: what clients call it.
-        folder: where its newest version is.
-        predictor: answers.
+        name: its name in addresses.
+        folder: folder of its newest version.
+        predictor: the opened run.
     """
 
     def __init__(self, name: str, opened: tuple[Predictor, Stamp], runs: "Runs") -> None:
         self.name, self._runs = name, runs
         self.predictor, self._stamp = opened
         self.folder = self.predictor.folder
-        self._seen = self._stamp
-        self._batcher = self._batch()
+        self._last_stamp = self._stamp
+        self._batcher = self._new_batcher()
 
     @property
     def waiting(self) -> int:
-        """How many examples wait for their answer."""
+        """Number of examples without an answer."""
         return self._batcher.waiting
 
     async def answers(self, names: Sequence[str], contents: Sequence[bytes], top_k: int | None) -> list[Answer]:
-        """Answers about the contents of some files or texts, in their order.
+        """Predictions for the contents of files or texts, in their order.
 
         Raises:
-            RefusedError: there is no room for them, or no time.
+            RefusedError: too many examples are waiting, or the time limit is over.
         """
         predictor, limits = self.predictor, self._runs.limits
         try:
@@ -110,72 +112,73 @@ class Served:
         self._runs.metrics.count_answers(self.name, answers)
         return answers
 
-    async def renew(self, *, told: bool) -> None:
-        """Open the run anew if its files have changed; what is being computed is finished first.
+    async def reload(self, *, is_complete: bool) -> None:
+        """Open the run again if its files have changed. Requests that have started are answered by the old version.
 
         Args:
-            told: that its files are complete; otherwise they have to have been the same at the last look.
+            is_complete: whether its files are known to be complete; otherwise they must be unchanged since the last
+                check.
         """
-        seen, self._seen = self._seen, _stamp(self.folder)
-        if self._seen in (self._stamp, ()) or not (told or self._seen == seen):
+        previous, self._last_stamp = self._last_stamp, _stamp(self.folder)
+        if self._last_stamp in (self._stamp, ()) or not (is_complete or self._last_stamp == previous):
             return
-        self._stamp = self._seen  # tried once, whatever comes of it
+        self._stamp = self._last_stamp  # a version that fails is not tried again
         try:
             self.predictor, self._stamp = await asyncio.to_thread(open_run, self.folder)
-        except Exception as exc:  # noqa: BLE001 - whatever is wrong with it, the old one stays
+        except Exception as exc:  # noqa: BLE001 - the old version stays after any error
             self._runs.metrics.reloads.labels(self.name, "failed").inc()
-            logger.warning(f"{self.name}: the new version cannot be opened, so the old one stays: {exc}")
+            logger.warning(f"{self.name}: the new version cannot be opened, the old one stays: {exc}")
             return
-        old, self._batcher = self._batcher, self._batch()
+        old, self._batcher = self._batcher, self._new_batcher()
         self._runs.metrics.reloads.labels(self.name, "done").inc()
-        logger.info(f"{self.name}: the version of {self.predictor.facts.created} answers now")
+        logger.info(f"{self.name}: the version of {self.predictor.facts.created} is in use now")
         await old.close()
 
     async def close(self) -> None:
-        """Answer what is waiting, then end."""
+        """Answer the waiting examples, then stop."""
         await self._batcher.close()
 
-    def _batch(self) -> Batcher:
+    def _new_batcher(self) -> Batcher:
         limits, metrics = self._runs.limits, self._runs.metrics
         metrics.waiting.labels(self.name).set_function(lambda: self.waiting)
         return Batcher(
             self.predictor,
             self._runs.pool,
-            room=limits.queue,
+            max_waiting=limits.queue,
             check=partial(limits.check, modality=self.predictor.modality),
-            computed=metrics.batch.labels(self.name).observe,
+            on_batch=metrics.batch.labels(self.name).observe,
         )
 
 
 class Runs:
-    """All runs of a server. To be made in its event loop.
+    """All runs of a server. Create it in the event loop of the server.
 
     Args:
-        opened: name -> what :func:`open_run` gives.
-        limits: of the server.
-        metrics: where to count.
+        opened: name -> result of :func:`open_run`.
+        limits: limits of requests.
+        metrics: metrics of the server.
     """
 
     def __init__(self, opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, metrics: Metrics) -> None:
         self.limits, self.metrics = limits, metrics
         self.pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="headstart-decode")
-        self._look = asyncio.Event()
-        self._served = {name: Served(name, one, self) for name, one in opened.items()}
+        self._check_now = asyncio.Event()
+        self._served = {name: ServedRun(name, opened_run, self) for name, opened_run in opened.items()}
 
-    def __iter__(self) -> Iterator[Served]:
+    def __iter__(self) -> Iterator[ServedRun]:
         return iter(self._served.values())
 
-    def named(self, name: str | None) -> Served:
-        """The run of this name; without a name the only one.
+    def find(self, name: str | None) -> ServedRun:
+        """The run of this name; None means the only run.
 
         Raises:
-            RefusedError: there is none, or more than one.
+            RefusedError: there is no such run, or the name is None and there are several runs.
         """
         if name is None and len(self._served) == 1:
             return next(iter(self))
         if name is None:
             raise RefusedError(
-                422, f"several runs are served: use /predict/NAME, NAME being {' or '.join(self._served)}."
+                422, f"this server has several runs: use /predict/NAME, where NAME is {' or '.join(self._served)}."
             )
         if name not in self._served:
             raise RefusedError(
@@ -183,22 +186,22 @@ class Runs:
             )
         return self._served[name]
 
-    def look(self) -> None:
-        """Look for new versions now; whoever says so has finished writing them."""
-        self._look.set()
+    def check_now(self) -> None:
+        """Check for new versions now. Their files must be complete."""
+        self._check_now.set()
 
     async def watch(self) -> None:
-        """Look for new versions every few seconds, for ever."""
+        """Check for new versions every few seconds, without end."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), _LOOK_S)
-            told = self._look.is_set()
-            self._look.clear()
+                await asyncio.wait_for(self._check_now.wait(), _CHECK_INTERVAL_S)
+            is_complete = self._check_now.is_set()
+            self._check_now.clear()
             for served in self:
-                await served.renew(told=told)
+                await served.reload(is_complete=is_complete)
 
     async def close(self) -> None:
-        """Answer what is waiting, then end."""
+        """Answer the waiting examples, then stop."""
         for served in self:
             await served.close()
         self.pool.shutdown()
@@ -206,7 +209,7 @@ class Runs:
 
 def _stamp(folder: Path) -> Stamp:
     try:
-        found = [(path, path.stat()) for pattern in _FILES for path in sorted(folder.glob(pattern))]
-    except OSError:  # it is being replaced right now
+        stats = [(path, path.stat()) for pattern in _FILES for path in sorted(folder.glob(pattern))]
+    except OSError:  # the folder is being replaced at this moment
         return ()
-    return tuple((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+    return tuple((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

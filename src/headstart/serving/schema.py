@@ -1,4 +1,4 @@
-"""What goes in and comes out, as FastAPI describes it under ``/docs`` and ``/openapi.json``."""
+"""Requests and answers of the HTTP API, as ``/docs`` and ``/openapi.json`` describe them."""
 
 import base64
 import binascii
@@ -10,11 +10,11 @@ from headstart.serving.limits import RefusedError
 
 
 class Images(BaseModel):
-    """Pictures for a run on pictures."""
+    """Images for a run on images."""
 
     model_config = ConfigDict(extra="forbid")
     images: Annotated[
-        list[str], Field(min_length=1, description="Picture files in base64, with or without `data:image/…;base64,`.")
+        list[str], Field(min_length=1, description="Image files in base64, with or without `data:image/…;base64,`.")
     ]
 
 
@@ -26,62 +26,68 @@ class Texts(BaseModel):
 
 
 class Answered(BaseModel):
-    """The answer for one picture or text."""
+    """The prediction for one image or text."""
 
-    file: Annotated[str, Field(description="Name of the uploaded file, or its place in the request: `images[0]`.")]
+    file: Annotated[str, Field(description="Name of the uploaded file, or position in the request: `images[0]`.")]
     predicted: Annotated[
         str | list[str],
-        Field(description="The most probable class; of a multi-label run every label that reaches its threshold."),
+        Field(description="The most probable class; for a multi-label run all labels that reach their threshold."),
     ]
-    probability: Annotated[float | None, Field(description="Of that class; not of a multi-label run.")] = None
-    probabilities: Annotated[dict[str, float], Field(description="By class, the most probable first; of `top_k`.")]
+    probability: Annotated[float | None, Field(description="Probability of that class; not for multi-label runs.")] = (
+        None
+    )
+    probabilities: Annotated[
+        dict[str, float], Field(description="Class -> probability, the most probable first; `top_k` classes.")
+    ]
     unsure: Annotated[
         bool | None,
-        Field(description="Below the run's own confidence threshold, if it has one; not of a multi-label run."),
+        Field(description="Whether it is below the confidence threshold of the run; not for multi-label runs."),
     ] = None
     out_of_distribution: Annotated[
-        bool | None, Field(description="Unlike what the run was trained on; null where it cannot tell.")
+        bool | None, Field(description="Whether it differs from the training data; null if the run cannot tell.")
     ] = None
 
 
 class Unusable(BaseModel):
-    """One picture or text of several that cannot be used, and why."""
+    """One of several images or texts cannot be used, and the reason."""
 
     file: str
     reason: str
 
 
 class Answers(BaseModel):
-    """The answers for a request, in its order."""
+    """The predictions for a request, in the order of the request."""
 
-    run: Annotated[str, Field(description="Which run answers.")]
+    run: Annotated[str, Field(description="Name of the run.")]
     answers: list[Answered | Unusable]
 
 
 class Refusal(BaseModel):
-    """Why there is no answer."""
+    """The reason of an error."""
 
     detail: str
 
 
 class RunFacts(BaseModel):
-    """One run that is being served."""
+    """A run that the server uses."""
 
     name: str
-    modality: Annotated[str, Field(description="What it takes: `image` or `text`.")]
+    modality: Annotated[str, Field(description="Kind of its inputs: `image` or `text`.")]
     classes: list[str]
-    multi_label: Annotated[bool, Field(description="Whether an answer is any number of labels, also none.")]
+    multi_label: Annotated[bool, Field(description="Whether a prediction is a list of labels, which may be empty.")]
     thresholds: Annotated[
         dict[str, float] | None,
-        Field(description="Of a multi-label run: the probability from which on each label is given."),
+        Field(description="Of a multi-label run: the smallest probability at which each label is predicted."),
     ]
-    min_confidence: Annotated[float, Field(description="The probability below which an answer is unsure; 0 if none.")]
+    min_confidence: Annotated[
+        float, Field(description="Predictions below this probability are `unsure`; 0 if the run has no threshold.")
+    ]
     base: str
-    created: Annotated[str, Field(description="When the version was trained that answers now.")]
+    created: Annotated[str, Field(description="When the current version was trained.")]
 
 
 class State(BaseModel):
-    """How the server is."""
+    """State of the server."""
 
     status: str
 
@@ -98,7 +104,7 @@ REQUEST_BODY: dict[str, Any] = {
                         "type": "array",
                         "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
-                        "description": "Picture files, or text files in UTF-8 for a run on texts.",
+                        "description": "Image files, or text files in UTF-8 for a run on texts.",
                     }
                 },
             }
@@ -106,7 +112,7 @@ REQUEST_BODY: dict[str, Any] = {
         "application/json": {"schema": {"anyOf": [Images.model_json_schema(), Texts.model_json_schema()]}},
     },
 }
-"""Described here because the body is read by hand: it may come in two forms."""
+"""FastAPI cannot derive this description, because the body is read by :mod:`headstart.serving.app`."""
 
 _JSON: TypeAdapter[Images | Texts] = TypeAdapter(Images | Texts)
 
@@ -115,26 +121,26 @@ def read_json(body: bytes, modality: str) -> tuple[list[str], list[bytes]]:
     """Names and contents of the examples in a JSON body.
 
     Raises:
-        RefusedError: it is not as described.
+        RefusedError: the body does not match the description.
     """
     try:
-        asked = _JSON.validate_json(body)
+        request = _JSON.validate_json(body)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
         raise RefusedError(
             422, f'{first["msg"]}. Expected {{"images": ["BASE64", …]}} or {{"texts": ["…", …]}} in JSON.'
         ) from exc
-    expected, wanted = ("images", Images) if modality == "image" else ("texts", Texts)
-    if not isinstance(asked, wanted):
-        raise RefusedError(422, f"the run takes {expected}: send them as {{{expected!r}: […]}}, or as files.")
-    if isinstance(asked, Texts):
-        return _numbered("texts", asked.texts), [text.encode() for text in asked.texts]
-    names = _numbered("images", asked.images)
-    return names, [_from_base64(name, text) for name, text in zip(names, asked.images, strict=True)]
+    field, kind = ("images", Images) if modality == "image" else ("texts", Texts)
+    if not isinstance(request, kind):
+        raise RefusedError(422, f"the run takes {field}: send them as {{{field!r}: […]}}, or as files.")
+    if isinstance(request, Texts):
+        return _numbered("texts", request.texts), [text.encode() for text in request.texts]
+    names = _numbered("images", request.images)
+    return names, [_from_base64(name, text) for name, text in zip(names, request.images, strict=True)]
 
 
-def _numbered(what: str, several: list[str]) -> list[str]:
-    return [f"{what}[{number}]" for number in range(len(several))]
+def _numbered(field: str, values: list[str]) -> list[str]:
+    return [f"{field}[{number}]" for number in range(len(values))]
 
 
 def _from_base64(name: str, text: str) -> bytes:

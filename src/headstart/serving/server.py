@@ -1,4 +1,4 @@
-"""A server process: listens, watches its clients' time, ends without losing a request."""
+"""The server process: it listens, limits the time of clients, and shuts down without losing requests."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError, UnavailableError, field_name
 from headstart.serving.app import create_app
 from headstart.serving.limits import Limits
 from headstart.serving.runs import open_run
@@ -21,39 +21,40 @@ from headstart.system.addresses import is_loopback
 
 logger = logging.getLogger(__name__)
 
-_KEEP_ALIVE_S = 75  # longer than reverse proxies keep an idle connection, so that they close it and never we
-_HEAD_S = 10
-_CONNECTIONS = 1000
-_ENDING_S = 1.0
+_KEEP_ALIVE_S = 75  # longer than reverse proxies keep idle connections, so the proxy closes them first
+_HEADER_TIMEOUT_S = 10
+_MAX_CONNECTIONS = 1000
+_SHUTDOWN_WAIT_S = 1.0
 
 
 def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | None, limits: Limits) -> None:
-    """Serve runs until the process is told to end (SIGTERM, or control and C), which it does when all is answered.
+    """Serve runs until SIGTERM or Ctrl-C; then answer the requests that have arrived, and return.
 
     Args:
         folders: name -> run folder.
         host: address to listen on.
-        port: likewise; 0 takes one that is free.
-        token: what clients have to show; needed where others than this machine can reach the server.
-        limits: what they may ask for.
+        port: port to listen on; 0 takes a free one.
+        token: the token that clients must send; required if other machines can reach the server.
+        limits: limits of requests.
 
     Raises:
-        InputError: the address is open to others and there is no token; or it is no address of this machine.
+        InputError: other machines can reach the address and there is no token, or the token is not valid.
         IntegrityError: a run is damaged.
-        UnavailableError: the port is taken.
+        UnavailableError: the address is not one of this machine, or the port is taken.
     """
     if not token and not is_loopback(host):
         raise InputError(
-            f"--host {host} lets other machines in: set a token that they have to show, by HEADSTART_TOKEN or --token."
+            f"other machines can reach {host}: set {field_name('token')} or HEADSTART_TOKEN, which they must send.",
+            field="host",
         )
     if token and not (token.isascii() and token.isprintable() and " " not in token):
-        raise InputError("--token: expected printable ASCII characters without spaces.")
+        raise InputError("expected printable ASCII characters without spaces.", field="token")
     with _listening(host, port) as listener:
         app = create_app({name: open_run(folder) for name, folder in folders.items()}, limits, token)
         config = uvicorn.Config(
             app,
-            # With uvloop and httptools, HTTP takes 0.5 ms of a request's 10 instead of 0.7: not worth two packages, of
-            # which one is not there for Windows and the other takes heads without end.
+            # uvloop and httptools reduce the HTTP part of a request of 10 ms from 0.7 to 0.5 ms. They are not used:
+            # uvloop does not exist for Windows, and httptools does not limit the size of headers.
             loop="asyncio",
             http=_Protocol,
             ws="none",
@@ -62,10 +63,10 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(2 * limits.timeout_s) + 1,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=_MAX_CONNECTIONS,
         )
-        shown = f"[{host}]" if ":" in host else host
-        _Server(config, f"http://{shown}:{listener.getsockname()[1]}", list(folders)).run([listener])
+        url_host = f"[{host}]" if ":" in host else host
+        _Server(config, f"http://{url_host}:{listener.getsockname()[1]}", list(folders)).run([listener])
 
 
 class _Server(uvicorn.Server):
@@ -77,56 +78,56 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         state = self.config.app.state  # type: ignore[union-attr]
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, state.runs.look)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, state.runs.check_now)
         logger.info(f"serving {', '.join(self._names)} on {self._address} (see {self._address}/docs)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End: first take no new connections, and let clients that keep theirs send what is under way."""
+        """Accept no new connections, wait for requests on open connections, then shut down."""
         self.config.app.state.is_ending = True  # type: ignore[union-attr]
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
-        until = loop.time() + _ENDING_S
-        while self.server_state.connections and loop.time() < until:
+        deadline = loop.time() + _SHUTDOWN_WAIT_S
+        while self.server_state.connections and loop.time() < deadline:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End on signals; unlike uvicorn, do not end by them: to be told to stop is no failure."""
-        before = {number: signal.signal(number, self._told) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Shut down on SIGINT and SIGTERM. Unlike uvicorn, do not raise the signal again: the exit code is 0."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit and number == signal.SIGINT  # asked for twice
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit and number == signal.SIGINT  # the second Ctrl-C
         self.should_exit = True
 
 
 class _Protocol(H11Protocol):
-    """Closes connections that take too long to begin a request, for which uvicorn has no limit."""
+    """Closes connections that take too long to start a request, for which uvicorn has no limit."""
 
-    _late: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._late = self.loop.call_later(_HEAD_S, self._close_unless_busy)
+        self._timer = self.loop.call_later(_HEADER_TIMEOUT_S, self._close_unless_busy)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._late:
-            self._late.cancel()
-        # Who was refused before the end of a request may send on for a moment, to see the answer; but not for ever.
+        if self._timer:
+            self._timer.cancel()
+        # A client that was refused early may send the rest of its request for a limited time, to read the answer.
         idle_s = 0.0 if self.cycle.more_body else _KEEP_ALIVE_S
-        self._late = self.loop.call_later(idle_s + _HEAD_S, self._close_unless_busy)
+        self._timer = self.loop.call_later(idle_s + _HEADER_TIMEOUT_S, self._close_unless_busy)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._late:
-            self._late.cancel()
+        if self._timer:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def _close_unless_busy(self) -> None:
@@ -136,13 +137,12 @@ class _Protocol(H11Protocol):
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that is bound; it listens once the runs are open."""
+    """A bound socket. It listens when the runs are open."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as exc:
-            raise UnavailableError(
-                f"cannot listen on {host}, port {port}: {exc}. Choose another --port or --host."
-            ) from exc
+            others = f"Choose another {field_name('port')} or {field_name('host')}."
+            raise UnavailableError(f"cannot listen on {host}, port {port}: {exc}. {others}") from exc
         yield listener

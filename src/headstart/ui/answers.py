@@ -9,7 +9,7 @@ from headstart.data.examples import FileExample, TextExample
 from headstart.data.readers import NOUNS
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
-from headstart.reports.explanation import shown
+from headstart.reports.explanation import explanation_content
 from headstart.runs.predictor import Prediction
 
 _OPEN = 2  # runs that are kept open
@@ -28,7 +28,7 @@ class Answers:
         self._lock = Lock()
 
     def __call__(self, folder: Path, asked: bytes | str, name: str) -> dict[str, Any]:
-        """What ``explained.html.j2`` is given.
+        """What ``explanation_body.html.j2`` is given.
 
         Args:
             folder: the run.
@@ -53,14 +53,14 @@ class Answers:
                 )
                 if not isinstance(answer, Explanation):
                     raise InputError(f"{name}: {answer.reason}.")
-                told = shown(answer, Path(predictor.facts.data_root))
+                told = explanation_content(answer, Path(predictor.facts.data_root))
             finally:
                 file.unlink(missing_ok=True)
         threshold = predictor.facts.min_confidence
         one = answer.answer
         return {
-            "one": {**told, "title": name, "file": name},
-            "explained": [told],
+            "explanation": {**told, "title": name, "file": name},
+            "explanations": [told],
             "noun": NOUNS[predictor.modality],
             "multi_label": predictor.thresholds is not None,
             "unsure": threshold if threshold and isinstance(one, Prediction) and one.probability < threshold else None,

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from headstart.commands.load import Run
 from headstart.errors import InputError, UnavailableError
-from headstart.exporting.formats import FORMATS, check_installed, why_not
+from headstart.exporting.formats import FORMATS, check_installed, obstacles
 from headstart.ui.place import NotThereError
 from headstart.ui.site import Site, form, go_to, page
 
@@ -104,7 +104,7 @@ class ExportPages:
 
 def _formats(run: Run) -> list[dict[str, str]]:
     """What a run can be exported to: ``name``, ``what`` people call it, what it is ``good_for``, and ``why_not``."""
-    told, against = [], why_not(run.folder, run.facts)
+    told, against = [], obstacles(run.folder, run.facts)
     for name, one in FORMATS.items():
         why_not_here = against[name]
         if not why_not_here:
@@ -112,7 +112,7 @@ def _formats(run: Run) -> list[dict[str, str]]:
                 check_installed([one])
             except UnavailableError as exc:
                 why_not_here = str(exc)
-        told.append({"name": name, "what": one.what, "good_for": _GOOD_FOR[name], "why_not": why_not_here})
+        told.append({"name": name, "what": one.title, "good_for": _GOOD_FOR[name], "why_not": why_not_here})
     return told
 
 

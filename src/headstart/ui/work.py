@@ -68,10 +68,10 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
 
 def export(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Export a run."""
-    import headstart as hs
+    from headstart.commands.export import export
 
     progress.stage("exporting, and comparing what comes out")
-    hs.export(**job["arguments"], progress=progress)
+    export(**job["arguments"], progress=progress)
     return {"run": Path(job["arguments"]["run"]).name}
 
 

@@ -1,4 +1,4 @@
-"""What lies beside an exported model: its labels, what is known of it, the tokenizer, and a script that uses it."""
+"""The files beside an exported model: labels, metadata, tokenizer, and a script that uses the model."""
 
 import json
 import shutil
@@ -13,11 +13,11 @@ from headstart.exporting.formats import Format, needs_kerashub
 from headstart.runs.files import write_json
 from headstart.runs.schema import RunFacts
 
-FACTS, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
+METADATA, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
 
 
 def card(facts: RunFacts) -> dict[str, str]:
-    """What goes into the metadata of a model file: its name, its labels, one a line, and all else as JSON.
+    """Metadata for a model file: its name, its labels (one per line), and the other metadata as JSON.
 
     Args:
         facts: the run's ``run.json``.
@@ -25,32 +25,34 @@ def card(facts: RunFacts) -> dict[str, str]:
     return {
         "name": facts.name,
         "labels": "".join(f"{name}\n" for name in facts.classes),
-        "headstart": json.dumps(_known(facts), ensure_ascii=False),
+        "headstart": json.dumps(_metadata(facts), ensure_ascii=False),
     }
 
 
-def write_beside(folder: Path, run: Path, facts: RunFacts, one: Format, measured: Mapping[str, Any]) -> None:
+def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, replay: Mapping[str, Any]) -> None:
     """Write everything but the model itself.
 
     Args:
-        folder: of the export.
-        run: of the run.
-        facts: its ``run.json``.
-        one: the format.
-        measured: what the replay gave.
+        folder: folder of the export.
+        run: folder of the run.
+        facts: the run's ``run.json``.
+        target: the format.
+        replay: results of the verification.
     """
     (folder / LABELS).write_text(card(facts)["labels"], encoding="utf-8")
-    write_json(folder / FACTS, {**_known(facts), "format": one.name, "file": one.file, "replay": dict(measured)})
+    write_json(
+        folder / METADATA, {**_metadata(facts), "format": target.name, "file": target.file, "replay": dict(replay)}
+    )
     base = facts.base
     if base.tokenizer is not None:
         shutil.copytree(run / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
         if base.tokenizer.kind == "words":
             shutil.copyfile(words.__file__, folder / "words.py")
     h, w = base.input_size or (None, None)
-    packages = one.install + (" keras-hub" if one.kind == "keras" and needs_kerashub(run / "model.keras") else "")
+    packages = target.install + (" keras-hub" if target.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     script = _template().render(
-        one=one, packages=packages, facts=facts, base=base, height=h, width=w, several=facts.is_multi_label,
-        max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
+        target=target, packages=packages, facts=facts, base=base, is_multi_label=facts.is_multi_label,
+        height=h, width=w, max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
 
@@ -63,8 +65,8 @@ def _template() -> Any:
     return environment.get_template("predict.py.j2")
 
 
-def _known(facts: RunFacts) -> dict[str, Any]:
-    """What of ``run.json`` is worth knowing wherever the model is."""
+def _metadata(facts: RunFacts) -> dict[str, Any]:
+    """The entries of ``run.json`` that describe the model."""
     plain = facts.to_json()
     base = ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
     return {

@@ -1,0 +1,56 @@
+"""``explain``: why a run predicts a class for an example."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import InputError
+from headstart.explanation.explain import NEAREST, Explainer, Method
+from headstart.runs.files import read_facts
+from headstart.runs.predictor import Problem
+from headstart.runs.run import RunFolder, examples_in
+from headstart.system.display import shown
+from headstart.system.progress import Progress
+
+
+def explain(
+    run: RunFolder | str | Path,
+    examples: str | Path | Iterable[str | Path],
+    *,
+    class_name: str | None = None,
+    method: Method = "auto",
+    nearest: int = NEAREST,
+    cache: str | Path | None = None,
+    progress: bool | Progress = True,
+) -> Any:
+    """Explain predictions of a run.
+
+    Args:
+        run: the run, or its folder.
+        examples: one image or text for one explanation, several for a list; see :meth:`headstart.Run.predict`.
+        class_name: the class to explain; None means the most probable class of each example.
+        method: ``grad-cam``, ``occlusion`` or ``auto``, for images; see
+            :class:`~headstart.explanation.explain.Explainer`.
+        nearest: number of similar training examples to find.
+        cache: folder of the feature cache; the user's when None.
+        progress: as for :func:`headstart.train`.
+
+    Returns:
+        An :class:`Explanation`; for several examples a list, in which an example that cannot be used is a
+        :class:`~headstart.runs.predictor.Problem`.
+
+    Raises:
+        InputError: no such run, file or class; the method is not possible; or the only example cannot be used.
+        IntegrityError: the run's predictions differ from those of its training.
+    """
+    folder = run.folder if isinstance(run, RunFolder) else Path(run)
+    selected, is_one = examples_in(examples, read_facts(folder).modality)
+    with shown(progress) as followed:
+        explainer = Explainer(
+            folder, class_name=class_name, method=method, nearest=nearest,
+            cache=Path(cache).expanduser() if cache else None, progress=followed,
+        )  # fmt: skip
+        explanations = list(explainer.explain(selected))
+    if is_one and isinstance(explanations[0], Problem):
+        raise InputError(f"{explanations[0].file}: {explanations[0].reason}.")
+    return explanations[0] if is_one else explanations
