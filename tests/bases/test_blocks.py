@@ -68,10 +68,10 @@ def test_names_do_not_depend_on_earlier_models_in_the_process() -> None:
 def test_the_command_lists_blocks(capfd: pytest.CaptureFixture[str]) -> None:
     from headstart.cli.main import _run
 
-    assert _run(["bases", "embedded:efficientnet-lite0", "--cuts", "--json"], debug=False) == 0
+    assert _run(["bases", "embedded:efficientnet-lite0", "--blocks", "--json"], debug=False) == 0
     blocks = json.loads(capfd.readouterr().out)
     assert sum(block["params_share"] for block in blocks) == pytest.approx(1)
     assert blocks[0]["name"] == "stem_conv"
     assert blocks[0]["cached_bytes"] == 112 * 112 * 32 * 2
-    assert _run(["bases", "--cuts"], debug=False) == 2
-    assert "--cuts needs the name of one base" in capfd.readouterr().err
+    assert _run(["bases", "--blocks"], debug=False) == 2
+    assert "--blocks needs the name of one base" in capfd.readouterr().err

@@ -58,4 +58,4 @@ def test_the_command(run: hs.Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert _run(["cache", "--json"], debug=False) == 0
     assert {item["kind"] for item in json.loads(capfd.readouterr().out)} >= {"features", "engines"}
     assert _run(["cache", "--older-than", "3"], debug=False) == 2
-    assert "goes with --clear" in capfd.readouterr().err
+    assert "needs --clear" in capfd.readouterr().err

@@ -83,7 +83,7 @@ def test_the_command_gives_the_same_and_computes_nothing_anew(found: hs.BaseComp
     lines = _run(sentences, "--bases", WORDS, "--examples", 100, "--min-accuracy", 99.9).stdout.splitlines()
     assert lines[0].split()[:2] == ["base", "accuracy"]
     assert lines[-2].startswith(f"none reaches 99.9%; best: {WORDS}")
-    assert lines[-1] == f"go on  headstart train {sentences} --base {WORDS}"
+    assert lines[-1] == f"train  headstart train {sentences} --base {WORDS}"
 
 
 def test_the_fastest_that_is_good_enough_is_the_best_where_that_is_asked_for(sentences: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_cannot_be_met_is_said(sentences: Path, options: dict, message: str
 
 
 def test_percent_are_meant_on_the_command_line(sentences: Path) -> None:
-    with pytest.raises(InputError, match=r"--min-accuracy 0\.9 looks like a share: expected percent"):
+    with pytest.raises(InputError, match=r"--min-accuracy 0\.9 looks like a fraction: expected percent"):
         _run(sentences, "--min-accuracy", 0.9)
 
 

@@ -272,24 +272,24 @@ def test_a_real_run_and_its_evaluation_are_told(run: hs.Run, photos: Path, tmp_p
     text = read(folder)
     said = words(text)
     right = int(np.trace(figures.confusion_matrix))
-    assert f"On {figures.examples} test photos that were never used in training, it was right for {right}" in said
+    assert f"On {figures.examples} test images not used in training, the model was right for {right}" in said
     for metric in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
         assert f"{figures.metrics[metric].value:.3f}" in said
-    assert "base proven unchanged" in said
+    assert "base verified unchanged" in said
     assert Page(text).open == []
     assert read(folder) == text
     evaluated = words((hs.evaluate(folder, photos).folder / "report.html").read_text(encoding="utf-8"))
     assert "Evaluation of photos on photos" in evaluated
-    assert "Not all of these photos are new to the run." in evaluated
-    assert "never used in training" not in evaluated
+    assert "Some of these images were used in training." in evaluated
+    assert "not used in training" not in evaluated
 
 
 def test_the_first_lines_say_how_good_it_is(made: Path) -> None:
     text = words(read(made))
     assert "95.0 % accuracy, 95 % interval 91.8 % to 97.0 %" in text
-    assert "On 60 test photos that were never used in training, it was right for 57 and wrong for 3" in text
-    assert "Always answering “ cat ” would be right for 33.3 %" in text
-    for chip in ("embedded:efficientnet-lite0", "3 classes", "420 photos", "1 h 02 min", "✓ base proven unchanged"):
+    assert "On 60 test images not used in training, the model was right for 57 and wrong for 3" in text
+    assert "Always predicting “ cat ” would be right for 33.3 %" in text
+    for chip in ("embedded:efficientnet-lite0", "3 classes", "420 images", "1 h 02 min", "✓ base verified unchanged"):
         assert chip in text
 
 
@@ -305,16 +305,17 @@ def test_all_figures_are_shown_with_their_intervals(made: Path) -> None:
         row = text[text.index(f" {name} ") :][:200]
         assert value in row
         assert low in row
-    for split in ("test 60 photos", "validation 60 photos", "training 300 photos"):
+    for split in ("test 60 images", "validation 60 images", "training 300 images"):
         assert split in text
-    assert "“ cat ” was taken for “ dog ”: 1 of 20 photos (5.0 %)" in text
+    assert "“ cat ” predicted as “ dog ”, 1 of 20 images (5.0 %)" in text
 
 
 def test_provenance_and_cost_are_shown(made: Path) -> None:
     text = words(read(made))
     for said in (
-        "245 tensors, 98 of them BatchNorm statistics, were digested before and after: 0 of 245 frozen tensors changed",
-        "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per photo", "openvino, float32", "keras 3.15.1", "seed 42",
+        "245 tensors, 98 of them BatchNorm statistics, were compared by digest before and after training: "
+        "0 of 245 frozen tensors changed",
+        "57" * 32, "Apache-2.0", "224 × 192 pixels", "1,280 per image", "openvino, float32", "keras 3.15.1", "seed 42",
         "1,623 MB", "1,399", "58 min 20 s", "2 min 30 s", "writing the run 1 min 13 s",
         "2 files are copies.", "HS031 exact-duplicates", "Not applicable: HS037", "53 files left out",
         "Another 3 in skipped.csv",
@@ -351,7 +352,7 @@ def test_whether_fine_tuning_helped_is_shown_with_both(made: Path, outcome: str,
     assert HOSTILE not in page
     for part in (
         said, "80.0 % 95.0 % +15.0 +5.0 to +25.0 11 2", "0.610 0.234 -0.376 -0.500 to -0.200", "777",
-        "2 blocks, block4 to", "on 4 views of each photo; 2 epochs in 1 min 35 s (all epochs done)",
+        "2 blocks, block4 to", "on 4 views of each image; 2 epochs in 1 min 35 s (all epochs done)",
         "Validation loss was lowest after epoch 2; epoch 0 is the head alone.",
     ):  # fmt: skip
         assert part in text, part
@@ -359,7 +360,7 @@ def test_whether_fine_tuning_helped_is_shown_with_both(made: Path, outcome: str,
 
 def test_why_fine_tuning_was_not_tried_is_shown_and_silence_where_it_was_not_asked_for(made: Path) -> None:
     edit(made / "run.json", fine_tuning={**VERDICT, "reason": "Too few mistakes.", "process": None})
-    assert "It was not tried. Too few mistakes." in words(read(made))
+    assert "Fine-tuning was not tried. Too few mistakes." in words(read(made))
     edit(made / "run.json", fine_tuning={**VERDICT, "process": None})
     assert "Did fine-tuning help" not in read(made)
 
@@ -375,27 +376,27 @@ def test_the_tensors_that_were_fine_tuned_are_no_part_of_the_proof(made: Path) -
 def test_the_commands_can_be_copied(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made.parent.parent)
     text = words(read(made)).replace("&#34;", '"')
-    assert "headstart predict runs/pets photo.jpg" in text
+    assert "headstart predict runs/pets image.jpg" in text
     assert "headstart evaluate runs/pets folder/" in text
-    assert 'headstart.load("runs/pets").predict("photo.jpg")' in text
+    assert 'headstart.load("runs/pets").predict("image.jpg")' in text
     assert 'keras.models.load_model("runs/pets/model.keras")' in text
 
 
 def test_the_commands_name_the_run_even_while_it_is_being_written(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made.parent)
     partial = made.rename(made.parent / ".pets-x7f2")
-    assert "headstart predict pets photo.jpg" in words(read(partial))
+    assert "headstart predict pets image.jpg" in words(read(partial))
 
 
 def test_mistakes_come_with_pictures_and_placeholders(made: Path) -> None:
     text = read(made)
     assert text.count("data:image/jpeg;base64,") == 3
-    assert 'alt="photo of cat, taken for dog"' in text
+    assert 'alt="image of cat, predicted as dog"' in text
     (made.parent.parent / "photos" / "1.png").write_bytes(b"no picture")
     (made.parent.parent / "photos" / "2.png").unlink()
     text = read(made)
     assert text.count("data:image/jpeg;base64,") == 1
-    assert text.count("picture not found") == 2
+    assert text.count("image not found") == 2
 
 
 def test_where_it_looked_is_beside_its_mistakes(made: Path) -> None:
@@ -404,9 +405,9 @@ def test_where_it_looked_is_beside_its_mistakes(made: Path) -> None:
     )
     text = read(made)
     assert text.count("data:image/jpeg;base64,") == 4
-    assert "the more a place speaks for what it said" in words(text)
-    beside = text[text.index('alt="what spoke for it') - 20_000 :].split('<img src="data:image/jpeg;base64,')
-    heat = next(part for part in beside if 'alt="what spoke for it' in part).split('"')[0]
+    assert "bright regions are evidence for the prediction" in words(text)
+    beside = text[text.index('alt="heat map: ') - 20_000 :].split('<img src="data:image/jpeg;base64,')
+    heat = next(part for part in beside if 'alt="heat map: ' in part).split('"')[0]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(heat)))).astype(int)
     colour = np.ptp(pixels, axis=2)
     assert colour[5, -20] > 80  # the right upper corner
@@ -425,9 +426,9 @@ def test_pictures_stand_upright(made: Path) -> None:
 
 def test_no_mistakes_is_said(tmp_path: Path) -> None:
     text = words(read(make_run(tmp_path, ["cat", "dog"], confusion(2, wrong=0))))
-    assert "it was right for 40." in text
-    assert "No mistakes: all 40 test photos were classified correctly." in text
-    assert "Nothing was taken for anything else." in text
+    assert "the model was right for 40." in text
+    assert "No mistakes: all 40 test images were classified correctly." in text
+    assert "No confusions: all predictions are correct." in text
     assert " 100.0 % accuracy" in text
 
 
@@ -511,11 +512,11 @@ def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
     text = read(made)
     said = words(text)
     assert "<title>Evaluation of pets on street · headstart</title>" in text
-    assert "On 60 labelled photos from /photos, it was right for 57" in said
-    assert "Not all of these photos are new to the run." in said
-    assert "right for 90.0 % (86.8 % to 92.0 %) of 55 photos" in said
+    assert "On 60 labelled images from /photos, the model was right for 57" in said
+    assert "Some of these images were used in training." in said
+    assert "right for 90.0 % (86.8 % to 92.0 %) of 55 images" in said
     assert "without those seen in training" in said
-    assert "base proven unchanged" not in said
+    assert "base verified unchanged" not in said
     assert 'id="training"' not in text
     assert Page(text).open == []
 
@@ -524,8 +525,8 @@ def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
 def test_another_headline_is_not_called_a_test(made: Path, headline: str) -> None:
     edit(made / "metrics.json", headline=headline)
     text = words(read(made))
-    assert "never used in training" not in text
-    expected = {"val": "validation photos, held back from training", "train": "photos that it was trained on"}
+    assert "not used in training" not in text
+    expected = {"val": "validation images, held out from training", "train": "training images, the model"}
     assert expected[headline] in text
 
 

@@ -53,7 +53,7 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
         lambda one: None if one.url.startswith((server.address, "data:", "blob:")) else troubles.append(one.url),
     )
 
-    # Bring data: a zip
+    # Add data: a zip
     page.goto(server.address)
     page.get_by_role("link", name="New training").first.click()
     page.set_input_files("#files", _archive(photos, tmp_path / "mine.zip"))
@@ -62,13 +62,13 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     assert page.evaluate("[...document.querySelectorAll('.film img')].length") == 12
 
     # Check them, and come back
-    page.get_by_role("button", name="Check them thoroughly").click()
+    page.get_by_role("button", name="Check the data").click()
     page.wait_for_url("**/audit")
     assert "110 of 110 images in 2 classes" in page.inner_text("header .lead")
-    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Continue").click()
 
-    # Choose from the table, and train
-    page.get_by_text("Choose from the table").click()
+    # Choose a base, and train
+    page.get_by_text(re.compile("Choose from .* base")).click()
     page.get_by_label("efficientnet-lite0", exact=False).last.check()
     page.get_by_role("button", name="Train", exact=True).press("Enter")
     page.wait_for_url("**/jobs/*")
@@ -90,12 +90,12 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
 
     # Try it: a file, then the camera
     page.get_by_role("link", name="Try it").click()
-    page.set_input_files("#photo", photos / "flower/30.jpg")
+    page.set_input_files("#image", photos / "flower/30.jpg")
     page.wait_for_selector("#answer .sights")
     assert page.inner_text("#answer .said") == "flower"
     assert page.locator("#answer .alike li").count() > 0
     page.get_by_role("button", name="Use the camera").click()
-    page.get_by_role("button", name="Take this").click()
+    page.get_by_role("button", name="Take an image").click()
     page.locator("#answer figcaption.file", has_text="camera").wait_for()
 
     # Take it along: in another format, and as it is
@@ -111,9 +111,9 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as packed:
         assert "mine-2/model.keras" in packed.namelist()
     page.get_by_role("button", name="Start a server").click()
-    page.get_by_role("button", name="End it").wait_for()
-    assert "answers at http://127.0.0.1:" in page.locator("#server").inner_text()
-    page.get_by_role("button", name="End it").click()
+    page.get_by_role("button", name="Stop the server").wait_for()
+    assert "is served at http://127.0.0.1:" in page.locator("#server").inner_text()
+    page.get_by_role("button", name="Stop the server").click()
     page.get_by_role("button", name="Start a server").wait_for()
 
     # Come back later

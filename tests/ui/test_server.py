@@ -21,8 +21,8 @@ import headstart as hs
 from headstart.data.dataset import load_dataset
 from headstart.ui.jobs import Jobs
 from headstart.ui.labels import spell_label
-from headstart.ui.place import Place
-from headstart.ui.recipe import recipe
+from headstart.ui.root_folder import RootFolder
+from headstart.ui.train_form import train_settings
 from tests.conftest import SIZE, WORDS
 from tests.ui.conftest import Answer, Server
 
@@ -30,10 +30,10 @@ from tests.ui.conftest import Answer, Server
 @pytest.mark.parametrize(
     "path",
     [
-        "/picture?path=../secret.jpg",
-        "/picture?path=link.jpg",
-        "/picture?path=way-out/secret.jpg",
-        "/picture?path={above}/secret.jpg",
+        "/thumbnail?path=../secret.jpg",
+        "/thumbnail?path=link.jpg",
+        "/thumbnail?path=way-out/secret.jpg",
+        "/thumbnail?path={above}/secret.jpg",
         "/data?path=..",
         "/data?path=way-out/root/../../data",
         "/data?path=/etc",
@@ -44,7 +44,7 @@ from tests.ui.conftest import Answer, Server
         "/runs/photos/download/..%2F..%2F..%2Fsecret.jpg",
         "/runs/photos/download/run.json",
         "/jobs/..%2F..",
-        "/picture?path=%00",
+        "/thumbnail?path=%00",
     ],
 )
 def test_nothing_outside_the_root_is_read(server: Server, path: str) -> None:
@@ -66,13 +66,13 @@ def test_data_that_lead_outside_are_refused(server: Server) -> None:
     for path in ("linked", "table.csv"):
         for answer in (server.ask("GET", f"/data?path={path}"), server.ask("POST", "/data/train", {"path": path})):
             assert answer.status == 422
-            assert "lies outside" in answer.text
+            assert "is outside" in answer.text
     # and so does every process that it starts, whoever asks
     checked = f"from headstart.data.examples import FileExample; FileExample(address={str(secret)!r}).read()"
     told = run_command(
         [sys.executable, "-c", checked], env={**os.environ, "HEADSTART_ROOT": str(server.root)}, capture_output=True
     )
-    assert b"lies outside" in told.stderr
+    assert b"is outside" in told.stderr
 
 
 def test_a_run_and_texts_that_lead_outside_are_refused(server: Server) -> None:
@@ -89,7 +89,7 @@ def test_a_run_and_texts_that_lead_outside_are_refused(server: Server) -> None:
     for path in ("/runs/linked/download/report.html", "/runs/linked/download/run", "/data?path=essays"):
         answer = server.ask("GET", path)
         assert answer.status == 422
-        assert "lies outside" in answer.text
+        assert "is outside" in answer.text
     assert "linked" not in server.ask("GET", "/").text  # and the others are still there
     shutil.rmtree(run)
 
@@ -243,10 +243,10 @@ def test_several_labels_are_seen_and_offered(server: Server, table: list[tuple[s
 def test_more_options_become_a_recipe(server: Server) -> None:
     three = load_dataset(str(_three(server.root)))
     fields = [("classes", "of these"), ("class", "a"), ("class", "c"), ("dense", "64, 32"), ("min_precision", "0.9")]
-    assert recipe(QueryParams(fields), three) == {
+    assert train_settings(QueryParams(fields), three) == {
         "fine_tune": "none", "dense": (64, 32), "classes": ["a", "c"], "min_precision": 0.9
     }  # fmt: skip
-    assert recipe(QueryParams("search=5&fine_tune=auto&base=auto"), three) == {
+    assert train_settings(QueryParams("search=5&fine_tune=auto&base=auto"), three) == {
         "fine_tune": "auto", "search": 5, "base": "auto"
     }  # fmt: skip
     for wrong, message in (
@@ -256,10 +256,10 @@ def test_more_options_become_a_recipe(server: Server) -> None:
         ("search=many", "“Heads to try”: expected a whole number of at least 1, got 'many'"),
         ("min_precision=100", "“Precision of sure answers”: expected a number above 0 and below 1"),
         ("classes=1&class=a", "tick more"),
-        ("classes=1&class=a&class=x", "no class 'x'"),
+        ("classes=1&class=a&class=x", "unknown class 'x'"),
     ):
         with pytest.raises(hs.InputError) as caught:
-            recipe(QueryParams(wrong), three)
+            train_settings(QueryParams(wrong), three)
         assert re.search(message, caught.value.render(spell_label))
 
 
@@ -271,8 +271,8 @@ def _three(root: Path) -> Path:
 
 
 def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    (place.runs / "kept").mkdir(parents=True)
+    root_folder = RootFolder(tmp_path)
+    (root_folder.runs / "kept").mkdir(parents=True)
     outcomes: dict[str, tuple[str, dict | None, float]] = {
         "1-kept": ("train", {"run": "kept"}, 0),
         "2-gone": ("train", {"run": "gone"}, time.time()),
@@ -283,13 +283,13 @@ def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path
         "7-checked": ("audit", {"found": []}, 0),
     }
     for name, (kind, outcome, ended) in outcomes.items():
-        (place.jobs / name).mkdir()
-        (place.jobs / name / "job.json").write_text(json.dumps({"kind": kind, "data": "photos"}))
-        (place.jobs / name / "events.jsonl").write_text(json.dumps({"t": ended, "ended": True}) + "\n")
+        (root_folder.jobs / name).mkdir()
+        (root_folder.jobs / name / "job.json").write_text(json.dumps({"kind": kind, "data": "photos"}))
+        (root_folder.jobs / name / "events.jsonl").write_text(json.dumps({"t": ended, "ended": True}) + "\n")
         if outcome is not None:
-            (place.jobs / name / "outcome.json").write_text(json.dumps(outcome))
-    jobs = Jobs(place)
-    jobs.tidy()
+            (root_folder.jobs / name / "outcome.json").write_text(json.dumps(outcome))
+    jobs = Jobs(root_folder)
+    jobs.clean()
     assert [job.id for job in jobs.all()] == ["6-checked", "4-stopped", "3-failed", "1-kept"]
     checked, told = jobs.last("audit", data="photos"), jobs.last("train", run="kept")
     assert (checked and checked.id, told and told.id) == ("6-checked", "1-kept")
@@ -351,7 +351,7 @@ def test_a_run_with_several_labels_is_trained_looked_at_and_asked(server: Server
     page = server.ask("GET", "/runs/labels").text
     assert "micro F1" in page
     assert "Label by label" in page
-    assert re.search("What training said: .*1 warning.*1 file left out", page, re.DOTALL)
+    assert re.search("Log of the training: .*1 warning.*1 file left out", page, re.DOTALL)
     answer = server.ask("POST", "/runs/labels/answer", given[0][0].encode(), {"Content-Type": "text/plain"})
     assert answer.status == 200
     for name in ("python", "number"):

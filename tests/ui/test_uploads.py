@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.ui.place import Place
+from headstart.ui.root_folder import RootFolder
 from headstart.ui.uploads import Upload, clean_name
 
 
@@ -37,7 +37,7 @@ def _zip(files: dict[str, bytes], *, link: str | None = None) -> bytes:
 
 @pytest.fixture
 def upload(tmp_path: Path) -> Upload:
-    return Upload.begin(Place(tmp_path), "mine", max_mb=1)
+    return Upload.begin(RootFolder(tmp_path), "mine", max_mb=1)
 
 
 def test_a_zip_becomes_a_folder_of_classes(upload: Upload) -> None:
@@ -63,7 +63,7 @@ def test_a_zip_becomes_a_folder_of_classes(upload: Upload) -> None:
 )
 def test_a_zip_that_cannot_be_trusted_is_refused(upload: Upload, content: bytes) -> None:
     _receive(upload, "set.zip", content)
-    with pytest.raises(hs.InputError, match=r"leads out of it|too large|cannot be unpacked"):
+    with pytest.raises(hs.InputError, match=r"is outside its folder|too large|cannot be unpacked"):
         upload.finish()
     upload.abandon()
     assert not any(upload.folder.parent.iterdir())
@@ -78,10 +78,10 @@ def test_whatever_a_file_is_called_it_stays_inside(upload: Upload, path: str) ->
 
 
 def test_other_kinds_and_too_much_are_refused_and_not_kept(upload: Upload) -> None:
-    with pytest.raises(hs.InputError, match=r"page\.html: expected a picture"):
+    with pytest.raises(hs.InputError, match=r"page\.html: expected an image"):
         _receive(upload, "cat/page.html", b"<script>")
     _receive(upload, "cat/1.jpg", bytes(700_000))
-    with pytest.raises(hs.InputError, match=r"2\.jpg is too large: .* 1 MB in all .*--max-upload-mb"):
+    with pytest.raises(hs.InputError, match=r"2\.jpg is too large: .* 1 MB for an unpacked upload"):
         _receive(upload, "cat/2.jpg", bytes(700_000))
     assert [path.name for path in upload.folder.rglob("*.*") if path.suffix] == ["1.jpg"]
 

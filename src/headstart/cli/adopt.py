@@ -10,17 +10,25 @@ from headstart.cli import output
 
 @click.command(epilog="Example: headstart adopt converted_keras/ --name objects")
 @click.argument("export", type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), help="File of class names; default: labels.txt beside it.")
-@click.option("--name", help="Name of the run; default: that of the folder.")
-@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default="runs", show_default=True)
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="File of class names. Default: labels.txt in the same folder."
+)
+@click.option("--name", help="Name of the run. Default: that of the folder.")
+@click.option(
+    "--runs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="runs",
+    show_default=True,
+    help="Folder of runs.",
+)
 def adopt(export: Path, labels: Path | None, name: str | None, runs: Path) -> None:
-    """Make a run of EXPORT, a Keras model that Teachable Machine has exported, to predict with and to evaluate.
+    """Import EXPORT, a Keras model exported by Teachable Machine, as a run for prediction and evaluation.
 
-    EXPORT is the folder with keras_model.h5 and labels.txt, or the model file. To train a head of your own on its base
-    instead: headstart train DATA --base file:keras_model.h5
+    EXPORT is the folder with keras_model.h5 and labels.txt, or the model file. To train a new head on its base:
+    headstart train DATA --base file:keras_model.h5
     """
-    from headstart.commands.adopt import adopt as make_run
+    from headstart.commands.adopt import adopt as import_run
 
-    run = make_run(export, labels=labels, name=name, runs=runs)
+    run = import_run(export, labels=labels, name=name, runs=runs)
     output.note(f"classes  {', '.join(run.classes)}")
     output.note(f"predict  headstart predict {shlex.quote(str(run.folder))} FILE …")

@@ -13,9 +13,9 @@ from headstart.config.commands import AUDIT
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
-_SHOWN = 3  # examples of each finding
-_CHARACTERS = 60  # of a text
-_MARKS = {"error": "31", "warning": "33", "info": "36"}  # colours of a terminal
+_MAX_EXAMPLES = 3  # of each finding
+_EXCERPT_CHARACTERS = 60
+_COLOURS = {"error": "31", "warning": "33", "info": "36"}  # ANSI codes
 
 
 def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -30,27 +30,34 @@ def _explain(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.argument("data", type=click.Path(path_type=str))
 @setting_options(AUDIT)
 @bundle_option
-@click.option("--features/--no-features", default=True, help="Without: do without a base, and without what needs one.")
-@click.option("--ignore", multiple=True, metavar="CODE", help="Leave a check out, such as HS042; may be repeated.")
+@click.option(
+    "--features/--no-features",
+    default=True,
+    help="Run the checks that need features from a base, such as outliers. [default: features]",
+)
+@click.option("--ignore", multiple=True, metavar="CODE", help="Skip a check, such as HS042. Can be repeated.")
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info", "never"]),
     default="error",
     show_default=True,
-    help="Exit with 2 if something of this severity, or worse, is found.",
+    help="Lowest severity that gives exit code 2.",
 )
 @click.option(
     "--fix",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="CLEAN.csv",
-    help="Write a table of what is good, to train on; no file is touched.",
+    help="Write a table of the usable examples, to train on. No data file is changed.",
 )
 @click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="PAGE.html", help="Write a page with pictures."
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PAGE.html",
+    help="Write an HTML report with images.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
 @click.option(
-    "--explain", callback=_explain, is_eager=True, expose_value=False, metavar="CODE", help="What a check means."
+    "--explain", callback=_explain, is_eager=True, expose_value=False, metavar="CODE", help="Explain a check and exit."
 )
 def audit(
     data: str,
@@ -60,10 +67,10 @@ def audit(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Say what is wrong with DATA before anything is trained on it: anything that `headstart train` takes.
+    """Check DATA, in any form that `headstart train` takes, before training.
 
-    Unreadable, mislabelled and blank files, copies and near-copies, the same under two labels or on two sides of a
-    split, small classes, outliers and more; --explain HS032 says what a code means.
+    The checks find unreadable, damaged and blank files, duplicates and near-duplicates (also with different labels or
+    in two splits), small classes, outliers and more.
     """
     from headstart.commands.audit import audit as audit_data
     from headstart.system.settings import check_place
@@ -72,51 +79,51 @@ def audit(
         check_place(fix, ".csv")
     if report:
         check_place(report, ".html", replaced=True)
-    found = audit_data(data, **options, progress=current_progress())
+    audited = audit_data(data, **options, progress=current_progress())
     if as_json:
-        output.result_json(found.facts())
+        output.result_json(audited.facts())
     else:
-        _tell(found)
+        _print_findings(audited)
     if report:
-        output.note(f"the page is {found.report(report)}")
+        output.note(f"report: {audited.report(report)}")
     if fix:
-        left_out = found.fix(fix)
-        separator = " --label-separator ';'" if found.dataset.labels.ndim == 2 else ""
-        group = " --group-by group" if found.dataset.groups else ""
+        left_out = audited.fix(fix)
+        separator = " --label-separator ';'" if audited.dataset.labels.ndim == 2 else ""
+        group = " --group-by group" if audited.dataset.groups else ""
         output.note(
-            f"{counted(len(found.dataset) + len(found.dataset.skipped) - len(left_out), 'example')} kept and "
+            f"{counted(len(audited.dataset) + len(audited.dataset.skipped) - len(left_out), 'example')} kept and "
             f"{len(left_out):,} left out: headstart train {fix}{separator}{group}"
         )
-    return 2 if fail_on != "never" and found.found(fail_on) else 0
+    return 2 if fail_on != "never" and audited.found(fail_on) else 0
 
 
 def _excerpt(finding: Any, example: Any, texts: dict[str, str]) -> str:
-    """The beginning of a text, unless the finding is about its wording and tells it."""
+    """The beginning of a text, in quotation marks; empty where the finding itself shows it."""
     text = " ".join(texts.get("".join(example.files[:1]), "").split()) if finding.code >= "HS03" else ""
-    return f"  “{text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + '…'}”" if text else ""
+    return f"  “{text if len(text) <= _EXCERPT_CHARACTERS else text[: _EXCERPT_CHARACTERS - 1] + '…'}”" if text else ""
 
 
-def _tell(found: Any) -> None:
-    dataset = found.dataset
+def _print_findings(audited: Any) -> None:
+    dataset = audited.dataset
     texts = dict(zip(dataset.files, dataset.texts or (), strict=False))
     noun = NOUNS[dataset.modality]
     output.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
-    for finding in found.found():
-        severity = output.coloured(f"{finding.severity:8}", _MARKS[finding.severity])
+    for finding in audited.found():
+        severity = output.coloured(f"{finding.severity:8}", _COLOURS[finding.severity])
         output.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
-        for example in finding.examples[:_SHOWN]:
+        for example in finding.examples[:_MAX_EXAMPLES]:
             output.result(f"           {example.line(finding.check)}{_excerpt(finding, example, texts)}")
-        if len(finding.examples) > _SHOWN:
-            output.result(f"           … {len(finding.examples) - _SHOWN:,} more")
-    states = [finding.state for finding in found.findings]
-    rest = [
+        if len(finding.examples) > _MAX_EXAMPLES:
+            output.result(f"           … {len(finding.examples) - _MAX_EXAMPLES:,} more")
+    states = [finding.state for finding in audited.findings]
+    other_counts = [
         f"{states.count(state):,} {state}"
         for state in ("clean", "not applicable", "skipped", "ignored")
         if state in states
     ]
-    if not found.found():
-        output.result("nothing was found")
-    output.result(f"\n{states.count('found'):,} of {len(states):,} checks found something; {', '.join(rest)}")
-    for finding in found.findings:
+    if not audited.found():
+        output.result("no findings")
+    output.result(f"\n{states.count('found'):,} of {len(states):,} checks have findings; {', '.join(other_counts)}")
+    for finding in audited.findings:
         if finding.state == "skipped":
             output.result(f"skipped  {finding.code} {finding.check}: {finding.summary}")

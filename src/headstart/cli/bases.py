@@ -1,4 +1,4 @@
-"""``headstart bases``: which bases there are, and how fast they are here."""
+"""``headstart bases``: the list of bases, their blocks, and their speed on this machine."""
 
 from dataclasses import asdict
 from typing import Any, get_args
@@ -30,73 +30,73 @@ _RIGHT = (1, 2, 3, 4, 5, 6, 7, 9)
 
 @click.command(epilog="Example: headstart bases mobilenet --max-mb 20 --sort top1")
 @click.argument("name", required=False)
-@click.option("--max-mb", type=float, help="At most this size of the weights without the top, in MB.")
-@click.option("--min-top1", type=float, help="At least this published ImageNet accuracy, in percent.")
-@click.option("--here", is_flag=True, help="Only bases that need no network.")
+@click.option("--max-mb", type=float, help="Largest size of the weights (without the top) in MB.")
+@click.option("--min-top1", type=float, help="Lowest published ImageNet top-1 accuracy in percent.")
+@click.option("--here", "local_only", is_flag=True, help="Only bases that need no network.")
 @click.option("--sort", type=click.Choice(get_args(Sort)), default="name", show_default=True, help="Order of the rows.")
 @click.option(
-    "--measure", is_flag=True, help="Measure the speed of the bases listed on this machine, half a minute each."
+    "--measure", is_flag=True, help="Measure the speed of the listed bases on this machine. Takes half a minute each."
 )
-@click.option("--cuts", is_flag=True, help="Show where the base NAME can be cut for fine-tuning, block by block.")
+@click.option("--blocks", is_flag=True, help="List the blocks of the base NAME, for fine-tuning.")
 @bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def bases(
     name: str | None,
     max_mb: float | None,
     min_top1: float | None,
-    here: bool,
+    local_only: bool,
     sort: Sort,
     measure: bool,
-    cuts: bool,
+    blocks: bool,
     as_json: bool,
 ) -> None:
-    """List the bases whose handle contains NAME, or all.
+    """List pretrained bases, all or those whose handle contains NAME.
 
-    Sizes and numbers of parameters are without the top, which is what a base is; accuracies are those published for
-    the whole model on ImageNet.
+    Sizes and numbers of parameters are without the classification top. Accuracies are the published ones of the whole
+    model on ImageNet.
     """
-    if cuts:
-        _cuts(name, as_json=as_json)
+    if blocks:
+        _print_blocks(name, as_json=as_json)
         return
-    chosen = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, local_only=here, sort=sort)
-    speeds = {entry.handle: _speeds(entry, i, len(chosen)) for i, entry in enumerate(chosen)} if measure else {}
+    selected = select(entries(), contains=name, max_mb=max_mb, min_top1=min_top1, local_only=local_only, sort=sort)
+    speeds = {entry.handle: _speeds(entry, i, len(selected)) for i, entry in enumerate(selected)} if measure else {}
     if as_json:
-        output.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in chosen])
+        output.result_json([_as_json(entry, speeds.get(entry.handle)) for entry in selected])
         return
-    if not chosen:
-        output.note("no base meets all these conditions: try fewer, or `headstart bases` for the whole list.")
+    if not selected:
+        output.note("no base meets all these conditions. `headstart bases` lists all bases.")
         return
-    output.table(_HEADER, [_row(entry) for entry in chosen], right=_RIGHT)
-    others = sorted(set(list_handles()) - {entry.handle for entry in entries()})
-    if others:
-        output.note(f"Also in the bundle: {', '.join(others)}")
+    output.table(_HEADER, [_row(entry) for entry in selected], right=_RIGHT)
+    bundle_handles = sorted(set(list_handles()) - {entry.handle for entry in entries()})
+    if bundle_handles:
+        output.note(f"Also in the bundle: {', '.join(bundle_handles)}")
     if measure:
         rows = [
             (handle, engine, f"{images_a_second:.0f}", f"{ms:.1f}")
-            for handle, measured in speeds.items()
-            for engine, (images_a_second, ms) in measured.items()
+            for handle, speed in speeds.items()
+            for engine, (images_a_second, ms) in speed.items()
         ]
         output.result()
-        output.table(("base", "engine", "images/s", "ms for one"), rows, right=(2, 3))
+        output.table(("base", "engine", "images/s", "ms per image"), rows, right=(2, 3))
     else:
         output.note("Speed on this machine: headstart bases NAME --measure")
-        output.note("Which is best for your data: headstart compare DATA")
+        output.note("Compare bases on your data: headstart compare DATA")
         output.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
         output.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
         output.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")
-        output.note("What follows the colon, and what each needs: docs/sources.md")
+        output.note("All sources: docs/sources.md")
 
 
-def _cuts(name: str | None, *, as_json: bool) -> None:
-    """The blocks of one base, the one nearest to the features last."""
+def _print_blocks(name: str | None, *, as_json: bool) -> None:
+    """Print the blocks of one base, from the input to the features."""
     from headstart.bases import BaseSpec, load_base
     from headstart.bases.blocks import blocks_of
 
     if name is None:
-        raise InputError("--cuts needs the name of one base, such as: headstart bases keras:ResNet50 --cuts")
-    here = {entry.handle: entry.is_local for entry in entries()}
-    # The graph does not depend on the weights, so those that are not here need not be fetched for it.
-    spec = BaseSpec(name, "imagenet" if here.get(name, not name.startswith("keras:")) else "none")
+        raise InputError("--blocks needs the name of one base, such as: headstart bases keras:ResNet50 --blocks")
+    is_local = {entry.handle: entry.is_local for entry in entries()}
+    # The graph does not depend on the weights, so nothing is downloaded for it.
+    spec = BaseSpec(name, "imagenet" if is_local.get(name, not name.startswith("keras:")) else "none")
     blocks = blocks_of(load_base(spec, progress=current_progress()))
     params, compute = (max(sum(getattr(block, of) for block in blocks), 1) for of in ("params", "multiply_adds"))
     if as_json:
@@ -116,7 +116,7 @@ def _cuts(name: str | None, *, as_json: bool) -> None:
         )
         for block in blocks
     ]
-    output.table(("block", "output", "of weights", "of compute", "kB cached an example"), rows, right=(1, 2, 3, 4))
+    output.table(("block", "output", "of weights", "of compute", "kB cached per example"), rows, right=(1, 2, 3, 4))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -135,18 +135,18 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _as_json(entry: Entry, measured: dict[str, tuple[float, float]] | None) -> dict[str, Any]:
+def _as_json(entry: Entry, speed: dict[str, tuple[float, float]] | None) -> dict[str, Any]:
     value = asdict(entry)
-    if measured is not None:
+    if speed is not None:
         value["measured"] = {
             engine: {"images_per_second": round(rate, 1), "ms_per_image": round(ms, 2)}
-            for engine, (rate, ms) in measured.items()
+            for engine, (rate, ms) in speed.items()
         }
     return value
 
 
 def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, float]]:
-    """Engine -> (images a second, milliseconds for one). Speed does not depend on what the weights are."""
+    """Engine -> (images per second, milliseconds per image). Speed does not depend on the values of the weights."""
     from headstart.bases import BaseSpec, for_images, load_base
     from headstart.features.engines import measure
 

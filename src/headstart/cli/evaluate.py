@@ -16,13 +16,13 @@ from headstart.config.commands import EVALUATE
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=str))
 @setting_options(EVALUATE)
-@click.option("--name", help="Name of the evaluation; default: that of the data.")
-@click.option("--tta", is_flag=True, help="Judge each picture together with its mirror image.")
-@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.option("--name", help="Name of the evaluation. Default: that of the data.")
+@click.option("--tta", is_flag=True, help="Test-time augmentation: average with the mirrored image.")
+@click.option("--json", "as_json", is_flag=True, help="Print all metrics as JSON.")
 def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
-    """Judge a RUN on labelled DATA that it has not seen: anything that `headstart train` takes.
+    """Evaluate RUN on new labelled DATA, in any form that `headstart train` takes.
 
-    The report and all figures go into RUN/evaluations/.
+    Writes the report and all metrics to RUN/evaluations/.
     """
     from headstart.commands.evaluate import evaluate as evaluate_run
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart.cli import output
-from headstart.cli.data import names
+from headstart.cli.columns import text_column_option
 from headstart.cli.progress import current_progress
 from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
@@ -31,7 +31,7 @@ _WORDS = 5  # words per line of the summary
 @click.option(
     "--nearest", type=click.IntRange(min=0), default=6, show_default=True, help="Number of similar training examples."
 )
-@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Text columns of a table.")
+@text_column_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the page; default: a new folder in RUN/explanations/."
 )

@@ -40,10 +40,10 @@ def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
         for result in exports:
             output.result_json(result.to_json())
         return
-    tell(exports)
+    print_exports(exports)
 
 
-def tell(exports: "Sequence[Export]") -> None:
+def print_exports(exports: "Sequence[Export]") -> None:
     """Print how each export compares with its run, and its folder."""
     metric = exports[0].replay.metric.replace("_", " ")
     rows = []

@@ -10,7 +10,7 @@ from headstart.cli.fetch import bundle_option
 from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.tracking import tracking_options
-from headstart.cli.train import tell
+from headstart.cli.train import print_result
 from headstart.config.commands import EXTEND
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
@@ -26,30 +26,29 @@ if TYPE_CHECKING:
 @setting_options(EXTEND)
 @bundle_option
 @click.option("--name", help="Name of the new run. Default: that of RUN, with a number.")
-@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it. Default: that of RUN.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder of runs. Default: that of RUN.")
 @tracking_options
 def extend(**options: Any) -> None:
-    """Add classes, or examples of old ones, to a finished run.
+    """Add classes, or examples of known classes, to a finished run.
 
-    MORE is whatever `headstart train` takes; one class is enough. RUN is left as it is; what comes out is a run of its
-    own. The old examples stay on their side of the division, so every old class is judged on the same ones before and
-    after.
+    MORE is data in any form that `headstart train` takes; one class is enough. RUN does not change: the result is a new
+    run. The old examples stay in their splits, so every old class is evaluated on the same examples before and after.
     """
     from headstart.commands.extend import extend
 
     run = extend(options.pop("run"), options.pop("more"), **options, progress=current_progress())
-    tell_change(run)
-    tell(run)
+    print_change(run)
+    print_result(run)
 
 
-def tell_change(run: "RunFolder") -> None:
-    """Say what became of every old class, and how good the new ones are."""
+def print_change(run: "RunFolder") -> None:
+    """Print how the recall of the old classes changed, and the recall of the new ones."""
     noun, cost, change = NOUNS[run.facts.modality], run.facts.cost, run.facts.change
     if cost is not None:
         cached, total = cost.examples_from_cache or 0, (cost.examples_from_cache or 0) + (cost.examples_computed or 0)
         output.result(f"features of {cached:,} of {counted(total, noun)} came from the cache")
     if change is None:
-        output.result("no old example was held out, so the change of the old classes cannot be measured")
+        output.result("the change of the old classes cannot be measured: no old example was held out")
         return
     output.result(change.verdict)
     rows = [_change_row(of_class) for of_class in change.classes]
@@ -63,7 +62,7 @@ def tell_change(run: "RunFolder") -> None:
 
 
 def _change_row(change: "ClassChangeFacts") -> list[str]:
-    taken_for = f"{change.taken:,} now taken for {change.taken_for}" if change.taken_for else ""
+    confusion = f"{change.taken:,} now predicted as {change.taken_for}" if change.taken_for else ""
     return [
         change.name,
         f"{change.examples:,}",
@@ -72,7 +71,7 @@ def _change_row(change: "ClassChangeFacts") -> list[str]:
         f"{change.fixed:,}",
         f"{change.regressed:,}",
         f"{change.p_value:.2g}",
-        ", ".join(filter(None, [change.outcome, taken_for])),
+        ", ".join(filter(None, [change.outcome, confusion])),
     ]
 
 

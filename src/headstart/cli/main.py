@@ -1,4 +1,4 @@
-"""The command line: parses, calls one function, prints. Commands are imported when they are called for."""
+"""The command line: parses arguments, calls one function, prints. A command is imported only when it is used."""
 
 import errno
 import importlib
@@ -14,28 +14,30 @@ from headstart.cli.progress import choose_progress
 from headstart.errors import HeadstartError, did_you_mean
 
 COMMANDS = {
-    "train": ("headstart.cli.train", "Train a classifier on your pictures or texts."),
+    "train": ("headstart.cli.train", "Train a classifier on your images or texts."),
     "tune": ("headstart.cli.tune", "Fine-tune a finished run further."),
     "extend": ("headstart.cli.extend", "Add classes or examples to a finished run."),
     "predict": ("headstart.cli.predict", "Predict labels for new images or texts."),
-    "serve": ("headstart.cli.serve", "Serve predictions over HTTP."),
-    "explain": ("headstart.cli.explain", "Explain predictions: heat maps, words, similar examples."),
+    "serve": ("headstart.cli.serve", "Serve predictions of one or more runs over HTTP."),
+    "explain": ("headstart.cli.explain", "Explain predictions: heat maps, words, similar training examples."),
     "export": ("headstart.cli.export", "Export a trained model: ONNX, LiteRT, OpenVINO, SavedModel, Keras."),
-    "evaluate": ("headstart.cli.evaluate", "Judge a run on data that it has not seen."),
-    "audit": ("headstart.cli.audit", "Say what is wrong with data, before training."),
-    "compare": ("headstart.cli.compare", "Find the best base for your data within a budget."),
-    "ui": ("headstart.cli.ui", "Do all of it on a page in the browser."),
-    "fetch": ("headstart.cli.fetch", "Get bases before they are needed; pack them for a machine without network."),
-    "adopt": ("headstart.cli.adopt", "Make a run of a Teachable Machine export."),
+    "evaluate": ("headstart.cli.evaluate", "Evaluate a run on new labelled data."),
+    "audit": ("headstart.cli.audit", "Check a data set before training."),
+    "compare": ("headstart.cli.compare", "Compare bases on your data, within limits of size and time."),
+    "ui": ("headstart.cli.ui", "Start the web UI."),
+    "fetch": ("headstart.cli.fetch", "Download bases for use without network."),
+    "adopt": ("headstart.cli.adopt", "Import a Teachable Machine export as a run."),
     "check": ("headstart.cli.check", "Find common mistakes in your own Keras script or model."),
-    "bases": ("headstart.cli.bases", "List what can be transferred from."),
-    "cache": ("headstart.cli.cache", "Show what the cache holds, or make room."),
+    "bases": ("headstart.cli.bases", "List pretrained bases."),
+    "cache": ("headstart.cli.cache", "Show or clear the cache."),
 }
 """Name -> module whose function of the same name is the command, and the line of help that the list shows."""
 
 
-# What no program can help: no permission, no room, a file where a folder should be.
-_MACHINE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+# Errors of the machine, not of headstart: no permission, no space, a file where a folder should be.
+_MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+_GLOBAL_OPTIONS = ("--debug", "--quiet", "--offline")
 
 
 class _LazyGroup(click.Group):
@@ -44,7 +46,7 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            ctx.fail(f"there is no command {cmd_name!r}.{did_you_mean(cmd_name, COMMANDS)}")
+            ctx.fail(f"unknown command {cmd_name!r}.{did_you_mean(cmd_name, COMMANDS)}")
         return getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,11 +69,11 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--quiet", is_flag=True, help="No progress, notes or warnings; results and errors only.")
+@click.option("--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("--offline", is_flag=True, help="Never use the network (also: HEADSTART_OFFLINE=1).")
 @click.pass_context
 def cli(context: click.Context, debug: bool, quiet: bool, offline: bool) -> None:
-    """Transfer learning, done right: a pretrained base, a new head on your data, one safe file."""
+    """Transfer learning with Keras: a pretrained base, a new head trained on your data, one safe model file."""
     context.obj = choose_progress(quiet=quiet)
     context.with_resource(output.logging_to_stderr(quiet=quiet))
     if offline:
@@ -79,14 +81,14 @@ def cli(context: click.Context, debug: bool, quiet: bool, offline: bool) -> None
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 our bug, 2 your input, 3 unavailable, 4 integrity, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 bug, 2 invalid input, 3 unavailable, 4 integrity, 130 interrupted."""
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's; headstart refuses the file by name
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    # These belong to every command, so they may stand anywhere.
-    anywhere = [word for word in arguments if word in ("--debug", "--quiet", "--offline")]
-    rest = [word for word in arguments if word not in ("--debug", "--quiet", "--offline")]
-    sys.exit(_run([*anywhere, *rest], debug=debug))
+    # Options of every command: they may stand before or after its name.
+    global_options = [argument for argument in arguments if argument in _GLOBAL_OPTIONS]
+    other_arguments = [argument for argument in arguments if argument not in _GLOBAL_OPTIONS]
+    sys.exit(_run([*global_options, *other_arguments], debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
@@ -101,17 +103,21 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         output.error(exc.render(spell_option))
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
-        output.error("interrupted. Features computed so far are kept: the same command goes on where it was.")
+        output.error("interrupted. Computed features are kept: run the same command again to continue.")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what follows has nowhere to go
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that the interpreter does not fail when it flushes at exit
         return 0
     except OSError as exc:
-        if debug or exc.errno not in _MACHINE:
+        if debug or exc.errno not in _MACHINE_ERRORS:
             return _bug(exc, debug=debug)
-        output.error(f"{exc.strerror}: {exc.filename}. Make room, or choose another folder (--runs, HEADSTART_CACHE).")
+        output.error(
+            f"{exc.strerror}: {exc.filename}. Free disk space, or choose another folder (--runs, HEADSTART_CACHE)."
+        )
         return 3
-    except Exception as exc:  # noqa: BLE001 - the last resort: one line for people, the traceback on request
+    except Exception as exc:  # noqa: BLE001 - every other exception is a bug: one line, and the traceback with --debug
         return _bug(exc, debug=debug)
     return outcome if isinstance(outcome, int) else 0
 
@@ -125,7 +131,10 @@ def spell_option(name: str, value: str | None) -> str:
 def _bug(exc: Exception, *, debug: bool) -> int:
     if debug:
         raise exc
-    output.error(f"{type(exc).__name__}: {exc}\nThis is a bug in headstart. --debug shows where; please report it.")
+    output.error(
+        f"{type(exc).__name__}: {exc}\n"
+        "This is a bug in headstart. Please report it with the traceback that --debug shows."
+    )
     return 1
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart.cli import output
-from headstart.cli.data import names
+from headstart.cli.columns import text_column_option
 from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
 
@@ -50,7 +50,7 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
     metavar="auto|P",
     help="Answer `unsure` below this probability; auto: the threshold of the run (--min-precision of train).",
 )
-@click.option("--text-column", "--text", callback=names, metavar="A,B,…", help="Text columns of a table.")
+@text_column_option
 @click.option("--strict", is_flag=True, help="Exit with an error if any file cannot be used.")
 def predict(
     run: Path,

@@ -7,7 +7,7 @@ import click
 
 from headstart.config import Setting, all_settings
 
-_MANY = 15  # options above which those that most people need come first
+_MANY = 15  # options; a longer help shows the most used ones first
 _COMMON, _OTHER = "Most used", "This command"
 
 
@@ -30,20 +30,20 @@ class SettingCommand(click.Command):
     """A command whose help shows its options in the groups of their settings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, one group after the other."""
+        """Write the options in groups."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        shown = [
+        options = [
             parameter
             for parameter in self.get_params(ctx)
             if isinstance(parameter, click.Option) and parameter.get_help_record(ctx)
         ]
-        for parameter in shown:
+        for parameter in options:
             record = parameter.get_help_record(ctx)
             if record:
-                groups.setdefault(_group(parameter, many=len(shown) > _MANY), []).append(record)
-        own = groups.pop(_OTHER, [])
+                groups.setdefault(_group(parameter, many=len(options) > _MANY), []).append(record)
+        command_options = groups.pop(_OTHER, [])
         common = groups.pop(_COMMON, [])
-        for title, records in ((_COMMON, common), *groups.items(), (_OTHER if groups else "Options", own)):
+        for title, records in ((_COMMON, common), *groups.items(), (_OTHER if groups else "Options", command_options)):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
@@ -54,7 +54,7 @@ def setting_options(names: Iterable[str]) -> Callable[[Callable[..., Any]], Call
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
-            "--config", metavar="FILE", help="Recipe: a TOML file of settings, or the run.json of a run."
+            "--config", metavar="FILE", help="Read settings from a TOML file, or from the run.json of a run."
         )(command)
         for name in reversed([*names]):
             option = SettingOption(all_settings()[name])

@@ -18,10 +18,10 @@ _SPLITS = {"val": "validation", "train": "training"}
 
 
 def summary(run: "RunFolder") -> str:
-    """The figures of a run or an evaluation, and what they are worth."""
+    """The figures of a run or an evaluation, with their intervals and caveats."""
     headline, figures = run.figures.headline, run.figures.headline_figures
     if headline is None or figures is None:
-        return f"{run.folder} was adopted, and has no figures"
+        return f"{run.folder} is an imported model without metrics"
     split = _SPLITS.get(headline, headline)
     examples = counted(figures.examples, NOUNS[run.facts.modality])
     if run.facts.is_multi_label:
@@ -36,7 +36,7 @@ def summary(run: "RunFolder") -> str:
     if tuning and tuning.reason:
         lines.append(f"{_OUTCOMES[tuning.outcome]}: {tuning.reason}")
     if headline == "train":
-        lines.append("nothing was held out: this figure says how well the run remembers, not how well it will do")
+        lines.append("no examples were held out: this is the accuracy on the training examples, not on new ones")
     lines += _out_of_distribution(run, figures)
     lines += _label_issues(run)
     return "\n".join(lines)
@@ -51,7 +51,7 @@ def _figure(figures: "SplitFigures", name: str) -> str:
 
 
 def _selective_prediction(run: "RunFolder") -> list[str]:
-    """Coverage and precision of the answers that are sure enough."""
+    """Coverage and precision at the chosen confidence."""
     selective = run.facts.selective_prediction
     if selective is None:
         return []
@@ -62,7 +62,7 @@ def _selective_prediction(run: "RunFolder") -> list[str]:
         return []
     return [
         f"at confidence ≥ {selective.threshold:.1%}: coverage {coverage.coverage:.1%}, precision "
-        f"{coverage.precision:.1%} (95 % interval {coverage.low:.1%} to {coverage.high:.1%}); wanted: "
+        f"{coverage.precision:.1%} (95 % interval {coverage.low:.1%} to {coverage.high:.1%}); required: "
         f"{selective.min_precision:.1%} (--min-precision {selective.min_precision:g})"
     ]
 
@@ -72,41 +72,43 @@ def _label_issues(run: "RunFolder") -> list[str]:
     if issues is None or not issues.count:
         return []
     examined = counted(issues.examined, "example" if run.facts.is_multi_label else "label")
-    whose = f"labels of {issues.count:,}" if run.facts.is_multi_label else f"{issues.count:,}"
+    label_count = f"labels of {issues.count:,}" if run.facts.is_multi_label else f"{issues.count:,}"
     return [
-        f"{whose} of {examined} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with "
+        f"{label_count} of {examined} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with "
         "--relabel"
     ]
 
 
 def _thresholds(run: "RunFolder") -> list[str]:
-    """Which labels have no threshold of their own, and why."""
+    """The labels that keep the default threshold, and why."""
     from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, FEWEST_POSITIVES
 
     thresholds = run.facts.thresholds or {}
     names = [name for name, threshold in thresholds.items() if threshold == DEFAULT_THRESHOLD]
     if not names:
         return []
-    shown = "all labels" if len(names) == len(run.classes) else ", ".join(names[:10]) + (", …" if names[10:] else "")
+    listed_names = (
+        "all labels" if len(names) == len(run.classes) else ", ".join(names[:10]) + (", …" if names[10:] else "")
+    )
     return [
-        f"given from a probability of {DEFAULT_THRESHOLD} on: {shown}; a threshold of its own takes {FEWEST_POSITIVES} "
+        f"default threshold {DEFAULT_THRESHOLD} for {listed_names}: choosing a threshold needs {FEWEST_POSITIVES} "
         "validation examples with the label and as many without"
     ]
 
 
 def _leak_free(run: "RunFolder") -> list[str]:
-    """The figures without examples that are, exactly or nearly, among those of the training."""
+    """The metrics without examples that are duplicates or near-duplicates of training examples."""
     leak_free = run.figures.leak_free
     if leak_free is None:
         return []
-    removed = f"the {counted(leak_free.removed, 'example')} that are, exactly or nearly, in the training data"
+    removed = f"{counted(leak_free.removed, 'example')} that duplicate training examples, exactly or nearly"
     if leak_free.metrics is None:
-        return [f"without {removed}, no examples are left"]
+        return [f"without {removed}, no examples remain"]
     return [f"without {removed}: {_figure(leak_free.metrics, run.figures.metrics[0])} on {leak_free.examples:,}"]
 
 
 def _search(run: "RunFolder") -> list[str]:
-    """The best of the heads that were tried, and which settings mattered."""
+    """The best head of the search, and the importance of the settings."""
     search = run.facts.search
     if search is None:
         return []
@@ -121,7 +123,7 @@ def _search(run: "RunFolder") -> list[str]:
         from headstart.training.head.search import SETTINGS
 
         shares = ", ".join(f"{SETTINGS.get(name, name)} {share:.0%}" for name, share in importance.items())
-        lines.append(f"what mattered in the search: {shares}")
+        lines.append(f"importance in the search: {shares}")
     return lines
 
 

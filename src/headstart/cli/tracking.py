@@ -1,12 +1,12 @@
-"""The options that log a run elsewhere, which the commands that train share."""
+"""The options ``--tensorboard`` and ``--mlflow`` of all commands that train."""
 
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run folder as well.")
-_MLFLOW = click.option("--mlflow", is_flag=True, help="Log the run to MLflow as well; MLFLOW_TRACKING_URI says where.")
+_TENSORBOARD = click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder.")
+_MLFLOW = click.option("--mlflow", is_flag=True, help="Also log the run to MLflow (server: MLFLOW_TRACKING_URI).")
 
 
 def tracking_options(command: Callable[..., Any]) -> Callable[..., Any]:

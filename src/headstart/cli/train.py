@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headstart.cli import output
-from headstart.cli.export import tell as tell_exports
+from headstart.cli.export import print_exports
 from headstart.cli.fetch import bundle_option
 from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
@@ -30,36 +30,38 @@ if TYPE_CHECKING:
     default="runs",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for runs.",
+    help="Folder of runs.",
 )
-@click.option("--export", metavar="A,B,…", help="Export the run as well, such as to litert; see `headstart export`.")
+@click.option(
+    "--export", metavar="A,B,…", help="Also export the run, for instance to litert. Formats: see `headstart export`."
+)
 @tracking_options
 def train(export: str | None, **options: Any) -> None:
     """Train a classifier on your images or texts.
 
-    DATA is a folder with one folder of images or text files per class, or with train, val and test folders of those,
-    or a table (.csv, .tsv, .jsonl, .parquet) of paths or texts, and labels.
+    DATA is a folder with one subfolder of images or text files per class, a folder with train, val and test subfolders
+    of this kind, or a table (.csv, .tsv, .jsonl, .parquet) with labels and with texts or image paths.
 
-    An example may have any number of labels: several columns of 0 and 1 (--label-column toxic,insult), a column of
-    lists, or one column with a separator (--label-column tags --label-separator ';').
+    Multi-label data is a table with several columns of 0 and 1 (--label-column toxic,insult), a column of lists, or a
+    column of labels with a separator (--label-column tags --label-separator ';').
     """
     from headstart.commands.train import train
 
-    if export:  # what is impossible is reported before hours of training
+    if export:  # an impossible export is reported before hours of training
         formats = parse(export, field="export")
         check_installed(formats)
         options["check_base"] = partial(check_base, formats)
     run = train(options.pop("data"), **options, progress=current_progress())
-    tell(run)
+    print_result(run)
     if export:
         from headstart.commands.export import export as export_run
 
-        tell_exports(export_run(run, export, progress=current_progress()))
+        print_exports(export_run(run, export, progress=current_progress()))
 
 
-def tell(run: "RunFolder") -> None:
-    """Say what became of a training, and what to do next."""
+def print_result(run: "RunFolder") -> None:
+    """Print the metrics of a new run, and the next commands."""
     output.result(summary(run))
     output.result(f"report   {run.folder / 'report.html'}")
-    what = "FILE …" if run.facts.modality == "image" else '"some text"'
-    output.result(f"predict  headstart predict {run.folder} {what}")
+    input_text = "FILE …" if run.facts.modality == "image" else '"some text"'
+    output.result(f"predict  headstart predict {run.folder} {input_text}")

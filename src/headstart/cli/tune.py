@@ -17,14 +17,14 @@ from headstart.config.commands import TUNE
 @setting_options(TUNE)
 @bundle_option
 @click.option("--name", help="Name of the new run. Default: that of RUN, with a number.")
-@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder for it. Default: that of RUN.")
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="Folder of runs. Default: that of RUN.")
 @tracking_options
 def tune(**options: Any) -> None:
     """Fine-tune a finished run further.
 
-    Data, split and head are those of RUN, which does not change; the result is a new run.
+    Data, split and head are those of RUN. RUN does not change: the result is a new run.
     """
-    from headstart.cli.train import tell
+    from headstart.cli.train import print_result
     from headstart.commands.tune import tune
 
-    tell(tune(options.pop("run"), **options, progress=current_progress()))
+    print_result(tune(options.pop("run"), **options, progress=current_progress()))

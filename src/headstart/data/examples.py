@@ -231,7 +231,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
         UnavailableError: a package is missing that opens the URL; or the network must not be used.
     """
     if root := root_folder():
-        raise BadExample(f"cannot be read: lies outside {root}, and nothing else may be read")
+        raise BadExample(f"cannot be read: is outside {root}, and only files inside it may be read")
     fsspec = require("fsspec", extra="remote", purpose=f"reading {url}")
     protocol = url.split(_URL, 1)[0]
     if is_offline() and protocol not in ("file", "memory"):

@@ -8,11 +8,12 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
+from headstart.data.readers import NOUNS
 from headstart.reports.examples import page_image
 from headstart.reports.page import TEMPLATES, open_template
 
 _SHOWN = 12  # examples of each finding
-_TOGETHER = 6  # pictures in one example
+_MAX_ITEMS = 6  # images or texts of one example
 _TEXT_CHARACTERS = 300
 
 
@@ -40,7 +41,7 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
     Args:
         path: of the HTML file.
         facts: the audit as plain data.
-        dataset: what was audited, for its pictures and texts.
+        dataset: the audited data set, for its images and texts.
         template: of the page; None means that of the reports.
         more: what else the template is given.
     """
@@ -53,7 +54,7 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
         found=[_told(finding, dataset, texts, labels) for finding in found],
         others=[finding for finding in facts["findings"] if finding["state"] != "found"],
         counts={severity: sum(one["severity"] == severity for one in found) for severity in SEVERITIES},
-        noun="picture" if texts is None else "text",
+        noun=NOUNS[dataset.modality],
         checks=len(CHECKS),
         **more,
     )
@@ -71,16 +72,16 @@ def _told(
             {
                 "file": file,
                 "label": labels.get(file),
-                "picture": page_image(dataset.root, file) if texts is None else None,
+                "image": page_image(dataset.root, file) if texts is None else None,
                 "text": _beginning(texts.get(file)) if texts is not None else None,
             }
-            for file in example["files"][:_TOGETHER]
+            for file in example["files"][:_MAX_ITEMS]
         ]
         shown.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
     return {
         **finding,
         "shown": shown,
-        "has_pictures": any(item["picture"] for one in shown for item in one["items"]),
+        "has_images": any(item["image"] for example in shown for item in example["items"]),
         "more": finding["count"] - len(shown),
         "explained": _to_html(explanation(finding["code"])),
     }

@@ -159,8 +159,8 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     ]
     for mistake in shown:
         if mistake["text"] is None:
-            mistake["picture"] = page_image(Path(facts.data_root), mistake["file"], evidence)
-    with_heat = any(mistake["picture"] and "heat" in mistake["picture"] for mistake in shown)
+            mistake["image"] = page_image(Path(facts.data_root), mistake["file"], evidence)
+    with_heat = any(mistake["image"] and "heat" in mistake["image"] for mistake in shown)
     return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
 
 
@@ -244,19 +244,23 @@ def _mistake(row: PredictionRow) -> dict[str, Any]:
 
 
 def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
-    """One example whose label looks wrong; of several labels also which it ``has``, and which are ``doubted``."""
-    has, rather = set(issue.labels), set(issue.suggested)
+    """An example whose label looks wrong; if multi-label, with its ``current_labels`` and the ``doubted_labels``."""
+    current_labels, suggested_labels = set(issue.labels), set(issue.suggested)
     return {
         "file": issue.file,
         "label": labels_in_words(issue.labels),
         "suggested": labels_in_words(issue.suggested),
         "probability": issue.probability,
         "label_probability": issue.label_probability,
-        **({"has": has, "doubted": sorted(has ^ rather)} if facts.is_multi_label else {}),
+        **(
+            {"current_labels": current_labels, "doubted_labels": sorted(current_labels ^ suggested_labels)}
+            if facts.is_multi_label
+            else {}
+        ),
         **_example(Path(facts.data_root), issue.file, issue.text),
-        **({"picture": page_image(Path(facts.data_root), issue.file)} if issue.text is None else {}),
+        **({"image": page_image(Path(facts.data_root), issue.file)} if issue.text is None else {}),
     }
 
 
 def _example(root: Path, file: str, text: str | None) -> dict[str, Any]:
-    return {"picture": None, "text": None if text is None else shortened(text)}
+    return {"image": None, "text": None if text is None else shortened(text)}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Skipped
+from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES
 from headstart.reports import evaluation, training
 from headstart.reports.evaluation import SPLIT_NAMES
@@ -27,8 +28,7 @@ from headstart.runs.tables import read_history, read_predictions, read_skipped
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _SKIPPED = 50
-_NOUNS = {"image": "photo", "text": "text"}
-_IMAGE_EXAMPLES = {"example_shell": "photo.jpg", "example": '"photo.jpg"', "labelled": "folder/"}
+_IMAGE_EXAMPLES = {"example_shell": "image.jpg", "example": '"image.jpg"', "labelled": "folder/"}
 _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
 
 
@@ -64,7 +64,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
     rows = read_predictions(folder, facts, splits=(headline,))
     history = read_history(folder, facts)
     counts = np.array(split.confusion_matrix, np.int64) if split and split.confusion_matrix else None
-    noun = _NOUNS[facts.modality]
+    noun = NOUNS[facts.modality]
     return {
         "facts": facts,
         "noun": noun,

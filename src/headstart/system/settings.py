@@ -56,7 +56,7 @@ def check_readable(path: Path) -> None:
     """
     root = root_folder()
     if root and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise PermissionError(errno.EACCES, f"lies outside {root}, and nothing else may be read", str(path))
+        raise PermissionError(errno.EACCES, f"is outside {root}, and only files inside it may be read", str(path))
 
 
 def check_place(path: str | Path, suffix: str, *, replaced: bool = False) -> None:

@@ -1,5 +1,5 @@
-"""``headstart ui``: all of headstart on a page in the browser, for people who do not use a terminal.
+"""``headstart ui``: the web UI, for people who do not use a terminal.
 
-A small server on this machine. Its pages are made here and need almost no script; what takes time runs in processes of
-its own. It fetches nothing, and reads nothing outside one folder.
+A small server on this machine renders the pages; they need almost no script. Long work runs in separate processes. The
+server loads nothing from the network, and reads no file outside one folder.
 """

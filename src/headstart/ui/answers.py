@@ -1,4 +1,4 @@
-"""Answers about single pictures and texts with their reasons, by runs that stay open for the next question."""
+"""Predictions with explanations for single images and texts, by runs that stay loaded for the next request."""
 
 from pathlib import Path
 from threading import Lock
@@ -12,64 +12,66 @@ from headstart.explanation.explain import Explainer, Explanation
 from headstart.reports.explanation import explanation_content
 from headstart.runs.predictor import Prediction
 
-_OPEN = 2  # runs that are kept open
+_MAX_LOADED_RUNS = 2
 
 
 class Answers:
-    """Runs that answer, one question at a time.
+    """Runs that predict, one request at a time.
 
     Args:
-        scratch: folder for what is asked about, while it is.
+        scratch: folder for temporary files.
     """
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
-        self._open: dict[tuple[Path, float], Explainer] = {}
+        self._explainers: dict[tuple[Path, float], Explainer] = {}
         self._lock = Lock()
 
-    def __call__(self, folder: Path, asked: bytes | str, name: str) -> dict[str, Any]:
-        """What ``explanation_body.html.j2`` is given.
+    def __call__(self, folder: Path, content: bytes | str, name: str) -> dict[str, Any]:
+        """The values for ``answer.html.j2``.
 
         Args:
             folder: the run.
-            asked: content of a picture, or a text.
-            name: what the picture is called.
+            content: of an image file, or a text.
+            name: file name of the image.
 
         Raises:
-            InputError: it cannot be used; or it is a text and the run is on pictures, or the other way round.
-            IntegrityError: the run does not compute what it did.
+            InputError: the example cannot be used, or it is a text and the run is on images, or vice versa.
+            IntegrityError: the predictions of the run have changed.
         """
         with self._lock:
-            explainer = self._opened(folder)
+            explainer = self._load(folder)
             predictor = explainer.predictor
-            if isinstance(asked, str) != (predictor.modality == "text"):
-                raise InputError(f"the run {folder.name} answers about {NOUNS[predictor.modality]}s.")
+            if isinstance(content, str) != (predictor.modality == "text"):
+                raise InputError(f"the run {folder.name} predicts labels for {NOUNS[predictor.modality]}s.")
             file = self._scratch / uuid4().hex
             try:
-                if isinstance(asked, bytes):
-                    file.write_bytes(asked)
+                if isinstance(content, bytes):
+                    file.write_bytes(content)
                 (answer,) = explainer.explain(
-                    [TextExample(asked) if isinstance(asked, str) else FileExample(str(file))]
+                    [TextExample(content) if isinstance(content, str) else FileExample(str(file))]
                 )
                 if not isinstance(answer, Explanation):
                     raise InputError(f"{name}: {answer.reason}.")
-                told = explanation_content(answer, Path(predictor.facts.data_root))
+                explained = explanation_content(answer, Path(predictor.facts.data_root))
             finally:
                 file.unlink(missing_ok=True)
         threshold = predictor.facts.min_confidence
-        one = answer.answer
+        prediction = answer.answer
         return {
-            "explanation": {**told, "title": name, "file": name},
-            "explanations": [told],
+            "explanation": {**explained, "title": name, "file": name},
+            "explanations": [explained],
             "noun": NOUNS[predictor.modality],
             "multi_label": predictor.thresholds is not None,
-            "unsure": threshold if threshold and isinstance(one, Prediction) and one.probability < threshold else None,
+            "unsure": threshold
+            if threshold and isinstance(prediction, Prediction) and prediction.probability < threshold
+            else None,
         }
 
-    def _opened(self, folder: Path) -> Explainer:
+    def _load(self, folder: Path) -> Explainer:
         key = (folder, (folder / "run.json").stat().st_mtime)
-        explainer = self._open.pop(key, None) or Explainer(folder)
-        self._open[key] = explainer  # the last one used is the last one
-        while len(self._open) > _OPEN:
-            self._open.pop(next(iter(self._open)))
+        explainer = self._explainers.pop(key, None) or Explainer(folder)
+        self._explainers[key] = explainer  # at the end: most recently used
+        while len(self._explainers) > _MAX_LOADED_RUNS:
+            self._explainers.pop(next(iter(self._explainers)))
         return explainer

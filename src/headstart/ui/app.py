@@ -1,4 +1,4 @@
-"""The application: its pages and its script, and the server that runs it."""
+"""The application with its pages and its script, and the server that runs it."""
 
 import contextlib
 import os
@@ -19,24 +19,26 @@ from headstart.ui.export_pages import ExportPages
 from headstart.ui.guard import guards
 from headstart.ui.job_pages import JobPages
 from headstart.ui.jobs import Jobs
-from headstart.ui.place import Place
+from headstart.ui.root_folder import RootFolder
 from headstart.ui.run_pages import RunPages
 from headstart.ui.servers import Servers
-from headstart.ui.site import Site, failed, page
+from headstart.ui.site import Site, page, show_error
 from headstart.ui.templating import SCRIPT
 from headstart.ui.upload_pages import UploadPages
 
 
-def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_here: bool = True) -> Starlette:
+def build(
+    root_folder: RootFolder, *, max_upload_mb: int, token: str | None = None, loopback_only: bool = True
+) -> Starlette:
     """The application.
 
     Args:
-        place: what it may see.
-        max_upload_mb: of one upload.
-        token: what a browser has to show once.
-        only_here: whether it is reached as this machine only.
+        root_folder: the folder that it may read.
+        max_upload_mb: largest size of one upload.
+        token: that a browser sends once.
+        loopback_only: whether requests must name this machine as their host.
     """
-    site = Site(place, Jobs(place), Servers(place.scratch), max_upload_mb)
+    site = Site(root_folder, Jobs(root_folder), Servers(root_folder.scratch), max_upload_mb)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,53 +52,53 @@ def build(place: Place, *, max_upload_mb: int, token: str | None = None, only_he
         return FileResponse(SCRIPT, media_type="text/javascript; charset=utf-8")
 
     async def not_found(request: Request, exc: Exception) -> Response:
-        return await run_in_threadpool(page, "error", 404, message="There is no such page.")
+        return await run_in_threadpool(page, "error", 404, message="This page does not exist.")
 
     pages = [Pages(site) for Pages in (RunPages, DataPages, UploadPages, JobPages, ExportPages)]
     app = Starlette(
-        routes=[Route("/ui.js", script), *(route for some in pages for route in some.routes())],
+        routes=[Route("/ui.js", script), *(route for group in pages for route in group.routes())],
         lifespan=lifespan,
-        middleware=guards(token, only_here=only_here),
-        exception_handlers={HeadstartError: failed, 404: not_found},
+        middleware=guards(token, loopback_only=loopback_only),
+        exception_handlers={HeadstartError: show_error, 404: not_found},
     )
-    app.state.place = place
+    app.state.root_folder = root_folder
     return app
 
 
 def serve(
-    place: Place,
+    root_folder: RootFolder,
     *,
     host: str,
     port: int,
     token: str | None,
     max_upload_mb: int,
-    opened: bool,
-    announce: Callable[[str], None],
+    open_browser: bool,
+    on_start: Callable[[str], None],
 ) -> None:
     """Serve until Ctrl-C.
 
     Args:
-        place: what it may see.
-        host: to listen on.
-        port: likewise; 0 takes a free one.
-        token: what a browser has to show once; needed where ``host`` is reached from other machines.
-        max_upload_mb: of one upload.
-        opened: whether to open the page in the user's browser, if there is one.
-        announce: is given the address when the server listens.
+        root_folder: the folder that it may read.
+        host: address to listen on.
+        port: to listen on; 0 chooses a free one.
+        token: that a browser sends once; needed if ``host`` can be reached from other machines.
+        max_upload_mb: largest size of one upload.
+        open_browser: whether to open the page in the user's browser.
+        on_start: called with the address when the server listens.
     """
-    os.environ["HEADSTART_ROOT"] = str(place.root)  # for this process and every one that it starts
-    app = build(place, max_upload_mb=max_upload_mb, token=token, only_here=is_loopback(host))
+    os.environ["HEADSTART_ROOT"] = str(root_folder.root)  # for this process and its child processes
+    app = build(root_folder, max_upload_mb=max_upload_mb, token=token, loopback_only=is_loopback(host))
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
-    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        _Server(config, opened=opened, announce=announce).run()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
+        _Server(config, open_browser=open_browser, on_start=on_start).run()
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens when it does."""
+    """Reports its address as soon as it listens."""
 
-    def __init__(self, config: uvicorn.Config, *, opened: bool, announce: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, *, open_browser: bool, on_start: Callable[[str], None]) -> None:
         super().__init__(config)
-        self._opened, self._announce = opened, announce
+        self._open_browser, self._on_start = open_browser, on_start
 
     async def startup(self, sockets: list | None = None) -> None:
         await super().startup(sockets)
@@ -104,6 +106,6 @@ class _Server(uvicorn.Server):
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._announce(address)
-        if self._opened:
+        self._on_start(address)
+        if self._open_browser:
             webbrowser.open(address)

@@ -1,4 +1,4 @@
-"""Pages about data: find some, look at them, check them, train on them."""
+"""Pages about data: add, show and check data, and train on them."""
 
 import contextlib
 import os
@@ -29,144 +29,151 @@ from headstart.errors import InputError
 from headstart.runs.folder import check_name
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import is_offline
-from headstart.ui.place import Place
-from headstart.ui.reading import ROLES, advice, chosen, columns, reading
-from headstart.ui.recipe import recipe
+from headstart.ui.data_form import ROLES, list_columns, read_arguments, role_arguments, suggest
+from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, error_text, form, go_to, page
+from headstart.ui.train_form import train_settings
 from headstart.ui.uploads import CLEAN, clean_name, data_in
 
 _THUMBNAIL_PX = 200
-_SAMPLES, _CLASSES_SHOWN = 6, 12  # of each class; classes
+_SAMPLES, _CLASSES_WITH_SAMPLES = 6, 12
 
 
 class DataPages:
-    """The pages that are about data.
+    """The pages about data.
 
     Args:
-        site: that they belong to.
+        site: the server that they belong to.
     """
 
     def __init__(self, site: Site) -> None:
-        self._site, self._place = site, site.place
+        self._site, self._root_folder = site, site.root_folder
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """The routes of these pages."""
         return [
             Route("/new", self.new),
-            Route("/data", self.look),
+            Route("/data", self.show),
             Route("/data/check", self.check, methods=["POST"]),
             Route("/data/train", self.train, methods=["POST"]),
-            Route("/picture", self.picture),
+            Route("/thumbnail", self.thumbnail),
         ]
 
     def new(self, request: Request) -> Response:
-        """Where data can be brought, or found on this machine."""
-        place = self._place
-        folder = place.inside(request.query_params.get("in", "."))
+        """Upload data, or choose data on this machine."""
+        root_folder = self._root_folder
+        folder = root_folder.resolve(request.query_params.get("in", "."))
         return page(
             "new",
-            here=place.told(folder),
-            above=place.told(folder.parent) if folder != place.root else None,
-            root=place.root,
-            entries=place.entries(folder) if folder.is_dir() else [],
+            folder=root_folder.relative(folder),
+            parent=root_folder.relative(folder.parent) if folder != root_folder.root else None,
+            root=root_folder.root,
+            entries=root_folder.entries(folder) if folder.is_dir() else [],
             uploads=list(self._uploads()),
             max_mb=self._site.max_upload_mb,
         )
 
-    def look(self, request: Request) -> Response:
-        """What is in some data, and what can be done with them."""
-        asked = request.query_params
-        path = self._place.inside(asked.get("path", ""))
-        if (read := chosen(asked)) is not None:
+    def show(self, request: Request) -> Response:
+        """Examples of a data set, and the forms to check it and to train on it."""
+        query = request.query_params
+        path = self._root_folder.resolve(query.get("path", ""))
+        if (read := role_arguments(query)) is not None:
             return go_to(self._address(path, read))
-        read = reading(asked)
-        told: dict[str, Any] = {
-            "path": self._place.told(path),
-            "name": _name(self._place, path),
+        read = read_arguments(query)
+        content: dict[str, Any] = {
+            "path": self._root_folder.relative(path),
+            "name": _name(self._root_folder, path),
             "read": read,
-            "uploaded": path.is_relative_to(self._place.uploads),
+            "uploaded": path.is_relative_to(self._root_folder.uploads),
             "roles": ROLES,
         }
         dataset, problem = None, None
         try:
-            dataset = open_data(self._place, path, read)
+            dataset = open_data(self._root_folder, path, read)
         except InputError as exc:
-            problem = error_text(exc, self._place)
+            problem = error_text(exc, self._root_folder)
         if path.is_file():
-            with contextlib.suppress(InputError):  # it is no table after all, which the problem tells
-                told |= {"table": columns(path, read), "advice": self._advice(path, read, dataset)}
+            with contextlib.suppress(InputError):  # it is not a table: `problem` says so
+                content |= {"table": list_columns(path, read), "suggestion": self._suggestion(path, read, dataset)}
         if dataset is None:
-            return page("data", 422, problem=problem, **told)
-        checked = self._site.jobs.last("audit", data=told["path"])
+            return page("data", 422, problem=problem, **content)
+        last_check = self._site.jobs.last("audit", data=content["path"])
         return page(
-            "data", **told, **_shown(dataset), **_choices(dataset.modality), checked=checked, settings=all_settings()
+            "data",
+            **content,
+            **_class_samples(dataset),
+            **_choices(dataset.modality),
+            last_check=last_check,
+            settings=all_settings(),
         )
 
-    def _advice(self, path: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple[str, str] | None:
-        """What may have been meant by a table: in words, and the address that reads it so."""
-        found = advice(path, read, dataset)
-        return found and (found[0], self._address(path, found[1]))
+    def _suggestion(self, path: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple[str, str] | None:
+        """A suggestion how to read a table: a sentence, and the address that reads it that way."""
+        suggestion = suggest(path, read, dataset)
+        return suggestion and (suggestion[0], self._address(path, suggestion[1]))
 
     def _address(self, path: Path, read: dict[str, Any]) -> str:
         return f"/data?{self._query(path, read)}"
 
     def _query(self, path: Path, read: dict[str, Any]) -> str:
-        return urlencode({"path": self._place.told(path), **read}, doseq=True)
+        return urlencode({"path": self._root_folder.relative(path), **read}, doseq=True)
 
     async def check(self, request: Request) -> Response:
-        """Audit, in a job."""
+        """Start an audit."""
         path, read, _ = await self._opened(await form(request))
-        name, clean = _name(self._place, path), _beside(self._place, path)
+        name, clean = _name(self._root_folder, path), _clean_table(self._root_folder, path)
         return await self._site.submit(
             "audit",
             {"data": str(path), **read},
             title=f"Check of {name}",
-            data=self._place.told(path),
+            data=self._root_folder.relative(path),
             query=self._query(path, read),
             name=name,
             clean=str(clean),
-            cleaned=clean.relative_to(self._place.root).as_posix(),
+            cleaned=clean.relative_to(self._root_folder.root).as_posix(),
         )
 
     async def train(self, request: Request) -> Response:
-        """Train, in a job."""
+        """Start a training."""
         fields = await form(request)
         path, read, dataset = await self._opened(fields)
-        name = check_name(fields.get("name") or _name(self._place, path))
-        how = await run_in_threadpool(recipe, fields, dataset)
-        arguments = {"data": str(path), "name": name, "runs": str(self._place.runs), **read, **how}
-        told, query = self._place.told(path), self._query(path, read)
-        return await self._site.submit("train", arguments, title=f"Training of {name}", data=told, query=query)
+        name = check_name(fields.get("name") or _name(self._root_folder, path))
+        settings = await run_in_threadpool(train_settings, fields, dataset)
+        arguments = {"data": str(path), "name": name, "runs": str(self._root_folder.runs), **read, **settings}
+        data, query = self._root_folder.relative(path), self._query(path, read)
+        return await self._site.submit("train", arguments, title=f"Training of {name}", data=data, query=query)
 
-    def picture(self, request: Request) -> Response:
-        """A picture, small."""
-        small = thumbnail(FileExample(str(self._place.inside(request.query_params.get("path", "")))), _THUMBNAIL_PX)
-        if small is None:
-            raise InputError("that is no picture.")
-        return Response(jpeg(small.pixels), media_type="image/jpeg")
+    def thumbnail(self, request: Request) -> Response:
+        """A thumbnail of an image."""
+        image = thumbnail(
+            FileExample(str(self._root_folder.resolve(request.query_params.get("path", "")))), _THUMBNAIL_PX
+        )
+        if image is None:
+            raise InputError("this file is not an image.")
+        return Response(jpeg(image.pixels), media_type="image/jpeg")
 
     async def _opened(self, fields: QueryParams) -> tuple[Path, dict[str, Any], Dataset]:
-        """The data that a form names, how they are read, and what was read."""
-        path, read = self._place.inside(fields.get("path", "")), reading(fields)
+        """The path of the data of a form, how to read them, and the data set."""
+        path, read = self._root_folder.resolve(fields.get("path", "")), read_arguments(fields)
         if fields.get("group_pattern"):
             read["group_by"] = fields["group_pattern"]
-        return path, read, await run_in_threadpool(open_data, self._place, path, read)
+        return path, read, await run_in_threadpool(open_data, self._root_folder, path, read)
 
     def _uploads(self) -> Iterator[tuple[str, str, str]]:
-        """Of the data in uploads: name, what they are, and path."""
-        for path in self._place.uploaded():
-            with contextlib.suppress(InputError):  # nothing came of it
+        """Name, origin and path of the data in each upload."""
+        for path in self._root_folder.uploaded():
+            with contextlib.suppress(InputError):  # an empty upload
                 data = data_in(path)
                 when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-                what = "what a check left" if data.name.startswith(CLEAN) else "uploaded"
-                yield _name(self._place, data), f"{what}, {when}", self._place.told(data)
+                origin = "cleaned by a check" if data.name.startswith(CLEAN) else "uploaded"
+                yield _name(self._root_folder, data), f"{origin}, {when}", self._root_folder.relative(data)
 
 
-def open_data(place: Place, path: Path, read: dict[str, Any]) -> Dataset:
+def open_data(root_folder: RootFolder, path: Path, read: dict[str, Any]) -> Dataset:
     """The data set in a folder or table.
 
     Raises:
-        InputError: there is none, or a file of it lies outside the root.
+        InputError: no data set can be read, or a file is outside the root.
     """
     try:
         dataset = load_dataset(str(path), **read)
@@ -174,47 +181,48 @@ def open_data(place: Place, path: Path, read: dict[str, Any]) -> Dataset:
         raise InputError(f"{exc.filename} {exc.strerror}.") from exc
     if dataset.texts is None:
         for file in dataset.files:
-            place.inside(str(dataset.root / file))
+            root_folder.resolve(str(dataset.root / file))
     return dataset
 
 
-def _name(place: Place, path: Path) -> str:
-    """What data are called: of an upload, without what made its name unique."""
-    if path.is_relative_to(place.uploads):
-        return clean_name(path.relative_to(place.uploads).parts[0].rpartition("-")[0]) or "upload"
+def _name(root_folder: RootFolder, path: Path) -> str:
+    """The name of data; of an upload without the suffix that makes its folder unique."""
+    if path.is_relative_to(root_folder.uploads):
+        return clean_name(path.relative_to(root_folder.uploads).parts[0].rpartition("-")[0]) or "upload"
     return path.stem if path.is_file() else path.name
 
 
-def _beside(place: Place, path: Path) -> Path:
-    """Where a table of what is good in some data goes: among the uploads, for the user's folders stay as they are."""
-    if path.is_relative_to(place.uploads):
-        folder = place.uploads / path.relative_to(place.uploads).parts[0]
+def _clean_table(root_folder: RootFolder, path: Path) -> Path:
+    """Path for the table of usable examples: among the uploads, because the user's folders are never changed."""
+    if path.is_relative_to(root_folder.uploads):
+        folder = root_folder.uploads / path.relative_to(root_folder.uploads).parts[0]
     else:
-        folder = place.uploads / f"{clean_name(_name(place, path))}-{uuid4().hex[:6]}"
+        folder = root_folder.uploads / f"{clean_name(_name(root_folder, path))}-{uuid4().hex[:6]}"
     return folder / f"{CLEAN}{uuid4().hex[:6]}.csv"
 
 
-def _shown(dataset: Dataset) -> dict[str, Any]:
+def _class_samples(dataset: Dataset) -> dict[str, Any]:
     """The classes of a data set, each with a few examples."""
-    counted = count_classes(dataset.labels, dataset.classes)
-    shown = []
-    for i, (name, count) in enumerate(counted.items()):
+    counts = count_classes(dataset.labels, dataset.classes)
+    classes = []
+    for i, (name, count) in enumerate(counts.items()):
         column = dataset.labels[:, i] if is_multi_label(dataset.labels) else dataset.labels == i
-        mine = np.flatnonzero(column)
-        some = mine[np.linspace(0, len(mine) - 1, min(_SAMPLES, len(mine))).astype(int)] if i < _CLASSES_SHOWN else ()
+        indices = np.flatnonzero(column)
+        positions = np.linspace(0, len(indices) - 1, min(_SAMPLES, len(indices))).astype(int)
+        chosen_indices = indices[positions] if i < _CLASSES_WITH_SAMPLES else ()
         if dataset.texts is not None:
-            samples = [" ".join(dataset.texts[j].split()) for j in some[:2]]
+            samples = [" ".join(dataset.texts[j].split()) for j in chosen_indices[:2]]
         else:
-            samples = [str(dataset.root / dataset.files[j]) for j in some]
-        shown.append({"name": name, "count": count, "samples": samples})
+            samples = [str(dataset.root / dataset.files[j]) for j in chosen_indices]
+        classes.append({"name": name, "count": count, "samples": samples})
     return {
         "dataset": dataset,
         "noun": NOUNS[dataset.modality],
-        "classes": shown,
-        "most": max(counted.values()),
-        "given": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
+        "classes": classes,
+        "largest_count": max(counts.values()),
+        "split_names": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
         "multi_label": is_multi_label(dataset.labels),
-        "nested": dataset.texts is None and len({os.path.dirname(file) for file in dataset.files}) > len(shown),
+        "nested": dataset.texts is None and len({os.path.dirname(file) for file in dataset.files}) > len(classes),
     }
 
 
@@ -223,10 +231,10 @@ def _choices(modality: Modality) -> dict[str, Any]:
     known = {entry.handle: entry for entry in entries()} if modality == "image" else {}
     offline = is_offline()
     rows = [
-        {"handle": one.handle, "size_mb": one.size_mb, "here": one.is_local, "entry": known.get(one.handle)}
-        for one in candidates(BASES_ALL, modality)
-        if one.is_local or not offline
+        {"handle": base.handle, "size_mb": base.size_mb, "is_local": base.is_local, "entry": known.get(base.handle)}
+        for base in candidates(BASES_ALL, modality)
+        if base.is_local or not offline
     ]
-    rows.sort(key=lambda row: not row["here"])
+    rows.sort(key=lambda row: not row["is_local"])
     default = next((handle for handle in DEFAULT_BASES[modality] if any(row["handle"] == handle for row in rows)), None)
     return {"bases": rows, "default_base": default, "offline": offline, "can_fine_tune": can_train()}

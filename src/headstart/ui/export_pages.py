@@ -1,4 +1,4 @@
-"""Pages about taking a run elsewhere: exports, and the files of the run as they are."""
+"""Pages about exports: export formats, the server of a run, and downloads."""
 
 import json
 import zipfile
@@ -15,113 +15,117 @@ from starlette.routing import Route
 from headstart.commands.load import Run
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.formats import FORMATS, check_installed, obstacles
-from headstart.ui.place import NotThereError
+from headstart.ui.root_folder import NotFoundError
 from headstart.ui.site import Site, form, go_to, page
 
 _FILES = {
-    "report.html": "the report as one page, to mail or keep",
+    "report.html": "the report as one HTML file",
     "model.keras": "the Keras model: raw pixels or token ids in, probabilities out",
-    "predictions.csv": "what it said of every example",
+    "predictions.csv": "the prediction for every example",
     "suspects.csv": "labels that may be wrong",
 }
 
-_GOOD_FOR = {
+_USES = {
     "onnx": "servers and desktop programs, in almost any language",
     "litert": "phones and small devices; MediaPipe reads its labels",
-    "litert:float16": "the same in half the size",
-    "litert:int8": "the same in a quarter of the size, for chips that only count in integers; answers change a little",
-    "openvino": "processors, graphics and NPUs of Intel",
-    "saved-model": "TensorFlow Serving, and whatever else serves TensorFlow",
-    "keras": "going on in Keras",
+    "litert:float16": "half the size of litert",
+    "litert:int8": "a quarter of the size of litert, for integer-only chips; predictions change slightly",
+    "openvino": "Intel CPUs, GPUs and NPUs",
+    "saved-model": "TensorFlow Serving and other TensorFlow servers",
+    "keras": "further work in Keras",
 }
 
 
 class ExportPages:
-    """The pages that are about taking a run elsewhere.
+    """The pages about exports.
 
     Args:
-        site: that they belong to.
+        site: the server that they belong to.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """The routes of these pages."""
         return [
             Route("/runs/{run}/export", self.choose),
-            Route("/runs/{run}/export", self.begin, methods=["POST"]),
-            Route("/runs/{run}/download/{what:path}", self.download),
+            Route("/runs/{run}/export", self.export, methods=["POST"]),
+            Route("/runs/{run}/download/{file:path}", self.download),
             Route("/runs/{run}/serve", self.serve, methods=["POST"]),
-            Route("/runs/{run}/serve/end", self.end, methods=["POST"]),
+            Route("/runs/{run}/serve/stop", self.stop_serving, methods=["POST"]),
         ]
 
     def choose(self, request: Request) -> Response:
-        """What there is, and what there can be."""
+        """The finished exports, and the form to export."""
         folder = self._site.run(request)
-        files = [(name, told, _megabytes(folder / name)) for name, told in _FILES.items() if (folder / name).is_file()]
-        exports = [_told(path) for path in _exports(folder)]
+        files = [
+            (name, description, _megabytes(folder / name))
+            for name, description in _FILES.items()
+            if (folder / name).is_file()
+        ]
+        exports = [_export(path) for path in _exports(folder)]
         run = Run(folder)
         servers = self._site.servers
         server = {"address": servers.address(folder.name), "why_not": servers.why_not()}
         return page("export", run=run, tab="export", files=files, exports=exports, formats=_formats(run), server=server)
 
-    async def begin(self, request: Request) -> Response:
-        """Export, in a job."""
+    async def export(self, request: Request) -> Response:
+        """Start an export."""
         folder = self._site.run(request)
         fields = await form(request)
-        chosen = [name for name in FORMATS if fields.get(name)]
-        if not chosen:
+        formats = [name for name in FORMATS if fields.get(name)]
+        if not formats:
             raise InputError("choose at least one format.")
-        arguments = {"run": str(folder), "to": chosen}
+        arguments = {"run": str(folder), "to": formats}
         return await self._site.submit("export", arguments, title=f"Export of {folder.name}")
 
     def serve(self, request: Request) -> Response:
-        """Let programs ask the run."""
+        """Start an HTTP server of the run."""
         folder = self._site.run(request)
         self._site.servers.start(folder)
         return go_to(f"/runs/{quote(folder.name)}/export#server")
 
-    def end(self, request: Request) -> Response:
-        """No longer."""
+    def stop_serving(self, request: Request) -> Response:
+        """Stop the HTTP server of the run."""
         folder = self._site.run(request)
         self._site.servers.stop(folder.name)
         return go_to(f"/runs/{quote(folder.name)}/export#server")
 
     def download(self, request: Request) -> Response:
-        """A file of the run; the run or an export as a zip."""
-        folder, what = self._site.run(request), request.path_params["what"]
-        if what in _FILES and (folder / what).is_file():
-            return FileResponse(folder / what, filename=f"{folder.name}-{what}")
+        """Download a file of the run; or the run, or an export, as a zip."""
+        folder, file = self._site.run(request), request.path_params["file"]
+        if file in _FILES and (folder / file).is_file():
+            return FileResponse(folder / file, filename=f"{folder.name}-{file}")
         folders = {"run": folder} | {f"exports/{path.name}": path for path in _exports(folder)}
-        if what not in folders:
-            raise NotThereError(f"the run {folder.name} has no {what}.")
-        name = folder.name if what == "run" else f"{folder.name}-{folders[what].name}"
-        archive = self._site.place.scratch / f"{uuid4().hex}.zip"
-        _pack(folders[what], archive, name)
+        if file not in folders:
+            raise NotFoundError(f"the run {folder.name} has no {file}.")
+        name = folder.name if file == "run" else f"{folder.name}-{folders[file].name}"
+        archive = self._site.root_folder.scratch / f"{uuid4().hex}.zip"
+        _pack(folders[file], archive, name)
         return FileResponse(archive, filename=f"{name}.zip", background=BackgroundTask(archive.unlink, missing_ok=True))
 
 
 def _formats(run: Run) -> list[dict[str, str]]:
-    """What a run can be exported to: ``name``, ``what`` people call it, what it is ``good_for``, and ``why_not``."""
-    told, against = [], obstacles(run.folder, run.facts)
-    for name, one in FORMATS.items():
-        why_not_here = against[name]
-        if not why_not_here:
+    """The export formats: ``name``, ``title``, ``use``, and ``why_not`` (why this run cannot be exported to it)."""
+    rows, reasons = [], obstacles(run.folder, run.facts)
+    for name, export_format in FORMATS.items():
+        reason = reasons[name]
+        if not reason:
             try:
-                check_installed([one])
+                check_installed([export_format])
             except UnavailableError as exc:
-                why_not_here = str(exc)
-        told.append({"name": name, "what": one.title, "good_for": _GOOD_FOR[name], "why_not": why_not_here})
-    return told
+                reason = str(exc)
+        rows.append({"name": name, "title": export_format.title, "use": _USES[name], "why_not": reason})
+    return rows
 
 
 def _exports(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "exports").glob("[!.]*") if path.is_dir() and not path.is_symlink())
 
 
-def _told(folder: Path) -> dict[str, Any]:
-    """An export, and how it compares with the run."""
+def _export(folder: Path) -> dict[str, Any]:
+    """An export: ``name``, ``mb``, and ``replay``, its comparison with the run."""
     path = folder / "export.json"
     replay = json.loads(path.read_text(encoding="utf-8")).get("replay", {}) if path.is_file() else {}
     return {"name": folder.name, "mb": _megabytes(folder), "replay": replay}

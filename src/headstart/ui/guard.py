@@ -1,4 +1,4 @@
-"""What protects every page: which requests are answered, and what a browser may do with an answer.
+"""Protection of every page: which requests are answered, and what a browser may do with a response.
 
 Any web page that the user has open can send requests to a server on this machine. So a request must name this machine
 as its host (against DNS rebinding), and a request that changes something must come from a page of this server (against
@@ -33,14 +33,14 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def guards(token: str | None, *, only_here: bool) -> list[Middleware]:
+def guards(token: str | None, *, loopback_only: bool) -> list[Middleware]:
     """The middleware before every page.
 
     Args:
-        token: a browser has to send it once; None where none is needed.
-        only_here: accept only requests that name this machine as their host.
+        token: that a browser sends once; None if none is required.
+        loopback_only: accept only requests that name this machine as their host.
     """
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if only_here else ["*"]
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if loopback_only else ["*"]
     return [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         Middleware(BaseHTTPMiddleware, dispatch=_Guard(token)),
@@ -53,7 +53,7 @@ class _Guard:
         self._cookie = hashlib.sha256((token or "").encode()).hexdigest()
 
     async def __call__(self, request: Request, following: Next) -> Response:
-        """Answer a request, or refuse to."""
+        """Answer or refuse a request."""
         response = self._refusal(request) or await following(request)
         response.headers.update(HEADERS)
         return response
@@ -61,24 +61,24 @@ class _Guard:
     def _refusal(self, request: Request) -> Response | None:
         if request.method not in _SAFE_METHODS and not _is_ours(request):
             return Response("This request came from another page.", 403)
-        return self._ask_token(request) if self._token else None
+        return self._check_token(request) if self._token else None
 
-    def _ask_token(self, request: Request) -> Response | None:
-        given = request.query_params.get("token")
-        if given is not None and _same(given, self._token or ""):
+    def _check_token(self, request: Request) -> Response | None:
+        sent_token = request.query_params.get("token")
+        if sent_token is not None and _same(sent_token, self._token or ""):
             answer = RedirectResponse(request.url.path, 303)
             answer.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict")
             return answer
-        return None if _same(request.cookies.get(COOKIE, ""), self._cookie) else HTMLResponse(_ASK, 401)
+        return None if _same(request.cookies.get(COOKIE, ""), self._cookie) else HTMLResponse(_TOKEN_PAGE, 401)
 
 
-def _same(given: str, expected: str) -> bool:
-    """Whether two texts are the same, in a time that does not tell how nearly."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
+def _same(sent: str, expected: str) -> bool:
+    """Whether two texts are equal, compared in constant time."""
+    return hmac.compare_digest(sent.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
 
 
 def _is_ours(request: Request) -> bool:
-    """Whether a request that changes something comes from a page of this server; programs send neither header."""
+    """Whether a changing request comes from a page of this server. Programs send neither header."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     return (origin is None or urlsplit(origin).netloc == request.headers.get("host")) and site in (
         None,
@@ -87,8 +87,9 @@ def _is_ours(request: Request) -> bool:
     )
 
 
-_ASK = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>headstart</title>
+_TOKEN_PAGE = """<!doctype html><html lang="en">
+<meta name="viewport" content="width=device-width"><title>headstart</title>
 <body style="font:1rem/1.5 system-ui;max-width:24rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark">
-<h1 style="font-size:1.4rem">headstart</h1><form><label>The token that it was started with<br>
+<h1 style="font-size:1.4rem">headstart</h1><form><label>Token of this server<br>
 <input name="token" type="password" autofocus style="font:inherit;width:100%"></label>
 <p><button style="font:inherit">Open</button></form>"""

@@ -1,4 +1,4 @@
-"""Pages about jobs: watch them, stop them, go on with them."""
+"""Pages about jobs: progress, stop, resume, remove."""
 
 import time
 from typing import Any
@@ -11,26 +11,26 @@ from starlette.routing import Route
 from headstart.config import AUTO
 from headstart.errors import InputError
 from headstart.reports import plots
+from headstart.ui.job_process import AUDIT_PAGE
 from headstart.ui.jobs import Job, State
-from headstart.ui.place import Place
+from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, go_to, page, plain
-from headstart.ui.work import AUDIT_PAGE
 
 
 class JobPages:
-    """The pages that are about jobs.
+    """The pages about jobs.
 
     Args:
-        site: that they belong to.
+        site: the server that they belong to.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """The routes of these pages."""
         return [
-            Route("/jobs/{job}", self.watch),
+            Route("/jobs/{job}", self.show),
             Route("/jobs/{job}/progress", self.progress),
             Route("/jobs/{job}/stop", self.stop, methods=["POST"]),
             Route("/jobs/{job}/resume", self.resume, methods=["POST"]),
@@ -38,42 +38,46 @@ class JobPages:
             Route("/jobs/{job}/audit", self.audit),
         ]
 
-    def watch(self, request: Request) -> Response:
-        """How far a job is."""
+    def show(self, request: Request) -> Response:
+        """The progress of a job."""
         job = self._job(request)
-        return page("job", job=job, goto=_result(job), **told(job, self._site.place))
+        return page(
+            "job", job=job, result_address=_result_address(job), **progress_content(job, self._site.root_folder)
+        )
 
     def progress(self, request: Request) -> Response:
-        """The part of that page that changes; headers tell the script when it is over, and where the result is."""
+        """The part of that page that changes. The headers hold the status and the address of the result."""
         job = self._job(request)
-        answer = page("progress", job=job, goto=_result(job), **told(job, self._site.place))
-        answer.headers["X-Status"] = job.status
-        answer.headers["X-Go-To"] = _result(job) or ""
-        return answer
+        response = page(
+            "progress", job=job, result_address=_result_address(job), **progress_content(job, self._site.root_folder)
+        )
+        response.headers["X-Status"] = job.status
+        response.headers["X-Go-To"] = _result_address(job) or ""
+        return response
 
     async def stop(self, request: Request) -> Response:
-        """End its process."""
+        """Stop a job."""
         job = self._job(request)
         await run_in_threadpool(job.stop)
         return go_to(f"/jobs/{job.id}")
 
     async def resume(self, request: Request) -> Response:
-        """Go on, or try again."""
+        """Resume or repeat a job."""
         job = self._job(request)
         if job.status in ("stopped", "failed"):
             await run_in_threadpool(job.start)
         return go_to(f"/jobs/{job.id}")
 
     async def remove(self, request: Request) -> Response:
-        """Forget it."""
+        """Remove a job."""
         await run_in_threadpool(self._site.jobs.remove, self._job(request))
         return go_to("/")
 
     def audit(self, request: Request) -> Response:
-        """The page that an audit wrote."""
+        """The report of an audit."""
         path = self._job(request).folder / AUDIT_PAGE
         if not path.is_file():
-            raise InputError("that check is not done.")
+            raise InputError("this check is not finished.")
         return HTMLResponse(path.read_bytes())
 
     def _job(self, request: Request) -> Job:
@@ -83,77 +87,77 @@ class JobPages:
 _STAGES = {
     "data": "Reading the data",
     "choice of the base": "Comparing bases",
-    "base": "Opening the base",
-    "features": "Running the base over every example, once",
-    "audit and split": "Checking, and setting some apart to judge by",
-    "head": "Solving the head",
+    "base": "Loading the base",
+    "features": "Computing features",
+    "audit and split": "Auditing and splitting the data",
+    "head": "Training the head",
     "search": "Searching for a better head",
     "fine-tuning": "Fine-tuning",
-    "evaluation": "Judging it on what it has not seen",
-    "run": "Writing the run, and proving it",
+    "evaluation": "Evaluating",
+    "run": "Writing and verifying the run",
 }
-"""What the stages of :func:`headstart.train` are called on the page."""
+"""Stages of :func:`headstart.train` -> their titles on the page."""
 
 
-def told(job: Job, place: Place) -> dict[str, Any]:
-    """How far a job is, for its page."""
+def progress_content(job: Job, root_folder: RootFolder) -> dict[str, Any]:
+    """The progress of a job, as ``progress.html.j2`` shows it."""
     state, now, status = job.state(), time.time(), job.status
     end = state.ended or (now if status == "running" else state.last)
     outcome = job.outcome
     if outcome and "error" in outcome:
-        outcome["error"] = plain(outcome["error"], place)
+        outcome["error"] = plain(outcome["error"], root_folder)
     starts = [start for _, start in state.stages]
     stages = [
         {
             "name": _STAGES.get(name, name.capitalize()),
             "seconds": (starts[i + 1] if i + 1 < len(starts) else end) - start,
-            "now": i + 1 == len(starts),
+            "is_current": i + 1 == len(starts),
         }
         for i, (name, start) in enumerate(state.stages)
-        if name != "fine-tuning" or job.told["arguments"].get("fine_tune") != "none"
+        if name != "fine-tuning" or job.description["arguments"].get("fine_tune") != "none"
     ]
     return {
         "status": status,
         "outcome": outcome,
         "stages": stages,
-        "waits": state.waits,
-        "to_come": _to_come(job, state) if status == "running" else [],
+        "waits": state.is_waiting,
+        "next_stages": _next_stages(job, state) if status == "running" else [],
         "bar": state.bar,
-        "notes": [(plain(text, place), is_warning) for text, is_warning in state.notes],
+        "notes": [(plain(text, root_folder), is_warning) for text, is_warning in state.notes],
         "seconds": end - state.began if state.began else None,
         "curves": _curves(state),
-        "left_s": max(0.0, state.left_s - (now - state.told)) if state.left_s else None,
+        "left_s": max(0.0, state.left_s - (now - state.left_updated)) if state.left_s else None,
     }
 
 
-def _to_come(job: Job, state: State) -> list[str]:
+def _next_stages(job: Job, state: State) -> list[str]:
     """The stages of a training that are still to come."""
-    if job.kind != "train" or state.waits:
+    if job.kind != "train" or state.is_waiting:
         return []
-    asked, begun = job.told["arguments"], {name for name, _ in state.stages}
-    passed = {
-        "choice of the base": asked.get("base") != AUTO,
-        "search": not asked.get("search"),
-        "fine-tuning": asked.get("fine_tune") == "none",
+    arguments, started = job.description["arguments"], {name for name, _ in state.stages}
+    is_left_out = {
+        "choice of the base": arguments.get("base") != AUTO,
+        "search": not arguments.get("search"),
+        "fine-tuning": arguments.get("fine_tune") == "none",
     }
-    return [told for name, told in _STAGES.items() if name not in begun and not passed.get(name)]
+    return [title for name, title in _STAGES.items() if name not in started and not is_left_out.get(name)]
 
 
 def _curves(state: State) -> list[Any]:
-    """Loss and accuracy by epoch, as far as they are known."""
-    drawn = []
+    """Plots of loss and accuracy by epoch."""
+    curves = []
     for name in ("loss", "accuracy"):
         train, val = (
             [(row["epoch"], row[key]) for row in state.epochs if row.get(key) is not None]
             for key in (name, f"val_{name}")
         )
         if len(train) > 1 or len(val) > 1:
-            drawn.append(plots.epoch_curve(train, val, name, None))
-    return drawn
+            curves.append(plots.epoch_curve(train, val, name, None))
+    return curves
 
 
-def _result(job: Job) -> str | None:
-    """Where what came out can be seen."""
+def _result_address(job: Job) -> str | None:
+    """The address of the result; None before there is one."""
     outcome = job.outcome
     if not outcome or "error" in outcome:
         return None

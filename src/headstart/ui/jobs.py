@@ -1,8 +1,7 @@
-"""Jobs: trainings, audits and exports, each in a process of its own that outlives the page but not the server.
+"""Jobs: trainings, audits and exports, each in its own process, which ends with the server at the latest.
 
-What a job is to do, what happened and what came out are files in a folder of its own. So a job that was stopped, by its
-button or with the machine, is still there the next time. Resuming it runs the same work again, which finds in the cache
-what was computed, and goes on from there.
+The description, the events and the outcome of a job are files in its folder. So a stopped job is still listed after a
+restart. Resuming runs the same work again; results in the cache are not computed twice.
 """
 
 import contextlib
@@ -23,22 +22,22 @@ from uuid import uuid4
 
 from headstart.features.store import is_held
 from headstart.system.progress import Pace
-from headstart.ui.place import NotThereError, Place
-from headstart.ui.work import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
+from headstart.ui.job_process import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
+from headstart.ui.root_folder import NotFoundError, RootFolder
 
-_PATIENCE_S = 10  # until what was asked to stop is made to
-_NOTES = 40
-_CHECK_S = 7 * 24 * 60 * 60  # how long a check of data is kept
+_STOP_TIMEOUT_S = 10  # then the process is killed
+_MAX_NOTES = 40
+_KEEP_AUDIT_S = 7 * 24 * 60 * 60
 
 
 @dataclass
 class CountedWork:
-    """Work that is counted.
+    """Work with a progress bar.
 
     Attributes:
-        label: what is done.
+        label: of the work.
         unit: name of the units, in the plural.
-        pace: how many are finished, and how fast.
+        pace: number of finished units, and their rate.
     """
 
     label: str
@@ -48,18 +47,18 @@ class CountedWork:
 
 @dataclass
 class State:
-    """How far a job is, folded from its events.
+    """The progress of a job, computed from its events. Times are seconds since the epoch.
 
     Attributes:
-        stages: name and start of each, since it last began.
-        bar: what is being counted, if anything.
-        notes: what it told, the last ones; each with whether it is a warning.
+        stages: name and start time of each stage since the last start.
+        bar: current progress bar, if any.
+        notes: last log records: text, and whether it is a warning.
         epochs: rows as in ``history.csv``.
-        left_s: seconds until the last epoch is done, when that was last told.
-        told: when that was.
-        began: when it last began.
-        last: when the last event was.
-        ended: when it ended.
+        left_s: seconds until the last epoch is finished, at the time ``left_updated``.
+        left_updated: time of ``left_s``.
+        began: time of the last start.
+        last: time of the last event.
+        ended: time of the end.
     """
 
     stages: list[tuple[str, float]] = field(default_factory=list)
@@ -67,18 +66,18 @@ class State:
     notes: list[tuple[str, bool]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     left_s: float | None = None
-    told: float = 0
+    left_updated: float = 0
     began: float = 0
     last: float = 0
     ended: float | None = None
 
     @property
-    def waits(self) -> bool:
-        """Whether another job is at work now."""
+    def is_waiting(self) -> bool:
+        """Whether it waits for another job."""
         return bool(self.stages) and self.stages[-1][0] == WAITING
 
-    def take(self, event: dict[str, Any]) -> None:
-        """Follow one event."""
+    def update(self, event: dict[str, Any]) -> None:
+        """Apply one event."""
         self.last = event["t"]
         if "began" in event:
             self.stages, self.notes, self.bar, self.left_s = [], [], None, None
@@ -86,12 +85,12 @@ class State:
         elif "ended" in event:
             self.ended, self.bar = event["t"], None
         elif "stage" in event:
-            if self.waits:  # no part of the work
+            if self.is_waiting:  # waiting is not part of the work
                 self.stages, self.began = [], event["t"]
             self.stages.append((event["stage"], event["t"]))
             self.bar = self.left_s = None
         elif "log" in event:
-            self.notes = [*self.notes, (event["log"], event["level"] >= logging.WARNING)][-_NOTES:]
+            self.notes = [*self.notes, (event["log"], event["level"] >= logging.WARNING)][-_MAX_NOTES:]
         elif "epoch" in event:
             self._epoch(event)
         else:
@@ -100,7 +99,7 @@ class State:
     def _epoch(self, event: dict[str, Any]) -> None:
         number = event["epoch"]["epoch"]
         self.epochs = [row for row in self.epochs if row["epoch"] < number] + [event["epoch"]]
-        self.left_s, self.told = event["seconds_left"], event["t"]
+        self.left_s, self.left_updated = event["seconds_left"], event["t"]
 
     def _count(self, event: dict[str, Any]) -> None:
         if "start" in event:
@@ -113,7 +112,7 @@ class State:
 
 
 class Job:
-    """One job, going by its folder.
+    """One job, described by the files of its folder.
 
     Args:
         folder: of the job.
@@ -125,18 +124,18 @@ class Job:
         self._process: subprocess.Popen[bytes] | None = None
 
     @cached_property
-    def told(self) -> dict[str, Any]:
-        """What is to be done: ``kind``, ``arguments``, and ``title`` for people."""
+    def description(self) -> dict[str, Any]:
+        """Description of the work: ``kind``, ``arguments``, ``title`` and more."""
         return json.loads((self.folder / JOB).read_text(encoding="utf-8"))
 
     @property
     def kind(self) -> str:
-        """What kind of work it is."""
-        return self.told["kind"]
+        """Kind of work: a key of :data:`headstart.ui.job_process.KINDS`."""
+        return self.description["kind"]
 
     @property
     def outcome(self) -> dict[str, Any] | None:
-        """What came out; None while there is nothing."""
+        """Outcome of the work; None before the end."""
         path = self.folder / OUTCOME
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -150,13 +149,13 @@ class Job:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives; also if an earlier server started it."""
+        """Whether its process runs, also one that an earlier server started."""
         if self._process is not None:
             return self._process.poll() is None
         return is_held(self.folder / LOCK)
 
     def state(self) -> State:
-        """How far it is."""
+        """Its progress."""
         path = self.folder / EVENTS
         if not path.is_file():
             return self._state
@@ -166,29 +165,29 @@ class Job:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                self._state.take(json.loads(line))
+                self._state.update(json.loads(line))
             return self._state
 
     def start(self) -> None:
-        """Begin, or go on with what the cache holds."""
+        """Start or resume."""
         if self.is_running:
             return
         for name in (OUTCOME, STOP):
             (self.folder / name).unlink(missing_ok=True)
         with open(self.folder / "log.txt", "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "headstart.ui.work", str(self.folder)],
+                [sys.executable, "-m", "headstart.ui.job_process", str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def stop(self) -> None:
-        """End its process and those that it started, as Ctrl-C does; what is computed by now stays in the cache."""
+        """Stop its process and the child processes, as Ctrl-C does. Computed results stay in the cache."""
         if not self.is_running:
             return
         (self.folder / STOP).touch()
         process = self._process.pid if self._process else int((self.folder / PID).read_text())
         _send(process, signal.SIGINT)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
         while self.is_running and time.monotonic() < deadline:
             time.sleep(0.05)
         if self.is_running:
@@ -196,87 +195,87 @@ class Job:
 
 
 def _send(process: int, number: int) -> None:
-    """Signal a process and all that it started, where the system has groups of processes."""
+    """Send a signal to a process, and to its child processes if the system has process groups."""
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if hasattr(os, "killpg") else os.kill)(process, number)
 
 
 class Jobs:
-    """All jobs of a place.
+    """All jobs of a root folder.
 
     Args:
-        place: where they are.
+        root_folder: the root folder.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._known: dict[str, Job] = {}
+    def __init__(self, root_folder: RootFolder) -> None:
+        self._root_folder = root_folder
+        self._jobs: dict[str, Job] = {}
 
     def add(self, kind: str, arguments: dict[str, Any], *, title: str, data: str | None = None, **more: Any) -> Job:
-        """Make a job and begin it.
+        """Add and start a job.
 
         Args:
-            kind: one of :data:`headstart.ui.work.KINDS`.
-            arguments: of the function that does it.
-            title: for people.
-            data: path of its data, as the browser knows it.
-            more: that this kind of work needs to know.
+            kind: a key of :data:`headstart.ui.job_process.KINDS`.
+            arguments: of the function that does the work.
+            title: shown on the page.
+            data: path of its data, relative to the root.
+            more: further entries of the description.
         """
-        folder = self._place.jobs / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
+        folder = self._root_folder.jobs / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
         folder.mkdir()
         job = {"kind": kind, "arguments": arguments, "title": title, "data": data, **more}
         (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
-        self._known[folder.name] = Job(folder)
-        self._known[folder.name].start()
-        return self._known[folder.name]
+        self._jobs[folder.name] = Job(folder)
+        self._jobs[folder.name].start()
+        return self._jobs[folder.name]
 
     def __getitem__(self, name: str) -> Job:
         """One job.
 
         Raises:
-            NotThereError: there is none of that name.
+            NotFoundError: no job has this name.
         """
-        folder = self._place.jobs / name
-        if folder.parent != self._place.jobs or not (folder / JOB).is_file():
-            raise NotThereError(f"there is no job {name}.")
-        return self._known.setdefault(name, Job(folder))
+        folder = self._root_folder.jobs / name
+        if folder.parent != self._root_folder.jobs or not (folder / JOB).is_file():
+            raise NotFoundError(f"unknown job {name}.")
+        return self._jobs.setdefault(name, Job(folder))
 
     def all(self) -> list[Job]:
-        """The newest first."""
-        names = sorted((path.parent.name for path in self._place.jobs.glob(f"*/{JOB}")), reverse=True)
+        """All jobs, newest first."""
+        names = sorted((path.parent.name for path in self._root_folder.jobs.glob(f"*/{JOB}")), reverse=True)
         return [self[name] for name in names]
 
     def last(self, kind: str, *, data: str | None = None, run: str | None = None) -> Job | None:
-        """The newest job of a kind that is done: about some data, or that gave a run of some name."""
+        """The newest finished job of a kind, for given data or with a given run as its result."""
         for job in self.all():
             outcome = job.outcome or {}
-            fits = job.told.get("data") == data if run is None else outcome.get("run") == run
-            if job.kind == kind and fits and job.status == "done":
+            matches = job.description.get("data") == data if run is None else outcome.get("run") == run
+            if job.kind == kind and matches and job.status == "done":
                 return job
         return None
 
-    def tidy(self) -> None:
-        """Forget what is done and of no more use; what was stopped or failed waits for its user.
+    def clean(self) -> None:
+        """Remove finished jobs that are no longer needed. Stopped and failed jobs stay.
 
-        Exports are with their runs, checks become old, and of a training only what it told is still shown, by its run.
+        Exports are stored with their runs. Audits are kept for a week, the log of a training as long as its run.
         """
         for job in self.all():
             if job.status != "done":
                 continue
             if job.kind == "train":
-                is_over = not (self._place.runs / str((job.outcome or {}).get("run"))).is_dir()
+                is_obsolete = not (self._root_folder.runs / str((job.outcome or {}).get("run"))).is_dir()
             else:
-                is_over = job.kind == "export" or job.state().last < time.time() - _CHECK_S
-            if is_over:
+                is_obsolete = job.kind == "export" or job.state().last < time.time() - _KEEP_AUDIT_S
+            if is_obsolete:
                 self.remove(job)
 
     def remove(self, job: Job) -> None:
-        """Forget a job that does not run; what came out of it stays."""
+        """Remove a job that does not run. Its results stay."""
         if not job.is_running:
-            self._known.pop(job.id, None)
+            self._jobs.pop(job.id, None)
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def stop_all(self) -> None:
-        """Stop whatever this server started."""
-        for job in [*self._known.values()]:
+        """Stop all jobs that this server started."""
+        for job in [*self._jobs.values()]:
             job.stop()

@@ -1,10 +1,10 @@
-"""What the page calls settings."""
+"""The names of settings on the page."""
 
 from headstart.config import all_settings
 
 
 def spell_label(name: str, value: str | None) -> str:
-    """A setting as the page names it: by its label in quotation marks, with a value or without."""
-    known = all_settings()
-    label = known[name].label if name in known else name.replace("_", " ")
+    """The label of a setting in quotation marks, alone or with a value."""
+    settings = all_settings()
+    label = settings[name].label if name in settings else name.replace("_", " ")
     return f"“{label}”" if value is None else f"“{label}”: {value}"

@@ -1,4 +1,4 @@
-"""Pages about runs: all of them, how good one is, labels to mend, and trying it."""
+"""Pages about runs: the list, the report, corrected labels, and predictions for new examples."""
 
 import csv
 import re
@@ -22,27 +22,27 @@ from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import content
 from headstart.runs.tables import LabelIssue, read_label_issues
 from headstart.ui.answers import Answers
-from headstart.ui.place import Place
+from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, body, form, go_to, page, plain
 
-_SUSPECTS_SHOWN = 24
-_TICKED = "ticked"  # where an example has any number of labels: those that are right
-_MAX_PICTURE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # of what is tried; no base reads so long a text
+_MAX_LABEL_ISSUES = 24
+_TICKED = "ticked"  # multi-label data: the ticked labels are the correct ones
+_MAX_IMAGE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # longer than any base reads
 
 
 class RunPages:
-    """The pages that are about runs.
+    """The pages about runs.
 
     Args:
-        site: that they belong to.
+        site: the server that they belong to.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._answers = Answers(site.place.scratch)
+        self._answers = Answers(site.root_folder.scratch)
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """The routes of these pages."""
         return [
             Route("/", self.home),
             Route("/runs/{run}", self.results),
@@ -53,82 +53,84 @@ class RunPages:
         ]
 
     def home(self, request: Request) -> Response:
-        """All runs, and what is not finished."""
-        place = self._site.place
-        rows = [_row(place.run(name)) for name in place.run_names()]
+        """All runs and unfinished jobs."""
+        root_folder = self._site.root_folder
+        rows = [_row(root_folder.run(name)) for name in root_folder.run_names()]
         active = [job for job in self._site.jobs.all() if job.status != "done"]
-        return page("home", runs=[row for row in rows if row], active=active, root=place.root)
+        return page("home", runs=[row for row in rows if row], active=active, root=root_folder.root)
 
     def results(self, request: Request) -> Response:
-        """The report of a run, with buttons beside the labels in doubt."""
+        """The report of a run, with a form to correct label issues."""
         run = Run(self._site.run(request))
-        if not run.metrics:  # it was adopted
+        if not run.metrics:  # an imported run
             return go_to(f"/runs/{run.name}/try")
-        told = content(run.folder, _SUSPECTS_SHOWN)
+        report_content = content(run.folder, _MAX_LABEL_ISSUES)
         return page(
             "run",
             run=run,
             tab="results",
-            can_retrain=_can_retrain(self._site.place, run),
-            said=self._said(run.name),
-            **told,
+            can_retrain=_can_retrain(self._site.root_folder, run),
+            training_log=self._training_log(run.name),
+            **report_content,
         )
 
-    def _said(self, name: str) -> list[tuple[str, bool]]:
-        """What the training of a run told while nobody may have been looking; each with whether it is a warning."""
+    def _training_log(self, name: str) -> list[tuple[str, bool]]:
+        """The log of the training of a run: text of each record, and whether it is a warning."""
         job = self._site.jobs.last("train", run=name)
-        return [(plain(text, self._site.place), is_warning) for text, is_warning in job.state().notes] if job else []
+        return (
+            [(plain(text, self._site.root_folder), is_warning) for text, is_warning in job.state().notes] if job else []
+        )
 
     async def retrain(self, request: Request) -> Response:
-        """Train again, with the labels that were mended."""
+        """Train again with corrected labels."""
         fields = await form(request)
-        run, place = Run(self._site.run(request)), self._site.place
-        if not _can_retrain(place, run):
-            raise InputError(f"the data that {run.name} was trained on are no longer there.")
-        table = await run_in_threadpool(_write_verdicts, place, run, fields)
+        run, root_folder = Run(self._site.run(request)), self._site.root_folder
+        if not _can_retrain(root_folder, run):
+            raise InputError(f"the training data of {run.name} no longer exist.")
+        table = await run_in_threadpool(_write_corrections, root_folder, run, fields)
         fine_tuning = run.facts.fine_tuning
-        tried = fine_tuning is not None and fine_tuning.outcome != "not tried"
+        was_fine_tuned = fine_tuning is not None and fine_tuning.outcome != "not tried"
         arguments = {
             "data": run.facts.data.path if run.facts.data else None,
             **(run.facts.config or {}),
             "name": re.sub(r"-\d+$", "", run.name),
-            "runs": str(place.runs),
+            "runs": str(root_folder.runs),
             "relabel": str(table),
-            "fine_tune": "auto" if tried else "none",
+            "fine_tune": "auto" if was_fine_tuned else "none",
         }
-        data = place.told(
-            place.inside(arguments["data"])
-        )  # no query: a run may know more of how they are read than a form
-        return await self._site.submit("train", arguments, title=f"Training of {run.name} anew", data=data)
+        data = root_folder.relative(
+            root_folder.resolve(arguments["data"])
+        )  # no query: forms lack some settings of the data
+        return await self._site.submit("train", arguments, title=f"New training of {run.name}", data=data)
 
     def try_it(self, request: Request) -> Response:
-        """Where a picture or a text can be brought."""
+        """The form to try the run on an image or a text."""
         return page("try", run=Run(self._site.run(request)), tab="try")
 
     async def answer(self, request: Request) -> Response:
-        """What a run says of one, and why, as part of a page."""
+        """The prediction for an image or a text with its explanation, as a part of a page."""
         folder = self._site.run(request)
         is_text = request.headers.get("content-type", "").startswith("text/plain")
-        given = await body(request, _MAX_TEXT_BYTES if is_text else _MAX_PICTURE_BYTES)
-        asked = given.decode("utf-8", "surrogateescape").strip() if is_text else given
-        if not asked:
-            raise InputError("there is nothing to look at yet.")
-        name = request.query_params.get("name") or "picture"
-        told = await run_in_threadpool(self._answers, folder, asked, name)
-        return await run_in_threadpool(lambda: page("answer", **told))
+        received = await body(request, _MAX_TEXT_BYTES if is_text else _MAX_IMAGE_BYTES)
+        example = received.decode("utf-8", "surrogateescape").strip() if is_text else received
+        if not example:
+            raise InputError("the text or image is empty.")
+        name = request.query_params.get("name") or "image"
+        content = await run_in_threadpool(self._answers, folder, example, name)
+        return await run_in_threadpool(lambda: page("answer", **content))
 
     async def remove(self, request: Request) -> Response:
         """Delete a run."""
-        folder, runs = self._site.run(request), self._site.place.runs
+        folder, runs = self._site.run(request), self._site.root_folder.runs
         if folder.parent != runs:
-            raise InputError(f"{request.path_params['run']} is a link to a run that lies elsewhere: remove it there.")
+            raise InputError(f"{request.path_params['run']} is a link to a run in another folder: remove it there.")
         await run_in_threadpool(self._site.servers.stop, folder.name)
         await run_in_threadpool(shutil.rmtree, folder)
         return go_to("/")
 
 
 def _row(folder: Path) -> dict[str, Any] | None:
-    """A run in the list; None if it cannot be read."""
+    """A row of the list of runs; None if the run cannot be read."""
     try:
         run = Run(folder)
         name = next(iter(run.metrics), None)
@@ -141,53 +143,53 @@ def _row(folder: Path) -> dict[str, Any] | None:
             "classes": len(run.classes),
             "examples": run.facts.data.examples if run.facts.data else None,
             "created": run.facts.created,
-            "tried": run.facts.fine_tuning is not None and run.facts.fine_tuning.outcome == "kept",
+            "is_fine_tuned": run.facts.fine_tuning is not None and run.facts.fine_tuning.outcome == "kept",
         }
     except HeadstartError:
         return None
 
 
-def _can_retrain(place: Place, run: Run) -> bool:
-    """Whether the data of a run are still there, and in the root."""
+def _can_retrain(root_folder: RootFolder, run: Run) -> bool:
+    """Whether the data of a run still exist, inside the root."""
     path = run.facts.data.path if run.facts.data else None
     try:
-        return path is not None and place.inside(path).exists()
+        return path is not None and root_folder.resolve(path).exists()
     except InputError:
         return False
 
 
-def _verdict(issue: LabelIssue, chosen: str, ticked: list[str], run: Run) -> str:
-    """What a form says about a suspected label, as it stands in a table."""
-    if run.facts.is_multi_label and chosen == _TICKED:
+def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run) -> str:
+    """The chosen labels of a label issue, as the table of corrections holds them."""
+    if run.facts.is_multi_label and choice == _TICKED:
         return SEPARATOR.join(name for name in run.classes if name in ticked)
-    label = "".join(ticked[:1]) or chosen
+    label = "".join(ticked[:1]) or choice
     return label if label in (DROP, *run.classes) else SEPARATOR.join(issue.labels)
 
 
-def _write_verdicts(place: Place, run: Run, fields: QueryParams) -> Path:
-    """The verdicts of a form as a table for ``--relabel``, together with those that the run was trained with.
+def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -> Path:
+    """Write the corrections of a form as a table for ``relabel``, with the corrections that the run was trained with.
 
     Raises:
-        InputError: there are none.
+        InputError: no label was changed.
     """
     issues = read_label_issues(run.folder, run.facts)
-    verdicts: dict[str, tuple[str, str]] = {}
+    corrections: dict[str, tuple[str, str]] = {}
     earlier = (run.facts.config or {}).get("relabel")
-    if earlier and place.inside(earlier).is_file():
+    if earlier and root_folder.resolve(earlier).is_file():
         for _, cells in read_cells(Path(earlier)):
-            verdicts[cells["file"]] = (cells["label"], cells.get("sha256", ""))
-    before = dict(verdicts)
+            corrections[cells["file"]] = (cells["label"], cells.get("sha256", ""))
+    before = dict(corrections)
     for i, issue in enumerate(issues):
         label = _verdict(issue, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run)
         if label != SEPARATOR.join(issue.labels):
-            verdicts[issue.file] = (label, issue.sha256)
-    if verdicts == before:
-        raise InputError("no label was changed: accept or change at least one, then train again.")
-    folder = place.jobs.parent / "verdicts"
+            corrections[issue.file] = (label, issue.sha256)
+    if corrections == before:
+        raise InputError("no label was changed: change at least one label, then train again.")
+    folder = root_folder.jobs.parent / "corrections"
     folder.mkdir(exist_ok=True)
     table = folder / f"{run.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}.csv"
     with open(table, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("file", "label", "sha256"))
-        writer.writerows((name, label, digest) for name, (label, digest) in verdicts.items())
+        writer.writerows((name, label, digest) for name, (label, digest) in corrections.items())
     return table

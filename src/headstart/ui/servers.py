@@ -1,4 +1,4 @@
-"""Servers of runs that the page starts and ends: `headstart serve`, for this machine's programs to ask."""
+"""HTTP servers of runs: `headstart serve` in child processes, for programs on this machine."""
 
 import os
 import re
@@ -13,31 +13,31 @@ from uuid import uuid4
 from headstart.errors import UnavailableError
 from headstart.serving import MODULES
 
-_OPEN_S = 60  # until a run is open
-_END_S = 10  # until one that was told to end is made to
+_START_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 10  # then the process is killed
 _ADDRESS = re.compile(r"^serving .* on (http://\S+) ", re.MULTILINE)
 
 
 class Servers:
-    """Each answers for one run, on this machine alone, until it is stopped or the page ends.
+    """The running servers, each for one run, reachable from this machine only.
 
     Args:
-        logs: folder for what they say.
+        logs: folder for their logs.
     """
 
     def __init__(self, logs: Path) -> None:
-        self._logs, self._changing = logs, Lock()
+        self._logs, self._lock = logs, Lock()
         self._running: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
 
     @staticmethod
     def why_not() -> str | None:
-        """What is missing for it, if anything is."""
+        """Why no server can be started; None if one can."""
         if all(map(find_spec, MODULES)):
             return None
-        return "it takes more packages: pip install 'headstart[serve]'"
+        return "packages are missing: pip install 'headstart[serve]'"
 
     def address(self, name: str) -> str | None:
-        """Where the server of a run is; None where there is none."""
+        """The address of the server of a run; None if none runs."""
         process, address = self._running.get(name, (None, ""))
         return address if process is not None and process.poll() is None else None
 
@@ -45,9 +45,9 @@ class Servers:
         """Start the server of a run and wait until it answers.
 
         Raises:
-            UnavailableError: it does not start; with what it said.
+            UnavailableError: it does not start; with its last message.
         """
-        with self._changing:
+        with self._lock:
             if self.address(folder.name):
                 return
             log = self._logs / f"{uuid4().hex}.log"
@@ -57,42 +57,40 @@ class Servers:
                 log.unlink()
 
     def stop(self, name: str) -> None:
-        """End the server of a run, if there is one, when it has answered what was asked."""
-        with self._changing:
+        """Stop the server of a run, after it has answered open requests."""
+        with self._lock:
             process, _ = self._running.pop(name, (None, ""))
             if process is not None:
-                _end(process)
+                _stop(process)
 
     def stop_all(self) -> None:
-        """End all of them."""
+        """Stop all servers."""
         for name in [*self._running]:
             self.stop(name)
 
 
 def _start(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """The process, and its address."""
-    # It listens on this machine only; the token of a page that is open to others is no business of its clients.
+    """Start a server; returns its process and address."""
+    # It listens on this machine only, so it needs no token. The token of the page is not for its clients.
     environment = {name: value for name, value in os.environ.items() if name != "HEADSTART_TOKEN"}
-    named = (
-        f"{folder.name.replace('=', '-')}={folder}"  # or what stands before an equals sign in a path would be the name
-    )
-    command = [sys.executable, "-m", "headstart", "serve", named, "--port", "0"]
+    named_run = f"{folder.name.replace('=', '-')}={folder}"  # without a name, "=" in the path would separate one
+    command = [sys.executable, "-m", "headstart", "serve", named_run, "--port", "0"]
     with open(log, "wb") as out:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    deadline = time.monotonic() + _OPEN_S
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
-        if found := _ADDRESS.search(log.read_text(errors="replace")):
-            return process, found[1]
+        if match := _ADDRESS.search(log.read_text(errors="replace")):
+            return process, match[1]
         time.sleep(0.05)
-    _end(process)
-    said = log.read_text(errors="replace").strip().splitlines()
-    raise UnavailableError(f"the server of {folder.name} did not start: {said[-1] if said else 'it said nothing.'}")
+    _stop(process)
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise UnavailableError(f"the server of {folder.name} did not start: {lines[-1] if lines else 'it logged nothing.'}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(_END_S)
+        process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

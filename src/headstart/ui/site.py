@@ -1,4 +1,4 @@
-"""What all pages share: the place, the jobs, and how a page is made and a form is read."""
+"""The parts that all pages share: state of the server, rendering of pages, reading of forms."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from headstart.errors import HeadstartError, InputError
 from headstart.runs.files import read_facts
 from headstart.ui.jobs import Jobs
 from headstart.ui.labels import spell_label
-from headstart.ui.place import NotThereError, Place
+from headstart.ui.root_folder import NotFoundError, RootFolder
 from headstart.ui.servers import Servers
 from headstart.ui.templating import open_template
 
@@ -25,16 +25,16 @@ _MAX_FORM_BYTES = 1 << 20
 
 @dataclass
 class Site:
-    """One server's state.
+    """State of the server.
 
     Attributes:
-        place: what it may see.
-        jobs: what it does.
-        servers: of runs, which it started.
-        max_upload_mb: of one upload.
+        root_folder: the folder that it may read.
+        jobs: trainings, audits and exports.
+        servers: HTTP servers of runs.
+        max_upload_mb: largest size of one upload.
     """
 
-    place: Place
+    root_folder: RootFolder
     jobs: Jobs
     servers: Servers
     max_upload_mb: int
@@ -43,42 +43,42 @@ class Site:
         """The folder of the run that an address names.
 
         Raises:
-            NotThereError: there is no such run.
-            InputError: something in it leads outside.
+            NotFoundError: no run has this name.
+            InputError: a link in the folder leads outside the root.
         """
-        return self.place.run(request.path_params["run"])
+        return self.root_folder.run(request.path_params["run"])
 
-    async def submit(self, kind: str, arguments: dict[str, Any], **told: Any) -> Response:
-        """Begin a job, see :meth:`headstart.ui.jobs.Jobs.add`, and show it."""
-        job = await run_in_threadpool(lambda: self.jobs.add(kind, arguments, **told))
+    async def submit(self, kind: str, arguments: dict[str, Any], **more: Any) -> Response:
+        """Start a job, see :meth:`headstart.ui.jobs.Jobs.add`, and show it."""
+        job = await run_in_threadpool(lambda: self.jobs.add(kind, arguments, **more))
         return go_to(f"/jobs/{job.id}")
 
     def clean(self) -> None:
-        """Remove what nobody needs any more."""
-        self.jobs.tidy()
-        self.place.clean(self._used_uploads())
+        """Remove old jobs and unused files."""
+        self.jobs.clean()
+        self.root_folder.clean(self._used_uploads())
 
     def _used_uploads(self) -> set[Path]:
-        """Folders of uploads that a run was trained on, or a training that is not done needs."""
-        uploads, root = self.place.uploads, self.place.root
+        """Folders of uploads that a run or an unfinished training uses."""
+        uploads, root = self.root_folder.uploads, self.root_folder.root
         unfinished = [job for job in self.jobs.all() if job.kind == "train" and job.status != "done"]
-        paths = [root / job.told["data"] for job in unfinished]
-        for name in self.place.run_names():
-            with contextlib.suppress(HeadstartError):  # a damaged run.json names nothing
-                paths.append(root / read_facts(self.place.run(name)).data_root)
+        paths = [root / job.description["data"] for job in unfinished]
+        for name in self.root_folder.run_names():
+            with contextlib.suppress(HeadstartError):  # a damaged run uses no upload
+                paths.append(root / read_facts(self.root_folder.run(name)).data_root)
         return {uploads / path.relative_to(uploads).parts[0] for path in paths if path.is_relative_to(uploads)}
 
 
-def plain(text: str, place: Place) -> str:
-    """A message that was written for a terminal, as the page shows it: paths begin at the root."""
+def plain(text: str, root_folder: RootFolder) -> str:
+    """A message as the page shows it: with a capital letter and paths relative to the root."""
     if re.match(r"[a-z-]+ ", text):
         text = text[0].upper() + text[1:]
-    return text.replace(f"{place.root}{os.sep}", "")
+    return text.replace(f"{root_folder.root}{os.sep}", "")
 
 
-def error_text(exc: HeadstartError, place: Place) -> str:
-    """What an error says, with settings called as the forms of the page call them."""
-    return plain(exc.render(spell_label), place)
+def error_text(exc: HeadstartError, root_folder: RootFolder) -> str:
+    """The message of an error, with the labels of settings."""
+    return plain(exc.render(spell_label), root_folder)
 
 
 def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
@@ -92,31 +92,31 @@ def go_to(address: str) -> Response:
     return RedirectResponse(address, 303)
 
 
-async def body(request: Request, most: int) -> bytes:
+async def body(request: Request, max_bytes: int) -> bytes:
     """The body of a request.
 
     Raises:
-        InputError: it is larger than ``most`` bytes.
+        InputError: it is larger than ``max_bytes``.
     """
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > most:
-            raise InputError(f"that is too large: at most {most / 1e6:g} MB are taken.")
+        if size > max_bytes:
+            raise InputError(f"too large: the limit is {max_bytes / 1e6:g} MB.")
         parts.append(part)
     return b"".join(parts)
 
 
 async def form(request: Request) -> QueryParams:
-    """The fields of a form; of some there may be several."""
+    """The fields of a form."""
     return QueryParams((await body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace"))
 
 
-async def failed(request: Request, exc: Exception) -> Response:
-    """The page for an error that headstart raised on purpose; a short text for what script asked for."""
-    place = request.app.state.place
-    message = error_text(exc, place) if isinstance(exc, HeadstartError) else plain(str(exc), place)
-    code = 404 if isinstance(exc, NotThereError) else 422
+async def show_error(request: Request, exc: Exception) -> Response:
+    """The response to an error: a page, or plain text for a request of the script."""
+    root_folder = request.app.state.root_folder
+    message = error_text(exc, root_folder) if isinstance(exc, HeadstartError) else plain(str(exc), root_folder)
+    code = 404 if isinstance(exc, NotFoundError) else 422
     if request.headers.get("x-part"):
         return Response(message, code, media_type="text/plain; charset=utf-8")
     return await run_in_threadpool(page, "error", code, message=message)

@@ -1,4 +1,4 @@
-"""Uploads: begun, received file by file, finished or abandoned; and removed."""
+"""Requests about uploads: start, receive a file, finish, cancel, remove."""
 
 import shutil
 
@@ -8,16 +8,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from headstart.errors import InputError
-from headstart.ui.place import NotThereError
+from headstart.ui.root_folder import NotFoundError
 from headstart.ui.site import Site, form, go_to
 from headstart.ui.uploads import Upload
 
 
 class UploadPages:
-    """What the script of the page calls to bring files here.
+    """Requests of the script for uploads.
 
     Args:
-        site: that they belong to.
+        site: the server that they belong to.
     """
 
     def __init__(self, site: Site) -> None:
@@ -25,7 +25,7 @@ class UploadPages:
         self._open: dict[str, Upload] = {}
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
+        """The routes of these requests."""
         return [
             Route("/uploads", self.begin, methods=["POST"]),
             Route("/uploads/{upload}/finish", self.finish, methods=["POST"]),
@@ -35,46 +35,46 @@ class UploadPages:
         ]
 
     async def begin(self, request: Request) -> Response:
-        """A new upload; gives its name."""
+        """Start an upload; responds with its name."""
         name = (await form(request)).get("name", "")
-        upload = await run_in_threadpool(Upload.begin, self._site.place, name, self._site.max_upload_mb)
+        upload = await run_in_threadpool(Upload.begin, self._site.root_folder, name, self._site.max_upload_mb)
         self._open[upload.folder.name] = upload
         return JSONResponse({"upload": upload.folder.name})
 
     async def receive(self, request: Request) -> Response:
-        """One file, as the body of the request."""
+        """Receive one file, the body of the request."""
         name = request.path_params["upload"]
         if name not in self._open:
-            raise NotThereError("that upload is over, or was never begun.")
+            raise NotFoundError("this upload does not exist or is finished.")
         await self._open[name].receive(request.path_params["path"], request.stream())
         return Response(status_code=204)
 
     async def finish(self, request: Request) -> Response:
-        """All of it is here; gives the path of the data in it."""
+        """Finish an upload; responds with the path of its data."""
         upload = self._end(request)
         try:
             data = await run_in_threadpool(upload.finish)
         except InputError:
             await run_in_threadpool(upload.abandon)
             raise
-        return JSONResponse({"data": self._site.place.told(data)})
+        return JSONResponse({"data": self._site.root_folder.relative(data)})
 
     async def abandon(self, request: Request) -> Response:
-        """Leave nothing of it."""
+        """Cancel an upload and remove its files."""
         await run_in_threadpool(self._end(request).abandon)
         return Response(status_code=204)
 
     async def remove(self, request: Request) -> Response:
-        """Remove an upload that was finished."""
-        path = self._site.place.inside((await form(request)).get("path", ""))
-        uploads = self._site.place.uploads
+        """Remove a finished upload."""
+        path = self._site.root_folder.resolve((await form(request)).get("path", ""))
+        uploads = self._site.root_folder.uploads
         if not path.is_relative_to(uploads) or path == uploads:
-            raise InputError("only what was uploaded can be removed here.")
+            raise InputError("only uploads can be removed here.")
         await run_in_threadpool(shutil.rmtree, uploads / path.relative_to(uploads).parts[0])
         return go_to("/new")
 
     def _end(self, request: Request) -> Upload:
         upload = self._open.pop(request.path_params["upload"], None)
         if upload is None:
-            raise NotThereError("that upload is over, or was never begun.")
+            raise NotFoundError("this upload does not exist or is finished.")
         return upload

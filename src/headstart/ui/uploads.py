@@ -1,4 +1,4 @@
-"""Uploads: files as they come in, under names that can do no harm, and not more than there is room for."""
+"""Uploads: files from the browser, with safe names and within size limits."""
 
 import os
 import re
@@ -14,77 +14,79 @@ from headstart.data.dataset import TEXT_EXTENSIONS
 from headstart.data.images import EXTENSIONS
 from headstart.data.tables import is_table
 from headstart.errors import InputError
-from headstart.ui.place import UNFINISHED, Place
+from headstart.ui.root_folder import UNFINISHED, RootFolder
 
 MAX_FILE_MB = 64
-"""Of one file, but for archives and tables."""
+"""Largest size of one file; archives and tables may be larger."""
 
 CLEAN = "clean-"
-"""How the name of a table begins that a check has made beside the data."""
+"""Prefix of the name of a table of usable examples that a check wrote."""
 
 _MAX_FILES = 100_000
-_DEEPEST = 4  # train/class/folder/photo.jpg
-_LONGEST_NAME = 100
+_MAX_DEPTH = 4  # train/class/folder/image.jpg
+_MAX_NAME_LENGTH = 100
 _BLOCK = 1 << 20
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 
 
 class Upload:
-    """Files on their way from the browser into a folder, which counts when it is complete.
+    """An upload of files to a folder, which is used only when it is complete.
 
     Args:
-        folder: where they go.
-        max_mb: of all of them together.
+        folder: for the files.
+        max_mb: largest size of all files together.
     """
 
     def __init__(self, folder: Path, max_mb: int) -> None:
         self.folder, self.max_mb = folder, max_mb
-        self._room, self._files = max_mb << 20, 0
+        self._bytes_left, self._files = max_mb << 20, 0
 
     @classmethod
-    def begin(cls, place: Place, name: str, max_mb: int) -> "Upload":
-        """Make an empty one that is called something like ``name``."""
-        folder = place.uploads / f"{clean_name(name) or 'upload'}-{uuid4().hex[:6]}"
+    def begin(cls, root_folder: RootFolder, name: str, max_mb: int) -> "Upload":
+        """Start an upload with an empty folder, named after ``name``."""
+        folder = root_folder.uploads / f"{clean_name(name) or 'upload'}-{uuid4().hex[:6]}"
         folder.mkdir()
         (folder / UNFINISHED).touch()
         return cls(folder, max_mb)
 
     async def receive(self, path: str, content: AsyncIterator[bytes]) -> None:
-        """Take a picture, a text file, a table or a zip of those.
+        """Write an image, a text file, a table, or a zip of those.
 
         Args:
-            path: where it belongs: ``class/photo.jpg``.
-            content: what comes in.
+            path: relative path of the file, such as ``class/image.jpg``.
+            content: of the file, in blocks.
 
         Raises:
-            InputError: it is something else, too large, or a zip that cannot be trusted.
+            InputError: another type of file, or too large.
         """
-        place = _safe(path)
-        is_zip = place.suffix.lower() == ".zip"
-        if not is_zip and not _wanted(place):
-            raise InputError(f"{place.name}: expected a picture, a text file, a table or a zip of those.")
-        target = self.folder / place
+        relative_path = _safe(path)
+        is_zip = relative_path.suffix.lower() == ".zip"
+        if not is_zip and not _is_allowed(relative_path):
+            raise InputError(f"{relative_path.name}: expected an image, a text file, a table or a zip of those.")
+        target = self.folder / relative_path
         target.parent.mkdir(parents=True, exist_ok=True)
         self._count_file()
         target.unlink(missing_ok=True)
-        most = None if is_zip or is_table(target) else MAX_FILE_MB << 20
-        came = 0
+        max_bytes = None if is_zip or is_table(target) else MAX_FILE_MB << 20
+        received = 0
         try:
             with open(target, "wb") as file:
                 async for block in content:
-                    came += len(block)
-                    self._take(len(block), place.name, is_over=most is not None and came > most)
+                    received += len(block)
+                    self._reserve(
+                        len(block), relative_path.name, is_over=max_bytes is not None and received > max_bytes
+                    )
                     file.write(block)
         except BaseException:
             target.unlink(missing_ok=True)
-            self._room += came
+            self._bytes_left += received
             raise
 
     def unpack(self) -> None:
-        """Unpack every zip that was uploaded, where it lies, and remove it.
+        """Unpack every uploaded zip in its folder, and remove it.
 
         Raises:
-            InputError: one is damaged, encrypted, or too large unpacked.
+            InputError: a zip is damaged, encrypted, unsafe, or too large unpacked.
         """
         for archive in [*self.folder.rglob("*.[zZ][iI][pP]")]:
             try:
@@ -93,10 +95,10 @@ class Upload:
                 archive.unlink(missing_ok=True)
 
     def finish(self) -> Path:
-        """End it; gives the data in it: a folder of class folders, or a table.
+        """Finish the upload; returns the path of its data: a folder of class folders, or a table.
 
         Raises:
-            InputError: nothing came that can be used.
+            InputError: it holds no usable files.
         """
         self.unpack()
         data = data_in(self.folder)
@@ -104,105 +106,105 @@ class Upload:
         return data
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
+        """Remove all files of the upload."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _count_file(self) -> None:
         self._files += 1
         if self._files > _MAX_FILES:
-            raise InputError(f"that are more than {_MAX_FILES:,} files: name a folder on this machine instead.")
+            raise InputError(f"more than {_MAX_FILES:,} files: use a folder on this machine instead.")
 
-    def _take(self, size: int, name: str, *, is_over: bool = False) -> None:
-        """Take some of the room that is left, which uploads of several files at once share.
+    def _reserve(self, size: int, name: str, *, is_over: bool = False) -> None:
+        """Count bytes against the limit of the upload, which all its files share.
 
         Raises:
-            InputError: there is not so much of it, or the file is over its own limit.
+            InputError: the limit of the upload or of the file is exceeded.
         """
-        self._room -= size
-        if self._room < 0 or is_over:
+        self._bytes_left -= size
+        if self._bytes_left < 0 or is_over:
             raise InputError(
-                f"{name} is too large: {MAX_FILE_MB} MB a picture, and {self.max_mb:,} MB in all and unpacked, are "
-                "taken (--max-upload-mb). Name a folder on this machine in place of uploading it."
+                f"{name} is too large: the limits are {MAX_FILE_MB} MB for an image and {self.max_mb:,} MB for an "
+                "unpacked upload. Use a folder on this machine instead."
             )
 
     def _unpack(self, archive: Path) -> None:
-        """What is in a zip, as far as it can be data; sizes are counted as they come, for what it says may be lies."""
+        """Unpack the usable files of a zip. Sizes are counted while unpacking: its header may be false."""
         try:
-            with zipfile.ZipFile(archive) as opened:
-                for entry in _entries(opened, archive.name):
+            with zipfile.ZipFile(archive) as zip_file:
+                for entry in _entries(zip_file, archive.name):
                     self._count_file()
                     target = archive.parent / _safe(entry.filename)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    with opened.open(entry) as source, open(target, "wb") as file:
+                    with zip_file.open(entry) as source, open(target, "wb") as file:
                         while block := source.read(_BLOCK):
-                            self._take(len(block), archive.name)
+                            self._reserve(len(block), archive.name)
                             file.write(block)
         except (InputError, MemoryError):
             raise
-        except Exception as exc:  # what zipfile, zlib and lzma raise has no parent but this one
+        except Exception as exc:  # the errors of zipfile, zlib and lzma have no other common base
             raise InputError(f"{archive.name} cannot be unpacked: {exc or type(exc).__name__}.") from exc
 
 
 def data_in(upload: Path) -> Path:
-    """The data in an upload: a table that lies at its top, else the folder that the class folders are in.
+    """The data in an upload: its table, or the folder with the class folders.
 
     Raises:
-        InputError: there are none.
+        InputError: it holds no usable files.
     """
-    found = upload
+    folder = upload
     while True:
-        visible = [one for one in sorted(found.iterdir()) if not one.name.startswith(".")]
-        entries = [one for one in visible if not one.name.startswith(CLEAN)] or visible
+        visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        entries = [path for path in visible if not path.name.startswith(CLEAN)] or visible
         if not entries:
-            raise InputError("nothing was uploaded that can be used: expected pictures, texts or a table.")
-        tables = [one for one in entries if is_table(one)]
+            raise InputError("the upload has no usable files: expected images, texts or a table.")
+        tables = [path for path in entries if is_table(path)]
         if len(tables) == 1:
             return tables[0]
-        only = entries[0]
-        if len(entries) > 1 or not only.is_dir() or not any(one.is_dir() for one in only.iterdir()):
-            return found
-        found = only
+        first = entries[0]
+        if len(entries) > 1 or not first.is_dir() or not any(path.is_dir() for path in first.iterdir()):
+            return folder
+        folder = first
 
 
-def _entries(opened: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
-    """The entries of a zip that are wanted.
+def _entries(zip_file: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
+    """The usable entries of a zip.
 
     Raises:
-        InputError: one leads out of it or is a link, or there are too many.
+        InputError: an entry is a link or is outside the folder, or the zip has too many entries.
     """
-    entries = opened.infolist()
+    entries = zip_file.infolist()
     if len(entries) > _MAX_FILES:
         raise InputError(f"{name} holds more than {_MAX_FILES:,} files.")
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(
-                f"{name} holds {entry.filename!r}, which leads out of it: such an archive is not unpacked."
+                f"{name} holds {entry.filename!r}, which is outside its folder or a link: the archive is refused."
             )
-        if not entry.is_dir() and _wanted(path) and "__MACOSX" not in path.parts:
+        if not entry.is_dir() and _is_allowed(path) and "__MACOSX" not in path.parts:
             yield entry
 
 
-def _wanted(path: PurePosixPath) -> bool:
+def _is_allowed(path: PurePosixPath) -> bool:
     if path.name.startswith("."):
         return False
     return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in TEXT_EXTENSIONS or is_table(Path(path))
 
 
 def _safe(path: str) -> PurePosixPath:
-    """A relative path of which every part is a plain name.
+    """A relative path with only safe names.
 
     Raises:
-        InputError: nothing is left of it, or it is too deep.
+        InputError: the path is empty or too deep.
     """
     parts = [name for part in re.split(r"[/\\]", path) if (name := clean_name(part))]
-    if not parts or len(parts) > _DEEPEST + 1:
-        raise InputError(f"{path!r} is no name for a file in a folder of its class.")
+    if not parts or len(parts) > _MAX_DEPTH + 1:
+        raise InputError(f"{path!r} is not a valid path: expected CLASS/FILE.")
     return PurePosixPath(*parts)
 
 
 def clean_name(name: str) -> str:
-    """What can be the name of a file or folder on any machine; empty if nothing of it can."""
-    plain = unicodedata.normalize("NFC", _FORBIDDEN.sub("-", name)).strip(" .")
-    stem, suffix = os.path.splitext(plain)
-    return stem[: _LONGEST_NAME - len(suffix)] + suffix
+    """A name that is valid for files and folders on any system; may be empty."""
+    valid = unicodedata.normalize("NFC", _FORBIDDEN.sub("-", name)).strip(" .")
+    stem, suffix = os.path.splitext(valid)
+    return stem[: _MAX_NAME_LENGTH - len(suffix)] + suffix

@@ -1,9 +1,9 @@
-// What HTML cannot do alone: send folders, follow a job, ask about a picture. Each part begins where its page has it.
+// Upload folders, follow a job, request a prediction, count changed labels. Each part runs only on its page.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 
-/** Ask the server; what it refuses is an Error with its own words. */
+/** Send a request; a refusal is thrown as an Error with the server's message. */
 async function ask(address, options) {
   const answer = await fetch(address, { ...options, headers: { "X-Part": "1", ...options?.headers } });
   if (!answer.ok) throw new Error(await answer.text());
@@ -12,15 +12,15 @@ async function ask(address, options) {
 
 const post = (address, body, headers) => ask(address, { method: "POST", body, headers });
 
-/** Show what is wrong, or nothing. */
-function tell(place, problem) {
+/** Show a problem, or hide it. */
+function showProblem(place, problem) {
   place.textContent = problem ? problem.message || String(problem) : "";
   place.hidden = !problem;
   if (problem) place.scrollIntoView({ block: "nearest" });
 }
 
-/** Make a place take what is dropped on it. */
-function droppable(place, take) {
+/** Call `handle` with what is dropped on an element. */
+function droppable(place, handle) {
   const stop = (event) => {
     event.preventDefault();
     event.stopPropagation();
@@ -30,11 +30,11 @@ function droppable(place, take) {
   place.addEventListener("dragleave", () => place.classList.remove("over"));
   place.addEventListener("drop", (event) => {
     stop(event);
-    take(event.dataTransfer);
+    handle(event.dataTransfer);
   });
 }
 
-/* A job: its part of the page is made anew by the server until it is over */
+/* A job: its part of the page is replaced until the job is finished */
 
 async function follow(place) {
   for (;;) {
@@ -45,12 +45,12 @@ async function follow(place) {
       if (answer.headers.get("X-Go-To")) return location.assign(answer.headers.get("X-Go-To"));
       if (answer.headers.get("X-Status") !== "running") return;
     } catch {
-      // the server may be back in a moment
+      // the server may be restarting: try again
     }
   }
 }
 
-/** Put in new content; the focus, the end of the notes, and what a screen reader has said already, stay. */
+/** Replace the content; keep the focus and the scroll position of the log; announce a new stage once. */
 function refresh(place, html) {
   const focused = place.contains(document.activeElement) && document.activeElement.textContent;
   const before = place.querySelector(".notes");
@@ -59,28 +59,28 @@ function refresh(place, html) {
   place.innerHTML = html;
   const notes = place.querySelector(".notes");
   if (notes) notes.scrollTop = wasAtEnd ? notes.scrollHeight : scrolled;
-  if (focused) [...place.querySelectorAll("button, a")].find((one) => one.textContent === focused)?.focus();
+  if (focused) [...place.querySelectorAll("button, a")].find((element) => element.textContent === focused)?.focus();
   const stage = (place.querySelector(".timeline .now .name") || place.querySelector(".lead")).textContent;
   if ($("announced").textContent !== stage) $("announced").textContent = stage;
 }
 
 if ($("progress")?.hasAttribute("data-live")) follow($("progress"));
 
-/* Bring data: a list of [path, file], sent one by one */
+/* Uploads: a list of [path, file], sent file by file */
 
-/** All files in what was dropped, with their paths. */
+/** All files of a dropped entry, with their paths. */
 async function filesIn(entry, path = "") {
   if (entry.isFile) return [[path + entry.name, await new Promise((done, fail) => entry.file(done, fail))]];
-  const reader = entry.createReader(), found = [];
+  const reader = entry.createReader(), files = [];
   for (;;) {
-    const entries = await new Promise((done, fail) => reader.readEntries(done, fail)); // some at a time
-    if (!entries.length) return found;
-    for (const one of entries) found.push(...(await filesIn(one, `${path}${entry.name}/`)));
+    const entries = await new Promise((done, fail) => reader.readEntries(done, fail)); // some per call
+    if (!entries.length) return files;
+    for (const child of entries) files.push(...(await filesIn(child, `${path}${entry.name}/`)));
   }
 }
 
-/** What was dropped: its name, and its files. */
-async function dropped(transfer) {
+/** The name and the files of what was dropped. */
+async function readDropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const files = [];
   for (const entry of entries) files.push(...(await filesIn(entry)));
@@ -91,16 +91,16 @@ const stem = (name) => name.replace(/\.[^.]+$/, "");
 const isHidden = (path) => path.split("/").some((part) => /^(\.|__MACOSX$|Thumbs\.db$)/.test(part));
 
 async function send(name, files) {
-  const wanted = files.filter(([path]) => !isHidden(path));
-  if (!wanted.length) throw new Error("There is nothing to upload yet.");
-  const total = wanted.reduce((sum, [, file]) => sum + file.size, 0), most = Number($("upload").dataset.maxMb);
+  const visible = files.filter(([path]) => !isHidden(path));
+  if (!visible.length) throw new Error("No files to upload.");
+  const total = visible.reduce((sum, [, file]) => sum + file.size, 0), most = Number($("upload").dataset.maxMb);
   if (total > most * 2 ** 20) {
     const size = Math.round(total / 2 ** 20);
-    throw new Error(`That is ${size} MB, and at most ${most} MB are taken: name a folder on this machine instead.`);
+    throw new Error(`${size} MB is more than the limit of ${most} MB: use a folder on this machine instead.`);
   }
   const { upload } = await (await post("/uploads", new URLSearchParams({ name }))).json();
   try {
-    await sendAll(`/uploads/${upload}`, wanted, total);
+    await sendAll(`/uploads/${upload}`, visible, total);
     const { data } = await (await post(`/uploads/${upload}/finish`)).json();
     location.assign(`/data?path=${encodeURIComponent(data)}`);
   } catch (problem) {
@@ -110,53 +110,53 @@ async function send(name, files) {
   }
 }
 
-/** Send files, four at a time; what is of another kind is passed over. */
+/** Send files, four at a time; files of other types are skipped. */
 async function sendAll(address, files, total) {
-  let next = 0, sent = 0, passedOver = 0;
-  const one = async () => {
+  let next = 0, sent = 0, skipped = 0;
+  const sendNext = async () => {
     while (next < files.length) {
       const [path, file] = files[next++];
       try {
         const place = path.split("/").map(encodeURIComponent).join("/");
         await ask(`${address}/${place}`, { method: "PUT", body: file });
       } catch (problem) {
-        if (!problem.message.includes("expected a picture")) throw problem;
-        passedOver += 1;
+        if (!problem.message.includes("expected an image")) throw problem;
+        skipped += 1;
       }
       sent += file.size;
       const share = (100 * sent) / (total || 1), bar = $("sending").querySelector(".tracks");
       bar.firstElementChild.style.width = `${share}%`;
       bar.setAttribute("aria-valuenow", Math.round(share));
-      const rest = passedOver ? `, ${passedOver} of another kind passed over` : "";
-      $("sent").textContent = `${next} of ${files.length} files${rest}`;
+      const note = skipped ? `, ${skipped} of other types skipped` : "";
+      $("sent").textContent = `${next} of ${files.length} files${note}`;
     }
   };
   $("sending").hidden = false;
-  await Promise.all([one(), one(), one(), one()]);
+  await Promise.all([sendNext(), sendNext(), sendNext(), sendNext()]);
 }
 
-/** A line of the form: a class with its photos. */
+/** A row of the form: a class with its images. */
 function classRow() {
   const row = $("class-row").content.firstElementChild.cloneNode(true);
-  const mine = { name: row.querySelector("[type=text]"), files: [] };
+  const classFiles = { name: row.querySelector("[type=text]"), files: [] };
   const add = (files) => {
-    mine.files.push(...files);
-    row.lastElementChild.textContent = `${mine.files.length} file${mine.files.length === 1 ? "" : "s"}`;
+    classFiles.files.push(...files);
+    row.lastElementChild.textContent = `${classFiles.files.length} file${classFiles.files.length === 1 ? "" : "s"}`;
   };
   row.querySelector("[type=file]").addEventListener("change", (event) => {
     add([...event.target.files]);
     event.target.value = "";
   });
   droppable(row, async (transfer) => {
-    const [name, files] = await dropped(transfer);
+    const [name, files] = await readDropped(transfer);
     add(files.map(([, file]) => file));
-    if (!mine.name.value && files[0]?.[0].includes("/")) mine.name.value = name;
+    if (!classFiles.name.value && files[0]?.[0].includes("/")) classFiles.name.value = name;
   });
   $("classes").append(row);
-  return mine;
+  return classFiles;
 }
 
-/** The files of a class, under its name; two cameras may have given two of them the same name. */
+/** The files of a class with their paths; numbered, because two cameras may give two files the same name. */
 function filesOf({ name, files }) {
   const folder = name.value.trim().replace(/[/\\]/g, "-");
   return files.map((file, i) => [`${folder}/${String(i).padStart(4, "0")}-${file.name}`, file]);
@@ -164,10 +164,10 @@ function filesOf({ name, files }) {
 
 if ($("upload")) {
   const start = (name, files) => {
-    tell($("upload-problem"));
-    send(name, files).catch((problem) => tell($("upload-problem"), problem));
+    showProblem($("upload-problem"));
+    send(name, files).catch((problem) => showProblem($("upload-problem"), problem));
   };
-  droppable($("drop"), async (transfer) => start(...(await dropped(transfer))));
+  droppable($("drop"), async (transfer) => start(...(await readDropped(transfer))));
   $("files").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     if (file) start(stem(file.name), [[file.name, file]]);
@@ -189,7 +189,7 @@ if ($("upload")) {
     const nameless = used.find((row) => !row.name.value.trim());
     if (nameless) {
       nameless.name.focus();
-      return tell($("upload-problem"), "Name the class of these photos.");
+      return showProblem($("upload-problem"), "Enter the name of the class of these images.");
     }
     start(used.map((row) => row.name.value.trim()).join("-").slice(0, 40), used.flatMap(filesOf));
   });
@@ -197,26 +197,26 @@ if ($("upload")) {
 
 /* Try it */
 
-let asked = 0; // only the answer to the last question counts
+let requests = 0; // only the response to the last request is shown
 
-async function question(content, name, type) {
-  const mine = ++asked, place = $("answer");
-  tell($("answer-problem"));
+async function predict(content, name, type) {
+  const request = ++requests, place = $("answer");
+  showProblem($("answer-problem"));
   place.setAttribute("aria-busy", "true");
-  if (!place.querySelector("section")) place.textContent = "Looking …";
+  if (!place.querySelector("section")) place.textContent = "Predicting …";
   try {
     const address = `${$("question").dataset.to}?name=${encodeURIComponent(name)}`;
     const html = await (await post(address, content, { "Content-Type": type })).text();
-    if (mine === asked) place.innerHTML = html;
+    if (request === requests) place.innerHTML = html;
   } catch (problem) {
-    if (mine !== asked) return;
+    if (request !== requests) return;
     place.textContent = "";
-    tell($("answer-problem"), problem);
+    showProblem($("answer-problem"), problem);
   }
   place.removeAttribute("aria-busy");
 }
 
-const about = (file) => file && question(file, file.name || "picture", "application/octet-stream");
+const predictFile = (file) => file && predict(file, file.name || "image", "application/octet-stream");
 
 function cameraOff() {
   $("video").srcObject?.getTracks().forEach((track) => track.stop());
@@ -225,14 +225,14 @@ function cameraOff() {
 }
 
 async function cameraOn() {
-  tell($("answer-problem"));
+  showProblem($("answer-problem"));
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    await $("video").play(); // before there is a button that takes a picture of it
+    await $("video").play(); // before the button can take an image
     $("camera").hidden = false;
     $("shoot").focus();
   } catch (problem) {
-    tell($("answer-problem"), `The camera cannot be used: ${problem.message}.`);
+    showProblem($("answer-problem"), `The camera cannot be used: ${problem.message}.`);
   }
 }
 
@@ -240,16 +240,16 @@ function shoot() {
   const canvas = document.createElement("canvas"), video = $("video");
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
   canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob((blob) => question(blob, "camera", "application/octet-stream"), "image/jpeg", 0.92);
+  canvas.toBlob((blob) => predict(blob, "camera", "application/octet-stream"), "image/jpeg", 0.92);
 }
 
-if ($("photo")) {
-  $("photo").addEventListener("change", ({ target }) => {
-    about(target.files[0]);
+if ($("image")) {
+  $("image").addEventListener("change", ({ target }) => {
+    predictFile(target.files[0]);
     target.value = "";
   });
-  droppable($("question"), (transfer) => about(transfer.files[0]));
-  addEventListener("paste", (event) => about(event.clipboardData.files[0]));
+  droppable($("question"), (transfer) => predictFile(transfer.files[0]));
+  addEventListener("paste", (event) => predictFile(event.clipboardData.files[0]));
   $("webcam").hidden = !navigator.mediaDevices?.getUserMedia;
   $("webcam").addEventListener("click", cameraOn);
   $("shoot").addEventListener("click", shoot);
@@ -260,14 +260,14 @@ if ($("photo")) {
 if ($("text")) {
   $("question").addEventListener("submit", (event) => {
     event.preventDefault();
-    question($("text").value, "text", "text/plain");
+    predict($("text").value, "text", "text/plain");
   });
 }
 
-/* Labels to mend: how many are changed; and the two ways of saying so agree */
+/* Label issues: count the changed labels, and keep the buttons and the list of one issue consistent */
 
-if ($("mend")) {
-  const fields = [...document.querySelectorAll("[form=mend]")];
+if ($("relabel")) {
+  const fields = [...document.querySelectorAll("[form=relabel]")];
   const isSelect = (field) => field.tagName === "SELECT";
   const numberOf = (field) => field.name.split("-")[1];
   const agree = (changed) => {
@@ -284,10 +284,10 @@ if ($("mend")) {
   const count = () => {
     const n = new Set(fields.filter(isChange).map(numberOf)).size;
     const labels = n ? `${n} changed label${n === 1 ? "" : "s"}` : "changed labels";
-    const button = $("mend").querySelector("button");
+    const button = $("relabel").querySelector("button");
     button.textContent = `Train again with ${labels}`;
     button.disabled = !n;
   };
   for (const field of fields) field.addEventListener("change", () => agree(field));
-  count(); // a browser that comes back has kept what was chosen
+  count(); // a browser keeps the chosen labels when it returns to the page
 }

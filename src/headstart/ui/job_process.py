@@ -1,4 +1,4 @@
-"""A job's own process: does the work and writes down how it goes. ``python -m headstart.ui.work FOLDER``."""
+"""The process of a job: does the work and writes its events. ``python -m headstart.ui.job_process FOLDER``."""
 
 import contextlib
 import json
@@ -22,61 +22,61 @@ from headstart.system.progress import Progress
 from headstart.ui.labels import spell_label
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
-"""Files of a job: what is to be done, what happened, what came out."""
+"""Files of a job: description, events, outcome."""
 
 LOCK, TURN, PID, STOP = "running.lock", "turn.lock", "pid", "stop"
-"""Held while a job runs; held by the one at work, of all; the number of its process; there when it is to stop."""
+"""Lock of a running job; lock of the working job, shared by all; process id; exists when the job must stop."""
 
 AUDIT_PAGE = "audit.html"
 WAITING = "waiting for its turn"
-"""The stage of a job that others are before."""
+"""The stage of a job that waits for others."""
 
-_LOOK_S = 0.3
+_POLL_S = 0.3
 
 
 def train(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Train; gives the name of the run."""
+    """Train; returns the name of the run."""
     from headstart.commands.train import train
 
     return {"run": train(**job["arguments"], progress=progress).name}
 
 
 def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Audit; the page goes into the job's folder, and a table of what is good where the job says."""
+    """Audit; writes the report to the folder of the job, and the table of usable examples to ``job["clean"]``."""
     from headstart.commands.audit import audit as audit_data
     from headstart.reports.audit import write_page
     from headstart.ui.templating import open_template
 
     progress.stage("features")
-    found = audit_data(**job["arguments"], progress=progress)
-    progress.stage("writing the page")
+    audited = audit_data(**job["arguments"], progress=progress)
+    progress.stage("writing the report")
     clean = Path(job["clean"])
     clean.parent.mkdir(exist_ok=True)
-    clean.unlink(missing_ok=True)  # of the same check, broken off
-    left_out = len(found.fix(clean))
+    clean.unlink(missing_ok=True)  # of an interrupted check
+    left_out = len(audited.fix(clean))
     if not left_out:
         clean.unlink()
-        with contextlib.suppress(OSError):  # there is something else in it
+        with contextlib.suppress(OSError):  # the folder holds other files
             clean.parent.rmdir()
-    cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if found.dataset.labels.ndim == 2 else {})
+    cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if audited.dataset.labels.ndim == 2 else {})
     write_page(
-        folder / AUDIT_PAGE, {**found.facts(), "source": job["name"]}, found.dataset,
+        folder / AUDIT_PAGE, {**audited.facts(), "source": job["name"]}, audited.dataset,
         template=open_template("audit_page"), job=job, left_out=left_out, cleaned=urlencode(cleaned),
     )  # fmt: skip
-    return {"found": [finding.code for finding in found.found()], "left_out": left_out}
+    return {"found": [finding.code for finding in audited.found()], "left_out": left_out}
 
 
 def export(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Export a run."""
     from headstart.commands.export import export
 
-    progress.stage("exporting, and comparing what comes out")
+    progress.stage("exporting and testing")
     export(**job["arguments"], progress=progress)
     return {"run": Path(job["arguments"]["run"]).name}
 
 
 Work = Callable[[Path, dict[str, Any], Progress], dict[str, Any]]
-"""Does a job in its folder, as it is described, and gives what the page needs of the outcome."""
+"""Does the work of a job, given its folder and description; returns the outcome for the page."""
 
 KINDS: dict[str, Work] = {
     "train": train,
@@ -86,7 +86,7 @@ KINDS: dict[str, Work] = {
 
 
 def main(folder: Path) -> None:
-    """Do the job in a folder, when it is its turn."""
+    """Run the job of a folder, after the jobs before it."""
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     with FileLock(folder / LOCK), open(folder / EVENTS, "a", encoding="utf-8") as events:
 
@@ -102,27 +102,27 @@ def main(folder: Path) -> None:
             progress.stage(WAITING)
         try:
             _queue(folder)
-            with FileLock(folder.parent / TURN):  # two at once would take longer than one after the other
+            with FileLock(folder.parent / TURN):  # one job at a time: two at once would take longer
                 outcome = KINDS[job["kind"]](folder, job, progress)
         except HeadstartError as exc:
             outcome = {"error": exc.render(spell_label)}
         except KeyboardInterrupt:
             return
-        except Exception as exc:  # noqa: BLE001 - told on the page
+        except Exception as exc:  # noqa: BLE001 - shown on the page
             traceback.print_exc()
             outcome = {"error": f"{type(exc).__name__}: {exc}. This is a bug in headstart; please report it."}
         if "error" in outcome and (folder / STOP).exists():
-            return  # what it started was stopped as well, which may have come to light first
+            return  # the error comes from a child process that was stopped too
         send({"ended": True})
         with atomic_file(folder / OUTCOME) as path:
             path.write_text(json.dumps(outcome), encoding="utf-8")
 
 
 def _queue(folder: Path) -> None:
-    """Wait until no job that was made earlier waits or works: a lock alone is given to any of those who wait for it."""
-    earlier = [other / LOCK for other in folder.parent.iterdir() if other.is_dir() and other.name < folder.name]
+    """Wait until no earlier job waits or works. A lock alone would not keep the order of the jobs."""
+    earlier = [job / LOCK for job in folder.parent.iterdir() if job.is_dir() and job.name < folder.name]
     while any(map(is_held, earlier)):
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 if __name__ == "__main__":
