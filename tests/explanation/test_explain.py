@@ -57,7 +57,7 @@ def test_the_heat_of_each_class_lies_on_its_object(
 
 
 def test_what_is_hot_matters_more_than_what_is_not(run: hs.Run, halves: list[Path]) -> None:
-    """Deletion: the hottest fifth of each picture is hidden, or any fifth of it in one piece."""
+    """Deletion: the hottest fifth of each image is hidden, or any fifth of it in one piece."""
     predictor, rng = Predictor(run.folder, expected=1), np.random.default_rng(0)
     fallen_hot, fallen_any = [], []
     for one in [one for name in run.classes for one in hs.explain(run, halves, class_name=name, nearest=0)]:
@@ -70,7 +70,7 @@ def test_what_is_hot_matters_more_than_what_is_not(run: hs.Run, halves: list[Pat
             mask[top : top + 2 * h // 5, left : left + w // 2] = True
         assert masks.mean((1, 2)) == pytest.approx(0.2, abs=0.01)
         hidden = np.where(masks[..., np.newaxis], pixels.mean((0, 1)), pixels).astype(np.uint8)
-        shrunk = [Image.fromarray(picture).resize((160, 160), Image.Resampling.BICUBIC) for picture in hidden]
+        shrunk = [Image.fromarray(image).resize((160, 160), Image.Resampling.BICUBIC) for image in hidden]
         rest = predictor.probabilities(np.stack(shrunk))[:, run.classes.index(one.class_name)]
         fallen_hot.append(one.probability - rest[0])
         fallen_any.append(one.probability - rest[1:].mean())
@@ -144,7 +144,7 @@ def test_what_cannot_be_explained(run: hs.Run, text_run: hs.Run, photos: Path, t
         hs.explain(run, photos / "flower/03.jpg", class_name="flour")
     with pytest.raises(InputError, match="method: occlusion is for images"):
         hs.explain(text_run, "some text", method="occlusion")
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"not an image")
     with pytest.raises(InputError, match=r"bad\.jpg: not an image"):
         hs.explain(run, tmp_path / "bad.jpg")
     good, bad = hs.explain(run, [photos / "flower/03.jpg", tmp_path / "bad.jpg"])
@@ -183,10 +183,10 @@ def test_pages_are_whole_and_numbered(run: hs.Run, text_run: hs.Run, photos: Pat
     assert not {"script", "iframe", "link"} & set(page.tags)
     assert len(page.addresses) == 2 * (2 + 6)
     assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
-    said = words(text)
-    assert said.count("Out-of-distribution: this image is unlike the training images") == 1
+    page_words = words(text)
+    assert page_words.count("Out-of-distribution: this image is unlike the training images") == 1
     for one in explained:
-        assert summarize(one.heat_map, one.class_name).replace("\u202f", " ") in said
+        assert summarize(one.heat_map, one.class_name).replace("\u202f", " ") in page_words
     explainer = Explainer(text_run.folder)
     texts = ["the <b>data</b> set & its attributes", "print the object"]
     explained = [*explainer.explain(map(TextExample, texts))]

@@ -1,4 +1,4 @@
-"""From the cells of a map to the original picture: whatever was stretched, cropped, padded or turned is undone."""
+"""From the cells of a map to the original image: stretching, cropping, padding and rotation are undone."""
 
 import io
 from itertools import product
@@ -11,7 +11,7 @@ from headstart.data.images import Decoder, upright_size
 from headstart.explanation.heat import HeatMap, describe_position
 
 CELLS = 28
-# How a camera that is held so stores an upright picture, by the value of the EXIF tag.
+# How a camera in this orientation stores an upright image, by the value of the EXIF tag.
 STORED = {
     1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270,
     5: Image.Transpose.TRANSPOSE,
@@ -19,7 +19,7 @@ STORED = {
 
 
 def photo(size: tuple[int, int], box: tuple[int, int, int, int], orientation: int = 1) -> bytes:
-    """A dark picture of (height, width) with one bright box in it, as a JPEG file."""
+    """A dark image of (height, width) with one bright box in it, as a JPEG file."""
     pixels = np.full((*size, 3), 20, np.uint8)
     left, top, right, bottom = box
     pixels[top:bottom, left:right] = 235

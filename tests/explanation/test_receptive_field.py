@@ -1,4 +1,4 @@
-"""Where the cells of a map lie, against which pixels they see."""
+"""Bounds of the cells of a feature map, compared with the pixels that they depend on."""
 
 import numpy as np
 import openvino

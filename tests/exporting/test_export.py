@@ -44,9 +44,9 @@ runpy.run_path(sys.argv[0])
 )
 
 
-def _answers(export: hs.Export, *given: str | Path) -> list[tuple[str, float]]:
+def _script_predictions(export: hs.Export, *arguments: str | Path) -> list[tuple[str, float]]:
     """What an export's own script says, in a process in which headstart cannot be imported."""
-    command = [sys.executable, "-c", _RUN_SCRIPT, export.folder / "predict.py", *given]
+    command = [sys.executable, "-c", _RUN_SCRIPT, export.folder / "predict.py", *arguments]
     answer = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
     lines = [line.split("\t") for line in answer.stdout.splitlines()]
     return [(label, float(probability)) for _, label, probability in lines]
@@ -95,7 +95,9 @@ def test_the_script_beside_an_export_needs_no_headstart(
     run: hs.Run, exports: dict[str, hs.Export], photos: Path, name: str
 ) -> None:
     for file, (label, probability) in zip(
-        pictures := [photos / "china/03.jpg", photos / "flower/07.jpg"], _answers(exports[name], *pictures), strict=True
+        files := [photos / "china/03.jpg", photos / "flower/07.jpg"],
+        _script_predictions(exports[name], *files),
+        strict=True,
     ):
         expected = run.predict(file)
         assert label == expected.predicted
@@ -138,13 +140,13 @@ def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) 
 def test_the_script_reads_images_as_headstart_does(
     run: hs.Run, photos: Path, tmp_path: Path, resize: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = Image.open(photos / "china/00.jpg")
+    image = Image.open(photos / "china/00.jpg")
     large, turned, clear = (tmp_path / name for name in ("large.jpg", "turned.jpg", "clear.png"))
-    picture.resize((853, 427)).save(large)
+    image.resize((853, 427)).save(large)
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.resize((300, 200)).save(turned, exif=exif)
-    rgba = picture.convert("RGBA")
+    image.resize((300, 200)).save(turned, exif=exif)
+    rgba = image.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
     facts = run.facts.replace(base=run.facts.base.replace(resize=resize, input_size=size))
@@ -161,7 +163,7 @@ def test_texts_travel_with_their_tokenizer(text_run: hs.Run, text_exports: dict[
     one = text_exports[name]
     assert one.replay.difference <= 1e-4
     assert {path.name for path in one.folder.iterdir()} == {*BESIDE, "tokenizer", "words.py", one.model.name}
-    for text, (label, probability) in zip(SENTENCES, _answers(one, *SENTENCES), strict=True):
+    for text, (label, probability) in zip(SENTENCES, _script_predictions(one, *SENTENCES), strict=True):
         expected = text_run.predict(text)
         assert (label, probability) == (expected.predicted, pytest.approx(expected.probability, abs=2e-4))
 
@@ -192,13 +194,13 @@ def test_an_export_that_computes_something_else_leaves_nothing_behind(run: hs.Ru
 def test_a_significant_loss_is_an_error(run: hs.Run, caplog: pytest.LogCaptureFixture) -> None:
     predictor = Predictor(run.folder)
     sample = draw_sample(predictor, "test")
-    said = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
-    same = verify(FORMATS["litert:int8"], said, 1.0, said, sample, predictor)
+    probabilities = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
+    same = verify(FORMATS["litert:int8"], probabilities, 1.0, probabilities, sample, predictor)
     assert (same.changed, same.before) == (0, same.after)
-    one_other = said.copy()
-    one_other[-1] = one_other[-1, ::-1]
+    one_change = probabilities.copy()
+    one_change[-1] = one_change[-1, ::-1]
     assert caplog.text == ""
-    assert verify(FORMATS["litert:int8"], one_other, 1.0, said, sample, predictor).changed == 1
+    assert verify(FORMATS["litert:int8"], one_change, 1.0, probabilities, sample, predictor).changed == 1
     message = " ".join(caplog.text.split())
     assert "accuracy falls from 100.0% to" in message
     assert (
@@ -206,7 +208,7 @@ def test_a_significant_loss_is_an_error(run: hs.Run, caplog: pytest.LogCaptureFi
         in message
     )
     with pytest.raises(IntegrityError, match=r"litert:int8: on \d+ held-out images accuracy falls from .*float16"):
-        verify(FORMATS["litert:int8"], said[:, ::-1], 1.0, said, sample, predictor)
+        verify(FORMATS["litert:int8"], probabilities[:, ::-1], 1.0, probabilities, sample, predictor)
 
 
 def test_without_the_data_golden_samples_are_left(
@@ -286,14 +288,14 @@ def test_what_converters_find_hard_is_converted(made: Callable[[], Any], tmp_pat
     model.save(tmp_path / "model.keras")
     card = {"name": "hard", "labels": "a\nb\n", "headstart": "{}"}
     convert(str(tmp_path / "model.keras"), [], ["onnx", "litert"], str(tmp_path), card, None)
-    given = model.inputs[0]
-    shape = (3, *(side or 7 for side in given.shape[1:]))
-    examples = np.random.default_rng(0).integers(0, 256, shape).astype(given.dtype)
+    model_input = model.inputs[0]
+    shape = (3, *(side or 7 for side in model_input.shape[1:]))
+    examples = np.random.default_rng(0).integers(0, 256, shape).astype(model_input.dtype)
     expected = model.predict(examples, verbose=0)
     assert np.ptp(expected[:, 0]) > 1e-2
     for name in ("onnx", "litert"):
-        found = open_model(name, tmp_path / name / FORMATS[name].file)(examples)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        outputs = open_model(name, tmp_path / name / FORMATS[name].file)(examples)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_training_can_export_at_once(photos: Path, tmp_path: Path) -> None:

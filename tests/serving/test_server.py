@@ -122,7 +122,7 @@ def in_base64(*contents: bytes) -> str:
 
 
 def png(width: int, height: int, data: bytes) -> bytes:
-    """A PNG file that claims to be of some size, whatever its data are."""
+    """A PNG file that claims to be of some size, regardless of its data."""
     chunks = ((b"IHDR", pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
@@ -140,17 +140,17 @@ def test_it_answers_as_predict_does(server: Server, run: hs.Run, photos: Path) -
     *answers, bad = content["answers"]
     assert bad["file"] == "no.jpg"
     assert "not an image" in bad["reason"]
-    for answer, wanted in zip(answers, expected, strict=True):
-        assert answer["file"] == Path(wanted["file"]).name
-        assert answer["probability"] == pytest.approx(wanted["probability"], abs=1e-3)
-        assert list(answer["probabilities"]) == list(wanted["probabilities"])
+    for answer, prediction in zip(answers, expected, strict=True):
+        assert answer["file"] == Path(prediction["file"]).name
+        assert answer["probability"] == pytest.approx(prediction["probability"], abs=1e-3)
+        assert list(answer["probabilities"]) == list(prediction["probabilities"])
         assert {key: answer[key] for key in ("predicted", "unsure", "out_of_distribution")} == {
-            key: wanted[key] for key in ("predicted", "unsure", "out_of_distribution")
+            key: prediction[key] for key in ("predicted", "unsure", "out_of_distribution")
         }
 
-    pictures = json.loads(in_base64(*(path.read_bytes() for path in paths)))["images"]
-    pictures[1] = "data:image/jpeg;base64," + pictures[1]
-    status, content = server.ask("/predict/photos?top_k=1", json.dumps({"images": pictures}))
+    images = json.loads(in_base64(*(path.read_bytes() for path in paths)))["images"]
+    images[1] = "data:image/jpeg;base64," + images[1]
+    status, content = server.ask("/predict/photos?top_k=1", json.dumps({"images": images}))
     assert status == 200
     assert [one["file"] for one in content["answers"]] == ["images[0]", "images[1]"]
     assert [one["predicted"] for one in content["answers"]] == ["china", "flower"]
@@ -187,9 +187,9 @@ def test_several_runs_by_name(server: Server) -> None:
 def test_what_probes_and_people_ask(server: Server, photos: Path) -> None:
     assert server.ask("/health") == (200, {"status": "alive"})
     assert server.ask("/ready") == (200, {"status": "ready"})
-    picture = (photos / "china/00.jpg").read_bytes()
+    image = (photos / "china/00.jpg").read_bytes()
     before = server.ask("/metrics")[1]
-    server.ask("/predict/photos", in_base64(picture, picture))
+    server.ask("/predict/photos", in_base64(image, image))
     after = server.ask("/metrics")[1]
     counted = 'headstart_answers_total{kind="answered",run="photos"}'
     values = [float(text.partition(counted)[2].split()[0]) if counted in text else 0 for text in (before, after)]
@@ -215,11 +215,11 @@ def nested(depth: int) -> bytes:
 
 
 HOSTILE: dict[str, tuple[int, Callable[[], tuple[bytes | str, str]]]] = {
-    "a picture that is cut off": (422, lambda: (in_base64(whole()[:300]), JSON)),
+    "an image that is cut off": (422, lambda: (in_base64(whole()[:300]), JSON)),
     "an empty file": (422, lambda: (form(("empty.jpg", b"")), MULTIPART)),
-    "a giant picture": (422, lambda: (in_base64(png(60_000, 60_000, zlib.compress(bytes(1000)))), JSON)),
+    "a giant image": (422, lambda: (in_base64(png(60_000, 60_000, zlib.compress(bytes(1000)))), JSON)),
     "a bomb": (422, lambda: (in_base64(png(9_000, 9_000, zlib.compress(bytes(81_009_000), 1))), JSON)),
-    "a picture larger than is taken here": (422, lambda: (in_base64(png(2_500, 2_500, b"")), JSON)),
+    "an image above the limit": (422, lambda: (in_base64(png(2_500, 2_500, b"")), JSON)),
     "a comment bomb": (422, lambda: (in_base64(commented()), JSON)),
     "no base64": (422, lambda: ('{"images": ["@@@@"]}', JSON)),
     "no JSON": (422, lambda: (b"\xff\x00{", JSON)),
@@ -227,7 +227,7 @@ HOSTILE: dict[str, tuple[int, Callable[[], tuple[bytes | str, str]]]] = {
     "too many levels": (422, lambda: (nested(100_000), JSON)),
     "a number without end": (422, lambda: ('{"images": ' + "9" * 1_000_000 + "}", JSON)),
     "half a character": (422, lambda: ('{"images": ["\\ud800"]}', JSON)),
-    "no pictures": (422, lambda: ('{"images": []}', JSON)),
+    "no images": (422, lambda: ('{"images": []}', JSON)),
     "too many": (413, lambda: (in_base64(*[b"x"] * 9), JSON)),
     "too many files": (413, lambda: (form(*[("a.jpg", b"x")] * 9), MULTIPART)),
     "too large": (413, lambda: (b" " * 2_000_001, JSON)),
@@ -235,7 +235,7 @@ HOSTILE: dict[str, tuple[int, Callable[[], tuple[bytes | str, str]]]] = {
     "a form with another boundary": (400, lambda: (b"--YY\r\n\r\n--YY--", MULTIPART)),
     "a form without boundary": (400, lambda: (form(("a.jpg", b"x")), "multipart/form-data")),
     "a form without files": (422, lambda: (b"--XX--\r\n", MULTIPART)),
-    "a picture as it is": (415, lambda: (whole(), "image/jpeg")),
+    "an image as the body": (415, lambda: (whole(), "image/jpeg")),
     "no content type": (415, lambda: (whole(), "")),
 }
 
@@ -367,9 +367,9 @@ def test_a_new_version_answers_without_a_request_lost(version: Path, tmp_path: P
         facts = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**facts, "created": "2030-01-01T00:00:00+00:00"}))
 
-    def wait_for(said: str) -> None:
+    def wait_for(message: str) -> None:
         deadline = time.monotonic() + 30
-        while said not in server.log.read_text():
+        while message not in server.log.read_text():
             assert time.monotonic() < deadline, server.log.read_text()
             time.sleep(0.05)
 
@@ -406,7 +406,7 @@ def test_it_ends_without_a_request_lost(run: hs.Run, tmp_path: Path) -> None:
         while True:
             try:
                 answered.append(server.ask("/predict", in_base64(whole()), connection=connection)[0])
-            except http.client.NotConnected:  # the last answer said that it was the last
+            except http.client.NotConnected:  # the last answer had Connection: close
                 return
             except (OSError, http.client.HTTPException) as exc:
                 lost.append(exc)
@@ -425,12 +425,12 @@ def test_it_ends_without_a_request_lost(run: hs.Run, tmp_path: Path) -> None:
 
 
 def test_wrong_commands_are_refused(run: hs.Run, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         cases: dict[tuple[str, ...], tuple[type[Exception], str]] = {
             (str(run.folder), "--host", "0.0.0.0"): (
                 hs.InputError,
-                "other machines can reach 0.0.0.0: set token or HEADSTART_TOKEN",
+                "other machines can reach 0.0.0.0. Set a token with token or HEADSTART_TOKEN",
             ),
             (str(tmp_path),): (hs.InputError, "is not a run"),
             (str(run.folder), str(run.folder)): (hs.InputError, "two runs have the name"),
@@ -439,6 +439,6 @@ def test_wrong_commands_are_refused(run: hs.Run, tmp_path: Path) -> None:
             (str(run.folder), "--token", "two words"): (hs.InputError, "without spaces"),
             (str(run.folder), "--queue", "3", "--max-items", "4"): (click.UsageError, "--max-items 4 is more than"),
         }
-        for arguments, (kind, said) in cases.items():
-            with pytest.raises(kind, match=said):
+        for arguments, (kind, message) in cases.items():
+            with pytest.raises(kind, match=message):
                 cli.main(["serve", *arguments], standalone_mode=False)

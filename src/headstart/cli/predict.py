@@ -162,13 +162,13 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
         remarks = ["out-of-distribution"] if answer.out_of_distribution else []
         if isinstance(answer, Prediction):
             is_unsure = answer.unsure and not top_k
-            shown = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
+            listed = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
             remarks += [f"{answer.predicted}?"] if is_unsure else [UNSURE] if answer.unsure else []
         elif top_k:  # a star marks predicted labels
-            shown = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
+            listed = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
         else:
-            shown = {name: answer.probabilities[name] for name in answer.predicted}
-        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shown.items())
+            listed = {name: answer.probabilities[name] for name in answer.predicted}
+        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in listed.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
         output.result(f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 

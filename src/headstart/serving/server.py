@@ -44,7 +44,8 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
     """
     if not token and not is_loopback(host):
         raise InputError(
-            f"other machines can reach {host}: set {field_name('token')} or HEADSTART_TOKEN, which they must send.",
+            f"other machines can reach {host}. Set a token with {field_name('token')} or HEADSTART_TOKEN, "
+            "which clients must send.",
             field="host",
         )
     if token and not (token.isascii() and token.isprintable() and " " not in token):
