@@ -22,7 +22,7 @@ _PARTS = (0.08, 0.16, 0.32)  # of the examples, to foretell twice as many from; 
 
 def rows(data: str, base: str | None, seeds: int) -> list[tuple[str, ...]]:
     """A line of the table for each part: means over the seeds."""
-    dataset, features, there, units = usable(data, base)
+    dataset, features, there, groups = usable(data, base)
     labels, k = dataset.labels[there], len(dataset.classes)
     lines: list[tuple[str, ...]] = []
     for part in _PARTS:
@@ -34,9 +34,14 @@ def rows(data: str, base: str | None, seeds: int) -> list[tuple[str, ...]]:
             heads = []
             for size in (n, 2 * n):
                 mine = order[:size]
-                unit = np.unique(units[mine], return_inverse=True)[1]
-                options: dict[str, Any] = {"units": unit, "class_weights": np.ones(k), "seed": seed}
-                heads.append(solve(features.rows, there[mine], labels[mine], k, **options))
+                fold_groups = np.unique(groups[mine], return_inverse=True)[1]
+                options: dict[str, Any] = {
+                    "task": dataset.task,
+                    "groups": fold_groups,
+                    "class_weights": np.ones(k),
+                    "seed": seed,
+                }
+                heads.append(solve(features.rows, there[mine], labels[mine], k, class_weights=np.ones(k), **options))
             told = [(features.rows(there[judges]) @ head.kernel + head.bias).argmax(1) for head in heads]
             now, then = ((said == labels[judges]).mean() for said in told)
             if heads[0].curve is None:

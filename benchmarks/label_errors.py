@@ -16,14 +16,14 @@ import headstart as hs
 from headstart.bases import load_base, load_default
 from headstart.data.audit import audit
 from headstart.data.split import group_ids
-from headstart.evaluation.label_errors import suspected
 from headstart.features import FeatureSet
+from headstart.tasks.label_issues import find_single_label_issues
 from headstart.training.head.linear import solve
 from measure import markdown
 
 
 def usable(data: str, base: str | None) -> tuple[hs.Dataset, FeatureSet, np.ndarray, np.ndarray]:
-    """Data, features, indices of the examples that can be used, and the units of these."""
+    """Data, features, indices of the examples that can be used, and the groups of these."""
     dataset = hs.load_dataset(data)
     loaded = load_base(base, texts=dataset.texts) if base else load_default(dataset.modality, texts=dataset.texts)
     features = hs.extract(loaded, dataset.examples)
@@ -33,7 +33,7 @@ def usable(data: str, base: str | None) -> tuple[hs.Dataset, FeatureSet, np.ndar
 
 def row(data: str, base: str | None, share: float, seeds: int) -> tuple[str, ...]:
     """One line of the table: means over the seeds."""
-    dataset, features, there, units = usable(data, base)
+    dataset, features, there, groups = usable(data, base)
     truth, k = dataset.labels[there], len(dataset.classes)
     figures = []
     for seed in range(seeds):
@@ -41,11 +41,13 @@ def row(data: str, base: str | None, share: float, seeds: int) -> tuple[str, ...
         planted = rng.permutation(len(truth))[: round(share * len(truth))]
         labels = truth.copy()
         labels[planted] = (labels[planted] + rng.integers(1, k, len(planted))) % k
-        head = solve(features.rows, there, labels, k, groups=units, class_weights=np.ones(k), seed=seed)
+        head = solve(
+            features.rows, there, labels, k, task=dataset.task, groups=groups, class_weights=np.ones(k), seed=seed
+        )
         if head.out_of_fold is None:
             raise SystemExit(f"{data}: too few examples for cross-validation.")
         is_wrong = np.isin(np.arange(len(labels)), planted)
-        found, _ = suspected(labels, head.out_of_fold)
+        found, _ = find_single_label_issues(labels, head.out_of_fold)
         surest = np.argsort(head.out_of_fold[np.arange(len(labels)), labels])[: len(planted)]
         right = (head.out_of_fold.argmax(1) == truth).mean()
         theirs = _cleanlab(labels, head.out_of_fold)

@@ -101,7 +101,7 @@ def _encoding(bench: Bench, python: Path | None, checkpoint: Path, split: Path, 
 
 
 def _table(rows: list[Row], unit: Cost) -> str:
-    from headstart.evaluation.metrics import wilson  # only now: what is in this process counts as the children's memory
+    from headstart.tasks.statistics import wilson  # only now: what is in this process counts as the children's memory
 
     shown = []
     for row in rows:

@@ -29,8 +29,8 @@ from .explanation.explain import Explanation as Explanation
 from .exporting.export import Export as Export
 from .features import FeatureSet as FeatureSet
 from .features import extract as extract
-from .runs.predictor import MultiLabelPrediction as MultiLabelPrediction
-from .runs.predictor import Prediction as Prediction
 from .system.progress import Progress as Progress
+from .tasks.answers import MultiLabelPrediction as MultiLabelPrediction
+from .tasks.answers import Prediction as Prediction
 
 __version__: str

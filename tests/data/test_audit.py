@@ -7,6 +7,7 @@ from headstart.data.audit import CHECKS, Audit, Finding, audit, complete_finding
 from headstart.data.audit.texts import mojibake
 from headstart.data.dataset import Dataset, Skipped
 from headstart.errors import InputError
+from headstart.tasks import get_task
 
 
 def _dataset(
@@ -21,7 +22,9 @@ def _dataset(
     classes = sorted(set(labels))
     files = [f"{label}/{i}.jpg" for i, label in enumerate(labels)]
     numbers = np.array([classes.index(label) for label in labels])
-    return Dataset("test", None, files, classes, numbers, splits, groups, skipped or [], texts)  # type: ignore[arg-type]
+    return Dataset(
+        "test", None, files, classes, numbers, get_task("single-label"), splits, groups, skipped or [], texts
+    )  # type: ignore[arg-type]
 
 
 def _audit(labels: str, contents: str, *, problems: dict[int, str] | None = None, **options: object) -> Audit:

@@ -12,6 +12,9 @@ from headstart.data.audit import audit
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
+from headstart.tasks import get_task
+
+MULTI_LABEL = get_task("multi-label")
 
 TEXTS = ["one", "two", "three", "four"]
 LABELS = [["sad", "loud"], [], ["loud"], ["sad"]]
@@ -34,7 +37,7 @@ def _mixed_columns(folder: Path) -> Dataset:
     return load_dataset(frame, label_column=["loud", "sad"])
 
 
-def _separated(folder: Path) -> Dataset:
+def _split_values(folder: Path) -> Dataset:
     table = _csv(folder / "b.csv", "text,tags", "one,sad | loud", "two,", "three,loud|", "four,sad")
     return load_dataset(table, label_separator="|")
 
@@ -53,7 +56,9 @@ def _frame_of_arrays(folder: Path) -> Dataset:
     return load_dataset(pd.DataFrame({"text": TEXTS, "y": [np.array(names, object) for names in LABELS]}))
 
 
-@pytest.mark.parametrize("read", [_columns, _mixed_columns, _separated, _json_lists, _parquet_lists, _frame_of_arrays])
+@pytest.mark.parametrize(
+    "read", [_columns, _mixed_columns, _split_values, _json_lists, _parquet_lists, _frame_of_arrays]
+)
 def test_all_ways_to_write_labels_give_the_same(read, tmp_path: Path) -> None:
     dataset = read(tmp_path)
     assert dataset.texts == TEXTS
@@ -128,7 +133,7 @@ def _unevenness(labels: np.ndarray, parts: np.ndarray) -> float:
 
 def test_labels_are_divided_far_more_evenly_than_by_chance() -> None:
     labels, keys = _many(2000), _keys(2000)
-    parts = split(labels, groups=group_ids(None, keys), keys=keys)
+    parts = split(MULTI_LABEL, labels, groups=group_ids(None, keys), keys=keys)
     sizes = [(parts == side).mean() for side in ("train", "val", "test")]
     assert sizes == pytest.approx([0.7, 0.15, 0.15], abs=0.02)
     by_chance = np.random.default_rng(1).permutation(parts)
@@ -139,19 +144,21 @@ def test_labels_are_divided_far_more_evenly_than_by_chance() -> None:
 
 def test_the_order_of_the_examples_does_not_matter_and_the_seed_does() -> None:
     labels, keys = _many(300), _keys(300)
-    parts = split(labels, groups=group_ids(None, keys), keys=keys)
+    parts = split(MULTI_LABEL, labels, groups=group_ids(None, keys), keys=keys)
     order = np.random.default_rng(1).permutation(300)
     shuffled = [keys[i] for i in order]
-    assert np.array_equal(split(labels[order], groups=group_ids(None, shuffled), keys=shuffled), parts[order])
-    assert not np.array_equal(split(labels, groups=group_ids(None, keys), keys=keys, seed=1), parts)
+    assert np.array_equal(
+        split(MULTI_LABEL, labels[order], groups=group_ids(None, shuffled), keys=shuffled), parts[order]
+    )
+    assert not np.array_equal(split(MULTI_LABEL, labels, groups=group_ids(None, keys), keys=keys, seed=1), parts)
 
 
 def test_groups_stay_together() -> None:
     labels, keys = _many(600), _keys(600)
     units = group_ids([str(i % 150) for i in range(600)], keys)
-    parts = split(labels, groups=units, keys=keys)
+    parts = split(MULTI_LABEL, labels, groups=units, keys=keys)
     assert all(len(set(parts[units == unit])) == 1 for unit in range(150))
-    numbers = folds(labels, units, 5, 0)
+    numbers = folds(MULTI_LABEL, labels, units, 5, 0)
     assert all(len(set(numbers[units == unit])) == 1 for unit in range(150))
     assert set(numbers) == set(range(5))
 
@@ -184,6 +191,6 @@ def test_a_label_that_all_or_hardly_any_have_cannot_be_learnt() -> None:
     parts = np.array(["train"] * 6 + ["test"] * 2)
     everywhere = np.array([[1, 1], [1, 1], [1, 1], [1, 0], [1, 0], [1, 0], [1, 1], [0, 0]])
     with pytest.raises(InputError, match="the label 'a' is missing from 0 examples to train on: expected at least 2"):
-        check_split(everywhere, parts, ["a", "b"], skipped=[])
+        check_split(MULTI_LABEL, everywhere, parts, ["a", "b"], skipped=[])
     with pytest.raises(InputError, match="the class 'b' has 2 usable examples, 1 of them to train on"):
-        check_split(np.eye(8, 2, dtype=int) + np.eye(8, 2, -6, dtype=int), parts, ["b", "a"], skipped=[])
+        check_split(MULTI_LABEL, np.eye(8, 2, dtype=int) + np.eye(8, 2, -6, dtype=int), parts, ["b", "a"], skipped=[])

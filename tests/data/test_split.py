@@ -7,6 +7,9 @@ import pytest
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
+from headstart.tasks import get_task
+
+SINGLE_LABEL = get_task("single-label")
 
 
 def _keys(n: int, prefix: str = "") -> list[bytes]:
@@ -19,7 +22,7 @@ def _labels(n: int, n_classes: int = 3, seed: int = 0) -> np.ndarray:
 
 def _split(labels: np.ndarray, keys: list[bytes], **options: object) -> np.ndarray:
     groups = options.pop("groups", None)
-    return split(labels, groups=group_ids(None, keys) if groups is None else groups, keys=keys, **options)
+    return split(SINGLE_LABEL, labels, groups=group_ids(None, keys) if groups is None else groups, keys=keys, **options)
 
 
 def test_every_class_has_its_share_of_every_part() -> None:
@@ -100,7 +103,7 @@ def test_fractions_that_leave_nothing_are_refused(val: float, test: float) -> No
 
 def test_folds_are_stratified_and_keep_units() -> None:
     labels, groups = np.repeat([0, 1], [50, 30]), np.arange(80) // 2
-    fold = folds(labels, groups, 5, seed=0)
+    fold = folds(SINGLE_LABEL, labels, groups, 5, seed=0)
     assert all(len(set(fold[groups == unit])) == 1 for unit in range(40))
     for label, n in ((0, 10), (1, 6)):
         assert np.bincount(fold[labels == label], minlength=5).tolist() == [n] * 5
@@ -109,12 +112,12 @@ def test_folds_are_stratified_and_keep_units() -> None:
 def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
     labels, classes = np.array([0, 0, 0, 1, 1, 1]), ["ant", "bee"]
     fine = np.array(["train", "train", "test", "train", "train", "test"])
-    assert check_split(labels, fine, classes, skipped=[]).state == "clean"
+    assert check_split(SINGLE_LABEL, labels, fine, classes, skipped=[]).state == "clean"
     untested = np.array(["train", "train", "test", "train", "train", "train"])
-    finding = check_split(labels, untested, classes, skipped=[])
+    finding = check_split(SINGLE_LABEL, labels, untested, classes, skipped=[])
     assert (finding.state, finding.examples) == ("found", [((), "bee: none in test")])
     with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
-        check_split(labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
+        check_split(SINGLE_LABEL, labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
 
 
 def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
 
 def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None:
     labels = np.repeat([0, 1], [60, 30])
-    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels)
+    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels, SINGLE_LABEL)
     digests = [str(i).encode() for i in range(90)]
     usable = np.setdiff1d(np.arange(90), [5])
     pairs = np.array([[i, i + 1] for i in range(10, 30, 2)] + [[0, 60], [70, 71], [71, 72]])

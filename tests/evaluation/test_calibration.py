@@ -3,11 +3,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from headstart.data.labels import is_multi_label
-from headstart.evaluation.calibration import FEWEST, HeldOut, calibrate
-from headstart.model_files.head_layers import softmax
+from headstart.evaluation.calibration import MIN_EXAMPLES, HeldOut, calibrate
+from headstart.tasks import get_task
+from headstart.tasks.outputs import at_temperature, fit_temperature, softmax
 from headstart.training import Head, TrainingData
-from headstart.training.outputs import at_temperature, fit_temperature
 
 
 def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -18,10 +17,11 @@ def _answers(n: int, *, sharpened: float, seed: int = 0) -> tuple[np.ndarray, np
     return labels, softmax(sharpened * logits).astype(np.float32)
 
 
-def _task(labels: np.ndarray, n_val: int) -> TrainingData:
+def _data(labels: np.ndarray, n_val: int) -> TrainingData:
     where = np.arange(len(labels))
     none = SimpleNamespace()
-    return TrainingData(none, labels, 4, where[:0], where[:n_val], where, test=where[n_val:])  # type: ignore[arg-type]
+    task = get_task("multi-label" if labels.ndim == 2 else "single-label")
+    return TrainingData(none, task, labels, 4, where[:0], where[:n_val], where, test=where[n_val:])  # type: ignore[arg-type]
 
 
 def test_the_temperature_undoes_what_made_a_head_too_sure() -> None:
@@ -33,9 +33,9 @@ def test_the_temperature_undoes_what_made_a_head_too_sure() -> None:
 
 def test_a_head_that_is_too_sure_is_calibrated() -> None:
     labels, probabilities = _answers(900, sharpened=3)
-    task = _task(labels, 600)
-    held = HeldOut("validation", task.val, probabilities[:600])
-    found = calibrate(task, held, probabilities[600:])
+    data = _data(labels, 600)
+    held = HeldOut("validation", data.val, probabilities[:600])
+    found = calibrate(data, held, probabilities[600:])
     assert found.outcome == "kept"
     assert found.chosen_on == "validation"
     for effect in (found.on_chosen, found.on_test):
@@ -53,8 +53,8 @@ def test_what_does_not_help_is_not_kept() -> None:
     outcomes = set()
     for seed in range(8):
         labels, probabilities = _answers(80, sharpened=1, seed=seed)
-        task = _task(labels, 80)
-        found = calibrate(task, HeldOut("validation", task.val, probabilities), probabilities[:0])
+        data = _data(labels, 80)
+        found = calibrate(data, HeldOut("validation", data.val, probabilities), probabilities[:0])
         assert (found.temperature == 1) == (found.outcome == "not better")
         assert found.on_chosen is not None
         assert (found.on_chosen.log_loss[1] < found.on_chosen.log_loss[0]) == (found.outcome == "kept")
@@ -63,20 +63,19 @@ def test_what_does_not_help_is_not_kept() -> None:
 
 
 def test_too_few_examples_and_many_labels_are_left_as_they_are() -> None:
-    labels, probabilities = _answers(FEWEST - 1, sharpened=3)
-    task = _task(labels, len(labels))
-    found = calibrate(task, HeldOut("validation", task.val, probabilities), probabilities[:0])
+    labels, probabilities = _answers(MIN_EXAMPLES - 1, sharpened=3)
+    data = _data(labels, len(labels))
+    found = calibrate(data, HeldOut("validation", data.val, probabilities), probabilities[:0])
     assert (found.outcome, found.temperature) == ("not tried", 1)
-    assert "here are 49 and" in found.reason
+    assert "there are 49 with" in found.reason
     sure = np.full((200, 4), 0.01, np.float32)
     sure[:, 0] = 0.97
-    faultless = _task(np.zeros(200, int), 200)
+    faultless = _data(np.zeros(200, int), 200)
     found = calibrate(faultless, HeldOut("validation", faultless.val, sure), sure[:0])
     assert (found.outcome, found.temperature) == ("not tried", 1)
-    assert "here are 200 and 0" in found.reason
-    many = _task(np.eye(4, dtype=np.uint8)[labels], len(labels))
-    assert is_multi_label(many.labels)
-    assert "thresholds of their own" in calibrate(many, None, probabilities[:0]).reason
+    assert "there are 200 with 0" in found.reason
+    many = _data(np.eye(4, dtype=np.uint8)[labels], len(labels))
+    assert "its own threshold" in calibrate(many, None, probabilities[:0]).reason
 
 
 def test_a_head_at_a_temperature_is_one_whose_last_layer_is_divided() -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from headstart.evaluation.learning_curve import forecast
+from headstart.tasks import get_task
 from headstart.training.head.linear import Curve, solve
 
 
@@ -21,34 +22,34 @@ def test_a_power_law_is_carried_on() -> None:
 
     inside = 0
     for seed in range(10):
-        told = forecast(_curve(error, seed=seed), 4000, ["a", "b"], more_per_class=2000)
-        inside += told.gain[1] <= error(4000) - error(8000) <= told.gain[2]
-        assert told.gain[0] == pytest.approx(error(4000) - error(8000), abs=0.01)
+        found = forecast(_curve(error, seed=seed), 4000, ["a", "b"], more_per_class=2000)
+        inside += found.gain[1] <= error(4000) - error(8000) <= found.gain[2]
+        assert found.gain[0] == pytest.approx(error(4000) - error(8000), abs=0.01)
     assert inside >= 9
-    assert told.points[0][1] == pytest.approx(1 - error(400), abs=0.03)
-    assert [point[0] for point in told.points] == pytest.approx([400, 800, 1600, 3200])
-    assert told.beyond[-1][0] == pytest.approx(8000)
+    assert found.points[0][1] == pytest.approx(1 - error(400), abs=0.03)
+    assert [point[0] for point in found.points] == pytest.approx([400, 800, 1600, 3200])
+    assert found.extrapolated[-1][0] == pytest.approx(8000)
 
 
 def test_where_nothing_is_to_be_gained_it_says_so() -> None:
-    told = forecast(_curve(lambda size: 0.1), 4000, ["a", "b"])
-    assert told.gain[0] < 0.005
-    assert told.more_per_class == 2000
-    assert not told.of_class
+    found = forecast(_curve(lambda size: 0.1), 4000, ["a", "b"])
+    assert found.gain[0] < 0.005
+    assert found.more_per_class == 2000
+    assert not found.class_gains
 
 
 def test_the_class_that_gains_most_comes_first() -> None:
     steep, flat = _curve(lambda size: 4 * size**-0.5, seed=1), _curve(lambda size: 0.1, seed=2)
     of_both = Curve(steep.sizes, steep.labels, np.where(steep.labels == 1, steep.right, flat.right))
-    told = forecast(of_both, 4000, ["flat", "steep"])
-    assert next(iter(told.of_class)) == "steep"
+    found = forecast(of_both, 4000, ["flat", "steep"])
+    assert next(iter(found.class_gains)) == "steep"
 
 
 def test_a_solved_head_brings_its_curve() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(600) % 3
     features = (rng.normal(size=(3, 30))[labels] + rng.normal(0, 2, (600, 30))).astype(np.float32)
-    options = {"groups": np.arange(600), "class_weights": np.ones(3), "seed": 0}
+    options = {"task": get_task("single-label"), "groups": np.arange(600), "class_weights": np.ones(3), "seed": 0}
     curve = solve(features.__getitem__, np.arange(600), labels, 3, **options).curve
     assert curve is not None
     assert curve.sizes.tolist() == [60] * 3 + [120] * 3 + [240] * 3 + [480]

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
-from headstart.errors import InputError
 from headstart.evaluation.selective_prediction import (
-    answered,
-    check_min_precision,
     choose_min_confidence,
-    fewest_examples,
-    smallest_share,
+    coverage,
+    lower_bound,
+    min_examples,
 )
 
 
@@ -16,7 +14,7 @@ def test_the_bound_is_that_of_clopper_and_pearson(hits: int, n: int) -> None:
     from scipy.stats import binomtest
 
     expected = binomtest(hits, n, alternative="greater").proportion_ci(0.95, method="exact").low
-    assert smallest_share(hits, n, 0.95) == pytest.approx(expected, abs=1e-9)
+    assert lower_bound(hits, n, 0.95) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_promise_is_kept() -> None:
@@ -36,7 +34,7 @@ def test_the_promise_is_kept() -> None:
 def test_all_answers_count_where_all_are_good_enough_and_none_where_nothing_can_be_proved() -> None:
     confidence = np.linspace(0.5, 1, 400)
     assert choose_min_confidence(confidence, np.ones(400, bool), 0.95) == 0
-    few = fewest_examples(0.95)
+    few = min_examples(0.95)
     assert choose_min_confidence(confidence[:few], np.ones(few, bool), 0.95) is None
     assert choose_min_confidence(confidence, np.arange(400) % 3 > 0, 0.95) is None
 
@@ -53,15 +51,9 @@ def test_the_threshold_lies_between_two_answers() -> None:
 
 def test_what_is_answered_is_counted() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.55, 0.45]])
-    told = answered(np.array([0, 0, 0, 1]), probabilities, 0.6)
+    told = coverage(np.array([0, 0, 0, 1]), probabilities, 0.6)
     assert (told.examples, told.answered, told.right) == (4, 3, 2)
     assert told.coverage == 0.75
     assert told.low is not None
     assert told.low < 2 / 3
-    assert answered(np.array([0]), probabilities[:1], 0.95).precision is None
-
-
-@pytest.mark.parametrize("wrong", [0, 1, 95])
-def test_a_precision_is_a_share(wrong: float) -> None:
-    with pytest.raises(InputError, match=f"--min-precision {wrong:g}"):
-        check_min_precision(wrong)
+    assert coverage(np.array([0]), probabilities[:1], 0.95).precision is None

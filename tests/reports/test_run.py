@@ -17,16 +17,17 @@ from PIL import Image
 import headstart as hs
 from headstart.data.audit import Finding, Occurrence
 from headstart.errors import InputError
-from headstart.evaluation import METRICS
 from headstart.reports import plots
 from headstart.reports.page import percent
 from headstart.reports.run import write_report
+from headstart.tasks import get_task
 
 HOSTILE = '<script>alert("1")</script>&{{ 7*7 }}'
 PREDICTIONS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
 HISTORY = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
 VERDICT = {"outcome": "not tried", "reason": "", "on_folds": None, "on_val": None, "on_test": None}
 VOID = {"meta", "img", "br", "col", "link", "input", "hr", "wbr"}
+METRICS = [metric.name for metric in get_task("single-label").metrics]
 
 
 def interval(value: float | None) -> dict[str, float | None]:
@@ -61,7 +62,8 @@ def figures_of(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
             }
             for i, name in enumerate(classes)
         },
-        "answers": None,
+        "label_counts": None,
+        "details": {},
         "confusion_matrix": counts.tolist(),
         "reliability": [
             {"low": i / 10, "high": (i + 1) / 10, "count": 0, "confidence": None, "accuracy": None} for i in range(9)
@@ -124,6 +126,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
     facts = {
         **dict.fromkeys(absent), "format_version": 2, "kind": "trained", "tta": False, "config": {},
         "headstart": "0.1.0", "created": "2026-11-24T03:47:15+00:00", "name": "pets", "classes": classes,
+        "task": "single-label",
         "base": {
             "handle": "embedded:efficientnet-lite0",
             "spec": {"handle": "embedded:efficientnet-lite0", "weights": "imagenet", **spec}, "digest": "7b" * 32,
@@ -326,8 +329,8 @@ def test_provenance_and_cost_are_shown(made: Path) -> None:
 
 def tuning(outcome: str) -> dict[str, Any]:
     compared = {
-        "examples": 60, "accuracy": [0.8, 0.95], "log_loss": [0.61, 0.234], "fixed": 11, "regressed": 2,
-        "p_value": 0.02, "accuracy_gain": [0.05, 0.25], "loss_gain": [0.2, 0.5],
+        "examples": 60, "metric": "accuracy", "value": [0.8, 0.95], "log_loss": [0.61, 0.234],
+        "fixed": 11, "regressed": 2, "p_value": 0.02, "value_gain": [0.05, 0.25], "loss_gain": [0.2, 0.5],
     }  # fmt: skip
     process = {
         "blocks": ["block4", HOSTILE], "views": 3, "epochs": 2, "seconds": 95.0, "stopped": "all epochs done",
@@ -514,7 +517,7 @@ def test_an_evaluation_says_so_and_leaves_out_the_training(made: Path) -> None:
     assert "<title>Evaluation of pets on street · headstart</title>" in text
     assert "On 60 labelled images from /photos, the model was right for 57" in said
     assert "Some of these images were used in training." in said
-    assert "right for 90.0 % (86.8 % to 92.0 %) of 55 images" in said
+    assert "accuracy 90.0 % (86.8 % to 92.0 %) on 55 images" in said
     assert "without those seen in training" in said
     assert "base verified unchanged" not in said
     assert 'id="training"' not in text

@@ -17,14 +17,13 @@ from headstart.errors import HeadstartError, InputError, IntegrityError
 from headstart.runs.files import read_facts
 from headstart.runs.schema import FORMAT_VERSION
 from headstart.runs.tables import (
-    ClassPrediction,
-    LabelPrediction,
     probabilities_of,
     read_history,
     read_label_issues,
     read_predictions,
     read_skipped,
 )
+from headstart.tasks import get_task
 from tests.files.runs.make import HERE, PLACE, make_images, make_texts
 
 VERSIONS, KINDS = ("v1", "v2"), ("images", "texts", "multi-label")
@@ -62,7 +61,7 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     facts, figures = run.facts, run.figures
     assert facts.format_version == int(name[1])
     assert (facts.kind, facts.name, facts.seed) == ("trained", name, 0)
-    assert facts.is_multi_label == name.endswith("multi-label")
+    assert facts.task == ("multi-label" if name.endswith("multi-label") else "single-label")
     assert facts.modality == ("image" if name.endswith("images") else "text")
     assert (facts.data.examples, facts.data.splits["test"].examples) == (40, 10)
     assert facts.data.path.startswith(facts.data.root)
@@ -73,11 +72,10 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     assert next(iter(run.metrics.values())) == figures.splits["test"].metrics[figures.metrics[0]].value
     rows = read_predictions(folder, facts)
     assert [len([row for row in rows if row.split == split]) for split in ("train", "val", "test")] == [20, 10, 10]
-    assert {type(row) for row in rows} == {LabelPrediction if facts.is_multi_label else ClassPrediction}
-    probabilities = probabilities_of(rows, facts.classes)
-    predicted = probabilities >= 0.5 if facts.is_multi_label else probabilities == probabilities.max(1, keepdims=True)
-    given = [tuple(np.array(facts.classes)[row]) for row in predicted]
-    assert [row.predicted for row in rows] == given
+    assert all((row.scores.mistake is None) == (row.predicted == row.labels) for row in rows)
+    task, thresholds = get_task(facts.task), facts.thresholds and np.array(list(facts.thresholds.values()))
+    decided = task.decide(probabilities_of(rows, facts.classes), thresholds)
+    assert [list(row.predicted) for row in rows] == [task.names(label, facts.classes) for label in decided]
     issues = read_label_issues(folder, facts)
     assert len(issues) == facts.label_issues.count
     assert {row.phase for row in read_history(folder, facts)} >= {"cross-validation"}
@@ -94,12 +92,9 @@ def test_a_run_answers_as_it_did_and_reports(golden: Callable[[str], Path], plac
     examples = [row.text if row.text is not None else place / "images" / row.file for row in rows]
     answers = run.predict(examples)
     for row, answer in zip(rows, answers, strict=True):
-        if isinstance(row, LabelPrediction):
-            assert set(answer.predicted) == set(row.predicted)
-            assert answer.probabilities == pytest.approx(row.probabilities, abs=2e-4)
-        else:
-            assert answer.predicted == row.predicted[0]
-            assert answer.probability == pytest.approx(row.probability, abs=2e-4)
+        assert answer.cells()["predicted"] == ";".join(sorted(row.predicted, key=lambda c: -answer.probabilities[c]))
+        told = {name: answer.probabilities[name] for name in row.scores.probabilities}
+        assert told == pytest.approx(row.scores.probabilities, abs=2e-4)
     page = run.report().read_text(encoding="utf-8")
     assert f"<title>{name} · headstart</title>" in page
     assert "✓ base proven unchanged" in page
@@ -119,7 +114,7 @@ def test_a_run_is_evaluated_and_extended(golden: Callable[[str], Path], tmp_path
     assert evaluation.metrics["accuracy"] == old.metrics["accuracy"]
     assert evaluation.facts.format_version == FORMAT_VERSION
     extended = hs.extend(folder, more, fine_tune="none", cache=tmp_path / "cache")
-    assert extended.facts.change.overall.accuracy[0] == pytest.approx(hs.load(folder).metrics["accuracy"])
+    assert extended.facts.change.overall.value[0] == pytest.approx(hs.load(folder).metrics["accuracy"])
     assert extended.facts.data.examples == 48
 
 
@@ -143,6 +138,7 @@ def test_messages_name_file_field_and_value(golden: Callable[[str], Path]) -> No
         (("data", "splits", "test", "examples"), "10", 'data.splits.test.examples: expected a whole number, got "10"'),
         (("engine", "kind"), "abacus", 'engine.kind: expected "openvino" or "keras", got "abacus"'),
         (("seed",), True, "seed: expected a whole number, got true"),
+        (("task",), 7, "task: expected a text, got 7"),
         (("classes",), ["rows", "rows"], "classes: expected at least one name, each of them once"),
         (("clases",), [], "clases: unknown field. Did you mean 'classes'?"),
         (("audit", 0, "files"), [], "audit[0].files: unknown field."),
@@ -267,7 +263,7 @@ def test_every_file_that_is_damaged_is_named(golden: Callable[[str], Path], name
     ("file", "line", "column", "value", "expected"),
     [
         ("predictions.csv", 3, "split", "tests", "line 3, column split: expected train or val or test, got 'tests'"),
-        ("predictions.csv", 2, "label", "horse", "line 2, column label: expected a class, got 'horse'"),
+        ("predictions.csv", 2, "label", "horse", "line 2, column label: expected a class of the run, got 'horse'"),
         ("predictions.csv", 2, "file", "", "line 2, column file: expected a text, got ''"),
         ("predictions.csv", 4, "probability", "1.2", "line 4, column probability: expected a probability, got '1.2'"),
         ("predictions.csv", 4, "probability", "high", "line 4, column probability: expected a probability"),

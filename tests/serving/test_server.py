@@ -16,7 +16,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -131,7 +130,7 @@ def png(width: int, height: int, data: bytes) -> bytes:
 
 def test_it_answers_as_predict_does(server: Server, run: hs.Run, photos: Path) -> None:
     paths = [photos / "china/00.jpg", photos / "flower/03.jpg"]
-    expected = [asdict(one) for one in run.predict(paths, min_confidence="auto")]
+    expected = [answer.to_dict() for answer in run.predict(paths, min_confidence="auto")]
     status, content = server.ask(
         "/predict/photos", form(*((path.name, path.read_bytes()) for path in paths), ("no.jpg", b"nothing")), MULTIPART
     )
@@ -159,7 +158,7 @@ def test_it_answers_as_predict_does(server: Server, run: hs.Run, photos: Path) -
 
 def test_texts(server: Server, text_run: hs.Run) -> None:
     texts = ["The class of the object raises an exception.", "The samples were measured in this data set."]
-    expected = [asdict(one) for one in text_run.predict(texts)]  # it has no threshold of its own
+    expected = [answer.to_dict() for answer in text_run.predict(texts)]  # it has no threshold of its own
     status, content = server.ask("/predict/books", json.dumps({"texts": texts}))
     assert status == 200
     assert [one["predicted"] for one in content["answers"]] == [one["predicted"] for one in expected]
@@ -176,6 +175,7 @@ def test_several_runs_by_name(server: Server) -> None:
     assert status == 200
     assert [(one["name"], one["modality"]) for one in runs] == [("photos", "image"), ("books", "text")]
     assert runs[0]["classes"] == ["china", "flower"]
+    assert [one["task"] for one in runs] == ["single-label", "single-label"]
     some = json.dumps({"texts": ["some text"]})
     assert server.ask("/predict", some)[0] == 422
     assert "photos or books" in server.ask("/predict", some)[1]["detail"]

@@ -88,7 +88,7 @@ def audit(
         output.note(f"report: {audited.report(report)}")
     if fix:
         left_out = audited.fix(fix)
-        separator = " --label-separator ';'" if audited.dataset.labels.ndim == 2 else ""
+        separator = " --label-separator ';'" if not audited.dataset.task.is_exclusive else ""
         group = " --group-by group" if audited.dataset.groups else ""
         output.note(
             f"{counted(len(audited.dataset) + len(audited.dataset.skipped) - len(left_out), 'example')} kept and "

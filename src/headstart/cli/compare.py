@@ -74,7 +74,7 @@ def _print_comparison(comparison: Any) -> None:
 def _row(comparison: Any, row: Any) -> tuple[str, ...]:
     return (
         row.handle,
-        comparison.told(row),
+        comparison.format_figure(row),
         f"{row.examples:,}",
         f"{row.size_mb:,.1f}",
         f"{row.ms:.1f}",

@@ -8,8 +8,8 @@ import click
 from headstart.cli import output
 from headstart.cli.columns import text_column_option
 from headstart.cli.progress import current_progress
-from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
+from headstart.tasks.labels import NO_LABEL
 
 if TYPE_CHECKING:
     from headstart.explanation.explain import Explanation, Method
@@ -92,8 +92,8 @@ def _print_summary(explanation: "Explanation") -> None:
     from headstart.reports.explanation import summarize
 
     answer, class_name = explanation.answer, explanation.class_name
-    predicted = answer.predicted if isinstance(answer.predicted, list) else [answer.predicted]
-    remark = "" if class_name in predicted else f"   (predicted: {', '.join(predicted) or NO_LABEL})"
+    predicted = [answer.predicted] if isinstance(answer.predicted, str) else answer.predicted
+    remark = "" if class_name in predicted else f"   (predicted: {answer.label()})"
     output.result(f"{class_name.ljust(8)}  {explanation.probability:6.1%}   {explanation.file}{remark}")
     if answer.out_of_distribution:
         output.result("          out-of-distribution: unlike the training examples, so the prediction may mean nothing")

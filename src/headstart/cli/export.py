@@ -10,7 +10,7 @@ from headstart.cli import output
 from headstart.cli.progress import current_progress
 
 if TYPE_CHECKING:
-    from headstart.exporting.export import Export
+    from headstart.exporting.export import Export, Replay
 
 
 @click.command(epilog="Example: headstart export runs/photos --to litert,litert:int8")
@@ -51,7 +51,7 @@ def print_exports(exports: "Sequence[Export]") -> None:
         replay = result.replay
         row = [result.format, f"{result.size_mb:.1f}", f"{replay.ms:.1f}", f"{replay.difference:.0e}"]
         if replay.before is not None and replay.after is not None:
-            row += [f"{replay.before:.1%}", _with_interval(replay.after, replay.interval), f"{replay.changed:,}"]
+            row += [_figure(replay, replay.before), _with_interval(replay), f"{replay.changed:,}"]
         rows.append(row + ["–"] * (7 - len(row)))
     n = exports[0].replay.examples
     time_header = "ms" if n else "ms (golden)"
@@ -69,5 +69,12 @@ def print_exports(exports: "Sequence[Export]") -> None:
         output.result(f"{result.format.ljust(15)} {result.folder}")
 
 
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:.1%}" + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
+def _figure(replay: "Replay", value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}" if replay.is_share else f"{value:.3f}"
+
+
+def _with_interval(replay: "Replay") -> str:
+    low, high = replay.interval or (None, None)
+    bounds = [_figure(replay, bound).rstrip("%") for bound in (low, high)]
+    interval = f" ({bounds[0]} to {bounds[1]})" if replay.interval else ""
+    return _figure(replay, replay.after) + interval

@@ -53,7 +53,7 @@ def print_change(run: "RunFolder") -> None:
     output.result(change.verdict)
     rows = [_change_row(of_class) for of_class in change.classes]
     figures = run.figures.headline_figures
-    added = {name: figures.per_class[name] for name in change.added} if figures else {}
+    added = {name: figures.per_class[name] for name in change.added_classes} if figures else {}
     for name, new in added.items():
         share = _share((new.recall.value, new.recall.low, new.recall.high))
         rows.append([name, f"{new.support:,}", "", share, "", "", "", "new"])
@@ -62,7 +62,7 @@ def print_change(run: "RunFolder") -> None:
 
 
 def _change_row(change: "ClassChangeFacts") -> list[str]:
-    confusion = f"{change.taken:,} now predicted as {change.taken_for}" if change.taken_for else ""
+    confusion = f"{change.n_confused:,} now predicted as {change.confused_with}" if change.confused_with else ""
     return [
         change.name,
         f"{change.examples:,}",

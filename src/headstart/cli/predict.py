@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from headstart.cli import output
 from headstart.cli.columns import text_column_option
-from headstart.data.labels import NO_LABEL, SEPARATOR
 from headstart.errors import InputError
+from headstart.tasks.labels import NO_LABEL
 
 if TYPE_CHECKING:
     from headstart.runs.predictor import Answer, MinConfidence, Predictor
@@ -152,51 +153,57 @@ class _Problems:
 
 
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.runs.predictor import Prediction, Problem
+    from headstart.runs.predictor import Problem
 
+    mark = "*" if top_k and not predictor.task.is_exclusive else ""  # of the labels that reach their threshold
     names = [*predictor.classes, *([UNSURE] if predictor.min_confidence else [])]
-    width = max(map(len, names)) + (predictor.thresholds is not None and bool(top_k))
+    width = max(map(len, names)) + len(mark)
     for answer in answers:
         if isinstance(answer, Problem):
             continue
         remarks = ["out-of-distribution"] if answer.out_of_distribution else []
-        if isinstance(answer, Prediction):
-            is_unsure = answer.unsure and not top_k
-            listed = answer.probabilities if top_k else {UNSURE if is_unsure else answer.predicted: answer.probability}
-            remarks += [f"{answer.predicted}?"] if is_unsure else [UNSURE] if answer.unsure else []
-        elif top_k:  # a star marks predicted labels
-            listed = {name + "*" * (name in answer.predicted): p for name, p in answer.probabilities.items()}
+        predicted = [answer.predicted] if isinstance(answer.predicted, str) else answer.predicted
+        is_unsure = getattr(answer, UNSURE, False)  # only the answers of some tasks have this field
+        if top_k:
+            listed = {name + mark * (name in predicted): share for name, share in answer.probabilities.items()}
+            remarks += [UNSURE] if is_unsure else []
         else:
-            listed = {name: answer.probabilities[name] for name in answer.predicted}
+            listed = {UNSURE if is_unsure else name: answer.probabilities[name] for name in predicted}
+            remarks += [f"{answer.label()}?"] if is_unsure else []
         text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in listed.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
         output.result(f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
+    from headstart.runs.predictor import Problem
+
     for answer in answers:
-        output.result_json(asdict(answer))
+        output.result_json(asdict(answer) if isinstance(answer, Problem) else answer.to_dict())
 
 
 def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.runs.predictor import Prediction, Problem
+    from headstart.runs.predictor import Problem
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
-    answer_columns = ["predicted", "probability"] if predictor.thresholds is None else ["predicted"]
+    columns = _answer_columns(predictor)
     flags = ([UNSURE] if predictor.min_confidence else []) + ([OUT_OF_DISTRIBUTION] if predictor.detector else [])
-    writer.writerow(["file", *answer_columns, *flags, *(ranked or predictor.classes), "problem"])
+    writer.writerow(["file", *columns, *flags, *(ranked or predictor.classes), "problem"])
     for answer in answers:
         if isinstance(answer, Problem):
-            blank = [""] * (len(answer_columns) + len(flags) + len(ranked or predictor.classes))
+            blank = [""] * (len(columns) + len(flags) + len(ranked or predictor.classes))
             writer.writerow([answer.file, *blank, answer.reason])
             continue
         probabilities = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
         cells = list(chain(*probabilities.items())) if top_k else [probabilities[name] for name in predictor.classes]
-        if isinstance(answer, Prediction):
-            answer_cells = [answer.predicted, f"{answer.probability:.6f}"]
-        else:
-            answer_cells = [SEPARATOR.join(answer.predicted)]
-        writer.writerow(
-            [answer.file, *answer_cells, *(str(getattr(answer, flag)).lower() for flag in flags), *cells, ""]
-        )
+        flag_cells = [str(getattr(answer, flag, "")).lower() for flag in flags]
+        writer.writerow([answer.file, *answer.cells().values(), *flag_cells, *cells, ""])
+
+
+def _answer_columns(predictor: "Predictor") -> list[str]:
+    """The columns that every answer of a run has, from an answer about nothing."""
+    from headstart.runs.predictor import Output
+
+    n = len(predictor.classes)
+    return list(predictor.answer("", Output(np.full(n, 1 / n, np.float32), None)).cells())

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from headstart.data.readers import NOUNS
 from headstart.errors import counted
+from headstart.tasks import get_task
 
 if TYPE_CHECKING:
     from headstart.runs.run import RunFolder
@@ -24,12 +25,10 @@ def summary(run: "RunFolder") -> str:
         return f"{run.folder} is an imported model without metrics"
     split = _SPLITS.get(headline, headline)
     examples = counted(figures.examples, NOUNS[run.facts.modality])
-    if run.facts.is_multi_label:
-        lines = [f"{split} {_figure(figures, 'micro_f1')}, {_figure(figures, 'macro_f1')}, on {examples}"]
-        lines += _thresholds(run)
-    else:
-        lines = [f"{split} {_figure(figures, 'accuracy')} on {examples} of {len(run.classes)} classes"]
-        lines += _selective_prediction(run)
+    task = get_task(run.facts.task)
+    lines = [f"{split} {task.describe(figures.of_task(), len(run.classes), examples)}"]
+    lines += task.remarks(run.classes, run.facts.thresholds)
+    lines += _selective_prediction(run)
     lines += _leak_free(run)
     lines += _search(run)
     tuning = run.facts.fine_tuning
@@ -40,14 +39,6 @@ def summary(run: "RunFolder") -> str:
     lines += _out_of_distribution(run, figures)
     lines += _label_issues(run)
     return "\n".join(lines)
-
-
-def _figure(figures: "SplitFigures", name: str) -> str:
-    """A figure with its interval."""
-    figure, form = figures.metrics[name], ".1%" if name == "accuracy" else ".3f"
-    interval = "" if figure.low is None else f" (95 % interval {figure.low:{form}} to {figure.high:{form}})"
-    value = "undefined" if figure.value is None else f"{figure.value:{form}}"
-    return f"{name.replace('_f1', ' F1')} {value}{interval}"
 
 
 def _selective_prediction(run: "RunFolder") -> list[str]:
@@ -71,28 +62,12 @@ def _label_issues(run: "RunFolder") -> list[str]:
     issues = run.facts.label_issues
     if issues is None or not issues.count:
         return []
-    examined = counted(issues.examined, "example" if run.facts.is_multi_label else "label")
-    label_count = f"labels of {issues.count:,}" if run.facts.is_multi_label else f"{issues.count:,}"
+    is_exclusive = get_task(run.facts.task).is_exclusive
+    examined = counted(issues.examined, "label" if is_exclusive else "example")
+    label_count = f"{issues.count:,}" if is_exclusive else f"labels of {issues.count:,}"
     return [
         f"{label_count} of {examined} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with "
         "--relabel"
-    ]
-
-
-def _thresholds(run: "RunFolder") -> list[str]:
-    """The labels that keep the default threshold, and why."""
-    from headstart.evaluation.multi_label import DEFAULT_THRESHOLD, FEWEST_POSITIVES
-
-    thresholds = run.facts.thresholds or {}
-    names = [name for name, threshold in thresholds.items() if threshold == DEFAULT_THRESHOLD]
-    if not names:
-        return []
-    listed_names = (
-        "all labels" if len(names) == len(run.classes) else ", ".join(names[:10]) + (", …" if names[10:] else "")
-    )
-    return [
-        f"default threshold {DEFAULT_THRESHOLD} for {listed_names}: choosing a threshold needs {FEWEST_POSITIVES} "
-        "validation examples with the label and as many without"
     ]
 
 
@@ -104,7 +79,8 @@ def _leak_free(run: "RunFolder") -> list[str]:
     removed = f"{counted(leak_free.removed, 'example')} that duplicate training examples, exactly or nearly"
     if leak_free.metrics is None:
         return [f"without {removed}, no examples remain"]
-    return [f"without {removed}: {_figure(leak_free.metrics, run.figures.metrics[0])} on {leak_free.examples:,}"]
+    figures, task = leak_free.metrics.of_task(), get_task(run.facts.task)
+    return [f"without {removed}: {task.describe(figures, len(run.classes), f'{leak_free.examples:,}')}"]
 
 
 def _search(run: "RunFolder") -> list[str]:

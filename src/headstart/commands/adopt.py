@@ -28,6 +28,7 @@ from headstart.runs.schema import AdoptionFacts, Figures, GoldenFacts, RunFacts
 from headstart.runs.tables import write_no_predictions
 from headstart.system import keras_worker
 from headstart.system.settings import cache_folder
+from headstart.tasks.single_label import SingleLabel
 
 MODEL, LABELS = "keras_model.h5", "labels.txt"
 
@@ -77,6 +78,7 @@ def adopt(
             created=now(),
             name=final_name,
             classes=classes,
+            task=SingleLabel.name,
             base=base_facts(base, kernels[0][0]),
             engine=engine_facts(prepared, "float32"),  # it answers as the export does
             seed=recipe.seed,

@@ -21,7 +21,7 @@ from headstart.data.audit import (
 )
 from headstart.data.audit import audit as run_checks
 from headstart.data.audit.cleaning import cleaned, write_manifest
-from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.dataset import Dataset, Skipped, load_dataset
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine, examine_texts
 from headstart.reports.audit import write_page
@@ -75,7 +75,7 @@ class DataAudit:
             "modality": self.dataset.modality,
             "examples": len(self.dataset),
             "usable": len(self._audit.usable),
-            "per_class": count_classes(self.dataset.labels, self.dataset.classes),
+            "per_class": self.dataset.class_counts,
             "findings": [finding.facts(None) for finding in self.findings],
         }
 

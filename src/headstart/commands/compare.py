@@ -36,15 +36,9 @@ from headstart.config.commands import COMPARE, reading_settings, shows_settings
 from headstart.config.keywords import CompareKeywords
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality, Resize, decode_example
-from headstart.data.split import check_split, split_dataset, strata
+from headstart.data.split import check_split, split_dataset
 from headstart.errors import BadExample, HeadstartError, InputError, counted
-from headstart.evaluation import evaluate_labels
-from headstart.evaluation.compare import Comparison, LabelComparison, compare_labels
-from headstart.evaluation.compare import compare as compare_classes
-from headstart.evaluation.metrics import Interval, wilson
-from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
 from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
@@ -52,9 +46,10 @@ from headstart.system.cost import Cost
 from headstart.system.display import shown
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder, is_offline
-from headstart.training.head.head import weights_of_classes
+from headstart.tasks import Metric, get_task
+from headstart.tasks.comparison import Comparison
+from headstart.tasks.statistics import Interval
 from headstart.training.head.linear import solve
-from headstart.training.outputs import log_losses
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +112,7 @@ class Row:
     log_loss: float
     finished: bool
     on_front: bool = False
-    against_top: Comparison | LabelComparison | None = None
+    against_top: Comparison | None = None
 
     @property
     def score(self) -> tuple[float, float]:
@@ -155,7 +150,8 @@ class BaseComparison:
     Attributes:
         source: of the data, as it was given.
         modality: ``image`` or ``text``.
-        metric: ``accuracy`` or ``mean_average_precision``.
+        task: name of the task.
+        metric: name of the figure that decides, such as ``accuracy``.
         budget: that they had to meet.
         min_accuracy: that was asked for, if any, as a share.
         rounds: how many examples each round was held on.
@@ -168,6 +164,7 @@ class BaseComparison:
 
     source: str
     modality: Modality
+    task: str
     metric: str
     budget: Budget
     min_accuracy: float | None
@@ -191,12 +188,15 @@ class BaseComparison:
         """The best base."""
         return next(row for row in self.rows if row.handle == self.best)
 
-    def told(self, row: Row) -> str:
+    def format_figure(self, row: Row) -> str:
         """The figure of a base with its interval."""
-        form = ".1%" if self.metric == "accuracy" else ".3f"
-        low, high = row.figure["low"], row.figure["high"]
-        interval = "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
-        return f"{row.figure['value'] or 0:{form}}{interval}"
+        value, low, high = (row.figure[name] for name in ("value", "low", "high"))
+        form = self._metric.format_value
+        return form(value) if low is None or high is None else f"{form(value)} ({form(low)} to {form(high)})"
+
+    @property
+    def _metric(self) -> Metric:
+        return get_task(self.task).metric(self.metric)
 
     def status(self, row: Row) -> str:
         """How a base stands to the one with the best figure, in a few words."""
@@ -209,12 +209,9 @@ class BaseComparison:
         against = row.against_top
         if against is None:
             return ""
-        if isinstance(against, Comparison):
-            first, second = against.accuracy
-            low, high = (100 * bound for bound in against.accuracy_gain)
-            return f"behind by {100 * (second - first):.1f} points ({low:.1f} to {high:.1f})"
-        first, second = against.mean_average_precision
-        return f"behind by {second - first:.3f} ({against.precision_gain[0]:.3f} to {against.precision_gain[1]:.3f})"
+        scale, digits, unit = (100, 1, " points") if self._metric.is_share else (1, 3, "")
+        difference, low, high = (scale * value for value in (against.difference, *against.value_gain))
+        return f"behind by {difference:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
 
     def reasons(self) -> dict[str, list[str]]:
         """Why bases were left out: reason -> handles, with their figures."""
@@ -232,7 +229,7 @@ class BaseComparison:
             what = f"fastest {self.budget} with {wanted}" if is_reached else f"none reaches {wanted}; {what}"
             what = what.replace("  ", " ")
         return (
-            f"{what}: {row.handle}, {self.metric.replace('_', ' ')} {self.told(row)} on {row.examples:,} examples, "
+            f"{what}: {row.handle}, {self._metric.in_text} {self.format_figure(row)} on {row.examples:,} examples, "
             f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
         )
 
@@ -354,7 +351,16 @@ def compare_on(
     good = [row for row in rows if row.finished and row.score[0] >= (min_accuracy or 0)]
     best = min(good, key=lambda row: row.ms) if min_accuracy and good else rows[0]
     return BaseComparison(
-        dataset.source, dataset.modality, race.metric, budget, min_accuracy, rounds, rows, race.left_out, best.handle
+        dataset.source,
+        dataset.modality,
+        dataset.task.name,
+        dataset.task.deciding_metric,
+        budget,
+        min_accuracy,
+        rounds,
+        rows,
+        race.left_out,
+        best.handle,
     )
 
 
@@ -386,8 +392,7 @@ class _SuccessiveHalving:
         self.progress = progress
         self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
         self.examples = dataset.examples
-        self.is_multi = is_multi_label(dataset.labels)
-        self.metric = "mean_average_precision" if self.is_multi else "accuracy"
+        self.task = dataset.task
         self.running: list[_Candidate] = []
         self.beaten: list[Row] = []
         self.left_out: list[LeftOut] = []
@@ -422,11 +427,11 @@ class _SuccessiveHalving:
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
         )
         labels = self.dataset.labels[split.usable]
-        check_split(labels, split.splits, self.dataset.classes, skipped=checked.skipped)
+        check_split(self.task, labels, split.splits, self.dataset.classes, skipped=checked.skipped)
         train = split.index("train")
-        self.order = train[_in_turns(self.dataset.labels[train], self.seed)]
+        self.order = train[_in_turns(self.task.strata(self.dataset.labels[train]), len(train), self.seed)]
         self.groups = split.groups
-        self.class_weights = weights_of_classes(self.dataset.labels[train], len(self.dataset.classes), "auto")
+        self.class_weights = self.task.class_weights(self.dataset.labels[train], len(self.dataset.classes), "auto")
 
     def measure(self) -> None:
         """Size and speed of each; those beyond the budget are left out."""
@@ -490,29 +495,24 @@ class _SuccessiveHalving:
         self, one: _Candidate, features: FeatureSet, kept: np.ndarray, groups: np.ndarray, *, is_last: bool
     ) -> None:
         solved = solve(
-            features.rows, kept, self.labels, len(self.dataset.classes),
+            features.rows, kept, self.labels, len(self.dataset.classes), task=self.task,
             groups=groups, class_weights=self.class_weights, seed=self.seed,
         )  # fmt: skip
         if solved.out_of_fold is None:
             raise InputError("too few examples that differ")
         one.probabilities = solved.out_of_fold
         if one.evidence is None:
-            one.evidence = log_evidence(features.rows(kept), self.labels, len(self.dataset.classes))
+            one.evidence = log_evidence(features.rows(kept), self.labels, self.task, len(self.dataset.classes))
         one.row = Row(
             handle=one.base.handle, size_mb=one.size_mb or 0.0, ms=one.ms, feature_dim=features.dim,
             evidence=one.evidence, examples=len(kept),
             figure=self._figure(one.probabilities),
-            log_loss=float(log_losses(self.labels, one.probabilities).mean()), finished=is_last,
+            log_loss=float(self.task.log_losses(self.labels, one.probabilities).mean()), finished=is_last,
         )  # fmt: skip
 
     def _figure(self, probabilities: np.ndarray) -> Interval:
-        if not self.is_multi:
-            share = float((probabilities.argmax(1) == self.labels).mean())
-            low, high = wilson(share, len(self.labels))
-            return {"value": share, "low": low, "high": high}
-        thresholds = np.full(probabilities.shape[1], DEFAULT_THRESHOLD)
-        figures = evaluate_labels(self.labels, probabilities, self.dataset.classes, thresholds, seed=self.seed)
-        return figures["mean_average_precision"]
+        figures = self.task.evaluate(self.labels, probabilities, self.dataset.classes, None, seed=self.seed)
+        return figures[self.task.deciding_metric]
 
     def _halve(self, *, by_evidence: bool) -> None:
         """Keep the better half, and what is faster than all that are better."""
@@ -532,9 +532,8 @@ class _SuccessiveHalving:
         self.beaten += [one.row for one in ranked if one not in kept]
         self.running = kept
 
-    def _against(self, one: _Candidate, top: _Candidate) -> Comparison | LabelComparison:
-        against = compare_labels if self.is_multi else compare_classes
-        return against(self.labels, one.probabilities, top.probabilities, seed=self.seed)
+    def _against(self, one: _Candidate, top: _Candidate) -> Comparison:
+        return self.task.compare(self.labels, one.probabilities, top.probabilities, seed=self.seed)
 
     def _decoded(self, base: Base) -> list[np.ndarray]:
         """A few examples as the base takes them; those that cannot be used are passed over."""
@@ -591,19 +590,19 @@ def _size_mb(base: Base, prepared: Prepared) -> float:
     return (4 * weights or sum(path.stat().st_size for path in files_of(base).values())) / 1e6
 
 
-def _in_turns(labels: np.ndarray, seed: int) -> np.ndarray:
+def _in_turns(strata: Sequence[np.ndarray], n: int, seed: int) -> np.ndarray:
     """An order of examples of which every beginning has each class in its share, but the first few of each in turns.
 
     Returns:
         int (n,), positions.
     """
     rng = np.random.default_rng(seed)
-    place = np.full(len(labels), np.inf)
-    for members in strata(labels):
+    place = np.full(n, np.inf)
+    for members in strata:
         rank = rng.permutation(len(members))
         in_share = (rank + rng.random()) / max(len(members), 1)
         place[members] = np.minimum(place[members], np.where(rank < _IN_TURNS, rank - _IN_TURNS, in_share))
-    return np.lexsort((rng.permutation(len(labels)), place))
+    return np.lexsort((rng.permutation(n), place))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,12 +12,11 @@ from headstart.commands.load import Run
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EVALUATE, shows_settings
 from headstart.config.keywords import EvaluateKeywords
-from headstart.data.dataset import Dataset, Skipped, count_classes, load_dataset
+from headstart.data.dataset import Dataset, Skipped, load_dataset
 from headstart.data.fingerprints import ImageInfo, inspect_image
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import UNITS
-from headstart.errors import InputError, counted
-from headstart.evaluation import answered
+from headstart.errors import InputError, counted, field_name
+from headstart.evaluation import coverage
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.reports.run import write_report
 from headstart.runs.answers import Answers, figures_of
@@ -39,6 +38,7 @@ from headstart.runs.tables import write_predictions, write_skipped
 from headstart.system.cost import Cost
 from headstart.system.display import shown
 from headstart.system.progress import Progress
+from headstart.tasks import Task, get_task
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,8 @@ def evaluate(
     facts = read_facts(folder)
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
     values = merge_settings(config, settings, allowed=EVALUATE)
-    if facts.is_multi_label and facts.config and not {"label_column", "label_separator"} & set(values):
+    task = get_task(facts.task)
+    if not task.is_exclusive and facts.config and not {"label_column", "label_separator"} & set(values):
         values |= {name: facts.config[name] for name in ("label_column", "label_separator")}
     strict = values.pop("strict", False)
     with shown(progress) as followed:
@@ -104,11 +105,11 @@ def _evaluate(
     cost, classes = Cost(progress), facts.classes
     with cost.stage("data"):
         dataset = load_dataset(data, **reading, known_classes=classes)
-        _check_kind(folder, dataset, is_multi=facts.is_multi_label)
+        _check_labels(folder, dataset, get_task(facts.task))
         chosen = _test_part(dataset)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, image_infos, skipped, out_of_distribution = _answers(predictor, dataset, chosen, progress)
+        answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, chosen, progress)
     if skipped and (strict or not answers.files):
         listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
@@ -121,13 +122,16 @@ def _evaluate(
         leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts.seed)
 
     def fill(partial: Path, final_name: str) -> None:
-        splits = {SPLIT: SplitFacts(examples=len(answers.files), per_class=count_classes(answers.labels, classes))}
+        splits = {
+            SPLIT: SplitFacts(examples=len(answers.files), per_class=answers.task.class_counts(answers.labels, classes))
+        }
         own = RunFacts(
             kind="evaluation",
             headstart=versions()["headstart"],
             created=now(),
             name=final_name,
             classes=classes,
+            task=facts.task,
             thresholds=facts.thresholds,
             base=facts.base,
             engine=facts.engine,
@@ -136,7 +140,7 @@ def _evaluate(
             data=DataFacts(source=dataset.source, root=str(dataset.root), examples=len(answers.files), splits=splits),
             audit=finding_facts(known.findings),
             selective_prediction=_selective_prediction(facts, answers),
-            out_of_distribution=_out_of_distribution(facts, out_of_distribution),
+            out_of_distribution=_out_of_distribution(facts, n_out_of_distribution),
             cost=cost_facts(cost),
             evaluation_of=str(folder),
             tta=tta,
@@ -156,7 +160,7 @@ def _selective_prediction(facts: RunFacts, answers: Answers) -> SelectivePredict
     selective = facts.selective_prediction
     if selective is None or selective.threshold is None:
         return None
-    on_held_out = decode(Coverage, asdict(answered(answers.labels, answers.probabilities, selective.threshold)))
+    on_held_out = decode(Coverage, asdict(coverage(answers.labels, answers.probabilities, selective.threshold)))
     return SelectivePredictionFacts(
         min_precision=selective.min_precision,
         threshold=selective.threshold,
@@ -171,16 +175,19 @@ def _out_of_distribution(facts: RunFacts, count: int | None) -> OutOfDistributio
     return None if detector is None or count is None else detector.replace(count=count)
 
 
-def _check_kind(run: str | Path, dataset: Dataset, *, is_multi: bool) -> None:
-    """See that data are multi-label if the run is, and not otherwise."""
-    if is_multi == is_multi_label(dataset.labels):
+def _check_labels(run: str | Path, dataset: Dataset, task: Task) -> None:
+    """See that the labels are of the kind that the run predicts."""
+    if task.is_exclusive == dataset.task.is_exclusive:
         return
-    if is_multi:
+    if task.is_exclusive:
         raise InputError(
-            f"{run} is multi-label, and {dataset.source} has one label for each example: name several columns of 0 and "
-            "1 (--label a,b,c), a column of lists, or say what stands between labels (--label-separator)."
+            f"{run} predicts one class for each example, but examples of {dataset.source} have any number of labels."
         )
-    raise InputError(f"{dataset.source} is multi-label, and {run} is not: it gives each example one class.")
+    raise InputError(
+        f"{run} predicts any number of labels, but the examples of {dataset.source} have one class each: name several "
+        f"columns of 0 and 1 ({field_name('label_column', 'a,b,c')}) or a column of lists, or set "
+        f"{field_name('label_separator')}."
+    )
 
 
 def _test_part(dataset: Dataset) -> np.ndarray:
@@ -198,9 +205,9 @@ def _test_part(dataset: Dataset) -> np.ndarray:
 def _answers(
     predictor: Predictor, dataset: Dataset, chosen: np.ndarray, progress: Progress
 ) -> tuple[Answers, dict[int, ImageInfo], list[Skipped], int | None]:
-    """Answers for the examples that can be used, and what pictures among these look like; what was skipped.
+    """Answers about the usable examples, facts about the images among them, and what was skipped.
 
-    The last is how many are unlike those that the run was trained on; None where it cannot tell.
+    The last is the number of out-of-distribution examples; None if the run cannot tell.
     """
     everything = dataset.examples
     examples = [everything[i] for i in chosen.tolist()]
@@ -231,12 +238,13 @@ def _answers(
         probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
         texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+        task=predictor.task,
         thresholds=predictor.thresholds,
     )
-    out_of_distribution = sum(bool(found[i].out_of_distribution) for i in order) if predictor.detector else None
+    n_out_of_distribution = sum(bool(found[i].out_of_distribution) for i in order) if predictor.detector else None
     return (
         answers,
         {position: image_infos[i] for position, i in enumerate(order) if i in image_infos},
         skipped,
-        out_of_distribution,
+        n_out_of_distribution,
     )

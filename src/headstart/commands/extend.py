@@ -21,7 +21,6 @@ from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
-from headstart.data.labels import Label, encode_labels, is_multi_label, names_of
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES, read_examples
@@ -34,6 +33,8 @@ from headstart.runs.schema import RunFacts
 from headstart.runs.tables import probabilities_of, read_predictions
 from headstart.system.display import shown
 from headstart.system.progress import Progress
+from headstart.tasks import get_task
+from headstart.tasks.labels import SEPARATOR
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def extend(
         settings: settings by name; see ``config``.
 
     Returns:
-        The new run; ``facts.change`` compares it with the old one, see :mod:`headstart.evaluation.change`.
+        The new run; ``facts.change`` compares it with the old one, see :mod:`headstart.evaluation.class_changes`.
 
     Raises:
         InputError: no such run; its examples are no longer what they were; or nothing new can be added from ``more``.
@@ -113,7 +114,7 @@ def _extended(
     defaults = {name: recorded[name] for name in columns} if in_table else {}
     defaults["group_by"] = recorded["group_by"]
     reading = {**defaults, **{name: value for name, value in values.items() if name in READ}}
-    new = load_dataset(more, **reading, added=True)
+    new = load_dataset(more, **reading, task=recorded["task"], added=True)
     _check_kind(run, old, new)
     both = _together(old, _only_new(run, old, digests, new))
     splits = set(old.given_splits or ())
@@ -138,6 +139,7 @@ def _old_examples(
         InputError: some are gone, or have another content now.
     """
     rows = read_predictions(folder, facts)
+    task = get_task(facts.task)
     classes, thresholds, files = facts.classes, facts.thresholds, [row.file for row in rows]
     texts = [row.text or "" for row in rows] if facts.modality == "text" else None
     old = Dataset(
@@ -145,7 +147,8 @@ def _old_examples(
         root=Path(facts.data_root),
         files=files,
         classes=classes,
-        labels=encode_labels([[*row.labels] if thresholds else row.labels[0] for row in rows], classes),
+        task=task,
+        labels=task.encode([task.from_cell(SEPARATOR.join(row.labels)) for row in rows], classes),
         given_splits=[row.split for row in rows],
         groups=_groups(folder, facts, files) if recorded["group_by"] else None,
         texts=texts,
@@ -186,7 +189,7 @@ def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
             "with all data again."
         )
     if path == EXAMPLES:
-        source = read_examples(folder, ())
+        source = read_examples(folder, (), get_task(facts.task))
     else:
         source = load_dataset(path, **{name: config[name] for name in READ})
     known = dict(zip(source.files, source.groups or (), strict=True))
@@ -207,9 +210,9 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     """
     if old.modality != new.modality:
         raise InputError(f"{run} is made of {old.modality}s, and {new.source} holds {new.modality}s.")
-    if is_multi_label(old.labels) != is_multi_label(new.labels):
-        kinds = ("any number of labels for each example", "one class for each example")
-        of_old, of_new = kinds if is_multi_label(old.labels) else kinds[::-1]
+    if old.task is not new.task:
+        kinds = ("one class for each example", "any number of labels for each example")
+        of_old, of_new = kinds if old.task.is_exclusive else kinds[::-1]
         raise InputError(f"{run} has {of_old}, and {new.source} {of_new}: name its columns as in training.")
     names = {name.casefold(): name for name in old.classes}
     for one in new.classes:
@@ -219,7 +222,7 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
                 "upper and lower case only. Give the class one name."
             )
     added = [name for name in new.classes if name not in old.classes]
-    if added and is_multi_label(old.labels):
+    if added and not old.task.is_exclusive:
         raise InputError(
             f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. Nobody has said "
             "which of the old examples have them: label those, too, and train anew; or leave them out (--classes)."
@@ -263,8 +266,8 @@ def _digest(example: Example) -> str:
 def _together(old: Dataset, new: Dataset) -> Dataset:
     """Old examples, then new ones; of these, those without a side are to be divided."""
     classes = [*old.classes, *(name for name in new.classes if name not in old.classes)]
-    lists = [names_of(label, one.classes) for one in (old, new) for label in one.labels]
-    labels: list[Label] = [*lists] if is_multi_label(old.labels) else [names[0] for names in lists]
+    task = old.task
+    cells = [task.to_cell(label, dataset.classes) for dataset in (old, new) for label in dataset.labels]
     texts = None if old.texts is None or new.texts is None else [*old.texts, *new.texts]
     apart = [f"old example {i}" for i in range(len(old))]
     return Dataset(
@@ -272,7 +275,8 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
         root=old.root,
         files=[example.location or f"row {i}" for i, example in enumerate([*old.examples, *new.examples], 1)],
         classes=classes,
-        labels=encode_labels(labels, classes),
+        task=task,
+        labels=task.encode([task.from_cell(cell) for cell in cells], classes),
         given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],
         groups=[*(old.groups or apart), *new.groups] if new.groups else None,
         skipped=new.skipped,
@@ -285,7 +289,9 @@ def _warn(extended: Run) -> None:
     """Name the classes that got significantly worse."""
     for change in extended.facts.change.classes if extended.facts.change else ():
         if change.outcome == "worse" and change.before and change.after:
-            confused = f"; {change.taken:,} are now taken for {change.taken_for}" if change.taken_for else ""
+            confused = (
+                f"; {change.n_confused:,} are now predicted as {change.confused_with}" if change.confused_with else ""
+            )
             logger.warning(
                 f"{change.name} got significantly worse: of its {change.examples:,} held-out examples, "
                 f"{change.before[0]:.1%} were found before and {change.after[0]:.1%} after{confused}"

@@ -1,4 +1,4 @@
-"""READ FIRST. The whole way from a base and labelled photos or texts to a run: one call per stage."""
+"""READ FIRST. The whole way from a base and labelled images or texts to a run: one call per stage."""
 
 import logging
 import os
@@ -22,7 +22,6 @@ from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, coverage, near_copies
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import SPLITS, Dataset, Skipped, load_dataset
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split, check_split, split_dataset
@@ -32,16 +31,14 @@ from headstart.evaluation import (
     Forecast,
     LabelIssues,
     SelectivePrediction,
-    at_temperature,
     calibrate,
-    change_since,
     choose_confidence_threshold,
-    choose_thresholds,
-    find_label_errors,
+    class_changes,
+    find_label_issues,
     forecast,
-    held_out,
-    judge,
-    judge_found,
+    held_out_examples,
+    judge_fine_tuning,
+    judge_search,
 )
 from headstart.evaluation.out_of_distribution import fit_detector
 from headstart.explanation.mistakes import explain_mistakes
@@ -62,6 +59,7 @@ from headstart.system.display import shown
 from headstart.system.keras_worker import can_train
 from headstart.system.progress import Progress
 from headstart.system.settings import cache_folder
+from headstart.tasks.outputs import at_temperature
 from headstart.training import (
     FineTuneResult,
     Head,
@@ -173,7 +171,7 @@ def _train(
         _tell(findings, checked.skipped, strict=whole.data.strict)
     with cost.stage("head"):
         task = TrainingData(
-            features, dataset.labels, len(dataset.classes),
+            features, dataset.task, dataset.labels, len(dataset.classes),
             train=split.index("train"), val=split.index("val"), test=split.index("test"),
             groups=split.groups,
         )  # fmt: skip
@@ -186,7 +184,7 @@ def _train(
             loaded, dataset.examples, task, trained, searched.recipe, whole.fine_tuning,
             **asdict(whole.compute), cache=folder, progress=progress,
         )  # fmt: skip
-        verdict = judge(task, trained, tuned, keep=whole.fine_tuning.keep, seed=seed)
+        verdict = judge_fine_tuning(task, trained, tuned, keep=whole.fine_tuning.keep, seed=seed)
         if isinstance(tuned, FineTuneResult) and verdict.outcome == "kept":
             loaded, trained, features = tuned.base, tuned.head, compute(tuned.base, split.usable)
             check_finished(tuned, features, task.train)
@@ -208,7 +206,7 @@ def _train(
             detector=fit_detector(features.rows, task.train, task.val, seed),
             answers=answers, figures=metrics, leak_free=leak_free,
             config=_recorded(whole, loaded), data_path=_data_path(data), splits=split.split_of_each(),
-            change=change_since(
+            change=class_changes(
                 dataset, split.usable, split.splits, answers.probabilities, answers.thresholds, seed=seed
             ),
         )  # fmt: skip
@@ -248,7 +246,7 @@ def _second_look(
     if solved.out_of_fold is None:
         return None, None
     outlook = forecast(solved.curve, len(task.train), classes) if solved.curve else None
-    return find_label_errors(task, solved), outlook
+    return find_label_issues(task, solved), outlook
 
 
 def _searched(
@@ -276,7 +274,7 @@ def _searched(
             if to_pipeline(whole.fine_tuning.augment) and can_train():
                 augmented = _augmented(everywhere, others, dataset, usual.recipe.seed, folder, progress)
         found = search_heads(task, usual.head, usual.recipe, places, others, augmented, trials, cache, progress)
-        verdict = judge_found(task, usual.head, found, seed=usual.recipe.seed)
+        verdict = judge_search(task, usual.head, found, seed=usual.recipe.seed)
     if verdict.outcome != "kept":
         return replace(usual, facts=found.facts, verdict=verdict)
     task = replace(task, features=found.features)
@@ -286,7 +284,7 @@ def _searched(
 def _augmented(
     base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path, progress: Progress
 ) -> Augmented | None:
-    """What gives a search the features of augmented pictures; None for texts."""
+    """Computes the features of augmented images for a search; None for texts."""
     if not isinstance(base, ImageBase):
         return None
 
@@ -312,7 +310,7 @@ def _calibrated(
         min_precision: as for :func:`train`.
     """
     of_val, of_test = head.over(features, task.val), head.over(features, task.test)
-    held = held_out(task, of_val, head)
+    held = held_out_examples(task, of_val, head)
     calibration = calibrate(task, held, of_test)
     temperature = calibration.temperature
     if temperature != 1:
@@ -327,7 +325,7 @@ def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, featur
     found = [
         *checked.findings,
         *near_copies(dataset, checked.near, split.split_of_each()),
-        check_split(labels, split.splits, dataset.classes, skipped=checked.skipped),
+        check_split(dataset.task, labels, split.splits, dataset.classes, skipped=checked.skipped),
         *check_features(dataset, split.usable, base, features),
     ]
     return complete_findings(found, dataset.modality)
@@ -355,7 +353,7 @@ def _leak_free(
 
 
 def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -> Answers:
-    """What a head says of all examples in the split; of multi-label data also from which probability on."""
+    """The answers of a head about all examples in the split, with thresholds chosen on the validation examples."""
     labels, val = dataset.labels[split.usable], split.splits == "val"
     probabilities = head.over(features, split.usable)
     return Answers(
@@ -364,8 +362,9 @@ def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -
         labels,
         probabilities,
         [features.digests[i] or b"" for i in split.usable],
+        dataset.task,
         [dataset.texts[i] for i in split.usable] if dataset.texts is not None else None,
-        choose_thresholds(labels[val], probabilities[val]) if is_multi_label(labels) else None,
+        dataset.task.choose_thresholds(labels[val], probabilities[val]),
     )
 
 

@@ -14,6 +14,7 @@ from headstart.errors import InputError, field_name
 from headstart.runs.files import read_facts
 from headstart.runs.schema import RunFacts
 from headstart.system.progress import Progress
+from headstart.tasks import get_task
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def tune(
     if data is None:
         raise InputError(f"{run} was trained on a DataFrame, which is not kept: call train() with it again.")
     if data == EXAMPLES:
-        data = read_examples(folder, facts.classes)
+        data = read_examples(folder, facts.classes, get_task(facts.task))
     defaults = dict.fromkeys(names_in(FineTuneConfig))
     tuned = train(
         data, config={**recorded, **defaults, **values}, tensorboard=tensorboard, mlflow=mlflow, cache=cache,

@@ -17,6 +17,7 @@ class TrainKeywords(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     label_separator: str | None
+    task: str | None
     group_by: str | None
     classes: str | Sequence[str] | None
     relabel: str | Path | None
@@ -86,6 +87,7 @@ class ExtendKeywords(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     label_separator: str | None
+    task: str | None
     group_by: str | None
     classes: str | Sequence[str] | None
     fine_tune: str
@@ -99,6 +101,7 @@ class CompareKeywords(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     label_separator: str | None
+    task: str | None
     group_by: str | None
     classes: str | Sequence[str] | None
     val: float
@@ -119,6 +122,7 @@ class AuditKeywords(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     label_separator: str | None
+    task: str | None
     group_by: str | None
     classes: str | Sequence[str] | None
     base: str | None
@@ -132,4 +136,5 @@ class EvaluateKeywords(TypedDict, total=False):
     path_column: str | None
     split_column: str | None
     label_separator: str | None
+    task: str | None
     strict: bool

@@ -50,6 +50,10 @@ class DataConfig(Stage):
         None, "Text between several labels in one cell, which makes the data multi-label.", label="Between labels",
         form="TEXT",
     )  # fmt: skip
+    task: str | None = setting(
+        None, "Kind of labels: single-label, multi-label, or one that another package registers. Default: by the data.",
+        label="Task", form="NAME",
+    )  # fmt: skip
     group_by: str | None = setting(
         None, "What must stay in one split (patient, video, scene): a column; for folders `folder`, or a regular "
         "expression on the file name.", label="Keep together", form="COLUMN|folder|REGEX",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.labels import SEPARATOR, encode_labels, is_multi_label
 from headstart.data.tables import read_cells
 from headstart.errors import InputError, did_you_mean, field_name
+from headstart.tasks.labels import SEPARATOR, label_names
 
 DROP = "drop"
 """Instead of a label: the example is not used. An empty cell means the same."""
@@ -65,16 +65,15 @@ def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
 
 def _corrected_label(where: str, label: str, dataset: Dataset) -> np.ndarray | None:
     """The label of a row in the form of the data set; None if the example is not used."""
-    is_multi = is_multi_label(dataset.labels)
-    names = label.split(SEPARATOR) if is_multi and label else [] if is_multi else [label]
-    unknown = [name for name in names if name not in dataset.classes]
+    task = dataset.task
+    unknown = sorted(label_names([task.from_cell(label)]).difference(dataset.classes))
     if not unknown:
-        return encode_labels([names] if is_multi else names, dataset.classes)[0]
+        return task.encode([task.from_cell(label)], dataset.classes)[0]
     if label in ("", DROP):
         return None
     raise InputError(
         f"{where} has the label {unknown[0]!r}: expected one of the classes"
-        + (f" or several separated by {SEPARATOR!r}" if is_multi else "")
+        + ("" if task.is_exclusive else f" or several separated by {SEPARATOR!r}")
         + f", or {DROP!r} if the example is not to be used.{did_you_mean(unknown[0], dataset.classes)}"
     )
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from headstart.data.examples import Example, FileExample, TextExample, address_in, is_url
 from headstart.data.images import EXTENSIONS
-from headstart.data.labels import SEPARATOR, Label, counts, encode_labels, label_name, names_in
 from headstart.data.readers import Modality
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
-from headstart.errors import InputError, counted, did_you_mean, field_name
+from headstart.errors import InputError, counted, did_you_mean
 from headstart.system.settings import check_readable
+from headstart.tasks import Task, task_for
+from headstart.tasks.labels import NO_LABEL, Label, label_names
 
 TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")
@@ -70,7 +71,8 @@ class Dataset:
         files: names relative to ``root``, or absolute where they lie elsewhere; of texts in a table, their rows.
         classes: class names; numbers in numeric order, else alphabetical. Labels that have columns of their own are in
             the order of these.
-        labels: int64 (n,), indices into ``classes``; of multi-label data uint8 (n, classes), 1 for each label.
+        labels: an array (n, …) as the task encodes them.
+        task: what is predicted.
         given_splits: ``train``, ``val`` or ``test`` of each example, empty where it has none; None if the data have no
             split of their own.
         groups: name of the patient, video, scene … of each example; None without ``group_by``.
@@ -84,6 +86,7 @@ class Dataset:
     files: list[str]
     classes: list[str]
     labels: np.ndarray
+    task: Task
     given_splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
@@ -112,8 +115,13 @@ class Dataset:
 
     @property
     def class_names(self) -> list[str]:
-        """The class name of every example, in order; of multi-label data its labels, joined."""
-        return [label_name(label, self.classes) for label in self.labels]
+        """The class name of every example, in order; several labels of one example are joined."""
+        return [", ".join(self.task.names(label, self.classes)) or NO_LABEL for label in self.labels]
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Class name -> number of examples, for all classes in order."""
+        return self.task.class_counts(self.labels, self.classes)
 
 
 def load_dataset(
@@ -123,6 +131,7 @@ def load_dataset(
     text_column: str | Sequence[str] | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
+    task: str | None = None,
     split_column: str | None = None,
     group_by: str | None = None,
     classes: Sequence[str] | None = None,
@@ -143,6 +152,7 @@ def load_dataset(
         text_column: of a table of texts; several are joined.
         label_column: of a table; several hold 0 or 1, each for the label that it is named after.
         label_separator: text between several labels in one cell of a table.
+        task: name of the task; None takes the one that the labels match.
         split_column: of a table.
         group_by: groups that must stay together: a column of a table; for folders, the word ``folder`` (the folder of
             a file) or a regular expression whose first group, found in the file name, names the group.
@@ -179,8 +189,8 @@ def load_dataset(
     if known_classes is None and not added and rows.splits and "train" not in rows.splits:
         raise InputError(f"{source} has splits, but none is 'train'.")
     if known_classes is not None:
-        return _dataset_of_known(source, root, rows, known_classes)
-    return _dataset(source, root, rows, classes, fewest=1 if added else 2)
+        return _dataset_of_known(source, root, rows, known_classes, task)
+    return _dataset(source, root, rows, classes, task, fewest=1 if added else 2)
 
 
 @dataclass
@@ -196,10 +206,19 @@ class _ExampleRows:
 
     @property
     def present(self) -> set[str]:
-        return names_in(self.labels) | set(self.label_columns)
+        return label_names(self.labels) | set(self.label_columns)
 
 
-def _dataset(source: str, root: Path, rows: _ExampleRows, class_names: Sequence[str] | None, *, fewest: int) -> Dataset:
+def _dataset(
+    source: str,
+    root: Path,
+    rows: _ExampleRows,
+    class_names: Sequence[str] | None,
+    task_name: str | None,
+    *,
+    fewest: int,
+) -> Dataset:
+    task = task_for(rows.labels, task_name)
     present = rows.present
     classes = list(class_names or rows.label_columns or sorted(present, key=_class_order))
     for name in classes:
@@ -214,7 +233,8 @@ def _dataset(source: str, root: Path, rows: _ExampleRows, class_names: Sequence[
         root=root,
         files=[rows.files[i] for i in keep],
         classes=classes,
-        labels=encode_labels([rows.labels[i] for i in keep], classes),
+        labels=task.encode([rows.labels[i] for i in keep], classes),
+        task=task,
         given_splits=[rows.splits[i] for i in keep] if rows.splits else None,
         groups=[rows.groups[i] for i in keep] if rows.groups else None,
         skipped=skipped,
@@ -222,7 +242,9 @@ def _dataset(source: str, root: Path, rows: _ExampleRows, class_names: Sequence[
     )
 
 
-def _dataset_of_known(source: str, root: Path, rows: _ExampleRows, classes: Sequence[str]) -> Dataset:
+def _dataset_of_known(
+    source: str, root: Path, rows: _ExampleRows, classes: Sequence[str], task_name: str | None
+) -> Dataset:
     unknown = sorted(rows.present - set(classes))
     if unknown:
         raise InputError(
@@ -238,8 +260,11 @@ def _dataset_of_known(source: str, root: Path, rows: _ExampleRows, classes: Sequ
         )
     if not rows.files:
         raise InputError(_too_few_classes(source, rows, []))
-    labels = encode_labels(rows.labels, classes)
-    return Dataset(source, root, rows.files, list(classes), labels, rows.splits, rows.groups, rows.skipped, rows.texts)
+    task = task_for(rows.labels, task_name)
+    labels = task.encode(rows.labels, classes)
+    return Dataset(
+        source, root, rows.files, list(classes), labels, task, rows.splits, rows.groups, rows.skipped, rows.texts
+    )
 
 
 def _class_order(name: str) -> tuple[int, float, str]:
@@ -369,12 +394,9 @@ def _check_label(row: Row, rows: _ExampleRows) -> None:
     if rows.labels and isinstance(row.label, list) != isinstance(rows.labels[0], list):
         expected = "a list of labels" if isinstance(row.label, str) else "one label"
         raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
-    wrong = [name for name in row.label if SEPARATOR in name] if isinstance(row.label, list) else []
-    if wrong:
-        raise InputError(
-            f"{row.where} has the label {wrong[0]!r}: {SEPARATOR!r} separates labels in the tables of a run. Rename "
-            f"the label; or set {field_name('label_separator', SEPARATOR)} if it is several labels."
-        )
+    fault = task_for([row.label]).label_fault(label_names([row.label]))
+    if fault:
+        raise InputError(f"{row.where} {fault}")
 
 
 def read_text(path: Path) -> str:
@@ -448,11 +470,6 @@ def _images_of(item: str) -> list[str]:
     if not matches:
         raise InputError(f"no such file, folder or pattern: {item}.")
     return [address for match in matches for address in _images_of(match)]
-
-
-def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
-    """Class name -> number of examples, for all classes in order."""
-    return dict(zip(classes, counts(labels, len(classes)).tolist(), strict=True))
 
 
 def _folders(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headstart.data.dataset import Dataset
 from headstart.data.examples import address_in
-from headstart.data.labels import encode_labels, is_multi_label, names_of
+from headstart.tasks import Task
 
 EXAMPLES = "examples.jsonl"
 """File in the run; and what ``data.path`` in ``run.json`` says of data that are in it."""
@@ -27,8 +27,7 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
     """
     with open(folder / EXAMPLES, "w", encoding="utf-8") as file:
         for i, label in enumerate(dataset.labels):
-            names = names_of(label, dataset.classes)
-            label_cell = names if is_multi_label(dataset.labels) else names[0]
+            label_cell = dataset.task.from_cell(dataset.task.to_cell(label, dataset.classes))
             row = {
                 **(
                     {"path": address_in(dataset.root, dataset.files[i])}
@@ -42,12 +41,13 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
             file.write(json.dumps(row) + "\n")
 
 
-def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
+def read_examples(folder: Path, classes: Sequence[str], task: Task) -> Dataset:
     """The examples of a run with their splits, from its folder.
 
     Args:
         folder: of the run.
         classes: its classes, in order.
+        task: what it predicts.
     """
     path = folder / EXAMPLES
     with open(path, encoding="utf-8") as file:
@@ -58,7 +58,8 @@ def read_examples(folder: Path, classes: Sequence[str]) -> Dataset:
         root=folder.absolute(),
         files=[row.get("path") or f"row {number}" for number, row in rows.items()],
         classes=list(classes),
-        labels=encode_labels([row["label"] for row in rows.values()], classes),
+        labels=task.encode([row["label"] for row in rows.values()], classes),
+        task=task,
         given_splits=[row["split"] for row in rows.values()],
         groups=[row["group"] for row in rows.values()] if "group" in first else None,
         texts=[row["text"] for row in rows.values()] if "text" in first else None,

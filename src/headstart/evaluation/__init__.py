@@ -1,41 +1,32 @@
 """Stage 5 of 7, evaluation: takes labels and probabilities, gives metrics with intervals; next: runs."""
 
-from headstart.evaluation.calibration import Calibration, at_temperature, calibrate, held_out
-from headstart.evaluation.change import Change, change_since
-from headstart.evaluation.compare import Verdict, judge, judge_found
-from headstart.evaluation.label_errors import LabelIssues, find_label_errors
+from headstart.evaluation.calibration import Calibration, calibrate, held_out_examples
+from headstart.evaluation.class_changes import ClassChanges, class_changes
+from headstart.evaluation.compare import Verdict, judge_fine_tuning, judge_search
+from headstart.evaluation.label_issues import LabelIssues, find_label_issues
 from headstart.evaluation.learning_curve import Forecast, forecast
-from headstart.evaluation.metrics import METRICS, evaluate
-from headstart.evaluation.multi_label import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
 from headstart.evaluation.selective_prediction import (
+    Coverage,
     SelectivePrediction,
-    answered,
-    check_min_precision,
     choose_confidence_threshold,
+    coverage,
 )
 
 __all__ = [
-    "METRICS",
-    "MULTI_LABEL_METRICS",
     "Calibration",
-    "Change",
+    "ClassChanges",
+    "Coverage",
     "Forecast",
     "LabelIssues",
     "SelectivePrediction",
     "Verdict",
-    "answered",
-    "at_temperature",
     "calibrate",
-    "change_since",
-    "check_min_precision",
     "choose_confidence_threshold",
-    "choose_thresholds",
-    "evaluate",
-    "evaluate_labels",
-    "find_label_errors",
+    "class_changes",
+    "coverage",
+    "find_label_issues",
     "forecast",
-    "held_out",
-    "judge",
-    "judge_found",
-    "worst_labels",
+    "held_out_examples",
+    "judge_fine_tuning",
+    "judge_search",
 ]

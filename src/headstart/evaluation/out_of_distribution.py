@@ -1,12 +1,11 @@
-"""Whether an example is like those that a run was trained on, by its nearest neighbours among them.
+"""Out-of-distribution detection: whether an example is unlike the training examples, by its nearest neighbours.
 
-The distance of an example is that of its features to their k-th nearest neighbour among up to a thousand training
-examples, by the angle between them. It is out-of-distribution if it lies farther out than 99 % of held-out examples.
-The features are a by-product of the answer, so asking costs no second look at the example.
+The distance of an example is the angle between its features and their k-th nearest neighbour among up to a thousand
+training examples. An example is out-of-distribution if this distance is larger than that of 99 % of held-out examples.
+The features are a by-product of the answer, so this needs no second pass over the example.
 
 Source: Sun, Ming, Zhu and Li, "Out-of-distribution detection with deep nearest neighbors", ICML 2022, arXiv 2204.06507.
-Compared on photos of other data sets with Mahalanobis distances (Lee et al., arXiv 1807.03888): see
-benchmarks/RESULTS.md.
+benchmarks/RESULTS.md compares it with Mahalanobis distances (Lee et al., arXiv 1807.03888) on images of other data.
 """
 
 from collections.abc import Callable
@@ -19,27 +18,29 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 FILE = "out_of_distribution.npz"
+"""File in a run folder."""
+
 NEIGHBOUR = 5
-FEWEST = 50
+MIN_EXAMPLES = 50
 """Held-out examples that a threshold is chosen on."""
 
 SHARE = 0.99
-"""Of these, what is to be familiar."""
+"""Share of these that is within the distribution."""
 
 _REFERENCES = 1000
 _HELD_OUT = 10_000
 
-_limiting = Lock()  # of threads is for the whole process
+_thread_limit = Lock()  # the number of BLAS threads is that of the whole process
 RowReader = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class OutOfDistributionDetector:
-    """What a run remembers of its training examples.
+    """Reference features of the training examples of a run.
 
     Attributes:
         references: float32 (m, d), features of some of them, each of length 1.
-        threshold: the distance beyond which an example is out-of-distribution.
+        threshold: the distance above which an example is out-of-distribution.
     """
 
     references: np.ndarray
@@ -47,14 +48,14 @@ class OutOfDistributionDetector:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """1 minus the cosine of the angle to the k-th nearest reference, float32 (n,), for features (n, d)."""
-        cosines = _unit(features) @ self.references.T
+        cosines = _normalised(features) @ self.references.T
         return 1 - np.partition(cosines, -NEIGHBOUR, axis=1)[:, -NEIGHBOUR]
 
     def is_out_of_distribution(self, features: np.ndarray) -> np.ndarray:
-        """Which examples are unlike those that the run was trained on: bool (n,), for features (n, d)."""
-        # A few rows take a millisecond. By itself NumPy's OpenBLAS wakes all cores for them and lets them spin for a
-        # while, at the cost of whatever else is to be computed: 20 ms for every batch on two cores.
-        with _limiting, _blas().limit(limits=1):
+        """Which examples are unlike the training examples: bool (n,), for features (n, d)."""
+        # A few rows take a millisecond. Without the limit, NumPy's OpenBLAS wakes all cores for them and lets them spin
+        # for a while, which takes time from everything else: 20 ms for every batch on two cores.
+        with _thread_limit, _blas().limit(limits=1):
             return self.distances(features) > self.threshold
 
     def save(self, folder: Path) -> None:
@@ -78,18 +79,18 @@ def fit_detector(rows: RowReader, train: np.ndarray, val: np.ndarray, seed: int)
         seed: of the choice of references.
 
     Returns:
-        None where there are too few of either.
+        None if there are too few of either.
     """
-    if len(val) < FEWEST or len(train) < NEIGHBOUR:
+    if len(val) < MIN_EXAMPLES or len(train) < NEIGHBOUR:
         return None
     rng = np.random.default_rng(seed)
-    references = _unit(rows(rng.permutation(train)[:_REFERENCES])).astype(np.float16)  # as they will be saved
-    untried = OutOfDistributionDetector(references.astype(np.float32), np.inf)
-    distances = untried.distances(rows(rng.permutation(val)[:_HELD_OUT]))
-    return replace(untried, threshold=float(np.quantile(distances, SHARE)))
+    references = _normalised(rows(rng.permutation(train)[:_REFERENCES])).astype(np.float16)  # as they will be saved
+    detector = OutOfDistributionDetector(references.astype(np.float32), np.inf)
+    distances = detector.distances(rows(rng.permutation(val)[:_HELD_OUT]))
+    return replace(detector, threshold=float(np.quantile(distances, SHARE)))
 
 
-def _unit(features: np.ndarray) -> np.ndarray:
+def _normalised(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 

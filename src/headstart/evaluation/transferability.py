@@ -11,13 +11,15 @@ where s_i are the eigenvalues of F^T F and m is the mean of the posterior (MacKa
 
 import numpy as np
 
+from headstart.tasks import Task
+
 _ITERATIONS = 50
 _CONVERGED = 1e-3  # relative change of alpha / beta
 _SMALLEST = 1e-9
 _EXACT = 1e-4  # of the variance: labels that features fit better than so are not told apart any further
 
 
-def log_evidence(features: np.ndarray, labels: np.ndarray, n_classes: int) -> float:
+def log_evidence(features: np.ndarray, labels: np.ndarray, task: Task, n_classes: int) -> float:
     """LogME of features for labels: the larger, the better they suit them.
 
     Features are standardised and each class is regressed on as 0 and 1 around its mean, so that neither the scale of
@@ -25,13 +27,14 @@ def log_evidence(features: np.ndarray, labels: np.ndarray, n_classes: int) -> fl
 
     Args:
         features: float (n, d).
-        labels: int (n,); for multi-label data 0 and 1 (n, n_classes).
+        labels: an array (n, …) as the task encodes them.
+        task: what is predicted.
         n_classes: number of classes.
 
     Returns:
         The mean over the classes that some examples have and others do not, per example.
     """
-    truth = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_classes)
+    truth = np.stack([task.members(labels, number) for number in range(n_classes)], 1)
     truth = truth[:, truth.any(0) & ~truth.all(0)].astype(np.float64)
     truth = (truth - truth.mean(0)) / truth.std(0)
     z = features.astype(np.float64) - features.mean(0)

@@ -70,9 +70,9 @@ def open_activations(predictor: Predictor) -> Activations:
     """Open the model of a run so that it returns its activations."""
     engine, folder = predictor.facts.engine, predictor.folder
     if engine.kind == "openvino":
-        return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.activation)
+        return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.task.activation)
     keras = keras_worker.import_keras()
-    return KerasActivations(keras.models.load_model(folder / "model.keras"), predictor.activation)
+    return KerasActivations(keras.models.load_model(folder / "model.keras"), predictor.task.activation)
 
 
 class OpenVINOActivations:

@@ -18,9 +18,10 @@ from headstart.explanation.heat import FULL_INPUT, HeatMap
 from headstart.explanation.neighbours import Neighbour, TrainingExamples
 from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
-from headstart.runs.predictor import MultiLabelPrediction, Prediction, Predictor, Problem
+from headstart.runs.predictor import Predictor, Problem
 from headstart.system.progress import NO_PROGRESS, Progress
-from headstart.training.outputs import log_odds
+from headstart.tasks.answers import Answer
+from headstart.tasks.outputs import log_odds
 
 Method = Literal["auto", "grad-cam", "occlusion"]
 NEAREST = 6
@@ -39,7 +40,7 @@ class Explanation:
         nearest: the most similar training examples, the most similar first.
     """
 
-    answer: Prediction | MultiLabelPrediction
+    answer: Answer
     class_name: str
     method: Literal["grad-cam", "occlusion", "words"]
     heat_map: HeatMap | None = None
@@ -66,7 +67,7 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """As plain data; a heat map is reduced to its regions, in pixels of the original image."""
         fields: dict[str, Any] = {
-            **asdict(self.answer),
+            **self.answer.to_dict(),
             "class_name": self.class_name,
             "class_probability": self.probability,
             "method": self.method,
@@ -149,7 +150,7 @@ class Explainer:
         inputs = reader.batch([reader.decode(data, example.suffix)])
         computed = self._activations(inputs)
         (output,) = predictor.outputs_of(computed.probabilities, computed.features)
-        answer = predictor.prediction(example.name, output)
+        answer = predictor.answer(example.name, output)
         class_name = self._class_name or next(iter(answer.probabilities))
         nearest = self._similar_examples(computed.features[0], data)
         if isinstance(reader, Decoder):
@@ -172,6 +173,6 @@ class Explainer:
         predictor = self.predictor
 
         def score(images: np.ndarray) -> np.ndarray:
-            return log_odds(predictor.probabilities(images), class_number, predictor.activation)
+            return log_odds(predictor.probabilities(images), class_number, predictor.task.activation)
 
         return occlusion(score, inputs[0]), FULL_INPUT

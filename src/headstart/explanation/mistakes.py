@@ -41,17 +41,17 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
         split: name of the split.
         folder: folder to write into.
     """
-    predicted, confidence = answers.mistakes()
-    wrong = np.flatnonzero((answers.splits == split) & (predicted >= 0))
+    classes, confidence = answers.task.worst_mistakes(answers.labels, answers.probabilities, answers.thresholds)
+    wrong = np.flatnonzero((answers.splits == split) & (classes >= 0))
     ranked = wrong[np.argsort(-confidence[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
     if answers.texts is not None:
         words = {
-            answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[predicted[i]])
+            answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[classes[i]])
             for i in ranked[:TEXTS_SHOWN].tolist()
         }
         _write(folder / WORDS, words)
     elif len(ranked):
-        files = {answers.files[i]: int(predicted[i]) for i in ranked[:IMAGES_SHOWN].tolist()}
+        files = {answers.files[i]: int(classes[i]) for i in ranked[:IMAGES_SHOWN].tolist()}
         activations = open_activations(predictor)
         if activations.has_map:
             evidence = _evidence(predictor, activations, files, root)

@@ -15,7 +15,7 @@ from headstart.data.examples import TextExample
 from headstart.data.readers import decode_examples
 from headstart.data.segmenter import Segmenter
 from headstart.runs.predictor import Predictor
-from headstart.training.outputs import log_odds
+from headstart.tasks.outputs import log_odds
 
 _MIN_SPANS, _MAX_SPANS = 12, 60  # of neighbouring words in a text; each costs one prediction
 _MAX_WORDS_READ = 6_000  # in all predictions for one text, if this allows _MIN_SPANS
@@ -47,7 +47,7 @@ def weigh_words(predictor: Predictor, text: str, class_name: str) -> Weights:
         return [(text, 1.0)]
     shortened = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
     class_number = predictor.classes.index(class_name)
-    full, *reduced = log_odds(_probabilities(predictor, [text, *shortened]), class_number, predictor.activation)
+    full, *reduced = log_odds(_probabilities(predictor, [text, *shortened]), class_number, predictor.task.activation)
     return [(span, round(float(full - value), 4)) for span, value in zip(spans, reduced, strict=True)]
 
 

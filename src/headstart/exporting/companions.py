@@ -9,6 +9,7 @@ from typing import Any
 from headstart.data import words
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
+from headstart.exporting.decisions import decision_rule
 from headstart.exporting.formats import Format, needs_kerashub
 from headstart.runs.files import write_json
 from headstart.runs.schema import RunFacts
@@ -51,7 +52,7 @@ def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, r
     h, w = base.input_size or (None, None)
     packages = target.install + (" keras-hub" if target.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     script = _template().render(
-        target=target, packages=packages, facts=facts, base=base, is_multi_label=facts.is_multi_label,
+        target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts),
         height=h, width=w, max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
@@ -70,7 +71,7 @@ def _metadata(facts: RunFacts) -> dict[str, Any]:
     plain = facts.to_json()
     base = ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
     return {
-        **{name: plain[name] for name in ("headstart", "name", "created", "classes", "thresholds")},
+        **{name: plain[name] for name in ("headstart", "name", "created", "classes", "task", "thresholds")},
         "min_confidence": facts.min_confidence,
         "base": {name: plain["base"][name] for name in base},
     }

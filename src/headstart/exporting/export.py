@@ -18,9 +18,6 @@ import numpy as np
 
 from headstart.data.readers import NOUNS
 from headstart.errors import InputError, IntegrityError, counted
-from headstart.evaluation import evaluate, evaluate_labels
-from headstart.evaluation.compare import compare, compare_labels
-from headstart.evaluation.metrics import LEVEL
 from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
 from headstart.exporting.formats import Format, check_installed, check_possible, own_layers
@@ -32,6 +29,7 @@ from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
+from headstart.tasks import Metric, Task
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,8 @@ class Replay:
         difference: largest difference of a probability.
         examples: number of held-out examples for the fields below; 0 if none are available.
         changed: number of them with another predicted class, or other labels.
-        metric: ``accuracy``, or for multi-label runs ``mean_average_precision``.
+        metric: name of the metric that decides between two models of the task, such as ``accuracy``.
+        is_share: whether it is written in percent.
         before: metric of the run; None without examples.
         after: metric of the export; None without examples.
         interval: (low, high), 95 % interval of ``after``.
@@ -60,6 +59,7 @@ class Replay:
     examples: int
     changed: int
     metric: str
+    is_share: bool
     before: float | None = None
     after: float | None = None
     interval: tuple[float, float] | None = None
@@ -185,7 +185,7 @@ def _write_openvino(predictor: Predictor, path: Path) -> None:
     classifier = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "headstart")
     metadata = card(predictor.facts)
     classifier.set_rt_info("Classification", ["model_info", "model_type"])
-    classifier.set_rt_info(str(predictor.thresholds is not None), ["model_info", "multilabel"])
+    classifier.set_rt_info(str(not predictor.task.is_exclusive), ["model_info", "multilabel"])
     labels = " ".join(name.replace(" ", "_") for name in predictor.classes)  # a space separates labels
     classifier.set_rt_info(labels, ["model_info", "labels"])
     classifier.set_rt_info(metadata["headstart"], ["headstart"])
@@ -244,15 +244,15 @@ def verify(
             f"{target.name}: a probability differs by {difference:.1e} from that of the run, more than "
             f"{target.tolerance:.0e}. Nothing was written. {advice}"
         )
-    n = len(sample.labels)
+    n, metric = len(sample.labels), _deciding_metric(predictor.task)
     if not n:
-        return Replay(ms, difference, 0, 0, _metric(predictor))
+        return Replay(ms, difference, 0, 0, metric.name, metric.is_share)
     fields, is_worse = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
-    result = Replay(ms, difference, n, **fields)
+    result = Replay(ms, difference, n, metric=metric.name, is_share=metric.is_share, **fields)
     held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
     loss = (
-        f"{target.name}: on {held_out} {result.metric.replace('_', ' ')} falls from {result.before:.1%} to "
-        f"{result.after:.1%} ({counted(result.changed, 'prediction')} changed)"
+        f"{target.name}: on {held_out} {metric.in_text} falls from {metric.format_value(result.before)} to "
+        f"{metric.format_value(result.after)} ({counted(result.changed, 'prediction')} changed)"
     )
     if is_worse:
         raise IntegrityError(f"{loss}. This is a significant loss. Nothing was written. {advice}")
@@ -264,8 +264,8 @@ def verify(
     return result
 
 
-def _metric(predictor: Predictor) -> str:
-    return "accuracy" if predictor.thresholds is None else "mean_average_precision"
+def _deciding_metric(task: Task) -> Metric:
+    return task.metric(task.deciding_metric)
 
 
 def _compare(
@@ -273,29 +273,20 @@ def _compare(
 ) -> tuple[dict[str, Any], bool]:
     """Compare the predictions of two models: fields of a :class:`Replay`, and whether the second is worse.
 
-    It is worse if the loss is significant: by McNemar's exact test, or for multi-label runs by the bootstrap.
+    It is worse if the loss is significant.
     """
-    seed, thresholds, metric = predictor.facts.seed, predictor.thresholds, _metric(predictor)
-    if thresholds is None:
-        compared = compare(labels, before, after, seed=seed)
-        pair, gain, is_insignificant = compared.accuracy, compared.accuracy_gain, compared.p_value >= 1 - LEVEL
-        changed = before.argmax(1) != after.argmax(1)
-        figures = evaluate(labels, after, predictor.classes, seed=seed)
-    else:
-        of_labels = compare_labels(labels, before, after, seed=seed)
-        pair, gain = of_labels.mean_average_precision, of_labels.precision_gain
-        is_insignificant = gain[1] >= 0
-        changed = ((before >= thresholds) != (after >= thresholds)).any(1)
-        figures = evaluate_labels(labels, after, predictor.classes, thresholds, seed=seed)
+    task, thresholds, seed = predictor.task, predictor.thresholds, predictor.facts.seed
+    comparison = task.compare(labels, before, after, seed=seed)
+    differs = task.decide(before, thresholds) != task.decide(after, thresholds)
+    figure = task.evaluate(labels, after, predictor.classes, thresholds, seed=seed)[task.deciding_metric]
     fields = {
-        "changed": int(changed.sum()),
-        "metric": metric,
-        "before": pair[0],
-        "after": pair[1],
-        "interval": (figures[metric]["low"], figures[metric]["high"]),
-        "gain": gain,
+        "changed": int(differs.reshape(len(labels), -1).any(1).sum()),
+        "before": comparison.value[0],
+        "after": comparison.value[1],
+        "interval": (figure["low"], figure["high"]),
+        "gain": comparison.value_gain,
     }
-    return fields, pair[1] < pair[0] and not is_insignificant
+    return fields, comparison.difference < 0 and comparison.is_significant
 
 
 def _publish(target: Format, result: Replay, scratch: Path, parent: Path, predictor: Predictor) -> Export:

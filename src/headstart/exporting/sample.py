@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from headstart.data.examples import Example, example_in
-from headstart.data.labels import Label, encode_labels
 from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
 from headstart.runs.tables import PredictionRow, read_predictions
+from headstart.tasks.labels import Label
 
 HELD_OUT = 300
 """Maximum number of examples for the verification: enough to see one point of accuracy, in a few seconds."""
@@ -33,7 +33,7 @@ class Sample:
     Attributes:
         batches: batches of all examples from the reader, (n, h, w, 3) or (n, t).
         singles: some of the examples by themselves, for the time measurement.
-        labels: labels of the held-out examples: int (m,), or 0 and 1 (m, classes).
+        labels: labels of the m held-out examples, encoded by the task of the run.
         split: name of the split that the held-out examples are from.
     """
 
@@ -59,9 +59,9 @@ def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
     chunks = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
     batches = [golden, *map(predictor.reader.batch, chunks)]
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
-    is_multi_label = predictor.facts.is_multi_label
-    names: list[Label] = [[*row.labels] if is_multi_label else row.labels[0] for row, _ in readable]
-    labels = encode_labels(names, predictor.classes)
+    task = predictor.task
+    names: list[Label] = [row.labels[0] if task.is_exclusive else [*row.labels] for row, _ in readable]
+    labels = task.encode(names, predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-Activation = Literal["softmax", "sigmoid"]
+from headstart.tasks.outputs import Activation, activate
+
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 """Kernel, float32 (inputs, outputs), and bias, float32 (outputs,), of each Dense layer."""
 
@@ -18,7 +19,7 @@ class HeadLayers:
 
     Attributes:
         layers: kernel and bias of each.
-        activation: turns the logits of the last layer into probabilities: ``sigmoid`` for multi-label data.
+        activation: turns the logits of the last layer into probabilities; the task of a run defines it.
     """
 
     layers: Layers
@@ -30,23 +31,6 @@ class HeadLayers:
         for kernel, bias in self.layers[:-1]:
             x = np.maximum(x @ kernel + bias, 0)
         return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
-
-
-def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
-    """Probabilities (n, classes) from logits of that shape."""
-    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities that add up to 1 over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """A probability for each logit by itself."""
-    powers = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, powers) / (1 + powers)
 
 
 def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.labels import NO_LABEL
 from headstart.explanation.mistakes import IMAGES_SHOWN, TEXTS_SHOWN
 from headstart.reports import plots
 from headstart.reports.examples import marked_words, page_image, read_evidence, shortened
@@ -20,7 +19,9 @@ from headstart.runs.schema import (
     SelectivePredictionFacts,
     SplitFigures,
 )
-from headstart.runs.tables import ClassPrediction, LabelIssue, LabelPrediction, PredictionRow, read_label_issues
+from headstart.runs.tables import LabelIssue, PredictionRow, read_label_issues
+from headstart.tasks import get_task
+from headstart.tasks.labels import NO_LABEL
 
 SPLIT_NAMES = {"val": "validation", "train": "training"}
 """Names of splits for people, where they differ."""
@@ -30,21 +31,6 @@ _DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turn
 _CONFUSIONS = 15
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
-_MEANINGS = {
-    "accuracy": ("Accuracy", "share of {noun}s it got right"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall: every class counts the same"),
-    "micro_f1": ("Micro F1", "F1 of all labels together: frequent ones count more"),
-    "macro_f1": ("Macro F1", "mean F1: every class counts the same"),
-    "mean_average_precision": ("Mean average precision", "of the labels, over all thresholds"),
-    "subset_accuracy": ("Subset accuracy", "share of {noun}s with exactly the right labels"),
-    "log_loss": ("Log loss", "penalty for low probabilities of what is true; 0 is best"),
-    "ece": ("ECE", "expected calibration error: confidence against accuracy; 0 is best"),
-}
-
-
-def described_metrics(figures: Figures, noun: str) -> list[tuple[str, str, str]]:
-    """(key, name, meaning) of every metric."""
-    return [(key, name, meaning.format(noun=noun)) for key in figures.metrics for name, meaning in [_MEANINGS[key]]]
 
 
 def result(classes: Sequence[str], counts: np.ndarray | None, rows: Sequence[PredictionRow]) -> dict[str, Any] | None:
@@ -119,7 +105,7 @@ def change(facts: ChangeFacts | None, split: SplitFigures | None) -> dict[str, A
         }
         for of_class in sorted(facts.classes, key=lambda of_class: of_class.fixed - of_class.regressed)
     ]
-    added: list[tuple[str, ClassFigures]] = [(name, split.per_class[name]) for name in facts.added]
+    added: list[tuple[str, ClassFigures]] = [(name, split.per_class[name]) for name in facts.added_classes]
     new = [{"name": name, "examples": figures.support, "after": figures.recall} for name, figures in added]
     return {"run": facts.run, "verdict": facts.verdict, "rows": rows, "new": new}
 
@@ -133,7 +119,7 @@ def per_class(classes: Sequence[str], counts: np.ndarray | None, split: SplitFig
         wrong = counts - np.diag(np.diag(counts))
         mistaken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}
     rows = [
-        {"name": name, "taken_for": mistaken_for.get(name), **figures.to_json()}
+        {"name": name, "confused_with": mistaken_for.get(name), **figures.to_json()}
         for name, figures in split.per_class.items()
     ]
     rows.sort(key=lambda row: math.inf if row["f1"]["value"] is None else row["f1"]["value"])
@@ -147,7 +133,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     if not rows:
         return None
     wrong = [_mistake(row) for row in rows if row.predicted != row.labels]
-    wrong.sort(key=lambda mistake: -mistake["sureness"])
+    wrong.sort(key=lambda mistake: -mistake["confidence"])
     evidence = read_evidence(folder, facts.base)
     shown = [
         {
@@ -216,7 +202,7 @@ def _by_threshold(rows: Sequence[PredictionRow], own: float | None) -> list[dict
 
 
 def _confidence(row: PredictionRow) -> float:
-    return row.probability if isinstance(row, ClassPrediction) else 0.0
+    return row.scores.confidence or 0.0
 
 
 def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
@@ -226,21 +212,19 @@ def _cell(right: bool, count: int, share: float) -> dict[str, Any]:
 
 
 def _mistake(row: PredictionRow) -> dict[str, Any]:
-    """What was predicted, what is true, and how sure the model was; of several labels, of the worst one."""
-    about = {
+    """What was predicted, what is true, and the confidence in the worst wrong answer."""
+    mistake = row.scores.mistake
+    return {
         "file": row.file,
         "text": row.text,
         "predicted": labels_in_words(row.predicted),
         "label": labels_in_words(row.labels),
+        "confidence": mistake.confidence if mistake else 0.0,
+        "class_name": mistake.class_name if mistake else "",
+        "is_predicted": mistake is not None and mistake.class_name in row.predicted,
+        "probability": mistake.probability if mistake else None,
+        "label_probability": mistake.label_probability if mistake else None,
     }
-    if isinstance(row, ClassPrediction):
-        figures = {"probability": row.probability, "label_probability": row.label_probability}
-        return {**about, **figures, "sureness": row.probability}
-    if not isinstance(row, LabelPrediction) or row.worst is None:
-        return {**about, "probability": None, "label_probability": None, "sureness": 0.0}
-    probability, given = row.probabilities[row.worst], row.worst in row.predicted
-    sureness = probability if given else 1 - probability
-    return {**about, "worst": row.worst, "probability": probability, "given": given, "sureness": sureness}
 
 
 def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
@@ -254,7 +238,7 @@ def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
         "label_probability": issue.label_probability,
         **(
             {"current_labels": current_labels, "doubted_labels": sorted(current_labels ^ suggested_labels)}
-            if facts.is_multi_label
+            if not get_task(facts.task).is_exclusive
             else {}
         ),
         **_example(Path(facts.data_root), issue.file, issue.text),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.examples import FileExample, example_in
-from headstart.data.labels import NO_LABEL
 from headstart.data.readers import NOUNS
 from headstart.data.thumbnails import address, jpeg, thumbnail
 from headstart.errors import counted
@@ -16,6 +15,7 @@ from headstart.explanation.neighbours import Neighbour
 from headstart.reports.examples import marked_words, shortened
 from headstart.reports.page import open_template, percent
 from headstart.runs.folder import write_folder
+from headstart.tasks.labels import NO_LABEL
 
 PAGE = "explanation.html"
 _IMAGE_PX, _NEIGHBOUR_PX, _FILE_PX = 720, 240, 1600  # longer side: on the page, of a neighbour, in a file
@@ -73,7 +73,7 @@ def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "modality": predictor.modality,
-        "multi_label": predictor.thresholds is not None,
+        "exclusive": predictor.task.is_exclusive,
         "noun": noun,
         "title": f"{name}: {subject} explained",
         "colours": COLOURS,
@@ -95,13 +95,13 @@ def explanation_content(explanation: Explanation, root: Path) -> dict[str, Any]:
         explanation: the explanation.
         root: folder that the names of training images are relative to.
     """
-    predicted, class_name, heat_map = explanation.answer.predicted, explanation.class_name, explanation.heat_map
+    class_name, heat_map = explanation.class_name, explanation.heat_map
     ranked = list(explanation.answer.probabilities.items())
     probabilities = [pair for i, pair in enumerate(ranked) if i < _MAX_PROBABILITIES or pair[0] == class_name]
     content: dict[str, Any] = {
         "file": explanation.file,
         "title": Path(explanation.file).name if heat_map is not None else None,
-        "predicted": predicted if isinstance(predicted, str) else ", ".join(predicted) or NO_LABEL,
+        "predicted": explanation.answer.label(),
         "out_of_distribution": explanation.answer.out_of_distribution,
         "probabilities": probabilities,
         "more": len(ranked) - len(probabilities),

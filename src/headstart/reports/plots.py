@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from headstart.evaluation.metrics import wilson
+from headstart.tasks.statistics import wilson
 
 Point = tuple[float, float]
 Bounded = Sequence[float]

@@ -25,6 +25,7 @@ from headstart.reports.page import open_template
 from headstart.runs.files import read_facts, read_figures
 from headstart.runs.schema import CostFacts, DataFacts, HeadSettings, RunFacts
 from headstart.runs.tables import read_history, read_predictions, read_skipped
+from headstart.tasks import get_task
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _SKIPPED = 50
@@ -64,12 +65,17 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
     rows = read_predictions(folder, facts, splits=(headline,))
     history = read_history(folder, facts)
     counts = np.array(split.confusion_matrix, np.int64) if split and split.confusion_matrix else None
-    noun = NOUNS[facts.modality]
+    noun, task = NOUNS[facts.modality], get_task(facts.task)
+    metrics = [task.metric(name) for name in figures.metrics]
     return {
         "facts": facts,
         "noun": noun,
-        "multi_label": facts.is_multi_label,
-        "metrics": evaluation.described_metrics(figures, noun),
+        "exclusive": task.is_exclusive,
+        "class_word": "class" if task.is_exclusive else "label",
+        "classes_word": "classes" if task.is_exclusive else "labels",
+        "metrics": [(metric.name, metric.title, metric.meaning.format(noun=noun)) for metric in metrics],
+        "lead": metrics[0] if metrics else None,
+        "deciding": task.metric(task.deciding_metric),
         "interval": figures.interval,
         "headline": headline,
         "split": split,
@@ -81,6 +87,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "change": evaluation.change(facts.change, split),
         "confusion": evaluation.confusion(classes, counts),
         "per_class": evaluation.per_class(classes, counts, split),
+        "sections": task.report_sections(split.of_task(), classes) if split else [],
         "mistakes": evaluation.mistakes(folder, facts, rows),
         "label_issues": evaluation.label_issues(folder, facts, issues_shown),
         "confidence": evaluation.confidence(split, rows, facts.selective_prediction),

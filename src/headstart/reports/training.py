@@ -7,6 +7,7 @@ from headstart.evaluation.learning_curve import NOTICEABLE
 from headstart.reports import plots
 from headstart.runs.schema import LearningCurveFacts, RunFacts, Trial, VerdictFacts
 from headstart.runs.tables import HistoryRow
+from headstart.tasks import Task, get_task
 
 
 def curves(history: Sequence[HistoryRow]) -> dict[str, Any] | None:
@@ -32,9 +33,9 @@ def learning_curve(facts: LearningCurveFacts | None) -> dict[str, Any] | None:
         return None
     return {
         **facts.to_json(),
-        "plot": plots.learning_curve(facts.points, facts.beyond, facts.now),
+        "plot": plots.learning_curve(facts.points, facts.extrapolated, facts.n_train),
         "helps": facts.gain[0] >= NOTICEABLE,
-        "collect": next(iter(facts.of_class.items()), None),
+        "collect": next(iter(facts.class_gains.items()), None),
     }
 
 
@@ -48,7 +49,7 @@ def fine_tuning(facts: RunFacts, history: Sequence[HistoryRow]) -> dict[str, Any
         "reason": tuning.reason,
         "on_folds": tuning.on_folds,
         "process": tuning.process,
-        "rows": _compared(tuning),
+        "rows": _compared(tuning, get_task(facts.task)),
         "epochs": _epochs([row for row in history if row.phase == "fine-tuning"]),
     }
 
@@ -63,7 +64,7 @@ def search(facts: RunFacts) -> dict[str, Any] | None:
     losses = [(trial.trial, trial.log_loss) for trial in found.tried]
     return {
         "facts": found,
-        "rows": _compared(found),
+        "rows": _compared(found, get_task(facts.task)),
         "plot": plots.trials(losses, found.start_log_loss),
         "importance": [
             (kind, [(SETTINGS.get(name, name), share) for name, share in shares.items()])
@@ -100,14 +101,20 @@ def _points(rows: Sequence[HistoryRow], name: str) -> list[tuple[float, float]]:
     return [(epoch, value) for epoch, value in points if epoch is not None and value is not None]
 
 
-def _compared(verdict: VerdictFacts) -> list[dict[str, Any]]:
+def _compared(verdict: VerdictFacts, task: Task) -> list[dict[str, Any]]:
     """Two models on the examples that decide between them and on those that do not."""
     on_splits = (
         ("cross-validation", True, verdict.on_folds),
         ("validation", True, verdict.on_val),
         ("test", False, verdict.on_test),
     )
-    return [{"name": name, "decides": decides, **found.to_json()} for name, decides, found in on_splits if found]
+    rows = []
+    for name, decides, comparison in on_splits:
+        if comparison is not None:
+            metric = task.metric(comparison.metric)
+            about = {"title": metric.title, "is_share": metric.is_share}
+            rows.append({"name": name, "decides": decides, **about, **comparison.to_json()})
+    return rows
 
 
 def _best_of_each(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:

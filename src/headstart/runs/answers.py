@@ -1,4 +1,4 @@
-"""What a model says of examples whose labels are known, and the figures that follow."""
+"""The answers of a model about examples with known labels, and the figures that follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation import METRICS, MULTI_LABEL_METRICS, evaluate, evaluate_labels, worst_labels
-from headstart.evaluation.metrics import LEVEL, METHOD
 from headstart.runs.records import decode
 from headstart.runs.schema import Figures, IntervalMethod, LeakFree, SplitFigures
+from headstart.tasks import Task
+from headstart.tasks.statistics import LEVEL, METHOD
+
+_SPLIT_FIELDS = ("examples", "resamples", "confusion_matrix", "reliability", "label_counts")
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,12 @@ class Answers:
     Attributes:
         splits: str (n,).
         files: n names.
-        labels: int (n,); for multi-label data 0 and 1 (n, classes).
+        labels: encoded by the task.
         probabilities: float32 (n, classes).
         digests: content digest of each file.
+        task: kind of the labels.
         texts: n texts; None for images.
-        thresholds: float (classes,), from which probability on a label is given; None where each has one class.
+        thresholds: float (classes,), the probability from which each class is predicted; None for the most probable.
     """
 
     splits: np.ndarray
@@ -31,16 +34,15 @@ class Answers:
     labels: np.ndarray
     probabilities: np.ndarray
     digests: Sequence[bytes]
+    task: Task
     texts: Sequence[str] | None = None
     thresholds: np.ndarray | None = None
 
     def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> SplitFigures:
-        """Every metric of some of them, chosen by a mask; see :mod:`headstart.evaluation`."""
+        """Every metric of some of them, chosen by a mask; see :meth:`headstart.tasks.Task.evaluate`."""
         labels, probabilities = self.labels[where], self.probabilities[where]
-        if self.thresholds is None:
-            return _split_figures(evaluate(labels, probabilities, classes, seed=seed), METRICS)
-        of_labels = evaluate_labels(labels, probabilities, classes, self.thresholds, seed=seed)
-        return _split_figures(of_labels, MULTI_LABEL_METRICS)
+        figures = self.task.evaluate(labels, probabilities, classes, self.thresholds, seed=seed)
+        return _split_figures(figures, [metric.name for metric in self.task.metrics])
 
     def leak_free(self, leaked: np.ndarray, where: np.ndarray, classes: Sequence[str], *, seed: int) -> LeakFree | None:
         """Every metric without the examples that are, exactly or nearly, among those that were trained on.
@@ -60,17 +62,6 @@ class Answers:
         metrics = self.metrics(new, classes, seed=seed) if new.any() else None
         return LeakFree(examples=int(new.sum()), removed=int((leaked & where).sum()), metrics=metrics)
 
-    def mistakes(self) -> tuple[np.ndarray, np.ndarray]:
-        """The wrong answer about each example that the model was surest of.
-
-        Returns:
-            Number of the class, int (n,), -1 where nothing is wrong; and how sure the model was, float (n,).
-        """
-        if self.thresholds is not None:
-            return worst_labels(self.labels, self.probabilities, self.thresholds)
-        said = self.probabilities.argmax(1)
-        return np.where(said != self.labels, said, -1), self.probabilities.max(1)
-
 
 def figures_of(splits: Mapping[str, SplitFigures], headline: str, leak_free: LeakFree | None = None) -> Figures:
     """The content of ``metrics.json`` from the figures of each split, and what :meth:`Answers.leak_free` gave."""
@@ -85,13 +76,15 @@ def figures_of(splits: Mapping[str, SplitFigures], headline: str, leak_free: Lea
 
 
 def _split_figures(plain: Mapping[str, Any], metrics: Sequence[str]) -> SplitFigures:
+    """Figures as a task gives them; those that only this task knows go to ``details``."""
+    known = {name: plain.get(name) for name in _SPLIT_FIELDS}
     absent_of_class = dict.fromkeys(("threshold", "average_precision"))
     return decode(
         SplitFigures,
         {
-            **dict.fromkeys(("confusion_matrix", "reliability", "answers")),
-            **{name: value for name, value in plain.items() if name not in metrics},
+            **known,
             "metrics": {name: plain[name] for name in metrics},
-            "per_class": {name: {**absent_of_class, **of_class} for name, of_class in plain["per_class"].items()},
+            "per_class": {name: {**absent_of_class, **figures} for name, figures in plain["per_class"].items()},
+            "details": {name: value for name, value in plain.items() if name not in {*known, *metrics, "per_class"}},
         },
     )

@@ -159,7 +159,7 @@ def _golden_indices(material: Material) -> np.ndarray:
 def inside(facts: RunFacts) -> dict[str, Any]:
     """What travels inside ``model.keras``: enough to use the file alone."""
     plain = facts.to_json()
-    return {name: plain[name] for name in ("headstart", "name", "classes", "thresholds", "base")}
+    return {name: plain[name] for name in ("headstart", "name", "classes", "task", "thresholds", "base")}
 
 
 def _frozen(material: Material) -> Frozen | None:

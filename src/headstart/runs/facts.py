@@ -12,10 +12,8 @@ from headstart.bases.base import Base
 from headstart.config import HeadConfig
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
-from headstart.data.dataset import SPLITS, Dataset, count_classes
-from headstart.data.labels import cell
-from headstart.evaluation import Calibration, Change, Forecast, LabelIssues, SelectivePrediction, Verdict
-from headstart.evaluation.compare import Comparison, LabelComparison
+from headstart.data.dataset import SPLITS, Dataset
+from headstart.evaluation import Calibration, ClassChanges, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
 from headstart.features.engines import TOLERANCE, Prepared
 from headstart.features.extraction import FeatureSet
@@ -100,7 +98,7 @@ class Material:
         data_path: where the data are, absolute or a file of the run; None for a DataFrame.
         splits: of every example, empty where it is not used.
         choice: how the base was chosen, as plain data; None where one was named.
-        change: since the run that this one extends.
+        change: of the old classes since the run that this one extends.
     """
 
     base: Base
@@ -125,7 +123,7 @@ class Material:
     data_path: str | None
     splits: list[str]
     choice: dict[str, Any] | None = None
-    change: Change | None = None
+    change: ClassChanges | None = None
 
     @property
     def headline(self) -> str:
@@ -141,14 +139,7 @@ class Material:
             *({"phase": "search", "epoch": trial["trial"], "val_loss": trial["log_loss"]} for trial in trials),
             *(self.tuned.history if isinstance(self.tuned, FineTuneResult) else ()),
         ]
-        return [HistoryRow(**{_ON_DISK.get(name, name): value for name, value in row.items()}) for row in measured]
-
-
-_ON_DISK = {
-    "mended": "fixed",
-    "broken": "regressed",
-    "side": "split",
-}
+        return [HistoryRow(**row) for row in measured]
 
 
 def run_facts(
@@ -174,6 +165,7 @@ def run_facts(
         created=now(),
         name=name,
         classes=list(material.dataset.classes),
+        task=material.dataset.task.name,
         thresholds=thresholds_of(material),
         base=base,
         engine=engine_facts(prepared, material.features.precision, by_keras=material.features.by_keras),
@@ -197,7 +189,7 @@ def now() -> str:
 
 
 def thresholds_of(material: Material) -> dict[str, float] | None:
-    """Label -> probability from which on it is given; None where each example has one class."""
+    """Class -> probability from which it is predicted; None where the most probable class is."""
     thresholds = material.answers.thresholds
     return None if thresholds is None else dict(zip(material.dataset.classes, thresholds.tolist(), strict=True))
 
@@ -283,7 +275,7 @@ def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.nd
     whole = hashlib.sha256()
     for i, split in zip(usable.tolist(), splits.tolist(), strict=True):
         digest = digests[i]
-        name = cell(dataset.labels[i], dataset.classes)
+        name = dataset.task.to_cell(dataset.labels[i], dataset.classes)
         parts = (name, split, digest.hex() if digest else "")
         whole.update("\0".join(parts).encode("utf-8", "surrogateescape") + b"\n")
     return whole.hexdigest()
@@ -294,7 +286,7 @@ def _optional_facts(material: Material) -> dict[str, Any]:
     issues, curve, selective = material.label_issues, material.learning_curve, material.selective_prediction
     return {
         "choice": _choice_facts(material.choice) if material.choice else None,
-        "change": _change_facts(material.change) if material.change else None,
+        "change": decode(ChangeFacts, material.change.to_dict()) if material.change else None,
         "label_issues": LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
         "learning_curve": decode(LearningCurveFacts, asdict(curve)) if curve else None,
         "selective_prediction": _selective_prediction_facts(selective) if selective else None,
@@ -317,7 +309,7 @@ def _data_facts(material: Material) -> DataFacts:
         splits={
             split: SplitFacts(
                 examples=material.figures[split].examples,
-                per_class=count_classes(answers.labels[answers.splits == split], dataset.classes),
+                per_class=dataset.task.class_counts(answers.labels[answers.splits == split], dataset.classes),
             )
             for split in SPLITS
             if split in material.figures
@@ -341,16 +333,12 @@ def _head_facts(material: Material) -> HeadFacts:
     )
 
 
-def _comparison_facts(compared: Comparison | LabelComparison) -> dict[str, Any]:
-    return _on_disk(asdict(compared))
-
-
 def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
     compared = {name: getattr(verdict, name) for name in ("on_folds", "on_val", "on_test")}
     return {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
-        **{name: one and _comparison_facts(one) for name, one in compared.items()},
+        **{name: comparison and comparison.to_dict() for name, comparison in compared.items()},
     }
 
 
@@ -400,19 +388,3 @@ def _choice_facts(choice: Mapping[str, Any]) -> ChoiceFacts:
             "left_out": choice["reasons"],
         },
     )
-
-
-def _change_facts(change: Change) -> ChangeFacts:
-    plain = change.facts()
-    return decode(
-        ChangeFacts,
-        {
-            **_on_disk(plain),
-            "overall": _comparison_facts(change.overall),
-            "classes": [_on_disk(one) for one in plain["classes"]],
-        },
-    )
-
-
-def _on_disk(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {_ON_DISK.get(name, name): value for name, value in plain.items()}

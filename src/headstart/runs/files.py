@@ -9,6 +9,7 @@ from headstart.errors import InputError, IntegrityError
 from headstart.runs.migrations import migrate_figures, migrate_run
 from headstart.runs.records import FieldError, Record, decode, wrong
 from headstart.runs.schema import FORMAT_VERSION, Figures, RunFacts
+from headstart.tasks import get_task
 
 FACTS, FIGURES = "run.json", "metrics.json"
 
@@ -22,14 +23,19 @@ def read_facts(folder: str | Path) -> RunFacts:
     """Read ``run.json`` of a run; one of an earlier format is brought to the present one, in memory.
 
     Raises:
-        InputError: the folder is not a run, or a later version of headstart wrote it.
+        InputError: the folder is not a run, a later version of headstart wrote it, or its task is not installed.
         IntegrityError: the file is damaged, or was edited so that it means nothing.
     """
     path = Path(folder, FACTS)
     if not path.is_file():
         there = f"there is no {FACTS} in it" if Path(folder).is_dir() else "there is no such folder"
         raise InputError(f"{folder} is not a run: {there}. Expected a folder that `headstart train` made.")
-    return _read(path, RunFacts, migrate_run, RunFacts.faults)
+    facts = _read(path, RunFacts, migrate_run, RunFacts.faults)
+    try:
+        get_task(facts.task)
+    except InputError as exc:
+        raise InputError(f"{path}: {exc}") from exc
+    return facts
 
 
 def read_figures(folder: str | Path, facts: RunFacts) -> Figures:
@@ -50,7 +56,7 @@ def read_figures(folder: str | Path, facts: RunFacts) -> Figures:
         path,
         Figures,
         migrate_figures,
-        lambda figures: figures.faults(facts.classes, is_multi_label=facts.is_multi_label),
+        lambda figures: figures.faults(facts.classes, get_task(facts.task)),
     )
 
 

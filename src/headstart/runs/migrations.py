@@ -66,7 +66,8 @@ _OPTIONAL_IN_1 = (
 def _run_2(old: _Plain) -> _Plain:
     known = _Fields(old, "")
     kind = "evaluation" if "evaluation_of" in old else "adopted" if "adopted" in old else "trained"
-    new: _Plain = {"format_version": 1, "kind": kind}
+    task = "multi-label" if old.get("thresholds") is not None else "single-label"
+    new: _Plain = {"format_version": 1, "kind": kind, "task": task}
     new |= {name: known[name] for name in ("headstart", "created", "name", "classes", "seed", "versions")}
     new |= {name: old.get(name) for name in _OPTIONAL_IN_1}
     new |= {
@@ -94,6 +95,9 @@ def _run_2(old: _Plain) -> _Plain:
         new["head"] = known.below("head").renamed(strength="l2")
     if "label_errors" in old:
         new["label_issues"] = known.below("label_errors").renamed(suspected="count")
+    if new["learning_curve"] is not None:
+        curve = known.below("learning_curve")
+        new["learning_curve"] = curve.renamed(beyond="extrapolated", now="n_train", of_class="class_gains")
     if new["choice"] is not None:
         new["choice"] = _choice(known.below("choice"))
     if new["change"] is not None:
@@ -181,9 +185,17 @@ def _data(data: _Fields) -> _Plain:
     return {"digest": None, **data.plain, "corrections": corrections}
 
 
-def _comparison(comparison: _Fields) -> _Plain:
-    is_multi_label = "mean_average_precision" in comparison.plain
-    return comparison.plain if is_multi_label else comparison.renamed(mended="fixed", broken="regressed")
+def _comparison(old: _Fields) -> _Plain:
+    is_multi_label = "mean_average_precision" in old.plain
+    metric, gain = ("mean_average_precision", "precision_gain") if is_multi_label else ("accuracy", "accuracy_gain")
+    counts = {"fixed": "mended", "regressed": "broken", "p_value": "p_value"}
+    return {
+        "metric": metric,
+        "value": old[metric],
+        "value_gain": old[gain],
+        **{name: old[name] for name in ("examples", "log_loss", "loss_gain")},
+        **{name: None if is_multi_label else old[of_1] for name, of_1 in counts.items()},
+    }
 
 
 def _verdict(verdict: _Fields) -> _Plain:
@@ -258,9 +270,12 @@ def _choice(choice: _Fields) -> _Plain:
 
 def _change(change: _Fields) -> _Plain:
     return {
-        **change.renamed(side="split"),
+        **change.renamed(side="split", added="added_classes", taken_for_added="n_confused_with_added"),
         "overall": _comparison(change.below("overall")),
-        "classes": [one.renamed(mended="fixed", broken="regressed") for one in change.each("classes")],
+        "classes": [
+            of_class.renamed(mended="fixed", broken="regressed", taken_for="confused_with", taken="n_confused")
+            for of_class in change.each("classes")
+        ],
     }
 
 
@@ -283,11 +298,16 @@ def _figures_2(old: _Plain) -> _Plain:
 def _split(old: _Fields, metrics: list[str]) -> _Plain:
     classes = old.below("per_class")
     is_multi_label = "answers" in old.plain
-    absent = dict.fromkeys(("confusion_matrix", "reliability") if is_multi_label else ("answers",))
+    counts = None
+    if is_multi_label:
+        names = {"given": "predicted", "are": "true", "right": "correct", "all_right": "all_correct"}
+        counts = old.below("answers").renamed(**names)
     absent_of_class = dict.fromkeys(() if is_multi_label else ("threshold", "average_precision"))
     return {
-        **absent,
-        **old.without(*metrics),
+        **dict.fromkeys(("confusion_matrix", "reliability") if is_multi_label else ()),
+        **old.without(*metrics, "answers"),
+        "label_counts": counts,
+        "details": {},
         "metrics": {name: old[name] for name in metrics},
         "per_class": {name: {**absent_of_class, **classes.below(name).plain} for name in classes.plain},
     }

@@ -1,4 +1,4 @@
-"""Predictions for new examples from a finished run. The light path: no Keras, no TensorFlow, a second to start."""
+"""Answers about new examples from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,49 +29,11 @@ from headstart.features.engines import (
 from headstart.runs import migrations
 from headstart.runs.files import ADVICE, read_facts
 from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
+from headstart.tasks import Task, get_task
+from headstart.tasks.answers import Answer as TaskAnswer
+from headstart.tasks.answers import Decision
 
-if TYPE_CHECKING:
-    from headstart.model_files.head_layers import Activation
-
-_FEW = 4  # up to this many examples the engine is set up for low latency, beyond it for throughput
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one image or text.
-
-    Attributes:
-        file: its path, as given; the name of a text that is not in a file.
-        predicted: the most probable class.
-        probability: of that class.
-        probabilities: class name -> probability, the most probable first.
-        unsure: whether the probability is below the confidence threshold.
-        out_of_distribution: whether it is unlike the training examples; None if the run cannot tell.
-    """
-
-    file: str
-    predicted: str
-    probability: float
-    probabilities: dict[str, float]
-    unsure: bool = False
-    out_of_distribution: bool | None = None
-
-
-@dataclass(frozen=True)
-class MultiLabelPrediction:
-    """The prediction of a multi-label run for one image or text.
-
-    Attributes:
-        file: its path, as given; the name of a text that is not in a file.
-        predicted: every label whose probability reaches its threshold, the most probable first; there may be none.
-        probabilities: label -> probability, the most probable first.
-        out_of_distribution: whether it is unlike the training examples; None if the run cannot tell.
-    """
-
-    file: str
-    predicted: list[str]
-    probabilities: dict[str, float]
-    out_of_distribution: bool | None = None
+_FEW = 4  # up to this many examples the engine is set up to be quick for one, beyond it to be quick for many
 
 
 @dataclass(frozen=True)
@@ -82,12 +44,17 @@ class Problem:
     reason: str
 
 
-Answer = Prediction | MultiLabelPrediction | Problem
+Answer = TaskAnswer | Problem
 MinConfidence = float | Literal["auto"]
 
 
 class Output(NamedTuple):
-    """The output of a model for one example: probabilities, float32 (classes,); ``out_of_distribution`` as above."""
+    """What a model computes for one example.
+
+    Attributes:
+        probabilities: float32 (classes,).
+        out_of_distribution: whether the example is unlike the training examples; None if the run cannot tell.
+    """
 
     probabilities: np.ndarray
     out_of_distribution: bool | None
@@ -98,17 +65,17 @@ class Predictor:
 
     Args:
         folder: the run folder.
-        expected: how many examples will come, if that is known.
-        at_once: most batches that are computed in parallel; None chooses it by ``expected``.
+        expected: number of examples that will follow, if known.
+        at_once: number of batches that are computed at the same time; None decides by what is expected.
         tta: test-time augmentation: the mean of the probabilities of each image and of its mirror image.
         min_confidence: an answer with a smaller probability is unsure; ``auto`` takes the run's own threshold.
 
     Attributes:
         classes: class names in the order of the probabilities.
-        thresholds: float (classes,), from which probability on each label is given; None where there is one class each.
+        task: kind of the labels.
+        thresholds: float (classes,), the probability from which each class is predicted; None for the most probable.
         min_confidence: the probability below which an answer is unsure.
-        familiarity: tells what is unlike the training examples; None where the run cannot.
-        activation: what makes probabilities of the head's logits.
+        detector: of examples that are unlike the training examples; None if the run has none.
         samples: the inputs of the golden samples.
 
     Raises:
@@ -127,7 +94,8 @@ class Predictor:
     ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
-        self.min_confidence = _resolve_min_confidence(min_confidence, self.facts)
+        self.task = get_task(self.facts.task)
+        self.min_confidence = _resolve_min_confidence(min_confidence, self.facts, self.task)
         if self.facts.golden is None:
             raise InputError(
                 f"{folder} is an evaluation: predict with the run that it is of, {self.facts.evaluation_of}."
@@ -135,7 +103,6 @@ class Predictor:
         self.classes = self.facts.classes
         thresholds = self.facts.thresholds
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
-        self.activation: Activation = "softmax" if self.thresholds is None else "sigmoid"
         self.modality: Modality = self.facts.modality
         self.reader = open_reader(self.facts.base, folder)
         few = expected is not None and expected <= _FEW
@@ -150,17 +117,17 @@ class Predictor:
         return self._engine(inputs)[:, : len(self.classes)]
 
     def compute(self, inputs: np.ndarray) -> list[Output]:
-        """The outputs for n examples as the reader gives them. Safe to call from any thread."""
+        """Outputs for n examples, from what the reader gives. Safe to call from any thread."""
         return self._split_values(self._engine(inputs))
 
     @property
     def batch_size(self) -> int:
-        """The best number of examples in a batch."""
+        """Number of examples that are best computed together."""
         return self._engine.batch_size
 
     @property
     def at_once(self) -> int:
-        """How many batches are computed in parallel, if as many threads call."""
+        """Number of batches that are computed at the same time, if as many threads call."""
         return self._engine.at_once
 
     def outputs(
@@ -209,7 +176,7 @@ class Predictor:
         following = 0
         for i, answer in self.outputs(examples):
             file = examples[i].name
-            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.prediction(file, answer, top_k)
+            waiting[i] = Problem(file, answer) if isinstance(answer, str) else self.answer(file, answer, top_k)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
@@ -221,30 +188,22 @@ class Predictor:
         except BadExample as exc:
             return Problem(name, str(exc))
         (output,) = self.compute(self.reader.batch([array]))
-        return self.prediction(name, output, top_k)
+        return self.answer(name, output, top_k)
 
     def outputs_of(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
-        """The outputs for n examples, from their probabilities (n, classes) and features (n, d)."""
+        """Outputs for n examples from their probabilities (n, classes) and features (n, d)."""
         if self.detector is None:
             return [Output(row, None) for row in probabilities]
         return [*map(Output, probabilities, self.detector.is_out_of_distribution(features).tolist())]
 
+    def answer(self, file: str, output: Output, top_k: int | None = None) -> TaskAnswer:
+        """An output as an answer about something called ``file``; with ``top_k`` classes, or all."""
+        decision = Decision(self.classes, self.thresholds, self.min_confidence, output.out_of_distribution)
+        return self.task.answer(file, output.probabilities, decision, top_k)
+
     def _split_values(self, values: np.ndarray) -> list[Output]:
         """Outputs from what an engine gives: probabilities and features side by side."""
         return self.outputs_of(*np.split(values, [len(self.classes)], axis=1))
-
-    def prediction(self, file: str, output: Output, top_k: int | None = None) -> Prediction | MultiLabelPrediction:
-        """An output as an answer about something called ``file``; of ``top_k`` classes, or all."""
-        probabilities, out_of_distribution = output
-        ranked = np.argsort(-probabilities, kind="stable")
-        order = ranked[:top_k]
-        best = {self.classes[i]: float(probabilities[i]) for i in order}
-        if self.thresholds is not None:
-            given = probabilities >= self.thresholds
-            return MultiLabelPrediction(file, [self.classes[i] for i in ranked if given[i]], best, out_of_distribution)
-        confidence = float(probabilities[order[0]])
-        unsure = confidence < self.min_confidence
-        return Prediction(file, self.classes[order[0]], confidence, best, unsure, out_of_distribution)
 
     def _load_detector(self) -> OutOfDistributionDetector | None:
         path = self.folder / (migrations.DETECTOR_OF_1 if self.facts.format_version == 1 else DETECTOR)
@@ -272,7 +231,7 @@ class Predictor:
 
 
 class _WithMirror:
-    """An engine that computes each image twice, the second time mirrored."""
+    """An engine that computes every image twice, the second time mirrored."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -312,23 +271,24 @@ def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precisio
     return difference
 
 
-def _resolve_min_confidence(wanted: MinConfidence, facts: RunFacts) -> float:
+def _resolve_min_confidence(choice: MinConfidence, facts: RunFacts, task: Task) -> float:
     """The probability below which answers are unsure; 0 where none are.
 
     Raises:
-        InputError: it is no probability; or the run's own threshold is asked for, and it has none.
+        InputError: it is not a probability; or it is ``auto``, and the run has no threshold of its own.
     """
-    if wanted == 0.0:
+    if choice == 0.0:
         return 0.0
-    if facts.is_multi_label:
+    if not task.has_confidence:
         raise InputError(
-            "it is for runs with one class for each example; in this run, every label has a threshold of its own.",
+            "expected a run whose answers have one confidence, for example with one class for each example; in a "
+            f"{task.name} run, every label has its own threshold.",
             field="min_confidence",
         )
-    if wanted != "auto":
-        if not 0 <= wanted <= 1:
-            raise InputError(f"expected a probability, such as 0.8, or auto, got {wanted:g}.", field="min_confidence")
-        return wanted
+    if choice != "auto":
+        if not 0 <= choice <= 1:
+            raise InputError(f"expected a probability, such as 0.8, or auto, got {choice:g}.", field="min_confidence")
+        return choice
     if facts.min_confidence is None:
         reason = facts.selective_prediction.reason if facts.selective_prediction else "It was adopted."
         raise InputError(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from headstart.runs.records import FieldError, Record
+from headstart.tasks import Task
 
 FORMAT_VERSION: Literal[2] = 2
 
@@ -76,16 +77,16 @@ class LabelCounts(Record):
     """Counts over all labels of all examples.
 
     Attributes:
-        given: labels that the model gave.
-        are: labels that the examples have.
-        right: labels that are in both.
-        all_right: examples with exactly the right labels.
+        predicted: labels that the model predicted.
+        true: labels that the examples have.
+        correct: labels that are both.
+        all_correct: examples with exactly the right labels.
     """
 
-    given: int
-    are: int
-    right: int
-    all_right: int
+    predicted: int
+    true: int
+    correct: int
+    all_correct: int
 
 
 class SplitFigures(Record):
@@ -98,7 +99,8 @@ class SplitFigures(Record):
         per_class: class -> its figures.
         confusion_matrix: counts, rows are true classes; None for multi-label data.
         reliability: confidence against accuracy, by bins; likewise.
-        answers: counts of labels; None where each example has one class.
+        label_counts: counts of labels; None where each example has one class.
+        details: other figures of the task, which its sections of the report show.
     """
 
     examples: int
@@ -107,7 +109,13 @@ class SplitFigures(Record):
     per_class: dict[str, ClassFigures]
     confusion_matrix: list[list[int]] | None = None
     reliability: list[ReliabilityBin] | None = None
-    answers: LabelCounts | None = None
+    label_counts: LabelCounts | None = None
+    details: dict[str, Any]
+
+    def of_task(self) -> dict[str, Any]:
+        """The figures as :meth:`headstart.tasks.Task.evaluate` gives them."""
+        plain = self.to_json()
+        return {**plain, **plain.pop("metrics"), **plain.pop("details")}
 
 
 class IntervalMethod(Record):
@@ -162,12 +170,12 @@ class Figures(Record):
         """The figures that count; None in an adopted run."""
         return None if self.headline is None else self.splits[self.headline]
 
-    def faults(self, classes: list[str], *, is_multi_label: bool) -> Iterator[FieldError]:
+    def faults(self, classes: list[str], task: Task) -> Iterator[FieldError]:
         """Fields that contradict each other or the run.
 
         Args:
             classes: of the run.
-            is_multi_label: whether the run is.
+            task: of the run.
         """
         if self.headline is not None and self.headline not in self.splits:
             yield FieldError("headline", f'there are no figures of a split "{self.headline}" in splits')
@@ -180,9 +188,9 @@ class Figures(Record):
                     yield FieldError(f"{place}.metrics.{name}", "missing")
             if list(split.per_class) != classes:
                 yield FieldError(f"{place}.per_class", "these are not the classes of the run")
-            yield from _missing(split, place, ("answers",) if is_multi_label else ("confusion_matrix", "reliability"))
-            for name, figures in split.per_class.items() if is_multi_label else ():
-                yield from _missing(figures, f"{place}.per_class.{name}", ("threshold", "average_precision"))
+            yield from _missing(split, place, task.split_figures)
+            for name, figures in split.per_class.items():
+                yield from _missing(figures, f"{place}.per_class.{name}", task.class_figures)
             matrix = split.confusion_matrix
             if matrix is not None and [len(row) for row in matrix] != [len(classes)] * len(classes):
                 yield FieldError(f"{place}.confusion_matrix", f"expected {len(classes)} rows of {len(classes)} counts")
@@ -466,34 +474,25 @@ class LearningCurveFacts(Record):
     """What more data would bring, see :class:`headstart.evaluation.Forecast`."""
 
     points: list[tuple[float, float, float, float]]
-    beyond: list[tuple[float, float, float, float]]
-    now: int
+    extrapolated: list[tuple[float, float, float, float]]
+    n_train: int
     more_per_class: int
     gain: Triple
-    of_class: dict[str, Triple]
+    class_gains: dict[str, Triple]
 
 
 class ComparisonFacts(Record):
-    """Two models on the same examples with one class each, see :class:`headstart.evaluation.compare.Comparison`."""
+    """Two models on the same examples, see :class:`headstart.tasks.comparison.Comparison`."""
 
     examples: int
-    accuracy: tuple[float, float]
+    metric: str
+    value: tuple[float, float]
+    value_gain: tuple[float, float]
     log_loss: tuple[float, float]
-    fixed: int
-    regressed: int
-    p_value: float
-    accuracy_gain: tuple[float, float]
     loss_gain: tuple[float, float]
-
-
-class LabelComparisonFacts(Record):
-    """Two models on the same multi-label examples, see :class:`headstart.evaluation.compare.LabelComparison`."""
-
-    examples: int
-    mean_average_precision: tuple[float, float]
-    log_loss: tuple[float, float]
-    precision_gain: tuple[float, float]
-    loss_gain: tuple[float, float]
+    fixed: int | None
+    regressed: int | None
+    p_value: float | None
 
 
 class VerdictFacts(Record):
@@ -510,8 +509,8 @@ class VerdictFacts(Record):
     outcome: Outcome
     reason: str
     on_folds: ComparisonFacts | None
-    on_val: ComparisonFacts | LabelComparisonFacts | None
-    on_test: ComparisonFacts | LabelComparisonFacts | None
+    on_val: ComparisonFacts | None
+    on_test: ComparisonFacts | None
 
 
 class FineTuningProcess(Record):
@@ -640,7 +639,7 @@ class CalibrationFacts(Record):
 
 
 class Coverage(Record):
-    """What is answered with enough confidence, see :class:`headstart.evaluation.selective_prediction.Answered`."""
+    """What is answered with enough confidence, see :class:`headstart.evaluation.selective_prediction.Coverage`."""
 
     examples: int
     answered: int
@@ -688,7 +687,7 @@ class OutOfDistributionFacts(Record):
 
 
 class ClassChangeFacts(Record):
-    """One class before and after a run was extended, see :class:`headstart.evaluation.change.ClassChange`."""
+    """One class before and after a run was extended, see :class:`headstart.evaluation.class_changes.ClassChange`."""
 
     name: str
     examples: int
@@ -697,20 +696,20 @@ class ClassChangeFacts(Record):
     fixed: int
     regressed: int
     p_value: float
-    taken_for: str | None
-    taken: int
+    confused_with: str | None
+    n_confused: int
     outcome: Literal["better", "worse", ""]
 
 
 class ChangeFacts(Record):
-    """A run before and after it was extended, see :class:`headstart.evaluation.Change`."""
+    """A run before and after it was extended, see :class:`headstart.evaluation.ClassChanges`."""
 
     run: str
     split: Literal["test", "val"]
-    overall: ComparisonFacts | LabelComparisonFacts
+    overall: ComparisonFacts
     classes: list[ClassChangeFacts]
-    added: list[str]
-    taken_for_added: int
+    added_classes: list[str]
+    n_confused_with_added: int
     verdict: str
 
 
@@ -792,7 +791,8 @@ class RunFacts(Record):
         created: date and time, ISO 8601.
         name: of the run.
         classes: in the order of the model's outputs.
-        thresholds: label -> probability from which on it is given; None where each example has one class.
+        task: name of the task, see :mod:`headstart.tasks`.
+        thresholds: class -> probability from which it is predicted; None where the most probable class is.
         base: the pretrained base.
         engine: what computes the answers.
         seed: of everything random.
@@ -825,6 +825,7 @@ class RunFacts(Record):
     created: str
     name: str
     classes: list[str]
+    task: str
     thresholds: dict[str, float] | None = None
     base: BaseFacts
     engine: EngineFacts
@@ -855,11 +856,6 @@ class RunFacts(Record):
     def modality(self) -> Modality:
         """What the run reads."""
         return self.base.modality
-
-    @property
-    def is_multi_label(self) -> bool:
-        """Whether an example can have any number of labels."""
-        return self.thresholds is not None
 
     @property
     def data_root(self) -> str:

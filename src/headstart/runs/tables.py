@@ -24,25 +24,25 @@ import numpy as np
 
 from headstart.data.corrections import DROP
 from headstart.data.dataset import Dataset, Skipped
-from headstart.data.labels import SEPARATOR, cell
 from headstart.errors import IntegrityError
 from headstart.evaluation import LabelIssues
 from headstart.runs.answers import Answers
 from headstart.runs.files import ADVICE
 from headstart.runs.migrations import migrate_header
 from headstart.runs.schema import RunFacts
+from headstart.tasks import Task, get_task
+from headstart.tasks.answers import Scores
+from headstart.tasks.labels import SEPARATOR
 
 T = TypeVar("T")
 
 PREDICTIONS, LABEL_ISSUES, HISTORY, SKIPPED = "predictions.csv", "suspects.csv", "history.csv", "skipped.csv"
 
-_CLASS_COLUMNS = ("split", "file", "label", "predicted", "probability", "label_probability", "sha256")
-_LABEL_COLUMNS = ("split", "file", "label", "predicted", "worst", "sha256")
+_PREDICTION_COLUMNS = ("split", "file", "label", "predicted", "sha256")  # before those of the task
 _ISSUE_COLUMNS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
 _HISTORY_COLUMNS = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
 _SKIPPED_COLUMNS = ("file", "reason")
 _LONGEST = 60  # characters of a wrong cell that are shown
-_SMALLEST = 5e-7  # what a table writes as 0.000000 is at most this
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +56,7 @@ class PredictionRow:
         predicted: the class, or all labels, that the run predicts.
         sha256: of its content, hex; empty where unknown.
         text: itself, if it is one.
+        scores: probabilities, and the worst mistake.
     """
 
     split: str
@@ -64,32 +65,7 @@ class PredictionRow:
     predicted: tuple[str, ...]
     sha256: str
     text: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassPrediction(PredictionRow):
-    """Of data with one class for each example.
-
-    Attributes:
-        probability: of the predicted class.
-        label_probability: of the class that the example has.
-    """
-
-    probability: float
-    label_probability: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LabelPrediction(PredictionRow):
-    """Of multi-label data.
-
-    Attributes:
-        worst: the wrong label that the model was surest of; None where all are right.
-        probabilities: label -> probability.
-    """
-
-    worst: str | None
-    probabilities: dict[str, float]
+    scores: Scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +122,17 @@ class HistoryRow:
 
 def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) -> None:
     """Write ``predictions.csv``."""
-    header, columns = (_class_columns if answers.thresholds is None else _label_columns)(classes, answers)
+    task = answers.task
+    predicted = task.decide(answers.probabilities, answers.thresholds)
+    header = [*_PREDICTION_COLUMNS, *task.table_columns(classes)]
+    columns: list[Iterable[str]] = [
+        answers.splits.tolist(),
+        answers.files,
+        (task.to_cell(label, classes) for label in answers.labels),
+        (task.to_cell(label, classes) for label in predicted),
+        (digest.hex() for digest in answers.digests),
+        *task.table(answers.labels, answers.probabilities, answers.thresholds, classes),
+    ]
     if answers.texts is not None:
         header, columns = [*header, "text"], [*columns, answers.texts]
     _write(folder / PREDICTIONS, header, zip(*columns, strict=True))
@@ -154,7 +140,7 @@ def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) ->
 
 def write_no_predictions(folder: Path) -> None:
     """Write a ``predictions.csv`` without rows, of a run that was adopted."""
-    _write(folder / PREDICTIONS, _CLASS_COLUMNS, ())
+    _write(folder / PREDICTIONS, _PREDICTION_COLUMNS, ())
 
 
 def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
@@ -184,8 +170,8 @@ def write_label_issues(
     columns: list[Iterable[Any]] = [
         answers.splits[at].tolist(),
         [answers.files[i] for i in at],
-        [cell(label, dataset.classes) for label in answers.labels[at]],
-        [cell(label, dataset.classes) for label in issues.suggested],
+        [dataset.task.to_cell(label, dataset.classes) for label in answers.labels[at]],
+        [dataset.task.to_cell(label, dataset.classes) for label in issues.suggested],
         [f"{p:.6f}" for p in issues.probability],
         [f"{p:.6f}" for p in issues.label_probability],
         [answers.digests[i].hex() for i in at],
@@ -194,36 +180,6 @@ def write_label_issues(
     if texts is not None:
         header, columns = [*header, "text"], [*columns, [texts[i] for i in at]]
     _write(folder / LABEL_ISSUES, header, zip(*columns, strict=True))
-
-
-def _class_columns(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
-    predicted, rows = answers.probabilities.argmax(1), np.arange(len(answers.labels))
-    return [*_CLASS_COLUMNS], [
-        answers.splits.tolist(),
-        answers.files,
-        (classes[label] for label in answers.labels),
-        (classes[label] for label in predicted),
-        (f"{p:.6f}" for p in answers.probabilities[rows, predicted]),
-        (f"{p:.6f}" for p in answers.probabilities[rows, answers.labels]),
-        (digest.hex() for digest in answers.digests),
-    ]
-
-
-def _label_columns(classes: Sequence[str], answers: Answers) -> tuple[list[str], list[Iterable[str]]]:
-    worst, _ = answers.mistakes()
-    return [*_LABEL_COLUMNS, *map(_probability_column, classes)], [
-        answers.splits.tolist(),
-        answers.files,
-        (cell(row, classes) for row in answers.labels),
-        (cell(row, classes) for row in answers.probabilities >= answers.thresholds),
-        (classes[number] if number >= 0 else "" for number in worst),
-        (digest.hex() for digest in answers.digests),
-        *([f"{p:.6f}" for p in column] for column in answers.probabilities.T),
-    ]
-
-
-def _probability_column(name: str) -> str:
-    return f"p_{name}"
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -247,11 +203,11 @@ def read_predictions(folder: Path, facts: RunFacts, splits: Collection[str] | No
     Raises:
         IntegrityError: it is missing, damaged, or contradicts ``run.json``.
     """
-    columns: tuple[str, ...] = _CLASS_COLUMNS
-    if facts.is_multi_label:
-        columns = (*_LABEL_COLUMNS, *map(_probability_column, facts.classes))
-    path, known = folder / PREDICTIONS, _known_splits(facts)
-    rows = [_prediction(cells, facts, known) for cells in _read(path, columns, facts)]
+    path, known, task = folder / PREDICTIONS, _known_splits(facts), get_task(facts.task)
+    columns = (
+        _PREDICTION_COLUMNS if facts.kind == "adopted" else (*_PREDICTION_COLUMNS, *task.table_columns(facts.classes))
+    )
+    rows = [_prediction(cells, facts, task, known) for cells in _read(path, columns, facts)]
     expected = facts.data.examples if facts.data else 0
     if len(rows) != expected:
         raise IntegrityError(f"{path}: expected {expected:,} rows, as run.json says, got {len(rows):,}. {ADVICE}")
@@ -316,20 +272,12 @@ def read_skipped(folder: Path, facts: RunFacts) -> list[Skipped]:
 
 
 def probabilities_of(rows: Sequence[PredictionRow], classes: Sequence[str]) -> np.ndarray:
-    """What ``predictions.csv`` says of all classes, float64 (n, classes).
-
-    Of data with one class each, it tells the probabilities of two classes only, the predicted one and that of the
-    label; the others are 0. Rounding could make both equal: the predicted one is then the larger by the least step.
-    """
+    """What ``predictions.csv`` says of all classes, float64 (n, classes); 0 for classes that it does not tell of."""
     number = {name: i for i, name in enumerate(classes)}
     probabilities = np.zeros((len(rows), len(classes)))
     for values, row in zip(probabilities, rows, strict=True):
-        if isinstance(row, LabelPrediction):
-            values[:] = [row.probabilities[name] for name in classes]
-        elif isinstance(row, ClassPrediction):
-            values[number[row.labels[0]]] = max(row.label_probability, _SMALLEST)
-            is_right = row.predicted == row.labels
-            values[number[row.predicted[0]]] = row.probability if is_right else np.nextafter(row.probability, 1)
+        for name, probability in row.scores.probabilities.items():
+            values[number[name]] = probability
     return probabilities
 
 
@@ -367,20 +315,22 @@ class _Cells:
             raise self.wrong(column, "a text")
         return self._cells[column]
 
-    def one_of(self, column: str, known: Sequence[str]) -> str:
+    def one_of(self, column: str, values: Sequence[str]) -> str:
         """A cell that is one of a few texts."""
-        if self._cells[column] not in known:
-            raise self.wrong(column, " or ".join(known))
+        if self._cells[column] not in values:
+            raise self.wrong(column, " or ".join(values))
         return self._cells[column]
 
     def labels(self, column: str, facts: RunFacts) -> tuple[str, ...]:
-        """Classes of the run: one, or any number in a multi-label run."""
-        text = self._cells[column]
-        names = (tuple(text.split(SEPARATOR)) if text else ()) if facts.is_multi_label else (text,)
+        """Classes of the run: one, or any number, as its task has it."""
+        task = get_task(facts.task)
+        label = task.from_cell(self._cells[column])
+        names = (label,) if isinstance(label, str) else tuple(label)
         if not set(names) <= set(facts.classes):
-            raise self.wrong(
-                column, f"labels of the run divided by {SEPARATOR!r}" if facts.is_multi_label else "a class"
+            expected = (
+                "a class of the run" if task.is_exclusive else f"labels of the run, with {SEPARATOR!r} between them"
             )
+            raise self.wrong(column, expected)
         return names
 
     def probability(self, column: str) -> float:
@@ -411,7 +361,7 @@ def _known_splits(facts: RunFacts) -> list[str]:
     return list(facts.data.splits) if facts.data else []
 
 
-def _prediction(cells: _Cells, facts: RunFacts, splits: Sequence[str]) -> PredictionRow:
+def _prediction(cells: _Cells, facts: RunFacts, task: Task, splits: Sequence[str]) -> PredictionRow:
     common: dict[str, Any] = {
         "split": cells.one_of("split", splits),
         "file": cells.filled("file"),
@@ -420,15 +370,8 @@ def _prediction(cells: _Cells, facts: RunFacts, splits: Sequence[str]) -> Predic
         "sha256": cells.digest("sha256"),
         "text": cells.get("text"),
     }
-    if facts.is_multi_label:
-        worst = cells.one_of("worst", ["", *facts.classes]) or None
-        probabilities = {name: cells.probability(_probability_column(name)) for name in facts.classes}
-        return LabelPrediction(**common, worst=worst, probabilities=probabilities)
-    return ClassPrediction(
-        **common,
-        probability=cells.probability("probability"),
-        label_probability=cells.probability("label_probability"),
-    )
+    scores = task.read_row(cells, common["labels"], common["predicted"], facts.classes)
+    return PredictionRow(**common, scores=scores)
 
 
 def _read(path: Path, columns: Sequence[str], facts: RunFacts) -> Iterator[_Cells]:

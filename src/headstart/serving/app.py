@@ -15,7 +15,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headstart.runs.predictor import Predictor, Problem
+from headstart.runs.predictor import Answer, Predictor, Problem
 from headstart.serving.limits import RETRY_AFTER_S, Gate, Limits, RefusedError
 from headstart.serving.metrics import Metrics, RequestCounter
 from headstart.serving.runs import Runs, ServedRun, Stamp
@@ -134,7 +134,11 @@ async def _answer(request: Request, served: ServedRun, limits: Limits, top_k: in
     problems = [answer for answer in answers if isinstance(answer, Problem)]
     if len(problems) == len(answers):
         raise RefusedError(422, f"{problems[0].file}: {problems[0].reason}.")
-    return JSONResponse({"run": served.name, "answers": list(map(asdict, answers))})
+    return JSONResponse({"run": served.name, "answers": list(map(_plain, answers))})
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    return asdict(answer) if isinstance(answer, Problem) else answer.to_dict()
 
 
 async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list[bytes]]:
@@ -161,7 +165,7 @@ def _facts(served: ServedRun) -> RunFacts:
         name=served.name,
         modality=predictor.modality,
         classes=predictor.classes,
-        multi_label=predictor.thresholds is not None,
+        task=predictor.task.name,
         thresholds=facts.thresholds,
         min_confidence=predictor.min_confidence,
         base=facts.base.handle,

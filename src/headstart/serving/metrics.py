@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from headstart.runs.predictor import Answer, Prediction, Problem
+from headstart.runs.predictor import Answer, Problem
 from headstart.serving.limits import App, Message, Receive, Scope, Send
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -67,8 +67,8 @@ class Metrics:
     def count_answers(self, run: str, answers: Sequence[Answer]) -> None:
         """Count the answers of one request."""
         for answer in answers:
-            unsure = isinstance(answer, Prediction) and answer.unsure
-            kind = "problem" if isinstance(answer, Problem) else "unsure" if unsure else "answered"
+            is_unsure = getattr(answer, "unsure", False)  # only the answers of some tasks have this field
+            kind = "problem" if isinstance(answer, Problem) else "unsure" if is_unsure else "answered"
             self.answers.labels(run, kind).inc()
             if not isinstance(answer, Problem) and answer.out_of_distribution:
                 self.out_of_distribution.labels(run).inc()

@@ -106,7 +106,7 @@ class ServedRun:
         except TimeoutError as exc:
             raise RefusedError(504, f"no answer within {limits.timeout_s:g} seconds.") from exc
         answers: list[Answer] = [
-            Problem(name, output) if isinstance(output, str) else predictor.prediction(name, output, top_k)
+            Problem(name, output) if isinstance(output, str) else predictor.answer(name, output, top_k)
             for name, output in zip(names, outputs, strict=True)
         ]
         self._runs.metrics.count_answers(self.name, answers)

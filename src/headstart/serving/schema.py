@@ -74,10 +74,10 @@ class RunFacts(BaseModel):
     name: str
     modality: Annotated[str, Field(description="Kind of its inputs: `image` or `text`.")]
     classes: list[str]
-    multi_label: Annotated[bool, Field(description="Whether a prediction is a list of labels, which may be empty.")]
+    task: Annotated[str, Field(description="What it predicts: `single-label`, `multi-label`, or a registered task.")]
     thresholds: Annotated[
         dict[str, float] | None,
-        Field(description="Of a multi-label run: the smallest probability at which each label is predicted."),
+        Field(description="The smallest probability at which each label is predicted; null if there is none."),
     ]
     min_confidence: Annotated[
         float, Field(description="Predictions below this probability are `unsure`; 0 if the run has no threshold.")

@@ -1,7 +1,7 @@
 """Stage 4 of 7, training: takes features and labels, gives a Head and maybe a fine-tuned Base; next: evaluation."""
 
 from headstart.training.fine_tuning.fine_tune import CrossValidated, FineTuneResult, NotTried, check_finished, fine_tune
-from headstart.training.head.head import Head, fit_head, weights_of_classes
+from headstart.training.head.head import Head, fit_head
 from headstart.training.head.search import SearchResult, check_search_installed, feature_sources, search_heads
 from headstart.training.training_data import TrainingData
 
@@ -18,5 +18,4 @@ __all__ = [
     "fine_tune",
     "fit_head",
     "search_heads",
-    "weights_of_classes",
 ]

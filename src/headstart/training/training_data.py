@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.features.extraction import FeatureSet
+from headstart.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class TrainingData:
 
     Attributes:
         features: of all examples.
-        labels: int (n,) of all examples; for multi-label data 0 and 1 (n, n_classes).
+        task: what is predicted; it made the labels.
+        labels: of all examples, an array (n, …) as the task encodes them.
         n_classes: number of classes.
         train: int (m,), the examples to train on.
         val: int (k,), those that decide when to stop, and whether fine-tuning helps; a linear head cross-validates on
@@ -23,6 +25,7 @@ class TrainingData:
     """
 
     features: FeatureSet
+    task: Task
     labels: np.ndarray
     n_classes: int
     train: np.ndarray

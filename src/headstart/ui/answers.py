@@ -10,7 +10,6 @@ from headstart.data.readers import NOUNS
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
 from headstart.reports.explanation import explanation_content
-from headstart.runs.predictor import Prediction
 
 _MAX_LOADED_RUNS = 2
 
@@ -57,15 +56,14 @@ class Answers:
             finally:
                 file.unlink(missing_ok=True)
         threshold = predictor.facts.min_confidence
-        prediction = answer.answer
+        predicted, probabilities = answer.answer.predicted, answer.answer.probabilities
+        is_unsure = threshold and isinstance(predicted, str) and probabilities[predicted] < threshold
         return {
             "explanation": {**explained, "title": name, "file": name},
             "explanations": [explained],
             "noun": NOUNS[predictor.modality],
-            "multi_label": predictor.thresholds is not None,
-            "unsure": threshold
-            if threshold and isinstance(prediction, Prediction) and prediction.probability < threshold
-            else None,
+            "exclusive": predictor.task.is_exclusive,
+            "unsure": threshold if is_unsure else None,
         }
 
     def _load(self, folder: Path) -> Explainer:

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from headstart.data.dataset import Dataset
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS
 from headstart.data.tables import Columns, column_roles, read_cells
 
@@ -71,7 +70,7 @@ def suggest(table: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple
             **read,
             "label_column": binary_columns,
         }
-    if is_multi_label(dataset.labels):
+    if not dataset.task.is_exclusive:
         return None
     for separator in _SEPARATORS:
         parts = {part.strip() for name in dataset.classes for part in name.split(separator) if part.strip()}

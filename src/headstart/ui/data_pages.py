@@ -20,9 +20,8 @@ from headstart.bases import DEFAULT_BASES
 from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
-from headstart.data.dataset import SPLITS, Dataset, count_classes, load_dataset
+from headstart.data.dataset import SPLITS, Dataset, load_dataset
 from headstart.data.examples import FileExample
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import NOUNS, Modality
 from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
@@ -203,11 +202,10 @@ def _clean_table(root_folder: RootFolder, path: Path) -> Path:
 
 def _class_samples(dataset: Dataset) -> dict[str, Any]:
     """The classes of a data set, each with a few examples."""
-    counts = count_classes(dataset.labels, dataset.classes)
+    counts = dataset.class_counts
     classes = []
     for i, (name, count) in enumerate(counts.items()):
-        column = dataset.labels[:, i] if is_multi_label(dataset.labels) else dataset.labels == i
-        indices = np.flatnonzero(column)
+        indices = np.flatnonzero(dataset.task.members(dataset.labels, i))
         positions = np.linspace(0, len(indices) - 1, min(_SAMPLES, len(indices))).astype(int)
         chosen_indices = indices[positions] if i < _CLASSES_WITH_SAMPLES else ()
         if dataset.texts is not None:
@@ -221,7 +219,7 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         "classes": classes,
         "largest_count": max(counts.values()),
         "split_names": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
-        "multi_label": is_multi_label(dataset.labels),
+        "exclusive": dataset.task.is_exclusive,
         "nested": dataset.texts is None and len({os.path.dirname(file) for file in dataset.files}) > len(classes),
     }
 

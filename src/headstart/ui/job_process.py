@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 from filelock import FileLock
 
-from headstart.data.labels import SEPARATOR
 from headstart.errors import HeadstartError
 from headstart.features.store import is_held
 from headstart.system.atomic import atomic_file
 from headstart.system.events import EventProgress, send_records
 from headstart.system.progress import Progress
+from headstart.tasks.labels import SEPARATOR
 from headstart.ui.labels import spell_label
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
@@ -58,7 +58,9 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
         clean.unlink()
         with contextlib.suppress(OSError):  # the folder holds other files
             clean.parent.rmdir()
-    cleaned = {"path": job["cleaned"]} | ({"label_separator": SEPARATOR} if audited.dataset.labels.ndim == 2 else {})
+    cleaned = {"path": job["cleaned"]} | (
+        {"label_separator": SEPARATOR} if not audited.dataset.task.is_exclusive else {}
+    )
     write_page(
         folder / AUDIT_PAGE, {**audited.facts(), "source": job["name"]}, audited.dataset,
         template=open_template("audit_page"), job=job, left_out=left_out, cleaned=urlencode(cleaned),

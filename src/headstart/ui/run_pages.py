@@ -16,11 +16,12 @@ from starlette.routing import Route
 
 from headstart.commands.load import Run
 from headstart.data.corrections import DROP
-from headstart.data.labels import SEPARATOR
 from headstart.data.tables import read_cells
 from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import content
 from headstart.runs.tables import LabelIssue, read_label_issues
+from headstart.tasks import get_task
+from headstart.tasks.labels import SEPARATOR
 from headstart.ui.answers import Answers
 from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, body, form, go_to, page, plain
@@ -160,7 +161,7 @@ def _can_retrain(root_folder: RootFolder, run: Run) -> bool:
 
 def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run) -> str:
     """The chosen labels of a label issue, as the table of corrections holds them."""
-    if run.facts.is_multi_label and choice == _TICKED:
+    if not get_task(run.facts.task).is_exclusive and choice == _TICKED:
         return SEPARATOR.join(name for name in run.classes if name in ticked)
     label = "".join(ticked[:1]) or choice
     return label if label in (DROP, *run.classes) else SEPARATOR.join(issue.labels)

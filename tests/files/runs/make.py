@@ -107,7 +107,7 @@ def main(version: str) -> None:
     shutil.copytree(HERE, PLACE / "bases", ignore=shutil.ignore_patterns("v*-*"))
     images, texts = make_images(PLACE / "images"), make_texts(PLACE / "texts.csv")
     image_base, word_base = f"file:{PLACE / 'bases' / BASE.name}", f"word2vec:{PLACE / 'bases' / WORDS.name}"
-    split = {"val": 0.25, "test": 0.25, "runs": PLACE / "runs", "cache": PLACE / "cache"}
+    split = {"val": 0.25, "test": 0.25, "precision": "float32", "runs": PLACE / "runs", "cache": PLACE / "cache"}
     run = hs.train(images, base=image_base, fine_tune="last:1", name=f"{version}-images", **split)
     hs.evaluate(run.folder, make_images(PLACE / "new", 4, start=50), name="new")
     hs.train(

@@ -7,7 +7,8 @@ import headstart as hs
 from headstart.config import HeadConfig
 from headstart.errors import InputError
 from headstart.features import FeatureSet
-from headstart.training import Head, TrainingData, fit_head, weights_of_classes
+from headstart.tasks import get_task
+from headstart.training import Head, TrainingData, fit_head
 from tests.conftest import SIZE
 
 
@@ -27,7 +28,7 @@ def _fit(features: FeatureSet, cache: Path, **changes: object) -> Head:
         **changes,
     }
     config = arguments.pop("config", HeadConfig())
-    return fit_head(TrainingData(features, n_classes=2, **arguments), config, cache)
+    return fit_head(TrainingData(features, get_task("single-label"), n_classes=2, **arguments), config, cache)
 
 
 def _count(cache: Path) -> int:
@@ -77,9 +78,9 @@ def test_the_head_is_softmax_of_relu_layers() -> None:
         ([30, 20], "balanced", [5 / 6, 5 / 4]),
     ],
 )
-def test_weights_of_classes(counts: list[int], choice: str, expected: list[float]) -> None:
+def test_class_weights(counts: list[int], choice: str, expected: list[float]) -> None:
     labels = np.repeat([0, 1], counts)
-    assert weights_of_classes(labels, 2, choice) == pytest.approx(expected)
+    assert get_task("single-label").class_weights(labels, 2, choice) == pytest.approx(expected)
 
 
 def test_a_config_knows_its_kind() -> None:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 
 from headstart.errors import InputError
-from headstart.model_files.head_layers import softmax
+from headstart.tasks import get_task
+from headstart.tasks.outputs import softmax
+from headstart.tasks.single_label.losses import log_losses
 from headstart.training.head import linear
 from headstart.training.head.lbfgs import minimise
-from headstart.training.outputs import log_losses
+
+SINGLE_LABEL = get_task("single-label")
 
 
 def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +23,7 @@ def _blobs(n: int, dim: int, n_classes: int, *, seed: int = 0, spread: float = 1
 def _solve(features: np.ndarray, labels: np.ndarray, **options: object) -> linear.LinearHead:
     n_classes = int(labels.max()) + 1
     arguments = {
+        "task": SINGLE_LABEL,
         "groups": np.arange(len(labels)),
         "class_weights": np.ones(n_classes),
         "seed": 0,
@@ -54,7 +58,7 @@ def test_multi_label_solutions_are_one_against_the_rest() -> None:
 
     features, classes = _blobs(600, 40, 4)
     labels = np.column_stack([classes == 0, classes >= 2, classes % 2 == 1, features[:, 0] > 4]).astype(np.uint8)
-    options = {"groups": np.arange(600), "class_weights": np.ones(4), "seed": 0}
+    options = {"task": get_task("multi-label"), "groups": np.arange(600), "class_weights": np.ones(4), "seed": 0}
     head = linear.solve(lambda indices: features[indices], np.arange(600), labels, 4, **options)
     reference = OneVsRestClassifier(LogisticRegression(C=1 / (head.l2 * 600), tol=1e-8, max_iter=10_000))
     z = _standardised(features)
@@ -137,7 +141,7 @@ def test_from_disk_in_blocks_the_solution_is_the_same(monkeypatch: pytest.Monkey
 
     from_disk = linear.solve(
         rows, np.arange(500), labels, 3,
-        groups=np.arange(500), class_weights=np.ones(3), seed=0, l2_grid=(0.1, 0.01),
+        task=SINGLE_LABEL, groups=np.arange(500), class_weights=np.ones(3), seed=0, l2_grid=(0.1, 0.01),
     )  # fmt: skip
     assert from_disk.l2 == in_memory.l2
     assert np.abs(from_disk.kernel - in_memory.kernel).max() < 5e-3

@@ -102,7 +102,7 @@ def audit(
     else:
         readable = [i for i in range(len(dataset)) if i not in problems]
         findings.append(mojibake([dataset.files[i] for i in readable], [dataset.texts[i] for i in readable]))
-    findings += check_classes(dataset.labels[usable], dataset.classes)
+    findings += check_classes(dataset.task, dataset.labels[usable], dataset.classes)
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped, _near(dataset, usable, digests, image_infos))
 

@@ -3,24 +3,23 @@
 import numpy as np
 
 from headstart.data.audit.checks import Finding, Occurrence, has_have
-from headstart.data.dataset import count_classes
-from headstart.data.labels import is_multi_label
 from headstart.errors import counted
+from headstart.tasks import Task
+from headstart.tasks.single_label.task import IMBALANCE
 
 SMALL_CLASS = 20
-IMBALANCE = 3.0
-"""Ratio of the largest to the smallest class from which on examples are weighted by class, if the setting is auto."""
 
 
-def check_classes(labels: np.ndarray, classes: list[str]) -> list[Finding]:
+def check_classes(task: Task, labels: np.ndarray, classes: list[str]) -> list[Finding]:
     """Count examples.
 
     Args:
-        labels: int (n,), or 0 and 1 (n, classes), of the usable examples.
+        task: what is predicted.
+        labels: of the usable examples, as the task encodes them.
         classes: class names.
     """
-    counts = count_classes(labels, classes)
-    return [_small_classes(counts), *([_without_labels(labels)] if is_multi_label(labels) else [_imbalance(counts)])]
+    counts = task.class_counts(labels, classes)
+    return [_small_classes(counts), _imbalance(counts) if task.is_exclusive else _without_labels(labels)]
 
 
 def _small_classes(counts: dict[str, int]) -> Finding:

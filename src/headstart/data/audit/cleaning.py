@@ -11,7 +11,6 @@ import numpy as np
 from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
 from headstart.data.dataset import Dataset, Skipped
 from headstart.data.fingerprints import ImageInfo
-from headstart.data.labels import SEPARATOR, names_of
 
 
 def cleaned(
@@ -85,7 +84,7 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
         columns["text"] = dataset.texts
     else:
         columns["path"] = [_seen_from(above, dataset.root / file) for file in dataset.files]
-    columns["label"] = [SEPARATOR.join(names_of(label, dataset.classes)) for label in dataset.labels]
+    columns["label"] = [dataset.task.to_cell(label, dataset.classes) for label in dataset.labels]
     columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
     columns |= {"group": dataset.groups} if dataset.groups else {}
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:

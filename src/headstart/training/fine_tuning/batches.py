@@ -7,12 +7,11 @@ import numpy as np
 
 from headstart.config import FineTuneConfig
 from headstart.data.examples import example_from_json
-from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
 from headstart.features.augmentation import augment, to_pipeline
 from headstart.features.views import Views
+from headstart.tasks import get_task
 from headstart.training.fine_tuning.job import FineTuneJob
-from headstart.training.outputs import weights_of_examples
 
 _EVALUATION_BATCH = 64
 _LENGTH_WINDOW = 16  # batches of texts that are sorted by length together
@@ -43,13 +42,15 @@ class Batches:
         is_live: whether nothing is frozen, so images are augmented again in every epoch.
 
     Attributes:
-        labels: int (n,), classes of the training examples; 0 and 1 (n, classes) for multi-label data.
+        task: what is predicted.
+        labels: of the training examples, as the task encodes them.
         val_labels: those of the validation examples.
         size: examples in a batch.
         steps: batches in an epoch.
     """
 
     def __init__(self, job: FineTuneJob, config: FineTuneConfig, views: Views, *, is_text: bool, is_live: bool) -> None:
+        self.task = get_task(job.task)
         self.labels, self.val_labels = np.array(job.train_labels), np.array(job.val_labels)
         self.size = min(config.batch_size, len(self.labels))
         self.steps = len(self.labels) // self.size
@@ -57,10 +58,8 @@ class Batches:
         self._is_text, self._is_live = is_text, is_live
         self._lengths = np.array([example_from_json(fields).length for fields in job.train]) if is_text else None
         class_weights = np.array(job.class_weights, np.float32)
-        self._weights = weights_of_examples(self.labels, class_weights).astype(np.float32)
-        self._targets = self.labels.astype(np.float32)
-        if not is_multi_label(self.labels):
-            self._targets = np.eye(len(class_weights), dtype=np.float32)[self.labels]
+        self._weights = self.task.example_weights(self.labels, class_weights).astype(np.float32)
+        self._targets = self.task.targets(self.labels, len(class_weights))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 0.

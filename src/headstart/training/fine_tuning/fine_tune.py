@@ -25,7 +25,6 @@ from headstart.bases.derived import truncate_after, with_tuned_weights
 from headstart.bases.text import TextBase
 from headstart.config import FineTuneConfig, HeadConfig
 from headstart.data.examples import Example
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import decode_example, decode_examples
 from headstart.data.split import folds
 from headstart.data.tokenizers import SubwordTokenizer
@@ -41,9 +40,8 @@ from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.training.fine_tuning import lora
 from headstart.training.fine_tuning.checkpoints import BEST_FILE, STATE_FILE
-from headstart.training.head.head import Head, weights_of_classes
+from headstart.training.head.head import Head
 from headstart.training.head.linear import L2_GRID, solve
-from headstart.training.outputs import wrong
 from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -218,9 +216,9 @@ def _few_texts(base: Base, data: TrainingData, head_config: HeadConfig) -> bool:
         or head_config.kind != "linear"
     ):
         return False
-    if is_multi_label(data.labels):
+    if not data.task.is_exclusive:
         return False
-    counts = np.bincount(data.labels[data.train], minlength=data.n_classes)
+    counts = data.task.counts(data.labels[data.train], data.n_classes)
     return bool(counts.min() >= _MIN_SHOTS and counts.max() < FEW)
 
 
@@ -237,7 +235,7 @@ def _obstacle(base: Base, data: TrainingData, head: Head, config: FineTuneConfig
         )
     if config.fine_tune != "auto":
         return None
-    mistakes = int(wrong(data.labels[data.val], head.over(data.features, data.val)).sum())
+    mistakes = int(data.task.mistakes(data.labels[data.val], head.over(data.features, data.val)).sum())
     if not contrastive and mistakes < _MIN_MISTAKES and config.keep != "fine-tuned":
         return (
             f"The head alone makes {counted(mistakes, 'mistake') if mistakes else 'no mistake'} on {len(data.val):,} "
@@ -365,7 +363,7 @@ class _Attempt:
             + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
         )
         save_layers(self.head.layers, work / "start.npz")
-        weights = weights_of_classes(data.labels[data.train], data.n_classes, self.head_config.class_weights)
+        weights = data.task.class_weights(data.labels[data.train], data.n_classes, self.head_config.class_weights)
         backend = keras_worker.training_backend()
         facts = keras_worker.call(
             self.trainer,
@@ -376,6 +374,7 @@ class _Attempt:
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
                 "precision": data.features.precision,
+                "task": data.task.name,
                 "train": [self.examples[i].to_json() for i in data.train.tolist()],
                 "train_digests": self._digests(data.train),
                 "train_labels": data.labels[data.train].tolist(),
@@ -449,7 +448,7 @@ class _ContrastiveAttempt(_Attempt):
     @cached_property
     def _folds(self) -> np.ndarray:
         train = self.data.train
-        return folds(self.data.labels[train], self.data.groups[train], _FOLDS, self.head_config.seed)
+        return folds(self.data.task, self.data.labels[train], self.data.groups[train], _FOLDS, self.head_config.seed)
 
     def _read_result(self, work: Path, names: tuple[str, ...]) -> FineTuneResult:
         facts = json.loads((work / "facts.json").read_text())
@@ -475,9 +474,9 @@ class _ContrastiveAttempt(_Attempt):
 
     def _solve(self, features: np.ndarray, members: np.ndarray, l2_grid: Sequence[float]) -> Head:
         data, indices = self.data, self.data.train[members]
-        weights = weights_of_classes(data.labels[indices], data.n_classes, self.head_config.class_weights)
+        weights = data.task.class_weights(data.labels[indices], data.n_classes, self.head_config.class_weights)
         solved = solve(
-            features.__getitem__, members, data.labels[indices], data.n_classes,
+            features.__getitem__, members, data.labels[indices], data.n_classes, task=data.task,
             groups=data.groups[indices], class_weights=weights, seed=self.head_config.seed, l2_grid=l2_grid,
         )  # fmt: skip
         return replace(self.head.with_layers(((solved.kernel, solved.bias),)), l2=solved.l2)

@@ -17,14 +17,15 @@ class FineTuneJob:
         trained_blocks: number of blocks to train, counted from the features down.
         xml: the frozen part as an engine runs it; None to run it with Keras, or where nothing is frozen.
         precision: of the engine.
+        task: name of the task.
         train: examples to train on, as :meth:`~headstart.data.examples.Example.to_json` gives them.
         train_digests: content digest of each, hex.
-        train_labels: class of each, or 0 and 1 for each label.
+        train_labels: of these, as the task encodes them.
         val: examples to validate on, as ``train``.
         val_digests: content digest of each, hex.
         val_labels: as ``train_labels``.
         class_weights: weight of one example of each class.
-        config: fields of :class:`headstart.training.training_data.FineTuneConfig`.
+        config: fields of :class:`headstart.config.FineTuneConfig`.
         learning_rate: highest learning rate of the head; the blocks below it get lower ones.
         epochs: maximum number of epochs.
         head: ``.npz`` with the head to start from.
@@ -39,6 +40,7 @@ class FineTuneJob:
     trained_blocks: int
     xml: str | None
     precision: str
+    task: str
     train: list[dict[str, str]]
     train_digests: list[str]
     train_labels: list[Any]

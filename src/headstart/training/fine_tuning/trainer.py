@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from headstart.data.labels import is_multi_label
 from headstart.data.readers import UNITS
 from headstart.model_files.head_layers import activate, load_layers, save_layers
 from headstart.system.durations import format_time_left
@@ -33,7 +32,6 @@ from headstart.training.fine_tuning.optimizer import compile_model, layered_adam
 from headstart.training.fine_tuning.precision_trial import faster_model
 from headstart.training.fine_tuning.preparation import Preparation, prepare_training
 from headstart.training.fine_tuning.variables import assign_values, copy_values
-from headstart.training.outputs import activation_of, log_losses, wrong
 
 logger = logging.getLogger(__name__)
 
@@ -160,14 +158,7 @@ class FineTuner:
 
     def _compile(self, model: Any) -> None:
         """Give the model a new optimizer at the current learning rate."""
-        import keras
-
-        loss: Any = keras.losses.BinaryCrossentropy(from_logits=True)
-        metrics: list[str] = []
-        if not is_multi_label(self.batches.labels):
-            smoothing = self.config.label_smoothing
-            loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-            metrics = ["accuracy"]
+        loss, metrics = self.batches.task.keras_loss(self.config.label_smoothing)
         steps = self.job.epochs * self.batches.steps
         optimizer = layered_adamw(self.config, self._learning_rate, self.part.network, self.part.blocks, steps)
         compile_model(model, optimizer, loss, metrics)
@@ -238,14 +229,12 @@ class FineTuner:
     def _val_probabilities(self) -> np.ndarray:
         """Of the validation examples, float32 (n, classes)."""
         logits = [np.asarray(self.model.predict_on_batch(inputs)) for inputs in self.batches.val_inputs()]
-        return activate(np.concatenate(logits), activation_of(self.batches.val_labels))
+        return activate(np.concatenate(logits), self.batches.task.activation)
 
     def _evaluate(self, probabilities: np.ndarray) -> dict[str, float]:
-        labels = self.batches.val_labels
-        loss = {"val_loss": float(log_losses(labels, probabilities).mean())}
-        return (
-            loss if is_multi_label(labels) else {**loss, "val_accuracy": float(1 - wrong(labels, probabilities).mean())}
-        )
+        task, labels = self.batches.task, self.batches.val_labels
+        scores = {f"val_{name}": score for name, score in task.scores(labels, probabilities).items()}
+        return {"val_loss": float(task.log_losses(labels, probabilities).mean()), **scores}
 
 
 def _means(steps: list[tuple[dict[str, float], float]]) -> dict[str, float]:

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from headstart.config import HeadConfig
-from headstart.data.labels import is_multi_label
 from headstart.data.split import folds
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.head_layers import Layers
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import in_blocks
 from headstart.training.head.networks import NetworkConfig, Networks
-from headstart.training.outputs import log_losses, weights_of_examples, wrong
 from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -37,7 +35,7 @@ def fit(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> tu
     """
     train, val = data.train, data.val
     if not len(val):
-        fold = folds(data.labels[train], data.groups[train], _VAL_FOLDS, config.seed)
+        fold = folds(data.task, data.labels[train], data.groups[train], _VAL_FOLDS, config.seed)
         train, val = train[fold != 0], train[fold == 0]
         logger.info(f"no validation data: {len(val):,} training examples decide when to stop")
     features, labels = data.features, data.labels
@@ -47,19 +45,24 @@ def fit(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> tu
         return (features.rows(indices) - mean) / scale
 
     network_config = NetworkConfig(config.units, config.dropout, noise=0, weight_decay=0, learning_rate=LEARNING_RATE)
-    weights, val_weights = (weights_of_examples(labels[indices], class_weights) for indices in (train, val))
+    weights, val_weights = (data.task.example_weights(labels[indices], class_weights) for indices in (train, val))
     networks = Networks(
-        network_config, features.dim, labels[train], data.n_classes, weights=weights[None], seed=config.seed
+        network_config,
+        features.dim,
+        labels[train],
+        data.n_classes,
+        task=data.task,
+        weights=weights[None],
+        seed=config.seed,
     )
     stopping, layers = EarlyStopping(PATIENCE), networks.layers()
     history: list[dict[str, Any]] = []
     for epoch in range(1, config.epochs + 1):
         loss = networks.epoch(lambda batch: rows(train[batch]))
         probabilities = np.concatenate([networks.probabilities(rows(block)) for block in in_blocks(val)])
-        val_loss = float(np.average(log_losses(labels[val], probabilities), weights=val_weights))
+        val_loss = float(np.average(data.task.log_losses(labels[val], probabilities), weights=val_weights))
         history.append({"phase": "head", "epoch": epoch, "loss": loss, "val_loss": val_loss})
-        if not is_multi_label(labels):
-            history[-1]["val_accuracy"] = float(1 - wrong(labels[val], probabilities).mean())
+        history[-1] |= {f"val_{name}": score for name, score in data.task.scores(labels[val], probabilities).items()}
         if stopping.update(val_loss):
             layers = networks.layers()
         if stopping.should_stop:

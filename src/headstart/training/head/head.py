@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart.config import ClassWeights, HeadConfig
-from headstart.data.audit import IMBALANCE
-from headstart.data.labels import counts, is_multi_label
-from headstart.errors import InputError, field_name
+from headstart.config import HeadConfig
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.head_layers import HeadLayers, Layers
 from headstart.system.atomic import atomic_file
 from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
-from headstart.training.outputs import activation_of
 from headstart.training.training_data import TrainingData
 
 HEAD_VERSION = 6
@@ -68,12 +64,12 @@ def fit_head(data: TrainingData, config: HeadConfig, cache: Path | None = None) 
         cache: the cache folder; None means the user's.
 
     Raises:
-        InputError: the features are not finite, or the config has class weights and the data are multi-label.
+        InputError: the features are not finite, or the task has no such class weights.
     """
     path = (cache or cache_folder()) / "heads" / f"{key_of(data, config)}.npz"
     if path.exists():
         return _read(path)
-    weights = weights_of_classes(data.labels[data.train], data.n_classes, config.class_weights)
+    weights = data.task.class_weights(data.labels[data.train], data.n_classes, config.class_weights)
     head = _fit_dense(data, config, weights) if config.kind == "mlp" else _solve_linear(data, config, weights)
     if np.ptp(weights):
         head = replace(head, class_weights=tuple(weights.tolist()))
@@ -83,12 +79,12 @@ def fit_head(data: TrainingData, config: HeadConfig, cache: Path | None = None) 
 
 def _fit_dense(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> Head:
     layers, history = dense.fit(data, config, class_weights)
-    return Head(layers, activation_of(data.labels), history=history)
+    return Head(layers, data.task.activation, history=history)
 
 
 def _solve_linear(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> Head:
     solved = solve(
-        data.features.rows, data.train, data.labels[data.train], data.n_classes,
+        data.features.rows, data.train, data.labels[data.train], data.n_classes, task=data.task,
         groups=data.groups[data.train], class_weights=class_weights, seed=config.seed,
     )  # fmt: skip
     rows = [
@@ -101,16 +97,14 @@ def _solve_linear(data: TrainingData, config: HeadConfig, class_weights: np.ndar
         for step in solved.path
     ]
     return Head(
-        ((solved.kernel, solved.bias),), activation_of(data.labels),
+        ((solved.kernel, solved.bias),), data.task.activation,
         l2=solved.l2, history=rows, out_of_fold=solved.out_of_fold, curve=solved.curve,
     )  # fmt: skip
 
 
 def key_of(data: TrainingData, config: HeadConfig) -> str:
     """Identifies everything that a head depends on, hex."""
-    material = hashlib.sha256(
-        f"{HEAD_VERSION} {data.features.key} {config} {data.n_classes} {data.labels.ndim}".encode()
-    )
+    material = hashlib.sha256(f"{HEAD_VERSION} {data.features.key} {config} {data.n_classes} {data.task.name}".encode())
     for indices in (data.train, data.val):
         material.update(b"".join(data.features.digests[i] or b"" for i in indices.tolist()))
         material.update(np.column_stack([data.labels[indices], data.groups[indices]]).astype("<i8").tobytes())
@@ -142,22 +136,3 @@ def _read(path: Path) -> Head:
         curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
     weights = tuple(class_weights) if class_weights else None
     return Head(layers, activation, weights, l2, history, out_of_fold, curve)
-
-
-def weights_of_classes(labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
-    """Weight of one example of each class, float (classes,), with mean 1 over the examples.
-
-    Raises:
-        InputError: ``choice`` is ``balanced`` and the data are multi-label.
-    """
-    if is_multi_label(labels):
-        if choice == "balanced":
-            raise InputError(
-                "balanced weights are for single-label data; in multi-label data every label has its own threshold "
-                f"instead. Leave out {field_name('class_weights')}.",
-                field="class_weights",
-            )
-        return np.ones(n_classes)
-    sizes = counts(labels, n_classes)
-    balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= IMBALANCE * sizes.min())
-    return len(labels) / (n_classes * np.maximum(sizes, 1)) if balanced else np.ones(n_classes)

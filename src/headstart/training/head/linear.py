@@ -13,7 +13,7 @@ variance (200 or 1,000 give the same results). With 4 photos of each class, a he
 
 The regularisation that finds the best directions for a few examples also makes the probabilities less confident than
 they should be. So each l2 is evaluated by the log loss at the best temperature for the held-out folds, and the logits
-of the head are divided by that temperature (see :func:`headstart.training.outputs.fit_temperature`).
+of the head are divided by that temperature (see :func:`headstart.tasks.outputs.fit_temperature`).
 
 The solver is L-BFGS. The folds of the cross-validation and the fit on all examples are solved together, as one wide
 matrix product per step, from the highest l2 to the lowest, each starting from the solution before. The standardisation
@@ -33,20 +33,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headstart.data.labels import is_multi_label
 from headstart.data.parallel import map_ahead
-from headstart.data.split import folds, strata
+from headstart.data.split import folds
 from headstart.errors import InputError
 from headstart.model_files.head_layers import activate
-from headstart.training.head.lbfgs import minimise
-from headstart.training.outputs import (
-    activation_of,
+from headstart.tasks import Task
+from headstart.tasks.outputs import (
     at_temperature,
-    cross_entropy,
     fit_temperature,
-    log_losses,
-    weights_of_examples,
 )
+from headstart.training.head.lbfgs import minimise
 
 L2_GRID = tuple(float(s) for s in 10.0 ** np.arange(2.0, -5.5, -0.5))
 N_FOLDS = 5
@@ -115,6 +111,7 @@ def solve(
     labels: np.ndarray,
     n_classes: int,
     *,
+    task: Task,
     groups: np.ndarray,
     class_weights: np.ndarray,
     seed: int,
@@ -125,8 +122,9 @@ def solve(
     Args:
         rows: gives the features of the examples at given indices, float32 (k, d).
         indices: the training examples, int (n,).
-        labels: their classes, int (n,), or 0 and 1 (n, n_classes).
+        labels: of these, an array (n, …) as the task encodes them.
         n_classes: number of classes.
+        task: what is predicted.
         groups: int (n,); examples of one group (or identical files) stay in one fold.
         class_weights: float (n_classes,), the weight of one example of each class; the same for multi-label data.
         seed: of the folds.
@@ -138,7 +136,7 @@ def solve(
     # BLAS threads wait for each other in busy loops: beside other work, two of them are ten times slower than one. So
     # BLAS computes in the thread that calls it, and the cores share the blocks.
     with threadpool_limits(1, user_api="blas"):
-        return _solve(_Data(rows, indices, labels), labels, n_classes, groups, class_weights, seed, l2_grid)
+        return _solve(_Data(rows, indices, labels, task), labels, n_classes, groups, class_weights, seed, l2_grid)
 
 
 def _solve(
@@ -151,15 +149,17 @@ def _solve(
     l2_grid: Sequence[float],
 ) -> LinearHead:
     width = data.dim * n_classes * (N_FOLDS + 1)
-    sample = stratified_sample(labels, min(_MAX_CV_EXAMPLES, max(2000, int(_MAX_CV_OPERATIONS / width))), seed)
+    sample = stratified_sample(
+        data.task.strata(labels), len(labels), min(_MAX_CV_EXAMPLES, max(2000, int(_MAX_CV_OPERATIONS / width))), seed
+    )
     cv_data = data if len(sample) == len(labels) else data.part(sample)
-    fold = folds(labels[sample], groups[sample], N_FOLDS, seed)
+    fold = folds(data.task, labels[sample], groups[sample], N_FOLDS, seed)
     path: list[dict[str, float]] = []
     best, temperature, fold_parameters = 1.0, 1.0, None
     if len(np.unique(fold)) > 1:  # otherwise nothing would be left to train on, as with copies of one example per class
         path, best, temperature, fold_parameters = _path(cv_data, fold, n_classes, class_weights, l2_grid)
     l2 = best * len(sample) / len(labels)  # the best value falls as examples are added, about as 1/n
-    weights = weights_of_examples(labels, class_weights)[None, :]
+    weights = data.task.example_weights(labels, class_weights)[None, :]
     start = None if fold_parameters is None else fold_parameters[:, -1:, :]
     parameters = _minimise(data, weights, n_classes, l2, start=start, tolerance=3e-3)
     kernel, bias = parameters[:-1, 0, :] / temperature, parameters[-1, 0, :] / temperature
@@ -197,9 +197,9 @@ class Axes:
     directions: np.ndarray
 
     @classmethod
-    def of(cls, rows: RowReader, indices: np.ndarray, labels: np.ndarray, max_directions: int) -> "Axes":
+    def of(cls, rows: RowReader, indices: np.ndarray, labels: np.ndarray, task: Task, max_directions: int) -> "Axes":
         """The axes of the examples at ``indices``."""
-        data = _Data(rows, indices, labels)
+        data = _Data(rows, indices, labels, task)
         return cls(data.mean, data.scale, data.directions[:, ::-1][:, :max_directions].astype(np.float32))
 
     def first(self, number: int) -> "Axes":
@@ -216,16 +216,17 @@ class CrossValidation:
 
     Args:
         rows: float32 (n, d).
-        labels: int (n,), or 0 and 1 (n, n_classes).
+        labels: an array (n, …) as the task encodes them.
+        task: what is predicted.
         n_classes: number of classes.
         fold: int (n,), from 0 on.
         weights: float (n,), of the examples.
     """
 
     def __init__(
-        self, rows: np.ndarray, labels: np.ndarray, n_classes: int, fold: np.ndarray, weights: np.ndarray
+        self, rows: np.ndarray, labels: np.ndarray, task: Task, n_classes: int, fold: np.ndarray, weights: np.ndarray
     ) -> None:
-        self._data = _Data(rows.__getitem__, np.arange(len(rows)), labels, standardise=False)
+        self._data = _Data(rows.__getitem__, np.arange(len(rows)), labels, task, standardise=False)
         self._n_classes, self._fold, self._weights = n_classes, fold, weights
 
     def log_loss(self, l2: float) -> float:
@@ -238,8 +239,10 @@ class CrossValidation:
 class _Data:
     """Standardised features with labels, in blocks; in memory if they are small enough, else read at every step."""
 
-    def __init__(self, rows: RowReader, indices: np.ndarray, labels: np.ndarray, *, standardise: bool = True) -> None:
-        self._rows, self._indices, self.labels = rows, indices, labels
+    def __init__(
+        self, rows: RowReader, indices: np.ndarray, labels: np.ndarray, task: Task, *, standardise: bool = True
+    ) -> None:
+        self._rows, self._indices, self.labels, self.task = rows, indices, labels, task
         share = -(-len(indices) // (os.cpu_count() or 1))
         self._block_rows = min(BLOCK_ROWS, max(_MIN_BLOCK_ROWS, share))
         self.dim = self._rows(self._indices[:1]).shape[1]
@@ -268,7 +271,7 @@ class _Data:
 
     def part(self, positions: np.ndarray) -> "_Data":
         """Some of the examples."""
-        return _Data(self._rows, self._indices[positions], self.labels[positions])
+        return _Data(self._rows, self._indices[positions], self.labels[positions], self.task)
 
     def map(self, function: Callable[[slice, np.ndarray], Result]) -> Iterator[Result]:
         """Call ``function(rows, block)`` for every block, on all cores; results in order."""
@@ -318,7 +321,7 @@ def _path(
     Returns:
         The figures for each l2; the best l2, its temperature, and its parameters (d + 1, folds + 1, classes).
     """
-    example_weights = weights_of_examples(data.labels, class_weights)
+    example_weights = data.task.example_weights(data.labels, class_weights)
     used = fold[None, :] != np.arange(N_FOLDS + 1)[:, None]  # row k leaves out fold k; the last row uses all examples
     weights = used * example_weights
     path: list[dict[str, float]] = []
@@ -371,7 +374,7 @@ def _minimise(
         def block_loss(where: slice, block: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             logits = (block @ kernel).reshape(len(block), *shape[1:]) + bias
             share = shares[:, where].T
-            losses, error = cross_entropy(logits, data.labels[where])
+            losses, error = data.task.cross_entropy(logits, data.labels[where])
             error *= share[:, :, None]
             flat = error.reshape(len(block), -1)
             return float((share * losses).sum(dtype=np.float64)), block.T @ flat, flat.sum(0)
@@ -393,16 +396,15 @@ def _minimise(
 def _held_out(
     data: _Data, parameters: np.ndarray, fold: np.ndarray, weights: np.ndarray
 ) -> tuple[float, dict[str, float]]:
-    """The best temperature; then the weighted log loss at it, and the accuracy, of predictions out of fold."""
+    """The best temperature; and the weighted log loss and the scores of the task of predictions out of fold."""
     probabilities = _out_of_fold(data, parameters, fold)
-    if is_multi_label(data.labels):
-        return 1.0, {"log_loss": float(np.average(log_losses(data.labels, probabilities), weights=weights))}
-    temperature = fit_temperature(data.labels, probabilities, weights)
-    losses = log_losses(data.labels, at_temperature(probabilities, temperature))
-    return temperature, {
-        "log_loss": float(np.average(losses, weights=weights)),
-        "accuracy": float((probabilities.argmax(1) == data.labels).mean()),
-    }
+    task, temperature = data.task, 1.0
+    if task.is_exclusive:
+        temperature = fit_temperature(data.labels, probabilities, weights)
+        probabilities = at_temperature(probabilities, temperature)
+    losses = task.log_losses(data.labels, probabilities)
+    scores = task.scores(data.labels, probabilities)
+    return temperature, {"log_loss": float(np.average(losses, weights=weights)), **scores}
 
 
 def _curve(
@@ -417,12 +419,12 @@ def _curve(
 ) -> Curve | None:
     """Solve on a few tenths of the examples; four fifths were solved in cross-validation."""
     labels = data.labels
-    if is_multi_label(labels):
+    if not data.task.is_exclusive:
         return None
-    tenth = folds(labels, groups, 10, seed)
+    tenth = folds(data.task, labels, groups, 10, seed)
     if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _MIN_PER_TENTH:
         return None
-    weights = weights_of_examples(labels, class_weights)
+    weights = data.task.example_weights(labels, class_weights)
     sizes, right = [], []
     for count in _TENTHS:
         draws = [(np.arange(count) + draw * count) % 10 for draw in range(_DRAWS)]
@@ -445,7 +447,7 @@ def _out_of_fold(data: _Data, parameters: np.ndarray, fold: np.ndarray) -> np.nd
 
     def predict(where: slice, block: np.ndarray) -> np.ndarray:
         logits = (block @ kernel).reshape(len(block), k, n_classes)
-        return activate(logits[np.arange(len(block)), fold[where]] + bias[fold[where]], activation_of(data.labels))
+        return activate(logits[np.arange(len(block)), fold[where]] + bias[fold[where]], data.task.activation)
 
     return np.concatenate(list(data.map(predict)))
 
@@ -466,17 +468,16 @@ def _fold_of_each(sample: np.ndarray, fold: np.ndarray, groups: np.ndarray) -> n
     return fold_of_group[groups]
 
 
-def stratified_sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Sorted positions of about ``size`` examples: every class in proportion, and at least enough for all folds."""
-    if len(labels) <= size:
-        return np.arange(len(labels))
+def stratified_sample(strata: Sequence[np.ndarray], n: int, size: int, seed: int) -> np.ndarray:
+    """Sorted positions of about ``size`` of n examples: each stratum in proportion, at least enough for all folds."""
+    if n <= size:
+        return np.arange(n)
     rng = np.random.default_rng(seed)
-    chosen, parts = [], strata(labels)
-    share = size / sum(map(len, parts))  # an example with several labels is in several of them
-    for members in parts:
+    share, sampled = size / sum(map(len, strata)), []  # an example may be in several strata
+    for members in strata:
         count = max(min(len(members), 2 * N_FOLDS), round(len(members) * share))
-        chosen.append(rng.permutation(members)[:count])
-    return np.unique(np.concatenate(chosen))
+        sampled.append(rng.permutation(members)[:count])
+    return np.unique(np.concatenate(sampled))
 
 
 def in_blocks(indices: np.ndarray) -> Iterator[np.ndarray]:

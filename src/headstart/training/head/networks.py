@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from headstart.model_files.head_layers import Layers, activate
+from headstart.tasks import Task
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import RowReader
-from headstart.training.outputs import activation_of, cross_entropy, log_losses
 
 _STEPS, _BATCH_SIZES = 16, (32, 128)  # steps in an epoch, where the size of a batch is then in this range
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -46,16 +46,25 @@ class Networks:
     Args:
         config: of all networks.
         width: d, the number of features, which have a standard deviation of about 1.
-        labels: int (n,), or 0 and 1 (n, n_classes).
+        labels: an array (n, …) as the task encodes them.
         n_classes: number of classes.
+        task: what is predicted.
         weights: float (k, n), of each example for each network; 0 where the network is not trained on it.
         seed: of everything random.
     """
 
     def __init__(
-        self, config: NetworkConfig, width: int, labels: np.ndarray, n_classes: int, *, weights: np.ndarray, seed: int
+        self,
+        config: NetworkConfig,
+        width: int,
+        labels: np.ndarray,
+        n_classes: int,
+        *,
+        task: Task,
+        weights: np.ndarray,
+        seed: int,
     ) -> None:
-        self.config, self.labels = config, labels
+        self.config, self.labels, self.task = config, labels, task
         self.weights = (weights / weights.mean(1, keepdims=True)).astype(np.float32)
         self.rng = np.random.default_rng(seed)
         sizes, k = [width, *config.units, n_classes], len(weights)
@@ -94,7 +103,7 @@ class Networks:
             for kernel, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
                 x = np.maximum(x @ kernel[number] + bias[number], 0)
             logits = x @ self.parameters[-2][number] + self.parameters[-1][number]
-            out[numbers == number] = activate(logits, activation_of(self.labels))
+            out[numbers == number] = activate(logits, self.task.activation)
         return out
 
     def layers(self, number: int = 0) -> Layers:
@@ -116,7 +125,7 @@ class Networks:
             x = x @ self.parameters[layer] + self.parameters[layer + 1]
             if layer < len(self.parameters) - 2:
                 x = np.maximum(x, 0)
-        losses, error = cross_entropy(x.swapaxes(0, 1), self.labels[batch])
+        losses, error = self.task.cross_entropy(x.swapaxes(0, 1), self.labels[batch])
         weights = self.weights[:, batch].T
         error = (error * weights[:, :, None]).swapaxes(0, 1) / np.float32(len(batch))
         gradients: list[np.ndarray] = []
@@ -154,6 +163,7 @@ def cross_validate(
     fold: np.ndarray,
     weights: np.ndarray,
     *,
+    task: Task,
     epochs: int,
     patience: int,
     seed: int,
@@ -165,10 +175,11 @@ def cross_validate(
         config: of the networks.
         rows: float32 (versions, n, d), features of every example: first the original, which is evaluated, then
             augmented versions. Training takes one version of an example at random each time.
-        labels: int (n,), or 0 and 1 (n, n_classes).
+        labels: an array (n, …) as the task encodes them.
         n_classes: number of classes.
         fold: int (n,).
         weights: float (n,), of the examples.
+        task: what is predicted.
         epochs: maximum number of epochs.
         patience: epochs without a lower loss after which training stops.
         seed: of everything random.
@@ -178,11 +189,11 @@ def cross_validate(
         The lowest log loss, and the epoch that had it.
     """
     used = fold[None, :] != np.arange(int(fold.max()) + 1)[:, None]
-    networks = Networks(config, rows.shape[-1], labels, n_classes, weights=used * weights, seed=seed)
+    networks = Networks(config, rows.shape[-1], labels, n_classes, task=task, weights=used * weights, seed=seed)
     stopping = EarlyStopping(patience)
     for epoch in range(1, epochs + 1):
         networks.epoch(lambda batch: _one_version(rows, batch, networks.rng))
-        loss = float(weights @ log_losses(labels, networks.probabilities(rows[0], fold)) / weights.sum())
+        loss = float(weights @ task.log_losses(labels, networks.probabilities(rows[0], fold)) / weights.sum())
         stopping.update(loss)
         watch(epoch, loss)
         if stopping.should_stop:
@@ -197,11 +208,12 @@ def train(
     n_classes: int,
     weights: np.ndarray,
     *,
+    task: Task,
     epochs: int,
     seed: int,
 ) -> Layers:
     """Train one network on all examples; see :func:`cross_validate`."""
-    networks = Networks(config, rows.shape[-1], labels, n_classes, weights=weights[None], seed=seed)
+    networks = Networks(config, rows.shape[-1], labels, n_classes, task=task, weights=weights[None], seed=seed)
     for _ in range(epochs):
         networks.epoch(lambda batch: _one_version(rows, batch, networks.rng))
     return networks.layers()

@@ -32,9 +32,8 @@ from headstart.system.extras import require
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 from headstart.training.head import networks
-from headstart.training.head.head import Head, fit_head, key_of, weights_of_classes
+from headstart.training.head.head import Head, fit_head, key_of
 from headstart.training.head.linear import Axes, CrossValidation, stratified_sample
-from headstart.training.outputs import activation_of, weights_of_examples
 from headstart.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -227,16 +226,16 @@ class _Search:
         if tapped is not None and tapped.dim != self.bounds[-1]:
             raise IntegrityError(f"the blocks give {tapped.dim} features, not {self.bounds[-1]}: please report this.")
         labels = data.labels[data.train]
-        self.sample = data.train[stratified_sample(labels, _MAX_EXAMPLES, config.seed)]
+        self.sample = data.train[stratified_sample(data.task.strata(labels), len(labels), _MAX_EXAMPLES, config.seed)]
         self.labels = data.labels[self.sample]
-        self.fold = folds(self.labels, data.groups[self.sample], _FOLDS, config.seed)
+        self.fold = folds(data.task, self.labels, data.groups[self.sample], _FOLDS, config.seed)
         if len(np.unique(self.fold)) < _FOLDS:
             raise InputError(
                 f"a search needs at least {_FOLDS} different training examples, better hundreds.", field="search"
             )
-        class_weights = weights_of_classes(labels, data.n_classes, config.class_weights)
-        self.weights = weights_of_examples(self.labels, class_weights)
-        self.all_weights = weights_of_examples(labels, class_weights)
+        class_weights = data.task.class_weights(labels, data.n_classes, config.class_weights)
+        self.weights = data.task.example_weights(self.labels, class_weights)
+        self.all_weights = data.task.example_weights(labels, class_weights)
         self._by_source: dict[str, _Coordinates] = {}
 
     def run(self, trials: int, start: Head, cache: Path | None) -> SearchResult:
@@ -326,7 +325,8 @@ class _Search:
 
         loss, epochs = networks.cross_validate(
             _network_config(trial.params), self._versions(trial.params), self.labels, self.data.n_classes, self.fold,
-            self.weights, epochs=self.config.epochs, patience=_PATIENCE, seed=self.config.seed, watch=watch,
+            self.weights, task=self.data.task, epochs=self.config.epochs, patience=_PATIENCE, seed=self.config.seed,
+            watch=watch,
         )  # fmt: skip
         trial.set_user_attr("epochs", epochs)
         return loss
@@ -335,9 +335,9 @@ class _Search:
         """The sample's features from one of the sources, computed once."""
         if features not in self._by_source:
             source = self._features(features)
-            axes = Axes.of(source.rows, self.sample, self.labels, _MAX_AXES)
+            axes = Axes.of(source.rows, self.sample, self.labels, self.data.task, _MAX_AXES)
             rows = axes(source.rows(self.sample))
-            linear = CrossValidation(rows, self.labels, self.data.n_classes, self.fold, self.weights)
+            linear = CrossValidation(rows, self.labels, self.data.task, self.data.n_classes, self.fold, self.weights)
             self._by_source[features] = _Coordinates(axes, rows, linear)
         return self._by_source[features]
 
@@ -424,12 +424,12 @@ class _Search:
         versions = [features.rows(data.train), *self._augmented_by(best)]
         (kernel, bias), *others = networks.train(
             network_config, np.stack([axes(rows) for rows in versions]) / scale, data.labels[data.train],
-            data.n_classes, self.all_weights, epochs=best["epochs"], seed=self.config.seed,
+            data.n_classes, self.all_weights, task=data.task, epochs=best["epochs"], seed=self.config.seed,
         )  # fmt: skip
         kernel = (axes.directions @ kernel) / (scale * axes.scale[:, None])
         first = kernel.astype(np.float32), (bias - axes.mean @ kernel).astype(np.float32)
         config = replace(self.config, head="mlp", dense=network_config.units, dropout=network_config.dropout)
-        return SearchResult(Head((first, *others), activation_of(data.labels)), config, source.taps, features, facts)
+        return SearchResult(Head((first, *others), data.task.activation), config, source.taps, features, facts)
 
     def _augmented_by(self, best: dict[str, Any]) -> list[np.ndarray]:
         """Features of all training images, augmented: (n, d) of each view."""

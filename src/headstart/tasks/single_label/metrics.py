@@ -1,33 +1,16 @@
-"""Metrics of a classifier on one split, each with a 95 % interval from the bootstrap over examples.
+"""Figures of single-label data: accuracy and its kin, confusion matrix, reliability, each with its interval."""
 
-One resample draws n examples with replacement and computes every metric from its counts; a percentile interval over the
-resamples follows (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). Where every resample agrees because
-all examples are right or all are wrong, the bootstrap says nothing, and Wilson's score interval takes its place
-(E. B. Wilson, 1927; JASA 22, 209-212).
-"""
-
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from headstart.tasks.outputs import MIN_PROBABILITY
+from headstart.tasks.statistics import interval, n_resamples, wilson
+
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
-LEVEL = 0.95
-METHOD = "bootstrap over examples, percentile; Wilson's score interval where all are right or all wrong"
-
-_Z = 1.959964  # of a normal distribution: 95 % lie within
 _BINS = 10
-_SMALLEST = 1e-12  # a probability of 0 for the true class would make the log loss infinite
-_RESAMPLES, _FEW_RESAMPLES, _MANY_EXAMPLES = 1000, 200, 20_000
-
-Interval = dict[str, float | None]
-
-
-def resamples(n: int) -> int:
-    """How many resamples are drawn for n examples: fewer where intervals are narrow and each costs more."""
-    return _RESAMPLES if n <= _MANY_EXAMPLES else _FEW_RESAMPLES
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], *, seed: int = 0) -> dict[str, Any]:
@@ -49,7 +32,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     n = len(labels)
     point = table.figures(np.ones(n))
     rng = np.random.default_rng(seed)
-    count = resamples(n)
+    count = n_resamples(n)
     drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
     spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
     accuracy_bounds = wilson(float(point["accuracy"]), n)
@@ -78,43 +61,6 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     return result
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share seen among n."""
-    if n == 0 or math.isnan(share):
-        return math.nan, math.nan
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def interval(value: float, spread: np.ndarray, fallback: tuple[float, float] | None) -> Interval:
-    """A figure with its percentile interval.
-
-    Args:
-        value: nan where it is not defined.
-        spread: float (resamples,), the figure in each resample.
-        fallback: the interval where all resamples agree.
-    """
-    if math.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    seen = spread[~np.isnan(spread)]
-    low, high = np.quantile(seen, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(seen) else (math.nan, math.nan)
-    if fallback and (not len(seen) or high - low < 1e-12):
-        low, high = fallback
-    if math.isnan(low):
-        return {"value": value, "low": None, "high": None}
-    # The bootstrap of a figure that is biased upwards in small samples (ECE) can lie beside the figure itself.
-    return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
-
-
-def draw(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n examples is in each of some bootstrap resamples: float32 (count, n), for quick products."""
-    drawn = np.empty((count, n), np.float32)
-    for row in drawn:
-        row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
-    return drawn
-
-
 def expected_calibration_errors(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Expected calibration error, in ten bins of confidence, of weighted examples, several times.
 
@@ -128,8 +74,8 @@ def expected_calibration_errors(labels: np.ndarray, probabilities: np.ndarray, w
     """
     confidence = probabilities.max(1).astype(np.float64)
     excess = (probabilities.argmax(1) == labels) - confidence
-    of_bin = _bins(confidence)[:, None] == np.arange(_BINS)
-    return np.abs(weights @ (excess[:, None] * of_bin)).sum(1) / weights.sum(1)
+    in_bin = _bins(confidence)[:, None] == np.arange(_BINS)
+    return np.abs(weights @ (excess[:, None] * in_bin)).sum(1) / weights.sum(1)
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:
@@ -151,7 +97,7 @@ class _Table:
         self._right = predicted == self.labels
         self._confidence = self.probabilities[rows, predicted].astype(np.float64)
         self._bin = _bins(self._confidence)
-        self._loss = -np.log(np.maximum(self.probabilities[rows, self.labels], _SMALLEST)).astype(np.float64)
+        self._loss = -np.log(np.maximum(self.probabilities[rows, self.labels], MIN_PROBABILITY)).astype(np.float64)
 
     def confusion(self, weights: np.ndarray) -> np.ndarray:
         cells = np.bincount(self._cell, weights, minlength=self.n_classes**2)
@@ -165,13 +111,13 @@ class _Table:
             recall = np.where(support > 0, hits / support, np.nan)
             precision = np.where(predicted > 0, hits / predicted, np.nan)
             f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
-        gap = np.bincount(self._bin, weights * (self._right - self._confidence), minlength=_BINS)
+        difference = np.bincount(self._bin, weights * (self._right - self._confidence), minlength=_BINS)
         return {
             "accuracy": np.asarray(hits.sum() / total),
             "balanced_accuracy": np.asarray(recall[support > 0].mean()),
             "macro_f1": np.asarray(f1[support > 0].mean()),
             "log_loss": np.asarray(weights @ self._loss / total),
-            "ece": np.asarray(np.abs(gap).sum() / total),
+            "ece": np.asarray(np.abs(difference).sum() / total),
             "precision": precision,
             "recall": recall,
             "f1": f1,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from headstart.evaluation import METRICS, evaluate
-from headstart.evaluation.metrics import wilson
+from headstart.tasks.single_label.metrics import METRICS, evaluate
+from headstart.tasks.statistics import wilson
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from headstart.evaluation import MULTI_LABEL_METRICS, choose_thresholds, evaluate_labels, worst_labels
-from headstart.evaluation.multi_label import DEFAULT_THRESHOLD
+from headstart.tasks.multi_label import MultiLabel
+from headstart.tasks.multi_label.metrics import METRICS, evaluate
+from headstart.tasks.multi_label.thresholds import DEFAULT_THRESHOLD, choose_thresholds
 
 NAMES = ["ant", "bee", "cat", "dog"]
 
@@ -20,37 +21,37 @@ def test_values_are_those_of_scikit_learn(decimals: int) -> None:
     labels, probabilities = _answers(400)
     probabilities = probabilities.round(decimals).clip(0.01, 0.99)
     thresholds = np.array([0.3, 0.45, 0.55, 0.6])
-    found = evaluate_labels(labels, probabilities, NAMES, thresholds)
-    given = probabilities >= thresholds
+    found = evaluate(labels, probabilities, NAMES, thresholds)
+    predicted = probabilities >= thresholds
     expected = {
-        "micro_f1": reference.f1_score(labels, given, average="micro"),
-        "macro_f1": reference.f1_score(labels, given, average="macro"),
+        "micro_f1": reference.f1_score(labels, predicted, average="micro"),
+        "macro_f1": reference.f1_score(labels, predicted, average="macro"),
         "mean_average_precision": reference.average_precision_score(labels, probabilities),
-        "subset_accuracy": reference.accuracy_score(labels, given),
+        "subset_accuracy": reference.accuracy_score(labels, predicted),
         "log_loss": np.mean([reference.log_loss(labels[:, k], probabilities[:, k]) for k in range(4)]),
     }
-    assert set(expected) == set(MULTI_LABEL_METRICS)
+    assert set(expected) == set(METRICS)
     assert {name: found[name]["value"] for name in expected} == pytest.approx(expected, abs=1e-6)
-    precision, recall, f1, support = reference.precision_recall_fscore_support(labels, given)
+    precision, recall, f1, support = reference.precision_recall_fscore_support(labels, predicted)
     for k, name in enumerate(NAMES):
         of_label = found["per_class"][name]
         assert (of_label["support"], of_label["threshold"]) == (support[k], thresholds[k])
         figures = [of_label[metric]["value"] for metric in ("precision", "recall", "f1")]
         assert figures == pytest.approx([precision[k], recall[k], f1[k]])
-    answers = found["answers"]
-    assert answers["right"] / answers["given"] == pytest.approx(
-        reference.precision_score(labels, given, average="micro")
+    counts = found["label_counts"]
+    assert counts["correct"] / counts["predicted"] == pytest.approx(
+        reference.precision_score(labels, predicted, average="micro")
     )
-    assert answers["all_right"] == (given == labels).all(1).sum()
+    assert counts["all_correct"] == (predicted == labels).all(1).sum()
 
 
 def test_every_interval_holds_its_value_and_is_no_point() -> None:
-    found = evaluate_labels(*_answers(80), NAMES, np.full(4, 0.5))
-    figures = [found[name] for name in MULTI_LABEL_METRICS]
+    found = evaluate(*_answers(80), NAMES, np.full(4, 0.5))
+    figures = [found[name] for name in METRICS]
     figures += [found["per_class"]["cat"][metric] for metric in ("precision", "recall", "f1", "average_precision")]
     assert all(figure["low"] < figure["value"] < figure["high"] for figure in figures)
     labels = np.tile([[1, 0], [0, 1]], (20, 1)).astype(np.uint8)
-    perfect = evaluate_labels(labels, labels.astype(np.float32), ["a", "b"], np.full(2, 0.5))
+    perfect = evaluate(labels, labels.astype(np.float32), ["a", "b"], np.full(2, 0.5))
     for name in ("micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy"):
         assert perfect[name]["value"] == perfect[name]["high"] == 1
         assert perfect[name]["low"] == pytest.approx(0.912, abs=0.001)  # Wilson: 40 of 40
@@ -59,13 +60,13 @@ def test_every_interval_holds_its_value_and_is_no_point() -> None:
 def test_a_label_that_nothing_has_is_undefined_and_not_counted() -> None:
     labels, probabilities = _answers(100)
     labels[:, 3] = 0
-    found = evaluate_labels(labels, probabilities, NAMES, np.full(4, 0.5))
+    found = evaluate(labels, probabilities, NAMES, np.full(4, 0.5))
     assert found["per_class"]["dog"]["recall"]["value"] is None
     assert found["per_class"]["dog"]["average_precision"] == {"value": None, "low": None, "high": None}
     assert found["macro_f1"]["value"] == pytest.approx(
         reference.f1_score(labels[:, :3], probabilities[:, :3] >= 0.5, average="macro")
     )
-    nothing = evaluate_labels(labels[:, 3:], probabilities[:, 3:] * 0.4, ["dog"], np.array([0.5]))
+    nothing = evaluate(labels[:, 3:], probabilities[:, 3:] * 0.4, ["dog"], np.array([0.5]))
     assert nothing["micro_f1"]["value"] is None
     assert nothing["subset_accuracy"]["value"] == 1
 
@@ -80,7 +81,7 @@ def test_thresholds_give_about_the_greatest_f1_on_others() -> None:
         assert reference.f1_score(others[0][:, k], others[1][:, k] >= chosen[k]) > best - 0.01
 
 
-def test_thresholds_mend_probabilities_that_cannot_be_trusted() -> None:
+def test_thresholds_correct_uncalibrated_probabilities() -> None:
     labels, probabilities = _answers(2000)
     shy = probabilities**4
     at_half = reference.f1_score(labels, shy >= 0.5, average="macro")
@@ -100,9 +101,9 @@ def test_too_few_examples_choose_no_threshold() -> None:
     assert (choose_thresholds(labels[:0], probabilities[:0]) == DEFAULT_THRESHOLD).all()
 
 
-def test_the_worst_label_is_the_wrong_one_that_was_said_most_surely() -> None:
+def test_the_worst_mistake_is_the_wrong_label_with_the_most_confidence() -> None:
     labels = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0]])
     probabilities = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.0], [0.9, 0.4, 0.6]])
-    worst, sureness = worst_labels(labels, probabilities, np.array([0.5, 0.3, 0.5]))
+    worst, confidence = MultiLabel().worst_mistakes(labels, probabilities, np.array([0.5, 0.3, 0.5]))
     assert worst.tolist() == [-1, 0, 2]
-    assert sureness == pytest.approx([0, 0.9, 0.6])
+    assert confidence == pytest.approx([0, 0.9, 0.6])

@@ -1,24 +1,35 @@
-"""Outputs of a head: probabilities of classes that exclude each other (softmax), or of each label (sigmoid).
+"""From the logits of a head to probabilities, and back."""
 
-The shape of the labels decides which of the two. Everything that training computes differently for them is here, except
-the names of Keras's losses.
-"""
+from typing import Literal
 
 import numpy as np
 
-from headstart.data.labels import is_multi_label
-from headstart.model_files.head_layers import Activation, sigmoid, softmax
+Activation = Literal["softmax", "sigmoid"]
 
-_MIN_PROBABILITY = 1e-12  # a probability of 0 for the true class would make the log loss infinite
+MIN_PROBABILITY = 1e-12
+"""Least probability in a log loss, which a probability of 0 for the true class would make infinite."""
+
 _MIN_FOR_LOGIT = 1e-30  # the smallest probability whose logarithm is used as a logit
 _ODDS_MARGIN = 1e-7  # float32 has few numbers between 1 minus this and 1
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 1e-3, 1e3
 _STEPS = 30
 
 
-def activation_of(labels: np.ndarray) -> Activation:
-    """The activation whose outputs are probabilities of such labels."""
-    return "sigmoid" if is_multi_label(labels) else "softmax"
+def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
+    """Probabilities (n, classes) from logits of that shape."""
+    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities that add up to 1 over the last axis."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """A probability for each logit by itself."""
+    powers = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, powers) / (1 + powers)
 
 
 def log_odds(probabilities: np.ndarray, class_index: int, activation: Activation) -> np.ndarray:
@@ -31,40 +42,7 @@ def log_odds(probabilities: np.ndarray, class_index: int, activation: Activation
         p = np.clip(p, _ODDS_MARGIN, 1 - _ODDS_MARGIN)
         return np.log(p / (1 - p))
     others = np.delete(probabilities, class_index, 1).sum(1, dtype=np.float64)
-    return np.log(np.maximum(p, _MIN_PROBABILITY)) - np.log(np.maximum(others, _MIN_PROBABILITY))
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of several heads on the same examples, and its gradient.
-
-    Args:
-        logits: float (n, heads, classes).
-        labels: int (n,), or 0 and 1 (n, classes).
-
-    Returns:
-        The cross-entropy (n, heads), of multi-label data the sum over the labels; and its derivatives by the logits,
-        in their shape.
-    """
-    if is_multi_label(labels):
-        truth = labels[:, np.newaxis, :]
-        losses = np.maximum(logits, 0) - logits * truth + np.log1p(np.exp(-np.abs(logits)))
-        return losses.sum(-1), sigmoid(logits) - truth
-    log_p = logits - logits.max(-1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
-    rows = np.arange(len(labels))
-    losses = -log_p[rows, :, labels]
-    gradient = np.exp(log_p)
-    gradient[rows, :, labels] -= 1.0
-    return losses, gradient
-
-
-def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Log loss of each example, float64 (n,); of multi-label data the mean over the labels."""
-    if is_multi_label(labels):
-        true_p = np.where(labels == 1, probabilities, 1 - probabilities)
-        return -np.log(np.maximum(true_p.astype(np.float64), _MIN_PROBABILITY)).mean(1)
-    true_p = probabilities[np.arange(len(labels)), labels]
-    return -np.log(np.maximum(true_p, _MIN_PROBABILITY)).astype(np.float64)
+    return np.log(np.maximum(p, MIN_PROBABILITY)) - np.log(np.maximum(others, MIN_PROBABILITY))
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -102,15 +80,3 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def logits_of(probabilities: np.ndarray) -> np.ndarray:
     """Logits (n, classes) with these probabilities; they are defined up to a constant in each row."""
     return np.log(np.maximum(probabilities.astype(np.float64), _MIN_FOR_LOGIT))
-
-
-def wrong(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Which examples are predicted wrongly, bool (n,): in their class, or in any label at a threshold of 0.5."""
-    if is_multi_label(labels):
-        return ((probabilities >= 0.5) != (labels == 1)).any(1)
-    return probabilities.argmax(1) != labels
-
-
-def weights_of_examples(labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
-    """Weight of each example, float (n,); in multi-label data all count the same."""
-    return np.ones(len(labels)) if is_multi_label(labels) else class_weights[labels]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, EarlierRun
-from headstart.evaluation.change import change_since, holm
+from headstart.evaluation.class_changes import class_changes, holm
+from headstart.tasks import get_task
 
 
 def test_a_class_that_is_taken_for_a_new_one_got_worse() -> None:
@@ -15,24 +16,25 @@ def test_a_class_that_is_taken_for_a_new_one_got_worse() -> None:
     said = labels.copy()
     said[:12] = 2  # now twelve of the first are taken for the new one, and all of the second are right
     dataset = Dataset(
-        "old + new", Path(), [str(i) for i in range(100)], ["a", "b", "c"], labels,
+        "old + new", Path(), [str(i) for i in range(100)], ["a", "b", "c"], labels, get_task("single-label"),
         earlier=EarlierRun("runs/old", ["a", "b"], before),
     )  # fmt: skip
     sides = np.repeat(["test", "train", "test"], [60, 10, 30])
-    change = change_since(dataset, np.arange(100), sides, np.eye(3)[said], None)
+    change = class_changes(dataset, np.arange(100), sides, np.eye(3)[said], None)
     assert change is not None
-    assert (change.side, change.added, change.taken_for_added) == ("test", ["c"], 12)
-    assert change.overall.accuracy == pytest.approx((58 / 60, 48 / 60))
+    assert (change.split, change.added_classes, change.n_confused_with_added) == ("test", ["c"], 12)
+    assert change.overall.value == pytest.approx((58 / 60, 48 / 60))
     worse, same = change.classes
-    assert (worse.examples, worse.mended, worse.broken, worse.outcome) == (40, 0, 12, "worse")
-    assert (worse.taken_for, worse.taken) == ("c", 12)
+    assert (worse.examples, worse.fixed, worse.regressed, worse.outcome) == (40, 0, 12, "worse")
+    assert (worse.confused_with, worse.n_confused) == ("c", 12)
     assert worse.p_value == pytest.approx(2 * 2 / 2**12)  # of two classes
     assert (worse.before[0], worse.after[0]) == (1, 0.7)
-    assert (same.mended, same.broken, same.taken_for, same.outcome) == (2, 0, None, "")
+    assert (same.fixed, same.regressed, same.confused_with, same.outcome) == (2, 0, None, "")
     assert change.verdict.endswith(
-        "2 mended, 12 broken, 12 of them now taken for a new class, p = 0.013): worse beyond luck"
+        "2 fixed, 12 regressed, p = 0.013); 12 of the regressed are now predicted as an added class: "
+        "significantly worse"
     )
-    assert change_since(dataset, np.arange(100), np.full(100, "train"), np.eye(3)[said], None) is None
+    assert class_changes(dataset, np.arange(100), np.full(100, "train"), np.eye(3)[said], None) is None
 
 
 def test_p_values_are_corrected_step_by_step() -> None:

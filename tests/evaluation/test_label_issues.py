@@ -1,7 +1,9 @@
 import numpy as np
 
 from headstart.config import HeadConfig
-from headstart.evaluation.label_errors import FEWEST, find_label_errors, suspected
+from headstart.evaluation.label_issues import find_label_issues
+from headstart.tasks import get_task
+from headstart.tasks.label_issues import MIN_EXAMPLES, find_single_label_issues
 from headstart.training import TrainingData, fit_head
 
 
@@ -27,9 +29,18 @@ def test_planted_errors_are_found_in_training_and_validation_examples(tmp_path) 
     planted = rng.permutation(n)[:45]
     labels[planted] = (labels[planted] + rng.integers(1, 10, 45)) % 10
     everyone = np.arange(n)
-    task = TrainingData(_Rows(features), labels, 10, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
-    found = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))
-    again = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))  # the second head comes from the cache
+    data = TrainingData(
+        _Rows(features),
+        get_task("single-label"),
+        labels,
+        10,
+        everyone[:700],
+        everyone[700:800],
+        everyone,
+        everyone[800:],
+    )  # type: ignore[arg-type]
+    found = find_label_issues(data, fit_head(data, HeadConfig(), tmp_path))
+    again = find_label_issues(data, fit_head(data, HeadConfig(), tmp_path))  # the second head comes from the cache
     assert found.examined == 800
     assert found.indices.tolist() == again.indices.tolist()
     to_find = planted[planted < 800]
@@ -54,8 +65,10 @@ def test_of_several_labels_those_planted_are_found(tmp_path) -> None:
     labels[planted, flipped] ^= 1
     everyone = np.arange(n)
     features = _Rows(pixels[:n].astype(np.float32))
-    task = TrainingData(features, labels, 3, everyone[:700], everyone[700:800], everyone, everyone[800:])  # type: ignore[arg-type]
-    found = find_label_errors(task, fit_head(task, HeadConfig(), tmp_path))
+    data = TrainingData(
+        features, get_task("multi-label"), labels, 3, everyone[:700], everyone[700:800], everyone, everyone[800:]
+    )  # type: ignore[arg-type]
+    found = find_label_issues(data, fit_head(data, HeadConfig(), tmp_path))
     hits = np.isin(found.indices, planted)
     assert hits.sum() > 0.7 * (planted < 800).sum()
     assert hits.mean() > 0.5
@@ -65,18 +78,18 @@ def test_of_several_labels_those_planted_are_found(tmp_path) -> None:
     assert (found.label_probability < 0.5).all()
 
 
-def test_small_classes_are_not_suspected() -> None:
-    labels = np.array([0] * 40 + [1] * 40 + [2] * (FEWEST - 1))
+def test_small_classes_have_no_issues() -> None:
+    labels = np.array([0] * 40 + [1] * 40 + [2] * (MIN_EXAMPLES - 1))
     probabilities = np.full((len(labels), 3), 0.05)
     probabilities[np.arange(len(labels)), labels] = 0.9
     probabilities[[3, 80]] = [0.02, 0.96, 0.02]  # one of the first class, and one of the small one
-    positions, suggested = suspected(labels, probabilities)
+    positions, suggested = find_single_label_issues(labels, probabilities)
     assert positions.tolist() == [3]
     assert suggested.tolist() == [1]
 
 
-def test_what_is_right_is_not_suspected() -> None:
+def test_what_is_right_has_no_issues() -> None:
     labels = np.arange(60) % 3
     probabilities = np.full((60, 3), 0.2)
     probabilities[np.arange(60), labels] = np.linspace(0.5, 0.9, 60)
-    assert not len(suspected(labels, probabilities)[0])
+    assert not len(find_single_label_issues(labels, probabilities)[0])

@@ -1,10 +1,11 @@
-"""Does a run notice what it does not know? Runs are asked about the data of others.
+"""Does a run notice out-of-distribution examples? Runs are tested on other data sets.
 
-    python benchmarks/unfamiliar.py flowers/ cats-dogs/ face-mask/      # data of one kind
+    python benchmarks/out_of_distribution.py flowers/ cats-dogs/ face-mask/      # data of one kind
 
-For each of them a run is trained, and asked about its own test examples (false alarms) and about all examples of the
-others. AUROC is the chance that an example of theirs lies farther out than one of its own. The same for Mahalanobis
-distances with a shared covariance (Lee et al., arXiv 1807.03888) on the same features. Prints a Markdown table.
+For each data set, a detector is fitted and tested on its own test examples (false alarms) and on all examples of the
+other data sets. AUROC is the chance that an example of another data set has a larger distance than an own one. The same
+for Mahalanobis distances with a shared covariance (Lee et al., arXiv 1807.03888) on the same features. Prints a
+Markdown table.
 """
 
 import argparse
@@ -22,15 +23,15 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def scores(own: str, base: str | None) -> tuple[np.ndarray, np.ndarray, dict[str, Score]]:
-    """Features of the validation and test examples of a data set, and what tells strangers from these."""
+    """Features of the validation and test examples of a data set, and functions that give distances from them."""
     dataset, features, there, _ = usable(own, base)
-    division = split_dataset(dataset, there, features.digests, val=0.15, test=0.15, seed=0)
-    train, val, test = (division.index(side) for side in ("train", "val", "test"))
-    familiarity = fit_detector(features.rows, train, val, seed=0)
-    if familiarity is None:
+    split = split_dataset(dataset, there, features.digests, val=0.15, test=0.15, seed=0)
+    train, val, test = (split.index(name) for name in ("train", "val", "test"))
+    detector = fit_detector(features.rows, train, val, seed=0)
+    if detector is None:
         raise SystemExit(f"{own} has too few examples")
     ways: dict[str, Score] = {
-        "nearest neighbours": familiarity.distances,
+        "nearest neighbours": detector.distances,
         "Mahalanobis": _mahalanobis(features.rows(train), dataset.labels[train]),
     }
     return features.rows(val), features.rows(test), ways

@@ -1,0 +1,309 @@
+"""What is predicted: the interface of a task, which owns everything that depends on the kind of label.
+
+The rest of headstart handles labels only through a task: as arrays whose first axis are the examples. A task is
+stateless; the thresholds that it chooses for one run (:meth:`Task.choose_thresholds`) are passed in again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from headstart.config import ClassWeights
+from headstart.tasks.answers import Answer, Cells, Decision, Scores
+from headstart.tasks.comparison import Comparison
+from headstart.tasks.labels import Label
+from headstart.tasks.outputs import Activation
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a task.
+
+    Attributes:
+        name: key in ``metrics.json``.
+        title: in reports and on the terminal.
+        meaning: what it says, in a few words; ``{noun}`` stands for what an example is called.
+        is_share: whether it is written in percent.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    is_share: bool = False
+
+    @property
+    def in_text(self) -> str:
+        """The title within a sentence."""
+        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
+    def format_value(self, value: float | None) -> str:
+        """A value for people: in percent, or with three decimals."""
+        if value is None:
+            return "undefined"
+        return f"{value:.1%}" if self.is_share else f"{value:.3f}"
+
+    def format(self, figure: Mapping[str, float | None]) -> str:
+        """A figure with its interval, for people."""
+        value, low, high = (figure[name] for name in ("value", "low", "high"))
+        if value is None or low is None:
+            return self.format_value(value)
+        return f"{self.format_value(value)} (95 % interval {self.format_value(low)} to {self.format_value(high)})"
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A section that a task adds to the report of a run: a table under a title.
+
+    Attributes:
+        title: of the section.
+        text: a sentence or two above the table; may be empty.
+        header: of the columns; may be empty, where there is no table.
+        rows: of the table.
+    """
+
+    title: str
+    text: str = ""
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+class Task(ABC):
+    """A kind of label, and what follows from it.
+
+    Attributes:
+        name: recorded in runs, and the value of the setting ``task``.
+        activation: turns the logits of a head into probabilities.
+        metrics: the figures of a run, the most important one first.
+        deciding_metric: name of the figure that decides between two models.
+        is_exclusive: whether an example is of exactly one class, so that classes exclude each other.
+        split_figures: what :meth:`Task.evaluate` always gives of a split, beside the metrics.
+        class_figures: what it always gives of a class, beside ``support``, precision, recall and F1.
+    """
+
+    name: ClassVar[str]
+    activation: ClassVar[Activation]
+    metrics: ClassVar[tuple[Metric, ...]]
+    deciding_metric: ClassVar[str]
+    is_exclusive: ClassVar[bool]
+    split_figures: ClassVar[tuple[str, ...]] = ()
+    class_figures: ClassVar[tuple[str, ...]] = ()
+
+    def metric(self, name: str) -> Metric:
+        """One of ``metrics`` by its name."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    # ---- labels
+
+    @abstractmethod
+    def matches(self, labels: Sequence[Label]) -> bool:
+        """Whether labels, as read from data, are of this kind."""
+
+    @abstractmethod
+    def encode(self, labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray:
+        """Labels as numbers, an array (n, …); names that are none of the classes are left out or refused."""
+
+    @abstractmethod
+    def names(self, label: Any, classes: Sequence[str]) -> list[str]:
+        """Class names of one encoded example."""
+
+    @abstractmethod
+    def to_cell(self, label: Any, classes: Sequence[str]) -> str:
+        """One encoded example as it stands in the tables of a run."""
+
+    @abstractmethod
+    def from_cell(self, cell: str) -> Label:
+        """The inverse of :meth:`to_cell`, as a label that :meth:`encode` takes."""
+
+    @abstractmethod
+    def members(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """Mask of the examples of a class, or that have it among their labels: bool (n,)."""
+
+    def counts(self, labels: np.ndarray, n_classes: int) -> np.ndarray:
+        """Number of examples of each class: int (n_classes,)."""
+        return np.array([np.count_nonzero(self.members(labels, number)) for number in range(n_classes)], np.int64)
+
+    def class_counts(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+        """Class name -> number of examples, for all classes in order."""
+        return dict(zip(classes, self.counts(labels, len(classes)).tolist(), strict=True))
+
+    @abstractmethod
+    def strata(self, labels: np.ndarray) -> list[np.ndarray]:
+        """Positions of the examples of each stratum, which a stratified sample draws from."""
+
+    @abstractmethod
+    def assign_groups(
+        self, labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray
+    ) -> np.ndarray:
+        """The split or fold of each example, int (n,), so that each has about its fraction of every class.
+
+        Args:
+            labels: encoded, of n examples.
+            groups: int (n,); examples of one group go to the same split.
+            fractions: float (splits,), adding up to 1.
+            order: int (groups,), the rank in which groups are assigned.
+        """
+
+    def label_fault(self, names: Iterable[str]) -> str | None:
+        """Why class names cannot be used; None if they can."""
+        return None
+
+    # ---- training
+
+    @abstractmethod
+    def class_weights(self, labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
+        """Weight of an example of each class in training, float (n_classes,), with mean 1 over the examples.
+
+        Raises:
+            InputError: the choice is not possible.
+        """
+
+    @abstractmethod
+    def example_weights(self, labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
+        """Weight of each example in training, float (n,)."""
+
+    @abstractmethod
+    def cross_entropy(self, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss of several problems on the same examples, and its gradient.
+
+        Args:
+            logits: float (n, problems, classes).
+            labels: encoded, of n examples.
+
+        Returns:
+            The loss (n, problems), and its derivatives by the logits, in their shape.
+        """
+
+    @abstractmethod
+    def log_losses(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Log loss of each example, float64 (n,), from probabilities (n, classes)."""
+
+    @abstractmethod
+    def mistakes(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Mask of the examples with a wrong answer, bool (n,), before thresholds are chosen."""
+
+    @abstractmethod
+    def targets(self, labels: np.ndarray, n_classes: int) -> np.ndarray:
+        """Labels as the loss of Keras takes them: float32 (n, classes)."""
+
+    @abstractmethod
+    def keras_loss(self, label_smoothing: float) -> tuple[Any, list[str]]:
+        """A Keras loss on logits and :meth:`targets`, and names of Keras metrics. In a Keras process."""
+
+    def scores(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+        """Figures that training reports beside the loss, as columns of ``history.csv`` without ``val_``."""
+        return {}
+
+    # ---- evaluation
+
+    @abstractmethod
+    def evaluate(
+        self,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        classes: Sequence[str],
+        thresholds: np.ndarray | None,
+        *,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Compute every figure of one split.
+
+        Returns:
+            ``examples``, ``resamples``, each of ``metrics`` as ``{value, low, high}``, ``per_class`` with ``support``
+            and ``precision``, ``recall`` and ``f1`` likewise, and any other figures that :meth:`report_sections` shows.
+        """
+
+    def choose_thresholds(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
+        """The probability from which each class is predicted, float (classes,), chosen on validation examples.
+
+        None means that the most probable class is predicted.
+        """
+        return None
+
+    @abstractmethod
+    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
+        """The predicted labels, encoded as :meth:`encode` does."""
+
+    @abstractmethod
+    def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
+        """Compare two models by their probabilities (n, classes) for the same examples."""
+
+    @abstractmethod
+    def worst_mistakes(
+        self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The wrong answer about each example that the model was surest of.
+
+        Returns:
+            Number of the class, int (n,), -1 where nothing is wrong; and the confidence in it, float (n,).
+        """
+
+    @abstractmethod
+    def find_label_issues(
+        self, labels: np.ndarray, probabilities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Labels that look wrong, by confident learning.
+
+        Args:
+            labels: encoded, of n examples.
+            probabilities: float (n, classes), by a model that was trained without the example.
+
+        Returns:
+            Positions of the examples, int (k,); the labels that they more likely have, encoded; the probability that
+            the given label is wrong; and the probability that it is right, both float (k,).
+        """
+
+    @property
+    def has_confidence(self) -> bool:
+        """Whether an answer has one confidence, which can be calibrated and compared with a threshold."""
+        return self.is_exclusive
+
+    # ---- answers and tables
+
+    @abstractmethod
+    def table_columns(self, classes: Sequence[str]) -> list[str]:
+        """Names of the columns that ``predictions.csv`` has for this task, beside those of every task."""
+
+    @abstractmethod
+    def table(
+        self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray | None, classes: Sequence[str]
+    ) -> list[Iterable[str]]:
+        """The cells of :meth:`table_columns`, n of each."""
+
+    @abstractmethod
+    def read_row(self, cells: Cells, labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Scores:
+        """What the columns of :meth:`table_columns` say about one example.
+
+        Args:
+            cells: of the row.
+            labels: its class names.
+            predicted: names of the predicted classes.
+            classes: of the run.
+        """
+
+    @abstractmethod
+    def answer(self, name: str, probabilities: np.ndarray, decision: Decision, top_k: int | None) -> Answer:
+        """The answer about one example from its probabilities, float (classes,)."""
+
+    # ---- what people see
+
+    def describe(self, figures: Mapping[str, Any], n_classes: int, examples: str) -> str:
+        """The most important figures of a split, for the terminal.
+
+        Args:
+            figures: from :meth:`evaluate`.
+            n_classes: number of classes.
+            examples: how many examples there are, in words.
+        """
+        metric = self.metrics[0]
+        return f"{metric.title} {metric.format(figures[metric.name])} on {examples}"
+
+    def remarks(self, classes: Sequence[str], thresholds: Mapping[str, float] | None) -> list[str]:
+        """What the terminal says beside the figures."""
+        return []
+
+    def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
+        """Sections that are added to the report, from the figures of the split that counts."""
+        return []
