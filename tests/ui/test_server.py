@@ -312,7 +312,7 @@ def test_programs_can_ask_a_run_that_is_served(server: Server) -> None:
     )
     assert server.ask("POST", f"{page}/serve").status == 303  # is there already
     assert address in server.ask("GET", f"{page}/export").text
-    assert server.ask("POST", f"{page}/serve/end").status == 303
+    assert server.ask("POST", f"{page}/serve/stop").status == 303
     assert "Start a server" in server.ask("GET", f"{page}/export").text
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection(address.removeprefix("http://")).request("GET", "/health")
