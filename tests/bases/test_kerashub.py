@@ -145,7 +145,7 @@ def test_a_run_on_a_preset_is_complete(vit: Path, photos: Path, tmp_path: Path) 
     assert "pip install numpy pillow keras tensorflow keras-hub\n" in (tmp_path / "predict.py").read_text()
     explained = hs.explain(run, photos / "china/07.jpg", nearest=2)
     assert (explained.method, len(explained.nearest)) == ("occlusion", 2)  # its output is a token, not a feature map
-    with pytest.raises(InputError, match=r"grad-cam needs a feature map .* preset:.* has none"):
+    with pytest.raises(InputError, match=r"grad-cam needs a base that ends in a feature map, and preset:.* not"):
         hs.explain(run, photos / "china/07.jpg", method="grad-cam")
 
 
