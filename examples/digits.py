@@ -1,4 +1,4 @@
-"""Write scikit-learn's scanned digits as picture files in class folders: real data for a demo, without a download.
+"""Write scikit-learn's scanned digits as image files in class folders: real data for a demo, without a download.
 
     python examples/digits.py FOLDER      writes FOLDER/zero/0001.png … FOLDER/nine/0180.png
 
@@ -53,14 +53,14 @@ def write_digits(folder: Path) -> bool:
             written[name] += 1
             path = Path(scratch, "digits", name, f"{written[name]:04}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture(scan).save(path)
+            enlarge(scan).save(path)
         shutil.rmtree(folder, ignore_errors=True)  # empty: seen above
         Path(scratch, "digits").rename(folder)
     return True
 
 
-def picture(scan: np.ndarray) -> Image.Image:
-    """Turn one scan, (8, 8) with 0 for paper and 16 for ink, into a grey picture of 64x64 pixels with dark ink."""
+def enlarge(scan: np.ndarray) -> Image.Image:
+    """Turn one scan, (8, 8) with 0 for paper and 16 for ink, into a grey image of 64x64 pixels with dark ink."""
     grey = np.round(255 - scan * (255 / _INK_MAX)).astype(np.uint8)
     return Image.fromarray(grey).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
 

@@ -1,4 +1,4 @@
-"""Errors, sorted by who can mend them.
+"""Errors, sorted by who can correct them.
 
     HeadstartError
     ├── InputError        (also ValueError)   exit 2   change the command or the data

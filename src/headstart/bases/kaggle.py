@@ -62,7 +62,7 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
 def find_or_fetch(handle: str, name: str) -> Path:
     """The folder of a Kaggle model, after a download if necessary.
 
-    If the handle has no version, the newest version on this machine is used; if there is none, the newest on Kaggle.
+    If the handle has no version, the newest version on this machine is used; otherwise the newest on Kaggle.
 
     Args:
         handle: OWNER/MODEL/FRAMEWORK/VARIATION[/VERSION].

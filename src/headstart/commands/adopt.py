@@ -116,7 +116,7 @@ def _pictures(size: tuple[int, int]) -> np.ndarray:
     """Golden samples without photos: soft patches of colour, uint8 (n, h, w, 3)."""
     patches = np.random.default_rng(0).integers(0, 256, (GOLDEN_SAMPLES, 6, 6, 3), np.uint8)
     enlarged = (Image.fromarray(patch).resize(size[::-1], Image.Resampling.BICUBIC) for patch in patches)
-    return np.stack([np.asarray(picture) for picture in enlarged])
+    return np.stack([np.asarray(image) for image in enlarged])
 
 
 def read_export(spec: dict[str, Any], folder: str) -> None:

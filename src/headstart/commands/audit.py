@@ -1,4 +1,4 @@
-"""A data set checked before anything is trained on it: findings, a page with pictures, and a cleaned table."""
+"""Audit of a data set before training: findings, a report with images, and a table of the usable examples."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from headstart.system.progress import Progress
 from headstart.system.settings import check_place
 
 _NEED_FEATURES = ("too-long", "unknown-words", "unknown-characters", "outliers")
-_WITHOUT = "It takes a base, and none was asked for."
+_WITHOUT = "It needs a base; the audit runs without one."
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class DataAudit:
         }
 
     def fix(self, path: str | Path) -> list[Skipped]:
-        """Write a table of what is good, which :func:`headstart.train` takes; files are left as they are.
+        """Write a table of the usable examples, for :func:`headstart.train`. No data file is changed.
 
-        What is left out: what cannot be used, blank pictures, all but one of what is the same or nearly the same (of
-        those on two sides of a given split the held-out one stays), and what is there under two labels.
+        Left out are unusable files, blank images, all but one of duplicates and near-duplicates (of those in two given
+        splits the held-out one stays), and duplicates with different labels.
 
         Args:
             path: of the CSV file.
@@ -101,7 +101,7 @@ class DataAudit:
         return out
 
     def report(self, path: str | Path) -> Path:
-        """Write it as one self-contained page with pictures.
+        """Write a self-contained report with images.
 
         Args:
             path: of the HTML file, which is replaced if it is there.
@@ -127,7 +127,7 @@ def audit(
     """Check a data set as :func:`headstart.train` does, before anything is trained on it.
 
     Args:
-        data: whatever ``train`` takes.
+        data: as for ``train``.
         config: settings, as for :func:`headstart.train`: how the data are read, and the base whose features are
             examined. They stay in the cache, so that training on the same base does not compute them again.
         features: False does without a base, and without what needs one.

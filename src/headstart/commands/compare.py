@@ -57,7 +57,7 @@ _ROUNDS = ((0.1, 2), (0.3, 4), (1.0, 10))
 """Of each, the share of the examples that it is held on, and how many of each class at least."""
 
 _IN_TURNS = 10  # of each class, however rare
-_FINALISTS = 3  # reach the last round whatever they seem to be worth
+_FINALISTS = 3  # reach the last round with any score
 _TIMED = 8  # examples that the latency is measured on
 _FASTER = 1.2  # times as fast is worth a word
 _REASONS_SHOWN = 10
@@ -95,7 +95,7 @@ class Row:
         evidence: LogME of its features on the examples of the first round.
         examples: how many it was judged on, in cross-validation.
         figure: accuracy, or mean average precision of multi-label data, with its interval.
-        log_loss: likewise.
+        log_loss: cross-validated log loss.
         finished: whether it reached the last round.
         on_front: whether it did, and none that is better is as fast.
         against_top: it against the one with the best figure, on the same examples; None for that one itself and for
@@ -121,7 +121,7 @@ class Row:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the one with the best figure is better beyond luck."""
+        """Whether the base with the best metric is significantly better."""
         return self.against_top is not None and self.against_top.favours_second
 
 
@@ -153,7 +153,7 @@ class BaseComparison:
         task: name of the task.
         metric: name of the figure that decides, such as ``accuracy``.
         budget: that they had to meet.
-        min_accuracy: that was asked for, if any, as a share.
+        min_accuracy: required accuracy as a fraction, if any.
         rounds: how many examples each round was held on.
         rows: the bases that were tried: those of the last round first, each part from the best down.
         left_out: those that were not, with reasons.
@@ -201,7 +201,7 @@ class BaseComparison:
     def status(self, row: Row) -> str:
         """How a base stands to the one with the best figure, in a few words."""
         if not row.finished:
-            return "left the race"
+            return "eliminated"
         return "" if row.against_top is None else "worse" if row.is_worse else "no more than luck"
 
     def difference(self, row: Row) -> str:
@@ -561,7 +561,7 @@ class _SuccessiveHalving:
 
     @contextmanager
     def _surviving(self, handle: str, one: _Candidate | None = None) -> Iterator[None]:
-        """Whatever is wrong with one base does not stop the others."""
+        """A failure of one base does not stop the others."""
         try:
             yield
         except HeadstartError as exc:

@@ -63,7 +63,7 @@ def evaluate(
 
     Args:
         run: the run folder.
-        data: whatever ``train`` takes; its classes must be among the run's.
+        data: as for ``train``; its classes must be among the run's.
         name: of the evaluation; the data's own name when None. An existing one is never overwritten.
         config: settings, as for :func:`headstart.train`: how the data are read, and ``strict``. For a multi-label run
             the columns of labels are those of its training unless they are set.

@@ -1,6 +1,6 @@
 """A finished run with more examples: new classes, or more of the old ones.
 
-The old examples keep their side of the division and their labels, so what was held out stays held out, and every old
+The old examples keep their splits and their labels, so what was held out stays held out, and every old
 class is judged on the same examples before and after. Their features come from the cache. The new examples are divided
 among themselves; what is the same as an old one, nearly so or of its group goes where that is.
 """
@@ -57,12 +57,12 @@ def extend(
 ) -> Run:
     """Train a run again with more examples, of its own classes or of new ones, and compare the two on the old classes.
 
-    The run itself is left as it is. What comes out is a run of its own, made with everything that was asked for the old
+    The run does not change. The result is a new run, made with all settings of the old
     one, and keeps a table of all examples (``examples.jsonl``). Old classes keep their numbers, new ones follow.
 
     Args:
         run: the run folder.
-        more: whatever :func:`headstart.train` takes; one class is enough. Examples that the run has already are passed
+        more: data as for :func:`headstart.train`; one class is enough. Examples that the run has already are passed
             over.
         config: settings, as for :func:`headstart.train`: how the new examples are read, and ``fine_tune``. What is not
             set is as it was for the old run.
@@ -80,7 +80,7 @@ def extend(
     Raises:
         InputError: no such run; its examples are no longer what they were; or nothing new can be added from ``more``.
         UnavailableError: weights, network or an optional package is missing.
-        IntegrityError: what was frozen has moved, or the finished model computes something else.
+        IntegrityError: a frozen weight has changed, or the finished model computes something else.
     """
     folder = Path(run)
     facts = read_facts(folder)
@@ -176,7 +176,7 @@ def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: 
         told = "\n".join(strange[:_SHOWN] + (["  …"] if len(strange) > _SHOWN else []))
         raise InputError(
             f"{len(strange):,} of {counted(len(old), 'image')} that {folder} was made of are no longer what they were, "
-            f"in {old.root}:\n{told}\nPut them back, or train anew on all data with headstart train."
+            f"in {old.root}:\n{told}\nRestore them, or train again on all data with headstart train."
         )
 
 
@@ -225,7 +225,7 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     if added and not old.task.is_exclusive:
         raise InputError(
             f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. Nobody has said "
-            "which of the old examples have them: label those, too, and train anew; or leave them out (--classes)."
+            "which of the old examples have them: label those too and train again; or leave them out (--classes)."
         )
 
 

@@ -11,7 +11,7 @@ class Run(RunFolder):
     """A finished run; see :class:`~headstart.runs.run.RunFolder`."""
 
     def report(self) -> Path:
-        """Write ``report.html`` anew and give its path.
+        """Write ``report.html`` again and return its path.
 
         Raises:
             InputError: nothing is known of how good it is, because it was adopted.

@@ -166,7 +166,7 @@ def _train(
     with cost.stage("features"):
         features, checked, split = _drawn(lambda only: compute(loaded, only), look, few=whole.split.shots is not None)
     with cost.stage("audit and split"):
-        dataset = replace(dataset, labels=corrections.labels)  # not before, or the others would be divided anew
+        dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
         findings = _findings(dataset, checked, split, loaded, features)
         _tell(findings, checked.skipped, strict=whole.data.strict)
     with cost.stage("head"):

@@ -93,7 +93,7 @@ class FileExample(Example):
 
     @property
     def suffix(self) -> str:
-        """The extension; empty where there is none."""
+        """The extension, or empty."""
         return PurePath(self.address).suffix
 
     @cached_property

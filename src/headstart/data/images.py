@@ -78,7 +78,7 @@ class Header(NamedTuple):
         format: Pillow's name, such as ``JPEG``.
         mode: Pillow's name for the form of its pixels, such as ``RGB`` or ``CMYK``.
         width: in pixels, before any rotation.
-        height: likewise.
+        height: of the image, in pixels.
         orientation: EXIF's number; 1 is upright.
         transparent: whether it has transparency.
     """

@@ -51,7 +51,7 @@ def _words(segmenter: Segmenter, text: str) -> tuple[str, ...]:
 def _pipeline(path: Path, sha256: str) -> Any:
     stanza = require("stanza", extra="stanza", purpose="dividing texts into words")
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-        Path(folder, "resources.json").write_text("{}")  # Stanza will not start without, whatever file it is given
+        Path(folder, "resources.json").write_text("{}")  # Stanza needs this file, even if it gets a model file
         try:
             return stanza.Pipeline(
                 "xx",  # all that depends on the language is in the file

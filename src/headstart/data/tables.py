@@ -30,7 +30,7 @@ _TEXT_NAMES = (
     "text", "sentence", "review", "content", "body", "message", "comment", "tweet", "post", "document", "abstract",
     "question", "utterance", "query",
 )  # fmt: skip
-_TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # taken together, where there is none of those
+_TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # used together if the table has none of those
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 _MOST_CHARACTERS = 100_000_000  # in a cell; Python's own limit is 131,072, and texts are longer
@@ -54,7 +54,7 @@ class Columns(NamedTuple):
 class Row(NamedTuple):
     """One row; ``where`` names it in messages. What the table has no column for is None.
 
-    ``label`` is a class, empty where there is none; or a list of any number of labels. Bytes that are not UTF-8 are
+    ``label`` is a class, or empty; or a list of any number of labels. Bytes that are not UTF-8 are
     there as lone surrogates, as in file names.
     """
 
@@ -138,7 +138,7 @@ def column_roles(table: Path, columns: Columns) -> dict[str, str]:
         texts = _find_texts(name, header, columns)
     found |= {header[i]: "text" for i in texts}
     for kind in ("path", "split", "group"):
-        with suppress(InputError):  # there is none
+        with suppress(InputError):  # no such column
             i = None if texts and kind == "path" else _find(name, header, kind, getattr(columns, kind))
             found |= {} if i is None else {header[i]: kind}
     with suppress(InputError):

@@ -82,7 +82,7 @@ def open_tokenizer(folder: Path, facts: dict[str, Any]) -> Tokenizer:
     try:
         tokenizer: Tokenizer = _KINDS[facts["kind"]].open(folder, facts)
     except (OSError, ValueError) as exc:
-        raise IntegrityError(f"the tokenizer in {folder} cannot be opened ({exc}): copy the run anew.") from exc
+        raise IntegrityError(f"the tokenizer in {folder} cannot be opened ({exc}): copy the run again.") from exc
     return tokenizer
 
 
@@ -169,7 +169,7 @@ class WordTokenizer(Tokenizer):
 
 
 def candidates(text: str, segmenter: Segmenter | None = None) -> Iterable[str]:
-    """Every word that a list might be asked for when it has to find this text's."""
+    """Every word that a vocabulary may need for this text."""
     for word in _split(text, segmenter):
         for form in forms(word):
             yield from form

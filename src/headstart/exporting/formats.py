@@ -57,7 +57,7 @@ class Format:
 
     @property
     def advice(self) -> str:
-        """A format to use if this one loses too much accuracy; empty if there is none."""
+        """A format to use if this one loses too much accuracy; or empty."""
         return {"int8": "litert:float16 loses less accuracy.", "float16": "litert loses none."}.get(self.precision, "")
 
     @property

@@ -2,7 +2,7 @@
 
 A pipeline is plain data, (class name, arguments) of each layer, so that it can be recorded in the run, be part of a
 cache key and travel to another process. Every batch gets layers with seeds of its own, derived from the seed, the batch
-and the layer: the same images come out wherever and in whatever order the batches are made.
+and the layer: the result does not depend on where and in which order the batches are made.
 """
 
 import numpy as np

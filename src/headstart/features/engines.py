@@ -40,7 +40,7 @@ PREPARED_VERSION = 4
 _FEWEST_ROUNDS = 3  # in which each example is timed
 _GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 40}  # importing the backend, and its first batch
 _GPU_RATE = 4e12  # multiply-adds a second in float32, of Keras on one GPU
-_CORE_RATE = {"float32": 40e9, "bfloat16": 160e9}  # likewise, of OpenVINO on one core of a CPU
+_CORE_RATE = {"float32": 40e9, "bfloat16": 160e9}  # the same for OpenVINO on one CPU core
 
 _HINT = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -120,7 +120,7 @@ def _side_by_side(outputs: list[np.ndarray]) -> np.ndarray:
 
 
 class KerasEngine:
-    """A Keras model in this process, on whatever backend and device Keras has here, in float32."""
+    """A Keras model in this process, on the current backend and device of Keras, in float32."""
 
     name = "keras"
     precision = "float32"
@@ -137,7 +137,7 @@ class KerasEngine:
             return np.asarray(self._model.predict_on_batch(pixels))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Compute batch after batch; one smaller than before is filled up, or the backend would compile anew for it."""
+        """Compute batch after batch; a smaller batch is padded, so that the backend does not compile again."""
         size = 0
         for key, pixels in batches:
             size = max(size, n := len(pixels))
@@ -170,7 +170,7 @@ def resolve_precision(precision: Precision) -> str:
     """``auto`` means bfloat16 where the CPU computes in it natively (there it is 2 to 3 times faster), else float32.
 
     Raises:
-        InputError: bfloat16 is asked for and this CPU would only emulate it.
+        InputError: bfloat16 is required, and this CPU would only emulate it.
     """
     precision = asked_precision(precision)
     if precision == "float32":
@@ -287,14 +287,14 @@ def choose_engine(
 
     Args:
         base: the base.
-        engine: as asked for; likewise the precision.
+        engine: required engine; also the precision.
         precision: of the arithmetic.
         cache_folder: the cache.
         probe: gives what :func:`prepare` takes; asked only where there is a GPU.
         count: how many examples.
 
     Returns:
-        ``keras``, or what was asked for; and the precision.
+        ``keras``, or the required engine; and the precision.
 
     Raises:
         InputError: the precision cannot be had here.
@@ -305,7 +305,7 @@ def choose_engine(
     if engine == "openvino" or precision == "bfloat16" or base.frozen_reason or not gpu.is_usable(cache_folder):
         return engine, on_cpu
     backend, examples = keras_worker.training_backend(), probe()
-    if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles anew for every length
+    if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles again for every length
         return engine, on_cpu
     work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
     cpu_s = work / (_CORE_RATE[on_cpu] * (os.cpu_count() or 1))
@@ -335,7 +335,7 @@ def open_engine(
     """The engine for a base; falls back to Keras, with one line that says so, where OpenVINO cannot take the base.
 
     Raises:
-        InputError: OpenVINO is asked for by name and cannot take the base.
+        InputError: OpenVINO is required by name, and cannot run the base.
     """
     if engine != "keras":
         xml = prepare(base, cache_folder, probe).xml
@@ -348,7 +348,7 @@ def open_engine(
 
 
 def _keras_model(base: Base) -> Any:
-    # Asked for by name or as a fallback: then Keras is imported here, on a backend that runs well.
+    # Required by name or used as a fallback: Keras is imported in this process, on a fast backend.
     keras_worker.import_keras()
     return base.model()
 
@@ -363,7 +363,7 @@ def latency_ms(
 ) -> float:
     """Measure how long a base takes for one example by itself on this machine, in milliseconds.
 
-    Of each example the fastest time counts, because whatever else the machine does can only add to it; of those the
+    Of each example the fastest time counts, because other work of the machine can only add to it; of those the
     median.
 
     Args:

@@ -1,7 +1,7 @@
 """The frozen pass: every example's bytes are read, digested, decoded and run through the base, once.
 
 Decoding and computing overlap: threads prepare batches (Pillow lets go of Python's lock), the engine computes them,
-and this thread writes what is done to the cache. Nothing is held beyond the batches in flight, whatever the number
+and this thread writes what is done to the cache. Nothing is held beyond the batches in flight, for any number
 of files. Each finished batch is durable within about a second, so a killed run goes on where it was.
 """
 

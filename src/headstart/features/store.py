@@ -44,7 +44,7 @@ class StoredArrays:
     """Arrays of a store in a chosen order, memory-mapped.
 
     Attributes:
-        shape: of one array; empty where there is none at all.
+        shape: of one array; empty if the store is empty.
         dtype: of them.
     """
 
@@ -121,7 +121,7 @@ class ArrayStore:
         """The arrays of some keys, in that order; they stay readable after :meth:`close`.
 
         Args:
-            keys: of the arrays; None where there is none.
+            keys: of the arrays; None for missing ones.
 
         Raises:
             IntegrityError: a shard is missing or damaged.
@@ -235,7 +235,7 @@ class ArrayStore:
             raise self._damaged(f"{self.folder} holds arrays of another shape or dtype than {dtype} {shape}")
 
     def _stored_form(self) -> tuple[tuple[int, ...], np.dtype] | None:
-        """Shape and dtype of one array; None as long as there is none."""
+        """Shape and dtype of one array; None while the store is empty."""
         rows = self._database.query("SELECT shape, dtype FROM form")
         return (tuple(json.loads(rows[0][0])), np.dtype(rows[0][1])) if rows else None
 

@@ -18,7 +18,7 @@ Bounded = Sequence[float]
 """Where it lies across, and a value with the ends of its interval."""
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 360, 44, 14, 26
-_MOST_CELLS = 100  # sides of a drawn matrix: beyond that many classes, a cell stands for a block of them
+_MOST_CELLS = 100  # per side of a plotted matrix; with more classes, a cell stands for a block of classes
 _SHADES = 6
 _SQUARE, _GAP = 10, 2
 _ABOVE = 1.25  # times the usual loss, the part of a plot of trials that is drawn
@@ -30,7 +30,7 @@ class _Frame:
 
     Args:
         x: smallest and largest value across; widened to whole ticks unless ``log_x``.
-        y: likewise, upwards.
+        y: vertical position, upwards.
         height: of the area, in pixels.
         log_x: the x axis is logarithmic, with a tick at every power of ten.
         exact: the ranges are to be kept as they are.
@@ -151,7 +151,7 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: f
 
     Args:
         train: (epoch, value) pairs.
-        val: likewise; may be empty.
+        val: the same for validation; may be empty.
         name: of the quantity.
         kept: the epoch whose weights were kept, if known.
     """
@@ -276,7 +276,7 @@ def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: in
 
     Args:
         points: (examples, accuracy, low, high) of what was measured.
-        beyond: likewise, of the fitted curves, from left to right.
+        beyond: the same for the fitted curves, from left to right.
         now: how many examples there are.
     """
     lows, highs = [one[2] for one in (*points, *beyond)], [one[3] for one in (*points, *beyond)]

@@ -34,7 +34,7 @@ _TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "lab
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` of a run or of an evaluation, anew if it is there.
+    """Write ``report.html`` of a run or of an evaluation, replacing an existing one.
 
     Args:
         folder: with ``run.json`` and ``metrics.json``, and the tables beside them.

@@ -129,7 +129,7 @@ def _write_tables(folder: Path, material: Material) -> None:
 
 
 def template_for(base: Base, recipe: HeadConfig, prepared: Prepared, inputs: np.ndarray) -> Path:
-    """The template of ``model.keras`` for a head as the recipe gives it; made where there is none yet."""
+    """The template of ``model.keras`` for a head as the recipe gives it; created if missing."""
     if recipe.kind == "linear":
         return prepared.template
     path = prepared.folder / f"dense-{'-'.join(map(str, recipe.units))}-dropout-{recipe.dropout:g}.keras"

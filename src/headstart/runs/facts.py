@@ -60,7 +60,7 @@ class Searched:
         head: on them.
         recipe: of it.
         facts: of the search; None where there was none.
-        verdict: whether the head of the search is kept; likewise None.
+        verdict: whether the head of the search is kept; None without a search.
     """
 
     base: Base
@@ -85,7 +85,7 @@ class Material:
         searched: the head before fine-tuning.
         head: the finished head.
         label_issues: labels that look wrong; None where none were examined.
-        learning_curve: None where there is none.
+        learning_curve: None if not computed.
         tuned: what fine-tuning made.
         verdict: whether that is kept.
         calibration: of the probabilities.
@@ -271,7 +271,7 @@ def count_out_of_distribution(material: Material, detector: OutOfDistributionDet
 
 
 def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.ndarray, splits: np.ndarray) -> str:
-    """Identifies what was trained on: hex SHA-256 over classes, splits and contents, whatever the files are called."""
+    """Identifies what was trained on: hex SHA-256 over classes, splits and contents, independent of file names."""
     whole = hashlib.sha256()
     for i, split in zip(usable.tolist(), splits.tolist(), strict=True):
         digest = digests[i]

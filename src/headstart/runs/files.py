@@ -13,7 +13,7 @@ from headstart.tasks import get_task
 
 FACTS, FIGURES = "run.json", "metrics.json"
 
-ADVICE = "The file was damaged or edited by hand: copy the run anew, or train again."
+ADVICE = "The file was damaged or edited by hand: copy the run again, or train again."
 """What ends a message about a file of a run."""
 
 R = TypeVar("R", bound=Record)

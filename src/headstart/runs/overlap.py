@@ -89,7 +89,7 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
 def _looks(
     trained_on: Mapping[str, PredictionRow], root: Path, reader: Reader, progress: Progress
 ) -> dict[str, ImageInfo]:
-    """Digest (hex) -> what a training picture looks like, of those known or still there."""
+    """Digest (hex) -> thumbnail data of a training image, for images in the cache or on disk."""
     known = {
         digest.hex(): look
         for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()

@@ -266,7 +266,7 @@ def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precisio
         raise IntegrityError(
             f"the golden samples of {folder} give other probabilities than they did when the run was made "
             f"(largest difference {difference:.1e}, tolerance {TOLERANCE[precision]:.0e}): a file of the run has "
-            "changed, or this machine computes differently. Train again, or copy the run anew."
+            "changed, or this machine computes differently. Train again, or copy the run again."
         )
     return difference
 
@@ -321,7 +321,7 @@ def _existing(path: Path) -> Path:
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
-    """Names the file that cannot be opened, whatever a library raises then."""
+    """Names the file that cannot be opened, for every error of a library."""
     try:
         yield
     except HeadstartError:

@@ -81,7 +81,7 @@ class RunFolder:
         tta: bool = False,
         min_confidence: MinConfidence = 0.0,
     ) -> Any:
-        """Predict pictures, or texts.
+        """Predict images or texts.
 
         Args:
             given: of a run on images, one file, for one :class:`~headstart.runs.predictor.Prediction` (or
@@ -89,9 +89,9 @@ class RunFolder:
                 list.
                 Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
-            tta: test-time augmentation: judge each picture together with its mirror image.
+            tta: test-time augmentation: average over each image and its mirror image.
             min_confidence: an answer with a smaller probability is marked as ``unsure``; ``auto`` takes the run's own
-                threshold, from which on its answers are as precise as was asked for in training.
+                threshold, which reaches the precision set in training.
 
         Raises:
             InputError: there is no such file; or the one file cannot be used; or the run has no threshold.

@@ -30,7 +30,7 @@ class Interval(Record):
 
     Attributes:
         value: of the figure.
-        low: lower end; likewise ``high``.
+        low: lower bound; ``high``: upper bound.
     """
 
     value: float | None
@@ -43,9 +43,9 @@ class ClassFigures(Record):
 
     Attributes:
         support: examples of it.
-        precision: of the answers; likewise ``recall`` and ``f1``.
+        precision: of the predictions; also ``recall`` and ``f1``.
         threshold: probability from which on the label is given; None where each example has one class.
-        average_precision: of the label; likewise None.
+        average_precision: of the label; None if not multi-label.
     """
 
     support: int
@@ -60,10 +60,10 @@ class ReliabilityBin(Record):
     """Answers whose confidence lies between two bounds.
 
     Attributes:
-        low: bound of the confidence; likewise ``high``.
+        low: lower bound of the confidence; ``high``: upper bound.
         count: how many answers.
         confidence: their mean; None where there are no answers.
-        accuracy: share of right ones; likewise.
+        accuracy: share of correct predictions; None in an empty bin.
     """
 
     low: float
@@ -677,7 +677,7 @@ class OutOfDistributionFacts(Record):
 
     Attributes:
         references: training examples that new ones are compared with; None in an evaluation made by format 1.
-        threshold: of the distance; likewise.
+        threshold: of the distance.
         count: test examples, or those of an evaluation, beyond it; None where there are none to count.
     """
 
@@ -804,7 +804,7 @@ class RunFacts(Record):
         head_settings: what the head was trained with; None unless trained, like the next two.
         head: the head that was trained.
         label_issues: None where no labels were examined.
-        learning_curve: None where there is none.
+        learning_curve: None if not computed.
         search: None where no head was searched for.
         fine_tuning: None unless trained, like the next.
         calibration: of the probabilities.

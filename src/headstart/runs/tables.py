@@ -102,9 +102,9 @@ class HistoryRow:
         phase: ``cross-validation`` (of a solved head), ``head`` (of an mlp), ``search`` or ``fine-tuning``.
         epoch: of the phase, or number of the trial.
         l2: regularisation that was tried.
-        loss: on the training examples; likewise ``accuracy``.
+        loss: on the training examples; so is ``accuracy``.
         accuracy: share of right answers.
-        val_loss: on examples that were not trained on; likewise ``val_accuracy``.
+        val_loss: on examples that were not trained on; so is ``val_accuracy``.
         val_accuracy: share of right answers.
     """
 

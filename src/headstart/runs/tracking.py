@@ -28,7 +28,7 @@ def check_tracking(*, tensorboard: bool, mlflow: bool) -> None:
 
 
 def track(run: RunFolder, *, tensorboard: bool, mlflow: bool) -> None:
-    """Tell the trackers that were asked for about a finished run. The run is complete, whatever they answer."""
+    """Log a finished run to the chosen trackers. Their errors do not affect the run."""
     if tensorboard:
         write_tensorboard(run)
     if mlflow:

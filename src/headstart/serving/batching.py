@@ -65,7 +65,7 @@ class Batcher:
             thread.start()
 
     async def outputs(self, contents: Sequence[bytes]) -> list[Output | str]:
-        """Outputs for the contents of files or texts, in their order; a string is the reason why there is none.
+        """Outputs for the contents of files or texts, in their order; a string is the reason for a missing output.
 
         Raises:
             RefusedError: too many examples are waiting.

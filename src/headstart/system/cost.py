@@ -34,7 +34,7 @@ class Cost:
     def so_far(self) -> dict[str, Any]:
         """``wall_s``, ``cpu_s``, ``peak_memory_mb`` (of the largest process; None where unknown) and ``stages``.
 
-        The stage that is going on counts up to now.
+        The current stage counts up to now.
         """
         return {
             "wall_s": round(time.perf_counter() - self._wall, 3),

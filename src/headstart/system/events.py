@@ -68,7 +68,7 @@ class _EventHandler(logging.Handler):
 
 
 def send_records(send: Send) -> None:
-    """Send whatever headstart logs in this process, from now on and from level INFO on."""
+    """Send all log records of headstart in this process with level INFO or higher."""
     package = logging.getLogger("headstart")
     package.addHandler(_EventHandler(send))
     package.setLevel(logging.INFO)

@@ -30,7 +30,7 @@ def is_usable(cache: Path) -> bool:
     if driver is None or not keras_worker.can_train():
         return False
     backend = keras_worker.training_backend()
-    if os.environ.get("KERAS_BACKEND", backend) != backend:  # another one was asked for, which does not train
+    if os.environ.get("KERAS_BACKEND", backend) != backend:  # another backend is set, which cannot train
         return False
     spec = find_spec(backend)
     packages = Path((spec and spec.origin) or "").parents[1]

@@ -1,8 +1,8 @@
 """Run a piece of Keras work in a child process, with the backend that is right for it.
 
 A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
-So whatever needs Keras runs in a child, on Keras's OpenVINO backend when nothing is trained (it imports in a fifth of
-TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
+So all work that needs Keras runs in a child process, on Keras's OpenVINO backend when nothing is trained (it imports in
+a fifth of TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
 The progress and the log records of the child come back line by line; the parent passes them on to its own.
 """
 
@@ -130,7 +130,7 @@ def full_float32() -> Iterator[None]:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """For C++ code that writes to the file descriptor, as TensorFlow's does when it starts, whatever its log level."""
+    """For C++ code that writes to the file descriptor, as TensorFlow does when it starts, at every log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
@@ -154,7 +154,7 @@ def call(
         progress: follows the work; the function then takes an argument ``progress``, too.
 
     Raises:
-        HeadstartError: whatever headstart error the function raised, as it was.
+        HeadstartError: the error that the function raised.
         RuntimeError: the child failed otherwise; the text ends with its own traceback.
     """
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:

@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 def bundle_folder() -> Path | None:
-    """The bundle to take bases from: ``--bundle``, or ``HEADSTART_BUNDLE``; None where there is none."""
+    """The bundle to take bases from: ``--bundle``, or ``HEADSTART_BUNDLE``; None if not set."""
     chosen = os.environ.get("HEADSTART_BUNDLE")
     return Path(chosen).expanduser() if chosen else None
 

@@ -13,7 +13,7 @@ Severity = Literal["error", "warning"]
 Target = Literal["scripts", "models"]
 
 Report = Callable[[str, int, str], None]
-"""Receives a mistake: name of the rule, line (0 if there is none), message."""
+"""Receives a mistake: name of the rule, line (0 if unknown), message."""
 
 _WIDTH = 79  # of an explanation in the terminal
 

@@ -21,7 +21,7 @@ class _Output(NamedTuple):
 
     Attributes:
         units: number of outputs, or :data:`UNKNOWN`.
-        activation: its name, ``linear`` if there is none, or :data:`UNKNOWN`.
+        activation: its name, ``linear`` by default, or :data:`UNKNOWN`.
         line: of the last Dense layer.
     """
 
