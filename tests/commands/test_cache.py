@@ -47,7 +47,7 @@ def test_what_is_in_use_or_new_stays(tmp_path: Path) -> None:
     assert [item.kind for item in removed] == ["features"]
     assert [item.kind for item in kept] == ["tuning"]
     assert (tmp_path / "heads/one/values.npy").exists()
-    with pytest.raises(InputError, match="--older-than -1"):
+    with pytest.raises(InputError, match="at least 0 days, such as 30, got -1"):
         clear(tmp_path, older_than_days=-1)
 
 

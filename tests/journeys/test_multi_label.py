@@ -282,5 +282,5 @@ def test_more_examples_of_the_same_labels(label_run: hs.Run, labelled: pd.DataFr
     tuned = hs.tune(extended.folder, fine_tune="none")
     assert tuned.facts.data.digest == extended.facts.data.digest
     more["label"] = [["python", "verse"]] * 40
-    with pytest.raises(InputError, match=r"labels that .* does not know: 'verse'. Nobody has said which of the old"):
+    with pytest.raises(InputError, match=r"labels that .* does not know: 'verse'. It is unknown which"):
         hs.extend(label_run.folder, more, runs=tmp_path)

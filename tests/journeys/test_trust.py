@@ -58,7 +58,7 @@ def test_wrong_labels_are_listed_and_mended(
     assert len(found) < 0.2 * doubtful.facts.label_issues.examined
     assert doubtful.facts.label_issues.count == len(suspects)
     report = (doubtful.folder / "report.html").read_text(encoding="utf-8")
-    assert "Labels that may be wrong" in report
+    assert "Label issues" in report
     assert suspects[0]["text"][:30] in report
 
     fixes = tmp_path / "fixes.csv"
@@ -156,4 +156,4 @@ def test_the_learning_curve_is_in_the_report(doubtful: hs.Run) -> None:
     assert [round(point[0] / told.now, 1) for point in told.points] == [0.1, 0.2, 0.4, 0.8]
     middle, low, high = told.gain
     assert low <= middle <= high
-    assert "Would more data help?" in (doubtful.folder / "report.html").read_text(encoding="utf-8")
+    assert "Learning curve" in (doubtful.folder / "report.html").read_text(encoding="utf-8")

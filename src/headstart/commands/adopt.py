@@ -53,8 +53,8 @@ def adopt(
     base = for_images(load_base(f"file:{path}", progress=False))
     if base.preprocessing != teachable_machine.PREPROCESSING:
         raise InputError(
-            f"{path} is no export of Teachable Machine. To transfer from a model of your own: headstart train DATA "
-            f"--base file:{path}"
+            f"{path} is not an export of Teachable Machine. To use a model of your own as a base: "
+            f"`headstart train DATA --base file:{path}`."
         )
     classes = _read_names(Path(labels).expanduser() if labels else path.with_name(LABELS))
     pixels = _pictures(base.input_size)
@@ -104,7 +104,7 @@ def _read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read the class names in {path} ({exc}): name the file with --labels.") from exc
+        raise InputError(f"cannot read the class names in {path} ({exc}).", field="labels") from exc
     names = [line.split(maxsplit=1) for line in lines if line.strip()]
     for number, parts in enumerate(names):
         if len(parts) != 2 or parts[0] != str(number):

@@ -73,7 +73,7 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
         InputError: a negative number of days.
     """
     if older_than_days < 0:
-        raise InputError(f"--older-than {older_than_days:g}: expected a number of days, such as 30.")
+        raise InputError(f"expected an age of at least 0 days, such as 30, got {older_than_days:g}.")
     latest = time.time() - older_than_days * _DAY_S
     old = [item for item in items(folder) if not older_than_days or item.used < latest]
     kept = [item for item in old if item.in_use]

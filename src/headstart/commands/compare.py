@@ -38,7 +38,7 @@ from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
 from headstart.data.readers import NOUNS, Modality, Resize, decode_example
 from headstart.data.split import check_split, split_dataset
-from headstart.errors import BadExample, HeadstartError, InputError, counted
+from headstart.errors import BadExample, HeadstartError, InputError, counted, field_name
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
 from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
@@ -202,7 +202,7 @@ class BaseComparison:
         """How a base stands to the one with the best figure, in a few words."""
         if not row.finished:
             return "eliminated"
-        return "" if row.against_top is None else "worse" if row.is_worse else "no more than luck"
+        return "" if row.against_top is None else "worse" if row.is_worse else "not significant"
 
     def difference(self, row: Row) -> str:
         """By how much a base falls behind the one with the best figure, with its 95 % interval; empty for others."""
@@ -239,7 +239,7 @@ class BaseComparison:
         equals = [row for row in others if not row.is_worse]
         if not equals:
             return []
-        caveats = [f"No more than luck lies between {top.handle} and {_listed([row.handle for row in equals])}."]
+        caveats = [f"Not significantly different from {top.handle}: {_listed([row.handle for row in equals])}."]
         fastest = min(equals, key=lambda row: row.ms)
         if self.chosen is top and fastest.ms < top.ms / _FASTER:
             caveats.append(
@@ -366,7 +366,7 @@ def compare_on(
 
 @dataclass(eq=False)
 class _Candidate:
-    """A base in the race.
+    """A base that is compared.
 
     Attributes:
         base: itself.
@@ -578,9 +578,9 @@ class _SuccessiveHalving:
         reasons += f"\n  … and {more:,} more" if more > 0 else ""
         what = f"no base {self.budget}".strip()
         raise InputError(
-            f"{what} can be compared:{reasons}\nName others with --bases, or allow for more."
+            f"{what} can be compared:{reasons}\nSet other {field_name('bases')}, or higher limits."
             if self.left_out
-            else "there is no base here that has a name: give handles with --bases, or --bases all."
+            else f"no named base is on this machine: set {field_name('bases', 'all')}, or name handles."
         )
 
 

@@ -25,7 +25,7 @@ from headstart.data.parallel import map_ahead
 from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.tables import is_frame
-from headstart.errors import BadExample, InputError, counted
+from headstart.errors import BadExample, InputError, counted, field_name
 from headstart.features.examination import Examined, examine
 from headstart.runs.files import read_facts
 from headstart.runs.predictor import open_reader
@@ -224,8 +224,9 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     added = [name for name in new.classes if name not in old.classes]
     if added and not old.task.is_exclusive:
         raise InputError(
-            f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. Nobody has said "
-            "which of the old examples have them: label those too and train again; or leave them out (--classes)."
+            f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. It is "
+            "unknown which old examples have them: label those too and train again, or leave them out with "
+            f"{field_name('classes')}."
         )
 
 

@@ -211,7 +211,7 @@ def speed_and_figure(points: Sequence[Mapping[str, Any]], name: str, most_ms: fl
     frame = _Frame(
         (min(times) if log_x else 0, max(times)), (min(lows), min(max(highs), 1.0)), height=_FRONT_HEIGHT, log_x=log_x
     )
-    drawn = [frame.axes("ms for one →", name)]
+    drawn = [frame.axes("ms per example →", name)]
     if most_ms is not None and most_ms <= frame.x_end:
         x = frame.x(most_ms)
         drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
@@ -237,7 +237,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     """Accuracy against confidence in bins, with Wilson intervals, above a histogram of the confidence."""
     size = _WIDTH - _LEFT - _RIGHT
     frame = _Frame((0, 1), (0, 1), height=size, exact=True)
-    drawn = [frame.axes("", "share right")]
+    drawn = [frame.axes("", "accuracy")]
     start, end = (frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))
     drawn.append(Markup('<path class="ideal" d="M{} {}L{} {}"/>').format(*start, *end))
     filled = [one for one in bins if one["count"]]
@@ -281,7 +281,7 @@ def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: in
     """
     lows, highs = [one[2] for one in (*points, *beyond)], [one[3] for one in (*points, *beyond)]
     frame = _Frame((0, beyond[-1][0]), (min(lows), max(highs)), height=190)
-    drawn = [frame.axes("examples to train on →", "share right")]
+    drawn = [frame.axes("training examples →", "accuracy")]
     outline = [(size, high) for size, _, _, high in beyond] + [(size, low) for size, _, low, _ in reversed(beyond)]
     path = "M" + "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in outline) + "Z"
     drawn.append(Markup('<path class="bar" d="{}"/>').format(path))

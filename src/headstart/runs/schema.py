@@ -531,8 +531,8 @@ class FineTuningProcess(Record):
         stopped: why it ended.
         first_step_s: seconds until the first step was done.
         examples_per_s: views trained on in a second; None where that was not measured.
-        folds: of the cross-validation of contrastive fine-tuning; None for the usual one, like the next.
-        steps: on all examples.
+        folds: of the cross-validation of contrastive fine-tuning; None for other fine-tuning.
+        steps: of contrastive fine-tuning on all examples; None for other fine-tuning.
     """
 
     blocks: list[str]

@@ -2,8 +2,8 @@
 
 A Keras backend is fixed for the life of a process and slow to import; and the user's own process may already use one.
 So all work that needs Keras runs in a child process, on Keras's OpenVINO backend when nothing is trained (it imports in
-a fifth of TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel as ``.npy``.
-The progress and the log records of the child come back line by line; the parent passes them on to its own.
+a fifth of TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel
+as ``.npy``. The progress and the log records of the child come back line by line; the parent passes them on to its own.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from headstart import errors
-from headstart.errors import HeadstartError, UnavailableError
+from headstart.errors import HeadstartError, UnavailableError, field_name
 from headstart.system import keras_compat
 from headstart.system.atomic import atomic_file
 from headstart.system.events import EventProgress, Relay, Send, send_records
@@ -46,8 +46,9 @@ def training_backend() -> str:
     if name:
         return name
     raise UnavailableError(
-        "training this needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
-        "Install one with: pip install 'headstart[tensorflow]'. Without fine-tuning (--fine-tune none) none is needed."
+        "this training needs a Keras backend that can train (tensorflow, torch or jax), and none is installed. "
+        "Install one with `pip install 'headstart[tensorflow]'`, or train without fine-tuning: "
+        f"{field_name('fine_tune', 'none')}."
     )
 
 
