@@ -24,12 +24,12 @@ def migrate_run(facts: _Plain, version: int) -> _Plain:
 
 
 def migrate_figures(figures: _Plain, version: int) -> _Plain:
-    """``metrics.json``, likewise."""
+    """``metrics.json``, in the same way."""
     return _migrate(figures, version, _FIGURES_STEPS)
 
 
 def migrate_header(table: str, header: list[str], version: int) -> list[str]:
-    """Names of the columns of a table, likewise.
+    """Names of the columns of a table, in the same way.
 
     Args:
         table: name of its file.

@@ -98,7 +98,7 @@ class SplitFigures(Record):
         metrics: metric -> its value and interval.
         per_class: class -> its figures.
         confusion_matrix: counts, rows are true classes; None for multi-label data.
-        reliability: confidence against accuracy, by bins; likewise.
+        reliability: confidence against accuracy, by bins.
         label_counts: counts of labels; None where each example has one class.
         details: other figures of the task, which its sections of the report show.
     """

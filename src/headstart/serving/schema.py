@@ -77,7 +77,7 @@ class RunFacts(BaseModel):
     task: Annotated[str, Field(description="What it predicts: `single-label`, `multi-label`, or a registered task.")]
     thresholds: Annotated[
         dict[str, float] | None,
-        Field(description="The smallest probability at which each label is predicted; null if there is none."),
+        Field(description="The smallest probability at which each label is predicted; null for other runs."),
     ]
     min_confidence: Annotated[
         float, Field(description="Predictions below this probability are `unsure`; 0 if the run has no threshold.")

@@ -211,8 +211,8 @@ class Task(ABC):
         """Compute every figure of one split.
 
         Returns:
-            ``examples``, ``resamples``, each of ``metrics`` as ``{value, low, high}``, ``per_class`` with ``support``
-            and ``precision``, ``recall`` and ``f1`` likewise, and any other figures that :meth:`report_sections` shows.
+            ``examples``, ``resamples``, each of ``metrics`` as ``{value, low, high}``, ``per_class`` with ``support``,
+            ``precision``, ``recall`` and ``f1`` in this form, and other figures that :meth:`report_sections` shows.
         """
 
     def choose_thresholds(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:

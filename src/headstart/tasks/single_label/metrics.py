@@ -24,7 +24,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
 
     Returns:
         ``examples``, ``resamples``; each of :data:`METRICS` as ``{value, low, high}``; ``per_class`` precision, recall
-        and F1 likewise with ``support``; ``confusion_matrix`` (rows are true classes); ``reliability`` (ten bins of
+        and F1, each with ``support``; ``confusion_matrix`` (rows are true classes); ``reliability`` (ten bins of
         confidence, Guo et al. 2017, arXiv 1706.04599). A figure that is not defined (no example, no prediction) is
         None.
     """

@@ -29,7 +29,7 @@ class SingleLabel(Task):
     name = "single-label"
     activation = "softmax"
     metrics = (
-        Metric("accuracy", "Accuracy", "share of {noun}s it got right", is_share=True),
+        Metric("accuracy", "Accuracy", "share of {noun}s that are predicted correctly", is_share=True),
         Metric("balanced_accuracy", "Balanced accuracy", "mean recall: every class has the same weight", is_share=True),
         Metric("macro_f1", "Macro F1", "mean F1: every class has the same weight"),
         Metric("log_loss", "Log loss", "penalty for a low probability of the true class; 0 is best"),
