@@ -97,7 +97,7 @@ def test_a_run_answers_as_it_did_and_reports(golden: Callable[[str], Path], plac
         assert told == pytest.approx(row.scores.probabilities, abs=2e-4)
     page = run.report().read_text(encoding="utf-8")
     assert f"<title>{name} · headstart</title>" in page
-    assert "✓ base proven unchanged" in page
+    assert "✓ base verified unchanged" in page
 
 
 @pytest.mark.slow
