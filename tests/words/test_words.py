@@ -45,6 +45,12 @@ ALLOWED = {
 }
 """File and word that may stand there."""
 
+EVERYDAY_WORDS = {
+    "told", "kept", "asked", "given", "found", "said", "taken", "wanted", "shown", "there", "here", "others", "one",
+    "mine", "usual", "everything", "alike",
+}  # fmt: skip
+"""Words that name nothing when they stand alone."""
+
 GENERATED = ("docs/map.md",)
 """Files whose texts come from other files: the map is made from docstrings."""
 
@@ -115,4 +121,16 @@ def test_only_the_command_line_spells_options() -> None:
                 and re.search(r"(?<![\w-])--[a-z][a-z-]+", without_commands)
             ):
                 hits.append(f"{name}: {text}")
+    assert hits == []
+
+
+@pytest.mark.parametrize("room", ["checks", "cli", "model_files", "reports", "ui"])
+def test_names_say_what_they_name(room: str) -> None:
+    """A name is a noun phrase, a verb phrase or a predicate, never a bare participle or an everyday word."""
+    hits = []
+    for file in SOURCE.joinpath(room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = getattr(node, "id", None) or getattr(node, "arg", None) or getattr(node, "name", None) or ""
+            if name.strip("_") in EVERYDAY_WORDS:
+                hits.append(f"{file.relative_to(SOURCE)}:{node.lineno}: {name}")
     assert hits == []

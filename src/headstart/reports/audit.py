@@ -43,17 +43,17 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
         facts: the audit as plain data.
         dataset: the audited data set, for its images and texts.
         template: of the page; None means that of the reports.
-        more: what else the template is given.
+        more: further variables of the template.
     """
-    found = [finding for finding in facts["findings"] if finding["state"] == "found"]
-    found.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
+    findings = [finding for finding in facts["findings"] if finding["state"] == "found"]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
     texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
     labels = dict(zip(dataset.files, dataset.class_names, strict=True))
     page = (template or open_template("audit.html.j2")).render(
         facts=facts,
-        found=[_told(finding, dataset, texts, labels) for finding in found],
-        others=[finding for finding in facts["findings"] if finding["state"] != "found"],
-        counts={severity: sum(one["severity"] == severity for one in found) for severity in SEVERITIES},
+        findings=[_finding_content(finding, dataset, texts, labels) for finding in findings],
+        other_checks=[finding for finding in facts["findings"] if finding["state"] != "found"],
+        counts={severity: sum(finding["severity"] == severity for finding in findings) for severity in SEVERITIES},
         noun=NOUNS[dataset.modality],
         checks=len(CHECKS),
         **more,
@@ -62,11 +62,11 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
     return path
 
 
-def _told(
+def _finding_content(
     finding: Mapping[str, Any], dataset: Dataset, texts: Mapping[str, str] | None, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A finding with the examples that are shown, and what its check means."""
-    shown = []
+    """A finding with the shown examples, and the explanation of its check."""
+    shown_examples = []
     for example in finding["examples"][:_SHOWN]:
         items = [
             {
@@ -77,12 +77,12 @@ def _told(
             }
             for file in example["files"][:_MAX_ITEMS]
         ]
-        shown.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
+        shown_examples.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
     return {
         **finding,
-        "shown": shown,
-        "has_images": any(item["image"] for example in shown for item in example["items"]),
-        "more": finding["count"] - len(shown),
+        "shown_examples": shown_examples,
+        "has_images": any(item["image"] for example in shown_examples for item in example["items"]),
+        "more": finding["count"] - len(shown_examples),
         "explained": _to_html(explanation(finding["code"])),
     }
 

@@ -55,10 +55,10 @@ def columns(figures: Figures) -> list[dict[str, Any]]:
     order = sorted(
         figures.splits, key=lambda name: (name != figures.headline, ["test", "val", "train", name].index(name))
     )
-    shown = [{"title": SPLIT_NAMES.get(name, name), "figures": figures.splits[name]} for name in order]
+    shown_rows = [{"title": SPLIT_NAMES.get(name, name), "figures": figures.splits[name]} for name in order]
     if figures.leak_free and figures.leak_free.metrics:
-        shown.insert(1, {"title": "without those seen in training", "figures": figures.leak_free.metrics})
-    return shown
+        shown_rows.insert(1, {"title": "without those seen in training", "figures": figures.leak_free.metrics})
+    return shown_rows
 
 
 def confusion(classes: Sequence[str], counts: np.ndarray | None) -> dict[str, Any] | None:
@@ -135,7 +135,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     wrong = [_mistake(row) for row in rows if row.predicted != row.labels]
     wrong.sort(key=lambda mistake: -mistake["confidence"])
     evidence = read_evidence(folder, facts.base)
-    shown = [
+    shown_rows = [
         {
             **mistake,
             **_example(Path(facts.data_root), mistake["file"], mistake["text"]),
@@ -143,11 +143,11 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
         }
         for mistake in wrong[: IMAGES_SHOWN if facts.modality == "image" else TEXTS_SHOWN]
     ]
-    for mistake in shown:
+    for mistake in shown_rows:
         if mistake["text"] is None:
             mistake["image"] = page_image(Path(facts.data_root), mistake["file"], evidence)
-    with_heat = any(mistake["image"] and "heat" in mistake["image"] for mistake in shown)
-    return {"shown": shown, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
+    with_heat = any(mistake["image"] and "heat" in mistake["image"] for mistake in shown_rows)
+    return {"shown": shown_rows, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
 
 
 def label_issues(folder: Path, facts: RunFacts, most: int) -> dict[str, Any] | None:
@@ -192,13 +192,13 @@ def _by_threshold(rows: Sequence[PredictionRow], own: float | None) -> list[dict
     """Coverage and accuracy above some thresholds, the run's own among them."""
     sure = np.array([_confidence(row) for row in rows])
     right = np.array([row.predicted == row.labels for row in rows], bool)
-    shown = []
+    shown_rows = []
     for threshold in sorted({*_THRESHOLDS, *([own] if own else [])}) if rows else ():
-        kept = sure >= threshold
-        n, hits = int(kept.sum()), int((kept & right).sum())
+        is_covered = sure >= threshold
+        n, hits = int(is_covered.sum()), int((is_covered & right).sum())
         row = {"threshold": threshold, "kept": n, "share": n / len(rows), "accuracy": hits / n if n else None}
-        shown.append({**row, "own": threshold == own})
-    return shown
+        shown_rows.append({**row, "own": threshold == own})
+    return shown_rows
 
 
 def _confidence(row: PredictionRow) -> float:

@@ -53,10 +53,10 @@ def percent(share: float | None, digits: int = 1) -> str:
     """``99.4 %``; never 100 unless it is exactly that."""
     if share is None:
         return "–"
-    shown = f"{100 * share:.{digits}f}"
-    if share < 1 and float(shown) >= 100:
-        shown = f"{100 - 10.0**-digits:.{digits}f}"
-    return f"{shown}{_THIN}%"
+    text = f"{100 * share:.{digits}f}"
+    if share < 1 and float(text) >= 100:
+        text = f"{100 - 10.0**-digits:.{digits}f}"
+    return f"{text}{_THIN}%"
 
 
 def metric(value: float | None) -> str:

@@ -72,10 +72,10 @@ class _Frame:
             parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, right))
             parts.append(_text(_LEFT - 7, y + 4, _number(tick, self.y_ticks), "tick end"))
         for tick in self.x_ticks:
-            shown = _power(tick) if self.log_x else _number(tick, self.x_ticks)
+            tick_label = _power(tick) if self.log_x else _number(tick, self.x_ticks)
             x = self.x(10**tick if self.log_x else tick)
             parts.append(Markup('<path class="notch" d="M{} {}v4"/>').format(x, bottom))
-            parts.append(_text(x, bottom + 17, shown, "tick middle"))
+            parts.append(_text(x, bottom + 17, tick_label, "tick middle"))
         parts.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, bottom, right))
         return Markup().join(parts)
 
@@ -100,11 +100,11 @@ def squares(right: Sequence[bool]) -> Markup:
     columns = min(max(math.ceil(math.sqrt(n * 9)), 48), 140)
     step = _SQUARE + _GAP
 
-    def path(kind: str, wanted: bool) -> Markup:
+    def path(kind: str, is_right_cell: bool) -> Markup:
         cells = [
             f"M{i % columns * step} {i // columns * step}h{_SQUARE}v{_SQUARE}h-{_SQUARE}z"
             for i, is_right in enumerate(right)
-            if is_right == wanted
+            if is_right == is_right_cell
         ]
         return Markup('<path class="{}" d="{}"/>').format(kind, "".join(cells))
 
@@ -146,22 +146,22 @@ def l2_curve(points: Sequence[Mapping[str, Any]], chosen: float) -> Markup:
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 
-def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: float | None) -> Markup:
+def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, best_epoch: float | None) -> Markup:
     """One quantity over the epochs, on training and validation examples.
 
     Args:
         train: (epoch, value) pairs.
         val: the same for validation; may be empty.
         name: of the quantity.
-        kept: the epoch whose weights were kept, if known.
+        best_epoch: the epoch whose weights were kept, if known.
     """
-    everything = [*train, *val]
-    epochs, values = [x for x, _ in everything], [y for _, y in everything]
+    all_points = [*train, *val]
+    epochs, values = [x for x, _ in all_points], [y for _, y in all_points]
     low = min(values) if name == "accuracy" else 0.0
     frame = _Frame((min(epochs), max(epochs)), (low, max(values)), height=190, whole_x=True)
     drawn = [frame.axes("epoch →", name)]
-    if kept is not None:
-        x = frame.x(kept)
+    if best_epoch is not None:
+        x = frame.x(best_epoch)
         drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
     for points, kind in ((train, "train"), (val, "val")):
         if points:
@@ -172,20 +172,21 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, kept: f
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 
-def trials(points: Sequence[Point], usual: float) -> Markup:
-    """The loss of every trial of a search, in their order, and the least one so far.
+def trials(points: Sequence[Point], default_loss: float) -> Markup:
+    """The loss of every trial of a search in their order, and the lowest one so far.
 
     Args:
         points: number and loss of each.
-        usual: the loss to beat.
+        default_loss: the loss of the default head.
     """
     losses = [loss for _, loss in points]
     least = np.minimum.accumulate(losses)
-    top = max(usual, float(np.median(losses)), float(least[0])) * _ABOVE  # what lies far above says only that it failed
+    # Much higher losses are cut off.
+    top = max(default_loss, float(np.median(losses)), float(least[0])) * _ABOVE
     low = float(least[-1])
     frame = _Frame((points[0][0], points[-1][0]), (low, top), height=190, whole_x=True)
     drawn = [frame.axes("trial →", "log loss")]
-    y = frame.y(usual)
+    y = frame.y(default_loss)
     drawn.append(Markup('<path class="mark" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
     drawn += [frame.dot(point, "dot train", f"trial {point[0]}: {point[1]:.3f}") for point in points if point[1] <= top]
     steps = "".join(
@@ -193,7 +194,7 @@ def trials(points: Sequence[Point], usual: float) -> Markup:
     )
     start = f"M{frame.x(points[0][0])} {frame.y(float(least[0]))}"
     drawn.append(Markup('<path class="line val" d="{}"/>').format(start + steps))
-    label = f"Log loss of {len(points)} trials, the least {low:.3f}; that of the usual head {usual:.3f}"
+    label = f"Log loss of {len(points)} trials, the least {low:.3f}; that of the default head {default_loss:.3f}"
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
 
 
@@ -240,46 +241,46 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     drawn = [frame.axes("", "accuracy")]
     start, end = (frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))
     drawn.append(Markup('<path class="ideal" d="M{} {}L{} {}"/>').format(*start, *end))
-    filled = [one for one in bins if one["count"]]
-    for one in filled:
-        low, high = wilson(one["accuracy"], one["count"])
-        x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2
-        middle = frame.x(one["confidence"])
-        title = f"{one['count']:,} examples, mean confidence {one['confidence']:.3f}, right {one['accuracy']:.3f}"
-        y = frame.y(one["accuracy"])
+    filled = [row for row in bins if row["count"]]
+    for row in filled:
+        low, high = wilson(row["accuracy"], row["count"])
+        x, width = frame.x(row["low"]) + 1, frame.x(row["high"]) - frame.x(row["low"]) - 2
+        middle = frame.x(row["confidence"])
+        title = f"{row['count']:,} examples, mean confidence {row['confidence']:.3f}, right {row['accuracy']:.3f}"
+        y = frame.y(row["accuracy"])
         drawn.append(
             Markup(
                 '<rect class="bar" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
             ).format(x, y, width, frame.y(0) - y, title)
         )
         drawn.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(middle, frame.y(low), frame.y(high)))
-        drawn.append(frame.dot((one["confidence"], one["accuracy"]), "point", title, radius=4))
-    most = max((one["count"] for one in filled), default=1)
+        drawn.append(frame.dot((row["confidence"], row["accuracy"]), "point", title, radius=4))
+    max_count = max((row["count"] for row in filled), default=1)
     floor, room = frame.top + frame.height + 98, 56
     drawn.append(_text(0, floor - room - 8, "examples", "axis"))
-    for one in filled:
-        height = max(round(one["count"] / most * room, 1), 1)
-        x, width = frame.x(one["low"]) + 1, frame.x(one["high"]) - frame.x(one["low"]) - 2
+    for row in filled:
+        height = max(round(row["count"] / max_count * room, 1), 1)
+        x, width = frame.x(row["low"]) + 1, frame.x(row["high"]) - frame.x(row["low"]) - 2
         box = Markup('<rect class="count" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>')
         drawn.append(box.format(x, floor - height, width, height))
-        drawn.append(_text(x + width / 2, floor - height - 4, f"{one['count']:,}", "tiny middle"))
+        drawn.append(_text(x + width / 2, floor - height - 4, f"{row['count']:,}", "tiny middle"))
     drawn.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, floor, _WIDTH - _RIGHT))
     drawn.append(_text(_WIDTH - _RIGHT, floor + 17, "confidence →", "axis end"))
-    label = "Share right in each bin of confidence: " + "; ".join(
-        f"{one['low']:.1f} to {one['high']:.1f}: {one['accuracy']:.2f} of {one['count']:,}" for one in filled
+    label = "Accuracy in each bin of confidence: " + "; ".join(
+        f"{row['low']:.1f} to {row['high']:.1f}: {row['accuracy']:.2f} of {row['count']:,}" for row in filled
     )
     return _svg((_WIDTH, floor + 24), label, Markup().join(drawn))
 
 
 def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: int) -> Markup:
-    """Accuracy over the number of examples learnt from: what was measured, and the band of what may come.
+    """Accuracy over the number of training examples: the measured values, and the band of the forecast.
 
     Args:
-        points: (examples, accuracy, low, high) of what was measured.
+        points: (examples, accuracy, low, high) as measured.
         beyond: the same for the fitted curves, from left to right.
-        now: how many examples there are.
+        now: current number of examples.
     """
-    lows, highs = [one[2] for one in (*points, *beyond)], [one[3] for one in (*points, *beyond)]
+    lows, highs = [row[2] for row in (*points, *beyond)], [row[3] for row in (*points, *beyond)]
     frame = _Frame((0, beyond[-1][0]), (min(lows), max(highs)), height=190)
     drawn = [frame.axes("training examples →", "accuracy")]
     outline = [(size, high) for size, _, _, high in beyond] + [(size, low) for size, _, low, _ in reversed(beyond)]

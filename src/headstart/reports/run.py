@@ -142,9 +142,9 @@ def _cost(cost: CostFacts | None) -> dict[str, Any] | None:
     if cost is None or not cost.wall_s:
         return None
     stages: list[dict[str, Any]] = [stage.to_json() for stage in cost.stages]
-    rest = cost.wall_s - sum(stage["seconds"] for stage in stages)
-    if rest > max(0.05, 0.005 * cost.wall_s):
-        stages.append({"stage": "writing the run", "seconds": rest})
+    remaining_s = cost.wall_s - sum(stage["seconds"] for stage in stages)
+    if remaining_s > max(0.05, 0.005 * cost.wall_s):
+        stages.append({"stage": "writing the run", "seconds": remaining_s})
     total = sum(stage["seconds"] for stage in stages) or 1.0
     return {**cost.to_json(), "stages": [{**stage, "share": stage["seconds"] / total} for stage in stages]}
 

@@ -56,24 +56,24 @@ def fine_tuning(facts: RunFacts, history: Sequence[HistoryRow]) -> dict[str, Any
 
 def search(facts: RunFacts) -> dict[str, Any] | None:
     """The heads that were tried, and which settings mattered."""
-    found = facts.search
-    if found is None:
+    search_facts = facts.search
+    if search_facts is None:
         return None
     from headstart.training.head.search import SETTINGS  # here, as it takes a while and few pages need it
 
-    losses = [(trial.trial, trial.log_loss) for trial in found.tried]
+    losses = [(trial.trial, trial.log_loss) for trial in search_facts.tried]
     return {
-        "facts": found,
-        "rows": _compared(found, get_task(facts.task)),
-        "plot": plots.trials(losses, found.start_log_loss),
+        "facts": search_facts,
+        "rows": _compared(search_facts, get_task(facts.task)),
+        "plot": plots.trials(losses, search_facts.start_log_loss),
         "importance": [
             (kind, [(SETTINGS.get(name, name), share) for name, share in shares.items()])
-            for kind, shares in found.importance.items()
+            for kind, shares in search_facts.importance.items()
         ],
         "groups": [
-            (SETTINGS[name].capitalize(), _best_of_each(found.tried, name))
+            (SETTINGS[name].capitalize(), _best_of_each(search_facts.tried, name))
             for name in ("features", "layers")
-            if len({str(trial.settings.get(name)) for trial in found.tried}) > 1
+            if len({str(trial.settings.get(name)) for trial in search_facts.tried}) > 1
         ],
     }
 
@@ -122,5 +122,5 @@ def _best_of_each(trials: Sequence[Trial], name: str) -> list[dict[str, Any]]:
     losses: dict[str, list[float]] = {}
     for trial in trials:
         losses.setdefault(str(trial.settings.get(name)), []).append(trial.log_loss)
-    rows = [{"name": value, "trials": len(found), "best": min(found)} for value, found in losses.items()]
+    rows = [{"name": value, "trials": len(values), "best": min(values)} for value, values in losses.items()]
     return sorted(rows, key=lambda row: row["best"])
