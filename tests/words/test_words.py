@@ -34,8 +34,6 @@ REPLACED = {
 """Pattern of a replaced word -> what is used in its place. ``photos`` remains: examples of data have that name."""
 
 ALLOWED = {
-    ("docs/tutorials/images.md", "in doubt"),  # output of a command, which is updated with its message
-    ("docs/tutorials/images.md", "mended"),
     ("data/tables.py", "photo"),  # a name of columns in the tables of users
     ("runs/migrations.py", "squash"),  # values and keys of older run folders
     ("runs/migrations.py", "familiarity"),
