@@ -43,7 +43,7 @@ def test_a_base_leaves_the_race_only_where_a_better_one_is_as_fast(found: hs.Bas
     for row in found.rows:
         assert row.finished == (row.examples == 100)
         if not row.finished:
-            assert found.status(row) == "left the race"
+            assert found.status(row) == "eliminated"
             assert any(row.ms >= other.ms for other in found.finalists)
     front = sorted((row for row in found.finalists if row.on_front), key=lambda row: row.ms)
     assert front[-1].handle == WORDS
@@ -59,7 +59,7 @@ def test_bases_that_cannot_be_used_are_named_and_stop_nothing(found: hs.BaseComp
 
 def test_the_page_and_the_json_hold_everything(found: hs.BaseComparison, tmp_path: Path) -> None:
     page = found.report(tmp_path / "bases.html").read_text(encoding="utf-8")
-    assert "no base lies above it" in page
+    assert "The line is the Pareto front" in page
     assert "it is a base for images" in page
     assert page.count("<circle") == len(found.finalists)
     assert found.command() in page.replace("&#39;", "'")

@@ -39,7 +39,7 @@ def _content(comparison: Mapping[str, Any]) -> dict[str, Any]:
         for number, row in enumerate((row for row in comparison["rows"] if row["finished"]), 1)
     ]
     return {
-        "found": comparison,
+        "comparison": comparison,
         "name": name,
         "plot": plots.speed_and_figure(points, name, comparison["budget"]["max_ms"]),
         "created": datetime.now(UTC).date().isoformat(),
