@@ -71,7 +71,7 @@ def adopt(
         kernels = [kernel.shape for kernel, _ in head.layers]
         if kernels[-1][1] != len(classes):
             raise InputError(f"{path} has {kernels[-1][1]} classes, and {len(classes)} names are given: {classes}.")
-        recipe = HeadConfig(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
+        head_config = HeadConfig(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
         facts = RunFacts(
             kind="adopted",
             headstart=versions()["headstart"],
@@ -81,13 +81,13 @@ def adopt(
             task=SingleLabel.name,
             base=base_facts(base, kernels[0][0]),
             engine=engine_facts(prepared, "float32"),  # it answers as the export does
-            seed=recipe.seed,
+            seed=head_config.seed,
             versions=versions(),
             audit=[],
             golden=GoldenFacts(count=len(pixels), sha256=file_sha256(golden)),
             adopted=AdoptionFacts(path=str(path.resolve()), sha256=base.weights_sha256),
         )
-        fill_template(template_for(base, recipe, prepared, pixels), head, inside(facts), folder / "model.keras")
+        fill_template(template_for(base, head_config, prepared, pixels), head, inside(facts), folder / "model.keras")
         if prepared.xml:
             (folder / "engine").mkdir()
             write_engine(prepared.xml, head, folder / "engine" / "model.xml")

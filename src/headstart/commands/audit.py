@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from headstart.bases import load_base, load_default
-from headstart.commands.train import check_features, check_modality
+from headstart.commands.data_preparation import check_features, check_modality
 from headstart.config import Config, TrainConfig, merge_settings
 from headstart.config.commands import AUDIT, reading_settings, shows_settings
 from headstart.config.keywords import AuditKeywords

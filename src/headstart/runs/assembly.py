@@ -107,7 +107,7 @@ def _write_model(
     tokenizer = base.tokenizer.save(folder / "tokenizer") if isinstance(base, TextBase) else None
     unlike = out_of_distribution_facts(detector, count_out_of_distribution(material, detector)) if detector else None
     facts = run_facts(material, prepared, name, base_facts(base, material.features.dim, tokenizer), unlike)
-    template = template_for(base, material.searched.recipe, prepared, inputs)
+    template = template_for(base, material.head_choice.config, prepared, inputs)
     proof = fill_template(template, material.head, inside(facts), folder / "model.keras", frozen=_frozen(material))
     if prepared.xml:
         (folder / "engine").mkdir(exist_ok=True)
@@ -128,18 +128,18 @@ def _write_tables(folder: Path, material: Material) -> None:
         write_label_issues(folder, material.dataset, material.answers, material.audit.usable, material.label_issues)
 
 
-def template_for(base: Base, recipe: HeadConfig, prepared: Prepared, inputs: np.ndarray) -> Path:
-    """The template of ``model.keras`` for a head as the recipe gives it; created if missing."""
-    if recipe.kind == "linear":
+def template_for(base: Base, head_config: HeadConfig, prepared: Prepared, inputs: np.ndarray) -> Path:
+    """The template of ``model.keras`` for a head as the head_config gives it; created if missing."""
+    if head_config.kind == "linear":
         return prepared.template
-    path = prepared.folder / f"dense-{'-'.join(map(str, recipe.units))}-dropout-{recipe.dropout:g}.keras"
+    path = prepared.folder / f"dense-{'-'.join(map(str, head_config.units))}-dropout-{head_config.dropout:g}.keras"
     if not path.exists():
         probe = prepared.folder / f"probe-{os.getpid()}.npy"
         np.save(probe, inputs)
         arguments = {
             "spec": base.spec.to_json(),
-            "units": list(recipe.units),
-            "dropout": recipe.dropout,
+            "units": list(head_config.units),
+            "dropout": head_config.dropout,
             "out": str(path),
             "probe": str(probe),
         }

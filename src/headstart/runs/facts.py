@@ -51,22 +51,22 @@ from headstart.training import FineTuneResult, Head, NotTried, TrainingData
 
 
 @dataclass(frozen=True)
-class Searched:
-    """The head alone and what it stands on: the default one, or one that a search found.
+class HeadChoice:
+    """The head on the frozen base: the default one, or one that a search found.
 
     Attributes:
         base: that gives the features.
         task: the examples with these features.
         head: on them.
-        recipe: of it.
+        head_config: of it.
         facts: of the search; None where there was none.
         verdict: whether the head of the search is kept; None without a search.
     """
 
     base: Base
-    task: TrainingData
+    data: TrainingData
     head: Head
-    recipe: HeadConfig
+    config: HeadConfig
     facts: dict[str, Any] | None = None
     verdict: Verdict | None = None
 
@@ -82,7 +82,7 @@ class Material:
         features: of the examples, by the finished base.
         audit: of the data.
         findings: of the audit and of what came after it.
-        searched: the head before fine-tuning.
+        head_choice: the head before fine-tuning.
         head: the finished head.
         label_issues: labels that look wrong; None where none were examined.
         learning_curve: None if not computed.
@@ -107,7 +107,7 @@ class Material:
     features: FeatureSet
     audit: Audit
     findings: list[Finding]
-    searched: Searched
+    head_choice: HeadChoice
     head: Head
     label_issues: LabelIssues | None
     learning_curve: Forecast | None
@@ -133,7 +133,7 @@ class Material:
     @property
     def history(self) -> list[HistoryRow]:
         """Rows for ``history.csv``."""
-        trials = self.searched.facts["tried"] if self.searched.facts else []
+        trials = self.head_choice.facts["tried"] if self.head_choice.facts else []
         measured: list[Mapping[str, Any]] = [
             *self.head.history,
             *({"phase": "search", "epoch": trial["trial"], "val_loss": trial["log_loss"]} for trial in trials),
@@ -158,7 +158,7 @@ def run_facts(
         base: see :func:`base_facts`.
         out_of_distribution: see :func:`out_of_distribution_facts`.
     """
-    recipe, optional = material.searched.recipe, _optional_facts(material)
+    head_config, optional = material.head_choice.config, _optional_facts(material)
     return RunFacts(
         kind="trained",
         headstart=versions()["headstart"],
@@ -169,12 +169,14 @@ def run_facts(
         thresholds=thresholds_of(material),
         base=base,
         engine=engine_facts(prepared, material.features.precision, by_keras=material.features.by_keras),
-        seed=recipe.seed,
+        seed=head_config.seed,
         versions=versions(),
         config=material.config,
         data=_data_facts(material),
         audit=finding_facts(material.findings),
-        head_settings=decode(HeadSettings, {**asdict(recipe), "head": recipe.kind, "dense": recipe.units}),
+        head_settings=decode(
+            HeadSettings, {**asdict(head_config), "head": head_config.kind, "dense": head_config.units}
+        ),
         head=_head_facts(material),
         fine_tuning=_fine_tuning_facts(material),
         calibration=decode(CalibrationFacts, asdict(material.calibration)),
@@ -290,7 +292,7 @@ def _optional_facts(material: Material) -> dict[str, Any]:
         "label_issues": LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
         "learning_curve": decode(LearningCurveFacts, asdict(curve)) if curve else None,
         "selective_prediction": _selective_prediction_facts(selective) if selective else None,
-        "search": _search_facts(material.searched),
+        "search": _search_facts(material.head_choice),
     }
 
 
@@ -323,12 +325,12 @@ def _correction_facts(plain: Mapping[str, Any]) -> CorrectionFacts:
 
 
 def _head_facts(material: Material) -> HeadFacts:
-    recipe, head, weights = material.searched.recipe, material.head, material.head.class_weights
+    head_config, head, weights = material.head_choice.config, material.head, material.head.class_weights
     return HeadFacts(
-        kind=recipe.kind,
+        kind=head_config.kind,
         l2=head.l2,
         class_weights=dict(zip(material.dataset.classes, map(float, weights), strict=True)) if weights else None,
-        units=list(recipe.units),
+        units=list(head_config.units),
         epochs=sum(row["phase"] == "head" for row in head.history) or None,
     )
 
@@ -350,15 +352,15 @@ def _fine_tuning_facts(material: Material) -> FineTuningFacts:
     return decode(FineTuningFacts, {**_verdict_facts(material.verdict), "process": process})
 
 
-def _search_facts(searched: Searched) -> SearchFacts | None:
-    if searched.facts is None or searched.verdict is None:
+def _search_facts(choice: HeadChoice) -> SearchFacts | None:
+    if choice.facts is None or choice.verdict is None:
         return None
-    found, best = searched.facts, searched.facts["best"]
+    found, best = choice.facts, choice.facts["best"]
     fixed = ("trial", "log_loss", "pruned")
     return decode(
         SearchFacts,
         {
-            **_verdict_facts(searched.verdict),
+            **_verdict_facts(choice.verdict),
             **{name: found[name] for name in ("trials", "pruned", "new", "seconds", "examples", "folds")},
             "start_log_loss": found["start"]["log_loss"],
             "best": {

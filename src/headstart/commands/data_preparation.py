@@ -1,0 +1,139 @@
+"""From a data set and a base to features, an audit and a split: the second part of a training."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from headstart.bases import DEFAULT_BASES
+from headstart.bases.base import Base
+from headstart.bases.text import TextBase
+from headstart.config import TrainConfig
+from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, coverage, near_copies
+from headstart.data.corrections import Corrections
+from headstart.data.dataset import Dataset, Skipped
+from headstart.data.split import Split, check_split, split_dataset
+from headstart.errors import InputError, counted, field_name
+from headstart.features import FeatureSet
+from headstart.features.outliers import outliers
+from headstart.system.cost import Cost
+
+logger = logging.getLogger(__name__)
+
+Extract = Callable[[Base, Iterable[int] | None], FeatureSet]
+"""Computes the features of the examples at some indices, or of all with None, by a base."""
+
+_MAX_LISTED = 5  # of the files left out, in the log; skipped.csv has them all
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Examples that are ready for training.
+
+    Attributes:
+        dataset: all examples, with corrected labels.
+        features: by the frozen base.
+        audit: of the data; ``usable`` holds only examples that are in the split.
+        split: of the usable examples.
+        findings: of the audit, the split and the features.
+    """
+
+    dataset: Dataset
+    features: FeatureSet
+    audit: Audit
+    split: Split
+    findings: list[Finding]
+
+
+def prepare_data(
+    dataset: Dataset, corrections: Corrections, base: Base, config: TrainConfig, extract: Extract, cost: Cost
+) -> PreparedData:
+    """Compute features, audit the data and split it.
+
+    Raises:
+        InputError: the data cannot be split, or ``strict`` is set and a file cannot be used.
+    """
+    with cost.stage("features"):
+        features, checked, split = _extract_and_split(dataset, corrections, base, config, extract)
+    with cost.stage("audit and split"):
+        dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
+        findings = _findings(dataset, checked, split, base, features)
+        _report(findings, checked.skipped, strict=config.data.strict)
+    return PreparedData(dataset, features, checked, split, findings)
+
+
+def _extract_and_split(
+    dataset: Dataset, corrections: Corrections, base: Base, config: TrainConfig, extract: Extract
+) -> tuple[FeatureSet, Audit, Split]:
+    """Features, audit and split. With ``shots``, only the features of the drawn examples are computed."""
+
+    def split_by(features: FeatureSet) -> tuple[Audit, Split]:
+        # Without shots only: the cache can hold facts about more images than are drawn, which would change the split.
+        image_infos = features.image_infos if config.split.shots is None else {}
+        checked = audit(dataset, features.digests, features.problems, image_infos)
+        split = split_dataset(dataset, checked.usable, features.digests, **asdict(config.split), near=checked.near)
+        split = split.keeping(corrections.kept_mask)
+        return replace(checked, usable=split.usable), split
+
+    if config.split.shots is None:
+        features = extract(base, None)
+        return (features, *split_by(features))
+    features = extract(base, [])
+    checked, split = split_by(features)
+    drawn = split.usable[:0]
+    while not np.array_equal(drawn, split.usable):  # a damaged example is replaced by another one
+        drawn = split.usable
+        features = extract(base, drawn)
+        checked, split = split_by(features)
+    return features, checked, split
+
+
+def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, features: FeatureSet) -> list[Finding]:
+    """The findings about data, split and features."""
+    labels = dataset.labels[split.usable]
+    found = [
+        *checked.findings,
+        *near_copies(dataset, checked.near, split.split_of_each()),
+        check_split(dataset.task, labels, split.splits, dataset.classes, skipped=checked.skipped),
+        *check_features(dataset, split.usable, base, features),
+    ]
+    return complete_findings(found, dataset.modality)
+
+
+def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:
+    """The findings that need a base."""
+    findings = [outliers(dataset, features, usable)]
+    if isinstance(base, TextBase) and dataset.texts is not None:
+        names, texts = [dataset.files[i] for i in usable], [dataset.texts[i] for i in usable]
+        findings.append(coverage(names, texts, base.tokenizer))
+    return findings
+
+
+def check_modality(base: Base, dataset: Dataset) -> None:
+    """Check that a base is for data of this kind.
+
+    Raises:
+        InputError: it is not.
+    """
+    if base.modality != dataset.modality:
+        raise InputError(
+            f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s. Choose "
+            f"another one, such as {DEFAULT_BASES[dataset.modality][-1]}.",
+            field="base",
+        )
+
+
+def _report(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:
+    """Log what is wrong with the data."""
+    if skipped:
+        lines = [f"  {item.file}: {item.reason}" for item in skipped[:_MAX_LISTED]]
+        if len(skipped) > _MAX_LISTED:
+            lines.append(f"  … and {len(skipped) - _MAX_LISTED:,} more")
+        text = f"{counted(len(skipped), 'file')} left out:\n" + "\n".join(lines)
+        if strict:
+            raise InputError(f"{text}\nFix or remove these files, or leave {field_name('strict')} out.", field="strict")
+        logger.warning(text)
+    for finding in findings:
+        if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:
+            logger.warning(finding.summary)
