@@ -5,7 +5,7 @@ They apply to scripts and model files; those about labels to scripts only.
 
 from typing import Any, NamedTuple
 
-from headstart.checks.network import UNKNOWN, CompileConfig, Network, Site
+from headstart.checks.network import UNKNOWN, CompileConfig, Layer, Network, Site
 from headstart.checks.rules.catalog import Report
 
 _LOSS_NAMES = {
@@ -39,15 +39,20 @@ def _find_output(network: Network) -> _Output | None:
         layer = node.layer
         if layer.kind == "Dense":
             if activation == "linear":
-                activation = layer.config.get("activation") or "linear"
+                activation = _activation_of(layer)
             return _Output(layer.config.get("units", UNKNOWN), activation, layer.line)
         if layer.kind == "Activation":
-            activation = layer.config.get("activation") or "linear"
+            activation = _activation_of(layer)
         elif layer.kind == "Softmax":
             activation = "softmax"
         elif layer.kind not in ("Dropout", "cast", "Identity"):
             return None
     return None
+
+
+def _activation_of(layer: Layer) -> Any:
+    activation = layer.config.get("activation")
+    return "linear" if activation is None else activation  # UNKNOWN is falsy, but not linear
 
 
 def check_outputs(network: Network, report: Report) -> None:
