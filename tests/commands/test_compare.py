@@ -38,7 +38,7 @@ def test_the_better_base_wins_and_the_others_are_no_accident(found: hs.BaseCompa
     assert found.verdict().startswith(f"best: {WORDS}, accuracy ")
 
 
-def test_a_base_leaves_the_race_only_where_a_better_one_is_as_fast(found: hs.BaseComparison) -> None:
+def test_a_base_is_eliminated_only_if_a_better_one_is_as_fast(found: hs.BaseComparison) -> None:
     assert 3 <= len(found.finalists) <= 4
     for row in found.rows:
         assert row.finished == (row.examples == 100)

@@ -1,4 +1,4 @@
-"""The page of explanations: one self-contained file that fetches nothing and runs no script."""
+"""The page of explanations: one self-contained file that loads nothing from the network and runs no script."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
