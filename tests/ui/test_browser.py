@@ -91,9 +91,9 @@ def test_from_photos_to_a_download(server: Server, photos: Path, tmp_path: Path,
     # Try it: a file, then the camera
     page.get_by_role("link", name="Try it").click()
     page.set_input_files("#image", photos / "flower/30.jpg")
-    page.wait_for_selector("#answer .sights")
-    assert page.inner_text("#answer .said") == "flower"
-    assert page.locator("#answer .alike li").count() > 0
+    page.wait_for_selector("#answer .image-pair")
+    assert page.inner_text("#answer .prediction") == "flower"
+    assert page.locator("#answer .similar li").count() > 0
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take an image").click()
     page.locator("#answer figcaption.file", has_text="camera").wait_for()
