@@ -168,7 +168,7 @@ def test_another_host_needs_a_token(tmp_path: Path) -> None:
 
 
 def _runs_the_base(answer: Answer) -> bool:
-    return re.search('class="now">.*Running the base', answer.text) is not None
+    return re.search('class="now">.*Computing features', answer.text) is not None
 
 
 @pytest.mark.slow
