@@ -106,6 +106,14 @@ def test_a_recipe_is_toml_or_what_a_run_records(tmp_path: Path) -> None:
     assert TrainConfig.from_settings(read_recipe(record)) == config
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_record_of_a_run_of_any_format_is_a_recipe(version: str) -> None:
+    run = Path(__file__).parent.parent / "files" / "runs" / f"{version}-images"
+    config = TrainConfig.from_settings(read_recipe(run / "run.json"))
+    assert (config.fine_tuning.fine_tune, config.split.test) == ("last:1", 0.25)
+    assert config == TrainConfig.from_settings(hs.load(run).facts.config)
+
+
 @pytest.mark.parametrize(("name", "text"), [("recipe.toml", "base = "), ("recipe.json", "[1]"), ("recipe.json", "{")])
 def test_what_is_no_recipe_is_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)

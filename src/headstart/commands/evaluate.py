@@ -85,6 +85,7 @@ def evaluate(
     task = get_task(facts.task)
     if not task.is_exclusive and facts.config and not {"label_column", "label_separator"} & set(values):
         values |= {name: facts.config[name] for name in ("label_column", "label_separator")}
+    values.setdefault("task", (facts.config or {}).get("task"))
     strict = values.pop("strict", False)
     with shown(progress) as followed:
         return _evaluate(folder, facts, data, wanted, values, followed, tta=tta, strict=strict)

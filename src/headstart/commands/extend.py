@@ -114,7 +114,7 @@ def _extended(
     defaults = {name: recorded[name] for name in columns} if in_table else {}
     defaults["group_by"] = recorded["group_by"]
     reading = {**defaults, **{name: value for name, value in values.items() if name in READ}}
-    new = load_dataset(more, **reading, task=recorded["task"], added=True)
+    new = load_dataset(more, **reading, task=recorded.get("task"), added=True)
     _check_kind(run, old, new)
     both = _together(old, _only_new(run, old, digests, new))
     splits = set(old.given_splits or ())

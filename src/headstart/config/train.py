@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self, cast
 
+from headstart.config.format_1 import settings_of_format_1
 from headstart.config.setting import Setting, Stage, declared_settings, raise_faults
 from headstart.config.stages import (
     AUTO,
@@ -228,6 +229,8 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() == ".json":
             content = json.loads(text)
+            if "asked" in content:
+                content = settings_of_format_1(content["asked"])
             content = content.get("config", content)
         else:
             import tomllib

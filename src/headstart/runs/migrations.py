@@ -7,11 +7,10 @@ what is on disk. The folder stays as it is. Format 1 is what headstart 0.1 wrote
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headstart.config.format_1 import RESIZE, settings_of_format_1
 from headstart.runs.records import FieldError, wrong
 
 _Plain = dict[str, Any]
-
-_RESIZE = {"squash": "stretch"}
 
 
 def migrate_run(facts: _Plain, version: int) -> _Plain:
@@ -54,8 +53,6 @@ _SPEC_OF_1 = {
 DETECTOR_OF_1 = "familiarity.npz"
 """File of the detector of out-of-distribution examples."""
 
-_SETTINGS_OF_1 = {"fit": "resize", "cut": "feature_layer", "words_by": "segmenter"}
-_TUNING_OF_1 = {"epochs": "fine_tune_epochs", "precision": "fine_tune_precision", "time_limit_s": "time_limit"}
 _COLUMNS_OF_1 = {("history.csv", "strength"): "l2"}
 _OPTIONAL_IN_1 = (
     "thresholds", "data", "choice", "head", "learning_curve", "calibration", "change", "freeze_proof",
@@ -73,7 +70,7 @@ def _run_2(old: _Plain) -> _Plain:
     new |= {
         "base": _base(known.below("base")),
         "engine": {"features_by_keras": False, **known.below("engine").plain},
-        "config": _config(known.below("asked")) if "asked" in old else None,
+        "config": settings_of_format_1(known.below("asked").plain) if "asked" in old else None,
         "audit": old.get("audit", []),
         "head_settings": old.get("recipe"),
         "label_issues": None,
@@ -163,20 +160,9 @@ def _base(base: _Fields) -> _Plain:
     absent = ("input_size", "preprocessing", "resize", "max_length", "pooling", "tokenizer")
     new = {**dict.fromkeys(absent), **base.without("fit"), "spec": base.below("spec").renamed(**_SPEC_OF_1)}
     if base["modality"] == "image":
-        new["resize"] = _RESIZE.get(base.text("fit"), base.text("fit"))
+        new["resize"] = RESIZE.get(base.text("fit"), base.text("fit"))
     elif base.below("tokenizer")["kind"] == "words":
         new["tokenizer"] = {"segmenter": None, **base["tokenizer"]}
-    return new
-
-
-def _config(asked: _Fields) -> _Plain:
-    """Settings of the training; where its data are is not one of them any more, and fine-tuning has no object."""
-    new = {_SETTINGS_OF_1.get(name, name): value for name, value in asked.without("data", "tuning").items()}
-    if asked["fit"] is not None:
-        new["resize"] = _RESIZE.get(asked.text("fit"), asked.text("fit"))
-    if asked["tuning"] is not None:
-        tuning = asked.below("tuning").without("blocks", "augment")  # ``fine_tune`` and ``augment`` overruled these
-        new |= {_TUNING_OF_1.get(name, name): value for name, value in tuning.items()}
     return new
 
 
