@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import DEFAULT_BASES, ImageBase, for_images, load_base
+from headstart.bases import ImageBase, for_images, load_base
 from headstart.data.images import Decoder
+from headstart.data.modalities import IMAGE
 from headstart.features.engines import Engine, open_engine, resolve_precision
 from headstart.system.settings import cache_folder
 
@@ -70,7 +71,7 @@ def measure(base: ImageBase, paths: list[Path], repeats: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", type=Path, help="a text file that lists image files, one a line")
-    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=IMAGE.default_bases[0], help="base handle (default: %(default)s)")
     parser.add_argument("--input-size", type=int, help="pixels; default: the base's own")
     parser.add_argument("--repeats", type=int, default=3, help="the best counts (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")

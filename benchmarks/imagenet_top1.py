@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.bases import DEFAULT_BASES, load_base
-from headstart.data.dataset import list_images
+from headstart.bases import load_base
 from headstart.data.examples import Example
+from headstart.data.modalities import IMAGE
 from headstart.data.readers import decode_examples
 from headstart.system import keras_worker
 
@@ -26,10 +26,10 @@ def _id(example: Example) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=IMAGE.default_bases[0], help="base handle (default: %(default)s)")
     options = parser.parse_args()
     ids = (options.folder / "wnids.txt").read_text().split()
-    examples = [example for example in list_images([options.folder]) if _id(example) in ids]
+    examples = [example for example in IMAGE.list_examples([options.folder]) if _id(example) in ids]
     labels = np.array([ids.index(_id(example)) for example in examples])
     base = load_base(options.base, resize="crop")
     keras_worker.import_keras()

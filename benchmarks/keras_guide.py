@@ -40,7 +40,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from headstart.bases import DEFAULT_BASES, ImageBase, for_images, load_base  # noqa: E402
+from headstart.bases import ImageBase, for_images, load_base  # noqa: E402
+from headstart.data.modalities import IMAGE  # noqa: E402
 
 SPLITS = ("train", "val", "test")
 
@@ -223,7 +224,7 @@ def cost() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--split-csv", type=Path, required=True, help="columns file, label, split (train, val, test)")
-    parser.add_argument("--base", default=DEFAULT_BASES["image"][0], help="base handle (default: %(default)s)")
+    parser.add_argument("--base", default=IMAGE.default_bases[0], help="base handle (default: %(default)s)")
     parser.add_argument("--input-size", type=int, help="pixels; default: the base's own")
     parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s, as in the guide")
     parser.add_argument("--fine-tune-epochs", type=int, default=0, help="of the whole model (default: %(default)s)")

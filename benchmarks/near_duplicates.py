@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from headstart.data.dataset import list_images
 from headstart.data.fingerprints import SIDE
 from headstart.data.images import Decoder
+from headstart.data.modalities import IMAGE
 from headstart.data.near_duplicates import near_images
 from headstart.data.readers import decode_example
 from headstart.errors import BadExample
@@ -99,7 +99,7 @@ def of_pictures(folder: Path) -> list[list[str]]:
     """A row for each change: how many copies were found, and how many other pairs."""
     decoder = Decoder(_INPUT)
     images = []
-    examples = sorted(list_images([folder]), key=lambda example: example.name)
+    examples = sorted(IMAGE.list_examples([folder]), key=lambda example: example.name)
     for example in examples[:: max(1, len(examples) // _PICTURES)][:_PICTURES]:
         try:
             images.append(Image.fromarray(decode_example(decoder, example)))

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.dataset import list_images
+from headstart.data.modalities import IMAGE
 from measure import headstart_command, machine, markdown
 
 _HERE = Path(__file__).parent
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60, help="of load on each server")
     arguments = parser.parse_args()
-    pictures = [Path(example.name) for example in list_images([arguments.pictures])]
+    pictures = [Path(example.name) for example in IMAGE.list_examples([arguments.pictures])]
     requests = [request(path) for path in random.Random(0).sample(pictures, min(_PICTURES, len(pictures)))]
     port = _free_port()
     plain = [sys.executable, "-m", "uvicorn", "--app-dir", _HERE, "plain_endpoint:app", "--port", port]

@@ -6,6 +6,7 @@ import pytest
 from headstart.data.audit import CHECKS, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.audit.texts import mojibake
 from headstart.data.dataset import Dataset, Skipped
+from headstart.data.modalities import IMAGE, TEXT
 from headstart.errors import InputError
 from headstart.tasks import get_task
 
@@ -23,7 +24,17 @@ def _dataset(
     files = [f"{label}/{i}.jpg" for i, label in enumerate(labels)]
     numbers = np.array([classes.index(label) for label in labels])
     return Dataset(
-        "test", None, files, classes, numbers, get_task("single-label"), splits, groups, skipped or [], texts
+        "test",
+        None,
+        files,
+        classes,
+        numbers,
+        get_task("single-label"),
+        splits,
+        groups,
+        skipped or [],
+        texts,
+        modality=TEXT if texts else IMAGE,
     )  # type: ignore[arg-type]
 
 
@@ -133,7 +144,7 @@ def test_mojibake(text: str, is_found: bool) -> None:
 
 def test_every_check_has_an_answer_in_the_order_of_the_codes() -> None:
     ran = [*_audit("aabb", "1223").findings, *near_copies(_dataset("aabb"), None, None)]
-    whole = complete_findings(ran, "image", ignored=["hs042", "small-classes"], skipped={"outliers": "No base."})
+    whole = complete_findings(ran, IMAGE, ignored=["hs042", "small-classes"], skipped={"outliers": "No base."})
     assert [finding.check for finding in whole] == list(CHECKS)
     assert [check.code for check in CHECKS.values()] == sorted({check.code for check in CHECKS.values()})
     by_code = {finding.code: finding for finding in whole}
@@ -141,7 +152,7 @@ def test_every_check_has_an_answer_in_the_order_of_the_codes() -> None:
     assert (by_code["HS051"].state, by_code["HS051"].summary) == ("skipped", "No base.")
     assert (by_code["HS021"].state, by_code["HS021"].summary) == ("not applicable", "It applies to texts.")
     with pytest.raises(InputError, match=r"no check 'HS32'.*Did you mean 'HS032'"):
-        complete_findings(ran, "image", ignored=["HS32"])
+        complete_findings(ran, IMAGE, ignored=["HS32"])
 
 
 def test_findings_are_plain_data() -> None:

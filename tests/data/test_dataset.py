@@ -4,8 +4,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headstart.data.dataset import list_images, load_dataset
+from headstart.data.dataset import load_dataset
 from headstart.data.examples import FileExample
+from headstart.data.modalities import IMAGE
 from headstart.errors import InputError
 
 
@@ -165,15 +166,18 @@ def test_groups_of_folders(tmp_path: Path) -> None:
 
 def test_list_images(tmp_path: Path) -> None:
     root = _tree(tmp_path, "b.jpg", "a.jpg", "sub/c.png", "sub/notes.txt", "none/x.txt")
-    names = lambda *given: [Path(one.name).relative_to(root).as_posix() for one in list_images(given)]  # noqa: E731
+
+    def names(*given: Path) -> list[str]:
+        return [Path(found.name).relative_to(root).as_posix() for found in IMAGE.list_examples(given)]
+
     assert names(root) == ["a.jpg", "b.jpg", "sub/c.png"]
     assert names(root / "b.jpg", root / "*.jpg") == ["b.jpg", "a.jpg", "b.jpg"]
     assert names(root / "**" / "*.png") == ["sub/c.png"]
     for bad in ("missing.jpg", "*.gif"):
         with pytest.raises(InputError, match="no such file, folder or pattern"):
-            list_images([root / bad])
+            IMAGE.list_examples([root / bad])
     with pytest.raises(InputError, match="none holds no images"):
-        list_images([root / "none"])
+        IMAGE.list_examples([root / "none"])
 
 
 def test_rows_of_json_lines_may_differ(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import fsspec
 import pytest
 
 import headstart as hs
-from headstart.data.dataset import list_images, list_texts, load_dataset
+from headstart.data.dataset import load_dataset
 from headstart.data.examples import FileExample, TextExample, example_from_json, example_in
-from headstart.data.readers import as_examples
+from headstart.data.modalities import IMAGE, TEXT
 from headstart.errors import BadExample, UnavailableError
 from tests.conftest import SIZE
 
@@ -55,11 +55,11 @@ def test_an_example_travels_to_another_process(example: FileExample | TextExampl
 
 
 def test_paths_and_strings_are_understood_as_before(tmp_path: Path) -> None:
-    assert as_examples(["a.jpg", tmp_path / "b.jpg"], "image") == [
+    assert IMAGE.as_examples(["a.jpg", tmp_path / "b.jpg"]) == [
         FileExample("a.jpg"),
         FileExample(str(tmp_path / "b.jpg")),
     ]
-    assert as_examples(["a.jpg", Path("b.txt")], "text") == [TextExample("a.jpg"), FileExample("b.txt")]
+    assert TEXT.as_examples(["a.jpg", Path("b.txt")]) == [TextExample("a.jpg"), FileExample("b.txt")]
     assert example_in(tmp_path, "a.jpg") == FileExample(str(tmp_path / "a.jpg"))
     assert example_in(tmp_path, "s3://bucket/a.jpg") == FileExample("s3://bucket/a.jpg")
     assert example_in(tmp_path, "row 1", "good") == TextExample("good", name="row 1")
@@ -68,7 +68,7 @@ def test_paths_and_strings_are_understood_as_before(tmp_path: Path) -> None:
 def test_texts_that_are_no_paths(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("from a file", encoding="utf-8")
     strange = ["x" * 300, "x" * 100_000, "~nobody", "a\0b", "see https://example.org", "  "]
-    found = list_texts([tmp_path / "one.txt", *strange])
+    found = TEXT.list_examples([tmp_path / "one.txt", *strange])
     assert found == [TextExample("from a file", name=str(tmp_path / "one.txt")), *map(TextExample, strange)]
 
 
@@ -84,7 +84,7 @@ def test_a_url_is_read_through_fsspec(remote: str, photos: Path, monkeypatch: py
     monkeypatch.setenv("HEADSTART_OFFLINE", "0")
     with pytest.raises(BadExample, match=r"cannot be read: .*nothing"):
         FileExample("nothing://gone.jpg").read()
-    assert list_images([f"{remote}/china/01.jpg"]) == [FileExample(f"{remote}/china/01.jpg")]
+    assert IMAGE.list_examples([f"{remote}/china/01.jpg"]) == [FileExample(f"{remote}/china/01.jpg")]
 
 
 def test_features_of_remote_files_are_those_of_local_ones(remote: str, photos: Path, tmp_path: Path) -> None:

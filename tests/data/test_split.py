@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.modalities import IMAGE
 from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
 from headstart.tasks import get_task
@@ -142,7 +143,7 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
 
 def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None:
     labels = np.repeat([0, 1], [60, 30])
-    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels, SINGLE_LABEL)
+    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels, SINGLE_LABEL, modality=IMAGE)
     digests = [str(i).encode() for i in range(90)]
     usable = np.setdiff1d(np.arange(90), [5])
     pairs = np.array([[i, i + 1] for i in range(10, 30, 2)] + [[0, 60], [70, 71], [71, 72]])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, EarlierRun
+from headstart.data.modalities import IMAGE
 from headstart.evaluation.class_changes import class_changes, holm
 from headstart.tasks import get_task
 
@@ -18,6 +19,7 @@ def test_a_class_that_is_taken_for_a_new_one_got_worse() -> None:
     dataset = Dataset(
         "old + new", Path(), [str(i) for i in range(100)], ["a", "b", "c"], labels, get_task("single-label"),
         earlier=EarlierRun("runs/old", ["a", "b"], before),
+        modality=IMAGE,
     )  # fmt: skip
     sides = np.repeat(["test", "train", "test"], [60, 10, 30])
     change = class_changes(dataset, np.arange(100), sides, np.eye(3)[said], None)

@@ -62,7 +62,7 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     assert facts.format_version == int(name[1])
     assert (facts.kind, facts.name, facts.seed) == ("trained", name, 0)
     assert facts.task == ("multi-label" if name.endswith("multi-label") else "single-label")
-    assert facts.modality == ("image" if name.endswith("images") else "text")
+    assert facts.modality.name == ("image" if name.endswith("images") else "text")
     assert (facts.data.examples, facts.data.splits["test"].examples) == (40, 10)
     assert facts.data.path.startswith(facts.data.root)
     assert TrainConfig.from_settings(facts.config).fine_tuning.fine_tune == facts.config["fine_tune"]
@@ -169,7 +169,7 @@ def error_of(act: Callable[[], object]) -> HeadstartError | None:
 def use_all(folder: Path) -> None:
     """Everything that reads a run."""
     run = hs.load(folder)
-    run.predict("a wave near the harbour" if run.facts.modality == "text" else sorted(folder.glob("../*.bmp")))
+    run.predict("a wave near the harbour" if run.facts.modality.name == "text" else sorted(folder.glob("../*.bmp")))
     run.report()
 
 

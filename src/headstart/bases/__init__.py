@@ -15,23 +15,16 @@ from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
-from headstart.data.readers import Modality, Resize
+from headstart.data.modalities import Modality
+from headstart.data.readers import Resize
 from headstart.errors import InputError, UnavailableError, field_name
 from headstart.system.display import shown
 from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_BASES: dict[Modality, tuple[str, ...]] = {
-    "image": ("embedded:efficientnet-lite0",),
-    "text": (
-        "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d"
-    ),
-}  # fmt: skip
-"""Default bases of each modality, best first. The first one that is available is used."""
-
 __all__ = [
-    "DEFAULT_BASES", "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
+    "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
     "load_base", "load_default", "parse_handle",
 ]  # fmt: skip
 
@@ -117,7 +110,7 @@ def load_default(modality: Modality, **options: Any) -> Base:
     Raises:
         UnavailableError: no default base is available; the message is about the last one.
     """
-    *preferred, last = DEFAULT_BASES[modality]
+    *preferred, last = modality.default_bases
     for handle in preferred:
         try:
             return load_base(handle, **options)
@@ -133,7 +126,7 @@ def for_images(base: Base) -> ImageBase:
         InputError: it is a base for texts.
     """
     if not isinstance(base, ImageBase):
-        raise InputError(f"{base.handle} is a base for {base.modality}s: expected a base for images.")
+        raise InputError(f"{base.handle} is a base for {base.modality.plural}: expected a base for images.")
     return base
 
 

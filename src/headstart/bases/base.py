@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from headstart.data.readers import Modality, Reader, Resize
+from headstart.data.modalities import IMAGE, Modality
+from headstart.data.readers import Reader, Resize
 from headstart.errors import InputError
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
@@ -222,7 +223,7 @@ class ImageBase(Base):
         resize: how an image of another shape is resized to ``input_size``.
     """
 
-    modality = "image"
+    modality = IMAGE
 
     input_size: tuple[int, int]
     preprocessing: Preprocessing

@@ -7,11 +7,12 @@ from headstart.bases import bundle
 from headstart.bases.catalog import entries
 from headstart.bases.handle import parse_handle
 from headstart.config import BASES_ALL, BASES_HERE
-from headstart.data.readers import Modality
+from headstart.data.modalities import Modality
 from headstart.errors import InputError
 
-_EMBEDDED_TEXT_BASES = ("all-minilm-l6-v2", "glove-6b-50d")
-_HUGGING_FACE_BASES: dict[Modality, tuple[tuple[str, float], ...]] = {  # with millions of weights
+_CATALOG_MODALITY = "image"
+_EMBEDDED_BASES: dict[str, tuple[str, ...]] = {"text": ("all-minilm-l6-v2", "glove-6b-50d")}
+_HUGGING_FACE_BASES: dict[str, tuple[tuple[str, float], ...]] = {  # with millions of weights
     "image": (("facebook/dinov2-small", 22.1), ("facebook/dinov2-base", 86.6)),
     "text": (("BAAI/bge-small-en-v1.5", 33.4), ("sentence-transformers/all-mpnet-base-v2", 109.5)),
 }
@@ -71,11 +72,13 @@ def _split_handles(text: str) -> list[str]:
 
 def _known_candidates(modality: Modality) -> list[Candidate]:
     bundled_handles = bundle.list_handles()
-    if modality == "image":
-        known = [Candidate(entry.handle, entry.size_mb, entry.is_local) for entry in entries()]
-    else:
-        known = [Candidate(f"embedded:{name}", is_local=True) for name in _EMBEDDED_TEXT_BASES]
-    for name, millions in _HUGGING_FACE_BASES[modality]:
+    known = [
+        Candidate(entry.handle, entry.size_mb, entry.is_local)
+        for entry in entries()
+        if modality.name == _CATALOG_MODALITY
+    ]
+    known += [Candidate(f"embedded:{name}", is_local=True) for name in _EMBEDDED_BASES.get(modality.name, ())]
+    for name, millions in _HUGGING_FACE_BASES.get(modality.name, ()):
         handle = f"hf:{name}"
         known.append(Candidate(handle, 4 * millions, handle in bundled_handles or None))
     known_handles = {candidate.handle for candidate in known}

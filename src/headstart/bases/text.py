@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.bases.base import Base, DataFormat
+from headstart.data.modalities import TEXT
 
 if TYPE_CHECKING:
     from headstart.data.tokenizers import Tokenizer
@@ -38,7 +39,7 @@ class TextBase(Base):
         max_length: maximum number of tokens; None for no maximum.
     """
 
-    modality = "text"
+    modality = TEXT
 
     tokenizer: "Tokenizer"
     pooling: Pooling = "mean"

@@ -10,7 +10,6 @@ from headstart.cli.fetch import bundle_option
 from headstart.cli.progress import current_progress
 from headstart.cli.settings import SettingCommand, setting_options
 from headstart.config.commands import AUDIT
-from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
 _MAX_EXAMPLES = 3  # of each finding
@@ -106,7 +105,7 @@ def _excerpt(finding: Any, example: Any, texts: dict[str, str]) -> str:
 def _print_findings(audited: Any) -> None:
     dataset = audited.dataset
     texts = dict(zip(dataset.files, dataset.texts or (), strict=False))
-    noun = NOUNS[dataset.modality]
+    noun = dataset.modality.noun
     output.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
     for finding in audited.found():
         severity = output.coloured(f"{finding.severity:8}", _COLOURS[finding.severity])

@@ -8,7 +8,6 @@ import click
 from headstart.cli import output
 from headstart.cli.columns import text_column_option
 from headstart.cli.progress import current_progress
-from headstart.data.readers import NOUNS
 from headstart.tasks.labels import NO_LABEL
 
 if TYPE_CHECKING:
@@ -53,14 +52,13 @@ def explain(
     FILE is an image, a folder of images or a pattern such as 'new/*.jpg'. For a run on texts it is a text file, a
     folder of text files, a table, or the text itself. Writes a page, and for each image a file with its heat map.
     """
-    from headstart.data.dataset import list_images, list_texts
     from headstart.explanation.explain import Explainer
     from headstart.reports.explanation import write_explanations
     from headstart.runs.files import read_facts
     from headstart.runs.predictor import Problem
 
     modality = read_facts(run).modality  # a wrong RUN or FILE is reported before the computation
-    examples = list_texts(files, text_column) if modality == "text" else list_images(files)
+    examples = modality.list_examples(files, text_column)
     explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest, progress=current_progress())
     explanations: list[Explanation] = []
     for result in explainer.explain(examples):
@@ -72,7 +70,7 @@ def explain(
             output.result_json(result.to_json())
         else:
             _print_summary(result)
-    if explainer.training and (note := explainer.training.note(NOUNS[modality])):
+    if explainer.training and (note := explainer.training.note(modality.noun)):
         output.note(note)
     if explanations and (out or not as_json):
         parent, name = (

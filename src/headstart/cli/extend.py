@@ -12,7 +12,6 @@ from headstart.cli.settings import SettingCommand, setting_options
 from headstart.cli.tracking import tracking_options
 from headstart.cli.train import print_result
 from headstart.config.commands import EXTEND
-from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def extend(**options: Any) -> None:
 
 def print_change(run: "RunFolder") -> None:
     """Print how the recall of the old classes changed, and the recall of the new ones."""
-    noun, cost, change = NOUNS[run.facts.modality], run.facts.cost, run.facts.change
+    noun, cost, change = run.facts.modality.noun, run.facts.cost, run.facts.change
     if cost is not None:
         cached, total = cost.examples_from_cache or 0, (cost.examples_from_cache or 0) + (cost.examples_computed or 0)
         output.result(f"features of {cached:,} of {counted(total, noun)} came from the cache")

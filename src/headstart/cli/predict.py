@@ -78,10 +78,10 @@ def predict(
         raise click.UsageError("use either --json or --csv")
     data = sys.stdin.buffer.read() if "-" in files else b""
     paths = [name for name in files if name != "-"]
-    if tta and facts.modality == "text":
+    if tta and not facts.modality.has_pixels:
         raise click.UsageError("--tta is for images only")
     open_run = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
-    if facts.modality == "text":
+    if facts.modality.is_in_tables:
         predictor, answers = _predict_texts(open_run, paths, data, text_column, top_k)
     else:
         predictor, answers = _predict_images(open_run, paths, data, top_k)
@@ -100,11 +100,11 @@ _OpenRun = Callable[..., "Predictor"]
 def _predict_texts(
     open_run: _OpenRun, files: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
-    from headstart.data.dataset import list_texts
     from headstart.data.examples import TextExample
+    from headstart.data.modalities import TEXT
 
     lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    texts = [*list_texts(files, text_column), *map(TextExample, lines)]
+    texts = [*TEXT.list_examples(files, text_column), *map(TextExample, lines)]
     predictor = open_run(expected=len(texts))
     return predictor, predictor.predict(texts, top_k=top_k)
 
@@ -112,10 +112,10 @@ def _predict_texts(
 def _predict_images(
     open_run: _OpenRun, files: list[str], data: bytes, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
-    from headstart.data.dataset import list_images
+    from headstart.data.modalities import IMAGE
 
     listed = _paths_in(data)
-    images = list_images(files + (listed or []))
+    images = IMAGE.list_examples(files + (listed or []))
     predictor = open_run(expected=len(images) + bool(data))
     answers: _Answers = predictor.predict(images, top_k=top_k)
     if data and listed is None:

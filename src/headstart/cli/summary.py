@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from headstart.data.readers import NOUNS
 from headstart.errors import counted
 from headstart.tasks import get_task
 
@@ -24,7 +23,7 @@ def summary(run: "RunFolder") -> str:
     if headline is None or figures is None:
         return f"{run.folder} is an imported model without metrics"
     split = _SPLITS.get(headline, headline)
-    examples = counted(figures.examples, NOUNS[run.facts.modality])
+    examples = counted(figures.examples, run.facts.modality.noun)
     task = get_task(run.facts.task)
     lines = [f"{split} {task.describe(figures.of_task(), len(run.classes), examples)}"]
     lines += task.remarks(run.classes, run.facts.thresholds)

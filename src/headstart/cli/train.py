@@ -63,5 +63,4 @@ def print_result(run: "RunFolder") -> None:
     """Print the metrics of a new run, and the next commands."""
     output.result(summary(run))
     output.result(f"report   {run.folder / 'report.html'}")
-    input_text = "FILE …" if run.facts.modality == "image" else '"some text"'
-    output.result(f"predict  headstart predict {run.folder} {input_text}")
+    output.result(f"predict  headstart predict {run.folder} {run.facts.modality.command_input}")

@@ -72,7 +72,7 @@ class DataAudit:
         """All of it as plain data."""
         return {
             "source": self.dataset.source,
-            "modality": self.dataset.modality,
+            "modality": self.dataset.modality.name,
             "examples": len(self.dataset),
             "usable": len(self._audit.usable),
             "per_class": self.dataset.class_counts,

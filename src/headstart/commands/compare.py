@@ -36,7 +36,7 @@ from headstart.config.commands import COMPARE, reading_settings, shows_settings
 from headstart.config.keywords import CompareKeywords
 from headstart.data.audit import audit
 from headstart.data.dataset import FRAME, Dataset, load_dataset
-from headstart.data.readers import NOUNS, Modality, Resize, decode_example
+from headstart.data.readers import Resize, decode_example
 from headstart.data.split import check_split, split_dataset
 from headstart.errors import BadExample, HeadstartError, InputError, counted, field_name
 from headstart.evaluation.transferability import log_evidence
@@ -163,7 +163,7 @@ class BaseComparison:
     """
 
     source: str
-    modality: Modality
+    modality: str
     task: str
     metric: str
     budget: Budget
@@ -352,7 +352,7 @@ def compare_on(
     best = min(good, key=lambda row: row.ms) if min_accuracy and good else rows[0]
     return BaseComparison(
         dataset.source,
-        dataset.modality,
+        dataset.modality.name,
         dataset.task.name,
         dataset.task.deciding_metric,
         budget,
@@ -413,8 +413,8 @@ class _SuccessiveHalving:
                     base = load_base(
                         one.handle, texts=self.dataset.texts, cache=self.cache, progress=self.progress, **options
                     )
-                    if base.modality != self.dataset.modality:
-                        raise InputError(f"it is a base for {base.modality}s")
+                    if base.modality is not self.dataset.modality:
+                        raise InputError(f"it is a base for {base.modality.plural}")
                     if all(base.handle != other.base.handle for other in self.running):
                         self.running.append(_Candidate(base, one.size_mb))
         self._check_any()
@@ -475,7 +475,7 @@ class _SuccessiveHalving:
 
     def _judge(self, size: int, *, is_last: bool = False) -> None:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""
-        logger.info(f"{counted(len(self.running), 'base')} on {counted(size, NOUNS[self.dataset.modality])} …")
+        logger.info(f"{counted(len(self.running), 'base')} on {counted(size, self.dataset.modality.noun)} …")
         chosen = self.order[:size]
         examples = [self.examples[i] for i in chosen.tolist()]
         found: dict[str, FeatureSet] = {}

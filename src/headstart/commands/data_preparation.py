@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from headstart.bases import DEFAULT_BASES
 from headstart.bases.base import Base
 from headstart.bases.text import TextBase
 from headstart.config import TrainConfig
@@ -116,10 +115,10 @@ def check_modality(base: Base, dataset: Dataset) -> None:
     Raises:
         InputError: it is not.
     """
-    if base.modality != dataset.modality:
+    if base.modality is not dataset.modality:
         raise InputError(
-            f"{base.handle} is a base for {base.modality}s, and {dataset.source} holds {dataset.modality}s. Choose "
-            f"another one, such as {DEFAULT_BASES[dataset.modality][-1]}.",
+            f"{base.handle} is a base for {base.modality.plural}, and {dataset.source} holds "
+            f"{dataset.modality.plural}. Choose another one, such as {dataset.modality.default_bases[-1]}.",
             field="base",
         )
 

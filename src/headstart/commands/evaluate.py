@@ -14,7 +14,6 @@ from headstart.config.commands import EVALUATE, shows_settings
 from headstart.config.keywords import EvaluateKeywords
 from headstart.data.dataset import Dataset, Skipped, load_dataset
 from headstart.data.fingerprints import ImageInfo, inspect_image
-from headstart.data.readers import UNITS
 from headstart.errors import InputError, counted, field_name
 from headstart.evaluation import coverage
 from headstart.explanation.mistakes import explain_mistakes
@@ -219,10 +218,10 @@ def _answers(
 
     def note(i: int, data: bytes, array: np.ndarray) -> None:
         digests[i] = hashlib.sha256(data).digest()
-        if dataset.modality == "image":
+        if dataset.modality.has_pixels:
             image_infos[i] = inspect_image(data, array)
 
-    with progress.start("evaluating", len(examples), UNITS[dataset.modality]) as bar:
+    with progress.start("evaluating", len(examples), dataset.modality.plural) as bar:
         for i, answer in predictor.outputs(examples, seen=note):
             if isinstance(answer, str):
                 skipped.append(Skipped(dataset.files[chosen[i]], answer))

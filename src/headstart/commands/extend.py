@@ -22,7 +22,6 @@ from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.tables import is_frame
 from headstart.errors import BadExample, InputError, counted, field_name
@@ -141,7 +140,7 @@ def _old_examples(
     rows = read_predictions(folder, facts)
     task = get_task(facts.task)
     classes, thresholds, files = facts.classes, facts.thresholds, [row.file for row in rows]
-    texts = [row.text or "" for row in rows] if facts.modality == "text" else None
+    texts = [row.text or "" for row in rows] if facts.modality.is_in_tables else None
     old = Dataset(
         source=facts.data.source if facts.data else "",
         root=Path(facts.data_root),
@@ -152,6 +151,7 @@ def _old_examples(
         given_splits=[row.split for row in rows],
         groups=_groups(folder, facts, files) if recorded["group_by"] else None,
         texts=texts,
+        modality=facts.modality,
         earlier=EarlierRun(
             str(folder),
             classes,
@@ -160,7 +160,7 @@ def _old_examples(
         ),
     )
     digests = [row.sha256 for row in rows]
-    if texts is None:
+    if not facts.modality.is_in_tables:
         reader = open_reader(facts.base, folder)
         _check_unchanged(folder, old, digests, examine(old.examples, cache=cache, reader=reader, progress=progress))
     return old, digests
@@ -189,7 +189,7 @@ def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
             "with all data again."
         )
     if path == EXAMPLES:
-        source = read_examples(folder, (), get_task(facts.task))
+        source = read_examples(folder, (), get_task(facts.task), facts.modality)
     else:
         source = load_dataset(path, **{name: config[name] for name in READ})
     known = dict(zip(source.files, source.groups or (), strict=True))
@@ -208,8 +208,8 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     Raises:
         InputError: they are not.
     """
-    if old.modality != new.modality:
-        raise InputError(f"{run} is made of {old.modality}s, and {new.source} holds {new.modality}s.")
+    if old.modality is not new.modality:
+        raise InputError(f"{run} is made of {old.modality.plural}, and {new.source} holds {new.modality.plural}.")
     if old.task is not new.task:
         kinds = ("one class for each example", "any number of labels for each example")
         of_old, of_new = kinds if old.task.is_exclusive else kinds[::-1]
@@ -242,10 +242,10 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
     there = len(new) - len(fresh)
     if not fresh:
         raise InputError(
-            f"nothing to add: all {counted(there, NOUNS[new.modality])} in {new.source} are in {run} already."
+            f"nothing to add: all {counted(there, new.modality.noun)} in {new.source} are in {run} already."
         )
     if there:
-        logger.info(f"{there:,} of {counted(len(new), NOUNS[new.modality])} in {new.source} are in {run} already")
+        logger.info(f"{there:,} of {counted(len(new), new.modality.noun)} in {new.source} are in {run} already")
     return replace(
         new,
         files=[new.files[i] for i in fresh],
@@ -282,6 +282,7 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
         groups=[*(old.groups or apart), *new.groups] if new.groups else None,
         skipped=new.skipped,
         texts=texts,
+        modality=old.modality,
         earlier=old.earlier,
     )
 

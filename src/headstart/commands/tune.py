@@ -60,7 +60,7 @@ def tune(
     if data is None:
         raise InputError(f"{run} was trained on a DataFrame, which is not kept: call train() with it again.")
     if data == EXAMPLES:
-        data = read_examples(folder, facts.classes, get_task(facts.task))
+        data = read_examples(folder, facts.classes, get_task(facts.task), facts.modality)
     defaults = dict.fromkeys(names_in(FineTuneConfig))
     tuned = train(
         data, config={**recorded, **defaults, **values}, tensorboard=tensorboard, mlflow=mlflow, cache=cache,

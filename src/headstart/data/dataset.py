@@ -3,10 +3,9 @@
 Images are found and named, and none of them is opened; texts are read, for they are small.
 """
 
-import glob
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -14,16 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.data.examples import Example, FileExample, TextExample, address_in, is_url
-from headstart.data.images import EXTENSIONS
-from headstart.data.readers import Modality
+from headstart.data.examples import Example, FileExample, TextExample, address_in
+from headstart.data.folders import is_hidden, subfolders, walk
+from headstart.data.modalities import IMAGE, TEXT, Modality, modalities
+from headstart.data.modalities.text import read_text
 from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
 from headstart.errors import InputError, counted, did_you_mean
-from headstart.system.settings import check_readable
 from headstart.tasks import Task, task_for
 from headstart.tasks.labels import NO_LABEL, Label, label_names
 
-TEXT_EXTENSIONS = (".txt", ".text", ".md")
 SPLITS = ("train", "val", "test")
 FRAME = "DataFrame"
 """The source of data that came without a path."""
@@ -33,7 +31,6 @@ _SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "holdout": "test",
 }  # fmt: skip
-_NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class Skipped(NamedTuple):
@@ -77,8 +74,9 @@ class Dataset:
             split of their own.
         groups: name of the patient, video, scene … of each example; None without ``group_by``.
         skipped: files and rows that are no examples.
-        texts: n texts; None if the examples are images.
+        texts: n texts; None if the examples are files.
         earlier: predictions of the first m examples by the run that is extended; None if none is.
+        modality: what the examples are.
     """
 
     source: str
@@ -92,6 +90,7 @@ class Dataset:
     skipped: list[Skipped] = field(default_factory=list)
     texts: list[str] | None = None
     earlier: EarlierRun | None = None
+    modality: Modality = field(kw_only=True)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -100,11 +99,6 @@ class Dataset:
     def settled(self) -> int:
         """How many examples, from the first on, belong to the run that is extended: they are always used."""
         return len(self.earlier.probabilities) if self.earlier else 0
-
-    @property
-    def modality(self) -> Modality:
-        """What the examples are."""
-        return "image" if self.texts is None else "text"
 
     @cached_property
     def examples(self) -> Sequence[Example]:
@@ -195,6 +189,7 @@ def load_dataset(
 
 @dataclass
 class _ExampleRows:
+    modality: Modality
     files: list[str] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     texts: list[str] | None = None
@@ -239,6 +234,7 @@ def _dataset(
         groups=[rows.groups[i] for i in keep] if rows.groups else None,
         skipped=skipped,
         texts=[rows.texts[i] for i in keep] if rows.texts is not None else None,
+        modality=rows.modality,
     )
 
 
@@ -263,7 +259,17 @@ def _dataset_of_known(
     task = task_for(rows.labels, task_name)
     labels = task.encode(rows.labels, classes)
     return Dataset(
-        source, root, rows.files, list(classes), labels, task, rows.splits, rows.groups, rows.skipped, rows.texts
+        source,
+        root,
+        rows.files,
+        list(classes),
+        labels,
+        task,
+        rows.splits,
+        rows.groups,
+        rows.skipped,
+        rows.texts,
+        modality=rows.modality,
     )
 
 
@@ -278,26 +284,41 @@ def _too_few_classes(source: str, rows: _ExampleRows, classes: list[str]) -> str
     skipped = [
         f" {len(rows.skipped)} files are not used, such as {file} ({reason})." for file, reason in rows.skipped[:1]
     ]
-    return (
-        f"{source} has no labelled examples: expected one folder per class with image files in it "
-        f"({', '.join(sorted(EXTENSIONS))}) or text files ({', '.join(TEXT_EXTENSIONS)})." + "".join(skipped)
-    )
+    return f"{source} has no labelled examples: expected one folder per class with {_file_kinds()}." + "".join(skipped)
+
+
+def _file_kinds() -> str:
+    first, *others = (f"{modality.noun} files in it ({', '.join(modality.extensions)})" for modality in modalities())
+    return " or ".join([first, *(kind.replace(" in it", "") for kind in others)])
+
+
+def _modality_of_folder(root: Path) -> Modality:
+    """The first modality that has a file in a folder; texts if none has."""
+    return next((modality for modality in modalities() if _has_files(modality, walk(str(root)))), TEXT)
+
+
+def _modality_of_table(files: Sequence[str]) -> Modality:
+    """The first modality that has a file of a table; images if none has, because a URL may lack an extension."""
+    of_files = (modality for modality in modalities() if not modality.is_in_tables)
+    return next((modality for modality in of_files if _has_files(modality, files)), IMAGE)
+
+
+def _has_files(modality: Modality, files: Iterable[str]) -> bool:
+    return any(PurePath(file).suffix.lower() in modality.extensions for file in files)
 
 
 def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _ExampleRows:
-    folders = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in _folders(root)}
-    split_folders = {entry: name for entry, name in folders.items() if name and any(_folders(entry))}
-    rows = _ExampleRows(splits=[] if split_folders else None)
-    has_images = any(Path(file).suffix.lower() in EXTENSIONS for file in _walk(str(root)))
-    extensions = EXTENSIONS if has_images else TEXT_EXTENSIONS
+    folders = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in subfolders(root)}
+    split_folders = {entry: name for entry, name in folders.items() if name and any(subfolders(entry))}
+    rows = _ExampleRows(_modality_of_folder(root), splits=[] if split_folders else None)
     if split_folders:
         _check_split_folders(root, folders, split_folders, need_train=need_train)
         for entry, name in split_folders.items():
-            _collect(root, entry, rows, extensions)
+            _collect(root, entry, rows)
             rows.splits += [name] * (len(rows.files) - len(rows.splits or ()))  # type: ignore[operator]
     else:
-        _collect(root, root, rows, extensions)
-    if extensions is TEXT_EXTENSIONS:  # what is wrong with one is said when it is tokenized
+        _collect(root, root, rows)
+    if rows.modality.is_in_tables:  # what is wrong with one is said when it is tokenized
         rows.texts = [read_text(root / file) for file in rows.files]
     if group_by:
         rows.groups = [_group_of(file, group_by) for file in rows.files]
@@ -317,22 +338,22 @@ def _check_split_folders(
         raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
 
 
-def _collect(root: Path, parent: Path, rows: _ExampleRows, extensions: Collection[str]) -> None:
+def _collect(root: Path, parent: Path, rows: _ExampleRows) -> None:
     """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
     for entry in sorted(os.scandir(parent), key=lambda e: e.name):
-        if _hidden(entry.name):
+        if is_hidden(entry.name):
             continue
         if not entry.is_dir():
             rows.skipped.append(Skipped(os.path.relpath(entry.path, root), "lies outside the class folders"))
             continue
         before = len(rows.files)
-        for file in _walk(entry.path):
+        for file in walk(entry.path):
             name = os.path.relpath(file, root)
-            if Path(file).suffix.lower() in extensions:
+            if Path(file).suffix.lower() in rows.modality.extensions:
                 rows.files.append(name)
                 rows.labels.append(entry.name)
             else:
-                suffix, kind = Path(file).suffix, "an image" if extensions is EXTENSIONS else "a text"
+                suffix, kind = Path(file).suffix, f"{rows.modality.article} {rows.modality.noun}"
                 reason = f"its extension {suffix} is not that of {kind}" if suffix else "it has no extension"
                 rows.skipped.append(Skipped(name, reason))
         if len(rows.files) == before:
@@ -356,7 +377,7 @@ def _group_of(file: str, group_by: str) -> str:
 
 
 def _from_table(table: Any, columns: Columns) -> _ExampleRows:
-    rows = _ExampleRows()
+    rows = _ExampleRows(IMAGE)
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []
@@ -385,6 +406,7 @@ def _from_table(table: Any, columns: Columns) -> _ExampleRows:
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
     rows.texts = texts or None
+    rows.modality = TEXT if texts else _modality_of_table(rows.files)
     rows.splits, rows.groups = splits or None, groups or None
     return rows
 
@@ -399,91 +421,8 @@ def _check_label(row: Row, rows: _ExampleRows) -> None:
         raise InputError(f"{row.where} {fault}")
 
 
-def read_text(path: Path) -> str:
-    """The text in a file; bytes that are not UTF-8 become lone surrogates, for a tokenizer to refuse by name."""
-    path = path.expanduser()
-    check_readable(path)
-    return path.read_bytes().decode("utf-8-sig", "surrogateescape")
-
-
-def list_texts(items: Iterable[str | Path], text_column: Sequence[str] | None = None) -> list[Example]:
-    """Texts in text files, folders of them and tables, in the order given; a string that names no file is a text.
-
-    Args:
-        items: paths, URLs or texts.
-        text_column: of tables, where the name of the column is not a usual one.
-
-    Raises:
-        InputError: a folder holds no texts, or no texts are found in a table.
-    """
-    return [text for item in map(str, items) for text in _texts_of(item, text_column)]
-
-
-def _texts_of(item: str, text_column: Sequence[str] | None) -> list[Example]:
-    address = os.path.expanduser(item)
-    if _is_url_alone(item):
-        return [FileExample(item)]
-    if not item.strip() or not os.path.exists(address):  # False also for what is too long for a path
-        return [TextExample(item)]
-    path = Path(address)
-    if path.is_dir():
-        files = [Path(file) for file in _walk(address) if Path(file).suffix.lower() in TEXT_EXTENSIONS]
-        if not files:
-            raise InputError(f"the folder {item} holds no texts ({', '.join(TEXT_EXTENSIONS)}).")
-        return [TextExample(read_text(file), name=str(file)) for file in files]
-    if is_table(path) and path.suffix.lower() not in TEXT_EXTENSIONS:
-        rows = read_rows(path, Columns(text=text_column), labelled=False)
-        return [TextExample(row.text or "", name=f"row {row.number} of {item}") for row in rows]
-    return [TextExample(read_text(path), name=item)]
-
-
-def _is_url_alone(text: str) -> bool:
-    """Whether a text is the URL of a text file, and not a text with a URL in it."""
-    return is_url(text) and not re.search(r"\s", text) and PurePath(text).suffix.lower() in TEXT_EXTENSIONS
-
-
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def list_images(items: Iterable[str | Path]) -> list[Example]:
-    """Image files named by paths, URLs, folders (with all folders in them, sorted) and patterns, in the order given.
-
-    Raises:
-        InputError: something names no file; or a folder holds no image.
-    """
-    return [FileExample(address) for item in map(str, items) for address in _images_of(item)]
-
-
-def _images_of(item: str) -> list[str]:
-    if is_url(item):
-        return [item]
-    path = Path(item).expanduser()
-    if path.is_dir():
-        files = [file for file in _walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
-        if not files:
-            raise InputError(f"the folder {item} holds no images ({', '.join(sorted(EXTENSIONS))}).")
-        return files
-    if path.exists():
-        return [str(path)]
-    matches = sorted(glob.glob(str(path), recursive=True))
-    if not matches:
-        raise InputError(f"no such file, folder or pattern: {item}.")
-    return [address for match in matches for address in _images_of(match)]
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry.name))
-
-
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        yield from (os.path.join(parent, name) for name in sorted(files) if not _hidden(name))
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in _NOT_DATA
 
 
 def _near(path: Path) -> str:

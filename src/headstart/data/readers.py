@@ -1,23 +1,14 @@
 """Readers: what turns the content of an example into what a base takes. One for images, one for texts."""
 
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
-from headstart.data.examples import Example, FileExample, TextExample
+from headstart.data.examples import Example
 
-Modality = Literal["image", "text"]
 Resize = Literal["stretch", "crop", "pad"]
 """How an image of another shape becomes the input size of a base."""
-
-NOUNS: dict[Modality, str] = {"image": "image", "text": "text"}
-"""What messages call one example."""
-
-UNITS: dict[Modality, str] = {"image": "images", "text": "texts"}
-"""What progress bars count."""
 
 
 class Reader(Protocol):
@@ -43,23 +34,6 @@ class Reader(Protocol):
 
     def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Several of them as one array, (n, ...)."""
-
-
-def as_examples(items: Iterable[Example | Path | str], modality: Modality) -> list[Example]:
-    """Examples of what a Python program names: files by their paths or URLs; of texts a string is the text itself.
-
-    Args:
-        items: paths, URLs, texts or examples.
-        modality: of the examples.
-    """
-    return [
-        item
-        if isinstance(item, Example)
-        else TextExample(item)
-        if modality == "text" and isinstance(item, str)
-        else FileExample(os.path.expanduser(item))
-        for item in items
-    ]
 
 
 def decode_example(reader: Reader, example: Example) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headstart.data.dataset import Dataset
 from headstart.data.examples import address_in
+from headstart.data.modalities import Modality
 from headstart.tasks import Task
 
 EXAMPLES = "examples.jsonl"
@@ -30,9 +31,9 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
             label_cell = dataset.task.from_cell(dataset.task.to_cell(label, dataset.classes))
             row = {
                 **(
-                    {"path": address_in(dataset.root, dataset.files[i])}
-                    if dataset.texts is None
-                    else {"text": dataset.texts[i]}
+                    {"text": dataset.texts[i]}
+                    if dataset.texts is not None
+                    else {"path": address_in(dataset.root, dataset.files[i])}
                 ),
                 "label": label_cell if splits[i] else "",
                 "split": splits[i],
@@ -41,13 +42,14 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
             file.write(json.dumps(row) + "\n")
 
 
-def read_examples(folder: Path, classes: Sequence[str], task: Task) -> Dataset:
+def read_examples(folder: Path, classes: Sequence[str], task: Task, modality: Modality) -> Dataset:
     """The examples of a run with their splits, from its folder.
 
     Args:
         folder: of the run.
         classes: its classes, in order.
         task: what it predicts.
+        modality: what its examples are.
     """
     path = folder / EXAMPLES
     with open(path, encoding="utf-8") as file:
@@ -62,5 +64,6 @@ def read_examples(folder: Path, classes: Sequence[str], task: Task) -> Dataset:
         task=task,
         given_splits=[row["split"] for row in rows.values()],
         groups=[row["group"] for row in rows.values()] if "group" in first else None,
-        texts=[row["text"] for row in rows.values()] if "text" in first else None,
+        texts=[row["text"] for row in rows.values()] if modality.is_in_tables else None,
+        modality=modality,
     )

@@ -121,7 +121,7 @@ class Explainer:
             )
         if method not in get_args(Method):
             raise InputError(f"{method!r} is not a method: expected {', '.join(get_args(Method))}.", field="method")
-        if predictor.modality == "text" and method != "auto":
+        if not predictor.modality.has_pixels and method != "auto":
             raise InputError(
                 f"{method} is for images. The words of texts are explained by leaving them out.", field="method"
             )

@@ -15,9 +15,6 @@ from headstart.explanation.word_weights import weigh_words
 from headstart.runs.answers import Answers
 from headstart.runs.predictor import Predictor
 
-IMAGES_SHOWN, TEXTS_SHOWN = 24, 12
-"""Number of mistakes that are explained: those with the highest probability."""
-
 WORDS = "words.json"
 """File in a run on texts: weights of the words of its mistakes, see :mod:`headstart.explanation.word_weights`."""
 
@@ -44,14 +41,15 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
     classes, confidence = answers.task.worst_mistakes(answers.labels, answers.probabilities, answers.thresholds)
     wrong = np.flatnonzero((answers.splits == split) & (classes >= 0))
     ranked = wrong[np.argsort(-confidence[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
+    ranked = ranked[: predictor.modality.mistakes_shown]
     if answers.texts is not None:
         words = {
             answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[classes[i]])
-            for i in ranked[:TEXTS_SHOWN].tolist()
+            for i in ranked.tolist()
         }
         _write(folder / WORDS, words)
     elif len(ranked):
-        files = {answers.files[i]: int(classes[i]) for i in ranked[:IMAGES_SHOWN].tolist()}
+        files = {answers.files[i]: int(classes[i]) for i in ranked.tolist()}
         activations = open_activations(predictor)
         if activations.has_map:
             evidence = _evidence(predictor, activations, files, root)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.examples import Example, example_in
-from headstart.data.readers import UNITS
 from headstart.errors import BadExample, counted
 from headstart.explanation.activations import Activations
 from headstart.features.extraction import FeatureSet, PassStats, features_key, open_store, read_features
@@ -156,7 +155,7 @@ def _compute(
     if not missing_examples:
         return
     digests = list(missing_examples)
-    with progress.start("features of the training examples", len(digests), UNITS[predictor.modality]) as bar:
+    with progress.start("features of the training examples", len(digests), predictor.modality.plural) as bar:
         for start in range(0, len(digests), _BATCH):
             batch = digests[start : start + _BATCH]
             arrays: dict[Digest, np.ndarray] = {}

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.readers import NOUNS
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
@@ -249,7 +248,7 @@ def verify(
         return Replay(ms, difference, 0, 0, metric.name, metric.is_share)
     fields, is_worse = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
     result = Replay(ms, difference, n, metric=metric.name, is_share=metric.is_share, **fields)
-    held_out = counted(n, f"held-out {NOUNS[predictor.modality]}")
+    held_out = counted(n, f"held-out {predictor.modality.noun}")
     loss = (
         f"{target.name}: on {held_out} {metric.in_text} falls from {metric.format_value(result.before)} to "
         f"{metric.format_value(result.after)} ({counted(result.changed, 'prediction')} changed)"

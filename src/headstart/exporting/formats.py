@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.data.modalities import Modality
 from headstart.errors import InputError, UnavailableError, did_you_mean, field_name
 from headstart.model_files.keras_file import CONFIG
 from headstart.runs.schema import RunFacts
@@ -138,7 +139,7 @@ class _Traits:
         runs_on_openvino: whether OpenVINO can compute it.
     """
 
-    modality: str
+    modality: Modality
     has_segmenter: bool
     layers: set[str]
     runs_on_openvino: bool = True
@@ -202,7 +203,7 @@ def _obstacle(target: Format, traits: _Traits) -> str:
         return "its base is an OpenVINO graph from transformers"
     if target.kind == "keras" and traits.layers:
         return "its base is a TensorFlow graph, which Keras can only open with headstart"
-    if target.precision == "int8" and traits.modality == "text":
+    if target.precision == "int8" and not traits.modality.has_pixels:
         return "token ids cannot be calibrated"
     return ""
 

@@ -56,7 +56,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
             continue
         difference = float(np.linalg.norm(features - reference) / max(float(np.linalg.norm(reference)), 1e-12))
         if difference <= MAX_DIFFERENCE:
-            optimised = channels_first or base.modality == "text" or keras.backend.backend() != "openvino"
+            optimised = channels_first or not base.modality.has_pixels or keras.backend.backend() != "openvino"
             return {**facts, "difference": difference, "optimised": optimised}
         problem = ValueError(f"the converted base differs from Keras by {difference:.1e}, more than {MAX_DIFFERENCE}")
     raise problem or ValueError("no order of dimensions to try")
@@ -66,7 +66,7 @@ def _orders(base: Base) -> tuple[bool, ...]:
     """Whether to try channels first, and then last: TensorFlow's export sinks transposes, and texts have none."""
     import keras
 
-    return (True, False) if keras.backend.backend() == "openvino" and base.modality == "image" else (False,)
+    return (True, False) if keras.backend.backend() == "openvino" and base.modality.has_pixels else (False,)
 
 
 def _export(base: Base, out: Path, pixels: np.ndarray, *, channels_first: bool) -> np.ndarray:

@@ -305,7 +305,9 @@ def choose_engine(
     if engine == "openvino" or precision == "bfloat16" or base.frozen_reason or not gpu.is_usable(cache_folder):
         return engine, on_cpu
     backend, examples = keras_worker.training_backend(), probe()
-    if not len(examples) or (base.modality == "text" and backend == "jax"):  # which compiles again for every length
+    if not len(examples) or (
+        not base.modality.has_pixels and backend == "jax"
+    ):  # which compiles again for every length
         return engine, on_cpu
     work = count * sum(block.multiply_adds for block in prepare(base, cache_folder, examples).blocks)
     cpu_s = work / (_CORE_RATE[on_cpu] * (os.cpu_count() or 1))

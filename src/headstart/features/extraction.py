@@ -22,7 +22,7 @@ from headstart.bases.base import Base
 from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import UNITS, as_examples, decode_example
+from headstart.data.readers import decode_example
 from headstart.errors import BadExample
 from headstart.features.engines import (
     Engine,
@@ -158,7 +158,7 @@ def extract(
     """
     started = time.perf_counter()
     folder = Path(cache).expanduser() if cache else cache_folder()
-    work = _Pass(base, as_examples(examples, base.modality), only, engine, precision, folder)
+    work = _Pass(base, base.modality.as_examples(examples), only, engine, precision, folder)
     try:
         with shown(progress) as followed:
             work.run(label, followed)
@@ -209,7 +209,7 @@ class _Pass:
         self.on_gpu = self.engine_name != engine
         self.stats = PassStats(chosen, by_keras=self.engine_name == "keras")
         self.files = FileIndex(cache, self.reader.key)
-        self.known_images = ImageInfoStore(cache, self.reader.key) if base.modality == "image" else None
+        self.known_images = ImageInfoStore(cache, self.reader.key) if base.modality.has_pixels else None
         self.key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
         self.store = open_store(cache, self.key)
         self.digests: list[Digest | None] = [None] * len(examples)
@@ -236,7 +236,7 @@ class _Pass:
     def run(self, label: str, progress: Progress) -> None:
         self._find_digests()
         if missing := self._missing():
-            with progress.start(label, len(missing), UNITS[self.base.modality]) as bar:
+            with progress.start(label, len(missing), self.base.modality.plural) as bar:
                 self._compute(missing, bar)
                 # What is left now is being computed by another process: take it over if that one dies.
                 while missing := self._missing():
@@ -288,7 +288,7 @@ class _Pass:
         if first is None:
             return
         if self._engine is None:
-            if self.base.modality == "image":
+            if self.base.modality.has_pixels:
                 check_pixels(first.inputs)
             if self.on_gpu:
                 logger.info(f"running {self.base.handle} with Keras on the GPU, in {self.stats.precision}")

@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
-from headstart.data.readers import NOUNS
 from headstart.reports.examples import page_image
 from headstart.reports.page import TEMPLATES, open_template
 
@@ -54,7 +53,7 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
         findings=[_finding_content(finding, dataset, texts, labels) for finding in findings],
         other_checks=[finding for finding in facts["findings"] if finding["state"] != "found"],
         counts={severity: sum(finding["severity"] == severity for finding in findings) for severity in SEVERITIES},
-        noun=NOUNS[dataset.modality],
+        noun=dataset.modality.noun,
         checks=len(CHECKS),
         **more,
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.explanation.mistakes import IMAGES_SHOWN, TEXTS_SHOWN
 from headstart.reports import plots
 from headstart.reports.examples import marked_words, page_image, read_evidence, shortened
 from headstart.runs.schema import (
@@ -141,7 +140,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
             **_example(Path(facts.data_root), mistake["file"], mistake["text"]),
             "words": marked_words(evidence.words.get(mistake["file"])),
         }
-        for mistake in wrong[: IMAGES_SHOWN if facts.modality == "image" else TEXTS_SHOWN]
+        for mistake in wrong[: facts.modality.mistakes_shown]
     ]
     for mistake in shown_rows:
         if mistake["text"] is None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.examples import FileExample, example_in
-from headstart.data.readers import NOUNS
 from headstart.data.thumbnails import address, jpeg, thumbnail
 from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
@@ -64,15 +63,15 @@ def summarize(heat_map: HeatMap, class_name: str) -> str:
 def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[str, Any]:
     predictor, training = explainer.predictor, explainer.training
     root = Path(predictor.facts.data_root)
-    noun = NOUNS[predictor.modality]
+    noun = predictor.modality.noun
     name = predictor.facts.name
-    is_one_file = len(explanations) == 1 and predictor.modality == "image"
+    is_one_file = len(explanations) == 1 and not predictor.modality.is_in_tables
     subject = Path(explanations[0].file).name if is_one_file else counted(len(explanations), noun)
     first = explanations[0].heat_map
     return {
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "modality": predictor.modality,
+        "modality": predictor.modality.name,
         "exclusive": predictor.task.is_exclusive,
         "noun": noun,
         "title": f"{name}: {subject} explained",

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Skipped
-from headstart.data.readers import NOUNS
 from headstart.data.run_examples import EXAMPLES
 from headstart.reports import evaluation, training
 from headstart.reports.evaluation import SPLIT_NAMES
@@ -29,8 +28,6 @@ from headstart.tasks import get_task
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _SKIPPED = 50
-_IMAGE_EXAMPLES = {"example_shell": "image.jpg", "example": '"image.jpg"', "labelled": "folder/"}
-_TEXT_EXAMPLES = {"example_shell": '"some text"', "example": '"some text"', "labelled": "table.csv"}
 
 
 def write_report(folder: Path) -> Path:
@@ -65,7 +62,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
     rows = read_predictions(folder, facts, splits=(headline,))
     history = read_history(folder, facts)
     counts = np.array(split.confusion_matrix, np.int64) if split and split.confusion_matrix else None
-    noun, task = NOUNS[facts.modality], get_task(facts.task)
+    noun, task = facts.modality.noun, get_task(facts.task)
     metrics = [task.metric(name) for name in figures.metrics]
     return {
         "facts": facts,
@@ -162,5 +159,7 @@ def _use(folder: Path, facts: RunFacts) -> dict[str, str]:
         "data": shlex.quote(str(run / EXAMPLES) if data == EXAMPLES else data),
         "python": json.dumps(str(run), ensure_ascii=False),
         "model": json.dumps(str(run / "model.keras"), ensure_ascii=False),
-        **(_TEXT_EXAMPLES if facts.modality == "text" else _IMAGE_EXAMPLES),
+        "example_shell": facts.modality.shell_input,
+        "example": facts.modality.python_input,
+        "labelled": facts.modality.labelled_data,
     }

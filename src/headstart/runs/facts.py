@@ -214,7 +214,7 @@ def base_facts(base: Base, feature_dim: int, tokenizer: dict[str, Any] | None = 
             "digest": base.digest,
             "weights_sha256": base.weights_sha256,
             "licence": base.licence,
-            "modality": base.modality,
+            "modality": base.modality.name,
             **base.input_facts(),
             "feature_dim": feature_dim,
             "tokenizer": tokenizer,

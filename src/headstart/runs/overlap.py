@@ -9,12 +9,13 @@ import numpy as np
 from headstart.data.audit import Finding, Occurrence
 from headstart.data.examples import example_in
 from headstart.data.fingerprints import ImageInfo
+from headstart.data.modalities import Modality
 from headstart.data.near_duplicates import near_images, near_texts
-from headstart.data.readers import NOUNS, Reader
+from headstart.data.readers import Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
 from headstart.runs.answers import Answers
-from headstart.runs.schema import Modality, RunFacts
+from headstart.runs.schema import RunFacts
 from headstart.runs.tables import PredictionRow, read_predictions
 from headstart.system.progress import Progress
 
@@ -107,7 +108,7 @@ def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Findi
     n = int(exact.sum())
     if not n:
         return Finding(EXACT, "clean", "None of these examples is among those that the run was trained on.")
-    of = f"{n:,} of {counted(len(exact), NOUNS[modality])}"
+    of = f"{n:,} of {counted(len(exact), modality.noun)}"
     summary = f"{of} {'is' if n == 1 else 'are'} among those that the run was trained on."
     return Finding(EXACT, "found", summary, [Occurrence((files[i],)) for i in np.flatnonzero(exact).tolist()])
 
@@ -116,6 +117,6 @@ def _near(files: Sequence[str], pairs: Mapping[int, str], modality: Modality) ->
     n = len(pairs)
     if not n:
         return Finding(NEAR, "clean", "None of these examples nearly repeats one that the run was trained on.")
-    of = f"{n:,} of {counted(len(files), NOUNS[modality])}"
+    of = f"{n:,} of {counted(len(files), modality.noun)}"
     summary = f"{of} nearly {'repeats' if n == 1 else 'repeat'} one that the run was trained on."
     return Finding(NEAR, "found", summary, [Occurrence((files[i], name)) for i, name in pairs.items()])

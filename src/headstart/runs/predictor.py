@@ -12,8 +12,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from headstart.data.examples import Example, TextExample
+from headstart.data.modalities import get_modality
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import Modality, Reader, decode_examples
+from headstart.data.readers import Reader, decode_examples
 from headstart.errors import BadExample, HeadstartError, InputError, IntegrityError, field_name
 from headstart.evaluation.out_of_distribution import FILE as DETECTOR
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector, load_detector
@@ -103,7 +104,7 @@ class Predictor:
         self.classes = self.facts.classes
         thresholds = self.facts.thresholds
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
-        self.modality: Modality = self.facts.modality
+        self.modality = self.facts.modality
         self.reader = open_reader(self.facts.base, folder)
         few = expected is not None and expected <= _FEW
         self._engine = _open(folder, self.facts.engine, at_once or (1 if few else None))
@@ -340,15 +341,7 @@ def open_reader(base: BaseFacts, folder: Path) -> Reader:
     Raises:
         IntegrityError: the tokenizer is missing or damaged.
     """
-    if base.tokenizer is not None:
-        from headstart.data.tokenizers import open_tokenizer
-
-        return open_tokenizer(folder / "tokenizer", base.tokenizer.to_json())
-    from headstart.data.images import Decoder
-
-    if base.input_size is None or base.resize is None:
-        raise IntegrityError(f"{folder}: base.input_size and base.resize are missing. {ADVICE}")
-    return Decoder(base.input_size, base.resize)
+    return get_modality(base.modality).open_reader(base.to_json(), folder)
 
 
 def precision_here(engine: EngineFacts) -> str:

@@ -5,9 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headstart.data.dataset import list_images, read_text
-from headstart.data.examples import Example, TextExample, is_url
-from headstart.data.readers import Modality
+from headstart.data.examples import Example
+from headstart.data.modalities import Modality
 from headstart.errors import InputError
 from headstart.runs.files import read_facts, read_figures
 from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem
@@ -115,10 +114,4 @@ def examples_in(given: str | Path | Iterable[str | Path], modality: Modality) ->
     """
     is_one = isinstance(given, str | Path)
     items = [given] if isinstance(given, str | Path) else list(given)
-    if modality == "text":
-        return [
-            TextExample(item) if isinstance(item, str) else TextExample(read_text(item), name=str(item))
-            for item in items
-        ], is_one
-    is_one = is_one and (is_url(str(items[0])) or Path(items[0]).expanduser().is_file())
-    return list_images(items), is_one
+    return modality.find_examples(items), is_one and modality.is_single(items[0])

@@ -9,12 +9,12 @@ The records stand apart from the classes of the stages: a stage may change its o
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from headstart.data.modalities import Modality, get_modality
 from headstart.runs.records import FieldError, Record
 from headstart.tasks import Task
 
 FORMAT_VERSION: Literal[2] = 2
 
-Modality = Literal["image", "text"]
 Kind = Literal["trained", "evaluation", "adopted"]
 Outcome = Literal["kept", "not better", "not tried"]
 Setting = str | int | float | bool | None
@@ -289,7 +289,7 @@ class BaseFacts(Record):
     digest: str
     weights_sha256: str | None
     licence: str | None
-    modality: Modality
+    modality: str
     feature_dim: int
     input_size: tuple[int, int] | None = None
     preprocessing: PreprocessingFacts | None = None
@@ -855,7 +855,7 @@ class RunFacts(Record):
     @property
     def modality(self) -> Modality:
         """What the run reads."""
-        return self.base.modality
+        return get_modality(self.base.modality)
 
     @property
     def data_root(self) -> str:
@@ -872,9 +872,10 @@ class RunFacts(Record):
         for name in _NEEDED_BY_KIND[self.kind]:
             if getattr(self, name) is None:
                 yield FieldError(name, f"expected an object: the run is of the kind {self.kind}, got null")
-        for name in _NEEDED_BY_MODALITY[self.modality]:
+        modality = self.modality
+        for name in modality.base_fields:
             if getattr(self.base, name) is None:
-                yield FieldError(f"base.{name}", f"expected a value: the base reads {self.modality}s, got null")
+                yield FieldError(f"base.{name}", f"expected a value: the base reads {modality.plural}, got null")
         if not self.classes or len(set(self.classes)) != len(self.classes):
             yield FieldError("classes", "expected at least one name, each of them once")
         if self.thresholds is not None and set(self.thresholds) != set(self.classes):
@@ -888,4 +889,3 @@ _NEEDED_BY_KIND: dict[str, tuple[str, ...]] = {
     "evaluation": ("evaluation_of", "data", "cost"),
     "adopted": ("adopted", "golden"),
 }  # fmt: skip
-_NEEDED_BY_MODALITY = {"image": ("input_size", "preprocessing", "resize"), "text": ("pooling", "tokenizer")}

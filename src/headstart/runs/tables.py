@@ -375,8 +375,8 @@ def _prediction(cells: _Cells, facts: RunFacts, task: Task, splits: Sequence[str
 
 
 def _read(path: Path, columns: Sequence[str], facts: RunFacts) -> Iterator[_Cells]:
-    """The rows of a table that has these columns, and of texts one named ``text``."""
-    if facts.modality == "text" and path.name in (PREDICTIONS, LABEL_ISSUES) and facts.kind != "adopted":
+    """The rows of a table that has these columns, and one named ``text`` if they hold the examples."""
+    if facts.modality.is_in_tables and path.name in (PREDICTIONS, LABEL_ISSUES) and facts.kind != "adopted":
         columns = (*columns, "text")
     with _reading(path), open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         _check_end(path)

@@ -163,7 +163,7 @@ def _facts(served: ServedRun) -> RunFacts:
     predictor, facts = served.predictor, served.predictor.facts
     return RunFacts(
         name=served.name,
-        modality=predictor.modality,
+        modality=predictor.modality.name,
         classes=predictor.classes,
         task=predictor.task.name,
         thresholds=facts.thresholds,

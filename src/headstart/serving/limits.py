@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.data.images import upright_size
-from headstart.data.readers import Modality
-from headstart.errors import BadExample
+from headstart.data.modalities import Modality
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -54,15 +52,7 @@ class Limits:
         Raises:
             BadExample: it is too large, or not an image.
         """
-        if modality == "text":
-            if len(data) > _TEXT_BYTES:
-                raise BadExample(f"too long: at most {_TEXT_BYTES // 1000} kB of text are accepted")
-            return
-        height, width = upright_size(data)
-        if width * height > self.megapixels * 1_000_000:
-            raise BadExample(
-                f"too large: {width:,} x {height:,} pixels; at most {self.megapixels:g} million are accepted"
-            )
+        modality.check_size(data, max_megapixels=self.megapixels, max_text_bytes=_TEXT_BYTES)
 
 
 class RefusedError(Exception):

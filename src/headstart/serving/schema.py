@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from headstart.data.modalities import Modality
 from headstart.serving.limits import RefusedError
 
 
@@ -117,7 +118,7 @@ REQUEST_BODY: dict[str, Any] = {
 _JSON: TypeAdapter[Images | Texts] = TypeAdapter(Images | Texts)
 
 
-def read_json(body: bytes, modality: str) -> tuple[list[str], list[bytes]]:
+def read_json(body: bytes, modality: Modality) -> tuple[list[str], list[bytes]]:
     """Names and contents of the examples in a JSON body.
 
     Raises:
@@ -130,8 +131,8 @@ def read_json(body: bytes, modality: str) -> tuple[list[str], list[bytes]]:
         raise RefusedError(
             422, f'{first["msg"]}. Expected {{"images": ["BASE64", …]}} or {{"texts": ["…", …]}} in JSON.'
         ) from exc
-    field, kind = ("images", Images) if modality == "image" else ("texts", Texts)
-    if not isinstance(request, kind):
+    field = modality.plural
+    if not hasattr(request, field):
         raise RefusedError(422, f"the run takes {field}: send them as {{{field!r}: […]}}, or as files.")
     if isinstance(request, Texts):
         return _numbered("texts", request.texts), [text.encode() for text in request.texts]

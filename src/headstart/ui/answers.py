@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 from headstart.data.examples import FileExample, TextExample
-from headstart.data.readers import NOUNS
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
 from headstart.reports.explanation import explanation_content
@@ -41,8 +40,8 @@ class Answers:
         with self._lock:
             explainer = self._load(folder)
             predictor = explainer.predictor
-            if isinstance(content, str) != (predictor.modality == "text"):
-                raise InputError(f"the run {folder.name} predicts labels for {NOUNS[predictor.modality]}s.")
+            if isinstance(content, str) != predictor.modality.is_in_tables:
+                raise InputError(f"the run {folder.name} predicts labels for {predictor.modality.plural}.")
             file = self._scratch / uuid4().hex
             try:
                 if isinstance(content, bytes):
@@ -61,7 +60,7 @@ class Answers:
         return {
             "explanation": {**explained, "title": name, "file": name},
             "explanations": [explained],
-            "noun": NOUNS[predictor.modality],
+            "noun": predictor.modality.noun,
             "exclusive": predictor.task.is_exclusive,
             "unsure": threshold if is_unsure else None,
         }

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from headstart.data.dataset import Dataset
-from headstart.data.readers import NOUNS
 from headstart.data.tables import Columns, column_roles, read_cells
 
 ROLES = {
@@ -75,7 +74,7 @@ def suggest(table: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple
     for separator in _SEPARATORS:
         parts = {part.strip() for name in dataset.classes for part in name.split(separator) if part.strip()}
         if 1 < len(parts) < len(dataset.classes) and any(separator in name for name in dataset.classes):
-            question = f"Some labels contain “{separator}”. Are these several labels of one {NOUNS[dataset.modality]}?"
+            question = f"Some labels contain “{separator}”. Are these several labels of one {dataset.modality.noun}?"
             return question, {**read, "label_separator": separator}
     return None
 

@@ -16,13 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headstart.bases import DEFAULT_BASES
 from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
 from headstart.data.dataset import SPLITS, Dataset, load_dataset
 from headstart.data.examples import FileExample
-from headstart.data.readers import NOUNS, Modality
+from headstart.data.modalities import Modality
 from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
 from headstart.runs.folder import check_name
@@ -215,7 +214,7 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         classes.append({"name": name, "count": count, "samples": samples})
     return {
         "dataset": dataset,
-        "noun": NOUNS[dataset.modality],
+        "noun": dataset.modality.noun,
         "classes": classes,
         "largest_count": max(counts.values()),
         "split_names": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
@@ -226,7 +225,7 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
 
 def _choices(modality: Modality) -> dict[str, Any]:
     """The bases to choose from."""
-    known = {entry.handle: entry for entry in entries()} if modality == "image" else {}
+    known = {entry.handle: entry for entry in entries()}
     offline = is_offline()
     rows = [
         {"handle": base.handle, "size_mb": base.size_mb, "is_local": base.is_local, "entry": known.get(base.handle)}
@@ -234,5 +233,8 @@ def _choices(modality: Modality) -> dict[str, Any]:
         if base.is_local or not offline
     ]
     rows.sort(key=lambda row: not row["is_local"])
-    default = next((handle for handle in DEFAULT_BASES[modality] if any(row["handle"] == handle for row in rows)), None)
+    default = next(
+        (handle for handle in modality.default_bases if any(row["handle"] == handle for row in rows)),
+        None,
+    )
     return {"bases": rows, "default_base": default, "offline": offline, "can_fine_tune": can_train()}

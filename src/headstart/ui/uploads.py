@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from headstart.data.dataset import TEXT_EXTENSIONS
 from headstart.data.images import EXTENSIONS
+from headstart.data.modalities import TEXT
 from headstart.data.tables import is_table
 from headstart.errors import InputError
 from headstart.ui.root_folder import UNFINISHED, RootFolder
@@ -188,7 +188,7 @@ def _entries(zip_file: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
 def _is_allowed(path: PurePosixPath) -> bool:
     if path.name.startswith("."):
         return False
-    return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in TEXT_EXTENSIONS or is_table(Path(path))
+    return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in TEXT.extensions or is_table(Path(path))
 
 
 def _safe(path: str) -> PurePosixPath:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 import headstart as hs
 from headstart.bases import for_images
 from headstart.bases.derived import with_taps
-from headstart.data.readers import as_examples
+from headstart.data.modalities import IMAGE
 from headstart.errors import InputError
 from headstart.features.augmented import augmented_features
 from tests.conftest import SIZE, WORDS
@@ -128,7 +128,7 @@ def test_features_of_augmented_photos_are_those_of_the_augmented_images(photos: 
     plain, other = hs.extract(base, files), hs.extract(base, mirrored)
     flips = [[], [("RandomFlip", {"mode": "horizontal"})]]
     cache = Path(os.environ["HEADSTART_CACHE"])
-    examples = as_examples(files, "image")
+    examples = IMAGE.as_examples(files)
     digests = [digest or b"" for digest in plain.digests]
     folder = tmp_path / "work"
     rows = augmented_features(base, plain, examples, digests, flips, folder, seed=0, cache=cache)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from headstart.data.readers import Modality
+from headstart.data.modalities import Modality, get_modality
 from headstart.errors import InputError, did_you_mean
 
 Severity = Literal["error", "warning", "info"]
@@ -24,13 +24,13 @@ class Check(NamedTuple):
         code: stable; what ``--ignore`` takes.
         name: stable, in words.
         severity: of its finding.
-        about: modality that it applies to; None for all.
+        about: name of the modality that it applies to; None for all.
     """
 
     code: str
     name: str
     severity: Severity
-    about: Modality | None = None
+    about: str | None = None
 
 
 CHECKS = {
@@ -174,8 +174,8 @@ def complete_findings(
             whole.append(Finding(check.name, "ignored", "Ignored, as requested."))
         elif check.name in ran:
             whole.append(ran[check.name])
-        elif check.about not in (None, modality):
-            whole.append(Finding(check.name, "not applicable", f"It applies to {check.about}s."))
+        elif check.about and check.about != modality.name:
+            whole.append(Finding(check.name, "not applicable", f"It applies to {get_modality(check.about).plural}."))
         elif check.name in skipped:
             whole.append(Finding(check.name, "skipped", skipped[check.name]))
         else:

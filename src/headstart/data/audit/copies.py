@@ -8,7 +8,6 @@ import numpy as np
 from headstart.data.audit.checks import Finding, Occurrence, has_have, is_are
 from headstart.data.components import components
 from headstart.data.dataset import Dataset
-from headstart.data.readers import NOUNS
 from headstart.errors import counted
 
 KEPT_FIRST = {"test": 0, "val": 1, "train": 2, "": 3}
@@ -43,7 +42,7 @@ def conflicting_labels(dataset: Dataset, copies: list[list[int]], left_out: dict
             left_out[i] = f"an exact copy of {dataset.files[other]} with another label ({' and '.join(names)})"
     if not conflicts:
         return Finding("conflicting-labels", "clean", "No exact copies have different labels.")
-    summary = f"{counted(count, _noun(dataset))} {is_are(count)} exact copies with different labels: not used."
+    summary = f"{counted(count, dataset.modality.noun)} {is_are(count)} exact copies with different labels: not used."
     return Finding("conflicting-labels", "found", summary, occurrences)
 
 
@@ -52,7 +51,7 @@ def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[i
     same_label = [indices for indices in copies if not any(i in left_out for i in indices)]
     if not same_label:
         return [
-            Finding("exact-duplicates", "clean", f"No {_noun(dataset)} is an exact copy of another."),
+            Finding("exact-duplicates", "clean", f"No {dataset.modality.noun} is an exact copy of another."),
             _leaks(dataset, [], 0),
         ]
     splits = dataset.given_splits or [""] * len(dataset)
@@ -65,7 +64,7 @@ def exact_duplicates(dataset: Dataset, copies: list[list[int]], left_out: dict[i
                 left_out[i] = f"an exact copy of {dataset.files[first]} in {splits[first]}: used in that split only"
                 leaked += 1
     copied = sum(len(indices) - 1 for indices in same_label)
-    summary = f"{counted(copied, _noun(dataset))} {is_are(copied)} an exact copy of another."
+    summary = f"{counted(copied, dataset.modality.noun)} {is_are(copied)} an exact copy of another."
     if not dataset.given_splits:
         summary += " Copies are put into the same split."
     examples = [_occurrence(dataset, indices) for indices in same_label]
@@ -76,9 +75,11 @@ def _leaks(dataset: Dataset, across: list[list[int]], leaked: int) -> Finding:
     if not dataset.given_splits:
         return Finding("leaks", "not applicable", "The data have no split of their own.")
     if not across:
-        return Finding("leaks", "clean", f"No {_noun(dataset)} is in two splits.")
+        return Finding("leaks", "clean", f"No {dataset.modality.noun} is in two splits.")
     splits = dataset.given_splits
-    summary = f"{counted(leaked, _noun(dataset))} {is_are(leaked)} also in a held-out split: used in that split only."
+    summary = (
+        f"{counted(leaked, dataset.modality.noun)} {is_are(leaked)} also in a held-out split: used in that split only."
+    )
     return Finding(
         "leaks",
         "found",
@@ -118,7 +119,7 @@ def near_copies(dataset: Dataset, near: np.ndarray | None, splits: Sequence[str]
     """
     if near is None:
         return [Finding(check, "skipped", "Not all images were decoded.") for check in NEAR_CHECKS]
-    labels, noun = dataset.class_names, _noun(dataset)
+    labels, noun = dataset.class_names, dataset.modality.noun
     return [
         _near_duplicates(dataset, near, noun),
         _near_conflicts(dataset, near, labels, noun),
@@ -186,7 +187,3 @@ def groups_of(pairs: np.ndarray, n: int) -> list[list[int]]:
 
 def _occurrence(dataset: Dataset, indices: Sequence[int], note: str = "") -> Occurrence:
     return Occurrence(tuple(dataset.files[i] for i in indices), note)
-
-
-def _noun(dataset: Dataset) -> str:
-    return NOUNS[dataset.modality]

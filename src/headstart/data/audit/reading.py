@@ -40,7 +40,7 @@ def unusable(dataset: Dataset, problems: Mapping[int, str]) -> list[Finding]:
     return [
         _finding(check, occurrences[check], dataset)
         for check in _WHAT
-        if CHECKS[check].about in (None, dataset.modality)
+        if CHECKS[check].about in (None, dataset.modality.name)
     ]
 
 
@@ -56,8 +56,8 @@ def _finding(check: str, occurrences: list[Occurrence], dataset: Dataset) -> Fin
     if not n:
         return Finding(check, "clean", clean)
     noun = "row" if all(occurrence.note.startswith("row ") for occurrence in occurrences) else "file"
-    if dataset.texts is not None and check != "not-examples":
-        noun = "text"
+    if dataset.modality.is_in_tables and check != "not-examples":
+        noun = dataset.modality.noun
     problem = found.format(n=counted(n, noun), are=is_are(n), have=has_have(n))
     problem = problem[0].upper() + problem[1:]
     return Finding(check, "found", f"{problem}: not used.", occurrences)

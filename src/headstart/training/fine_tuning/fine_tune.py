@@ -287,12 +287,12 @@ class _Attempt:
 
     @property
     def _views(self) -> int:
-        return self.config.views if self.config.augment and self.base.modality == "image" else 0
+        return self.config.views if self.config.augment and self.base.modality.has_pixels else 0
 
     @property
     def _cached_arrays(self) -> float:
         """Number of arrays that are cached where a part is frozen; of texts in arrays of NOMINAL_TOKENS tokens."""
-        length = self._input_shape[0] / NOMINAL_TOKENS if self.base.modality == "text" else 1
+        length = self._input_shape[0] / NOMINAL_TOKENS if not self.base.modality.has_pixels else 1
         return length * (len(self.data.train) * (1 + self._views) + len(self.data.val))
 
     @property
@@ -303,7 +303,7 @@ class _Attempt:
     @cached_property
     def _input_shape(self) -> tuple[int, ...]:
         """Shape of one example as the reader gives it; of texts that of the longest one."""
-        if self.base.modality == "image":
+        if self.base.modality.has_pixels:
             return self._probe.shape[1:]
         indices = np.concatenate([self.data.train, self.data.val]).tolist()
         reader = self.base.reader()

@@ -8,7 +8,7 @@ from typing import Any
 from headstart.bases import Base, BaseSpec, load_base
 from headstart.config import Augmentation, FineTuneConfig
 from headstart.data.examples import example_from_json
-from headstart.data.readers import Modality
+from headstart.data.modalities import Modality
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import KerasEngine, OpenVINOEngine
 from headstart.features.views import Plan, Views, compute_views
@@ -85,7 +85,7 @@ def prepare_training(job: FineTuneJob, progress: Progress) -> Preparation:
     views = _compute_views(job, config, base, part, deadline, progress)
     views_s = time.monotonic() - started
     part.unfreeze(config)
-    batches = Batches(job, config, views, is_text=base.modality == "text", is_live=part.boundary is None)
+    batches = Batches(job, config, views, is_text=not base.modality.has_pixels, is_live=part.boundary is None)
     frozen = FrozenWeights(part.frozen_weights())
     return Preparation(job, config, base.modality, part, frozen, views.shape, batches, views_s)
 
@@ -93,7 +93,7 @@ def prepare_training(job: FineTuneJob, progress: Progress) -> Preparation:
 def _compute_views(
     job: FineTuneJob, config: FineTuneConfig, base: Base, part: TrainablePart, deadline: float, progress: Progress
 ) -> Views:
-    is_text = base.modality == "text"
+    is_text = not base.modality.has_pixels
     train, val = ([*map(example_from_json, examples)] for examples in (job.train, job.val))
     train_digests, val_digests = ([*map(bytes.fromhex, names)] for names in (job.train_digests, job.val_digests))
     is_live = part.boundary is None

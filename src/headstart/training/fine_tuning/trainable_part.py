@@ -87,7 +87,7 @@ class TrainablePart:
         if self.boundary is None:
             start, x = self._base.input_tensors()
             return start, self._base.features(self.network(x))
-        start = keras.Input((None, *view_shape[1:]) if self._base.modality == "text" else view_shape)
+        start = keras.Input(view_shape if self._base.modality.has_pixels else (None, *view_shape[1:]))
         upper = keras.Model(self.boundary.output, self.network.outputs[0], name="trainable_part")
         return start, self._base.features(upper(start))
 

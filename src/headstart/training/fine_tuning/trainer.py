@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from headstart.data.readers import UNITS
 from headstart.model_files.head_layers import activate, load_layers, save_layers
 from headstart.system.durations import format_time_left
 from headstart.system.keras_compat import train_step
@@ -76,7 +75,7 @@ class FineTuner:
         self.progress = progress
         self.job, self.config, self.part = preparation.job, preparation.config, preparation.part
         self.batches, self.preparation = preparation.batches, preparation
-        self.unit = UNITS[preparation.modality]
+        self.unit = preparation.modality.plural
         self.started, self.first_step_s = time.monotonic(), 0.0
         self.head: list[Any] = []
         self.checkpoints = Checkpoints(preparation.folder)

@@ -1,0 +1,130 @@
+"""What an example is: the interface of a modality, which owns everything that depends on the kind of example.
+
+The rest of headstart handles examples only through a modality: as contents that its reader turns into arrays. A
+modality is stateless, and runs record its name.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from headstart.data.examples import Example, FileExample
+from headstart.data.readers import Reader
+
+
+class Modality(ABC):
+    """A kind of example, and what follows from it.
+
+    Attributes:
+        name: recorded in runs.
+        noun: what messages call one example.
+        plural: of the noun; what progress bars count, and the field of a request to the server.
+        article: of the noun.
+        extensions: of its files in a folder of data, in lower case.
+        is_in_tables: whether tables hold the content of the examples, in a column ``text``. If not, examples are files.
+        has_pixels: whether its readers give pixels (h, w, 3) of one size, which can be augmented and shown. If not,
+            they give token ids (t,), of different length.
+        base_fields: fields of :class:`headstart.runs.schema.BaseFacts` that :meth:`open_reader` and exports need.
+        default_bases: handles, best first. The first one that is available is used.
+        mistakes_shown: number of wrong predictions that a report shows.
+        command_input: what stands for examples after ``headstart predict RUN``.
+        shell_input: an example as an argument of ``headstart predict``.
+        python_input: an example as an argument of ``Run.predict``.
+        labelled_data: name of data with labels, as an argument of ``headstart evaluate``.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    plural: ClassVar[str]
+    article: ClassVar[str] = "a"
+    extensions: ClassVar[Sequence[str]]
+    is_in_tables: ClassVar[bool]
+    has_pixels: ClassVar[bool]
+    base_fields: ClassVar[tuple[str, ...]]
+    default_bases: ClassVar[tuple[str, ...]]
+    mistakes_shown: ClassVar[int]
+    command_input: ClassVar[str]
+    shell_input: ClassVar[str]
+    python_input: ClassVar[str]
+    labelled_data: ClassVar[str]
+
+    # ---- finding examples
+
+    def as_examples(self, items: Iterable[Example | Path | str]) -> list[Example]:
+        """Examples that a Python program names by paths, URLs or contents; examples are given back as they are."""
+        return [item if isinstance(item, Example) else self.to_example(item) for item in items]
+
+    def to_example(self, item: Path | str) -> Example:
+        """The example with a path or URL; a subclass may take a string as the content itself."""
+        return FileExample(os.path.expanduser(item))
+
+    @abstractmethod
+    def find_examples(self, items: Sequence[Path | str]) -> list[Example]:
+        """Examples that a Python program names for a prediction, in the order given.
+
+        Raises:
+            InputError: something names no file.
+        """
+
+    @abstractmethod
+    def is_single(self, item: Path | str) -> bool:
+        """Whether :meth:`find_examples` takes an item as one example, and not as a name of several."""
+
+    @abstractmethod
+    def list_examples(self, items: Iterable[Path | str], text_column: Sequence[str] | None = None) -> list[Example]:
+        """Examples that arguments on the command line name, in the order given.
+
+        Args:
+            items: files, folders, URLs or contents.
+            text_column: columns of a table with the content; None for the usual names.
+
+        Raises:
+            InputError: something names no example.
+        """
+
+    # ---- reading examples
+
+    @abstractmethod
+    def open_reader(self, base: Mapping[str, Any], folder: Path) -> Reader:
+        """The reader of a finished run.
+
+        Args:
+            base: what ``run.json`` records of the base; the fields ``base_fields`` are there.
+            folder: of the run.
+
+        Raises:
+            IntegrityError: a file of the run that the reader needs is missing or damaged.
+        """
+
+    @abstractmethod
+    def check(self, data: bytes) -> None:
+        """Check the content of an example quickly, without a base.
+
+        Raises:
+            BadExample: it cannot be used.
+        """
+
+    @abstractmethod
+    def check_size(self, data: bytes, *, max_megapixels: float, max_text_bytes: int) -> None:
+        """Check the size of a content that a server gets, before anything is decoded.
+
+        Raises:
+            BadExample: it is too large.
+        """
+
+    # ---- comparing examples
+
+    @abstractmethod
+    def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
+        """Pairs of examples that nearly repeat each other.
+
+        Args:
+            looks: of n examples: their fingerprints as bytes if ``has_pixels``, else their texts.
+
+        Returns:
+            int64 (pairs, 2), positions of each pair.
+        """

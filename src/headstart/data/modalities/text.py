@@ -1,0 +1,114 @@
+"""Texts: rows of tables, text files or strings, which the tokenizer of a base turns into token ids."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from headstart.data.examples import Example, FileExample, TextExample, is_url
+from headstart.data.folders import walk
+from headstart.data.modalities.modality import Modality
+from headstart.data.near_duplicates import near_texts
+from headstart.data.readers import Reader
+from headstart.data.tables import Columns, is_table, read_rows
+from headstart.errors import BadExample, InputError
+from headstart.system.settings import check_readable
+
+
+class Text(Modality):
+    """Texts in UTF-8."""
+
+    name = "text"
+    noun = "text"
+    plural = "texts"
+    extensions = (".txt", ".text", ".md")
+    is_in_tables = True
+    has_pixels = False
+    base_fields = ("pooling", "tokenizer")
+    default_bases = (
+        "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d",
+    )  # fmt: skip
+    mistakes_shown = 12
+    command_input = '"some text"'
+    shell_input = '"some text"'
+    python_input = '"some text"'
+    labelled_data = "table.csv"
+
+    def to_example(self, item: Path | str) -> Example:
+        """A string is the text itself, a Path names a text file."""
+        return TextExample(item) if isinstance(item, str) else super().to_example(item)
+
+    def find_examples(self, items: Sequence[Path | str]) -> list[Example]:
+        """Strings are texts; text files are read."""
+        return [
+            TextExample(item) if isinstance(item, str) else TextExample(read_text(item), name=str(item))
+            for item in items
+        ]
+
+    def is_single(self, item: Path | str) -> bool:
+        """A string or a file is one text."""
+        return True
+
+    def list_examples(self, items: Iterable[Path | str], text_column: Sequence[str] | None = None) -> list[Example]:
+        """Texts in text files, folders of them and tables; a string that names no file is a text.
+
+        Raises:
+            InputError: a folder holds no texts, or no texts are found in a table.
+        """
+        return [text for item in map(str, items) for text in self._find_texts(item, text_column)]
+
+    def open_reader(self, base: Mapping[str, Any], folder: Path) -> Reader:
+        """The tokenizer in the folder ``tokenizer``."""
+        from headstart.data.tokenizers import open_tokenizer
+
+        return open_tokenizer(folder / "tokenizer", base["tokenizer"])
+
+    def check(self, data: bytes) -> None:
+        """Decode it, and see that it is not empty."""
+        from headstart.data.tokenizers import text_of
+
+        text_of(data)
+
+    def check_size(self, data: bytes, *, max_megapixels: float, max_text_bytes: int) -> None:
+        """Check the length."""
+        if len(data) > max_text_bytes:
+            raise BadExample(f"too long: at most {max_text_bytes // 1000} kB of text are accepted")
+
+    def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
+        """Compare the words of texts."""
+        return near_texts(looks)
+
+    def _find_texts(self, item: str, text_column: Sequence[str] | None) -> list[Example]:
+        address = os.path.expanduser(item)
+        if self._is_address(item):
+            return [FileExample(item)]
+        if not item.strip() or not os.path.exists(address):  # False also for what is too long for a path
+            return [TextExample(item)]
+        path = Path(address)
+        if path.is_dir():
+            files = [Path(file) for file in walk(address) if Path(file).suffix.lower() in self.extensions]
+            if not files:
+                raise InputError(f"the folder {item} holds no texts ({', '.join(self.extensions)}).")
+            return [TextExample(read_text(file), name=str(file)) for file in files]
+        if is_table(path) and path.suffix.lower() not in self.extensions:
+            rows = read_rows(path, Columns(text=text_column), labelled=False)
+            return [TextExample(row.text or "", name=f"row {row.number} of {item}") for row in rows]
+        return [TextExample(read_text(path), name=item)]
+
+    def _is_address(self, item: str) -> bool:
+        """Whether a text is the URL of a text file, and not a text with a URL in it."""
+        return is_url(item) and not re.search(r"\s", item) and PurePath(item).suffix.lower() in self.extensions
+
+
+TEXT = Text()
+"""The modality of texts."""
+
+
+def read_text(path: Path) -> str:
+    """The text in a file; bytes that are not UTF-8 become lone surrogates, which a tokenizer refuses by name."""
+    path = path.expanduser()
+    check_readable(path)
+    return path.read_bytes().decode("utf-8-sig", "surrogateescape")
