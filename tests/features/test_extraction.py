@@ -132,13 +132,13 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(files[0].read_bytes()[:900])
     features = hs.extract(base, [*files, bad], cache=_with_engine(tmp_path / "features"))
-    alone = examine(IMAGE.as_examples([*files, bad]), cache=tmp_path / "alone", reader=base.reader())
+    alone = examine(IMAGE.as_examples([*files, bad]), IMAGE, cache=tmp_path / "alone", reader=base.reader())
     assert features.image_infos == alone.image_infos
     assert (features.digests, features.problems) == (alone.digests, alone.problems)
     assert sorted(alone.image_infos) == list(range(len(files)))
     assert alone.image_infos[0].header[:4] == ("JPEG", "RGB", 96, 96)
     bad.unlink()
-    again = examine(IMAGE.as_examples(files), cache=tmp_path / "alone", reader=base.reader())
+    again = examine(IMAGE.as_examples(files), IMAGE, cache=tmp_path / "alone", reader=base.reader())
     assert again.image_infos == alone.image_infos
     shutil.rmtree(tmp_path / "features" / "image-info")  # made room in the cache
     renewed = hs.extract(base, files, cache=tmp_path / "features")

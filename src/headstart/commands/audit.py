@@ -23,7 +23,7 @@ from headstart.data.audit import audit as run_checks
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, Skipped, load_dataset
 from headstart.features import FeatureSet, extract
-from headstart.features.examination import Examined, examine, examine_texts
+from headstart.features.examination import Examined, examine
 from headstart.reports.audit import write_page
 from headstart.system.display import shown
 from headstart.system.progress import Progress
@@ -151,10 +151,8 @@ def audit(
             loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
             check_modality(loaded, dataset)
             examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder, progress=followed)
-        elif dataset.texts is None:
-            examined = examine(dataset.examples, cache=folder, progress=followed)
         else:
-            examined = examine_texts(dataset.examples)
+            examined = examine(dataset.examples, dataset.modality, cache=folder, progress=followed)
     checked = run_checks(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):

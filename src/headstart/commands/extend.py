@@ -162,7 +162,8 @@ def _old_examples(
     digests = [row.sha256 for row in rows]
     if not facts.modality.is_in_tables:
         reader = open_reader(facts.base, folder)
-        _check_unchanged(folder, old, digests, examine(old.examples, cache=cache, reader=reader, progress=progress))
+        examined = examine(old.examples, old.modality, cache=cache, reader=reader, progress=progress)
+        _check_unchanged(folder, old, digests, examined)
     return old, digests
 
 

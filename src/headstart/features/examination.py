@@ -13,9 +13,9 @@ from typing import NamedTuple
 from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.images import Decoder
+from headstart.data.modalities import Modality
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import Reader
-from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample
 from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
 from headstart.features.store import Digest
@@ -50,19 +50,23 @@ class _Finding(NamedTuple):
 
 def examine(
     examples: Sequence[Example],
+    modality: Modality,
     *,
     cache: Path | None = None,
     reader: Reader = _DECODER,
     progress: Progress = NO_PROGRESS,
 ) -> Examined:
-    """Read and decode image files; of files that have not changed, the earlier finding is taken.
+    """Read examples and see whether they can be used; of image files that have not changed, what is known is taken.
 
     Args:
-        examples: image files.
+        examples: of one modality.
+        modality: of the examples.
         cache: the cache folder; None means the user's.
         reader: of images.
         progress: follows the work.
     """
+    if not modality.has_pixels:
+        return _examine_contents(examples, modality)
     cache = cache or cache_folder()
     with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as known_images:
         known = files.find(examples)
@@ -83,14 +87,14 @@ def examine(
         return Examined(digests, problems, image_infos)
 
 
-def examine_texts(examples: Sequence[Example]) -> Examined:
-    """Read texts, which are not cached: reading them takes no longer than looking them up."""
+def _examine_contents(examples: Sequence[Example], modality: Modality) -> Examined:
+    """Read examples such as texts, which are not cached: reading them takes no longer than looking them up."""
     digests: list[Digest | None] = []
     problems: dict[int, str] = {}
     for i, example in enumerate(examples):
         try:
             data = example.read()
-            text_of(data)
+            modality.check(data)
             digests.append(hashlib.sha256(data).digest())
         except BadExample as exc:
             problems[i] = str(exc)

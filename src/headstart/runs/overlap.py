@@ -10,7 +10,6 @@ from headstart.data.audit import Finding, Occurrence
 from headstart.data.examples import example_in
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.modalities import Modality
-from headstart.data.near_duplicates import near_images, near_texts
 from headstart.data.readers import Reader
 from headstart.errors import counted
 from headstart.features.examination import examine, known_image_infos
@@ -63,19 +62,21 @@ def overlap(
     exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
     modality = facts.modality
     first = {row.sha256: row for row in trained_on}  # one of each content
+    known: dict[str, str] | dict[str, bytes]  # by digest
+    new: dict[int, str] | dict[int, bytes]
     if answers.texts is not None:
-        texts = [row.text or "" for row in first.values()]
-        partners = _partners(near_texts([*texts, *answers.texts]), len(texts))
-        names = [row.file for row in first.values()]
+        known = {digest: row.text or "" for digest, row in first.items()}
+        new = dict(enumerate(answers.texts))
     else:
-        known = _looks(first, Path(facts.data_root), reader, progress)
-        new = sorted(image_infos)
-        prints = [look.fingerprint for look in (*known.values(), *(image_infos[i] for i in new))]
-        partners = {new[i]: j for i, j in _partners(near_images(prints), len(known)).items()}
-        names = [first[digest].file for digest in known]
+        looks = _looks(first, facts, reader, progress)
+        known = {digest: info.fingerprint for digest, info in looks.items()}
+        new = {i: image_infos[i].fingerprint for i in sorted(image_infos)}
         if not known:
             gone = Finding(NEAR, "skipped", "The images that the run was trained on are no longer where they were.")
             return Overlap(exact, [_exact(answers.files, exact, modality), gone])
+    positions, names = list(new), [first[digest].file for digest in known]
+    found = _partners(modality.near_pairs([*known.values(), *new.values()]), len(known))
+    partners = {positions[i]: j for i, j in found.items()}
     pairs = {i: names[j] for i, j in sorted(partners.items()) if not exact[i]}
     near = np.isin(np.arange(len(exact)), list(pairs))
     return Overlap(exact | near, [_exact(answers.files, exact, modality), _near(answers.files, pairs, modality)])
@@ -88,15 +89,17 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
 
 
 def _looks(
-    trained_on: Mapping[str, PredictionRow], root: Path, reader: Reader, progress: Progress
+    trained_on: Mapping[str, PredictionRow], facts: RunFacts, reader: Reader, progress: Progress
 ) -> dict[str, ImageInfo]:
     """Digest (hex) -> thumbnail data of a training image, for images in the cache or on disk."""
     known = {
         digest.hex(): look
         for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
     }
-    missing = [example_in(root, row.file) for digest, row in trained_on.items() if digest not in known]
-    found = examine([example for example in missing if example.version()], reader=reader, progress=progress)
+    missing = [example_in(Path(facts.data_root), row.file) for digest, row in trained_on.items() if digest not in known]
+    found = examine(
+        [example for example in missing if example.version()], facts.modality, reader=reader, progress=progress
+    )
     for i, look in found.image_infos.items():
         digest = (found.digests[i] or b"").hex()
         if digest in trained_on:

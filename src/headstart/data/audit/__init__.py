@@ -6,7 +6,7 @@ Checks have a code and a name (``checks.py``) and are sorted by what they look a
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,6 @@ from headstart.data.audit.reading import UNUSABLE, unusable
 from headstart.data.audit.texts import coverage, mojibake
 from headstart.data.dataset import Dataset, Skipped
 from headstart.data.fingerprints import ImageInfo
-from headstart.data.near_duplicates import near_images, near_texts
 
 __all__ = [
     "CHECKS",
@@ -97,11 +96,9 @@ def audit(
         groups_across_splits(dataset, left_out),
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
-    if dataset.texts is None:
-        findings += check_images(dataset.files, {i: image_infos[i] for i in image_infos if i not in problems})
-    else:
+    if dataset.modality.name in _CONTENT_CHECKS:
         readable = [i for i in range(len(dataset)) if i not in problems]
-        findings.append(mojibake([dataset.files[i] for i in readable], [dataset.texts[i] for i in readable]))
+        findings += _CONTENT_CHECKS[dataset.modality.name](dataset, readable, image_infos)
     findings += check_classes(dataset.task, dataset.labels[usable], dataset.classes)
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped, _near(dataset, usable, digests, image_infos))
@@ -117,16 +114,31 @@ def _near(
     same: defaultdict[bytes | None, list[int]] = defaultdict(list)
     for i in usable.tolist():
         same[digests[i]].append(i)
-    first = [indices[0] for indices in same.values()]
+    looks: dict[int, str] | dict[int, bytes] = {i: info.fingerprint for i, info in image_infos.items()}
     if dataset.texts is not None:
-        pairs = near_texts([dataset.texts[i] for i in first])
-    elif not image_infos:
+        looks = dict(enumerate(dataset.texts))
+    if not looks:
         return None
-    else:
-        first = [i for i in first if i in image_infos]
-        pairs = near_images([image_infos[i].fingerprint for i in first])
+    first = [indices[0] for indices in same.values() if indices[0] in looks]
+    pairs = dataset.modality.near_pairs([looks[i] for i in first])
     near = set()
     for i, j in np.array(first, np.int64)[pairs].tolist():
         copies = [(copy, j) for copy in same[digests[i]]] + [(i, copy) for copy in same[digests[j]]]
         near |= {(min(pair), max(pair)) for pair in copies}
     return np.array(sorted(near), np.int64).reshape(-1, 2)
+
+
+def _check_images(dataset: Dataset, readable: Sequence[int], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
+    return check_images(dataset.files, {i: image_infos[i] for i in readable if i in image_infos})
+
+
+def _check_texts(dataset: Dataset, readable: Sequence[int], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
+    texts = dataset.texts or []
+    return [mojibake([dataset.files[i] for i in readable], [texts[i] for i in readable])]
+
+
+_CONTENT_CHECKS: dict[str, Callable[[Dataset, Sequence[int], Mapping[int, ImageInfo]], list[Finding]]] = {
+    "image": _check_images,
+    "text": _check_texts,
+}
+"""Name of a modality -> the checks of what its examples hold; they get the indices of the readable ones."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from headstart.data.audit.checks import CHECKS, Finding, Occurrence, has_have, is_are
 from headstart.data.dataset import Dataset
+from headstart.data.modalities import Modality
 from headstart.errors import counted
 
 _NO_TEXT = "has no text"
@@ -33,7 +34,7 @@ def unusable(dataset: Dataset, problems: Mapping[int, str]) -> list[Finding]:
     """
     occurrences: defaultdict[str, list[Occurrence]] = defaultdict(list)
     for i in sorted(problems):
-        occurrences[_check_of(problems[i])].append(Occurrence((dataset.files[i],), problems[i]))
+        occurrences[_check_of(problems[i], dataset.modality)].append(Occurrence((dataset.files[i],), problems[i]))
     for item in dataset.skipped:
         check = "empty-text" if item.reason.endswith(_NO_TEXT) else "not-examples"
         occurrences[check].append(Occurrence((item.file,), item.reason))
@@ -44,10 +45,10 @@ def unusable(dataset: Dataset, problems: Mapping[int, str]) -> list[Finding]:
     ]
 
 
-def _check_of(problem: str) -> str:
-    if problem.endswith(_NO_TEXT):
-        return "empty-text"
-    return _BEGINNINGS.get(problem.partition(":")[0], "unreadable")
+def _check_of(problem: str, modality: Modality) -> str:
+    """The check that reports a problem; what belongs to another modality is reported as unreadable."""
+    check = "empty-text" if problem.endswith(_NO_TEXT) else _BEGINNINGS.get(problem.partition(":")[0], "unreadable")
+    return check if CHECKS[check].about in (None, modality.name) else "unreadable"
 
 
 def _finding(check: str, occurrences: list[Occurrence], dataset: Dataset) -> Finding:
