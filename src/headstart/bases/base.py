@@ -174,6 +174,14 @@ class Base(ABC):
     def reader(self) -> Reader:
         """The reader that turns the content of an example into the model's input."""
 
+    def save_reader(self, folder: Path) -> dict[str, Any] | None:
+        """Write what the reader needs into the folder of a run.
+
+        Returns:
+            What ``run.json`` records as ``base.tokenizer``; None if the base has none.
+        """
+        return None
+
     @abstractmethod
     def input_tensors(self) -> tuple[Any, Any]:
         """A Keras input for the reader's output, and the tensor that the network takes, computed from that input."""

@@ -1,6 +1,7 @@
 """Bases for texts: from token ids to one vector per text."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.bases.base import Base, DataFormat
@@ -56,6 +57,10 @@ class TextBase(Base):
     def reader(self) -> "Tokenizer":
         """The tokenizer."""
         return self.tokenizer
+
+    def save_reader(self, folder: Path) -> dict[str, Any]:
+        """Write the tokenizer into the folder ``tokenizer``."""
+        return self.tokenizer.save(folder / "tokenizer")
 
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`. A text base has no top."""

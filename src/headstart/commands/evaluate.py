@@ -237,7 +237,7 @@ def _answers(
         labels=dataset.labels[usable],
         probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
-        texts=[dataset.texts[i] for i in usable.tolist()] if dataset.texts is not None else None,
+        texts=dataset.texts_at(usable),
         task=predictor.task,
         thresholds=predictor.thresholds,
     )

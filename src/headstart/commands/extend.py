@@ -253,7 +253,7 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
         labels=new.labels[fresh],
         given_splits=[new.given_splits[i] for i in fresh] if new.given_splits else None,
         groups=[new.groups[i] for i in fresh] if new.groups else None,
-        texts=[new.texts[i] for i in fresh] if new.texts is not None else None,
+        texts=new.texts_at(fresh),
     )
 
 

@@ -281,7 +281,7 @@ def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -
         probabilities,
         [features.digests[i] or b"" for i in split.usable],
         dataset.task,
-        [dataset.texts[i] for i in split.usable] if dataset.texts is not None else None,
+        dataset.texts_at(split.usable),
         dataset.task.choose_thresholds(labels[val], probabilities[val]),
     )
 

@@ -107,6 +107,10 @@ class Dataset:
             return [TextExample(text, name=file) for text, file in zip(self.texts, self.files, strict=True)]
         return [FileExample(address_in(self.root, file)) for file in self.files]
 
+    def texts_at(self, indices: Iterable[int]) -> list[str] | None:
+        """The texts of some examples; None if the examples are files."""
+        return None if self.texts is None else [self.texts[int(i)] for i in indices]
+
     @property
     def class_names(self) -> list[str]:
         """The class name of every example, in order; several labels of one example are joined."""

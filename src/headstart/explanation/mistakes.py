@@ -48,7 +48,7 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
             for i in ranked.tolist()
         }
         _write(folder / WORDS, words)
-    elif len(ranked):
+    elif predictor.modality.has_pixels and len(ranked):
         files = {answers.files[i]: int(classes[i]) for i in ranked.tolist()}
         activations = open_activations(predictor)
         if activations.has_map:

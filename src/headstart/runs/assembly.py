@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.base import Base, file_sha256
-from headstart.bases.text import TextBase
 from headstart.config import HeadConfig
 from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES, write_examples
@@ -77,8 +76,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
 
     def fill(folder: Path, final_name: str) -> None:
         facts, proof = _write_model(folder, material, prepared, inputs, final_name)
-        all_texts = material.dataset.texts
-        texts: dict[str, Any] = {"texts": np.array([all_texts[i] for i in chosen])} if all_texts is not None else {}
+        chosen_texts = material.dataset.texts_at(chosen)
+        texts: dict[str, Any] = {"texts": np.array(chosen_texts)} if chosen_texts is not None else {}
         np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
         samples = GoldenFacts(count=len(golden), sha256=file_sha256(folder / "golden.npz"))
         facts = facts.replace(
@@ -104,7 +103,7 @@ def _write_model(
 ) -> tuple[RunFacts, FreezeProof]:
     """Write the model in both its forms, and what lies beside it."""
     base, detector = material.base, material.detector if prepared.xml else None
-    tokenizer = base.tokenizer.save(folder / "tokenizer") if isinstance(base, TextBase) else None
+    tokenizer = base.save_reader(folder)
     unlike = out_of_distribution_facts(detector, count_out_of_distribution(material, detector)) if detector else None
     facts = run_facts(material, prepared, name, base_facts(base, material.features.dim, tokenizer), unlike)
     template = template_for(base, material.head_choice.config, prepared, inputs)
