@@ -10,6 +10,7 @@ import pytest
 
 import headstart as hs
 from headstart.bases import load_default
+from headstart.data.modalities import TEXT
 from headstart.errors import InputError, UnavailableError
 
 EMBEDDINGS = {
@@ -79,10 +80,10 @@ def test_a_folder_without_weights_or_with_a_pickle_is_refused(folder: Path) -> N
 
 
 def test_the_default_for_texts_is_the_best_available_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert load_default("text").handle == "embedded:all-minilm-l6-v2"
+    assert load_default(TEXT).handle == "embedded:all-minilm-l6-v2"
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("headstart.bases.huggingface._PACKAGE", "a_package_that_is_not_installed")
-    assert load_default("text").handle == "embedded:glove-6b-50d"
+    assert load_default(TEXT).handle == "embedded:glove-6b-50d"
 
 
 def test_the_error_for_an_unavailable_model_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

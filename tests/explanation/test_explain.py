@@ -12,9 +12,9 @@ from PIL import Image
 
 import headstart as hs
 from headstart.data.examples import FileExample, TextExample
+from headstart.data.modalities import IMAGE
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer
-from headstart.explanation.mistakes import IMAGES_SHOWN
 from headstart.reports.explanation import summarize, write_explanations
 from headstart.runs.predictor import Predictor, Problem
 
@@ -202,10 +202,10 @@ def test_a_report_shows_where_it_looked_in_its_mistakes(run: hs.Run, photos: Pat
     shutil.copytree(photos / "flower", tmp_path / "swapped/china")
     evaluation = hs.evaluate(copy, tmp_path / "swapped")
     heat = json.loads((evaluation.folder / "heat.json").read_text())
-    assert len(heat["evidence"]) == IMAGES_SHOWN
+    assert len(heat["evidence"]) == IMAGE.mistakes_shown
     file, cells = next(iter(heat["evidence"].items()))
     heat_map = hs.explain(copy, tmp_path / "swapped" / file).heat_map
     assert cells == (100 * heat_map.evidence / np.abs(heat_map.evidence).max()).round().tolist()
     assert heat["cells"] == list(heat_map.cells)
     page = (evaluation.folder / "report.html").read_text(encoding="utf-8")
-    assert page.count('alt="what spoke for it, and where"') == IMAGES_SHOWN
+    assert page.count('alt="what spoke for it, and where"') == IMAGE.mistakes_shown
