@@ -114,7 +114,7 @@ def test_unsure_answers_are_marked(doubtful: hs.Run, text_run: hs.Run, sentences
     by_itself = doubtful.predict(texts, min_confidence="auto")
     assert [answer.unsure for answer in by_itself] == [answer.probability < limit for answer in by_itself]
 
-    with pytest.raises(InputError, match=r"no threshold of its own, .* No confidence from which on 95 %"):
+    with pytest.raises(InputError, match=r"no threshold of its own, .* No confidence with a precision of 95 %"):
         text_run.predict(texts, min_confidence="auto")
     for wrong, message in ((1.5, "got 1.5"), (-0.1, "got -0.1")):
         with pytest.raises(InputError, match=message):
@@ -152,8 +152,8 @@ def test_what_is_like_the_training_data_is_familiar(doubtful: hs.Run, sentences:
 
 def test_the_learning_curve_is_in_the_report(doubtful: hs.Run) -> None:
     told = doubtful.facts.learning_curve
-    assert told.now == doubtful.facts.data.splits["train"].examples
-    assert [round(point[0] / told.now, 1) for point in told.points] == [0.1, 0.2, 0.4, 0.8]
+    assert told.n_train == doubtful.facts.data.splits["train"].examples
+    assert [round(point[0] / told.n_train, 1) for point in told.points] == [0.1, 0.2, 0.4, 0.8]
     middle, low, high = told.gain
     assert low <= middle <= high
     assert "Learning curve" in (doubtful.folder / "report.html").read_text(encoding="utf-8")

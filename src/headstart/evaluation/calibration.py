@@ -141,7 +141,7 @@ def calibrate(data: TrainingData, held_out: HeldOut | None, of_test: np.ndarray,
         f"A temperature of {temperature:.2f} changes the log loss of {effect.examples:,} {held_out.kind} examples from "
         f"{effect.log_loss[0]:.4f} to {effect.log_loss[1]:.4f}"
     )
-    reason = f"{change}." if is_better else f"{change}: it stays 1, the head was well calibrated."
+    reason = f"{change}." if is_better else f"{change}: no gain, so it stays 1."
     return Calibration(
         temperature if is_better else 1.0, "kept" if is_better else "not better", reason,
         held_out.kind, temperature, effect, on_test,
