@@ -98,7 +98,7 @@ def test_every_old_class_is_compared_on_what_was_held_out(run: hs.Run, extended:
     after = {row["sha256"]: row["predicted"] == row["label"] for row in _rows(extended.folder)}
     held = [(row, row["predicted"] == row["label"], after[row["sha256"]]) for row in _rows(run.folder)]
     held = [one for one in held if one[0]["split"] == "test"]
-    assert change.overall.accuracy == pytest.approx([np.mean([one[k] for one in held]) for k in (1, 2)])
+    assert list(change.overall.value) == pytest.approx([np.mean([one[k] for one in held]) for k in (1, 2)])
     assert change.overall.log_loss[0] == pytest.approx(run.figures.splits["test"].metrics["log_loss"].value, abs=1e-5)
     for one in change.classes:
         mine = [(before, now) for row, before, now in held if row["label"] == one.name]
@@ -107,7 +107,7 @@ def test_every_old_class_is_compared_on_what_was_held_out(run: hs.Run, extended:
         assert one.after[0] == pytest.approx(np.mean([now for _, now in mine]))
         assert (one.fixed, one.regressed) == (mine.count((False, True)), mine.count((True, False)))
     assert [one.name for one in change.classes] == run.classes
-    assert change.added == ["digit"]
+    assert change.added_classes == ["digit"]
     page = (extended.folder / "report.html").read_text(encoding="utf-8")
     assert "Old classes, before and after" in page
     assert change.verdict[1:] in page
@@ -176,6 +176,6 @@ def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, 
     (changed / "run.json").write_text(json.dumps(facts))
     (data / "china/04.jpg").unlink()
     shutil.copy(data / "flower/08.jpg", data / "flower/09.jpg")
-    told = r"2 of 110 images .*\n  china/04.jpg: is not there\n  flower/09.jpg: has another content\nPut them back"
+    told = r"2 of 110 images .*\n  china/04.jpg: is not there\n  flower/09.jpg: has another content\nRestore them"
     with pytest.raises(InputError, match=told):
         hs.extend(changed, more)

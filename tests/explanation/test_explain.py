@@ -208,4 +208,4 @@ def test_a_report_shows_where_it_looked_in_its_mistakes(run: hs.Run, photos: Pat
     assert cells == (100 * heat_map.evidence / np.abs(heat_map.evidence).max()).round().tolist()
     assert heat["cells"] == list(heat_map.cells)
     page = (evaluation.folder / "report.html").read_text(encoding="utf-8")
-    assert page.count('alt="what spoke for it, and where"') == IMAGE.mistakes_shown
+    assert page.count('alt="heat map: the regions that mattered for the prediction"') == IMAGE.mistakes_shown

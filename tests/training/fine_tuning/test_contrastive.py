@@ -28,7 +28,7 @@ def test_a_few_texts_are_evaluated_by_cross_validation(sentences: Path, tmp_path
     run = hs.train(sentences, runs=tmp_path, **options)
     facts = run.facts.fine_tuning
     assert facts.outcome == "kept"
-    assert facts.reason.startswith("Cross-validated on the 12 training examples, contrastive fine-tuning takes")
+    assert facts.reason.startswith("Cross-validated on the 12 training examples, contrastive fine-tuning: accuracy")
     assert facts.on_folds.examples == 12
     assert (facts.process.blocks, facts.process.folds, facts.process.steps) == (["layer_5"], 2, 4)
     proof = run.facts.freeze_proof

@@ -64,9 +64,9 @@ def test_the_fine_tuned_model_is_kept_where_it_is_better(fine_tuned: hs.Run, hea
     facts = fine_tuned.facts.fine_tuning
     assert facts.outcome == "kept"
     assert facts.on_val.fixed > facts.on_val.regressed
-    assert facts.on_val.accuracy[0] == pytest.approx(head_only.figures.splits["val"].metrics["accuracy"].value)
-    assert facts.on_val.accuracy[1] == pytest.approx(fine_tuned.figures.splits["val"].metrics["accuracy"].value)
-    assert facts.on_test.accuracy[1] == pytest.approx(fine_tuned.metrics["accuracy"])
+    assert facts.on_val.value[0] == pytest.approx(head_only.figures.splits["val"].metrics["accuracy"].value)
+    assert facts.on_val.value[1] == pytest.approx(fine_tuned.figures.splits["val"].metrics["accuracy"].value)
+    assert facts.on_test.value[1] == pytest.approx(fine_tuned.metrics["accuracy"])
     assert "kept" in fine_tuned.report().read_text()
 
 
@@ -150,7 +150,7 @@ def test_a_first_epoch_that_raises_the_loss_is_repeated_at_a_lower_rate(few_digi
     history = _history(run)
     assert [row["epoch"] for row in history] == ["0", "1", "2"]
     assert float(history[1]["val_loss"]) < 1.5 * float(history[0]["val_loss"]) + 0.5
-    assert f"training began anew at {facts['learning_rate']:.2g}" in run.report().read_text()
+    assert f"training restarted with a learning rate of {facts.process.learning_rate:.2g}" in run.report().read_text()
 
 
 def test_a_time_limit_that_is_too_short_is_reported(
@@ -167,7 +167,7 @@ def test_a_worse_model_is_rejected_unless_keep_is_fine_tuned(digits: Path, head_
     rejected = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=HARMS, **OPTIONS)
     facts = rejected.facts.fine_tuning
     assert facts.outcome == "not better"
-    assert facts.on_val.accuracy[1] < facts.on_val.accuracy[0]
+    assert facts.on_val.value[1] < facts.on_val.value[0]
     assert rejected.metrics == head_only.metrics
     assert rejected.facts.freeze_proof == head_only.facts.freeze_proof
     assert len(_history(rejected)) == 2  # the head alone, and one epoch
@@ -176,8 +176,8 @@ def test_a_worse_model_is_rejected_unless_keep_is_fine_tuned(digits: Path, head_
 
     forced = hs.train(digits, runs=tmp_path, fine_tune="last:1", config=replace(HARMS, keep="fine-tuned"), **OPTIONS)
     assert forced.facts.fine_tuning.outcome == "kept"
-    assert "--keep fine-tuned" in forced.facts.fine_tuning.reason
-    assert forced.metrics["accuracy"] == pytest.approx(facts.on_test.accuracy[1])
+    assert "keep: fine-tuned" in forced.facts.fine_tuning.reason
+    assert forced.metrics["accuracy"] == pytest.approx(facts.on_test.value[1])
     assert forced.facts.freeze_proof.trained == 1
 
 
@@ -267,5 +267,5 @@ def test_a_text_encoder_is_fine_tuned_by_low_rank_changes(sentences: Path, tmp_p
 
 
 def test_a_rank_below_1_is_refused() -> None:
-    with pytest.raises(InputError, match=r"lora: expected a rank of at least 1"):
+    with pytest.raises(InputError, match=r"lora: expected a whole number of at least 1"):
         hs.FineTuneConfig(lora=0)
