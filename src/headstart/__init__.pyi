@@ -5,8 +5,8 @@ from .bases import load_base as load_base
 from .commands.adopt import adopt as adopt
 from .commands.audit import DataAudit as DataAudit
 from .commands.audit import audit as audit
+from .commands.base_comparison import BaseComparison as BaseComparison
 from .commands.check import check as check
-from .commands.compare import BaseComparison as BaseComparison
 from .commands.compare import compare as compare
 from .commands.evaluate import evaluate as evaluate
 from .commands.explain import explain as explain

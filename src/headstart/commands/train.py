@@ -12,7 +12,8 @@ import numpy as np
 
 from headstart.bases import load_base, load_default
 from headstart.bases.base import Base
-from headstart.commands.compare import BaseComparison, Budget, compare_on
+from headstart.commands.base_comparison import BaseComparison, Budget
+from headstart.commands.compare import compare_on
 from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run

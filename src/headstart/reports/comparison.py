@@ -15,7 +15,7 @@ def write_comparison(comparison: Mapping[str, Any], path: Path) -> Path:
     """Write the page, and give its path; what was there is replaced.
 
     Args:
-        comparison: as :meth:`headstart.commands.compare.BaseComparison.to_json` gives it.
+        comparison: as :meth:`headstart.commands.base_comparison.BaseComparison.to_json` gives it.
         path: of the page.
 
     Raises:

@@ -318,7 +318,7 @@ class EngineFacts(Record):
 
 
 class Candidate(Record):
-    """One base of a comparison, see :class:`headstart.commands.compare.Row`."""
+    """One base of a comparison, see :class:`headstart.commands.base_comparison.Row`."""
 
     handle: str
     size_mb: float
