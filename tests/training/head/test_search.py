@@ -73,7 +73,7 @@ def test_the_report_and_the_history_show_the_search(searched: hs.Run) -> None:
         "Search for a head",
         "The head of the search was kept",
         "words, mean and max",
-        "What mattered",
+        "Importance of the settings",
     ):
         assert phrase in page
     with open(searched.folder / "history.csv", newline="", encoding="utf-8") as file:
