@@ -8,17 +8,15 @@ it without an import:
 """
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError
+from headstart.system.registry import Registry
 from headstart.tasks.labels import Label
 from headstart.tasks.multi_label import MultiLabel
 from headstart.tasks.single_label import SingleLabel
 from headstart.tasks.task import Task
 
-ENTRY_POINTS = "headstart.tasks"
-
-_TASKS: dict[str, Task] = {task.name: task for task in (SingleLabel(), MultiLabel())}
+_REGISTRY: Registry[Task] = Registry("task", (SingleLabel(), MultiLabel()), group="headstart.tasks", field="task")
 
 
 def register_task(task: Task) -> None:
@@ -27,32 +25,21 @@ def register_task(task: Task) -> None:
     Raises:
         InputError: there is a task of this name already.
     """
-    if task.name in _TASKS:
-        raise InputError(f"there is a task named {task.name!r} already.", field="task")
-    _TASKS[task.name] = task
+    _REGISTRY.register(task)
 
 
 def unregister_task(name: str) -> None:
     """Remove a task that :func:`register_task` added."""
-    del _TASKS[name]
+    _REGISTRY.unregister(name)
 
 
 def get_task(name: str) -> Task:
     """The task with a name.
 
     Raises:
-        InputError: no package here has it.
+        InputError: no installed package has it.
     """
-    if name not in _TASKS:
-        for entry_point in entry_points(group=ENTRY_POINTS, name=name):
-            register_task(entry_point.load()())
-    if name not in _TASKS:
-        raise InputError(
-            f"unknown task {name!r}: expected one of {', '.join(_TASKS)}.{did_you_mean(name, _TASKS)} If a package "
-            "adds this task, install or import it first.",
-            field="task",
-        )
-    return _TASKS[name]
+    return _REGISTRY.get(name)
 
 
 def task_for(labels: Sequence[Label], name: str | None = None) -> Task:
@@ -60,13 +47,14 @@ def task_for(labels: Sequence[Label], name: str | None = None) -> Task:
 
     Args:
         labels: of all examples.
-        name: of the task that was set; None takes the first one that matches.
+        name: of the task that was set; None takes the first registered one that matches.
 
     Raises:
         InputError: the named task does not exist, or is not for such labels.
     """
     if name is None:
-        return next((task for task in _TASKS.values() if task.matches(labels)), _TASKS[SingleLabel.name])
+        tasks = _REGISTRY.all()
+        return next((task for task in tasks if task.matches(labels)), tasks[0])
     task = get_task(name)
     if not task.matches(labels):
         raise InputError(f"the labels of the data do not suit the task {name}.", field="task")
