@@ -79,7 +79,7 @@ def ratings(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rated(ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
-    return hs.train(ratings, task="ordinal", base=WORDS, fine_tune="none", runs=tmp_path_factory.mktemp("runs"))
+    return hs.train(ratings, task="ordinal", base=WORDS, runs=tmp_path_factory.mktemp("runs"))
 
 
 def test_it_trains_and_evaluates_by_its_own_metric(rated: hs.Run, ratings: Path) -> None:
@@ -89,6 +89,11 @@ def test_it_trains_and_evaluates_by_its_own_metric(rated: hs.Run, ratings: Path)
     judged = hs.evaluate(rated.folder, ratings)
     assert judged.facts.task == "ordinal"
     assert next(iter(judged.metrics)) == "within_one"
+
+
+def test_fine_tuning_in_another_process_needs_an_entry_point(rated: hs.Run) -> None:
+    assert rated.facts.fine_tuning.outcome == "not tried"
+    assert "The task ordinal is registered in this process only" in rated.facts.fine_tuning.reason
 
 
 def test_its_section_is_in_the_report(rated: hs.Run) -> None:

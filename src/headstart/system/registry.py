@@ -30,6 +30,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, objects: Iterable[T], *, group: str, field: str | None = None) -> None:
         self._kind, self._group, self._field = kind, group, field
         self._objects = {item.name: item for item in objects}
+        self._own_names = frozenset(self._objects)
 
     def register(self, item: T) -> None:
         """Add an object.
@@ -44,6 +45,10 @@ class Registry(Generic[T]):
     def unregister(self, name: str) -> None:
         """Remove an object."""
         del self._objects[name]
+
+    def is_in_every_process(self, name: str) -> bool:
+        """Whether other processes find an object as well: one of headstart itself, or one with an entry point."""
+        return name in self._own_names or bool(entry_points(group=self._group, name=name))
 
     def all(self) -> list[T]:
         """All registered objects, those of headstart first."""

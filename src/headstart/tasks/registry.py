@@ -22,6 +22,8 @@ _REGISTRY: Registry[Task] = Registry("task", (SingleLabel(), MultiLabel()), grou
 def register_task(task: Task) -> None:
     """Add a task, which the setting ``task`` then accepts by its name, and which runs record.
 
+    It is known in this process. Fine-tuning runs in another one and so needs an entry point.
+
     Raises:
         InputError: there is a task of this name already.
     """
@@ -40,6 +42,11 @@ def get_task(name: str) -> Task:
         InputError: no installed package has it.
     """
     return _REGISTRY.get(name)
+
+
+def is_in_every_process(task: Task) -> bool:
+    """Whether other processes find a task as well, by its name."""
+    return _REGISTRY.is_in_every_process(task.name)
 
 
 def task_for(labels: Sequence[Label], name: str | None = None) -> Task:

@@ -38,6 +38,7 @@ from headstart.system import gpu, keras_worker
 from headstart.system.atomic import atomic_file
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
+from headstart.tasks.registry import is_in_every_process
 from headstart.training.fine_tuning import lora
 from headstart.training.fine_tuning.checkpoints import BEST_FILE, STATE_FILE
 from headstart.training.head.head import Head
@@ -226,6 +227,11 @@ def _obstacle(base: Base, data: TrainingData, head: Head, config: FineTuneConfig
     """Why fine-tuning is impossible or not worth trying; None where it is."""
     if base.frozen_reason:
         return f"{base.handle} stays frozen: {base.frozen_reason}."
+    if not is_in_every_process(data.task):
+        return (
+            f"The task {data.task.name} is registered in this process only, and fine-tuning runs in another one: name "
+            "the task in the entry points of a package (headstart.tasks)."
+        )
     if not len(data.val) and not contrastive:
         return (
             "Validation examples must show whether fine-tuning helps, and there are none: use a part of the data for "
