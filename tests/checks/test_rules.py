@@ -62,8 +62,19 @@ def test_exit_code_by_severity(command, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT_WITH_WARNING)
     assert [command(script, "--fail-on", level)[0] for level in ("error", "warning", "never")] == [0, 2, 0]
-    script.write_text("x = 1")
+    script.write_text("import keras\nkeras.Input((8,))")
     assert command(script, "--fail-on", "warning") == (0, "no findings\n")
+
+
+def test_a_script_without_keras_training_has_the_exit_code_of_wrong_data(command, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import torch")
+    error, output = command(script, "--fail-on", "never")
+    assert (error.exit_code, output) == (2, "")
+    assert str(error) == (
+        f"no Keras training seen in {script}: it imports torch (PyTorch) in line 1. "
+        "`headstart check` reads code for Keras 2 and 3."
+    )
 
 
 def test_rules_are_listed_and_explained(command) -> None:

@@ -1,6 +1,5 @@
 """Scripts with one mistake, and the corrected scripts; correct scripts in many styles."""
 
-import json
 import re
 from pathlib import Path
 
@@ -132,32 +131,6 @@ def test_modules_beside_a_script_are_checked(tmp_path: Path, monkeypatch) -> Non
     assert hs.check(tmp_path / "main.py") == []
 
 
-def test_notebooks(tmp_path: Path) -> None:
-    cells = [
-        {"cell_type": "markdown", "source": ["# Train\n", "not Python"]},
-        {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install keras\n", "import keras"]},
-        {
-            "cell_type": "code",
-            "source": "keras.Sequential([keras.Input((8,)), keras.layers.Dense(1, 'softmax')]).compile()",
-        },
-    ]
-    notebook = tmp_path / "train.ipynb"
-    notebook.write_text(json.dumps({"cells": cells, "nbformat": 4}))
-    (finding,) = hs.check(notebook)
-    assert (finding.name, finding.cell, finding.line, finding.place) == (
-        "one-unit-softmax",
-        2,
-        1,
-        f"{notebook}:cell 2:1",
-    )
-    for lines in ("files = !ls", "if True:\n    %time", "%%bash\nfor x in", "keras?", "%load_ext tensorboard"):
-        notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "source": lines}, *cells[1:]]}))
-        assert [finding.cell for finding in hs.check(notebook)] == [3]
-    notebook.write_text('{"worksheets": []}')
-    with pytest.raises(InputError, match=r"train\.ipynb is damaged or not a Jupyter notebook"):
-        hs.check(notebook)
-
-
 def test_files_that_cannot_be_checked(tmp_path: Path) -> None:
     for name, content, message in (
         ("a.py", b"def f(:\n", r"a\.py:1 is not Python 3: invalid syntax"),
@@ -173,6 +146,68 @@ def test_files_that_cannot_be_checked(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no files to check in .*empty"):
         hs.check(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("script", "seen"),
+    [
+        ("import torch\nfrom torch import nn\nmodel = nn.Linear(2, 3)", "it imports torch (PyTorch) in line 1"),
+        ("# better than keras\nimport timm", "it imports timm (PyTorch) in line 2"),
+        (
+            "import numpy\nimport torch\nfrom tensorflow import keras\n(x, y), _ = keras.datasets.mnist.load_data()",
+            "it imports torch (PyTorch) in line 2",
+        ),
+        ("import jax.numpy as jnp", "it imports jax (JAX) in line 1"),
+        ("from sklearn.svm import SVC", "it imports sklearn (scikit-learn) in line 1"),
+        (
+            "import tensorflow as tf\ntf.compat.v1.Session()",
+            "it imports tensorflow (TensorFlow without Keras) in line 1",
+        ),
+        ("import os, csv", "it imports os, csv"),
+        ("", "it imports nothing"),
+        (
+            "from keras.models import Sequential\nmodel = Sequential()\nmodel.fit(x, y, nb_epoch=5)",
+            "it is code for Keras 1 (fit with nb_epoch in line 3), which Keras 2 and 3 do not read",
+        ),
+        ("import keras\nkeras.layers.Conv2D(8, 3, border_mode='same')", "Keras 1 (Conv2D with border_mode in line 2)"),
+        ("from keras.layers import *\nConvolution2D(32, 3, 3)", "Keras 1 (Convolution2D with three numbers in line 2)"),
+    ],
+)
+def test_scripts_without_keras_training_are_named(tmp_path: Path, script, seen) -> None:
+    (tmp_path / "train.py").write_text(script)
+    with pytest.raises(InputError, match=rf"no Keras training seen in .*train\.py: .*{re.escape(seen)}"):
+        hs.check(tmp_path / "train.py")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import tensorflow as tf\ntf.keras.layers.Dense(3)",
+        "import tensorflow.keras as K\nK.layers.Dense(3)",
+        "import tensorflow as tf\nK = tf.keras\nK.layers.Dense(3)",
+        "import torch, keras\nkeras.Sequential()",
+        "import keras\nkeras.utils.image_dataset_from_directory('a')",
+        "import tensorflow_hub as hub\nhub.KerasLayer('a')",
+        "from transformers import TFViTModel\nTFViTModel.from_pretrained('a').fit(x)",
+        "from tensorflow.keras.layers import Convolution2D\nConvolution2D(32, 3, strides=2)",
+        "import keras\ndef train(nb_epoch=3):\n    keras.Model().fit(x, epochs=nb_epoch)\ntrain(nb_epoch=5)",
+    ],
+)
+def test_scripts_with_keras_are_checked(tmp_path: Path, script) -> None:
+    (tmp_path / "train.py").write_text(script)
+    assert hs.check(tmp_path / "train.py") == []
+
+
+def test_a_script_without_keras_beside_one_with_keras_is_a_warning(tmp_path: Path, caplog) -> None:
+    for name, script in (("a.py", "import torch"), ("b.py", "import keras\nkeras.Sequential()"), ("c.py", "import os")):
+        (tmp_path / name).write_text(script)
+    assert hs.check(tmp_path) == []
+    assert not caplog.text
+    assert hs.check(tmp_path / "a.py", tmp_path / "b.py") == []
+    assert "a.py: it imports torch (PyTorch) in line 1." in caplog.text
+    (tmp_path / "b.py").unlink()
+    with pytest.raises(InputError, match=r"a\.py: it imports torch .* The same is true of 1 other file\."):
+        hs.check(tmp_path)
 
 
 def test_folders(tmp_path: Path, caplog) -> None:

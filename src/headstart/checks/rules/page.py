@@ -16,8 +16,16 @@ conditions, and into the modules beside it, and computes what is known about eac
 certainly wrong. Values that it cannot know (an option from the command line, a function of another package) are not
 reported. Therefore "no findings" does not prove that a script is correct.
 
+In a notebook, all Python cells are read in their order, and a finding names the code cell and the line in the cell.
+Cells that begin with `%%time`, `%%capture` or another magic for Python are read; cells in other languages (`%%bash`,
+`%%html`, `%%R`) are skipped, and so are shell commands and other magics. A cell that is not Python is named in a
+warning, and the other cells are read. Notebooks of all versions (.ipynb) are read, and scripts of Jupytext, VS Code,
+Databricks, Colab and nbconvert.
+
 `--json` prints the findings as JSON. The exit code is 2 if there are errors; `--fail-on warning` includes warnings,
-`--fail-on never` always gives 0."""
+`--fail-on never` always gives 0 for findings. If no file has Keras training, there is nothing to check: `check` says
+"no Keras training seen" and what was seen instead (PyTorch, an R notebook, code for Keras 1), and the exit code is 2.
+If some of the files have no Keras training, each of them that was named gets a warning."""
 
 
 def format_page() -> str:

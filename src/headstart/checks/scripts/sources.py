@@ -1,18 +1,19 @@
 """The source files of a script: the script or notebook, and the modules beside it that it imports."""
 
 import ast
-import json
 import os
-import re
+import tokenize
 import warnings
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from headstart.checks.scripts.ipython import convert_script, expand_magics, parses, uncomment_magics
+from headstart.checks.scripts.notebooks import read_notebook
 from headstart.errors import InputError
 
 _LINES_PER_FILE = 1_000_000  # line numbers are unique over all files: file number n starts at n times this
-_IPYTHON = re.compile(r"^([ \t]*)(?:[\w, ]+=[ \t]*)?(?:[%!?].*|[\w.]+\?+[ \t]*)$", re.MULTILINE)
 _INSTALLED = {"keras", "tensorflow", "tf_keras", "tensorflow_datasets", "numpy", "sklearn", "pandas", "matplotlib"}
 
 
@@ -32,9 +33,11 @@ class Sources:
 
     Attributes:
         main: the syntax tree of the script.
+        language: of a notebook that is not Python, otherwise None.
+        cell_problems: one sentence for each cell of a notebook that was skipped because it is not Python.
 
     Raises:
-        InputError: the file cannot be read, or is not Python.
+        InputError: the file cannot be read, or nothing in it is Python.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,10 +45,29 @@ class Sources:
         self._modules: dict[tuple[str, int, int], ast.Module | None] = {}
         self._reassigned_names: set[str] = set()
         self._searched_file_count = 0  # files that were searched for these names
-        self._cells = _code_cells(path) if path.suffix == ".ipynb" else None
-        source = path.read_bytes() if self._cells is None else "\n".join(self._cells).encode()
-        self._has_keras = b"keras" in source
-        self.main = self._add(path, source)
+        self._cells: list[str] | None = None
+        self.language: str | None = None
+        self.cell_problems: list[str] = []
+        if path.suffix == ".ipynb":
+            self.language, self._cells = read_notebook(path)
+            self.main = self._trees[path] = self._parse_cells(path, self._cells)
+        else:
+            self.main = self._add(path, path.read_bytes())
+
+    def _parse_cells(self, path: Path, cells: list[str]) -> ast.Module:
+        """Parse each cell by itself: a cell that is not Python is skipped, the others are read."""
+        statements: list[ast.stmt] = []
+        line_count = 0
+        for number, cell in enumerate(cells, 1):
+            try:
+                tree = _parse_text(f"{path}:cell {number}", cell)
+                statements += ast.increment_lineno(tree, line_count).body
+            except InputError as exc:
+                self.cell_problems.append(f"{exc} The cell is skipped.")
+            line_count += cell.count("\n") + 1
+        if self.cell_problems and not statements:
+            raise InputError(f"no code cell of {path} is Python. {self.cell_problems[0]}")
+        return ast.Module(statements, [])
 
     def reassigned_names(self) -> set[str]:
         """Names that may have several values while the script runs."""
@@ -62,15 +84,15 @@ class Sources:
             self._searched_file_count = len(self._trees)
         return self._reassigned_names
 
-    def mention_keras(self) -> bool:
-        """Whether the script or an imported module contains the word keras."""
+    def read_all(self) -> list[ast.Module]:
+        """The syntax trees of the script and of the modules that it imports from files beside it."""
         for node in ast.walk(self.main):
             if isinstance(node, ast.ImportFrom):
                 self.module(node.module or "", node.level, node.lineno)
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     self.module(alias.name, 0, node.lineno)
-        return self._has_keras
+        return list(self._trees.values())
 
     def module(self, name: str, level: int, line: int) -> ast.Module | None:
         """The syntax tree of an imported module, if it is a file beside the importing file or beside the script.
@@ -101,9 +123,7 @@ class Sources:
 
     def _read_module(self, file: Path) -> ast.Module | None:
         try:
-            source = file.read_bytes()
-            self._has_keras = self._has_keras or b"keras" in source
-            return self._add(file, source)
+            return self._add(file, file.read_bytes())
         except (InputError, OSError):
             return None  # as if there were no such module
 
@@ -124,21 +144,28 @@ class Sources:
 
 
 def _parse(path: Path, source: bytes) -> ast.Module:
+    """Parse a script; if it is not Python, it may be a notebook that was saved as a script."""
+    try:
+        text = _decode(source)
+        text = uncomment_magics(text)
+        if not parses(text) and parses(converted := convert_script(text)):
+            text = converted
+    except (SyntaxError, UnicodeDecodeError):  # of the encoding
+        return _parse_text(str(path), source)
+    return expand_magics(_parse_text(str(path), text))
+
+
+def _decode(source: bytes) -> str:
+    encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
+    return source.decode(encoding)
+
+
+def _parse_text(place: str, source: str | bytes) -> ast.Module:
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings about the script, such as invalid escapes
-            return ast.parse(source, filename=str(path))
+            return ast.parse(source)
     except SyntaxError as exc:
-        where = f"{path}:{exc.lineno}" if exc.lineno else str(path)
+        where = f"{place}:{exc.lineno}" if exc.lineno else place
         raise InputError(f"{where} is not Python 3: {exc.msg}.") from exc
     except (ValueError, RecursionError, MemoryError) as exc:
-        raise InputError(f"{path} cannot be read as Python: {exc}.") from exc
-
-
-def _code_cells(path: Path) -> list[str]:
-    """The code cells of a notebook; lines in the syntax of IPython are replaced by ``pass``."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (KeyError, TypeError, ValueError) as exc:
-        raise InputError(f"{path} is damaged or not a Jupyter notebook of version 4: {exc}.") from exc
-    return ["\n" * cell.count("\n") if cell.startswith("%%") else _IPYTHON.sub(r"\1pass", cell) for cell in code]
+        raise InputError(f"{place} cannot be read as Python: {exc}.") from exc
