@@ -5,7 +5,8 @@ import pytest
 
 from headstart.data.audit import CHECKS, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.audit.texts import mojibake
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
 from headstart.data.modalities import IMAGE, TEXT
 from headstart.errors import InputError
 from headstart.tasks import get_task

@@ -8,14 +8,7 @@ from headstart.data.dataset import load_dataset
 from headstart.data.examples import FileExample
 from headstart.data.modalities import IMAGE
 from headstart.errors import InputError
-
-
-def _tree(root: Path, *files: str) -> Path:
-    for name in files:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"never opened here")
-    return root
+from tests.data.trees import make_tree
 
 
 def _examples(data: object, **options: object) -> list[tuple[str, str]]:
@@ -24,7 +17,7 @@ def _examples(data: object, **options: object) -> list[tuple[str, str]]:
 
 
 def test_class_folders(tmp_path: Path) -> None:
-    root = _tree(
+    root = make_tree(
         tmp_path, "dog/1.jpg", "dog/deep/er/2.PNG", "cat/1.webp", "cat/.hidden.jpg", ".git/x.jpg", "cat/Thumbs.db"
     )
     assert _examples(root) == [("cat/1.webp", "cat"), ("dog/1.jpg", "dog"), ("dog/deep/er/2.PNG", "dog")]
@@ -36,7 +29,7 @@ def test_class_folders(tmp_path: Path) -> None:
 
 
 def test_what_is_no_example_is_listed(tmp_path: Path) -> None:
-    root = _tree(tmp_path, "a/1.jpg", "a/notes.txt", "a/README", "b/1.jpg", "stray.jpg")
+    root = make_tree(tmp_path, "a/1.jpg", "a/notes.txt", "a/README", "b/1.jpg", "stray.jpg")
     (root / "empty").mkdir()
     reasons = {item.file: item.reason for item in load_dataset(root).skipped}
     assert reasons == {
@@ -48,11 +41,11 @@ def test_what_is_no_example_is_listed(tmp_path: Path) -> None:
 
 
 def test_numbers_as_class_names_are_in_their_order(tmp_path: Path) -> None:
-    assert load_dataset(_tree(tmp_path, "10/a.jpg", "9/a.jpg", "-1/a.jpg")).classes == ["-1", "9", "10"]
+    assert load_dataset(make_tree(tmp_path, "10/a.jpg", "9/a.jpg", "-1/a.jpg")).classes == ["-1", "9", "10"]
 
 
 def test_split_folders_under_their_many_names(tmp_path: Path) -> None:
-    root = _tree(tmp_path, "Train/a/1.jpg", "Train/b/1.jpg", "valid/a/2.jpg", "testing/b/3.jpg")
+    root = make_tree(tmp_path, "Train/a/1.jpg", "Train/b/1.jpg", "valid/a/2.jpg", "testing/b/3.jpg")
     dataset = load_dataset(root)
     assert dict(zip(dataset.files, dataset.given_splits, strict=True)) == {
         "Train/a/1.jpg": "train", "Train/b/1.jpg": "train", "valid/a/2.jpg": "val", "testing/b/3.jpg": "test",
@@ -60,7 +53,7 @@ def test_split_folders_under_their_many_names(tmp_path: Path) -> None:
 
 
 def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
-    assert load_dataset(_tree(tmp_path, "train/1.jpg", "bus/1.jpg")).classes == ["bus", "train"]
+    assert load_dataset(make_tree(tmp_path, "train/1.jpg", "bus/1.jpg")).classes == ["bus", "train"]
 
 
 @pytest.mark.parametrize(
@@ -76,11 +69,11 @@ def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load_dataset(_tree(tmp_path, *files))
+        load_dataset(make_tree(tmp_path, *files))
 
 
 def test_what_does_not_exist(tmp_path: Path) -> None:
-    _tree(tmp_path, "photos/a/1.jpg")
+    make_tree(tmp_path, "photos/a/1.jpg")
     with pytest.raises(InputError, match=r"no such file or folder: .*fotos.* Did you mean 'photos'"):
         load_dataset(tmp_path / "fotos")
     (tmp_path / "data.xyz").write_text("?")
@@ -127,8 +120,8 @@ def test_columns_by_name_and_splits(tmp_path: Path) -> None:
         load_dataset(table, **{**columns, "label_column": "waht"})
     with pytest.raises(InputError, match=r"which column of .* holds the examples.*Set text_column .* path_column"):
         load_dataset(table)
-    table.write_text("path,label,split\n1.jpg,a,train\n2.jpg,b,holdout set\n")
-    with pytest.raises(InputError, match=r"row 3 of .* has the split 'holdout set'"):
+    table.write_text("path,label,split\n1.jpg,a,train\n2.jpg,b,fold 3\n")
+    with pytest.raises(InputError, match=r"row 3 of .* has the split 'fold 3'"):
         load_dataset(table)
 
 
@@ -148,13 +141,13 @@ def test_tables_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, m
 
 
 def test_some_classes_only(tmp_path: Path) -> None:
-    root = _tree(tmp_path, "a/1.jpg", "b/1.jpg", "c/1.jpg")
+    root = make_tree(tmp_path, "a/1.jpg", "b/1.jpg", "c/1.jpg")
     assert load_dataset(root, classes=["c", "a"]).classes == ["c", "a"]
     assert _examples(root, classes=["c", "a"]) == [("a/1.jpg", "a"), ("c/1.jpg", "c")]
 
 
 def test_groups_of_folders(tmp_path: Path) -> None:
-    root = _tree(tmp_path, "a/p1/1.jpg", "a/p2/1.jpg", "b/p1/2.jpg")
+    root = make_tree(tmp_path, "a/p1/1.jpg", "a/p2/1.jpg", "b/p1/2.jpg")
     assert load_dataset(root, group_by="folder").groups == ["a/p1", "a/p2", "b/p1"]
     assert load_dataset(root, group_by=r"(p\d)/").groups == ["p1", "p2", "p1"]
     assert load_dataset(root, group_by=r"\d\.jpg").groups == ["1.jpg", "1.jpg", "2.jpg"]
@@ -165,7 +158,7 @@ def test_groups_of_folders(tmp_path: Path) -> None:
 
 
 def test_list_images(tmp_path: Path) -> None:
-    root = _tree(tmp_path, "b.jpg", "a.jpg", "sub/c.png", "sub/notes.txt", "none/x.txt")
+    root = make_tree(tmp_path, "b.jpg", "a.jpg", "sub/c.png", "sub/notes.txt", "none/x.txt")
 
     def names(*given: Path) -> list[str]:
         return [Path(found.name).relative_to(root).as_posix() for found in IMAGE.list_examples(given)]

@@ -35,6 +35,8 @@ REPLACED = {
 
 ALLOWED = {
     ("data/tables.py", "photo"),  # a name of columns in the tables of users
+    ("data/split_names.py", "pictures"),  # words in the names of folders of users
+    ("data/split_names.py", "photos"),
     ("config/format_1.py", "squash"),  # values and keys of older run folders
     ("runs/migrations.py", "familiarity"),
     ("runs/migrations.py", "unfamiliar"),

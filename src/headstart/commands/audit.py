@@ -21,7 +21,8 @@ from headstart.data.audit import (
 )
 from headstart.data.audit import audit as run_checks
 from headstart.data.audit.cleaning import cleaned, write_manifest
-from headstart.data.dataset import Dataset, Skipped, load_dataset
+from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.example_rows import Skipped
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine
 from headstart.reports.audit import write_page

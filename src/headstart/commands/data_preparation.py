@@ -11,7 +11,8 @@ from headstart.bases.text import TextBase
 from headstart.config import TrainConfig
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, coverage, near_copies
 from headstart.data.corrections import Corrections
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
 from headstart.data.split import Split, check_split, split_dataset
 from headstart.errors import InputError, counted, field_name
 from headstart.features import FeatureSet

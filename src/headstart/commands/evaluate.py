@@ -12,7 +12,8 @@ from headstart.commands.load import Run
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EVALUATE, shows_settings
 from headstart.config.keywords import EvaluateKeywords
-from headstart.data.dataset import Dataset, Skipped, load_dataset
+from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.errors import InputError, counted, field_name
 from headstart.evaluation import coverage

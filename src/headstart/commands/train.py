@@ -22,9 +22,10 @@ from headstart.config.commands import TRAIN, reading_settings, shows_settings
 from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import Audit
 from headstart.data.corrections import read_corrections
-from headstart.data.dataset import SPLITS, Dataset, load_dataset
+from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split
+from headstart.data.split_names import SPLITS
 from headstart.evaluation import (
     Calibration,
     Forecast,

@@ -8,36 +8,24 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from headstart.data.class_folders import find_in_folder
+from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.examples import Example, FileExample, TextExample, address_in
-from headstart.data.folders import is_hidden, subfolders, walk
-from headstart.data.modalities import IMAGE, TEXT, Modality, modalities
-from headstart.data.modalities.text import read_text
-from headstart.data.tables import Columns, Row, is_frame, is_table, read_rows
-from headstart.errors import InputError, counted, did_you_mean
+from headstart.data.folders import subfolders
+from headstart.data.modalities import Modality, modalities
+from headstart.data.table_examples import find_in_table
+from headstart.data.tables import Columns, is_frame, is_table
+from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, task_for
-from headstart.tasks.labels import NO_LABEL, Label, label_names
+from headstart.tasks.labels import NO_LABEL, label_names
 
-SPLITS = ("train", "val", "test")
 FRAME = "DataFrame"
 """The source of data that came without a path."""
-
-_SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test", "holdout": "test",
-}  # fmt: skip
-
-
-class Skipped(NamedTuple):
-    """A file that is not used, and the reason."""
-
-    file: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -168,7 +156,7 @@ def load_dataset(
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
-        source, root, rows = FRAME, Path.cwd(), _from_table(data, columns)
+        source, root, rows = FRAME, Path.cwd(), find_in_table(data, columns)
     else:
         path = Path(data).expanduser()
         if not path.exists():
@@ -177,9 +165,9 @@ def load_dataset(
         if path.is_dir():
             if any((path_column, texts, labels, label_separator, split_column)):
                 raise InputError(f"{path} is a folder: columns and separators are for tables only.")
-            rows = _from_folder(root, group_by, need_train=known_classes is None and not added)
+            rows = find_in_folder(root, group_by, need_train=known_classes is None and not added)
         elif is_table(path):
-            rows = _from_table(path, columns)
+            rows = find_in_table(path, columns)
         else:
             raise InputError(
                 f"cannot read {path} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
@@ -191,27 +179,10 @@ def load_dataset(
     return _dataset(source, root, rows, classes, task, fewest=1 if added else 2)
 
 
-@dataclass
-class _ExampleRows:
-    modality: Modality
-    files: list[str] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
-    texts: list[str] | None = None
-    splits: list[str] | None = None
-    groups: list[str] | None = None
-    skipped: list[Skipped] = field(default_factory=list)
-    empty_classes: list[str] = field(default_factory=list)
-    label_columns: Sequence[str] = ()  # labels with a column of their own
-
-    @property
-    def present(self) -> set[str]:
-        return label_names(self.labels) | set(self.label_columns)
-
-
 def _dataset(
     source: str,
     root: Path,
-    rows: _ExampleRows,
+    rows: ExampleRows,
     class_names: Sequence[str] | None,
     task_name: str | None,
     *,
@@ -224,7 +195,9 @@ def _dataset(
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
     if len(set(classes)) < fewest:
-        raise InputError(_too_few_classes(source, rows, classes))
+        raise InputError(_too_few_classes(source, root, rows, classes))
+    if rows.splits and fewest > 1:
+        _check_train(source, rows, classes)
     skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
     keep = [i for i, label in enumerate(rows.labels) if isinstance(label, list) or label in set(classes)]
     return Dataset(
@@ -243,7 +216,7 @@ def _dataset(
 
 
 def _dataset_of_known(
-    source: str, root: Path, rows: _ExampleRows, classes: Sequence[str], task_name: str | None
+    source: str, root: Path, rows: ExampleRows, classes: Sequence[str], task_name: str | None
 ) -> Dataset:
     unknown = sorted(rows.present - set(classes))
     if unknown:
@@ -259,7 +232,7 @@ def _dataset_of_known(
             "expected one for each."
         )
     if not rows.files:
-        raise InputError(_too_few_classes(source, rows, []))
+        raise InputError(_too_few_classes(source, root, rows, []))
     task = task_for(rows.labels, task_name)
     labels = task.encode(rows.labels, classes)
     return Dataset(
@@ -281,152 +254,42 @@ def _class_order(name: str) -> tuple[int, float, str]:
     return (0, int(name), name) if re.fullmatch(r"-?\d{1,15}", name) else (1, 0, name)
 
 
-def _too_few_classes(source: str, rows: _ExampleRows, classes: list[str]) -> str:
+def _check_train(source: str, rows: ExampleRows, classes: list[str]) -> None:
+    """Check that the split that comes with the data has every class to train on."""
+    splits: dict[str, set[str]] = {name: set() for name in classes}
+    for label, split in zip(rows.labels, rows.splits or (), strict=True):
+        for name in label_names([label]) & splits.keys():
+            splits[name].add(split)
+    missing = [name for name in classes if splits[name] and "train" not in splits[name]]
+    if missing:
+        named = ", ".join(f"{name!r} (in {' and '.join(sorted(splits[name]))})" for name in missing[:10])
+        trained = [name for name in classes if "train" in splits[name]]
+        raise InputError(
+            f"{source} has no examples to train on of {named}: expected every class in train."
+            f"{did_you_mean(missing[0], trained)} Move some to train, or leave the class out ({field_name('classes')})."
+        )
+
+
+def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[str]) -> str:
     if rows.files:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
-        return f"{source} has one class only ({only}): expected at least two."
+        return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
     skipped = [
         f" {len(rows.skipped)} files are not used, such as {file} ({reason})." for file, reason in rows.skipped[:1]
     ]
     return f"{source} has no labelled examples: expected one folder per class with {_file_kinds()}." + "".join(skipped)
 
 
+def _one_level_up(root: Path, classes: list[str]) -> str:
+    """A hint where the class folders are in the only folder."""
+    folder = root / classes[0]
+    inner = [entry.name for entry in subfolders(folder)] if folder.is_dir() else []
+    return f" Did you mean {folder}, which has the folders {', '.join(inner[:4])}?" if len(inner) > 1 else ""
+
+
 def _file_kinds() -> str:
     first, *others = (f"{modality.noun} files in it ({', '.join(modality.extensions)})" for modality in modalities())
     return " or ".join([first, *(kind.replace(" in it", "") for kind in others)])
-
-
-def _modality_of_folder(root: Path) -> Modality:
-    """The first modality that has a file in a folder; texts if none has."""
-    return next((modality for modality in modalities() if _has_files(modality, walk(str(root)))), TEXT)
-
-
-def _modality_of_table(files: Sequence[str]) -> Modality:
-    """The first modality that has a file of a table; images if none has, because a URL may lack an extension."""
-    of_files = (modality for modality in modalities() if not modality.is_in_tables)
-    return next((modality for modality in of_files if _has_files(modality, files)), IMAGE)
-
-
-def _has_files(modality: Modality, files: Iterable[str]) -> bool:
-    return any(PurePath(file).suffix.lower() in modality.extensions for file in files)
-
-
-def _from_folder(root: Path, group_by: str | None, *, need_train: bool) -> _ExampleRows:
-    folders = {entry: _SPLIT_NAMES.get(entry.name.lower(), "") for entry in subfolders(root)}
-    split_folders = {entry: name for entry, name in folders.items() if name and any(subfolders(entry))}
-    rows = _ExampleRows(_modality_of_folder(root), splits=[] if split_folders else None)
-    if split_folders:
-        _check_split_folders(root, folders, split_folders, need_train=need_train)
-        for entry, name in split_folders.items():
-            _collect(root, entry, rows)
-            rows.splits += [name] * (len(rows.files) - len(rows.splits or ()))  # type: ignore[operator]
-    else:
-        _collect(root, root, rows)
-    if rows.modality.is_in_tables:  # what is wrong with one is said when it is tokenized
-        rows.texts = [read_text(root / file) for file in rows.files]
-    if group_by:
-        rows.groups = [_group_of(file, group_by) for file in rows.files]
-    return rows
-
-
-def _check_split_folders(
-    root: Path, parts: dict[Path, str], split_folders: dict[Path, str], *, need_train: bool
-) -> None:
-    unknown = [entry.name for entry, name in parts.items() if entry not in split_folders]
-    if unknown:
-        raise InputError(
-            f"{root} has split folders ({', '.join(e.name for e in split_folders)}) and others ({', '.join(unknown)}): "
-            "expected train, val and test folders only, or one folder per class only. Move the others away."
-        )
-    if need_train and "train" not in split_folders.values():
-        raise InputError(f"{root} has split folders but none to train on: expected a folder called train.")
-
-
-def _collect(root: Path, parent: Path, rows: _ExampleRows) -> None:
-    """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
-    for entry in sorted(os.scandir(parent), key=lambda e: e.name):
-        if is_hidden(entry.name):
-            continue
-        if not entry.is_dir():
-            rows.skipped.append(Skipped(os.path.relpath(entry.path, root), "lies outside the class folders"))
-            continue
-        before = len(rows.files)
-        for file in walk(entry.path):
-            name = os.path.relpath(file, root)
-            if Path(file).suffix.lower() in rows.modality.extensions:
-                rows.files.append(name)
-                rows.labels.append(entry.name)
-            else:
-                suffix, kind = Path(file).suffix, f"{rows.modality.article} {rows.modality.noun}"
-                reason = f"its extension {suffix} is not that of {kind}" if suffix else "it has no extension"
-                rows.skipped.append(Skipped(name, reason))
-        if len(rows.files) == before:
-            rows.empty_classes.append(os.path.relpath(entry.path, root))
-
-
-def _group_of(file: str, group_by: str) -> str:
-    if group_by == "folder":
-        return os.path.dirname(file)
-    try:
-        match = re.search(group_by, file)
-    except re.error as exc:
-        raise InputError(
-            f"expected 'folder' or a regular expression, got {group_by!r} ({exc}).", field="group_by"
-        ) from exc
-    if match is None:
-        raise InputError(
-            f"{group_by!r} does not match the file name {file!r}: every file needs a group.", field="group_by"
-        )
-    return match[1] if match.re.groups else match[0]
-
-
-def _from_table(table: Any, columns: Columns) -> _ExampleRows:
-    rows = _ExampleRows(IMAGE)
-    splits: list[str] = []
-    groups: list[str] = []
-    texts: list[str] = []
-    for row in read_rows(table, columns):
-        content, kind = (row.path, "path") if row.text is None else (row.text, "text")
-        if not content or row.label == "":
-            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
-            continue
-        _check_label(row, rows)
-        if not _is_unicode("".join(row.label)):
-            rows.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
-            continue
-        if row.split is not None:
-            known = _SPLIT_NAMES.get(row.split.strip().lower())
-            if known is None:
-                raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
-            splits.append(known)
-        if row.group is not None:
-            groups.append(row.group)
-        if row.text is None:
-            rows.files.append(content)
-        else:
-            rows.files.append(f"row {row.number}")
-            texts.append(content)
-        rows.labels.append(row.label)
-    if columns.label and len(columns.label) > 1:
-        rows.label_columns = columns.label
-    rows.texts = texts or None
-    rows.modality = TEXT if texts else _modality_of_table(rows.files)
-    rows.splits, rows.groups = splits or None, groups or None
-    return rows
-
-
-def _check_label(row: Row, rows: _ExampleRows) -> None:
-    """Check that a label is of the same kind as those before it, and that a run's tables can hold it."""
-    if rows.labels and isinstance(row.label, list) != isinstance(rows.labels[0], list):
-        expected = "a list of labels" if isinstance(row.label, str) else "one label"
-        raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
-    fault = task_for([row.label]).label_fault(label_names([row.label]))
-    if fault:
-        raise InputError(f"{row.where} {fault}")
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _near(path: Path) -> str:

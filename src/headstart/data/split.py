@@ -15,7 +15,9 @@ import numpy as np
 from headstart.data.audit import Finding, Occurrence
 from headstart.data.audit.copies import KEPT_FIRST, groups_of
 from headstart.data.components import components
-from headstart.data.dataset import SPLITS, Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
+from headstart.data.split_names import SPLITS
 from headstart.errors import InputError, counted, field_name
 from headstart.tasks import Task
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import Skipped
+from headstart.data.example_rows import Skipped
 from headstart.data.run_examples import EXAMPLES
 from headstart.reports import evaluation, training
 from headstart.reports.evaluation import SPLIT_NAMES

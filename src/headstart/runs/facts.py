@@ -12,7 +12,8 @@ from headstart.bases.base import Base
 from headstart.config import HeadConfig
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
-from headstart.data.dataset import SPLITS, Dataset
+from headstart.data.dataset import Dataset
+from headstart.data.split_names import SPLITS
 from headstart.evaluation import Calibration, ClassChanges, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
 from headstart.features.engines import TOLERANCE, Prepared

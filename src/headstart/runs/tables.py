@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from headstart.data.corrections import DROP
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
 from headstart.errors import IntegrityError
 from headstart.evaluation import LabelIssues
 from headstart.runs.answers import Answers

@@ -19,9 +19,10 @@ from starlette.routing import Route
 from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
-from headstart.data.dataset import SPLITS, Dataset, load_dataset
+from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.examples import FileExample
 from headstart.data.modalities import Modality
+from headstart.data.split_names import SPLITS
 from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
 from headstart.runs.folder import check_name

@@ -32,7 +32,8 @@ from headstart.data.audit.copies import (
 from headstart.data.audit.images import check_images
 from headstart.data.audit.reading import UNUSABLE, unusable
 from headstart.data.audit.texts import coverage, mojibake
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo
 
 __all__ = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
-from headstart.data.dataset import Dataset, Skipped
+from headstart.data.dataset import Dataset
+from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo
 
 

@@ -7,7 +7,7 @@ modality is stateless, and runs record its name.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +53,10 @@ class Modality(ABC):
     labelled_data: ClassVar[str]
 
     # ---- finding examples
+
+    def has_file(self, files: Iterable[str]) -> bool:
+        """Whether one of some files has an extension of this modality."""
+        return any(PurePath(file).suffix.lower() in self.extensions for file in files)
 
     def as_examples(self, items: Iterable[Example | Path | str]) -> list[Example]:
         """Examples that a Python program names by paths, URLs or contents; examples are given back as they are."""

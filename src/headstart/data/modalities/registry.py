@@ -7,6 +7,10 @@ process finds it without an import:
     audio = "my_package.audio:Audio"
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from headstart.data.folders import ignore_unread, walk
 from headstart.data.modalities.image import IMAGE
 from headstart.data.modalities.modality import Modality
 from headstart.data.modalities.text import TEXT
@@ -32,6 +36,22 @@ def unregister_modality(name: str) -> None:
 def modalities() -> list[Modality]:
     """All modalities that are registered, those of headstart first."""
     return _REGISTRY.all()
+
+
+def modality_of_folder(root: Path) -> Modality:
+    """The first modality that has a file in a folder; texts if none has."""
+    return next((modality for modality in modalities() if modality.has_file(walk(str(root), ignore_unread))), TEXT)
+
+
+def modality_of_table(files: Sequence[str], texts: Sequence[str]) -> Modality:
+    """The modality of a table: texts if it holds some, else the first one that has a file of it.
+
+    If none has, it is images, because a URL may lack an extension.
+    """
+    if texts:
+        return TEXT
+    of_files = (modality for modality in modalities() if not modality.is_in_tables)
+    return next((modality for modality in of_files if modality.has_file(files)), IMAGE)
 
 
 def get_modality(name: str) -> Modality:

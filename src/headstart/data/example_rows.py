@@ -1,0 +1,47 @@
+"""Examples with their labels as a folder or a table names them: what a data set is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from headstart.data.modalities import Modality
+from headstart.tasks.labels import Label, label_names
+
+
+class Skipped(NamedTuple):
+    """A file that is not used, and the reason."""
+
+    file: str
+    reason: str
+
+
+@dataclass
+class ExampleRows:
+    """Examples in the order of the folder or the table.
+
+    Attributes:
+        modality: what the examples are.
+        files: names of the examples.
+        labels: of each.
+        texts: of each; None if the examples are files.
+        splits: ``train``, ``val`` or ``test`` of each; None where the data have no split.
+        groups: of each; None where they have none.
+        skipped: files and rows that are no examples.
+        empty_classes: class folders without examples.
+        label_columns: labels that have a column of their own.
+    """
+
+    modality: Modality
+    files: list[str] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    texts: list[str] | None = None
+    splits: list[str] | None = None
+    groups: list[str] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+    empty_classes: list[str] = field(default_factory=list)
+    label_columns: Sequence[str] = ()
+
+    @property
+    def present(self) -> set[str]:
+        """All labels that occur, or have a column."""
+        return label_names(self.labels) | set(self.label_columns)

@@ -1,0 +1,70 @@
+"""Examples in the rows of a table."""
+
+from typing import Any
+
+from headstart.data.example_rows import ExampleRows, Skipped
+from headstart.data.modalities import IMAGE, modality_of_table
+from headstart.data.split_names import split_of
+from headstart.data.tables import Columns, Row, read_rows
+from headstart.errors import InputError
+from headstart.tasks import task_for
+from headstart.tasks.labels import label_names
+
+
+def find_in_table(table: Any, columns: Columns) -> ExampleRows:
+    """Find the examples of a table.
+
+    Args:
+        table: a DataFrame, or the path of a file.
+        columns: which column is which.
+
+    Raises:
+        InputError: it cannot be read, a column is missing, or a label or a split is not valid.
+        UnavailableError: the package for this kind of file is not installed.
+    """
+    rows = ExampleRows(IMAGE)
+    splits: list[str] = []
+    groups: list[str] = []
+    texts: list[str] = []
+    for row in read_rows(table, columns):
+        content, kind = (row.path, "path") if row.text is None else (row.text, "text")
+        if not content or row.label == "":
+            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
+            continue
+        _check_label(row, rows)
+        if not _is_unicode("".join(row.label)):
+            rows.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
+            continue
+        if row.split is not None:
+            known = split_of(row.split)
+            if not known:
+                raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
+            splits.append(known)
+        if row.group is not None:
+            groups.append(row.group)
+        if row.text is None:
+            rows.files.append(content)
+        else:
+            rows.files.append(f"row {row.number}")
+            texts.append(content)
+        rows.labels.append(row.label)
+    if columns.label and len(columns.label) > 1:
+        rows.label_columns = columns.label
+    rows.texts = texts or None
+    rows.modality = modality_of_table(rows.files, texts)
+    rows.splits, rows.groups = splits or None, groups or None
+    return rows
+
+
+def _check_label(row: Row, rows: ExampleRows) -> None:
+    """Check that a label is of the same kind as those before it, and that a run's tables can hold it."""
+    if rows.labels and isinstance(row.label, list) != isinstance(rows.labels[0], list):
+        expected = "a list of labels" if isinstance(row.label, str) else "one label"
+        raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
+    fault = task_for([row.label]).label_fault(label_names([row.label]))
+    if fault:
+        raise InputError(f"{row.where} {fault}")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
