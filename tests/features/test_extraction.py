@@ -15,11 +15,11 @@ from PIL import Image
 import headstart as hs
 from headstart.data.images import Decoder
 from headstart.data.modalities import IMAGE
-from headstart.errors import IntegrityError
 from headstart.features.engines import prepare
 from headstart.features.examination import examine
 from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
+from tests.damage import DAMAGES
 
 _EXTRACT = """
 import json, sys
@@ -145,13 +145,59 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
     assert (renewed.computed, renewed.image_infos) == (0, alone.image_infos)
 
 
-def test_damaged_cache_says_what_to_delete(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "pattern",
+    ["features/*/shard-*.npy", "features/*/index.sqlite", "known-files/files.sqlite", "image-info/*/images.sqlite"],
+)
+def test_a_damaged_cache_is_computed_again(
+    base: hs.Base, files: list[Path], tmp_path: Path, pattern: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     cache = _with_engine(tmp_path / "cache")
-    hs.extract(base, files[:3], cache=cache)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(files[0].read_bytes()[:900])
+    before = hs.extract(base, [*files, bad], cache=cache)
+    rows = before.rows(range(len(files)))
+    (damaged,) = cache.glob(pattern)
+    DAMAGES[damage](damaged)
+    with caplog.at_level("WARNING"):
+        after = hs.extract(base, [*files, bad], cache=cache)
+    assert np.array_equal(after.rows(range(len(files))), rows)
+    assert (after.digests, after.problems, after.image_infos) == (before.digests, before.problems, before.image_infos)
+    if after.computed and damage not in ("empty", "missing"):  # which look like a new file
+        assert "the cache is damaged: " in caplog.text
+    again = hs.extract(base, [*files, bad], cache=cache)
+    assert again.computed == 0
+
+
+def test_one_changed_bit_in_the_features_is_found(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
+    cache = _with_engine(tmp_path / "cache")
+    hs.extract(base, files, cache=cache)
     (shard,) = (cache / "features").rglob("shard-*.npy")
-    shard.write_bytes(shard.read_bytes()[:50])
-    with pytest.raises(IntegrityError, match=r"shard-.*damaged.*Delete the folder"):
-        hs.extract(base, files[:3], cache=cache)
+    values = np.load(shard, mmap_mode="r+").view(np.uint32)
+    values[1, 700] ^= 1
+    values.flush()
+    assert hs.extract(base, files, cache=cache).computed == 1
+
+
+def test_a_file_with_other_content_of_the_same_size_and_time_is_read_again(
+    base: hs.Base, files: list[Path], tmp_path: Path
+) -> None:
+    cache, file = _with_engine(tmp_path / "cache"), tmp_path / "image.bmp"
+    Image.open(files[0]).resize((40, 40)).save(file)
+    stat = file.stat()
+    first = hs.extract(base, [file], cache=cache)
+    other = tmp_path / "other.bmp"
+    Image.open(files[-1]).resize((40, 40)).save(other)
+    file.write_bytes(other.read_bytes())  # in place, as cp -p does
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second = hs.extract(base, [file], cache=cache)
+    Image.open(files[0]).resize((40, 40)).save(other)
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(file)  # another file under the same name, as rsync does
+    third = hs.extract(base, [file], cache=cache)
+    assert file.stat().st_size == stat.st_size
+    assert second.digests != first.digests == third.digests
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ def test_smaller_arrays_are_padded_with_zeros(store: ArrayStore) -> None:
 
 def test_another_form_is_refused(store: ArrayStore, tmp_path: Path) -> None:
     store.append(_digests(1), np.ones((1, 4), np.float32))
+    store.commit()
     for wrong in (np.ones((1, 4), np.float16), np.ones((1, 5), np.float32)):
         with pytest.raises(IntegrityError, match=r"another shape or dtype than float.*Delete the folder"):
             store.append(_digests(1), wrong)

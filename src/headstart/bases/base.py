@@ -15,6 +15,7 @@ import numpy as np
 from headstart.data.modalities import IMAGE, Modality
 from headstart.data.readers import Reader, Resize
 from headstart.errors import InputError
+from headstart.system.checksums import file_sha256
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
 if TYPE_CHECKING:
@@ -332,9 +333,3 @@ def files_sha256(paths: Iterable[Path]) -> str:
     for path in paths:
         digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in blocks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from headstart.bases.base import Base, file_sha256
+from headstart.bases.base import Base
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
+from headstart.system.checksums import file_sha256
 from headstart.system.progress import NO_PROGRESS, Bar, Progress
 from headstart.system.settings import bundle_folder, is_offline
 

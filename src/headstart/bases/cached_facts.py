@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.system import keras_worker
-from headstart.system.atomic import atomic_folder
+from headstart.system.checksums import checked_folder, is_intact
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ def cached_facts(
         choose_backend: returns the Keras backend to read with, or raises if none is installed.
         options: further arguments of the function, as plain data.
     """
-    if not (cached / "facts.json").is_file():
+    if not is_intact(cached):
         backend = choose_backend()
         logger.info(f"reading {name} …")
-        with atomic_folder(cached) as out:
+        with checked_folder(cached) as out:
             arguments = {"folder": str(folder), "out": str(out), "name": name, **options}
             keras_worker.call(function, arguments, backend=backend)
     facts: dict[str, Any] = json.loads((cached / "facts.json").read_text())

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import Base, BaseSpec, file_sha256, tapped_blocks
+from headstart.bases.base import Base, BaseSpec, tapped_blocks
 from headstart.bases.blocks import find_blocks
+from headstart.system.checksums import file_sha256
 
 
 def derive(base: Base, spec: BaseSpec) -> Base:

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing
 from headstart.bases.random_weights import set_random_weights
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.errors import InputError
+from headstart.system.checksums import file_sha256
 from headstart.system.extras import path_in_package
 from headstart.system.progress import NO_PROGRESS, Progress
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from headstart.bases import encoders, image_processor, kerashub, transformers_graph, vision_transformers
-from headstart.bases.base import Base, BaseSpec, ImageBase, file_sha256, read_licence, refuse_weights
+from headstart.bases.base import Base, BaseSpec, ImageBase, read_licence, refuse_weights
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError
+from headstart.system.checksums import file_sha256
 from headstart.system.extras import path_in_package, require
 from headstart.system.progress import NO_PROGRESS, Progress
 

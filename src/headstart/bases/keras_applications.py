@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import BaseSpec, ImageBase, file_sha256
+from headstart.bases.base import BaseSpec, ImageBase
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.keras_table import (
     IMAGENET_STD,
@@ -23,6 +23,7 @@ from headstart.bases.keras_table import (
 from headstart.bases.keras_weights import Published, find_or_fetch, keras_folder, load_weights
 from headstart.bases.random_weights import set_random_weights
 from headstart.errors import InputError, did_you_mean, field_name
+from headstart.system.checksums import file_sha256
 from headstart.system.progress import NO_PROGRESS, Progress
 
 _BY_LOWER_NAME = {model.name.lower(): model for model in MODELS}

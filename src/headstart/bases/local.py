@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from headstart.bases import teachable_machine
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, file_sha256, refuse_weights
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, field_name
+from headstart.system.checksums import file_sha256
 from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)

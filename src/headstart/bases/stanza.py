@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headstart.bases import word_vectors
-from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
+from headstart.bases.base import BaseSpec, refuse_weights
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
@@ -27,6 +27,7 @@ from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.bases.word_table import Words
 from headstart.data.tokenizers import CharacterTokenizer
 from headstart.errors import InputError, UnavailableError, field_name
+from headstart.system.checksums import file_sha256
 from headstart.system.extras import require
 from headstart.system.progress import NO_PROGRESS, Progress
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import BaseSpec, file_sha256, refuse_weights
+from headstart.bases.base import BaseSpec, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.text import TextBase
 from headstart.bases.word_files import read_words
@@ -25,7 +25,7 @@ from headstart.bases.word_table import Words
 from headstart.data.segmenter import Segmenter
 from headstart.data.tokenizers import WordTokenizer, candidates
 from headstart.errors import InputError
-from headstart.system.atomic import atomic_folder
+from headstart.system.checksums import checked_folder, file_sha256, is_intact
 from headstart.system.extras import path_in_package, require
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
@@ -130,7 +130,7 @@ def cache_words(
     ]
     key = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
     folder = (cache or cache_folder()) / "words" / key
-    if not folder.exists():
+    if not is_intact(folder):
         _write(_add_inferred(read(selected), texts, segmenter), segmenter, folder)
     return folder
 
@@ -151,7 +151,7 @@ def _add_inferred(words: Words, texts: Iterable[str], segmenter: Segmenter | Non
 
 
 def _write(words: Words, segmenter: Segmenter | None, folder: Path) -> None:
-    with atomic_folder(folder, shared=True) as partial_folder:
+    with checked_folder(folder, shared=True) as partial_folder:
         WordTokenizer(words.words, segmenter).save(partial_folder)
         np.save(partial_folder / "vectors.npy", words.vectors)
 

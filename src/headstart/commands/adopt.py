@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
-from headstart.bases.base import file_sha256
 from headstart.commands.load import Run
 from headstart.config import HeadConfig
 from headstart.errors import InputError
@@ -27,6 +26,7 @@ from headstart.runs.predictor import Predictor
 from headstart.runs.schema import AdoptionFacts, Figures, GoldenFacts, RunFacts
 from headstart.runs.tables import write_no_predictions
 from headstart.system import keras_worker
+from headstart.system.checksums import file_sha256
 from headstart.system.settings import cache_folder
 from headstart.tasks.single_label import SingleLabel
 

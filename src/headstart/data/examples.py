@@ -102,14 +102,17 @@ class FileExample(Example):
         return os.path.abspath(self.address) if self.is_local else self.address
 
     def version(self) -> str | None:
-        """Size and time of the last change of a local file; of other files what fsspec has, such as S3's ETag.
+        """Size, number and times of a local file; of other files what fsspec has, such as S3's ETag.
+
+        The time of the last change of the content is not enough: ``cp -p``, archives and synchronisation set it to that
+        of the file they copy. The time of the last change of the inode, which no program can set, tells them apart.
 
         A web server's files count as unchanging: fsspec has only their address.
         """
         try:
             if self.is_local:
                 stat = os.stat(self.address)
-                return f"{stat.st_size} {stat.st_mtime_ns}"
+                return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
             filesystem, path = _filesystem(self.address)
             return str(filesystem.ukey(path))
         except UnavailableError:

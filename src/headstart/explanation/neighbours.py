@@ -132,6 +132,7 @@ def _features(
     digests = [bytes.fromhex(row.sha256) for row in rows]
     store = open_store(cache, key)
     try:
+        store.remove_damaged(digests)
         cached = store.locate(digests)
         missing_examples = {
             digest: example for digest, example in zip(digests, examples, strict=True) if digest not in cached

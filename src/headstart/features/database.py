@@ -1,25 +1,31 @@
 """SQLite files of the cache, shared by the threads of this process and by other processes."""
 
+import logging
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
+logger = logging.getLogger(__name__)
+
 
 class Database:
-    """One SQLite file.
+    """One SQLite file. One that is damaged is removed, with one line, and begins anew.
 
     Args:
         path: of the file; it and its folder are made where they are missing.
         schema: ``CREATE TABLE IF NOT EXISTS`` statements, separated by semicolons.
+        companions: pattern of files beside it that are of no use without it, and are removed with it.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, companions: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection = _connect(path) or _replace(path, companions)
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._most_values = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 8
         with self.transaction():
@@ -59,3 +65,38 @@ class Database:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+
+def checksum(*values: object) -> int:
+    """CRC-32 of a row of texts, bytes and None: a table that keeps it notices values that changed on the disk."""
+    return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
+
+
+def _connect(path: Path) -> sqlite3.Connection | None:
+    """Open a file; None if it is damaged."""
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+            return connection
+    except sqlite3.OperationalError:  # locked, no room, not allowed: not the content of the file
+        connection.close()
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    connection.close()
+    return None
+
+
+def _replace(path: Path, companions: str | None) -> sqlite3.Connection:
+    """Open a new file in place of a damaged one."""
+    with FileLock(f"{path}.lock"):  # another process may be doing the same
+        connection = _connect(path)
+        if connection is None:
+            logger.warning(f"the cache is damaged: {path} cannot be read. What it held is computed again.")
+            for file in (path, *path.parent.glob(f"{path.name}-*"), *path.parent.glob(companions or path.name)):
+                file.unlink(missing_ok=True)
+            connection = _connect(path)
+    if connection is None:
+        raise sqlite3.DatabaseError(f"{path} cannot be read right after it was made")
+    return connection

@@ -23,7 +23,7 @@ from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
-from headstart.system.atomic import atomic_folder
+from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.settings import Precision, asked_precision, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ Key = TypeVar("Key")
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
 
-PREPARED_VERSION = 4
+PREPARED_VERSION = 5
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
 _FEWEST_ROUNDS = 3  # in which each example is timed
@@ -218,12 +218,11 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
         probe: uint8 images (n, h, w, 3) on which a fresh conversion is compared with Keras.
     """
     folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
-    facts = folder / "engine.json"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not facts.exists():
+        if not is_intact(folder):
             _convert(base, folder, probe)
-    return Prepared(folder, json.loads(facts.read_text()))
+    return Prepared(folder, json.loads((folder / "engine.json").read_text()))
 
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
@@ -259,7 +258,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             best["blocks"] = [block.to_json() for block in blocks_of(base)]
         files = [*Path(scratch, best["by"]).iterdir()] if best["converted"] else []
         files += [template, template.with_suffix(".json")] if template else []
-        with atomic_folder(folder) as result:
+        with checked_folder(folder) as result:
             for file in files:
                 file.rename(result / file.name)
             (result / "engine.json").write_text(json.dumps(best, indent=2))

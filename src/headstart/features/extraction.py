@@ -41,7 +41,7 @@ from headstart.system.settings import Precision, cache_folder
 
 logger = logging.getLogger(__name__)
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Part of every key: raise it when the layout of the store changes."""
 
 _PROBE_EXAMPLES = 4
@@ -235,6 +235,7 @@ class _Pass:
 
     def run(self, label: str, progress: Progress) -> None:
         self._find_digests()
+        self.store.remove_damaged([digest for digest in self.digests if digest])
         if missing := self._missing():
             with progress.start(label, len(missing), self.base.modality.plural) as bar:
                 self._compute(missing, bar)

@@ -1,7 +1,9 @@
 """What the cache knows of files and images, so that unchanged ones are not read again.
 
-<cache>/known-files.sqlite                  location and version of a file -> content digest, or why it is unusable
-<cache>/image-info/<reader>/index.sqlite    content digest of an image -> header and fingerprint
+<cache>/known-files/files.sqlite             location and version of a file -> content digest, or why it is unusable
+<cache>/image-info/<reader>/images.sqlite    content digest of an image -> header and fingerprint
+
+Every row has a checksum; one that does not fit any more counts as absent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import NamedTuple
 from headstart.data.examples import Example, is_url
 from headstart.data.fingerprints import ImageInfo, pack, unpack
 from headstart.data.parallel import map_ahead
-from headstart.features.database import Database
+from headstart.features.database import Database, checksum
 from headstart.features.store import Digest
 
 
@@ -51,9 +53,9 @@ class FileIndex:
     def __init__(self, folder: Path, reader_key: str) -> None:
         self._reader_key = reader_key
         self._database = Database(
-            folder / "known-files.sqlite",
+            folder / "known-files" / "files.sqlite",
             """CREATE TABLE IF NOT EXISTS files (
-                 location TEXT, reader TEXT, version TEXT, digest BLOB, problem TEXT,
+                 location TEXT, reader TEXT, version TEXT, digest BLOB, problem TEXT, crc INTEGER,
                  PRIMARY KEY (location, reader)) WITHOUT ROWID""",
         )
 
@@ -69,8 +71,8 @@ class FileIndex:
         """Record files with the version taken *before* they were read, so that a later change is noticed."""
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-                [(_sql_text(location), self._reader_key, version, *known) for (location, version), known in entries],
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                [_row(location, self._reader_key, version, known) for (location, version), known in entries],
             )
 
     def close(self) -> None:
@@ -80,14 +82,12 @@ class FileIndex:
     def _known(self, versions: Mapping[str, str]) -> dict[str, KnownFile]:
         by_text = {_sql_text(location): location for location in versions}
         rows = self._database.query_in(
-            "SELECT location, version, digest, problem FROM files WHERE reader=? AND location IN",
-            list(by_text),
-            (self._reader_key,),
+            "SELECT * FROM files WHERE reader=? AND location IN", list(by_text), (self._reader_key,)
         )
         return {
             by_text[text]: KnownFile(digest, problem)
-            for text, version, digest, problem in rows
-            if version == versions[by_text[text]]
+            for text, reader, version, digest, problem, crc in rows
+            if version == versions[by_text[text]] and crc == checksum(text, reader, version, digest, problem)
         }
 
 
@@ -101,20 +101,26 @@ class ImageInfoStore:
 
     def __init__(self, folder: Path, reader_key: str) -> None:
         self._database = Database(
-            folder / "image-info" / reader_key / "index.sqlite",
-            "CREATE TABLE IF NOT EXISTS images (digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB) WITHOUT ROWID",
+            folder / "image-info" / reader_key / "images.sqlite",
+            """CREATE TABLE IF NOT EXISTS images (
+                 digest BLOB PRIMARY KEY, header TEXT, fingerprint BLOB, crc INTEGER) WITHOUT ROWID""",
         )
 
     def find(self, digests: Sequence[Digest]) -> dict[Digest, ImageInfo]:
         """What is known of images with these digests; others are absent."""
-        rows = self._database.query_in("SELECT digest, header, fingerprint FROM images WHERE digest IN", digests)
-        return {digest: unpack(header, fingerprint) for digest, header, fingerprint in rows}
+        rows = self._database.query_in("SELECT * FROM images WHERE digest IN", digests)
+        return {
+            digest: unpack(header, fingerprint)
+            for digest, header, fingerprint, crc in rows
+            if crc == checksum(digest, header, fingerprint)
+        }
 
     def remember(self, entries: Iterable[tuple[Digest, ImageInfo]]) -> None:
         """Record header and fingerprint of images."""
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?)", [(digest, *pack(info)) for digest, info in entries]
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)",
+                [(*row, checksum(*row)) for row in ((digest, *pack(info)) for digest, info in entries)],
             )
 
     def close(self) -> None:
@@ -127,6 +133,11 @@ def _versions(examples: Sequence[Example]) -> list[FileVersion | None]:
     if not any(example.location and is_url(example.location) for example in examples):
         return [FileVersion.of(example) for example in examples]
     return list(map_ahead(FileVersion.of, examples))
+
+
+def _row(location: str, reader_key: str, version: str, known: KnownFile) -> tuple[object, ...]:
+    row = (_sql_text(location), reader_key, version, *known)
+    return (*row, checksum(*row))
 
 
 def _sql_text(text: str) -> str:

@@ -1,23 +1,30 @@
 """The array store: arrays of any rank and dtype, found by the content that they were computed from.
 
-    <folder>/index.sqlite     shape and dtype of every array; content digest, view -> shard, row
+    <folder>/index.sqlite     shape and dtype of every array; content digest, view -> shard, row, checksum
     <folder>/shard-….npy      (capacity, *shape), memory-mapped; one writer each, rows are never rewritten
 
-A row enters the index only after its values are on disk, so a process may be killed at any moment. Processes share the
+A row enters the index only after its values are on disk, so a process may be killed at any moment. Rows whose values
+do not fit their checksum any more leave it again (:meth:`ArrayStore.remove_damaged`). Processes share the
 work by claiming digests. Each holds a file lock while it lives; the operating system releases it however the process
 ends, so another one takes over its claims at once.
 """
 
 import json
+import logging
 import uuid
+import zlib
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from headstart.errors import IntegrityError
+from headstart.errors import IntegrityError, counted
 from headstart.features.database import Database
+
+logger = logging.getLogger(__name__)
 
 SHARD_ROWS, SHARD_BYTES = 16_384, 2**30
 """A shard ends where it reaches either; the disk holds only the rows that are written."""
@@ -38,6 +45,11 @@ def is_held(lock: Path) -> bool:
         return True
     probe.release()
     return False
+
+
+def _checksum(digest: Digest, array: np.ndarray) -> int:
+    """CRC-32 of the values, bound to the example that they belong to."""
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, zlib.crc32(digest))
 
 
 class StoredArrays:
@@ -89,9 +101,11 @@ class ArrayStore:
             folder / "index.sqlite",
             """CREATE TABLE IF NOT EXISTS form (id INTEGER PRIMARY KEY CHECK (id = 0), shape TEXT, dtype TEXT);
                CREATE TABLE IF NOT EXISTS rows (
-                 digest BLOB, view INTEGER, shard TEXT, row INTEGER, PRIMARY KEY (digest, view)) WITHOUT ROWID;
+                 digest BLOB, view INTEGER, shard TEXT, row INTEGER, crc INTEGER, PRIMARY KEY (digest, view))
+                 WITHOUT ROWID;
                CREATE TABLE IF NOT EXISTS claims (
                  digest BLOB, view INTEGER, owner TEXT, PRIMARY KEY (digest, view)) WITHOUT ROWID""",
+            companions="shard-*.npy",
         )
         self._owner = uuid.uuid4().hex[:12]
         self._alive = FileLock(self._lock_path(self._owner))
@@ -99,7 +113,7 @@ class ArrayStore:
         self._form = self._stored_form()
         self._shard: np.memmap | None = None
         self._shard_name, self._next_row = "", 0
-        self._uncommitted: list[tuple[Digest, int, str, int]] = []
+        self._uncommitted: list[tuple[Digest, int, str, int, int]] = []
 
     def close(self) -> None:
         """Commit what is written, give back claims and release the lock."""
@@ -116,6 +130,37 @@ class ArrayStore:
             "SELECT digest, shard, row FROM rows WHERE view=? AND digest IN", digests, (view,)
         )
         return {digest: (shard, row) for digest, shard, row in rows}
+
+    def remove_damaged(self, digests: Sequence[Digest], view: int = 0) -> None:
+        """Forget those of these arrays whose values on the disk have changed, with one line: they count as new.
+
+        That reads them all, and takes a second for about 5 GB.
+        """
+        rows = list(
+            self._database.query_in(
+                "SELECT shard, row, digest, crc FROM rows WHERE view=? AND digest IN", digests, (view,)
+            )
+        )
+        damaged: list[Digest] = []
+        for name, of_shard in groupby(sorted(rows), key=itemgetter(0)):
+            try:
+                shard = self._open_shard(name)
+            except IntegrityError:
+                shard = np.empty(0)
+            damaged += [
+                digest
+                for _, row, digest, crc in of_shard
+                if not 0 <= row < len(shard) or _checksum(digest, shard[row]) != crc
+            ]
+        if damaged:
+            logger.warning(
+                f"the cache is damaged: {counted(len(damaged), 'array')} in {self.folder} changed on the disk. "
+                "They are computed again."
+            )
+            with self._database.transaction() as connection:
+                connection.executemany(
+                    "DELETE FROM rows WHERE digest=? AND view=?", [(digest, view) for digest in damaged]
+                )
 
     def read(self, keys: Sequence[Key | None]) -> StoredArrays:
         """The arrays of some keys, in that order; they stay readable after :meth:`close`.
@@ -138,8 +183,8 @@ class ArrayStore:
             if key in located:
                 name, row[i] = located[key]
                 shard[i] = number[name]
-        shape, dtype = self._stored_form() or ((), np.dtype(np.float32))
-        return StoredArrays([self._open_shard(name, shape, dtype) for name in names], shard, row, shape, dtype)
+        shape, dtype = self._form or self._stored_form() or ((), np.dtype(np.float32))
+        return StoredArrays([self._open_shard(name) for name in names], shard, row, shape, dtype)
 
     def claim(self, digests: Sequence[Digest]) -> set[Digest]:
         """Take on those of these digests that are neither stored nor being computed by a living process."""
@@ -185,7 +230,8 @@ class ArrayStore:
             rows = slice(self._next_row, self._next_row + len(fitting))
             shard[(rows, *map(slice, arrays.shape[1:]))] = fitting
             self._uncommitted += [
-                (digest, view, self._shard_name, self._next_row + i) for i, digest in enumerate(digests[: len(fitting)])
+                (digest, view, self._shard_name, row, _checksum(digest, shard[row]))
+                for row, digest in enumerate(digests[: len(fitting)], self._next_row)
             ]
             self._next_row += len(fitting)
             digests, arrays = digests[len(fitting) :], arrays[len(fitting) :]
@@ -196,21 +242,21 @@ class ArrayStore:
             return
         self._shard.flush()
         with self._database.transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", self._uncommitted)
+            connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", self._uncommitted)
             connection.executemany(
                 "DELETE FROM claims WHERE digest=? AND view=?",
                 [(digest, view) for digest, view, *_ in self._uncommitted],
             )
         self._uncommitted.clear()
 
-    def _open_shard(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        path = self.folder / name
+    def _open_shard(self, name: str) -> np.ndarray:
+        path, form = self.folder / name, self._form or self._stored_form()
         try:
-            shard: np.ndarray = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as exc:
+            shard: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+        except (OSError, ValueError, OverflowError, TypeError) as exc:
             raise self._damaged(f"{path} is damaged ({exc})") from exc
-        if (shard.shape[1:], shard.dtype) != (shape, dtype):
-            raise self._damaged(f"{path} holds {shard.dtype} {shard.shape[1:]}, and the index says {dtype} {shape}")
+        if (shard.shape[1:], shard.dtype) != form:
+            raise self._damaged(f"{path} holds {shard.dtype} {shard.shape[1:]}, and the index says otherwise")
         return shard
 
     def _shard_with_room(self, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
@@ -229,15 +275,20 @@ class ArrayStore:
 
     def _set_form(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO form VALUES (0, ?, ?)", (json.dumps(shape), dtype.str))
+            is_empty = not connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone()
+            verb = "REPLACE" if is_empty else "IGNORE"
+            connection.execute(f"INSERT OR {verb} INTO form VALUES (0, ?, ?)", (json.dumps(shape), dtype.str))
         self._form = self._stored_form()
         if self._form != (shape, dtype):
             raise self._damaged(f"{self.folder} holds arrays of another shape or dtype than {dtype} {shape}")
 
     def _stored_form(self) -> tuple[tuple[int, ...], np.dtype] | None:
-        """Shape and dtype of one array; None while the store is empty."""
+        """Shape and dtype of one array; None while the store is empty, and where they cannot be read."""
         rows = self._database.query("SELECT shape, dtype FROM form")
-        return (tuple(json.loads(rows[0][0])), np.dtype(rows[0][1])) if rows else None
+        try:
+            return (tuple(json.loads(rows[0][0])), np.dtype(rows[0][1])) if rows else None
+        except (TypeError, ValueError):
+            return None
 
     def _damaged(self, what: str) -> IntegrityError:
         return IntegrityError(

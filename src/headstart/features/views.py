@@ -148,6 +148,7 @@ def stored_views(plan: Plan, folder: Path) -> Views | None:
     for dtype in (_COMPACT, _WIDE):
         if (path := _store_folder(folder, dtype)).is_dir():
             with closing(ArrayStore(path)) as store:
+                _remove_damaged(store, plan)
                 arrays = store.read(plan.keys)
             if arrays.found.all():
                 return Views(arrays, plan)
@@ -202,6 +203,7 @@ class _Pass:
 
     def run(self, deadline: float, label: str, progress: Progress) -> Views:
         with closing(ArrayStore(_store_folder(self.folder, self.dtype))) as store:
+            _remove_damaged(store, self.plan)
             missing = self._missing(store)
             if missing:
                 total = sum(len(chunk.digests) * len(chunk.views) for chunk in map(self._chunk, missing))
@@ -262,6 +264,11 @@ class _Pass:
         for place, view in enumerate(chunk.views):
             # A text is padded to the longest of its chunk only: what is beyond stays zero.
             store.append(chunk.digests, of_each_view[:, place], view, shape=tuple(self.shape))
+
+
+def _remove_damaged(store: ArrayStore, plan: Plan) -> None:
+    for view in sorted({view for _, view in plan.keys}):
+        store.remove_damaged(list({digest for digest, number in plan.keys if number == view}), view)
 
 
 def _store_folder(folder: Path, dtype: np.dtype) -> Path:

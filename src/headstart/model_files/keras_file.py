@@ -11,7 +11,6 @@ anything was trained, are compared with those of the tensors in the finished fil
 
 import hashlib
 import json
-import os
 import tempfile
 import zipfile
 from collections import Counter
@@ -25,7 +24,6 @@ import numpy as np
 
 from headstart.errors import IntegrityError
 from headstart.model_files.head_layers import HeadLayers
-from headstart.system.atomic import atomic_file
 
 WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
 
@@ -207,6 +205,4 @@ def make_template_for(spec: dict[str, Any], units: list[int], dropout: float, ou
     """:func:`make_template` with plain data, for a Keras process: the spec of the base, and images in a ``.npy``."""
     from headstart.bases import BaseSpec, load_base
 
-    with atomic_file(Path(out), shared=True) as partial:
-        make_template(load_base(BaseSpec.from_json(spec)).model(), units, dropout, partial, np.load(probe))
-        os.replace(partial.with_suffix(".json"), Path(out).with_suffix(".json"))
+    make_template(load_base(BaseSpec.from_json(spec)).model(), units, dropout, Path(out), np.load(probe))

@@ -1,6 +1,5 @@
 """Puts a run together: the finished model in both its forms, its golden samples, its figures and its tables."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import Base, file_sha256
+from headstart.bases.base import Base
 from headstart.config import HeadConfig
 from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES, write_examples
@@ -31,6 +30,7 @@ from headstart.runs.records import decode
 from headstart.runs.schema import FreezeProofFacts, GoldenFacts, RunFacts
 from headstart.runs.tables import write_history, write_label_issues, write_predictions, write_skipped
 from headstart.system import keras_worker
+from headstart.system.checksums import checked_folder, file_sha256, is_intact
 from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder
 from headstart.training import FineTuneResult
@@ -131,22 +131,20 @@ def template_for(base: Base, head_config: HeadConfig, prepared: Prepared, inputs
     """The template of ``model.keras`` for a head as the head_config gives it; created if missing."""
     if head_config.kind == "linear":
         return prepared.template
-    path = prepared.folder / f"dense-{'-'.join(map(str, head_config.units))}-dropout-{head_config.dropout:g}.keras"
-    if not path.exists():
-        probe = prepared.folder / f"probe-{os.getpid()}.npy"
-        np.save(probe, inputs)
-        arguments = {
-            "spec": base.spec.to_json(),
-            "units": list(head_config.units),
-            "dropout": head_config.dropout,
-            "out": str(path),
-            "probe": str(probe),
-        }
-        try:
+    layers = f"dense-{'-'.join(map(str, head_config.units))}-dropout-{head_config.dropout:g}"
+    folder = prepared.folder.with_name(f"{prepared.folder.name}-{layers}")
+    if not is_intact(folder):
+        with checked_folder(folder, shared=True) as filled:
+            np.save(filled / "probe.npy", inputs)
+            arguments = {
+                "spec": base.spec.to_json(),
+                "units": list(head_config.units),
+                "dropout": head_config.dropout,
+                "out": str(filled / "template.keras"),
+                "probe": str(filled / "probe.npy"),
+            }
             keras_worker.call("headstart.model_files.keras_file:make_template_for", arguments, backend=base.backends[0])
-        finally:
-            probe.unlink()
-    return path
+    return folder / "template.keras"
 
 
 def _golden_indices(material: Material) -> np.ndarray:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headstart.system import keras_worker
-from headstart.system.atomic import atomic_file
+from headstart.system.checksums import checked_folder, is_intact
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +36,11 @@ def is_usable(cache: Path) -> bool:
     packages = Path((spec and spec.origin) or "").parents[1]
     about = [backend, driver, str(packages), packages.stat().st_mtime_ns, os.environ.get("CUDA_VISIBLE_DEVICES")]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-    path = cache / "engines" / f"gpu-{digest}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path, shared=True) as partial:
-            partial.write_text(json.dumps(_ask(backend)))
-    return bool(json.loads(path.read_text()))
+    folder = cache / "engines" / f"gpu-{digest}"
+    if not is_intact(folder):
+        with checked_folder(folder, shared=True) as filled:
+            (filled / "usable.json").write_text(json.dumps(_ask(backend)))
+    return bool(json.loads((folder / "usable.json").read_text()))
 
 
 def _driver_version() -> int | None:

@@ -6,16 +6,20 @@ under another name and renamed, so a killed process leaves either the old file o
 """
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from headstart.system.atomic import atomic_file
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.fine_tuning.variables import assign_values, state_variables
+
+logger = logging.getLogger(__name__)
 
 STATE_FILE, BEST_FILE = "state.npz", "best.npz"
 
@@ -69,8 +73,16 @@ class Checkpoints:
         self._state, self._best = folder / STATE_FILE, folder / BEST_FILE
 
     def read_state(self) -> TrainingState | None:
-        """The state after the last epoch that an earlier process finished; None where there was none."""
+        """The state after the last epoch that an earlier process finished; None where there was none.
+
+        Files that were damaged on the disk are removed, with one line: training begins anew.
+        """
         if not self._state.exists():
+            return None
+        if damaged := [path for path in (self._state, self._best) if path.exists() and not _is_intact(path)]:
+            logger.warning(f"the cache is damaged: {damaged[0]} cannot be read. Training begins anew.")
+            self._state.unlink()
+            self._best.unlink(missing_ok=True)
             return None
         with np.load(self._state) as saved:
             return TrainingState.from_json(str(saved["state"]))
@@ -90,6 +102,15 @@ class Checkpoints:
     def save_best(self, variables: Iterable[Any]) -> None:
         """Keep the values of variables as those of the best epoch."""
         _write(self._best, variables)
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether the values of all arrays fit the checksums of the file."""
+    try:
+        with ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, ValueError, BadZipFile, NotImplementedError):
+        return False
 
 
 def _read_into(variables: Iterable[Any], path: Path) -> None:

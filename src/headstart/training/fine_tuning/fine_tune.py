@@ -36,6 +36,7 @@ from headstart.model_files.head_layers import load_layers, save_layers
 from headstart.model_files.keras_file import Frozen
 from headstart.system import gpu, keras_worker
 from headstart.system.atomic import atomic_file
+from headstart.system.checksums import CHECKSUMS, is_intact, write_checksums
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.registry import is_in_every_process
@@ -281,7 +282,9 @@ class _Attempt:
         work = self.cache / "tuning" / self._key(trained)
         work.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{work}.lock"):
-            reason = None if (work / "facts.json").exists() else self._train(frozen, trained, work)
+            is_finished = (work / CHECKSUMS).exists() and is_intact(work)
+            work.mkdir(exist_ok=True)
+            reason = None if is_finished else self._train(frozen, trained, work)
             if reason:
                 return NotTried(reason)
         return self._read_result(work, tuple(block.name for block in trained))
@@ -408,6 +411,7 @@ class _Attempt:
         shutil.rmtree(work / "views")
         for name in (STATE_FILE, BEST_FILE, "start.npz"):
             (work / name).unlink(missing_ok=True)
+        write_checksums(work)
         return None
 
     def _digests(self, indices: np.ndarray) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.config import HeadConfig
 from headstart.features.extraction import FeatureSet
 from headstart.model_files.head_layers import HeadLayers, Layers
-from headstart.system.atomic import atomic_file
+from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.settings import cache_folder
 from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
@@ -19,6 +19,8 @@ from headstart.training.training_data import TrainingData
 
 HEAD_VERSION = 6
 """Part of every cache key: raise it when the same features and labels would give another head."""
+
+_FILE = "head.npz"
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def fit_head(data: TrainingData, config: HeadConfig, cache: Path | None = None) 
     Raises:
         InputError: the features are not finite, or the task has no such class weights.
     """
-    path = (cache or cache_folder()) / "heads" / f"{key_of(data, config)}.npz"
-    if path.exists():
-        return _read(path)
+    folder = (cache or cache_folder()) / "heads" / key_of(data, config)
+    if is_intact(folder):
+        return _read(folder / _FILE)
     weights = data.task.class_weights(data.labels[data.train], data.n_classes, config.class_weights)
     head = _fit_dense(data, config, weights) if config.kind == "mlp" else _solve_linear(data, config, weights)
     if np.ptp(weights):
         head = replace(head, class_weights=tuple(weights.tolist()))
-    _write(head, path)
+    _write(head, folder)
     return head
 
 
@@ -111,7 +113,7 @@ def key_of(data: TrainingData, config: HeadConfig) -> str:
     return material.hexdigest()[:32]
 
 
-def _write(head: Head, path: Path) -> None:
+def _write(head: Head, folder: Path) -> None:
     arrays: dict[str, Any] = {
         "facts": np.array(json.dumps([head.activation, head.class_weights, head.l2, head.history]))
     }
@@ -121,9 +123,8 @@ def _write(head: Head, path: Path) -> None:
         arrays["out_of_fold"] = head.out_of_fold
     if head.curve is not None:
         arrays.update({f"curve_{name}": values for name, values in head.curve._asdict().items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path, shared=True) as partial:
-        np.savez(partial, **arrays)
+    with checked_folder(folder, shared=True) as filled:
+        np.savez(filled / _FILE, **arrays)
 
 
 def _read(path: Path) -> Head:

@@ -1,0 +1,65 @@
+"""Checksums: what has changed on the disk is noticed. Cached folders carry their own, and are computed again."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headstart.system.atomic import atomic_folder
+
+logger = logging.getLogger(__name__)
+
+CHECKSUMS = "checksums.json"
+"""File in a cached folder: name -> SHA-256 of every other file in it, written last."""
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in blocks: 2 GB a second on a current CPU."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums_of(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of every file in a folder, by its path in there; locks are left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+
+
+def write_checksums(folder: Path) -> None:
+    """Mark a cached folder as complete: write :data:`CHECKSUMS`."""
+    (folder / CHECKSUMS).write_text(json.dumps(checksums_of(folder), indent=1))
+
+
+@contextmanager
+def checked_folder(folder: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Give an empty folder to fill, as :func:`headstart.system.atomic.atomic_folder` does; it gets checksums."""
+    with atomic_folder(folder, shared=shared) as filled:
+        yield filled
+        write_checksums(filled)
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether a cached folder is there with every file as it was written. A damaged one is removed, with one line."""
+    if not folder.is_dir():
+        return False
+    damage = _find_damage(folder)
+    if damage:
+        logger.warning(f"the cache is damaged: {damage}. It is computed again.")
+        shutil.rmtree(folder)
+    return not damage
+
+
+def _find_damage(folder: Path) -> str | None:
+    try:
+        expected = json.loads((folder / CHECKSUMS).read_bytes())
+        for name, checksum in expected.items():
+            if file_sha256(folder / name) != checksum:
+                return f"{folder / name} has changed"
+    except FileNotFoundError as exc:
+        return f"{exc.filename} is missing"
+    except (OSError, ValueError, AttributeError) as exc:
+        return f"{folder} cannot be read ({exc})"
+    return None
