@@ -13,6 +13,12 @@ def _flip_bits(path: Path) -> None:
     path.write_bytes(content.tobytes())
 
 
+def _flip_one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 4
+    path.write_bytes(content)
+
+
 def _zero_the_middle(path: Path) -> None:
     content = bytearray(path.read_bytes())
     start, length = len(content) // 3, min(4096, len(content) // 3)
@@ -26,5 +32,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "other content": lambda path: path.write_bytes(b"<html>the disk quota is exceeded</html>" * 20),
     "bits flipped": _flip_bits,
+    "one bit flipped": _flip_one_bit,
     "a zeroed sector": _zero_the_middle,
 }

@@ -24,9 +24,10 @@ from headstart.runs.tables import (
     read_skipped,
 )
 from headstart.tasks import get_task
+from tests.damage import DAMAGES
 from tests.files.runs.make import HERE, PLACE, make_images, make_texts
 
-VERSIONS, KINDS = ("v1", "v2"), ("images", "texts", "multi-label")
+VERSIONS, KINDS = ("v1", "v2", "v3"), ("images", "texts", "multi-label")
 NAMES = [f"{version}-{kind}" for version in VERSIONS for kind in KINDS]
 
 
@@ -120,16 +121,16 @@ def test_a_run_is_evaluated_and_extended(golden: Callable[[str], Path], tmp_path
 
 @pytest.mark.parametrize("file", ["run.json", "metrics.json"])
 def test_a_newer_format_is_refused_by_name(golden: Callable[[str], Path], file: str) -> None:
-    folder = golden("v2-texts")
+    folder = golden("v3-texts")
     plain = json.loads((folder / file).read_text())
-    (folder / file).write_text(json.dumps({**plain, "format_version": 3, "unheard_of": 1}))
-    expected = f"{file}: format_version 3 is newer than this version of headstart, which reads up to 2. Upgrade"
+    (folder / file).write_text(json.dumps({**plain, "format_version": 4, "unheard_of": 1}))
+    expected = f"{file}: format_version 4 is newer than this version of headstart, which reads up to 3. Upgrade"
     with pytest.raises(InputError, match=re.escape(expected)):
         hs.load(folder)
 
 
 def test_messages_name_file_field_and_value(golden: Callable[[str], Path]) -> None:
-    folder = golden("v2-images")
+    folder = golden("v3-images")
     plain = json.loads((folder / "run.json").read_text())
     for place, value, expected in (
         (("base", "input_size"), "x", 'base.input_size: expected two whole numbers or null, got "x"'),
@@ -150,7 +151,7 @@ def test_messages_name_file_field_and_value(golden: Callable[[str], Path]) -> No
             target = target[key]
         target[place[-1]] = value
         (folder / "run.json").write_text(json.dumps(changed))
-        with pytest.raises(IntegrityError, match=re.escape(f"v2-images/run.json: {expected}")):
+        with pytest.raises(IntegrityError, match=re.escape(f"v3-images/run.json: {expected}")):
             hs.load(folder)
 
 
@@ -183,6 +184,7 @@ def paths_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 MAPPINGS = {
     "settings",
+    "files",
     "versions",
     "class_weights",
     "splits",
@@ -195,7 +197,7 @@ MAPPINGS = {
 """Keys whose objects have no fixed fields; like lists, they may hold fewer. Format 1 left out what did not apply."""
 
 
-@pytest.mark.parametrize("name", ["v1-images", "v1-multi-label", "v2-images", "v2-multi-label", "v2-texts"])
+@pytest.mark.parametrize("name", ["v1-images", "v1-multi-label", "v3-images", "v3-multi-label", "v3-texts"])
 @pytest.mark.parametrize("file", ["run.json", "metrics.json"])
 def test_every_key_that_is_gone_or_of_another_kind_is_named(
     golden: Callable[[str], Path], name: str, file: str
@@ -231,7 +233,28 @@ def test_every_key_that_is_gone_or_of_another_kind_is_named(
                     assert f"{name}/{file}: " in str(error), (path, error)
 
 
-@pytest.mark.parametrize("name", ["v1-images", "v2-images", "v2-texts", "v2-multi-label"])
+@pytest.mark.parametrize("name", ["v3-images", "v3-texts", "v3-multi-label"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_is_not_as_it_was_written_is_named(golden: Callable[[str], Path], name: str, damage: str) -> None:
+    folder = golden(name)
+    digests = read_facts(folder).files
+    assert {"predictions.csv", "metrics.json", "engine/model.bin", "model.keras"} < digests.keys()
+    for file in digests.keys() - {"model.keras"}:  # which is read by exports alone
+        path = folder / file
+        content = path.read_bytes()
+        DAMAGES[damage](path)
+        if path.exists() and path.read_bytes() == content:
+            continue
+        error = error_of(lambda: use_all(folder))
+        assert isinstance(error, IntegrityError), (file, error)
+        assert str(path) in str(error), error
+        path.write_bytes(content)
+    DAMAGES[damage](folder / "model.keras")
+    error = error_of(lambda: hs.export(folder, "keras"))
+    assert str(folder / "model.keras") in str(error)
+
+
+@pytest.mark.parametrize("name", ["v1-images"])
 @pytest.mark.parametrize("damage", ["removed", "emptied", "cut in half"])
 def test_every_file_that_is_damaged_is_named(golden: Callable[[str], Path], name: str, damage: str) -> None:
     source = golden(name)
@@ -276,7 +299,7 @@ def test_every_file_that_is_damaged_is_named(golden: Callable[[str], Path], name
 def test_a_cell_that_cannot_be_is_named(
     golden: Callable[[str], Path], file: str, line: int, column: str, value: str, expected: str
 ) -> None:
-    folder = golden("v2-images")
+    folder = golden("v3-images")
     with open(folder / file, newline="", encoding="utf-8") as stream:
         header, *rows = list(csv.reader(stream))
     rows[line - 2][header.index(column)] = value

@@ -26,7 +26,6 @@ from headstart.runs.predictor import Predictor
 from headstart.runs.schema import AdoptionFacts, Figures, GoldenFacts, RunFacts
 from headstart.runs.tables import write_no_predictions
 from headstart.system import keras_worker
-from headstart.system.checksums import file_sha256
 from headstart.system.settings import cache_folder
 from headstart.tasks.single_label import SingleLabel
 
@@ -84,16 +83,16 @@ def adopt(
             seed=head_config.seed,
             versions=versions(),
             audit=[],
-            golden=GoldenFacts(count=len(pixels), sha256=file_sha256(golden)),
+            golden=GoldenFacts(count=len(pixels)),
             adopted=AdoptionFacts(path=str(path.resolve()), sha256=base.weights_sha256),
         )
         fill_template(template_for(base, head_config, prepared, pixels), head, inside(facts), folder / "model.keras")
         if prepared.xml:
             (folder / "engine").mkdir()
             write_engine(prepared.xml, head, folder / "engine" / "model.xml")
-        write_facts(folder, facts)
         write_figures(folder, Figures(headline=None, metrics=[], interval=None, splits={}, leak_free=None))
         write_no_predictions(folder)  # nobody knows what it was trained on
+        write_facts(folder, facts)
         Predictor(folder, expected=1)  # replays the golden samples
 
     return Run(write_folder(Path(runs), wanted, fill))

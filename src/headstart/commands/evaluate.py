@@ -146,11 +146,11 @@ def _evaluate(
             evaluation_of=str(folder),
             tta=tta,
         )
-        write_facts(partial, own)
         write_figures(partial, figures_of({SPLIT: metrics}, SPLIT, leak_free))
         write_predictions(partial, classes, answers)
         write_skipped(partial, skipped)
         explain_mistakes(answers, dataset.root, predictor, SPLIT, partial)
+        write_facts(partial, own)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", name, fill))

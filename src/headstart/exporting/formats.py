@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headstart.data.modalities import Modality
 from headstart.errors import InputError, UnavailableError, did_you_mean, field_name
 from headstart.model_files.keras_file import CONFIG
+from headstart.runs.files import checked_file
 from headstart.runs.schema import RunFacts
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
@@ -180,7 +181,9 @@ def check_base(formats: Sequence[Format], base: "Base") -> None:
 def _traits(folder: Path, facts: RunFacts) -> _Traits:
     has_segmenter = bool(getattr(facts.base.tokenizer, "segmenter", None))
     runs_on_openvino = facts.engine.kind == "openvino"
-    return _Traits(facts.modality, has_segmenter, own_layers(folder / "model.keras"), runs_on_openvino)
+    return _Traits(
+        facts.modality, has_segmenter, own_layers(checked_file(folder, facts, "model.keras")), runs_on_openvino
+    )
 
 
 def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice: str) -> None:

@@ -133,7 +133,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
         return None
     wrong = [_mistake(row) for row in rows if row.predicted != row.labels]
     wrong.sort(key=lambda mistake: -mistake["confidence"])
-    evidence = read_evidence(folder, facts.base)
+    evidence = read_evidence(folder, facts)
     shown_rows = [
         {
             **mistake,

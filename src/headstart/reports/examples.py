@@ -14,9 +14,9 @@ from headstart.data.thumbnails import address, thumbnail
 from headstart.errors import IntegrityError
 from headstart.explanation.heat import HeatMap
 from headstart.explanation.mistakes import HEAT, WORDS
-from headstart.runs.files import ADVICE
+from headstart.runs.files import ADVICE, checked_file
 from headstart.runs.records import Record, decode
-from headstart.runs.schema import BaseFacts
+from headstart.runs.schema import BaseFacts, RunFacts
 
 _THUMBNAIL_PX = 240  # of the longer side; shown at 160 and less, so that they are sharp on fine screens too
 _STEPS = (0.2, 0.4, 0.6, 0.8)  # of the largest weight in a text, from which on a word is marked more strongly
@@ -59,19 +59,21 @@ class Evidence:
     base: BaseFacts
 
 
-def read_evidence(folder: Path, base: BaseFacts) -> Evidence:
+def read_evidence(folder: Path, facts: RunFacts) -> Evidence:
     """Read what :func:`headstart.explanation.mistakes.explain_mistakes` wrote into a folder, if it did.
 
     Raises:
         IntegrityError: it is damaged.
     """
+    for name in {HEAT, WORDS} & facts.files.keys():
+        checked_file(folder, facts, name)
     words = _read(folder / WORDS, dict[str, list[tuple[str, float]]], {})
     heat = _read(folder / HEAT, HeatFacts, HeatFacts(cells=(0, 0, 1, 1), evidence={}))
     maps = {file: [len(row) for row in rows] for file, rows in heat.evidence.items()}
     for file, widths in maps.items():
         if not widths or not widths[0] or len(set(widths)) > 1:
             raise IntegrityError(f"{folder / HEAT}: evidence.{file}: expected rows of one length. {ADVICE}")
-    return Evidence(words, {file: np.array(rows) for file, rows in heat.evidence.items()}, heat.cells, base)
+    return Evidence(words, {file: np.array(rows) for file, rows in heat.evidence.items()}, heat.cells, facts.base)
 
 
 def page_image(root: Path, file: str, evidence: Evidence | None = None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Puts a run together: the finished model in both its forms, its golden samples, its figures and its tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import numpy as np
 
 from headstart.bases.base import Base
 from headstart.config import HeadConfig
+from headstart.data.examples import Example
 from headstart.data.readers import decode_examples
 from headstart.data.run_examples import EXAMPLES, write_examples
+from headstart.errors import IntegrityError
 from headstart.features.engines import Prepared, prepare
 from headstart.model_files.keras_file import FreezeProof, Frozen, fill_template
 from headstart.model_files.openvino_file import write_engine
@@ -30,7 +32,7 @@ from headstart.runs.records import decode
 from headstart.runs.schema import FreezeProofFacts, GoldenFacts, RunFacts
 from headstart.runs.tables import write_history, write_label_issues, write_predictions, write_skipped
 from headstart.system import keras_worker
-from headstart.system.checksums import checked_folder, file_sha256, is_intact
+from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.cost import Cost
 from headstart.system.settings import cache_folder
 from headstart.training import FineTuneResult
@@ -70,7 +72,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     """
     golden = _golden_indices(material)
     chosen = material.audit.usable[golden].tolist()
-    inputs = decode_examples(material.base.reader(), [material.dataset.examples[i] for i in chosen])
+    examples = [material.dataset.examples[i] for i in chosen]
+    _check_unchanged(examples, [material.features.digests[i] for i in chosen])
+    inputs = decode_examples(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
 
@@ -79,7 +83,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         chosen_texts = material.dataset.texts_at(chosen)
         texts: dict[str, Any] = {"texts": np.array(chosen_texts)} if chosen_texts is not None else {}
         np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
-        samples = GoldenFacts(count=len(golden), sha256=file_sha256(folder / "golden.npz"))
+        samples = GoldenFacts(count=len(golden))
         facts = facts.replace(
             freeze_proof=decode(FreezeProofFacts, asdict(proof)),
             golden=samples,
@@ -96,6 +100,17 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         pages.report(folder)
 
     return write_folder(runs, name, fill)
+
+
+def _check_unchanged(examples: Sequence[Example], digests: Sequence[bytes | None]) -> None:
+    """See that examples still have the content that their features are of.
+
+    Raises:
+        IntegrityError: one has not; the golden samples would differ without a reason that anybody could see.
+    """
+    for example, digest in zip(examples, digests, strict=True):
+        if example.digest() != digest:
+            raise IntegrityError(f"{example.name} has changed since it was read in this run. Run the command again.")
 
 
 def _write_model(

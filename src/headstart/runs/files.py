@@ -9,9 +9,11 @@ from headstart.errors import InputError, IntegrityError
 from headstart.runs.migrations import migrate_figures, migrate_run
 from headstart.runs.records import FieldError, Record, decode, wrong
 from headstart.runs.schema import FORMAT_VERSION, Figures, RunFacts
+from headstart.system.checksums import checksums_of, file_sha256
 from headstart.tasks import get_task
 
 FACTS, FIGURES = "run.json", "metrics.json"
+_WITHOUT_DIGEST = (FACTS, "suspects.csv", "report.html")  # users edit the second, and write the third again
 
 ADVICE = "The file was damaged or edited by hand: copy the run again, or train again."
 """What ends a message about a file of a run."""
@@ -52,17 +54,35 @@ def read_figures(folder: str | Path, facts: RunFacts) -> Figures:
     path = Path(folder, FIGURES)
     if not path.is_file():
         raise IntegrityError(f"{path} is missing. {ADVICE}")
-    return _read(
-        path,
-        Figures,
-        migrate_figures,
-        lambda figures: figures.faults(facts.classes, get_task(facts.task)),
-    )
+    task = get_task(facts.task)
+    figures = _read(path, Figures, migrate_figures, lambda figures: figures.faults(facts.classes, task))
+    checked_file(Path(folder), facts, FIGURES)
+    return figures
+
+
+def checked_file(folder: Path, facts: RunFacts, name: str) -> Path:
+    """The path of a file of a run, after a comparison with its SHA-256 in ``run.json``.
+
+    Args:
+        folder: of the run.
+        facts: its ``run.json``; those of earlier formats know the digest of few files.
+        name: of the file, such as ``engine/model.bin``.
+
+    Raises:
+        IntegrityError: the file is missing, or has changed since the run was made.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing. {ADVICE}")
+    if name in facts.files and file_sha256(path) != facts.files[name]:
+        raise IntegrityError(f"{path}: its SHA-256 is not the one in {FACTS}, files.{name}. {ADVICE}")
+    return path
 
 
 def write_facts(folder: Path, facts: RunFacts) -> None:
-    """Write ``run.json``."""
-    write_json(folder / FACTS, facts.to_json())
+    """Write ``run.json`` last of all files, with the digests of the others."""
+    files = {name: digest for name, digest in checksums_of(folder).items() if name not in _WITHOUT_DIGEST}
+    write_json(folder / FACTS, facts.replace(files=files).to_json())
 
 
 def write_figures(folder: Path, figures: Figures) -> None:

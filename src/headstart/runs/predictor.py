@@ -1,8 +1,7 @@
 """Answers about new examples from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
-import hashlib
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from headstart.features.engines import (
     last_error_line,
 )
 from headstart.runs import migrations
-from headstart.runs.files import ADVICE, read_facts
+from headstart.runs.files import ADVICE, checked_file, read_facts
 from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
 from headstart.tasks import Task, get_task
 from headstart.tasks.answers import Answer as TaskAnswer
@@ -105,9 +104,12 @@ class Predictor:
         thresholds = self.facts.thresholds
         self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
         self.modality = self.facts.modality
+        for name in self.facts.files:
+            if name.startswith("tokenizer/"):
+                checked_file(folder, self.facts, name)
         self.reader = open_reader(self.facts.base, folder)
         few = expected is not None and expected <= _FEW
-        self._engine = _open(folder, self.facts.engine, at_once or (1 if few else None))
+        self._engine = _open(folder, self.facts, at_once or (1 if few else None))
         self.detector = self._load_detector()
         self._replay_golden()
         if tta:
@@ -207,20 +209,17 @@ class Predictor:
         return self.outputs_of(*np.split(values, [len(self.classes)], axis=1))
 
     def _load_detector(self) -> OutOfDistributionDetector | None:
-        path = self.folder / (migrations.DETECTOR_OF_1 if self.facts.format_version == 1 else DETECTOR)
         if self.facts.out_of_distribution is None:
             return None
-        _existing(path)
+        name = migrations.DETECTOR_OF_1 if self.facts.format_version == 1 else DETECTOR
+        path = checked_file(self.folder, self.facts, name)
         with _opening(path):
             return load_detector(path)
 
     def _replay_golden(self) -> None:
-        path = self.folder / "golden.npz"
-        content = _existing(path).read_bytes()
-        if self.facts.golden and hashlib.sha256(content).hexdigest() != self.facts.golden.sha256:
-            raise IntegrityError(f"{path}: its SHA-256 is not the one in run.json, golden.sha256. {ADVICE}")
+        path = checked_file(self.folder, self.facts, "golden.npz")
         try:
-            with np.load(io.BytesIO(content)) as golden:
+            with np.load(path) as golden:
                 inputs, expected = golden["inputs"], golden["probabilities"]
                 texts = golden["texts"].tolist() if "texts" in golden else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
@@ -300,24 +299,23 @@ def _resolve_min_confidence(choice: MinConfidence, facts: RunFacts, task: Task) 
     return facts.min_confidence
 
 
-def _open(folder: Path, engine: EngineFacts, at_once: int | None) -> Engine:
-    if engine.kind == "openvino":
-        xml = _existing(folder / "engine" / "model.xml")
-        _existing(xml.with_suffix(".bin"))
-        with _opening(xml):
-            return OpenVINOEngine(xml, precision_here(engine), at_once)
+def _open(folder: Path, facts: RunFacts, at_once: int | None) -> Engine:
+    if facts.engine.kind == "openvino":
+        xml = checked_file(folder, facts, "engine/model.xml")
+        with ThreadPoolExecutor(1) as thread:  # the digest of large weights takes no longer than compiling them
+            check = thread.submit(checked_file, folder, facts, "engine/model.bin")
+            try:
+                with _opening(xml):
+                    engine = OpenVINOEngine(xml, precision_here(facts.engine), at_once)
+            finally:
+                check.result()  # it names the cause where the file could not be opened
+        return engine
     from headstart.system import keras_worker
 
     keras = keras_worker.import_keras()
-    path = _existing(folder / "model.keras")
+    path = checked_file(folder, facts, "model.keras")
     with _opening(path):
         return KerasEngine(keras.models.load_model(path))
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise IntegrityError(f"{path} is missing. {ADVICE}")
-    return path
 
 
 @contextmanager

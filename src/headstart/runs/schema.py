@@ -13,7 +13,7 @@ from headstart.data.modalities import Modality, get_modality
 from headstart.runs.records import FieldError, Record
 from headstart.tasks import Task
 
-FORMAT_VERSION: Literal[2] = 2
+FORMAT_VERSION: Literal[3] = 3
 
 Kind = Literal["trained", "evaluation", "adopted"]
 Outcome = Literal["kept", "not better", "not tried"]
@@ -158,7 +158,7 @@ class Figures(Record):
         leak_free: without examples that were trained on; None where there are none of these.
     """
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3] = FORMAT_VERSION
     headline: str | None
     metrics: list[str]
     interval: IntervalMethod | None
@@ -731,12 +731,10 @@ class GoldenFacts(Record):
 
     Attributes:
         count: how many.
-        sha256: of the file.
         difference: largest difference of a probability when the run was made; None in an adopted run.
     """
 
     count: int
-    sha256: str
     difference: float | None = None
 
 
@@ -817,9 +815,10 @@ class RunFacts(Record):
         adopted: None unless adopted.
         evaluation_of: folder of the run; None unless it is an evaluation.
         tta: whether the evaluation used test-time augmentation.
+        files: name of a file in the folder -> its SHA-256, hex; of those only that headstart alone writes.
     """
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3] = FORMAT_VERSION
     kind: Kind
     headstart: str
     created: str
@@ -851,6 +850,7 @@ class RunFacts(Record):
     adopted: AdoptionFacts | None = None
     evaluation_of: str | None = None
     tta: bool = False
+    files: dict[str, str] = {}  # noqa: RUF012 - records are frozen
 
     @property
     def modality(self) -> Modality:

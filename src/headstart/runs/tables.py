@@ -28,7 +28,7 @@ from headstart.data.example_rows import Skipped
 from headstart.errors import IntegrityError
 from headstart.evaluation import LabelIssues
 from headstart.runs.answers import Answers
-from headstart.runs.files import ADVICE
+from headstart.runs.files import ADVICE, checked_file
 from headstart.runs.migrations import migrate_header
 from headstart.runs.schema import RunFacts
 from headstart.tasks import Task, get_task
@@ -392,6 +392,7 @@ def _read(path: Path, columns: Sequence[str], facts: RunFacts) -> Iterator[_Cell
                 raise IntegrityError(f"{path}, line {line + 1}: expected {len(header)} cells, got {len(row)}. {ADVICE}")
             yield _Cells(path, line + 1, dict(zip(header, row, strict=True)))
             line = reader.line_num
+    checked_file(path.parent, facts, path.name)  # last, because a wrong cell says more
 
 
 def _check_end(path: Path) -> None:
