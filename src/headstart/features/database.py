@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Database:
-    """One SQLite file. One that is damaged is removed, with one line, and begins anew.
+    """One SQLite file. One that is damaged is removed, with one line, and a new one takes its place.
 
     Args:
         path: of the file; it and its folder are made where they are missing.

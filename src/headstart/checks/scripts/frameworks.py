@@ -53,13 +53,13 @@ def describe_other_framework(sources: Sources) -> str | None:
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """The packages that a module imports, the first import of each last."""
-    found = []
+    other_framework = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+            other_framework += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append((node.module.partition(".")[0], node.lineno))
-    return iter(sorted(found, key=lambda item: item[1], reverse=True))
+            other_framework.append((node.module.partition(".")[0], node.lineno))
+    return iter(sorted(other_framework, key=lambda item: item[1], reverse=True))
 
 
 def _parts_of_keras(tree: ast.Module) -> Iterator[str]:

@@ -75,12 +75,12 @@ class Checkpoints:
     def read_state(self) -> TrainingState | None:
         """The state after the last epoch that an earlier process finished; None where there was none.
 
-        Files that were damaged on the disk are removed, with one line: training begins anew.
+        Files that were damaged on the disk are removed, with one line: training starts again.
         """
         if not self._state.exists():
             return None
         if damaged := [path for path in (self._state, self._best) if path.exists() and not _is_intact(path)]:
-            logger.warning(f"the cache is damaged: {damaged[0]} cannot be read. Training begins anew.")
+            logger.warning(f"the cache is damaged: {damaged[0]} cannot be read. Training starts again.")
             self._state.unlink()
             self._best.unlink(missing_ok=True)
             return None
