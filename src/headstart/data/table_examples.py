@@ -27,6 +27,9 @@ def find_in_table(table: Any, columns: Columns) -> ExampleRows:
     groups: list[str] = []
     texts: list[str] = []
     for row in read_rows(table, columns):
+        if row.problem:
+            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} {row.problem}"))
+            continue
         content, kind = (row.path, "path") if row.text is None else (row.text, "text")
         if not content or row.label == "":
             rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))

@@ -8,11 +8,13 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from headstart.data.delimited import Record, open_text, read_delimited
 from headstart.data.images import EXTENSIONS
 from headstart.errors import InputError, did_you_mean, field_name
 from headstart.system.extras import require
@@ -31,9 +33,7 @@ _TEXT_NAMES = (
     "question", "utterance", "query",
 )  # fmt: skip
 _TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # used together if the table has none of those
-_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
-_MOST_CHARACTERS = 100_000_000  # in a cell; Python's own limit is 131,072, and texts are longer
 
 
 class Columns(NamedTuple):
@@ -54,8 +54,8 @@ class Columns(NamedTuple):
 class Row(NamedTuple):
     """One row; ``where`` names it in messages. What the table has no column for is None.
 
-    ``label`` is a class, or empty; or a list of any number of labels. Bytes that are not UTF-8 are
-    there as lone surrogates, as in file names.
+    ``label`` is a class, or empty; or a list of any number of labels. ``problem`` says why it
+    is no example; empty if it is one. Bytes that are not UTF-8 are there as lone surrogates, as in file names.
     """
 
     number: int
@@ -65,6 +65,7 @@ class Row(NamedTuple):
     label: str | list[str]
     split: str | None
     group: str | None
+    problem: str
 
 
 def is_frame(data: Any) -> bool:
@@ -98,7 +99,7 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
     kinds = [kind for kind in ("path", "split", "group") if not (texts and kind == "path")]
     at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds}
     labels = _find_labels(name, header, columns) if labelled else {}
-    for number, cells in rows:
+    for number, cells, problem in rows:
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
         where = f"row {number} of {name}"
         yield Row(
@@ -106,9 +107,10 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             where,
             value.get("path"),
             "\n".join(filter(None, (_cell(cells, i) for i in texts))) if texts else None,
-            _label(where, cells, labels, columns.label_separator) if labels else "",
+            _label(where, cells, labels, columns.label_separator) if labels and not problem else "",
             value["split"],
             value["group"],
+            problem,
         )
 
 
@@ -116,11 +118,13 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a table file row by row: the row's number, and its cells as text by the names of their columns.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or a row has more cells than the header.
         UnavailableError: the package for this kind of file is not installed.
     """
     header, rows = _read_table(table)
-    for number, cells in rows:
+    for number, cells, problem in rows:
+        if problem:
+            raise InputError(f"row {number} of {table} {problem}.")
         yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
 
 
@@ -245,42 +249,19 @@ def _find(name: str, header: list[str], kind: str, wanted: str | None) -> int | 
     return None
 
 
-_Rows = Iterator[tuple[int, Sequence[Any]]]
-
-
-def _opened(path: Path) -> TextIO:
-    """A table's text, in UTF-8 or what its first bytes declare; bytes that are neither become lone surrogates."""
-    with open(path, "rb") as file:
-        encoding = _BOMS.get(file.read(2), "utf-8-sig")
-    return open(path, newline="", encoding=encoding, errors="surrogateescape")
+_Rows = Iterator[Record]
 
 
 def _read_csv(path: Path) -> tuple[list[str], _Rows]:
-    csv.field_size_limit(_MOST_CHARACTERS)
-    with _opened(path) as file:
-        first = file.readline()
-    delimiter = max("\t,;|", key=first.count)
-    header = next(csv.reader([first], delimiter=delimiter), [])
-    if not any(header):
-        raise InputError(f"the table {path} is empty: expected a line with the names of its columns.")
-    bare = len(header) > 1 and Path(header[0].strip()).suffix.lower() in EXTENSIONS  # data in the first line
-    names = ["path", "label", "split"][: len(header)] if bare else header
-
-    def rows() -> _Rows:
-        with _opened(path) as file:
-            reader = csv.reader(file, delimiter=delimiter)
-            if not bare:
-                next(reader)
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-
-    return names, rows()
+    header, rows = read_delimited(path)
+    if not (len(header) > 1 and Path(header[0].strip()).suffix.lower() in EXTENSIONS):
+        return header, rows
+    return ["path", "label", "split"][: len(header)], chain([Record(1, header)], rows)  # data in the first line
 
 
 def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
-        with _opened(path) as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     try:
@@ -294,7 +275,7 @@ def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
     header = list(dict.fromkeys(key for _, value in objects() for key in value))
     if not header:
         raise InputError(f"the table {path} is empty: expected one JSON object a line.")
-    return header, ((number, [value.get(key) for key in header]) for number, value in objects())
+    return header, (Record(number, [value.get(key) for key in header]) for number, value in objects())
 
 
 def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
@@ -307,13 +288,13 @@ def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
         for batch in file.iter_batches():
             for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 number += 1
-                yield number, cells
+                yield Record(number, cells)
 
     return header, rows()
 
 
 def _frame_rows(frame: Any) -> _Rows:
-    return enumerate(frame.itertuples(index=False, name=None), 1)
+    return (Record(number, cells) for number, cells in enumerate(frame.itertuples(index=False, name=None), 1))
 
 
 _READERS = {".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".parquet": _read_parquet, ".pq": _read_parquet}
