@@ -212,6 +212,26 @@ def test_damaged_checkpoints(torch_names, tmp_path):
         read_torch_checkpoint(tmp_path / "zip.pth")
 
 
+@pytest.mark.parametrize("array", [np.arange(12, dtype=">f4").reshape(3, 4), np.asfortranarray([[1.0, 2], [3, 4]])])
+def test_a_numpy_array_in_a_checkpoint_is_read(tmp_path, array):
+    """Stanza 1.0 to 1.8 saved its word vectors in this form."""
+    read = read_torch_checkpoint(write_checkpoint(tmp_path / "c.pt", {"emb": array, "words": ["a"]}, {}))
+    np.testing.assert_array_equal(read["emb"], array)
+    objects = np.array([{"a": 1}], object)
+    with pytest.raises(IntegrityError, match=r"an array has the dtype 'O8': expected numbers"):
+        read_torch_checkpoint(write_checkpoint(tmp_path / "c.pt", {"emb": objects}, {}))
+
+
+def test_torch_s_current_container_is_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    values = torch.arange(12.0).reshape(3, 4)
+    torch.save({"a": values.T, "part": values[1:, :2], "n": [1, "text"]}, tmp_path / "c.pt")
+    read = read_torch_checkpoint(tmp_path / "c.pt")
+    np.testing.assert_array_equal(read["a"], values.numpy().T)
+    np.testing.assert_array_equal(read["part"], values.numpy()[1:, :2])
+    assert read["n"] == [1, "text"]
+
+
 @pytest.mark.parametrize(
     "view",
     [

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_the_files_of_a_kaggle_model_show_its_kind(
         hs.load_base(handle)
     with pytest.raises(InputError, match=r"expected kaggle:OWNER/MODEL/FRAMEWORK/VARIATION\[/VERSION\]"):
         hs.load_base("kaggle:some/model")
+
+
+def test_files_that_kerashub_downloaded_one_by_one_are_used_offline(
+    resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    folder = shutil.copytree(resnet, tmp_path / "models/some/model/keras/tiny/3")
+    names = [path.name for path in folder.iterdir()]
+    markers = folder.parent / ".complete/3"
+    markers.mkdir(parents=True)
+    for name in names:
+        with pytest.raises(UnavailableError, match="offline"):
+            hs.load_base("kaggle:some/model/keras/tiny")
+        (markers / f"{name}.complete").touch()
+    base = hs.load_base("kaggle:some/model/keras/tiny")
+    assert (base.handle, base.input_size) == ("kaggle:some/model/keras/tiny/3", (48, 48))
 
 
 def test_a_keras_file_of_kaggle_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,20 +74,11 @@ def find_or_fetch(handle: str, name: str) -> Path:
     *parts, version = handle.split("/") if handle.count("/") == 4 else (*handle.split("/"), "")
     cache = Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
     variation = cache.joinpath("models", *parts)
-    # kagglehub writes VERSION.complete after a download; a folder without that file is incomplete.
-    complete_versions = [
-        marker.stem
-        for marker in variation.glob("*.complete")
-        if marker.stem.isdigit() and marker.with_suffix("").is_dir()
-    ]
-    if version:
-        local_versions = [version] if version in complete_versions else []
-    else:
-        local_versions = sorted(complete_versions, key=int)
-    if local_versions:
-        return variation / local_versions[-1]
-    alternative = f"Or copy its files into {variation}/VERSION, and create an empty file VERSION.complete beside it."
     reason = offline_reason()
+    found = _version_on_this_machine(variation, version, partly=bool(reason))
+    if found:
+        return found
+    alternative = f"Or copy its files into {variation}/VERSION, and create an empty file VERSION.complete beside it."
     if reason:
         raise unavailable_error(name, reason, alternative)
     client = require("kagglehub", extra="kerashub", purpose=f"fetching {name}")
@@ -98,3 +89,31 @@ def find_or_fetch(handle: str, name: str) -> Path:
         return Path(client.model_download(handle))
     except failures as exc:
         raise unavailable_error(name, " ".join(str(exc).split())[:300], alternative) from exc
+
+
+def _version_on_this_machine(variation: Path, version: str, *, partly: bool) -> Path | None:
+    """The folder of a version, or of the newest one, that kagglehub has downloaded.
+
+    After a download of everything, kagglehub writes VERSION.complete. KerasHub downloads file by file: each file has a
+    marker ``.complete/VERSION/FILE.complete``, and files that no one needed are missing.
+
+    Args:
+        variation: the folder of all versions.
+        version: the number; empty means the newest.
+        partly: accept a folder without all files, if it has a configuration and weights.
+    """
+    numbers = [path.name for path in variation.glob("*") if path.name.isdigit() and path.is_dir()]
+    folders = [variation / number for number in sorted(numbers, key=int) if number == (version or number)]
+    complete = [folder for folder in folders if folder.with_suffix(".complete").is_file()]
+    if partly and not complete:
+        complete = [folder for folder in folders if _has_config_and_weights(folder)]
+    return complete[-1] if complete else None
+
+
+def _has_config_and_weights(folder: Path) -> bool:
+    """Whether KerasHub has downloaded what a model needs, and no file is incomplete."""
+    markers = folder.parent / ".complete" / folder.name
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    is_complete = all((markers / f"{name}.complete").is_file() for name in files)
+    weights = {"model.weights.h5", "model.weights.json", "model.safetensors", "model.safetensors.index.json"}
+    return is_complete and "config.json" in files and not weights.isdisjoint(files)
