@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart.bases.blocks import find_blocks
@@ -45,7 +46,12 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image_shape=(None, None, 3),
     )
     converter = keras_hub.layers.ResNetImageConverter(
-        image_size=(48, 48), scale=[0.017, 0.0175, 0.0174], offset=[-2.1, -2.0, -1.8], crop_to_aspect_ratio=False
+        image_size=(48, 48),
+        scale=[0.017, 0.0175, 0.0174],
+        offset=[-2.1, -2.0, -1.8],
+        crop_to_aspect_ratio=False,
+        pad_to_aspect_ratio=True,
+        antialias=True,
     )
     return _save(tmp_path_factory.mktemp("presets") / "resnet", backbone, converter)
 
@@ -91,7 +97,7 @@ def text_preset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_image_features_equal_those_of_kerashub(name: str, request: pytest.FixtureRequest) -> None:
+def test_image_features_equal_those_of_kerashub(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     folder = request.getfixturevalue(name)
     base = hs.load_base(f"preset:{folder}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, *base.input_size, 3), np.uint8)
@@ -99,7 +105,14 @@ def test_image_features_equal_those_of_kerashub(name: str, request: pytest.Fixtu
     maps = np.asarray(keras_hub.models.Backbone.from_preset(str(folder)).predict(converter(pixels), verbose=0))
     expected = maps[:, 0] if name == "vit" else maps.mean((1, 2))
     np.testing.assert_allclose(base.model().predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-5)
-    assert (base.resize, base.feature_dim) == (("crop", 16) if name == "vit" else ("stretch", 256))
+    assert (base.resize, base.feature_dim) == (("crop", 16) if name == "vit" else ("pad", 256))
+    for size in ((150, 97), (90, 140)):  # the converter crops or pads, with or without antialias
+        patches = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8))
+        image = patches.resize(size, Image.Resampling.BICUBIC)
+        image.save(tmp_path / "image.png")
+        read = base.preprocessing.array(base.reader().read(tmp_path / "image.png"))
+        converted = np.asarray(converter(np.asarray(image, np.float32)))
+        np.testing.assert_allclose(read, converted, atol=2.01 * np.max(base.preprocessing.scale))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # KerasHub leaves a file open

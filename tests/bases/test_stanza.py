@@ -98,9 +98,7 @@ def test_word_vectors_of_stanza(tmp_path: Path) -> None:
     older = {**saved, "emb": saved["emb"].numpy()}  # as Stanza wrote it up to version 1.8
     torch.save(older, tmp_path / "older.pt", _use_new_zipfile_serialization=False)
     base = hs.load_base(f"stanza:{tmp_path}/older.pt", texts=["the end of it"])
-    np.testing.assert_allclose(
-        hs.extract(base, ["the end of it"], precision="float32").rows([0]), features, atol=1e-6
-    )
+    np.testing.assert_allclose(hs.extract(base, ["the end of it"], precision="float32").rows([0]), features, atol=1e-6)
 
 
 OPINIONS = {"good": "喜欢 好看 美丽 非常", "bad": "无聊 糟糕 不 难看"}

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 import headstart as hs
 from headstart.bases import load_base
@@ -103,10 +104,15 @@ def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path) -> 
     export.with_name("labels.txt").write_text("0 china\n1 flower\n")
     run = hs.adopt(export.parent, name="mine", runs=tmp_path / "runs")
     base = load_base(f"file:{export}")
-    pixels = base.reader().read(photos / "china/07.jpg")
-    expected = np.asarray(base.model(include_top=True)(pixels[None]))[0]
-    probabilities = run.predict(photos / "china/07.jpg").probabilities
-    assert [probabilities["china"], probabilities["flower"]] == pytest.approx(expected, abs=1e-5)
+    assert base.input_facts()["resize"] == "crop"
+    for size in ((500, 333), (333, 500), (95, 64)):
+        with Image.open(photos / "china/07.jpg") as image:
+            image.resize(size).save(tmp_path / "image.png")
+        with Image.open(tmp_path / "image.png") as image:  # as the code that comes with an export
+            pixels = np.asarray(ImageOps.fit(image, base.input_size, Image.Resampling.LANCZOS))
+        expected = np.asarray(base.model(include_top=True)(pixels[None]))[0]
+        probabilities = run.predict(tmp_path / "image.png").probabilities
+        assert [probabilities["china"], probabilities["flower"]] == pytest.approx(expected, abs=1e-4)
     assert 0 <= hs.evaluate(run.folder, photos).metrics["accuracy"] <= 1
     assert "2 classes, not yet evaluated" in repr(run)
     with pytest.raises(InputError, match="was adopted, and has no figures"):

@@ -47,10 +47,10 @@ def test_a_model_without_image_preprocessing_is_refused(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "vit", tmp_path / "vit")
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").write_text(json.dumps({**settings, "size": {}}))
-    with pytest.raises(InputError, match="has no image size: expected height and width"):
+    with pytest.raises(InputError, match=r"has size = {}: expected height and width"):
         hs.load_base(f"hf:{folder}")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(InputError, match=r"expected preprocessor_config\.json beside its config\.json"):
+    with pytest.raises(InputError, match=r"expected preprocessor_config\.json .*beside its config\.json"):
         hs.load_base(f"hf:{folder}")
     with pytest.raises(InputError, match=r"input_size: 4x4 is smaller than a patch of hf:.*vit: expected at least 8"):
         hs.load_base(f"hf:{MODELS / 'vit'}", input_size=4)

@@ -18,6 +18,7 @@ import headstart as hs
 from headstart.data.examples import TextExample
 from headstart.data.images import Decoder
 from headstart.data.readers import decode_examples
+from headstart.data.resizing import ResizeRule
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.exporting.companions import write_companions
 from headstart.exporting.convert import convert
@@ -26,6 +27,7 @@ from headstart.exporting.formats import FORMATS, check_base, check_installed, pa
 from headstart.exporting.runtimes import open_model
 from headstart.exporting.sample import draw_sample
 from headstart.runs.predictor import Predictor
+from headstart.runs.schema import ResizeRuleFacts
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
 
 pytestmark = pytest.mark.slow
@@ -137,8 +139,24 @@ def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ResizeRule(),
+        ResizeRule(kept=1.0, edges="none", interpolation="lanczos", fast=False),
+        ResizeRule(kept=0.875, edges="resized", interpolation="bilinear", fast=False),
+        ResizeRule(kept=1.0, interpolation="bicubic", antialias=False, bars=0, fast=False),
+        ResizeRule(interpolation="bilinear", antialias=False, bars=0, fast=False),
+    ],
+)
 def test_the_script_reads_images_as_headstart_does(
-    run: hs.Run, photos: Path, tmp_path: Path, resize: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    run: hs.Run,
+    photos: Path,
+    tmp_path: Path,
+    resize: str,
+    size: tuple[int, int],
+    rule: ResizeRule,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = Image.open(photos / "china/00.jpg")
     large, turned, clear = (tmp_path / name for name in ("large.jpg", "turned.jpg", "clear.png"))
@@ -149,13 +167,15 @@ def test_the_script_reads_images_as_headstart_does(
     rgba = image.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
-    facts = run.facts.replace(base=run.facts.base.replace(resize=resize, input_size=size))
+    details = ResizeRuleFacts(**rule.to_json())
+    facts = run.facts.replace(base=run.facts.base.replace(resize=resize, resize_rule=details, input_size=size))
     shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
     write_companions(tmp_path, run.folder, facts, FORMATS["openvino"], {})
     monkeypatch.setattr(sys, "argv", ["predict.py"])
     read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
     for path in (photos / "flower/01.jpg", large, turned, clear):
-        np.testing.assert_array_equal(read(path)[0], Decoder(size, resize).read(path), err_msg=path.name)  # type: ignore[arg-type]
+        expected = Decoder(size, resize, rule).read(path)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(read(path)[0], expected, err_msg=path.name)
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert"])

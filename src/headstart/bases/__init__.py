@@ -17,6 +17,7 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.modalities import Modality
 from headstart.data.readers import Resize
+from headstart.data.resizing import OWN_RULE
 from headstart.errors import InputError, UnavailableError, field_name
 from headstart.system.display import shown
 from headstart.system.progress import Progress
@@ -81,7 +82,8 @@ def load_base(
             "the base."
         )
     if isinstance(base, ImageBase):
-        base = replace(base, resize=resize or base.resize)
+        if resize and resize != base.resize:
+            base = replace(base, resize=resize, resize_rule=OWN_RULE)
     else:
         _refuse_image_fields(base, resize)
     if spec.segmenter and not base.spec.words_folder:

@@ -14,6 +14,7 @@ import numpy as np
 
 from headstart.data.modalities import IMAGE, Modality
 from headstart.data.readers import Reader, Resize
+from headstart.data.resizing import OWN_RULE, ResizeRule
 from headstart.errors import InputError
 from headstart.system.checksums import file_sha256
 from headstart.system.keras_worker import INFERENCE_BACKEND
@@ -230,6 +231,7 @@ class ImageBase(Base):
         preprocessing: from raw pixels to the network's input.
         build: returns a model from preprocessed float32 images to feature maps (n, h', w', c) or class probabilities.
         resize: how an image of another shape is resized to ``input_size``.
+        resize_rule: the details of that resize.
     """
 
     modality = IMAGE
@@ -237,10 +239,11 @@ class ImageBase(Base):
     input_size: tuple[int, int]
     preprocessing: Preprocessing
     resize: Resize = "stretch"
+    resize_rule: ResizeRule = OWN_RULE
 
     def input_facts(self) -> dict[str, Any]:
         """Size and preprocessing."""
-        return {**self._network_facts(), "resize": self.resize}
+        return {**self._network_facts(), "resize": self.resize, "resize_rule": self.resize_rule.to_json()}
 
     def _network_facts(self) -> dict[str, Any]:
         return {"input_size": list(self.input_size), "preprocessing": asdict(self.preprocessing)}
@@ -249,7 +252,7 @@ class ImageBase(Base):
         """The decoder for this base's input size."""
         from headstart.data.images import Decoder
 
-        return Decoder(self.input_size, self.resize)
+        return Decoder(self.input_size, self.resize, self.resize_rule)
 
     def input_tensors(self) -> tuple[Any, Any]:
         """A Keras input for pixels, and the preprocessed pixels."""

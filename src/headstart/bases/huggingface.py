@@ -35,7 +35,7 @@ _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
 _WITH_WEIGHTS = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
 _USED_FILES = [
     "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json", "tokenizer.json",
-    "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "README.md",
+    "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "processor_config.json", "README.md",
 ]  # fmt: skip
 _POOLINGS: dict[str, Pooling] = {
     "cls": "cls", "cls_token": "cls", "max": "max", "max_tokens": "max", "mean": "mean", "mean_tokens": "mean",
@@ -129,6 +129,7 @@ def _image_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) ->
         input_size=size,
         preprocessing=processor.preprocessing,
         resize=processor.resize,
+        resize_rule=processor.rule,
         build=partial(_build_vision_transformer, vit, size, common["weights_path"]),
         fine_tune_learning_rate=2e-4,
         **common,

@@ -18,6 +18,7 @@ from headstart.bases import kerashub_tokens
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, read_licence, refuse_weights
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase, token_mask
+from headstart.data.resizing import Interpolation, ResizeRule
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError, field_name
 from headstart.system import keras_compat, keras_worker
@@ -26,7 +27,7 @@ from headstart.system.settings import cache_folder
 CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
 """Values of ``model_type`` whose Hugging Face models KerasHub 0.32 converts, if it can read their files."""
 
-_FACTS_VERSION = 3
+_FACTS_VERSION = 4
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -72,6 +73,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
             input_size=size,
             preprocessing=Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"])),
             resize=facts["resize"],
+            resize_rule=ResizeRule.from_json(facts["resize_rule"]),
             build=partial(_build_images, folder, size),
             **common,
         )
@@ -282,6 +284,12 @@ def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
     raise InputError(f"{name} has the inputs {', '.join(sorted(inputs))}: expected a model of images or of texts.")
 
 
+_INTERPOLATIONS: dict[str, Interpolation] = {
+    "nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos",
+}  # fmt: skip
+"""Keras's filters -> Pillow's."""
+
+
 def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
     hub = importlib.import_module("keras_hub")
     size = backbone.inputs[0].shape[1:3]
@@ -293,12 +301,18 @@ def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
             "folder: keras_hub.layers.ImageConverter(image_size, scale, offset).save_to_preset(FOLDER)."
         ) from exc
     resize = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
+    interpolation = _INTERPOLATIONS.get(converter.interpolation)
+    if interpolation is None or (interpolation == "lanczos" and not converter.antialias):
+        without = "" if converter.antialias else " without antialias"
+        raise InputError(f"{name} interpolates its images by {converter.interpolation}{without}: headstart cannot.")
+    rule = ResizeRule(kept=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
     return {
         "input_size": converter.image_size or (size if None not in size else None),
         "only_size": None not in size and len(backbone.output.shape) == 3,  # its positions are learned
         "scale": _as_json(converter.scale, 1.0),
         "offset": _as_json(converter.offset, 0.0),
         "resize": resize,
+        "resize_rule": rule.to_json(),
     }
 
 

@@ -54,8 +54,10 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
     refuse_weights(spec)
     config = read_config(path)
     refuse_code(path, config)
+    resize: dict[str, Any] = {}
     if teachable_machine.is_export(config):
         preprocessing = teachable_machine.PREPROCESSING
+        resize = {"resize": "crop", "resize_rule": teachable_machine.RESIZE_RULE}
     elif _has_preprocessing(config):
         preprocessing = _BUILT_IN
     else:
@@ -73,6 +75,7 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
         weights_path=path,
         weights_sha256=file_sha256(path),
         licence="your own file",
+        **resize,
     )
 
 

@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.base import Preprocessing
+from headstart.data.resizing import ResizeRule
 from headstart.errors import InputError
 
 PREPROCESSING = Preprocessing("[-1, 1]", 1 / 127.5, -1.0)
 """The preprocessing in the code that Teachable Machine exports with the model."""
+
+RESIZE_RULE = ResizeRule(kept=1.0, edges="none", interpolation="lanczos", fast=False)
+"""How that code cuts out and resizes the centre square: Pillow's ``ImageOps.fit`` with its filter LANCZOS."""
 
 _LAYER_ARGUMENTS = ("name", "units", "activation", "use_bias")
 HEAD = ("dense_Dense1", "dense_Dense2")

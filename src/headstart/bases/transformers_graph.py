@@ -26,7 +26,7 @@ _FACTS_VERSION = 1
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
-_PROCESSOR, _TOKENIZER = "preprocessor_config.json", "tokenizer.json"
+_TOKENIZER = "tokenizer.json"
 _MAX_DIFFERENCE = 1e-3  # of a feature, relative to the largest
 _TRACED_SHAPE = (2, 9)  # texts, tokens of the longest: the example for the conversion
 _COMPARED_SHAPES = ((3, 17), (1, 2), (2, 40))  # texts, tokens of the longest: further examples for the comparison
@@ -47,7 +47,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         )
     files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
     digest = files_sha256(files)
-    processor = image_processor.read(folder, spec.handle) if (folder / _PROCESSOR).is_file() else None
+    processor = image_processor.read(folder, spec.handle) if image_processor.is_there(folder) else None
     size = spec.input_size or (processor.size if processor else None)
     cached = cache_folder() / "transformers" / f"{digest[:32]}-{'x'.join(map(str, size or ()))}-v{_FACTS_VERSION}"
 
@@ -73,9 +73,14 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         content = (cached / _TOKENIZER).read_text(encoding="utf-8")
         tokenizer = SubwordTokenizer(content, facts["max_length"], facts["pad"])
         return TextBase(tokenizer=tokenizer, max_length=facts["max_length"], **common)
-    if processor is None or size is None:
-        raise InputError(f"{spec.handle} does not state its image preprocessing: expected {_PROCESSOR} in its folder.")
-    return ImageBase(input_size=size, preprocessing=processor.preprocessing, resize=processor.resize, **common)
+    processor = processor or image_processor.read(folder, spec.handle)
+    return ImageBase(
+        input_size=size or processor.size,
+        preprocessing=processor.preprocessing,
+        resize=processor.resize,
+        resize_rule=processor.rule,
+        **common,
+    )
 
 
 def _build(cached: Path, include_top: bool) -> Any:

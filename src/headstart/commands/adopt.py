@@ -1,14 +1,16 @@
 """Classifiers that Teachable Machine has trained, as runs: to predict with, to evaluate, to keep beside one's own.
 
-An export is a base and a head like any other. So it becomes a run by the same steps, and its golden samples are what
-Keras computes with the export as a whole.
+An export is a base and a head like any other, so it becomes a run by the same steps. Its golden samples are images
+that are not square; their probabilities are what Keras computes with the export as a whole, after the crop of the code
+that comes with an export.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
 from headstart.commands.load import Run
@@ -56,13 +58,14 @@ def adopt(
             f"`headstart train DATA --base file:{path}`."
         )
     classes = _read_names(Path(labels).expanduser() if labels else path.with_name(LABELS))
-    pixels = _pictures(base.input_size)
+    images = _golden_images(base.input_size)
+    pixels = np.stack([base.reader().decode(_encode(image)) for image in images])
     prepared = prepare(base, cache_folder(), pixels)
     wanted = check_name(name if name is not None else path.resolve().parent.name)
 
     def fill(folder: Path, final_name: str) -> None:
         golden = folder / "golden.npz"
-        np.savez(golden, inputs=pixels)
+        np.savez(golden, inputs=pixels, by_export=[_crop_as_the_export(image, base.input_size) for image in images])
         arguments = {"spec": base.spec.to_json(), "folder": str(folder)}
         keras_worker.call("headstart.commands.adopt:read_export", arguments)
         head = HeadLayers(load_layers(folder / "head.npz"))
@@ -111,11 +114,25 @@ def _read_names(path: Path) -> list[str]:
     return [name for _, name in names]
 
 
-def _pictures(size: tuple[int, int]) -> np.ndarray:
-    """Golden samples without photos: soft patches of colour, uint8 (n, h, w, 3)."""
+def _golden_images(size: tuple[int, int]) -> list[Image.Image]:
+    """Golden samples without data: soft patches of colour, by turns wider and higher than the input size."""
     patches = np.random.default_rng(0).integers(0, 256, (GOLDEN_SAMPLES, 6, 6, 3), np.uint8)
-    enlarged = (Image.fromarray(patch).resize(size[::-1], Image.Resampling.BICUBIC) for patch in patches)
-    return np.stack([np.asarray(image) for image in enlarged])
+    height, width = size
+    shapes = [(width * 3 // 2 + 1, height), (width, height * 3 // 2 + 1)]
+    return [
+        Image.fromarray(patch).resize(shapes[i % 2], Image.Resampling.BICUBIC) for i, patch in enumerate(patches)
+    ]  # fmt: skip
+
+
+def _encode(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _crop_as_the_export(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """The pixels, uint8 (h, w, 3), that the code that comes with an export gives to its model."""
+    return np.asarray(ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS))
 
 
 def read_export(spec: dict[str, Any], folder: str) -> None:
@@ -129,6 +146,6 @@ def read_export(spec: dict[str, Any], folder: str) -> None:
     save_layers(layers, Path(folder, "head.npz"))
     golden = Path(folder, "golden.npz")
     with np.load(golden) as saved:
-        pixels = saved["inputs"]
-    probabilities = np.asarray(whole.predict(base.preprocessing.array(pixels), verbose=0), np.float32)
+        pixels, by_export = saved["inputs"], saved["by_export"]
+    probabilities = np.asarray(whole.predict(base.preprocessing.array(by_export), verbose=0), np.float32)
     np.savez(golden, inputs=pixels, probabilities=probabilities)

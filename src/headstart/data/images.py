@@ -26,6 +26,7 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
 
 from headstart.data.examples import FileExample
 from headstart.data.readers import Resize, decode_example
+from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
 from headstart.errors import BadExample
 
 DECODER_VERSION = 1
@@ -50,11 +51,6 @@ EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extensio
 
 _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO through its JPEG plugin
 
-_CROP_FRACTION = 0.875  # the centre that ImageNet evaluation keeps: 224 of 256 pixels
-_PAD_COLOUR = (127, 127, 127)
-_RESAMPLE = Image.Resampling.BICUBIC
-_REDUCING_GAP = 3.0  # very large images are first reduced by a whole number, to three times the size or more
-
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
 _SIDEWAYS = (5, 6, 7, 8)
 _TURNS = {
@@ -66,9 +62,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels."""
 
 
 class Header(NamedTuple):
@@ -113,15 +106,18 @@ class Decoder:
         size: (height, width) in pixels.
         resize: how another shape becomes that size: ``stretch`` changes the aspect ratio, ``crop`` keeps the centre
             (87.5 % of the short side, as ImageNet evaluation does), ``pad`` adds grey bars.
+        rule: the details, for a model that comes with its own image processor.
     """
 
     size: tuple[int, int]
     resize: Resize = "stretch"
+    rule: ResizeRule = OWN_RULE
 
     @property
     def key(self) -> str:
         """Identifies the pixels this decoder gives, for cache keys."""
-        return f"v{DECODER_VERSION}-{self.resize}-{self.size[0]}x{self.size[1]}"
+        own = f"v{DECODER_VERSION}-{self.resize}-{self.size[0]}x{self.size[1]}"
+        return own if self.rule == OWN_RULE else "-".join([own, *map(str, self.rule.to_json().values())])
 
     def read(self, path: Path) -> np.ndarray:
         """Read and decode one file; see :meth:`decode`."""
@@ -162,13 +158,9 @@ class Decoder:
             In the image's pixels; outside the image where grey bars were added.
         """
         (h, w), target = size, self.size[::-1]
-        if self.resize == "stretch":
-            return 0, 0, w, h
-        if self.resize == "crop":
-            return _centre((0, 0, w, h), target, 1)
-        inner, (left, top) = _between_bars(w, h, target)
-        across, down = w / inner[0], h / inner[1]
-        return -left * across, -top * down, (target[0] - left) * across, (target[1] - top) * down
+        if self.resize != "pad":
+            return kept_box((0, 0, w, h), target, self.resize, self.rule)
+        return padded_box(w, h, target, self.rule)
 
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size
@@ -177,7 +169,7 @@ class Decoder:
         rgb = _to_rgb(image)
         orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
         target = (h, w) if orientation in _SIDEWAYS else (w, h)
-        fitted = self._fitted(rgb, content or (0, 0, *rgb.size), target, reduced)
+        fitted = resize_image(rgb, content or (0, 0, *rgb.size), target, self.resize, self.rule, reduced)
         turn = _TURNS.get(orientation)
         return np.asarray(fitted.transpose(turn) if turn is not None else fitted, np.uint8)
 
@@ -188,27 +180,14 @@ class Decoder:
             The factor of the reduction, and the box of the image in the decoded pixels: an eighth of 427 pixels is
             53.375, and 54 are decoded.
         """
-        if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        if not self.rule.fast or image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
             return 1, None
         scales = [t / s for t, s in zip(target, image.size, strict=True)]
         scale = min(scales) if self.resize == "pad" else max(scales)
-        if self.resize == "crop":
-            scale /= _CROP_FRACTION
+        scale /= self.rule.kept_part(self.resize)
         full = image.width
         drafted = image.draft(image.mode, (int(image.width * scale + 1), int(image.height * scale + 1)))
         return (round(full / drafted[1][2]), drafted[1]) if drafted else (1, None)
-
-    def _fitted(self, image: Image.Image, content: Box, target: tuple[int, int], reduced: int) -> Image.Image:
-        """Resize the content of an image; in fractions of pixels, so that a draft gives the same image."""
-        w, h = content[2], content[3]
-        if self.resize == "stretch":
-            return image.resize(target, _RESAMPLE, content, reducing_gap=_REDUCING_GAP)
-        if self.resize == "crop":
-            return image.resize(target, _RESAMPLE, _centre(content, target, reduced), reducing_gap=_REDUCING_GAP)
-        inner, place = _between_bars(w, h, target)
-        canvas = Image.new("RGB", target, _PAD_COLOUR)
-        canvas.paste(image.resize(inner, _RESAMPLE, content, reducing_gap=_REDUCING_GAP), place)
-        return canvas
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
@@ -289,19 +268,3 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
         values = np.nan_to_num(values) * (255.0 if np.nanmax(values, initial=0.0) <= 1.0 else 1.0)
         return np.clip(values + 0.5, 0, 255).astype(np.uint8)
     return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
-
-
-def _between_bars(w: float, h: float, target: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Width and height of the image inside the grey bars, and its upper left corner."""
-    scale = min(target[0] / w, target[1] / h)
-    inner = (max(1, round(w * scale)), max(1, round(h * scale)))
-    return inner, ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
-
-
-def _centre(content: Box, target: tuple[int, int], reduced: int) -> Box:
-    """The box of the centre crop: whole pixels of the full image, as in ImageNet evaluation, divided by ``reduced``."""
-    w, h = content[2] * reduced, content[3] * reduced
-    aspect = target[0] / target[1]
-    side_w, side_h = max(1, int(min(w, h * aspect) * _CROP_FRACTION)), max(1, int(min(h, w / aspect) * _CROP_FRACTION))
-    left, top = (w - side_w) // 2, (h - side_h) // 2
-    return left / reduced, top / reduced, (left + side_w) / reduced, (top + side_h) / reduced

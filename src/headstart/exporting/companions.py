@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data import words
+from headstart.data.resizing import ResizeRule
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
 from headstart.exporting.decisions import decision_rule
@@ -51,8 +52,10 @@ def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, r
             shutil.copyfile(words.__file__, folder / "words.py")
     h, w = base.input_size or (None, None)
     packages = target.install + (" keras-hub" if target.kind == "keras" and needs_kerashub(run / "model.keras") else "")
+    resizing = ResizeRule.from_json(base.resize_rule.to_json() if base.resize_rule else None)
     script = _template().render(
-        target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts),
+        target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts), resizing=resizing,
+        kept=resizing.kept_part(base.resize) if base.resize else 1.0,
         height=h, width=w, max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
@@ -69,7 +72,7 @@ def _template() -> Any:
 def _metadata(facts: RunFacts) -> dict[str, Any]:
     """The entries of ``run.json`` that describe the model."""
     plain = facts.to_json()
-    base = ("handle", "licence", "modality", "input_size", "resize", "max_length", "tokenizer")
+    base = ("handle", "licence", "modality", "input_size", "resize", "resize_rule", "max_length", "tokenizer")
     return {
         **{name: plain[name] for name in ("headstart", "name", "created", "classes", "task", "thresholds")},
         "min_confidence": facts.min_confidence,

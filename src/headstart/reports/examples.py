@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.examples import example_in
 from headstart.data.images import Box, Decoder
+from headstart.data.resizing import ResizeRule
 from headstart.data.thumbnails import address, thumbnail
 from headstart.errors import IntegrityError
 from headstart.explanation.heat import HeatMap
@@ -92,7 +93,9 @@ def page_image(root: Path, file: str, evidence: Evidence | None = None) -> dict[
         return None
     drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
     if evidence and file in evidence.heat and evidence.base.input_size and evidence.base.resize:
-        seen = Decoder(evidence.base.input_size, evidence.base.resize).seen(small.size)
+        details = evidence.base.resize_rule
+        rule = ResizeRule.from_json(details.to_json() if details else None)
+        seen = Decoder(evidence.base.input_size, evidence.base.resize, rule).seen(small.size)
         heat_map = HeatMap(evidence.heat[file], seen, small.size, evidence.cells)
         drawn["heat"] = address(heat_map.overlay(small.pixels))
     return drawn

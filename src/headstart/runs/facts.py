@@ -205,7 +205,7 @@ def base_facts(base: Base, feature_dim: int, tokenizer: dict[str, Any] | None = 
         feature_dim: d.
         tokenizer: what saving it gave; None for images.
     """
-    absent = ("input_size", "preprocessing", "resize", "max_length", "pooling")
+    absent = ("input_size", "preprocessing", "resize", "resize_rule", "max_length", "pooling")
     return decode(
         BaseFacts,
         {

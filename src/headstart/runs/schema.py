@@ -229,6 +229,17 @@ class PreprocessingFacts(Record):
     bgr: bool
 
 
+class ResizeRuleFacts(Record):
+    """The details of a resize, see :class:`headstart.data.resizing.ResizeRule`."""
+
+    kept: float | None
+    edges: Literal["source", "resized", "none"]
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+    antialias: bool
+    bars: int
+    fast: bool
+
+
 class WordTokenizerFacts(Record):
     """A tokenizer with a list of words.
 
@@ -276,9 +287,10 @@ class BaseFacts(Record):
         licence: of the weights; None where unknown.
         modality: what it reads.
         feature_dim: values in a feature vector.
-        input_size: (height, width) in pixels; of images only, like the next two.
+        input_size: (height, width) in pixels; of images only, like the next three.
         preprocessing: of the pixels.
         resize: how other shapes become that size.
+        resize_rule: the details of it; None means headstart's own way.
         max_length: tokens of a text at most, None for no limit; of texts only, like the next two.
         pooling: over all tokens.
         tokenizer: its kind; its files lie in ``tokenizer/``.
@@ -294,6 +306,7 @@ class BaseFacts(Record):
     input_size: tuple[int, int] | None = None
     preprocessing: PreprocessingFacts | None = None
     resize: Literal["stretch", "crop", "pad"] | None = None
+    resize_rule: ResizeRuleFacts | None = None
     max_length: int | None = None
     pooling: str | None = None
     tokenizer: WordTokenizerFacts | SubwordTokenizerFacts | CharacterTokenizerFacts | None = None

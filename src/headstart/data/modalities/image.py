@@ -12,6 +12,7 @@ from headstart.data.folders import walk
 from headstart.data.images import EXTENSIONS, Decoder, upright_size
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_images
+from headstart.data.resizing import ResizeRule
 from headstart.errors import BadExample, InputError
 
 
@@ -52,7 +53,7 @@ class Image(Modality):
     def open_reader(self, base: Mapping[str, Any], folder: Path) -> Decoder:
         """The decoder for the base's input size."""
         height, width = base["input_size"]
-        return Decoder((height, width), base["resize"])
+        return Decoder((height, width), base["resize"], ResizeRule.from_json(base["resize_rule"]))
 
     def check(self, data: bytes) -> None:
         """Read the header."""
