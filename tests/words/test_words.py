@@ -34,7 +34,7 @@ REPLACED = {
 """Pattern of a replaced word -> what is used in its place. ``photos`` remains: examples of data have that name."""
 
 ALLOWED = {
-    ("data/tables.py", "photo"),  # a name of columns in the tables of users
+    ("data/table_columns.py", "photo"),  # a name of columns in the tables of users
     ("data/split_names.py", "pictures"),  # words in the names of folders of users
     ("data/split_names.py", "photos"),
     ("config/format_1.py", "squash"),  # values and keys of older run folders

@@ -19,6 +19,7 @@ KINDS = {
     "tuning": "fine-tunings, and what unfinished ones go on from",
     "words": "word vectors, as many as some data need",
     "saved-models": "SavedModels as Keras layers",
+    "table-images": "images that are in tables, as files",
 }
 """Folder of the cache -> what it holds."""
 

@@ -18,8 +18,9 @@ from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.examples import Example, FileExample, TextExample, address_in
 from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
+from headstart.data.table_columns import Columns
 from headstart.data.table_examples import find_in_table
-from headstart.data.tables import Columns, is_frame, is_table
+from headstart.data.tables import is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, task_for
 from headstart.tasks.labels import NO_LABEL, label_names

@@ -1,11 +1,14 @@
 """Examples in the rows of a table."""
 
+from pathlib import Path
 from typing import Any
 
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.modalities import IMAGE, modality_of_table
 from headstart.data.split_names import split_of
-from headstart.data.tables import Columns, Row, read_rows
+from headstart.data.table_columns import Columns
+from headstart.data.table_images import TableImages
+from headstart.data.tables import Row, is_frame, read_rows
 from headstart.errors import InputError
 from headstart.tasks import task_for
 from headstart.tasks.labels import label_names
@@ -26,11 +29,13 @@ def find_in_table(table: Any, columns: Columns) -> ExampleRows:
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []
+    images = TableImages(None if is_frame(table) else Path(table))
     for row in read_rows(table, columns):
         if row.problem:
             rows.skipped.append(Skipped(row.path or row.where, f"{row.where} {row.problem}"))
             continue
-        content, kind = (row.path, "path") if row.text is None else (row.text, "text")
+        file = images.add(row.number, row.content) if row.content else row.path
+        content, kind = (file, "path") if row.text is None else (row.text, "text")
         if not content or row.label == "":
             rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
             continue

@@ -8,59 +8,40 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from headstart.data.cells import cell_text, file_content
 from headstart.data.delimited import Record, open_text, read_delimited
 from headstart.data.images import EXTENSIONS
-from headstart.errors import InputError, did_you_mean, field_name
+from headstart.data.table_columns import Columns, TableHead, find_column, find_labels, find_texts
+from headstart.errors import InputError
 from headstart.system.extras import require
 from headstart.system.settings import check_readable
 
 logger = logging.getLogger(__name__)
 
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
-_USUAL_NAMES = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "photo"),
-    "label": ("label", "labels", "class", "category", "target", "class_name", "tags", "y"),
-    "split": ("split", "subset", "partition", "fold_name"),
-}
-_TEXT_NAMES = (
-    "text", "sentence", "review", "content", "body", "message", "comment", "tweet", "post", "document", "abstract",
-    "question", "utterance", "query",
-)  # fmt: skip
-_TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # used together if the table has none of those
+_ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
+_SAMPLED_ROWS = 20  # that decide what a column holds
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
-
-
-class Columns(NamedTuple):
-    """Names of a table's columns; None for path, text, label and split means to find them by their usual names.
-
-    Several text columns are joined, a line each. Several label columns say 0 or 1, each of the label that it is named
-    for; the cells of a single one hold several labels if a separator between them is given.
-    """
-
-    path: str | None = None
-    text: Sequence[str] | None = None
-    label: Sequence[str] | None = None
-    split: str | None = None
-    group: str | None = None
-    label_separator: str | None = None
 
 
 class Row(NamedTuple):
     """One row; ``where`` names it in messages. What the table has no column for is None.
 
-    ``label`` is a class, or empty; or a list of any number of labels. ``problem`` says why it
-    is no example; empty if it is one. Bytes that are not UTF-8 are there as lone surrogates, as in file names.
+    ``content`` is that of an image which is in the table itself. ``label`` is a class, or empty; or a list of any
+    number of labels. ``problem`` says why it is no example; empty if it is one. Bytes that are not UTF-8 are there as
+    lone surrogates, as in file names.
     """
 
     number: int
     where: str
     path: str | None
+    content: bytes | None
     text: str | None
     label: str | list[str]
     split: str | None
@@ -91,21 +72,22 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             holds something else than 0 or 1.
         UnavailableError: the package for this kind of file is not installed.
     """
-    if is_frame(table):
-        name, header, rows = "the DataFrame", [str(c) for c in table.columns], _frame_rows(table)
-    else:
-        name, (header, rows) = str(table), _read_table(table)
-    texts = _find_texts(name, header, columns)
+    head, rows = _open(table)
+    texts = find_texts(head, columns)
     kinds = [kind for kind in ("path", "split", "group") if not (texts and kind == "path")]
-    at = {kind: _find(name, header, kind, getattr(columns, kind)) for kind in kinds}
-    labels = _find_labels(name, header, columns) if labelled else {}
+    at = {kind: find_column(head, kind, getattr(columns, kind)) for kind in kinds}
+    labels = find_labels(head, columns) if labelled else {}
+    path = at.get("path")
+    holds_images = path is not None and head.holds_images(path)
     for number, cells, problem in rows:
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
-        where = f"row {number} of {name}"
+        where = f"row {number} of {head.name}"
+        content = file_content(cells[path]) if path is not None and holds_images else None
         yield Row(
             number,
             where,
-            value.get("path"),
+            value.get("path") if content is None else "",
+            content,
             "\n".join(filter(None, (_cell(cells, i) for i in texts))) if texts else None,
             _label(where, cells, labels, columns.label_separator) if labels and not problem else "",
             value["split"],
@@ -135,19 +117,34 @@ def column_roles(table: Path, columns: Columns) -> dict[str, str]:
         InputError: the table cannot be read.
         UnavailableError: the package for this kind of file is not installed.
     """
-    header, _ = _read_table(table)
-    name, found = str(table), dict.fromkeys(header, "")
+    head, _ = _open(table)
+    header, found = head.header, dict.fromkeys(head.header, "")
     texts: list[int] = []
     with suppress(InputError):  # a column that is named is not there
-        texts = _find_texts(name, header, columns)
+        texts = find_texts(head, columns)
     found |= {header[i]: "text" for i in texts}
     for kind in ("path", "split", "group"):
         with suppress(InputError):  # no such column
-            i = None if texts and kind == "path" else _find(name, header, kind, getattr(columns, kind))
+            i = None if texts and kind == "path" else find_column(head, kind, getattr(columns, kind))
             found |= {} if i is None else {header[i]: kind}
     with suppress(InputError):
-        found |= {header[i]: "label" for i in _find_labels(name, header, columns).values()}
+        found |= {header[i]: "label" for i in find_labels(head, columns).values()}
     return found
+
+
+def _open(table: Any) -> tuple[TableHead, "_Rows"]:
+    """A table's beginning, and all its rows."""
+    if is_frame(table):
+        name, root, header, rows = (
+            "the DataFrame",
+            Path.cwd(),
+            [str(name) for name in table.columns],
+            _frame_rows(table),
+        )
+    else:
+        name, root, (header, rows) = str(table), Path(table).parent, _read_table(table)
+    sample = list(islice(rows, _SAMPLED_ROWS))
+    return TableHead(name, header, [record.cells for record in sample], root), chain(sample, rows)
 
 
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
@@ -161,7 +158,7 @@ def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
 
 
 def _cell(cells: Sequence[Any], i: int) -> str:
-    return _text(cells[i]) if i < len(cells) else ""
+    return cell_text(cells[i]) if i < len(cells) else ""
 
 
 def _label(where: str, cells: Sequence[Any], labels: dict[str, int], separator: str | None) -> str | list[str]:
@@ -171,10 +168,10 @@ def _label(where: str, cells: Sequence[Any], labels: dict[str, int], separator: 
     (i,) = labels.values()
     value = cells[i] if i < len(cells) else None
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        return [text for text in map(_text, value) if text]
+        return [text for text in map(cell_text, value) if text]
     if separator is None:
-        return _text(value)
-    return [part.strip() for part in _text(value).split(separator) if part.strip()]
+        return cell_text(value)
+    return [part.strip() for part in cell_text(value).split(separator) if part.strip()]
 
 
 def _is_set(where: str, label: str, cell: str) -> bool:
@@ -186,67 +183,6 @@ def _is_set(where: str, label: str, cell: str) -> bool:
         f"{where} has {cell!r} in the column {label!r}: where several label columns are named, each says 0 or 1 "
         "(or false or true, or nothing for 0). Name one column if it holds the classes themselves."
     )
-
-
-def _find_texts(name: str, header: list[str], columns: Columns) -> list[int]:
-    """Positions of the columns that make up a text; empty where the examples are files."""
-    if columns.text:
-        return [_named(name, header, "text", wanted) for wanted in columns.text]
-    lower = [column.strip().lower() for column in header]
-    if columns.path or any(usual in lower for usual in _USUAL_NAMES["path"]):
-        return []
-    taken = {*(columns.label or ()), columns.split, columns.group}
-    for usual in _TEXT_NAMES:
-        if usual in lower and header[lower.index(usual)] not in taken:
-            return [lower.index(usual)]
-    found = [i for i, column in enumerate(lower) if column in _TEXT_PARTS and header[i] not in taken]
-    if len(found) > 1:
-        logger.info(f"the text of an example is its columns {', '.join(header[i] for i in found)}, joined")
-    return found
-
-
-def _find_labels(name: str, header: list[str], columns: Columns) -> dict[str, int]:
-    """Positions of the label columns by their names."""
-    if columns.label:
-        if columns.label_separator is not None and len(columns.label) > 1:
-            raise InputError(
-                f"{columns.label_separator!r} is for one column of labels, and {len(columns.label)} are named: "
-                f"{', '.join(columns.label)}. Name one column, or leave the separator out.",
-                field="label_separator",
-            )
-        return {wanted: _named(name, header, "label", wanted) for wanted in columns.label}
-    found = _find(name, header, "label", None)
-    return {} if found is None else {header[found]: found}
-
-
-def _named(name: str, header: list[str], kind: str, wanted: str) -> int:
-    if wanted not in header:
-        raise InputError(
-            f"{name} has no column {wanted!r} for the {kind}: it has {', '.join(map(repr, header))}."
-            + did_you_mean(wanted, header)
-        )
-    return header.index(wanted)
-
-
-def _find(name: str, header: list[str], kind: str, wanted: str | None) -> int | None:
-    """Position of a column; a column that is neither named nor needed may be missing."""
-    if wanted is not None:
-        return _named(name, header, kind, wanted)
-    lower = [column.strip().lower() for column in header]
-    for usual in _USUAL_NAMES.get(kind, ()):
-        if usual in lower:
-            return lower.index(usual)
-    if kind == "path":
-        raise InputError(
-            f"cannot tell which column of {name} holds the examples: it has {', '.join(map(repr, header))}. "
-            f"Set {field_name('text_column')} for texts, or {field_name('path_column')} for image files."
-        )
-    if kind == "label":
-        raise InputError(
-            f"cannot tell which column of {name} is the label: it has {', '.join(map(repr, header))}. "
-            f"Set {field_name('label_column')}."
-        )
-    return None
 
 
 _Rows = Iterator[Record]
@@ -268,6 +204,8 @@ def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
                         value = json.loads(line)
                     except ValueError as exc:
                         raise InputError(f"line {number} of {path} is not JSON: {exc}.") from exc
+                    except RecursionError as exc:
+                        raise InputError(f"line {number} of {path} is nested too deeply to be read.") from exc
                     if not isinstance(value, dict):
                         raise InputError(f"line {number} of {path} is not a JSON object: expected {{…}}.")
                     yield number, value
@@ -281,16 +219,41 @@ def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
 def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
     parquet = require("pyarrow.parquet", extra="tables", purpose="reading a Parquet table")
     file = parquet.ParquetFile(path)
-    header = list(file.schema_arrow.names)
+    schema = file.schema_arrow
+    class_names = _class_names(schema)
+    has_files = any("binary" in str(column.type) for column in schema)
 
     def rows() -> _Rows:
         number = 0
-        for batch in file.iter_batches():
-            for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        for batch in file.iter_batches(_FILES_AT_ONCE if has_files else _ROWS_AT_ONCE):
+            columns = [
+                [_class_name(value, class_names[name]) for value in column.to_pylist()]
+                if name in class_names
+                else column.to_pylist()
+                for name, column in zip(schema.names, batch.columns, strict=True)
+            ]
+            for cells in zip(*columns, strict=True):
                 number += 1
                 yield Record(number, cells)
 
-    return header, rows()
+    return list(schema.names), rows()
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Column -> the classes that its numbers stand for, as Hugging Face's datasets record it in the file."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        parts = {name: feature.get("feature", feature) for name, feature in features.items()}
+        return {name: part["names"] for name, part in parts.items() if part.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
+
+
+def _class_name(value: Any, names: Sequence[str]) -> Any:
+    """The class of a number, or the classes of a list of them; -1 is a missing label."""
+    if isinstance(value, list):
+        return [_class_name(item, names) for item in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def _frame_rows(frame: Any) -> _Rows:
@@ -298,12 +261,3 @@ def _frame_rows(frame: Any) -> _Rows:
 
 
 _READERS = {".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".parquet": _read_parquet, ".pq": _read_parquet}
-
-
-def _text(value: Any) -> str:
-    """A cell as text; missing values of every kind are empty, and 3.0 from a column with gaps is 3."""
-    if value is None or value != value:  # NaN differs from itself
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()

@@ -46,16 +46,22 @@ def root_folder() -> str | None:
     return os.environ.get("HEADSTART_ROOT") or None
 
 
+def table_images_folder() -> Path:
+    """Folder of the cache for images that are in tables: of the user's data, though it lies elsewhere."""
+    return cache_folder() / "table-images"
+
+
 def check_readable(path: Path) -> None:
     """See that a file of the user's data may be read: where ``HEADSTART_ROOT`` names a folder, none outside of it may.
 
-    Links are followed before that is decided. ``headstart ui`` sets it, for itself and its child processes.
+    Images out of tables may be read. Links are followed before that is decided. ``headstart ui`` sets the folder, for
+    itself and its child processes.
 
     Raises:
         PermissionError: it may not.
     """
-    root = root_folder()
-    if root and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+    root, real = root_folder(), Path(os.path.realpath(path))
+    if root and not any(real.is_relative_to(os.path.realpath(folder)) for folder in (root, table_images_folder())):
         raise PermissionError(errno.EACCES, f"is outside {root}, and only files inside it may be read", str(path))
 
 

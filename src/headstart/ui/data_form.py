@@ -7,7 +7,8 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from headstart.data.dataset import Dataset
-from headstart.data.tables import Columns, column_roles, read_cells
+from headstart.data.table_columns import Columns
+from headstart.data.tables import column_roles, read_cells
 
 ROLES = {
     "": "not used",

@@ -13,7 +13,8 @@ from headstart.data.folders import walk
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_texts
 from headstart.data.readers import Reader
-from headstart.data.tables import Columns, is_table, read_rows
+from headstart.data.table_columns import Columns
+from headstart.data.tables import is_table, read_rows
 from headstart.errors import BadExample, InputError
 from headstart.system.settings import check_readable
 

@@ -1,0 +1,149 @@
+"""Which column of a table is which: by its name, and where names do not decide by the first values."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from headstart.data.cells import cell_text, file_content, image_extension
+from headstart.data.examples import is_url
+from headstart.data.images import EXTENSIONS
+from headstart.errors import InputError, did_you_mean, field_name
+
+logger = logging.getLogger(__name__)
+
+_USUAL_NAMES = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "photo"),
+    "label": ("label", "labels", "class", "category", "target", "class_name", "tags", "y"),
+    "split": ("split", "subset", "partition", "fold_name"),
+}
+_TEXT_NAMES = (
+    "text", "sentence", "review", "content", "body", "message", "comment", "tweet", "post", "document", "abstract",
+    "question", "utterance", "query",
+)  # fmt: skip
+_SURE_TEXT_NAMES = ("text", "sentence", "review", "tweet", "document", "utterance")  # texts also beside a path
+_TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # used together if the table has none of those
+
+
+class Columns(NamedTuple):
+    """Names of a table's columns; None for path, text, label and split means to find them by their usual names.
+
+    Several text columns are joined, a line each. Several label columns say 0 or 1, each of the label that it is named
+    for; the cells of a single one hold several labels if a separator between them is given.
+    """
+
+    path: str | None = None
+    text: Sequence[str] | None = None
+    label: Sequence[str] | None = None
+    split: str | None = None
+    group: str | None = None
+    label_separator: str | None = None
+
+
+class TableHead(NamedTuple):
+    """The beginning of a table.
+
+    Attributes:
+        name: in messages.
+        header: names of its columns.
+        sample: cells of its first rows.
+        root: folder that relative paths start from.
+    """
+
+    name: str
+    header: list[str]
+    sample: list[Sequence[Any]]
+    root: Path
+
+    def values(self, column: int) -> list[Any]:
+        """The first values of a column."""
+        return [cells[column] for cells in self.sample if column < len(cells)]
+
+    def position(self, names: Sequence[str], taken: Sequence[str | None] = ()) -> int | None:
+        """Position of the column with the first of some names that there is, in any case."""
+        lower = [name.strip().lower() for name in self.header]
+        found = (lower.index(name) for name in names if name in lower)
+        return next((i for i in found if self.header[i] not in taken), None)
+
+    def holds_images(self, column: int) -> bool:
+        """Whether the first values of a column are the content of image files."""
+        return any(image_extension(file_content(value) or b"") for value in self.values(column))
+
+
+def find_texts(table: TableHead, columns: Columns) -> list[int]:
+    """Positions of the columns that make up a text; empty where the examples are files."""
+    if columns.text:
+        return [_named(table, "text", wanted) for wanted in columns.text]
+    if columns.path or any(map(table.holds_images, range(len(table.header)))):
+        return []
+    taken = (*(columns.label or ()), columns.split, columns.group)
+    path, text = table.position(_USUAL_NAMES["path"]), table.position(_TEXT_NAMES, taken)
+    if path is not None:
+        return _texts_beside_files(table, path, table.position(_SURE_TEXT_NAMES, taken))
+    if text is not None:
+        return [text]
+    found = [
+        i for i, column in enumerate(table.header) if column.strip().lower() in _TEXT_PARTS and column not in taken
+    ]
+    if len(found) > 1:
+        logger.info(f"the text of an example is its columns {', '.join(table.header[i] for i in found)}, joined")
+    return found
+
+
+def _texts_beside_files(table: TableHead, path: int, text: int | None) -> list[int]:
+    """The column of texts in a table that names files, too; empty if the files are images that are there."""
+    if text is None:
+        return []
+    files = [cell_text(value) for value in table.values(path)]
+    images = [file for file in files if PurePath(file).suffix.lower() in EXTENSIONS]
+    has_images = any(is_url(file) or os.path.exists(table.root / file) for file in images)
+    used, unused = ("images", text) if has_images else ("texts", path)
+    logger.warning(f"{table.name}: the examples are {used}; the column {table.header[unused]!r} is not used")
+    return [] if has_images else [text]
+
+
+def find_labels(table: TableHead, columns: Columns) -> dict[str, int]:
+    """Positions of the label columns by their names."""
+    if columns.label:
+        if columns.label_separator is not None and len(columns.label) > 1:
+            raise InputError(
+                f"{columns.label_separator!r} is for one column of labels, and {len(columns.label)} are named: "
+                f"{', '.join(columns.label)}. Name one column, or leave the separator out.",
+                field="label_separator",
+            )
+        return {wanted: _named(table, "label", wanted) for wanted in columns.label}
+    found = find_column(table, "label", None)
+    return {} if found is None else {table.header[found]: found}
+
+
+def _named(table: TableHead, kind: str, wanted: str) -> int:
+    if wanted not in table.header:
+        raise InputError(
+            f"{table.name} has no column {wanted!r} for the {kind}: it has {', '.join(map(repr, table.header))}."
+            + did_you_mean(wanted, table.header)
+        )
+    return table.header.index(wanted)
+
+
+def find_column(table: TableHead, kind: str, wanted: str | None) -> int | None:
+    """Position of a column; a column that is neither named nor needed may be missing."""
+    if wanted is not None:
+        return _named(table, kind, wanted)
+    images = [i for i in range(len(table.header)) if kind == "path" and table.holds_images(i)]
+    if images:
+        return images[0]
+    if (found := table.position(_USUAL_NAMES.get(kind, ()))) is not None:
+        return found
+    if kind == "path":
+        raise InputError(
+            f"cannot tell which column of {table.name} holds the examples: it has "
+            f"{', '.join(map(repr, table.header))}. "
+            f"Set {field_name('text_column')} for texts, or {field_name('path_column')} for image files."
+        )
+    if kind == "label":
+        raise InputError(
+            f"cannot tell which column of {table.name} is the label: it has {', '.join(map(repr, table.header))}. "
+            f"Set {field_name('label_column')}."
+        )
+    return None
