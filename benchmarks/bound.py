@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import ImageBase, for_images, load_base
+from headstart.bases import ImageBase, load_base
 from headstart.data.images import Decoder
 from headstart.data.modalities import IMAGE
 from headstart.features.engines import Engine, open_engine, resolve_precision
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
     options = parser.parse_args()
     paths = [Path(line) for line in options.files.read_text(encoding="utf-8").splitlines()]
-    figures = measure(for_images(load_base(options.base, input_size=options.input_size)), paths, options.repeats)
+    figures = measure(load_base(options.base, input_size=options.input_size).for_images(), paths, options.repeats)
     options.out.write_text(json.dumps(figures, indent=2))
     print(json.dumps(figures))
 

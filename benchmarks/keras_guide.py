@@ -40,7 +40,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from headstart.bases import ImageBase, for_images, load_base  # noqa: E402
+from headstart.bases import ImageBase, load_base  # noqa: E402
 from headstart.data.modalities import IMAGE  # noqa: E402
 
 SPLITS = ("train", "val", "test")
@@ -136,7 +136,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     """Run the whole loop and give its figures."""
     keras.utils.set_random_seed(options.seed)
     parts, classes = read_split(options.split_csv)
-    base = for_images(load_base(options.base, input_size=options.input_size))
+    base = load_base(options.base, input_size=options.input_size).for_images()
     batches = {
         name: pipeline(
             part, base.input_size, options.batch, seed=options.seed if name == "train" else None, cache=options.cache

@@ -251,7 +251,7 @@ def test_labels_and_groups_are_in_the_cleaned_table(tmp_path: Path) -> None:
     found = hs.audit(table, features=False, group_by="who")
     found.fix(tmp_path / "clean.csv")
     again = hs.load_dataset(tmp_path / "clean.csv", label_separator=";", group_by="group")
-    kept = [found.dataset.texts.index(text) for text in again.texts or []]  # type: ignore[union-attr]
+    kept = [found.dataset.texts.index(text) for text in again.texts]
     assert again.groups == [found.dataset.groups[i] for i in kept]  # type: ignore[index]
     assert np.array_equal(again.labels, found.dataset.labels[kept])
 

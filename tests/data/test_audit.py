@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ def _dataset(
     texts: list[str] | None = None,
 ) -> Dataset:
     """One letter a file: its class."""
+    modality = TEXT if texts else IMAGE
     classes = sorted(set(labels))
     files = [f"{label}/{i}.jpg" for i, label in enumerate(labels)]
     numbers = np.array([classes.index(label) for label in labels])
@@ -34,8 +36,8 @@ def _dataset(
         splits,
         groups,
         skipped or [],
-        texts,
-        modality=TEXT if texts else IMAGE,
+        modality=modality,
+        examples=[modality.example_in(Path(), *pair) for pair in zip(files, texts or files, strict=True)],
     )  # type: ignore[arg-type]
 
 

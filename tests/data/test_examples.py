@@ -11,7 +11,7 @@ import pytest
 
 import headstart as hs
 from headstart.data.dataset import load_dataset
-from headstart.data.examples import FileExample, TextExample, example_from_json, example_in
+from headstart.data.examples import FileExample, TextExample, example_from_json, file_in
 from headstart.data.modalities import IMAGE, TEXT
 from headstart.errors import BadExample, UnavailableError
 from tests.conftest import SIZE
@@ -60,9 +60,9 @@ def test_paths_and_strings_are_understood_as_before(tmp_path: Path) -> None:
         FileExample(str(tmp_path / "b.jpg")),
     ]
     assert TEXT.as_examples(["a.jpg", Path("b.txt")]) == [TextExample("a.jpg"), FileExample("b.txt")]
-    assert example_in(tmp_path, "a.jpg") == FileExample(str(tmp_path / "a.jpg"))
-    assert example_in(tmp_path, "s3://bucket/a.jpg") == FileExample("s3://bucket/a.jpg")
-    assert example_in(tmp_path, "row 1", "good") == TextExample("good", name="row 1")
+    assert IMAGE.example_in(tmp_path, "a.jpg") == file_in(tmp_path, "a.jpg") == FileExample(str(tmp_path / "a.jpg"))
+    assert IMAGE.example_in(tmp_path, "s3://bucket/a.jpg") == FileExample("s3://bucket/a.jpg")
+    assert TEXT.example_in(tmp_path, "row 1", "good") == TextExample("good", name="row 1")
 
 
 def test_texts_that_are_no_paths(tmp_path: Path) -> None:

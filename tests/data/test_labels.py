@@ -178,7 +178,7 @@ def test_shots_are_of_each_label_and_of_none() -> None:
 def test_the_audit_counts_what_has_no_label_and_finds_contradictions() -> None:
     frame = pd.DataFrame({"text": [*TEXTS, "one"], "label": [*LABELS, ["sad"]]})
     dataset = load_dataset(frame)
-    digests = [hashlib.sha256(text.encode()).digest() for text in dataset.texts or ()]
+    digests = [hashlib.sha256(text.encode()).digest() for text in dataset.texts]
     found = audit(dataset, digests, {})
     by_check = {finding.check: finding for finding in found.findings}
     assert by_check["without-labels"].summary.startswith("1 of 3 examples has none of the labels")

@@ -143,7 +143,9 @@ def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_pat
 
 def test_near_duplicates_stay_together_unless_they_are_much_of_a_class() -> None:
     labels = np.repeat([0, 1], [60, 30])
-    dataset = Dataset("test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels, SINGLE_LABEL, modality=IMAGE)
+    dataset = Dataset(
+        "test", Path(), [f"{i}.jpg" for i in range(90)], ["a", "b"], labels, SINGLE_LABEL, modality=IMAGE, examples=[]
+    )
     digests = [str(i).encode() for i in range(90)]
     usable = np.setdiff1d(np.arange(90), [5])
     pairs = np.array([[i, i + 1] for i in range(10, 30, 2)] + [[0, 60], [70, 71], [71, 72]])

@@ -19,7 +19,7 @@ def test_a_class_that_is_taken_for_a_new_one_got_worse() -> None:
     dataset = Dataset(
         "old + new", Path(), [str(i) for i in range(100)], ["a", "b", "c"], labels, get_task("single-label"),
         earlier=EarlierRun("runs/old", ["a", "b"], before),
-        modality=IMAGE,
+        modality=IMAGE, examples=[],
     )  # fmt: skip
     sides = np.repeat(["test", "train", "test"], [60, 10, 30])
     change = class_changes(dataset, np.arange(100), sides, np.eye(3)[said], None)

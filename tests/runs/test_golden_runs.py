@@ -90,7 +90,7 @@ def test_a_run_answers_as_it_did_and_reports(golden: Callable[[str], Path], plac
     folder = golden(name)
     run = hs.load(folder)
     rows = read_predictions(folder, run.facts)
-    examples = [row.text if row.text is not None else place / "images" / row.file for row in rows]
+    examples = [row.text or place / "images" / row.file for row in rows]
     answers = run.predict(examples)
     for row, answer in zip(rows, answers, strict=True):
         assert answer.cells()["predicted"] == ";".join(sorted(row.predicted, key=lambda c: -answer.probabilities[c]))

@@ -17,16 +17,15 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.modalities import Modality
 from headstart.data.readers import Resize
-from headstart.data.resizing import OWN_RULE
-from headstart.errors import InputError, UnavailableError, field_name
+from headstart.errors import InputError, UnavailableError
 from headstart.system.display import shown
 from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 __all__ = [
-    "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "for_images",
-    "load_base", "load_default", "parse_handle",
+    "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "load_base",
+    "load_default", "parse_handle",
 ]  # fmt: skip
 
 
@@ -50,8 +49,8 @@ def load_base(
         input_size: pixels, one number for a square or (height, width).
         resize: how an image of another shape is resized to that size; None means the base's default.
         feature_layer: for ``file:`` bases, the layer whose output is used as the features.
-        texts: for word vectors, the texts whose words are loaded in addition to the most frequent words. None means
-            the most frequent words only.
+        texts: for word vectors, the texts whose words are loaded in addition to the most frequent words. None, or no
+            texts, means the most frequent words only.
         segmenter: for word vectors of languages without spaces between words, the segmenter that splits texts into
             words: ``stanza:LANG`` or ``stanza:FILE.pt``.
         cache: the cache folder, for word vectors; None means the user's.
@@ -73,7 +72,7 @@ def load_base(
         spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_module(parse_handle(spec.handle))
     with shown(progress) as followed:
-        if texts is not None and spec.words_folder is None and hasattr(source, "select_words"):
+        if texts and spec.words_folder is None and hasattr(source, "select_words"):
             spec = source.select_words(spec, texts, cache, followed)
         base: Base = source.load(spec, followed)
     if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec reloads a base already warned about
@@ -81,25 +80,12 @@ def load_base(
             f"{base.handle} has random weights: this is not transfer learning, and the accuracy says nothing about "
             "the base."
         )
-    if isinstance(base, ImageBase):
-        if resize and resize != base.resize:
-            base = replace(base, resize=resize, resize_rule=OWN_RULE)
-    else:
-        _refuse_image_fields(base, resize)
+    base = base.with_resize(resize)
     if spec.segmenter and not base.spec.words_folder:
         raise InputError(
             f"only word vectors use a segmenter, and {base.handle} has its own tokenizer.", field="segmenter"
         )
     return derive(base, spec)
-
-
-def _refuse_image_fields(base: Base, resize: Resize | None) -> None:
-    spec = base.spec
-    values = {"input_size": spec.input_size, "resize": resize, "feature_layer": spec.feature_layer}
-    names = [field_name(name) for name, value in values.items() if value]
-    if names:
-        verb = "applies" if len(names) == 1 else "apply"
-        raise InputError(f"{' and '.join(names)} {verb} to images only, and {base.handle} is a base for texts.")
 
 
 def load_default(modality: Modality, **options: Any) -> Base:
@@ -119,17 +105,6 @@ def load_default(modality: Modality, **options: Any) -> Base:
         except UnavailableError:
             continue
     return load_base(last, **options)
-
-
-def for_images(base: Base) -> ImageBase:
-    """Return the base as an :class:`ImageBase`.
-
-    Raises:
-        InputError: it is a base for texts.
-    """
-    if not isinstance(base, ImageBase):
-        raise InputError(f"{base.handle} is a base for {base.modality.plural}: expected a base for images.")
-    return base
 
 
 def _source_module(handle: Handle) -> ModuleType:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from headstart.data.examples import Example
 from headstart.data.modalities import IMAGE, Modality
 from headstart.data.readers import Reader, Resize
 from headstart.data.resizing import OWN_RULE, ResizeRule
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.system.checksums import file_sha256
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
 if TYPE_CHECKING:
+    from headstart.data.audit import Finding
     from headstart.data.images import Decoder
 
 DataFormat = Literal["channels_last", "channels_first"]
@@ -184,6 +186,41 @@ class Base(ABC):
         """
         return None
 
+    def with_resize(self, resize: Resize | None) -> "Base":
+        """The base with another way to resize images of another shape; None means its own.
+
+        Raises:
+            InputError: it takes no images, and something is set that applies to images only.
+        """
+        spec = self.spec
+        values = {"input_size": spec.input_size, "resize": resize, "feature_layer": spec.feature_layer}
+        names = [field_name(name) for name, value in values.items() if value]
+        if names:
+            verb, plural = "applies" if len(names) == 1 else "apply", self.modality.plural
+            raise InputError(f"{' and '.join(names)} {verb} to images only, and {self.handle} is a base for {plural}.")
+        return self
+
+    def for_images(self) -> "ImageBase":
+        """The base itself, as a base for images.
+
+        Raises:
+            InputError: it is not one.
+        """
+        raise InputError(f"{self.handle} is a base for {self.modality.plural}: expected a base for images.")
+
+    def check_inputs(self, names: Sequence[str], examples: Sequence[Example]) -> "list[Finding]":
+        """What an audit finds about examples, called by names, as inputs of this base."""
+        return []
+
+    @property
+    def can_learn_contrastively(self) -> bool:
+        """Whether contrastive learning can train it on a few examples per class."""
+        return False
+
+    def batch_size_in_keras(self, typical: int) -> int:
+        """How many examples Keras computes at once: a GPU is fastest on many, and has to hold their activations."""
+        return typical
+
     @abstractmethod
     def input_tensors(self) -> tuple[Any, Any]:
         """A Keras input for the reader's output, and the tensor that the network takes, computed from that input."""
@@ -240,6 +277,19 @@ class ImageBase(Base):
     preprocessing: Preprocessing
     resize: Resize = "stretch"
     resize_rule: ResizeRule = OWN_RULE
+
+    def with_resize(self, resize: Resize | None) -> "ImageBase":
+        """The base with another way to resize images, in headstart's own rule."""
+        return replace(self, resize=resize, resize_rule=OWN_RULE) if resize and resize != self.resize else self
+
+    def for_images(self) -> "ImageBase":
+        """The base itself."""
+        return self
+
+    def batch_size_in_keras(self, typical: int) -> int:
+        """Fewer of larger images, and up to 128 of small ones."""
+        h, w = self.input_size
+        return max(1, min(128, typical * 320 * 320 // (h * w)))
 
     def input_facts(self) -> dict[str, Any]:
         """Size and preprocessing."""

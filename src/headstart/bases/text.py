@@ -1,13 +1,17 @@
 """Bases for texts: from token ids to one vector per text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.bases.base import Base, DataFormat
+from headstart.data.examples import Example
 from headstart.data.modalities import TEXT
+from headstart.data.tokenizers import SubwordTokenizer
 
 if TYPE_CHECKING:
+    from headstart.data.audit import Finding
     from headstart.data.tokenizers import Tokenizer
 
 Pooling = Literal["mean", "max", "cls", "last"]
@@ -61,6 +65,17 @@ class TextBase(Base):
     def save_reader(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer into the folder ``tokenizer``."""
         return self.tokenizer.save(folder / "tokenizer")
+
+    def check_inputs(self, names: Sequence[str], examples: Sequence[Example]) -> "list[Finding]":
+        """What the tokenizer does not know, and texts that it shortens."""
+        from headstart.data.audit import coverage
+
+        return [coverage(names, [example.text for example in examples], self.tokenizer)]
+
+    @property
+    def can_learn_contrastively(self) -> bool:
+        """Whether it is an encoder: word vectors have no blocks to train."""
+        return isinstance(self.tokenizer, SubwordTokenizer)
 
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`. A text base has no top."""

@@ -104,7 +104,7 @@ def _excerpt(finding: Any, example: Any, texts: dict[str, str]) -> str:
 
 def _print_findings(audited: Any) -> None:
     dataset = audited.dataset
-    texts = dict(zip(dataset.files, dataset.texts or (), strict=False))
+    texts = dict(zip(dataset.files, (example.text for example in dataset.examples), strict=True))
     noun = dataset.modality.noun
     output.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
     for finding in audited.found():

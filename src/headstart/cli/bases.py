@@ -147,10 +147,10 @@ def _as_json(entry: Entry, speed: dict[str, tuple[float, float]] | None) -> dict
 
 def _speeds(entry: Entry, index: int, count: int) -> dict[str, tuple[float, float]]:
     """Engine -> (images per second, milliseconds per image). Speed does not depend on the values of the weights."""
-    from headstart.bases import BaseSpec, for_images, load_base
+    from headstart.bases import BaseSpec, load_base
     from headstart.features.engines import measure
 
     if count > 1:
         output.note(f"measuring {entry.handle} ({index + 1} of {count}) …")
     spec = BaseSpec(entry.handle, "imagenet" if entry.is_local else "none")
-    return measure(for_images(load_base(spec, progress=current_progress())))
+    return measure(load_base(spec, progress=current_progress()).for_images())

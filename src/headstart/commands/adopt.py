@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from headstart.bases import BaseSpec, for_images, load_base, teachable_machine
+from headstart.bases import BaseSpec, load_base, teachable_machine
 from headstart.commands.load import Run
 from headstart.config import HeadConfig
 from headstart.errors import InputError
@@ -51,7 +51,7 @@ def adopt(
     """
     path = Path(export).expanduser()
     path = path / MODEL if path.is_dir() else path
-    base = for_images(load_base(f"file:{path}", progress=False))
+    base = load_base(f"file:{path}", progress=False).for_images()
     if base.preprocessing != teachable_machine.PREPROCESSING:
         raise InputError(
             f"{path} is not an export of Teachable Machine. To use a model of your own as a base: "
@@ -137,7 +137,7 @@ def _crop_as_the_export(image: Image.Image, size: tuple[int, int]) -> np.ndarray
 
 def read_export(spec: dict[str, Any], folder: str) -> None:
     """Write ``head.npz``, and into ``golden.npz`` what the export as a whole computes. In a Keras process."""
-    base = for_images(load_base(BaseSpec.from_json(spec)))
+    base = load_base(BaseSpec.from_json(spec)).for_images()
     whole = base.build(True)
     layers = []
     for layer in (whole.get_layer(name) for name in teachable_machine.HEAD):

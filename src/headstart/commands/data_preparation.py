@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from headstart.bases.base import Base
-from headstart.bases.text import TextBase
 from headstart.config import TrainConfig
-from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, coverage, near_copies
+from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
@@ -103,11 +102,8 @@ def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, featur
 
 def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:
     """The findings that need a base."""
-    findings = [outliers(dataset, features, usable)]
-    if isinstance(base, TextBase) and dataset.texts is not None:
-        names, texts = [dataset.files[i] for i in usable], [dataset.texts[i] for i in usable]
-        findings.append(coverage(names, texts, base.tokenizer))
-    return findings
+    names, examples = [dataset.files[i] for i in usable], [dataset.examples[i] for i in usable]
+    return [outliers(dataset, features, usable), *base.check_inputs(names, examples)]
 
 
 def check_modality(base: Base, dataset: Dataset) -> None:

@@ -149,7 +149,7 @@ def _evaluate(
         write_figures(partial, figures_of({SPLIT: metrics}, SPLIT, leak_free))
         write_predictions(partial, classes, answers)
         write_skipped(partial, skipped)
-        explain_mistakes(answers, dataset.root, predictor, SPLIT, partial)
+        explain_mistakes(answers, predictor, SPLIT, partial)
         write_facts(partial, own)
         write_report(partial)
 
@@ -238,7 +238,8 @@ def _answers(
         labels=dataset.labels[usable],
         probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
-        texts=dataset.texts_at(usable),
+        examples=[everything[i] for i in usable],
+        modality=dataset.modality,
         task=predictor.task,
         thresholds=predictor.thresholds,
     )

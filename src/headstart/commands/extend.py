@@ -140,18 +140,18 @@ def _old_examples(
     rows = read_predictions(folder, facts)
     task = get_task(facts.task)
     classes, thresholds, files = facts.classes, facts.thresholds, [row.file for row in rows]
-    texts = [row.text or "" for row in rows] if facts.modality.is_in_tables else None
+    root, modality = Path(facts.data_root), facts.modality
     old = Dataset(
         source=facts.data.source if facts.data else "",
-        root=Path(facts.data_root),
+        root=root,
         files=files,
         classes=classes,
         task=task,
         labels=task.encode([task.from_cell(SEPARATOR.join(row.labels)) for row in rows], classes),
         given_splits=[row.split for row in rows],
         groups=_groups(folder, facts, files) if recorded["group_by"] else None,
-        texts=texts,
-        modality=facts.modality,
+        modality=modality,
+        examples=[modality.example_in(root, row.file, row.text) for row in rows],
         earlier=EarlierRun(
             str(folder),
             classes,
@@ -160,7 +160,7 @@ def _old_examples(
         ),
     )
     digests = [row.sha256 for row in rows]
-    if not facts.modality.is_in_tables:
+    if not modality.is_in_tables:
         reader = open_reader(facts.base, folder)
         examined = examine(old.examples, old.modality, cache=cache, reader=reader, progress=progress)
         _check_unchanged(folder, old, digests, examined)
@@ -253,7 +253,7 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
         labels=new.labels[fresh],
         given_splits=[new.given_splits[i] for i in fresh] if new.given_splits else None,
         groups=[new.groups[i] for i in fresh] if new.groups else None,
-        texts=new.texts_at(fresh),
+        examples=[new.examples[i] for i in fresh],
     )
 
 
@@ -270,20 +270,20 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
     classes = [*old.classes, *(name for name in new.classes if name not in old.classes)]
     task = old.task
     cells = [task.to_cell(label, dataset.classes) for dataset in (old, new) for label in dataset.labels]
-    texts = None if old.texts is None or new.texts is None else [*old.texts, *new.texts]
+    examples = [*old.examples, *new.examples]
     apart = [f"old example {i}" for i in range(len(old))]
     return Dataset(
         source=f"{old.source} + {new.source}",
         root=old.root,
-        files=[example.location or f"row {i}" for i, example in enumerate([*old.examples, *new.examples], 1)],
+        files=[example.location or f"row {i}" for i, example in enumerate(examples, 1)],
         classes=classes,
         task=task,
         labels=task.encode([task.from_cell(cell) for cell in cells], classes),
         given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],
         groups=[*(old.groups or apart), *new.groups] if new.groups else None,
         skipped=new.skipped,
-        texts=texts,
         modality=old.modality,
+        examples=examples,
         earlier=old.earlier,
     )
 

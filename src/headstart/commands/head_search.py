@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.bases.base import Base, ImageBase
+from headstart.bases.base import Base
 from headstart.bases.derived import with_taps
 from headstart.commands.data_preparation import Extract
 from headstart.config import Augmentation, TrainConfig
@@ -62,8 +62,8 @@ def search_for_head(
 def _augmented(
     base: Base, features: FeatureSet, dataset: Dataset, seed: int, cache: Path, progress: Progress
 ) -> Augmented | None:
-    """Computes the features of augmented images for a search; None for texts."""
-    if not isinstance(base, ImageBase):
+    """Computes the features of augmented images for a search; None where the examples are not images."""
+    if not base.modality.has_pixels:
         return None
 
     def augmented(indices: np.ndarray, pipelines: list[Augmentation], folder: Path) -> np.ndarray:

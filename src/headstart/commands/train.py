@@ -228,7 +228,7 @@ def _fine_tune(
 
 def _pages(material: Material) -> Pages:
     """What explanation and report write into the folder of a run."""
-    return Pages(partial(explain_mistakes, material.answers, material.dataset.root), write_report)
+    return Pages(partial(explain_mistakes, material.answers), write_report)
 
 
 def _calibrate(
@@ -283,7 +283,8 @@ def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -
         probabilities,
         [features.digests[i] or b"" for i in split.usable],
         dataset.task,
-        dataset.texts_at(split.usable),
+        [dataset.examples[i] for i in split.usable],
+        dataset.modality,
         dataset.task.choose_thresholds(labels[val], probabilities[val]),
     )
 

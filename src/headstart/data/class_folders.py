@@ -10,7 +10,6 @@ from typing import NamedTuple
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.folders import is_hidden, subfolders, walk
 from headstart.data.modalities import modality_of_folder
-from headstart.data.modalities.text import read_text
 from headstart.data.split_names import is_unlabelled, is_wrapper, split_of, splits_of
 from headstart.errors import InputError, counted
 
@@ -53,8 +52,7 @@ def find_in_folder(root: Path, group_by: str | None, *, need_train: bool) -> Exa
         _warn_of_unlabelled(root, folder, rows)
     if rows.splits is None:
         _warn_of_same_folders(root, rows)
-    if rows.modality.is_in_tables:  # what is wrong with one is said when it is tokenized
-        rows.texts = [read_text(root / file) for file in rows.files]
+    rows.examples = [rows.modality.example_of_file(root, file) for file in rows.files]
     if group_by:
         rows.groups = [_group_of(file, group_by) for file in rows.files]
     return rows

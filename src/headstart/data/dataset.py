@@ -5,9 +5,8 @@ Images are found and named, and none of them is opened; texts are read, for they
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from headstart.data.class_folders import find_in_folder
 from headstart.data.example_rows import ExampleRows, Skipped
-from headstart.data.examples import Example, FileExample, TextExample, address_in
+from headstart.data.examples import Example
 from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
 from headstart.data.table_columns import Columns
@@ -63,9 +62,9 @@ class Dataset:
             split of their own.
         groups: name of the patient, video, scene … of each example; None without ``group_by``.
         skipped: files and rows that are no examples.
-        texts: n texts; None if the examples are files.
         earlier: predictions of the first m examples by the run that is extended; None if none is.
         modality: what the examples are.
+        examples: n of them, in order.
     """
 
     source: str
@@ -77,9 +76,9 @@ class Dataset:
     given_splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
-    texts: list[str] | None = None
     earlier: EarlierRun | None = None
     modality: Modality = field(kw_only=True)
+    examples: Sequence[Example] = field(kw_only=True, repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -89,16 +88,10 @@ class Dataset:
         """How many examples, from the first on, belong to the run that is extended: they are always used."""
         return len(self.earlier.probabilities) if self.earlier else 0
 
-    @cached_property
-    def examples(self) -> Sequence[Example]:
-        """All examples, in order."""
-        if self.texts is not None:
-            return [TextExample(text, name=file) for text, file in zip(self.texts, self.files, strict=True)]
-        return [FileExample(address_in(self.root, file)) for file in self.files]
-
-    def texts_at(self, indices: Iterable[int]) -> list[str] | None:
-        """The texts of some examples; None if the examples are files."""
-        return None if self.texts is None else [self.texts[int(i)] for i in indices]
+    @property
+    def texts(self) -> list[str]:
+        """The content of every example, if tables hold it; else empty."""
+        return [example.text for example in self.examples] if self.modality.is_in_tables else []
 
     @property
     def class_names(self) -> list[str]:
@@ -157,7 +150,7 @@ def load_dataset(
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
-        source, root, rows = FRAME, Path.cwd(), find_in_table(data, columns)
+        source, root, rows = FRAME, Path.cwd(), find_in_table(data, Path.cwd(), columns)
     else:
         path = Path(data).expanduser()
         if not path.exists():
@@ -168,7 +161,7 @@ def load_dataset(
                 raise InputError(f"{path} is a folder: columns and separators are for tables only.")
             rows = find_in_folder(root, group_by, need_train=known_classes is None and not added)
         elif is_table(path):
-            rows = find_in_table(path, columns)
+            rows = find_in_table(path, root, columns)
         else:
             raise InputError(
                 f"cannot read {path} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
@@ -211,8 +204,8 @@ def _dataset(
         given_splits=[rows.splits[i] for i in keep] if rows.splits else None,
         groups=[rows.groups[i] for i in keep] if rows.groups else None,
         skipped=skipped,
-        texts=[rows.texts[i] for i in keep] if rows.texts is not None else None,
         modality=rows.modality,
+        examples=[rows.examples[i] for i in keep],
     )
 
 
@@ -246,8 +239,8 @@ def _dataset_of_known(
         rows.splits,
         rows.groups,
         rows.skipped,
-        rows.texts,
         modality=rows.modality,
+        examples=rows.examples,
     )
 
 

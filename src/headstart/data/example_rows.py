@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from headstart.data.examples import Example
 from headstart.data.modalities import Modality
 from headstart.tasks.labels import Label, label_names
 
@@ -23,7 +24,7 @@ class ExampleRows:
         modality: what the examples are.
         files: names of the examples.
         labels: of each.
-        texts: of each; None if the examples are files.
+        examples: themselves.
         splits: ``train``, ``val`` or ``test`` of each; None where the data have no split.
         groups: of each; None where they have none.
         skipped: files and rows that are no examples.
@@ -34,7 +35,7 @@ class ExampleRows:
     modality: Modality
     files: list[str] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
-    texts: list[str] | None = None
+    examples: list[Example] = field(default_factory=list)
     splits: list[str] | None = None
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)

@@ -55,9 +55,22 @@ class Example(ABC):
         """What changes when a file changes; None for a text in memory, and for a file that cannot be found."""
 
     @property
+    def text(self) -> str:
+        """The content of a text in memory; empty for a file."""
+        return ""
+
+    @property
     def length(self) -> int:
         """Characters of a text in memory; 0 for a file, whose length is not known before it is read."""
-        return 0
+        return len(self.text)
+
+    @abstractmethod
+    def cell(self, folder: Path | None = None) -> tuple[str, str]:
+        """The column of a table of data that holds the example, and its cell there.
+
+        Args:
+            folder: absolute; the paths of files below it are relative to it.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, str]:
@@ -132,6 +145,12 @@ class FileExample(Example):
             raise BadExample("empty: 0 bytes")
         return data
 
+    def cell(self, folder: Path | None = None) -> tuple[str, str]:
+        """Its location, in the column ``path``."""
+        path = PurePath(self.location)
+        is_below = folder is not None and self.is_local and path.is_relative_to(folder)
+        return "path", str(path.relative_to(folder)) if folder and is_below else self.location
+
     def to_json(self) -> dict[str, str]:
         """As plain data."""
         return {"address": self.address, "name": self.name}
@@ -162,9 +181,9 @@ class TextExample(Example):
         return None
 
     @property
-    def length(self) -> int:
-        """In characters."""
-        return len(self.content)
+    def text(self) -> str:
+        """The content."""
+        return self.content
 
     def version(self) -> None:
         """A text in memory does not change."""
@@ -173,6 +192,10 @@ class TextExample(Example):
     def read(self) -> bytes:
         """The text in UTF-8."""
         return self.content.encode("utf-8", "surrogateescape")
+
+    def cell(self, folder: Path | None = None) -> tuple[str, str]:
+        """The content, in the column ``text``."""
+        return "text", self.content
 
     def to_json(self) -> dict[str, str]:
         """As plain data."""
@@ -184,20 +207,9 @@ def example_from_json(fields: dict[str, str]) -> Example:
     return FileExample(**fields) if "address" in fields else TextExample(**fields)
 
 
-def example_in(root: Path, file: str, text: str | None = None) -> Example:
-    """An example as the tables of a data set and of a run name it.
-
-    Args:
-        root: folder that relative paths start from.
-        file: path, URL, or the name of a text.
-        text: the text; None where ``file`` is a file.
-    """
-    return TextExample(text, name=file) if text is not None else FileExample(address_in(root, file))
-
-
-def address_in(root: Path, file: str) -> str:
-    """The address of a file that a table names: a URL as it is, a path from the folder ``root``."""
-    return file if is_url(file) else os.path.join(root, file)
+def file_in(root: Path, file: str) -> FileExample:
+    """The file that a table names: by a URL, or by a path from the folder ``root``."""
+    return FileExample(file if is_url(file) else os.path.join(root, file))
 
 
 def is_url(address: str) -> bool:

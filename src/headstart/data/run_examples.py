@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.dataset import Dataset
-from headstart.data.examples import address_in
 from headstart.data.modalities import Modality
 from headstart.tasks import Task
 
@@ -30,11 +29,7 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
         for i, label in enumerate(dataset.labels):
             label_cell = dataset.task.from_cell(dataset.task.to_cell(label, dataset.classes))
             row = {
-                **(
-                    {"text": dataset.texts[i]}
-                    if dataset.texts is not None
-                    else {"path": address_in(dataset.root, dataset.files[i])}
-                ),
+                **dict([dataset.examples[i].cell()]),
                 "label": label_cell if splits[i] else "",
                 "split": splits[i],
                 **({"group": dataset.groups[i]} if dataset.groups else {}),
@@ -55,15 +50,19 @@ def read_examples(folder: Path, classes: Sequence[str], task: Task, modality: Mo
     with open(path, encoding="utf-8") as file:
         rows = {number: row for number, line in enumerate(file, 1) if (row := json.loads(line))["split"]}
     first = next(iter(rows.values()))
+    files = [row.get("path") or f"row {number}" for number, row in rows.items()]
     return Dataset(
         source=str(path),
         root=folder.absolute(),
-        files=[row.get("path") or f"row {number}" for number, row in rows.items()],
+        files=files,
         classes=list(classes),
         labels=task.encode([row["label"] for row in rows.values()], classes),
         task=task,
         given_splits=[row["split"] for row in rows.values()],
         groups=[row["group"] for row in rows.values()] if "group" in first else None,
-        texts=[row["text"] for row in rows.values()] if modality.is_in_tables else None,
         modality=modality,
+        examples=[
+            modality.example_in(folder, file, row.get("text", ""))
+            for file, row in zip(files, rows.values(), strict=True)
+        ],
     )

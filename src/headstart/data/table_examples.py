@@ -14,11 +14,12 @@ from headstart.tasks import task_for
 from headstart.tasks.labels import label_names
 
 
-def find_in_table(table: Any, columns: Columns) -> ExampleRows:
+def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     """Find the examples of a table.
 
     Args:
         table: a DataFrame, or the path of a file.
+        root: folder that relative paths start from.
         columns: which column is which.
 
     Raises:
@@ -58,8 +59,9 @@ def find_in_table(table: Any, columns: Columns) -> ExampleRows:
         rows.labels.append(row.label)
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
-    rows.texts = texts or None
     rows.modality = modality_of_table(rows.files, texts)
+    contents = texts or [""] * len(rows.files)
+    rows.examples = [rows.modality.example_in(root, *pair) for pair in zip(rows.files, contents, strict=True)]
     rows.splits, rows.groups = splits or None, groups or None
     return rows
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Explanation:
     Attributes:
         answer: the prediction, with all probabilities.
         class_name: the class that is explained.
-        method: ``grad-cam`` or ``occlusion`` for images, ``words`` for texts.
+        method: ``grad-cam`` or ``occlusion`` for images, ``words`` for texts; ``similar examples`` for others.
         heat_map: for images, the evidence for the class by position.
         words: for texts, the words and the contribution of each to the log-odds of the class.
         nearest: the most similar training examples, the most similar first.
@@ -42,7 +42,7 @@ class Explanation:
 
     answer: Answer
     class_name: str
-    method: Literal["grad-cam", "occlusion", "words"]
+    method: Literal["grad-cam", "occlusion", "words", "similar examples"]
     heat_map: HeatMap | None = None
     words: Weights | None = None
     nearest: list[Neighbour] = field(default_factory=list)
@@ -61,7 +61,8 @@ class Explanation:
     def heat(self) -> np.ndarray:
         """Heat of every pixel of the upright original image, float32 (h, w); see :meth:`HeatMap.at`."""
         if self.heat_map is None:
-            raise InputError("a text has no heat map. Its words have weights: Explanation.words.")
+            advice = " Its words have weights: Explanation.words." if self.words is not None else ""
+            raise InputError(f"only an image has a heat map.{advice}")
         return self.heat_map.heat
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Explanation:
         if self.heat_map is not None:
             fields["size"] = list(self.heat_map.size)
             fields["regions"] = [asdict(region) for region in self.heat_map.regions]
-        else:
+        if self.words is not None:
             fields["words"] = self.words
         return {**fields, "nearest": [asdict(neighbour) for neighbour in self.nearest]}
 
@@ -122,9 +123,8 @@ class Explainer:
         if method not in get_args(Method):
             raise InputError(f"{method!r} is not a method: expected {', '.join(get_args(Method))}.", field="method")
         if not predictor.modality.has_pixels and method != "auto":
-            raise InputError(
-                f"{method} is for images. The words of texts are explained by leaving them out.", field="method"
-            )
+            advice = " The words of texts are explained by leaving them out." if predictor.modality.has_words else ""
+            raise InputError(f"{method} is for images.{advice}", field="method")
         self._activations = open_activations(predictor)
         if method == "grad-cam" and not self._activations.has_map:
             raise InputError(
@@ -153,13 +153,15 @@ class Explainer:
         answer = predictor.answer(example.name, output)
         class_name = self._class_name or next(iter(answer.probabilities))
         nearest = self._similar_examples(computed.features[0], data)
-        if isinstance(reader, Decoder):
+        if predictor.modality.has_pixels:
             evidence, cells = self._evidence(inputs, computed, predictor.classes.index(class_name))
             size = upright_size(data)
-            heat_map = HeatMap(evidence, reader.seen(size), size, cells)
+            heat_map = HeatMap(evidence, cast(Decoder, reader).seen(size), size, cells)
             return Explanation(answer, class_name, self._method, heat_map=heat_map, nearest=nearest)
-        words = weigh_words(predictor, text_of(data), class_name)
-        return Explanation(answer, class_name, "words", words=words, nearest=nearest)
+        if predictor.modality.has_words:
+            words = weigh_words(predictor, text_of(data), class_name)
+            return Explanation(answer, class_name, "words", words=words, nearest=nearest)
+        return Explanation(answer, class_name, "similar examples", nearest=nearest)
 
     def _similar_examples(self, features: np.ndarray, data: bytes) -> list[Neighbour]:
         if self.training is None:

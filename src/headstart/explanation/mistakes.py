@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.examples import example_in
-from headstart.data.readers import decode_example
+from headstart.data.examples import Example
+from headstart.data.readers import decode_examples
 from headstart.errors import BadExample
 from headstart.explanation.activations import Activations, open_activations
 from headstart.explanation.grad_cam import grad_cam
@@ -25,7 +25,7 @@ _DECIMALS = 6  # of probabilities in predictions.csv, by which the report sorts 
 _STEPS = 100  # the largest value of an image is stored as this integer
 
 
-def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: str, folder: Path) -> None:
+def explain_mistakes(answers: Answers, predictor: Predictor, split: str, folder: Path) -> None:
     """Explain the mistakes of one split with the highest probability.
 
     Writes ``words.json`` for texts. Writes ``heat.json`` for images if the base ends in a feature map, because
@@ -33,7 +33,6 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
 
     Args:
         answers: predictions of the run.
-        root: folder that file names are relative to.
         predictor: the finished run.
         split: name of the split.
         folder: folder to write into.
@@ -42,28 +41,28 @@ def explain_mistakes(answers: Answers, root: Path, predictor: Predictor, split: 
     wrong = np.flatnonzero((answers.splits == split) & (classes >= 0))
     ranked = wrong[np.argsort(-confidence[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
     ranked = ranked[: predictor.modality.mistakes_shown]
-    if answers.texts is not None:
+    if predictor.modality.has_words:
         words = {
-            answers.files[i]: weigh_words(predictor, answers.texts[i], predictor.classes[classes[i]])
+            answers.files[i]: weigh_words(predictor, answers.examples[i].text, predictor.classes[classes[i]])
             for i in ranked.tolist()
         }
         _write(folder / WORDS, words)
     elif predictor.modality.has_pixels and len(ranked):
-        files = {answers.files[i]: int(classes[i]) for i in ranked.tolist()}
         activations = open_activations(predictor)
         if activations.has_map:
-            evidence = _evidence(predictor, activations, files, root)
+            examples = {answers.files[i]: (answers.examples[i], int(classes[i])) for i in ranked.tolist()}
+            evidence = _evidence(predictor, activations, examples)
             _write(folder / HEAT, {"cells": activations.cells, "evidence": evidence})
 
 
 def _evidence(
-    predictor: Predictor, activations: Activations, files: dict[str, int], root: Path
+    predictor: Predictor, activations: Activations, examples: dict[str, tuple[Example, int]]
 ) -> dict[str, list[list[int]]]:
     """File -> evidence of its cells for a class, in percent of the largest absolute value; see :func:`grad_cam`."""
     by_file = {}
-    for file, number in files.items():
+    for file, (example, number) in examples.items():
         try:
-            pixels = predictor.reader.batch([decode_example(predictor.reader, example_in(root, file))])
+            pixels = decode_examples(predictor.reader, [example])
         except BadExample:
             continue
         evidence = grad_cam(activations, activations(pixels), np.array([number]))[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.examples import Example, example_in
+from headstart.data.examples import Example
 from headstart.errors import BadExample, counted
 from headstart.explanation.activations import Activations
 from headstart.features.extraction import FeatureSet, PassStats, features_key, open_store, read_features
@@ -108,7 +108,7 @@ class TrainingExamples:
 
     def _neighbour(self, i: int, similarity: float, digest: Digest) -> Neighbour:
         row = self._rows[i]
-        return Neighbour(row.file, [*row.labels], similarity, row.text, is_same=row.sha256 == digest.hex())
+        return Neighbour(row.file, [*row.labels], similarity, row.text or None, is_same=row.sha256 == digest.hex())
 
     def _unit_vector(self, features: np.ndarray) -> np.ndarray:
         """Standardised features, scaled to length 1."""
@@ -128,7 +128,7 @@ def _features(
     precision = precision_here(facts.engine)
     key = features_key(facts.base.digest, predictor.reader.key, precision, by_keras=facts.engine.features_by_keras)
     root = Path(facts.data_root)
-    examples = [example_in(root, row.file, row.text) for row in rows]
+    examples = [predictor.modality.example_in(root, row.file, row.text) for row in rows]
     digests = [bytes.fromhex(row.sha256) for row in rows]
     store = open_store(cache, key)
     try:

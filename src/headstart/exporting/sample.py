@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.examples import Example, example_in
+from headstart.data.examples import Example
 from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
@@ -82,7 +82,8 @@ def _readable(predictor: Predictor, rows: Iterable[PredictionRow]) -> Iterator[t
     """The examples whose content has not changed since the training, each with its array."""
     root = Path(predictor.facts.data_root)
     for row in rows:
-        array = _array(predictor.reader, example_in(root, row.file, row.text), row.sha256)
+        example = predictor.modality.example_in(root, row.file, row.text)
+        array = _array(predictor.reader, example, row.sha256)
         if array is not None:
             yield row, array
 

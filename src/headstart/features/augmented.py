@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from headstart.bases import BaseSpec, load_base
-from headstart.bases.base import ImageBase
+from headstart.bases.base import Base
 from headstart.config import Augmentation
 from headstart.data.examples import Example
 from headstart.data.readers import Resize, decode_examples
@@ -24,7 +24,7 @@ _PROBE_EXAMPLES = 4
 
 
 def augmented_features(
-    base: ImageBase,
+    base: Base,
     features: FeatureSet,
     examples: Sequence[Example],
     digests: Sequence[Digest],
@@ -38,7 +38,7 @@ def augmented_features(
     """Compute features of versions of some images, or take them from ``folder``; a killed pass continues there.
 
     Args:
-        base: the frozen base.
+        base: the frozen base, for images.
         features: of images as they are; the engine and precision that gave these are taken.
         examples: images, all of which can be used.
         digests: content digest of each.
@@ -62,7 +62,7 @@ def augmented_features(
             probe = decode_examples(base.reader(), examples[:_PROBE_EXAMPLES])
             xml = None if features.by_keras else prepare(base, cache, probe).xml
             arguments = {
-                "spec": base.spec.to_json(), "resize": base.resize, "xml": xml and str(xml),
+                "spec": base.spec.to_json(), "resize": base.input_facts()["resize"], "xml": xml and str(xml),
                 "precision": features.precision, "dim": features.dim, "plan": plan.to_json(), "folder": str(folder),
             }  # fmt: skip
             keras_worker.call(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import Base, BaseSpec, ImageBase, load_base
+from headstart.bases import Base, BaseSpec, load_base
 from headstart.bases.blocks import find_blocks
 from headstart.features.input_range import check_input_range
 from headstart.model_files.keras_file import make_template
@@ -42,7 +42,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
     model = base.model()
     reference = np.asarray(model.predict(pixels, verbose=0))
     network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    if isinstance(base, ImageBase):
+    if base.modality.has_pixels:
         check_input_range(base, network, pixels)
     facts = {"shape": list(reference.shape[1:]), "blocks": [block.to_json() for block in find_blocks(network)]}
     if template and not Path(template).exists():

@@ -318,10 +318,7 @@ def batch_size(base: Base, *, by_keras: bool) -> int:
     """How many examples of a base to compute at once: a GPU is fastest on many, and has to hold what they become."""
     if not by_keras:
         return OpenVINOEngine.batch_size
-    if not isinstance(base, ImageBase):
-        return KerasEngine.batch_size
-    h, w = base.input_size
-    return max(1, min(128, KerasEngine.batch_size * 320 * 320 // (h * w)))
+    return base.batch_size_in_keras(KerasEngine.batch_size)
 
 
 def open_engine(

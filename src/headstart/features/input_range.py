@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import ImageBase
+from headstart.bases.base import Base
 from headstart.bases.blocks import nodes_in_order
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError
@@ -36,11 +36,11 @@ def check_pixels(pixels: np.ndarray) -> None:
         )
 
 
-def check_input_range(base: ImageBase, network: Any, pixels: np.ndarray) -> float | None:
+def check_input_range(base: Base, network: Any, pixels: np.ndarray) -> float | None:
     """Compare what reaches the first BatchNormalization with the statistics that it has from its training.
 
     Args:
-        base: the base.
+        base: the base, for images.
         network: of it, as :attr:`Base.build` gives it.
         pixels: images, uint8 (n, h, w, 3).
 

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
-from headstart.reports.examples import page_image
+from headstart.data.examples import Example
+from headstart.reports.examples import show_example
 from headstart.reports.page import TEMPLATES, open_template
 
 _SHOWN = 12  # examples of each finding
@@ -46,11 +47,10 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
     """
     findings = [finding for finding in facts["findings"] if finding["state"] == "found"]
     findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
-    texts = dict(zip(dataset.files, dataset.texts, strict=True)) if dataset.texts is not None else None
-    labels = dict(zip(dataset.files, dataset.class_names, strict=True))
+    examples = dict(zip(dataset.files, zip(dataset.examples, dataset.class_names, strict=True), strict=True))
     page = (template or open_template("audit.html.j2")).render(
         facts=facts,
-        findings=[_finding_content(finding, dataset, texts, labels) for finding in findings],
+        findings=[_finding_content(finding, dataset, examples) for finding in findings],
         other_checks=[finding for finding in facts["findings"] if finding["state"] != "found"],
         counts={severity: sum(finding["severity"] == severity for finding in findings) for severity in SEVERITIES},
         noun=dataset.modality.noun,
@@ -62,20 +62,12 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
 
 
 def _finding_content(
-    finding: Mapping[str, Any], dataset: Dataset, texts: Mapping[str, str] | None, labels: Mapping[str, str]
+    finding: Mapping[str, Any], dataset: Dataset, examples: Mapping[str, tuple[Example, str]]
 ) -> dict[str, Any]:
     """A finding with the shown examples, and the explanation of its check."""
     shown_examples = []
     for example in finding["examples"][:_SHOWN]:
-        items = [
-            {
-                "file": file,
-                "label": labels.get(file),
-                "image": page_image(dataset.root, file) if texts is None else None,
-                "text": _beginning(texts.get(file)) if texts is not None else None,
-            }
-            for file in example["files"][:_MAX_ITEMS]
-        ]
+        items = [_item(file, dataset, examples) for file in example["files"][:_MAX_ITEMS]]
         shown_examples.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
     return {
         **finding,
@@ -86,12 +78,15 @@ def _finding_content(
     }
 
 
+def _item(file: str, dataset: Dataset, examples: Mapping[str, tuple[Example, str]]) -> dict[str, Any]:
+    """A file that a finding names: an example with its label, or a file that is not used."""
+    example, label = examples.get(file) or (dataset.modality.example_in(dataset.root, file), None)
+    content = show_example(dataset.modality, example, most_characters=_TEXT_CHARACTERS)
+    return {"file": file, "label": label, **content}
+
+
 def _to_html(markdown: str) -> Markup:
     """Markdown without its headline as HTML; HTML in the text itself is escaped."""
     from markdown_it import MarkdownIt
 
     return Markup(MarkdownIt("js-default").render(markdown.partition("\n\n")[2]))
-
-
-def _beginning(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from headstart.data.modalities import get_modality
 from headstart.reports import plots
 from headstart.reports.page import open_template
 from headstart.system.settings import check_place
@@ -41,6 +42,7 @@ def _content(comparison: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "comparison": comparison,
         "name": name,
+        "noun": get_modality(comparison["modality"]).noun,
         "plot": plots.speed_and_figure(points, name, comparison["budget"]["max_ms"]),
         "created": datetime.now(UTC).date().isoformat(),
         "version": version("headstart"),

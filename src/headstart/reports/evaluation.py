@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.reports import plots
-from headstart.reports.examples import marked_words, page_image, read_evidence, shortened
+from headstart.reports.examples import Evidence, marked_words, read_evidence, show_example
 from headstart.runs.schema import (
     CalibrationFacts,
     ChangeFacts,
@@ -137,14 +137,11 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     shown_rows = [
         {
             **mistake,
-            **_example(Path(facts.data_root), mistake["file"], mistake["text"]),
+            **_example(facts, mistake["file"], mistake["text"], evidence),
             "words": marked_words(evidence.words.get(mistake["file"])),
         }
         for mistake in wrong[: facts.modality.mistakes_shown]
     ]
-    for mistake in shown_rows:
-        if mistake["text"] is None:
-            mistake["image"] = page_image(Path(facts.data_root), mistake["file"], evidence)
     with_heat = any(mistake["image"] and "heat" in mistake["image"] for mistake in shown_rows)
     return {"shown": shown_rows, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
 
@@ -240,10 +237,10 @@ def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
             if not get_task(facts.task).is_exclusive
             else {}
         ),
-        **_example(Path(facts.data_root), issue.file, issue.text),
-        **({"image": page_image(Path(facts.data_root), issue.file)} if issue.text is None else {}),
+        **_example(facts, issue.file, issue.text),
     }
 
 
-def _example(root: Path, file: str, text: str | None) -> dict[str, Any]:
-    return {"image": None, "text": None if text is None else shortened(text)}
+def _example(facts: RunFacts, file: str, text: str, evidence: Evidence | None = None) -> dict[str, Any]:
+    example = facts.modality.example_in(Path(facts.data_root), file, text)
+    return show_example(facts.modality, example, file, evidence)

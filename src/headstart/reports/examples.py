@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from headstart.data.examples import example_in
+from headstart.data.examples import Example
 from headstart.data.images import Box, Decoder
+from headstart.data.modalities import Modality
 from headstart.data.resizing import ResizeRule
-from headstart.data.thumbnails import address, thumbnail
+from headstart.data.thumbnails import address
 from headstart.errors import IntegrityError
 from headstart.explanation.heat import HeatMap
 from headstart.explanation.mistakes import HEAT, WORDS
@@ -77,18 +78,31 @@ def read_evidence(folder: Path, facts: RunFacts) -> Evidence:
     return Evidence(words, {file: np.array(rows) for file, rows in heat.evidence.items()}, heat.cells, facts.base)
 
 
-def page_image(root: Path, file: str, evidence: Evidence | None = None) -> dict[str, Any] | None:
-    """An image and, where that is known, what speaks for the answer in it, as addresses for a page.
+def show_example(
+    modality: Modality,
+    example: Example,
+    file: str = "",
+    evidence: Evidence | None = None,
+    most_characters: int = _TEXT_CHARACTERS,
+) -> dict[str, Any]:
+    """An example for a page: its beginning as ``text``, and an ``image``.
 
     Args:
-        root: folder that the names of files start from.
-        file: the image.
+        modality: of the example.
+        example: the example.
+        file: its name in the evidence.
         evidence: what mattered in it.
+        most_characters: of a text.
 
     Returns:
-        None if the file is no longer there or cannot be read.
+        An empty text if tables do not hold it; None as the image if it is not an image, or can no longer be read.
     """
-    small = thumbnail(example_in(root, file), _THUMBNAIL_PX)
+    return {"image": _page_image(modality, example, file, evidence), "text": shortened(example.text, most_characters)}
+
+
+def _page_image(modality: Modality, example: Example, file: str, evidence: Evidence | None) -> dict[str, Any] | None:
+    """An image and, where that is known, what speaks for the answer in it, as addresses for a page."""
+    small = modality.thumbnail(example, _THUMBNAIL_PX)
     if small is None:
         return None
     drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
@@ -119,9 +133,9 @@ def marked_words(weights: Weights | None) -> list[tuple[str, str, str]] | None:
     return list(zip(words, marks, gaps, strict=True))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most_characters: int = _TEXT_CHARACTERS) -> str:
     """As much of a text as is shown."""
-    return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rsplit(" ", 1)[0] + " …"
+    return text if len(text) <= most_characters else text[:most_characters].rsplit(" ", 1)[0] + " …"
 
 
 def _read(path: Path, kind: type[T], absent: T) -> T:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headstart.data.examples import FileExample, example_in
+from headstart.data.examples import FileExample
 from headstart.data.thumbnails import address, jpeg, thumbnail
 from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
@@ -14,6 +14,7 @@ from headstart.explanation.neighbours import Neighbour
 from headstart.reports.examples import marked_words, shortened
 from headstart.reports.page import open_template, percent
 from headstart.runs.folder import write_folder
+from headstart.runs.predictor import Predictor
 from headstart.tasks.labels import NO_LABEL
 
 PAGE = "explanation.html"
@@ -62,7 +63,6 @@ def summarize(heat_map: HeatMap, class_name: str) -> str:
 
 def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[str, Any]:
     predictor, training = explainer.predictor, explainer.training
-    root = Path(predictor.facts.data_root)
     noun = predictor.modality.noun
     name = predictor.facts.name
     is_one_file = len(explanations) == 1 and not predictor.modality.is_in_tables
@@ -71,14 +71,13 @@ def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[
     return {
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "modality": predictor.modality.name,
         "exclusive": predictor.task.is_exclusive,
         "noun": noun,
         "title": f"{name}: {subject} explained",
         "colours": COLOURS,
         "methods": {explanation.method for explanation in explanations},
         "cells": first.evidence.shape if first is not None else None,
-        "explanations": [explanation_content(explanation, root) for explanation in explanations[:_MAX_ON_PAGE]],
+        "explanations": [explanation_content(explanation, predictor) for explanation in explanations[:_MAX_ON_PAGE]],
         "notes": [*_note_on_limit(len(explanations), noun), *filter(None, [training and training.note(noun)])],
     }
 
@@ -87,25 +86,26 @@ def _note_on_limit(n: int, noun: str) -> list[str]:
     return [f"This page shows the first {_MAX_ON_PAGE} of {n:,} explained {noun}s."] if n > _MAX_ON_PAGE else []
 
 
-def explanation_content(explanation: Explanation, root: Path) -> dict[str, Any]:
+def explanation_content(explanation: Explanation, predictor: Predictor) -> dict[str, Any]:
     """The variables of the template ``explanation_body.html.j2``.
 
     Args:
         explanation: the explanation.
-        root: folder that the names of training images are relative to.
+        predictor: the run.
     """
     class_name, heat_map = explanation.class_name, explanation.heat_map
     ranked = list(explanation.answer.probabilities.items())
     probabilities = [pair for i, pair in enumerate(ranked) if i < _MAX_PROBABILITIES or pair[0] == class_name]
     content: dict[str, Any] = {
         "file": explanation.file,
-        "title": Path(explanation.file).name if heat_map is not None else None,
+        "title": Path(explanation.file).name if not predictor.modality.is_in_tables else None,
         "predicted": explanation.answer.label(),
         "out_of_distribution": explanation.answer.out_of_distribution,
+        "has_pixels": predictor.modality.has_pixels,
         "probabilities": probabilities,
         "more": len(ranked) - len(probabilities),
         "class_name": class_name,
-        "nearest": [_neighbour_content(neighbour, class_name, root) for neighbour in explanation.nearest],
+        "nearest": [_neighbour_content(neighbour, class_name, predictor) for neighbour in explanation.nearest],
         "agreeing": sum(class_name in neighbour.labels for neighbour in explanation.nearest),
         "words": marked_words(explanation.words),
     }
@@ -116,15 +116,17 @@ def explanation_content(explanation: Explanation, root: Path) -> dict[str, Any]:
     return content
 
 
-def _neighbour_content(neighbour: Neighbour, class_name: str, root: Path) -> dict[str, Any]:
-    image = None if neighbour.text is not None else thumbnail(example_in(root, neighbour.file), _NEIGHBOUR_PX)
+def _neighbour_content(neighbour: Neighbour, class_name: str, predictor: Predictor) -> dict[str, Any]:
+    modality, root = predictor.modality, Path(predictor.facts.data_root)
+    example = modality.example_in(root, neighbour.file, neighbour.text or "")
+    image = modality.thumbnail(example, _NEIGHBOUR_PX)
     return {
         "file": neighbour.file,
         "label": ", ".join(neighbour.labels) or NO_LABEL,
         "agrees": class_name in neighbour.labels,
         "similarity": neighbour.similarity,
         "is_same": neighbour.is_same,
-        "text": shortened(neighbour.text) if neighbour.text is not None else None,
+        "text": shortened(example.text),
         "address": address(image.pixels) if image else None,
     }
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.examples import Example
+from headstart.data.modalities import Modality
 from headstart.runs.records import decode
 from headstart.runs.schema import Figures, IntervalMethod, LeakFree, SplitFigures
 from headstart.tasks import Task
@@ -25,7 +27,8 @@ class Answers:
         probabilities: float32 (n, classes).
         digests: content digest of each file.
         task: kind of the labels.
-        texts: n texts; None for images.
+        examples: n of them.
+        modality: of the examples.
         thresholds: float (classes,), the probability from which each class is predicted; None for the most probable.
     """
 
@@ -35,7 +38,8 @@ class Answers:
     probabilities: np.ndarray
     digests: Sequence[bytes]
     task: Task
-    texts: Sequence[str] | None = None
+    examples: Sequence[Example]
+    modality: Modality
     thresholds: np.ndarray | None = None
 
     def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> SplitFigures:

@@ -80,9 +80,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
 
     def fill(folder: Path, final_name: str) -> None:
         facts, proof = _write_model(folder, material, prepared, inputs, final_name)
-        chosen_texts = material.dataset.texts_at(chosen)
-        texts: dict[str, Any] = {"texts": np.array(chosen_texts)} if chosen_texts is not None else {}
-        np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **texts)
+        texts = [example.text for example in examples]  # they prove the tokenizer as well
+        arrays: dict[str, Any] = {"texts": np.array(texts)} if material.dataset.modality.is_in_tables else {}
+        np.savez(folder / "golden.npz", inputs=inputs, probabilities=expected, **arrays)
         samples = GoldenFacts(count=len(golden))
         facts = facts.replace(
             freeze_proof=decode(FreezeProofFacts, asdict(proof)),

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart.data.audit import Finding, Occurrence
-from headstart.data.examples import example_in
+from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.modalities import Modality
 from headstart.data.readers import Reader
@@ -62,18 +63,13 @@ def overlap(
     exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
     modality = facts.modality
     first = {row.sha256: row for row in trained_on}  # one of each content
-    known: dict[str, str] | dict[str, bytes]  # by digest
-    new: dict[int, str] | dict[int, bytes]
-    if answers.texts is not None:
-        known = {digest: row.text or "" for digest, row in first.items()}
-        new = dict(enumerate(answers.texts))
-    else:
-        looks = _looks(first, facts, reader, progress)
-        known = {digest: info.fingerprint for digest, info in looks.items()}
-        new = {i: image_infos[i].fingerprint for i in sorted(image_infos)}
-        if not known:
-            gone = Finding(NEAR, "skipped", "The images that the run was trained on are no longer where they were.")
-            return Overlap(exact, [_exact(answers.files, exact, modality), gone])
+    new = modality.looks(answers.examples, image_infos)
+    known = _looks(first, facts, reader, progress)
+    if not known:
+        reason = f"The {modality.plural} that the run was trained on are no longer where they were."
+        if not new:
+            reason = f"The contents of {modality.plural} are compared exactly only."
+        return Overlap(exact, [_exact(answers.files, exact, modality), Finding(NEAR, "skipped", reason)])
     positions, names = list(new), [first[digest].file for digest in known]
     found = _partners(modality.near_pairs([*known.values(), *new.values()]), len(known))
     partners = {positions[i]: j for i, j in found.items()}
@@ -90,21 +86,25 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
 
 def _looks(
     trained_on: Mapping[str, PredictionRow], facts: RunFacts, reader: Reader, progress: Progress
+) -> dict[str, Any]:
+    """Digest (hex) -> what is compared of a training example, for those in the run, in the cache or on disk."""
+    modality, root = facts.modality, Path(facts.data_root)
+    examples = {digest: modality.example_in(root, row.file, row.text) for digest, row in trained_on.items()}
+    known = _image_infos(examples, modality, reader, progress) if modality.has_pixels else {}
+    image_infos = {i: known[digest] for i, digest in enumerate(examples) if digest in known}
+    digests = list(examples)
+    return {digests[i]: look for i, look in modality.looks(list(examples.values()), image_infos).items()}
+
+
+def _image_infos(
+    examples: Mapping[str, Example], modality: Modality, reader: Reader, progress: Progress
 ) -> dict[str, ImageInfo]:
-    """Digest (hex) -> thumbnail data of a training image, for images in the cache or on disk."""
-    known = {
-        digest.hex(): look
-        for digest, look in known_image_infos([bytes.fromhex(one) for one in trained_on], reader).items()
-    }
-    missing = [example_in(Path(facts.data_root), row.file) for digest, row in trained_on.items() if digest not in known]
-    found = examine(
-        [example for example in missing if example.version()], facts.modality, reader=reader, progress=progress
-    )
-    for i, look in found.image_infos.items():
-        digest = (found.digests[i] or b"").hex()
-        if digest in trained_on:
-            known[digest] = look
-    return known
+    """Digest (hex) -> header and fingerprint of a training image, for images in the cache or on disk."""
+    digests = [bytes.fromhex(digest) for digest in examples]
+    known = {digest.hex(): info for digest, info in known_image_infos(digests, reader).items()}
+    missing = [example for digest, example in examples.items() if digest not in known and example.version()]
+    found = examine(missing, modality, reader=reader, progress=progress)
+    return known | {(found.digests[i] or b"").hex(): info for i, info in found.image_infos.items()}
 
 
 def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Finding:

@@ -221,10 +221,10 @@ class Predictor:
         try:
             with np.load(path) as golden:
                 inputs, expected = golden["inputs"], golden["probabilities"]
-                texts = golden["texts"].tolist() if "texts" in golden else None
+                texts = golden["texts"].tolist() if self.modality.is_in_tables else []
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise IntegrityError(f"the golden samples of the run cannot be read: {path} ({exc}).") from exc
-        if texts is not None:  # so that the tokenizer is proved as well
+        if texts:  # they prove the tokenizer as well
             inputs = decode_examples(self.reader, map(TextExample, texts))
         self.samples: np.ndarray = inputs
         check_golden(self.folder, self.probabilities(inputs), expected, self.facts.engine.precision)

@@ -25,6 +25,8 @@ import numpy as np
 from headstart.data.corrections import DROP
 from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
+from headstart.data.examples import Example
+from headstart.data.modalities import Modality
 from headstart.errors import IntegrityError
 from headstart.evaluation import LabelIssues
 from headstart.runs.answers import Answers
@@ -56,7 +58,7 @@ class PredictionRow:
         labels: its class, or all its labels.
         predicted: the class, or all labels, that the run predicts.
         sha256: of its content, hex; empty where unknown.
-        text: itself, if it is one.
+        text: its content, if tables hold it; else empty.
         scores: probabilities, and the worst mistake.
     """
 
@@ -65,7 +67,7 @@ class PredictionRow:
     labels: tuple[str, ...]
     predicted: tuple[str, ...]
     sha256: str
-    text: str | None
+    text: str
     scores: Scores
 
 
@@ -82,7 +84,7 @@ class LabelIssue:
             label that is likeliest to be wrong.
         label_probability: of the class that it is labelled with; of multi-label data, of that label being right.
         sha256: of its content, hex.
-        text: itself, if it is one.
+        text: its content, if tables hold it; else empty.
     """
 
     split: str
@@ -92,7 +94,7 @@ class LabelIssue:
     probability: float
     label_probability: float
     sha256: str
-    text: str | None
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,9 +136,8 @@ def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) ->
         (digest.hex() for digest in answers.digests),
         *task.table(answers.labels, answers.probabilities, answers.thresholds, classes),
     ]
-    if answers.texts is not None:
-        header, columns = [*header, "text"], [*columns, answers.texts]
-    _write(folder / PREDICTIONS, header, zip(*columns, strict=True))
+    texts = _text_column(answers.modality, answers.examples)
+    _write(folder / PREDICTIONS, [*header, *texts], zip(*columns, *texts.values(), strict=True))
 
 
 def write_no_predictions(folder: Path) -> None:
@@ -177,10 +178,13 @@ def write_label_issues(
         [f"{p:.6f}" for p in issues.label_probability],
         [answers.digests[i].hex() for i in at],
     ]
-    header, texts = list(_ISSUE_COLUMNS), answers.texts
-    if texts is not None:
-        header, columns = [*header, "text"], [*columns, [texts[i] for i in at]]
-    _write(folder / LABEL_ISSUES, header, zip(*columns, strict=True))
+    texts = _text_column(answers.modality, [answers.examples[i] for i in at])
+    _write(folder / LABEL_ISSUES, [*_ISSUE_COLUMNS, *texts], zip(*columns, *texts.values(), strict=True))
+
+
+def _text_column(modality: Modality, examples: Sequence[Example]) -> dict[str, list[str]]:
+    """The column with the content of examples; none if they are files."""
+    return {"text": [example.text for example in examples]} if modality.is_in_tables else {}
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -291,9 +295,9 @@ class _Cells:
     def __getitem__(self, column: str) -> str:
         return self._cells[column]
 
-    def get(self, column: str) -> str | None:
-        """A cell, or None where there is no such column."""
-        return self._cells.get(column)
+    def get(self, column: str) -> str:
+        """A cell, empty where there is no such column."""
+        return self._cells.get(column, "")
 
     def wrong(self, column: str, expected: str) -> IntegrityError:
         """The error for a cell that cannot be what it is."""

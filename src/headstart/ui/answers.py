@@ -51,7 +51,7 @@ class Answers:
                 )
                 if not isinstance(answer, Explanation):
                     raise InputError(f"{name}: {answer.reason}.")
-                explained = explanation_content(answer, Path(predictor.facts.data_root))
+                explained = explanation_content(answer, predictor)
             finally:
                 file.unlink(missing_ok=True)
         threshold = predictor.facts.min_confidence

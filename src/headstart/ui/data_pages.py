@@ -178,9 +178,9 @@ def open_data(root_folder: RootFolder, path: Path, read: dict[str, Any]) -> Data
         dataset = load_dataset(str(path), **read)
     except PermissionError as exc:
         raise InputError(f"{exc.filename} {exc.strerror}.") from exc
-    if dataset.texts is None:
-        for file in dataset.files:
-            root_folder.resolve(str(dataset.root / file))
+    for example in dataset.examples:
+        if example.location:
+            root_folder.resolve(example.location)
     return dataset
 
 
@@ -208,10 +208,7 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         indices = np.flatnonzero(dataset.task.members(dataset.labels, i))
         positions = np.linspace(0, len(indices) - 1, min(_SAMPLES, len(indices))).astype(int)
         chosen_indices = indices[positions] if i < _CLASSES_WITH_SAMPLES else ()
-        if dataset.texts is not None:
-            samples = [" ".join(dataset.texts[j].split()) for j in chosen_indices[:2]]
-        else:
-            samples = [str(dataset.root / dataset.files[j]) for j in chosen_indices]
+        samples = [dataset.examples[j] for j in chosen_indices]
         classes.append({"name": name, "count": count, "samples": samples})
     return {
         "dataset": dataset,
@@ -220,7 +217,8 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         "largest_count": max(counts.values()),
         "split_names": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
         "exclusive": dataset.task.is_exclusive,
-        "nested": dataset.texts is None and len({os.path.dirname(file) for file in dataset.files}) > len(classes),
+        "modality": dataset.modality,
+        "nested": len({os.path.dirname(file) for file in dataset.files}) > len(classes),
     }
 
 

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image, ImageOps
 
 import headstart as hs
-from headstart.bases import for_images
 from headstart.bases.derived import with_taps
 from headstart.data.modalities import IMAGE
 from headstart.errors import InputError
@@ -149,7 +148,7 @@ def test_features_of_photos_come_from_any_block(photos: Path) -> None:
 
     from headstart.bases.blocks import find_blocks
 
-    base = for_images(hs.load_base(input_size=SIZE))
+    base = hs.load_base(input_size=SIZE)
     files = sorted(photos.rglob("*.jpg"))[:3]
     pixels = np.stack([base.reader().decode(file.read_bytes(), ".jpg") for file in files])
     features = with_taps(base, ("block15:max", "block15:mean", "block13:mean")).model().predict(pixels, verbose=0)

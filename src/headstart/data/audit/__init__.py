@@ -6,7 +6,7 @@ Checks have a code and a name (``checks.py``) and are sorted by what they look a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,9 +97,7 @@ def audit(
         groups_across_splits(dataset, left_out),
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
-    if dataset.modality.name in _CONTENT_CHECKS:
-        readable = [i for i in range(len(dataset)) if i not in problems]
-        findings += _CONTENT_CHECKS[dataset.modality.name](dataset, readable, image_infos)
+    findings += _check_contents(dataset, [i for i in range(len(dataset)) if i not in problems], image_infos)
     findings += check_classes(dataset.task, dataset.labels[usable], dataset.classes)
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped, _near(dataset, usable, digests, image_infos))
@@ -115,9 +113,7 @@ def _near(
     same: defaultdict[bytes | None, list[int]] = defaultdict(list)
     for i in usable.tolist():
         same[digests[i]].append(i)
-    looks: dict[int, str] | dict[int, bytes] = {i: info.fingerprint for i, info in image_infos.items()}
-    if dataset.texts is not None:
-        looks = dict(enumerate(dataset.texts))
+    looks = dataset.modality.looks(dataset.examples, image_infos)
     if not looks:
         return None
     first = [indices[0] for indices in same.values() if indices[0] in looks]
@@ -129,17 +125,11 @@ def _near(
     return np.array(sorted(near), np.int64).reshape(-1, 2)
 
 
-def _check_images(dataset: Dataset, readable: Sequence[int], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
-    return check_images(dataset.files, {i: image_infos[i] for i in readable if i in image_infos})
-
-
-def _check_texts(dataset: Dataset, readable: Sequence[int], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
-    texts = dataset.texts or []
-    return [mojibake([dataset.files[i] for i in readable], [texts[i] for i in readable])]
-
-
-_CONTENT_CHECKS: dict[str, Callable[[Dataset, Sequence[int], Mapping[int, ImageInfo]], list[Finding]]] = {
-    "image": _check_images,
-    "text": _check_texts,
-}
-"""Name of a modality -> the checks of what its examples hold; they get the indices of the readable ones."""
+def _check_contents(dataset: Dataset, readable: Sequence[int], image_infos: Mapping[int, ImageInfo]) -> list[Finding]:
+    """What the readable examples hold."""
+    findings: list[Finding] = []
+    if dataset.modality.has_pixels:
+        findings += check_images(dataset.files, {i: image_infos[i] for i in readable if i in image_infos})
+    if dataset.modality.has_words:
+        findings.append(mojibake([dataset.files[i] for i in readable], [dataset.examples[i].text for i in readable]))
+    return findings

@@ -80,11 +80,8 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
         indices: of the examples to write.
     """
     above = Path(os.path.abspath(path.parent))
-    columns: dict[str, Sequence[str]] = {}
-    if dataset.texts is not None:
-        columns["text"] = dataset.texts
-    else:
-        columns["path"] = [_seen_from(above, dataset.root / file) for file in dataset.files]
+    cells = [example.cell(above) for example in dataset.examples]
+    columns: dict[str, Sequence[str]] = {cells[0][0]: [cell for _, cell in cells]}
     columns["label"] = [dataset.task.to_cell(label, dataset.classes) for label in dataset.labels]
     columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
     columns |= {"group": dataset.groups} if dataset.groups else {}
@@ -92,7 +89,3 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([column[i] for column in columns.values()] for i in indices)
-
-
-def _seen_from(folder: Path, file: Path) -> str:
-    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from headstart.data.examples import Example, FileExample, is_url
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.folders import walk
 from headstart.data.images import EXTENSIONS, Decoder, upright_size
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_images
 from headstart.data.resizing import ResizeRule
+from headstart.data.thumbnails import Thumbnail, thumbnail
 from headstart.errors import BadExample, InputError
 
 
@@ -24,7 +26,6 @@ class Image(Modality):
     plural = "images"
     article = "an"
     extensions = tuple(sorted(EXTENSIONS))
-    is_in_tables = False
     has_pixels = True
     base_fields = ("input_size", "preprocessing", "resize")
     default_bases = ("embedded:efficientnet-lite0",)
@@ -66,6 +67,14 @@ class Image(Modality):
             raise BadExample(
                 f"too large: {width:,} x {height:,} pixels; at most {max_megapixels:g} million are accepted"
             )
+
+    def thumbnail(self, example: Example, longest_px: int) -> Thumbnail | None:
+        """The image itself; None if its file is gone or cannot be read."""
+        return thumbnail(example, longest_px)
+
+    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, bytes]:
+        """The fingerprints."""
+        return {i: info.fingerprint for i, info in sorted(image_infos.items())}
 
     def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
         """Compare fingerprints."""

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from headstart.data.examples import Example, FileExample
+from headstart.data.examples import Example, FileExample, TextExample, file_in
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.readers import Reader
+from headstart.data.thumbnails import Thumbnail
 
 
 class Modality(ABC):
@@ -28,6 +30,7 @@ class Modality(ABC):
         is_in_tables: whether tables hold the content of the examples, in a column ``text``. If not, examples are files.
         has_pixels: whether its readers give pixels (h, w, 3) of one size, which can be augmented and shown. If not,
             they give token ids (t,), of different length.
+        has_words: whether the examples are words, which can be left out one by one to explain a prediction.
         base_fields: fields of :class:`headstart.runs.schema.BaseFacts` that :meth:`open_reader` and exports need.
         default_bases: handles, best first. The first one that is available is used.
         mistakes_shown: number of wrong predictions that a report shows.
@@ -42,8 +45,9 @@ class Modality(ABC):
     plural: ClassVar[str]
     article: ClassVar[str] = "a"
     extensions: ClassVar[Sequence[str]]
-    is_in_tables: ClassVar[bool]
-    has_pixels: ClassVar[bool]
+    is_in_tables: ClassVar[bool] = False
+    has_pixels: ClassVar[bool] = False
+    has_words: ClassVar[bool] = False
     base_fields: ClassVar[tuple[str, ...]]
     default_bases: ClassVar[tuple[str, ...]]
     mistakes_shown: ClassVar[int]
@@ -57,6 +61,20 @@ class Modality(ABC):
     def has_file(self, files: Iterable[str]) -> bool:
         """Whether one of some files has an extension of this modality."""
         return any(PurePath(file).suffix.lower() in self.extensions for file in files)
+
+    def example_in(self, root: Path, file: str, text: str = "") -> Example:
+        """The example that a table of data or of a run names.
+
+        Args:
+            root: folder that relative paths start from.
+            file: path, URL, or what the example is called.
+            text: its content, if ``is_in_tables``.
+        """
+        return TextExample(text, name=file) if self.is_in_tables else file_in(root, file)
+
+    def example_of_file(self, root: Path, file: str) -> Example:
+        """The example in a file of a folder of data."""
+        return file_in(root, file)
 
     def as_examples(self, items: Iterable[Example | Path | str]) -> list[Example]:
         """Examples that a Python program names by paths, URLs or contents; examples are given back as they are."""
@@ -120,15 +138,30 @@ class Modality(ABC):
             BadExample: it is too large.
         """
 
+    # ---- showing examples
+
+    def thumbnail(self, example: Example, longest_px: int) -> Thumbnail | None:
+        """An example as a small image, no side longer than this; None if it cannot be shown as one."""
+        return None
+
     # ---- comparing examples
 
-    @abstractmethod
+    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, Any]:
+        """What :meth:`near_pairs` compares, by index, of the examples where it is known.
+
+        Args:
+            examples: all examples.
+            image_infos: index -> header and fingerprint, of those with pixels.
+        """
+        return {}
+
     def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
         """Pairs of examples that nearly repeat each other.
 
         Args:
-            looks: of n examples: their fingerprints as bytes if ``has_pixels``, else their texts.
+            looks: of n examples, as :meth:`looks` gives them.
 
         Returns:
             int64 (pairs, 2), positions of each pair.
         """
+        return np.empty((0, 2), np.int64)

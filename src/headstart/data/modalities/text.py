@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.examples import Example, FileExample, TextExample, is_url
+from headstart.data.fingerprints import ImageInfo
 from headstart.data.folders import walk
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_texts
@@ -27,7 +28,7 @@ class Text(Modality):
     plural = "texts"
     extensions = (".txt", ".text", ".md")
     is_in_tables = True
-    has_pixels = False
+    has_words = True
     base_fields = ("pooling", "tokenizer")
     default_bases = (
         "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d",
@@ -41,6 +42,10 @@ class Text(Modality):
     def to_example(self, item: Path | str) -> Example:
         """A string is the text itself, a Path names a text file."""
         return TextExample(item) if isinstance(item, str) else super().to_example(item)
+
+    def example_of_file(self, root: Path, file: str) -> Example:
+        """The text in the file; what is wrong with it is said when it is tokenized."""
+        return TextExample(read_text(root / file), name=file)
 
     def find_examples(self, items: Sequence[Path | str]) -> list[Example]:
         """Strings are texts; text files are read."""
@@ -77,6 +82,10 @@ class Text(Modality):
         """Check the length."""
         if len(data) > max_text_bytes:
             raise BadExample(f"too long: at most {max_text_bytes // 1000} kB of text are accepted")
+
+    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, str]:
+        """The texts."""
+        return {i: example.text for i, example in enumerate(examples)}
 
     def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
         """Compare the words of texts."""

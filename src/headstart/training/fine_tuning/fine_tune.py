@@ -19,15 +19,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from headstart.bases.base import Base, ImageBase
+from headstart.bases.base import Base
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, count_trained_blocks
 from headstart.bases.derived import truncate_after, with_tuned_weights
-from headstart.bases.text import TextBase
 from headstart.config import FineTuneConfig, HeadConfig
 from headstart.data.examples import Example
 from headstart.data.readers import decode_example, decode_examples
 from headstart.data.split import folds
-from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.augmentation import to_pipeline
 from headstart.features.engines import EngineName, prepare
@@ -212,13 +210,7 @@ def check_finished(tuned: FineTuneResult, features: FeatureSet, train: np.ndarra
 
 def _few_texts(base: Base, data: TrainingData, head_config: HeadConfig) -> bool:
     """Whether there are only a few training texts per class, and an encoder that can learn from them."""
-    if (
-        not isinstance(base, TextBase)
-        or not isinstance(base.tokenizer, SubwordTokenizer)
-        or head_config.kind != "linear"
-    ):
-        return False
-    if not data.task.is_exclusive:
+    if not (base.can_learn_contrastively and head_config.kind == "linear" and data.task.is_exclusive):
         return False
     counts = data.task.counts(data.labels[data.train], data.n_classes)
     return bool(counts.min() >= _MIN_SHOTS and counts.max() < FEW)
@@ -378,7 +370,7 @@ class _Attempt:
             self.trainer,
             {
                 "spec": base.spec.to_json(),
-                "resize": base.resize if isinstance(base, ImageBase) else None,
+                "resize": base.input_facts().get("resize"),
                 "input_shape": list(self._input_shape),
                 "trained_blocks": len(trained),
                 "xml": str(xml) if xml else None,
