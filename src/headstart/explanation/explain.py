@@ -61,7 +61,7 @@ class Explanation:
     def heat(self) -> np.ndarray:
         """Heat of every pixel of the upright original image, float32 (h, w); see :meth:`HeatMap.at`."""
         if self.heat_map is None:
-            advice = " Its words have weights: Explanation.words." if self.words is not None else ""
+            advice = "" if self.words is None else " Its words have weights: Explanation.words."
             raise InputError(f"only an image has a heat map.{advice}")
         return self.heat_map.heat
 
