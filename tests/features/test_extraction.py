@@ -17,6 +17,7 @@ from headstart.data.images import Decoder
 from headstart.data.modalities import IMAGE
 from headstart.features.engines import prepare
 from headstart.features.examination import examine
+from headstart.system import locks
 from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
 from tests.damage import DAMAGES
@@ -252,6 +253,30 @@ def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
     assert sum(answer["computed"] for answer in answers) == len(files)
     assert all(answer["computed"] > 0 for answer in answers)
     assert answers[0]["sum"] == answers[1]["sum"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGSTOP")
+def test_the_share_of_a_stopped_process_is_computed_after_a_while(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hs.extract(hs.load_base(), sorted(many.glob("*.jpg"))[:1])
+    monkeypatch.setattr(locks, "STOPPED_S", 4)
+    cache, size = _with_engine(tmp_path / "cache"), 224
+    process = _start(many, cache, size)
+    while _rows_done(cache) < 100:
+        assert process.poll() is None, "it finished before it could be stopped"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        base = hs.load_base(input_size=size)
+        with caplog.at_level("INFO"):
+            features = hs.extract(base, sorted(many.rglob("*.jpg")), cache=cache)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    output, _ = process.communicate()
+    assert f"process {process.pid} has stopped while computing features" in caplog.text
+    assert float(features.rows(range(len(features))).sum()) == json.loads(output)["sum"]  # it goes on, and ends well
 
 
 def test_where_a_drawn_photo_is_damaged_another_one_is_drawn(photos: Path, tmp_path: Path) -> None:

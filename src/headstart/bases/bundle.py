@@ -21,12 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from headstart.bases.base import Base
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
 from headstart.system.checksums import file_sha256
+from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Bar, Progress
 from headstart.system.settings import bundle_folder, is_offline
 
@@ -165,7 +164,9 @@ def add(bundle: Path, bases: Mapping[str, Base], progress: Progress = NO_PROGRES
     bundle = Path(os.path.abspath(bundle.expanduser()))
     bundle.parent.mkdir(parents=True, exist_ok=True)
     staging = bundle.with_name(f".{bundle.name}.fetching")
-    with FileLock(f"{staging}.lock"):
+    with patient_lock(f"{staging}.lock", f"writing {bundle}") as is_alone:
+        if not is_alone:
+            raise UnavailableError(f"{bundle} is being written by a process that has stopped. Continue it, or end it.")
         is_new = not bundle.exists() or (bundle.is_dir() and not any(bundle.iterdir()))
         entries = {} if is_new else read(bundle)
         shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.errors import IntegrityError
+from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
@@ -41,8 +40,8 @@ def download(url: str, target: Path, *, digest: str = "", progress: Progress = N
         IntegrityError: the file has another digest; it was deleted.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial_folder = target.with_name(f"{target.name}.partial")
-    with FileLock(f"{target}.lock"):
+    with patient_lock(f"{target}.lock", f"downloading {target.name}") as is_alone:
+        partial_folder = target.with_name(f"{target.name}.partial{'' if is_alone else f'-{os.getpid()}'}")
         if target.exists():  # downloaded by another process
             return
         shutil.rmtree(partial_folder, ignore_errors=True)  # left by a process that was killed
@@ -140,7 +139,10 @@ def fetch_archive(url: str, folder: Path, handle: str, progress: Progress = NO_P
     if reason:
         raise unavailable_error(handle, reason, alternative)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+    with (
+        patient_lock(f"{folder}.lock", f"downloading {handle}"),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch,
+    ):
         if folder.is_dir() and any(folder.iterdir()):  # downloaded by another process
             return
         archive, content = Path(scratch, "archive"), Path(scratch, "content")

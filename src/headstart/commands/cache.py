@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import InputError
-from headstart.features.store import is_held
+from headstart.system.locks import is_held
 from headstart.system.settings import cache_folder
 
 KINDS = {
@@ -84,13 +84,14 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
             shutil.rmtree(item.path)
         else:
             item.path.unlink()
-        item.path.with_name(item.path.name + ".lock").unlink(missing_ok=True)
+        for suffix in (".lock", ".pulse"):
+            item.path.with_name(item.path.name + suffix).unlink(missing_ok=True)
     return removed, kept
 
 
 def _items(folder: Path, kind: str) -> Iterator[Item]:
     for path in sorted((folder / kind).glob("*")):
-        if path.suffix == ".lock":
+        if path.suffix in (".lock", ".pulse"):
             continue
         stats = [file.stat() for file in (path, *path.rglob("*")) if file.exists()]
         # Files are made at full length and filled by and by: what counts is what they take by now.

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.bases import BaseSpec, load_base
 from headstart.bases.base import Base
@@ -18,6 +17,7 @@ from headstart.features.extraction import FeatureSet
 from headstart.features.store import Digest
 from headstart.features.views import Plan, compute_views, stored_views
 from headstart.system import keras_worker
+from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Progress
 
 _PROBE_EXAMPLES = 4
@@ -56,7 +56,7 @@ def augmented_features(
     """
     plan = Plan(examples, digests, [], [], list(pipelines), seed)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with patient_lock(f"{folder}.lock", "computing features of augmented images"):
         views = stored_views(plan, folder)
         if views is None:
             probe = decode_examples(base.reader(), examples[:_PROBE_EXAMPLES])

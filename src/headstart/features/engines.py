@@ -17,13 +17,13 @@ from threading import Lock
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.bases.base import Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
 from headstart.system.checksums import checked_folder, is_intact
+from headstart.system.locks import patient_lock
 from headstart.system.settings import Precision, asked_precision, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
     """
     folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with patient_lock(f"{folder}.lock", f"preparing {base.handle}"):
         if not is_intact(folder):
             _convert(base, folder, probe)
     return Prepared(folder, json.loads((folder / "engine.json").read_text()))
@@ -258,7 +258,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             best["blocks"] = [block.to_json() for block in blocks_of(base)]
         files = [*Path(scratch, best["by"]).iterdir()] if best["converted"] else []
         files += [template, template.with_suffix(".json")] if template else []
-        with checked_folder(folder) as result:
+        with checked_folder(folder, shared=True) as result:
             for file in files:
                 file.rename(result / file.name)
             (result / "engine.json").write_text(json.dumps(best, indent=2))

@@ -23,7 +23,7 @@ from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import decode_example
-from headstart.errors import BadExample
+from headstart.errors import BadExample, counted
 from headstart.features.engines import (
     Engine,
     EngineName,
@@ -47,6 +47,7 @@ STORE_VERSION = 3
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
 _POLL_INTERVAL_S = 0.25
+_SILENT_S = 2.0  # of waiting for another process, before it is said
 
 
 class FeatureSet:
@@ -239,14 +240,26 @@ class _Pass:
         if missing := self._missing():
             with progress.start(label, len(missing), self.base.modality.plural) as bar:
                 self._compute(missing, bar)
-                # What is left now is being computed by another process: take it over if that one dies.
-                while missing := self._missing():
-                    time.sleep(_POLL_INTERVAL_S)
-                    self._compute(missing, None)
+                self._wait_for_others()
         if self.known_images:
             self.image_infos = image_infos_of(
                 self.known_images, self.reader, self.examples, self.digests, sorted(self.wanted), progress
             )
+
+    def _wait_for_others(self) -> None:
+        """What is still missing is being computed by other processes. What one of them leaves is computed here."""
+        started, is_said = time.monotonic(), False
+        while missing := self._missing():
+            held = self.store.held([digest for i in missing if (digest := self.digests[i])])
+            left = [i for i in missing if self.digests[i] not in held]
+            if left:
+                self._compute(left, None)
+                continue
+            if not is_said and time.monotonic() - started > _SILENT_S:
+                is_said = True
+                names = ", ".join(sorted(set(held.values())))
+                logger.info(f"waiting for {names}, which is computing {counted(len(held), 'example')} of these …")
+            time.sleep(_POLL_INTERVAL_S)
 
     def _find_digests(self) -> None:
         for i, known in self.files.find(self.examples).items():

@@ -5,8 +5,8 @@
 
 A row enters the index only after its values are on disk, so a process may be killed at any moment. Rows whose values
 do not fit their checksum any more leave it again (:meth:`ArrayStore.remove_damaged`). Processes share the
-work by claiming digests. Each holds a file lock while it lives; the operating system releases it however the process
-ends, so another one takes over its claims at once.
+work by claiming digests. Each holds a lock while it lives (:mod:`headstart.system.locks`): another one takes over the
+claims of a process that has ended at once, and of one that has stopped after a while.
 """
 
 import json
@@ -19,10 +19,10 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from headstart.errors import IntegrityError, counted
 from headstart.features.database import Database
+from headstart.system.locks import HeldLock, Watch, is_held
 
 logger = logging.getLogger(__name__)
 
@@ -32,19 +32,6 @@ SHARD_ROWS, SHARD_BYTES = 16_384, 2**30
 Digest = bytes
 Key = tuple[Digest, int]
 """Content digest of an example, and the number of the view: 0 is the example as it is."""
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a living process holds a lock file; the operating system releases the locks of dead ones."""
-    if not lock.exists():
-        return False
-    probe = FileLock(lock)
-    try:
-        probe.acquire(timeout=0)
-    except Timeout:
-        return True
-    probe.release()
-    return False
 
 
 def _checksum(digest: Digest, array: np.ndarray) -> int:
@@ -108,8 +95,9 @@ class ArrayStore:
             companions="shard-*.npy",
         )
         self._owner = uuid.uuid4().hex[:12]
-        self._alive = FileLock(self._lock_path(self._owner))
-        self._alive.acquire()
+        self._alive = HeldLock(self._lock_path(self._owner))
+        self._watches: dict[str, Watch] = {}
+        self._stopped: set[str] = set()
         self._form = self._stored_form()
         self._shard: np.memmap | None = None
         self._shard_name, self._next_row = "", 0
@@ -187,18 +175,20 @@ class ArrayStore:
         return StoredArrays([self._open_shard(name) for name in names], shard, row, shape, dtype)
 
     def claim(self, digests: Sequence[Digest]) -> set[Digest]:
-        """Take on those of these digests that are neither stored nor being computed by a living process."""
+        """Take on those of these digests that are neither stored nor being computed, by this process or another."""
         with self._database.transaction() as connection:
-            stored = self.locate(digests)
-            owners = dict(
-                self._database.query_in("SELECT digest, owner FROM claims WHERE view=0 AND digest IN", digests)
-            )
-            alive = {owner: owner == self._owner or self._is_alive(owner) for owner in set(owners.values())}
-            claimed = {digest for digest in digests if digest not in stored and not alive.get(owners.get(digest, ""))}
+            taken = self.locate(digests).keys() | self.held(digests).keys()
+            claimed = set(digests) - taken
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, 0, ?)", [(digest, self._owner) for digest in claimed]
             )
         return claimed
+
+    def held(self, digests: Sequence[Digest]) -> dict[Digest, str]:
+        """Digest -> process that is computing its array, for messages."""
+        owners = dict(self._database.query_in("SELECT digest, owner FROM claims WHERE view=0 AND digest IN", digests))
+        process = {owner: self._working_process(owner) for owner in set(owners.values())}
+        return {digest: name for digest, owner in owners.items() if (name := process[owner])}
 
     def release(self, digests: Sequence[Digest]) -> None:
         """Give claims back: these examples turned out to be unusable."""
@@ -298,9 +288,21 @@ class ArrayStore:
     def _lock_path(self, owner: str) -> Path:
         return self.folder / f"{owner}.lock"
 
-    def _is_alive(self, owner: str) -> bool:
+    def _working_process(self, owner: str) -> str | None:
+        """The process of an owner of claims; None if it has ended or stopped."""
+        if owner == self._owner:
+            return "this process"
         path = self._lock_path(owner)
-        if is_held(path):
-            return True
-        path.unlink(missing_ok=True)
-        return False
+        if not is_held(path):
+            for file in (path, path.with_suffix(".pulse")):
+                file.unlink(missing_ok=True)
+            return None
+        watch = self._watches.setdefault(owner, Watch(path))
+        if not watch.has_stopped():
+            return watch.process
+        if owner not in self._stopped:
+            self._stopped.add(owner)
+            logger.warning(
+                f"{watch.process} has stopped while computing features; this one computes its share as well."
+            )
+        return None

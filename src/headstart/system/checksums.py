@@ -24,7 +24,7 @@ def file_sha256(path: Path) -> str:
 
 def checksums_of(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of every file in a folder, by its path in there; locks are left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".pulse"))
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from filelock import FileLock
-
 from headstart.errors import HeadstartError
-from headstart.features.store import is_held
 from headstart.system.atomic import atomic_file
 from headstart.system.events import EventProgress, send_records
+from headstart.system.locks import Watch, is_held, patient_lock
 from headstart.system.progress import Progress
 from headstart.tasks.labels import SEPARATOR
 from headstart.ui.labels import spell_label
@@ -90,7 +88,7 @@ KINDS: dict[str, Work] = {
 def main(folder: Path) -> None:
     """Run the job of a folder, after the jobs before it."""
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    with FileLock(folder / LOCK), open(folder / EVENTS, "a", encoding="utf-8") as events:
+    with patient_lock(folder / LOCK, "working on this job"), open(folder / EVENTS, "a", encoding="utf-8") as events:
 
         def send(event: dict[str, Any]) -> None:
             events.write(json.dumps({"t": time.time(), **event}) + "\n")
@@ -104,7 +102,9 @@ def main(folder: Path) -> None:
             progress.stage(WAITING)
         try:
             _queue(folder)
-            with FileLock(folder.parent / TURN):  # one job at a time: two at once would take longer
+            with patient_lock(
+                folder.parent / TURN, "working on another job"
+            ):  # one job at a time: two at once would take longer
                 outcome = KINDS[job["kind"]](folder, job, progress)
         except HeadstartError as exc:
             outcome = {"error": exc.render(spell_label)}
@@ -122,8 +122,9 @@ def main(folder: Path) -> None:
 
 def _queue(folder: Path) -> None:
     """Wait until no earlier job waits or works. A lock alone would not keep the order of the jobs."""
-    earlier = [job / LOCK for job in folder.parent.iterdir() if job.is_dir() and job.name < folder.name]
-    while any(map(is_held, earlier)):
+    locks = [job / LOCK for job in folder.parent.iterdir() if job.is_dir() and job.name < folder.name]
+    earlier = {lock: Watch(lock) for lock in locks}
+    while any(is_held(lock) and not watch.has_stopped() for lock, watch in earlier.items()):
         time.sleep(_POLL_S)
 
 

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from headstart.features.store import is_held
+from headstart.system.locks import is_held
 from headstart.system.progress import Pace
 from headstart.ui.job_process import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
 from headstart.ui.root_folder import NotFoundError, RootFolder

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.system.keras_compat import train_step
+from headstart.system.locks import patient_lock
 from headstart.system.progress import Bar, Progress
 from headstart.training.fine_tuning.job import FineTuneJob, diverged, no_result
 from headstart.training.fine_tuning.optimizer import compile_model, layered_adamw
@@ -47,7 +47,7 @@ def train_contrastively(folds: list[int], progress: Progress, **job: Any) -> dic
     Raises:
         IntegrityError: something frozen has changed.
     """
-    with FileLock(Path(job["folder"], "training.lock")):
+    with patient_lock(Path(job["folder"], "training.lock"), "training the same base"):
         try:
             return _ContrastiveTrainer(prepare_training(FineTuneJob(**job), progress)).run(np.array(folds), progress)
         except TimeoutError:

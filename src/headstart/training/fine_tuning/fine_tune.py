@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.bases.base import Base
 from headstart.bases.blocks import NOMINAL_TOKENS, Block, count_trained_blocks
@@ -35,6 +34,7 @@ from headstart.model_files.keras_file import Frozen
 from headstart.system import gpu, keras_worker
 from headstart.system.atomic import atomic_file
 from headstart.system.checksums import CHECKSUMS, is_intact, write_checksums
+from headstart.system.locks import own_folder
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.registry import is_in_every_process
@@ -271,15 +271,13 @@ class _Attempt:
         else:
             number = count_trained_blocks(blocks, self.config.fine_tune)
         frozen, trained = blocks[: len(blocks) - number], blocks[len(blocks) - number :]
-        work = self.cache / "tuning" / self._key(trained)
-        work.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{work}.lock"):
+        with own_folder(self.cache / "tuning" / self._key(trained), "doing the same fine-tuning") as work:
             is_finished = (work / CHECKSUMS).exists() and is_intact(work)
             work.mkdir(exist_ok=True)
             reason = None if is_finished else self._train(frozen, trained, work)
             if reason:
                 return NotTried(reason)
-        return self._read_result(work, tuple(block.name for block in trained))
+            return self._read_result(work, tuple(block.name for block in trained))
 
     @cached_property
     def _probe(self) -> np.ndarray:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from headstart.model_files.head_layers import activate, load_layers, save_layers
 from headstart.system.durations import format_time_left
 from headstart.system.keras_compat import train_step
+from headstart.system.locks import patient_lock
 from headstart.system.progress import Progress
 from headstart.system.settings import asked_precision
 from headstart.training.early_stopping import EarlyStopping
@@ -52,7 +52,7 @@ def train(progress: Progress, **job: Any) -> dict[str, Any]:
         IntegrityError: something frozen has changed.
     """
     # If the process that started this was killed, its orphan may still run: wait until it has noticed and ended.
-    with FileLock(Path(job["folder"], "training.lock")):
+    with patient_lock(Path(job["folder"], "training.lock"), "training the same base"):
         try:
             preparation = prepare_training(FineTuneJob(**job), progress)
         except TimeoutError:

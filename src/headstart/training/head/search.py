@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
 from headstart.bases.base import Base, tapped_blocks
@@ -29,6 +28,7 @@ from headstart.errors import InputError, IntegrityError, counted
 from headstart.features.augmentation import PIPELINES
 from headstart.features.extraction import FeatureSet
 from headstart.system.extras import require
+from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 from headstart.training.head import networks
@@ -200,7 +200,7 @@ def search_heads(
     folder.mkdir(parents=True, exist_ok=True)
     search = _Search(data, config, sources, tapped, augmented, folder, progress)
     # BLAS threads wait for each other in busy loops, and the matrices here are too small for several threads.
-    with FileLock(f"{folder}.lock"), threadpool_limits(1, user_api="blas"):
+    with patient_lock(f"{folder}.lock", "searching for the same head"), threadpool_limits(1, user_api="blas"):
         return search.run(trials, start, cache)
 
 
