@@ -22,11 +22,13 @@ class Labels:
         form: ``int``, ``one-hot``, ``binary`` (0 and 1 in one column) or :data:`UNKNOWN`.
         class_count: number of classes, or :data:`UNKNOWN`.
         dataset: the dataset they were read from.
+        is_in_file_order: whether these are all labels or files of a dataset, in the order of its folder.
     """
 
     form: Any = UNKNOWN
     class_count: Any = UNKNOWN
     dataset: Optional["Dataset"] = None
+    is_in_file_order: bool = False
 
 
 @dataclass(eq=False)

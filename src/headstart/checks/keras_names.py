@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.checks.network import APPLICATIONS
+from headstart.checks.network import APPLICATIONS, AUGMENTATION, WITHOUT_WEIGHTS
 
 _KERAS_PREFIXES = (
     *("tensorflow.compat.v2.keras.", "tensorflow._api.v2.keras.", "tensorflow.python.keras.", "tensorflow.keras."),
@@ -47,6 +47,10 @@ _ARGUMENT_NAMES: dict[str, tuple[str, ...]] = {
     "map": ("map_func",),
     "set_value": ("x", "value"),
     "load": ("name", "split"),
+    **dict.fromkeys(("decode_jpeg", "decode_bmp"), ("contents", "channels")),
+    **dict.fromkeys(("decode_png", "decode_image"), ("contents", "channels", "dtype")),
+    "list_files": ("file_pattern", "shuffle", "seed"),
+    "load_img": ("path", "color_mode", "target_size"),
 }
 _OPTIMIZERS = ("Adam", "AdamW", "Nadam", "Adamax", "Adagrad", "Adadelta", "Lion", "Ftrl", "Lamb", "Muon")
 _SCHEDULES = ("CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "PolynomialDecay", "InverseTimeDecay")
@@ -73,6 +77,24 @@ CLASS_COUNTS = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100
 
 EARLIER_NAMES = {"fit_generator": "fit", "evaluate_generator": "evaluate", "predict_generator": "predict"}
 """Methods of models in older versions of Keras -> their present names."""
+
+
+_LAYERS = (
+    (WITHOUT_WEIGHTS | AUGMENTATION | {"Input", "Dense", "Conv2D", "SeparableConv2D", "DepthwiseConv2D", "Conv1D"})
+    - {"preprocess_input", "cast", "random image function"}
+) | {
+    *("BatchNormalization", "LayerNormalization", "Normalization", "Embedding", "LSTM", "GRU", "Bidirectional"),
+    *("Lambda", "Layer", "GlobalAvgPool2D", "GlobalMaxPool2D", "MaxPool2D", "AvgPool2D", "TimeDistributed"),
+}
+_NAMES_IN_MODULES = {
+    "keras.layers": _LAYERS,
+    "keras.models": {"Sequential", "Model"},
+    "keras.applications": set(APPLICATIONS),
+    "keras.optimizers": {*_OPTIMIZERS, "SGD", "RMSprop"},
+    "keras.preprocessing.image": {"ImageDataGenerator", "load_img", "img_to_array"},
+    "keras.utils": {"to_categorical", "load_img", "img_to_array", "image_dataset_from_directory"},
+    "keras.losses": {"BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"},
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,17 @@ def canonical_name(path: str) -> str:
     for prefix in _KERAS_PREFIXES:
         if path.startswith(prefix):
             path = "keras." + path[len(prefix) :]
+    for module in ("losses", "optimizers", "metrics"):
+        if path.startswith(f"tensorflow.{module}."):
+            path = path.replace("tensorflow.", "keras.", 1)
     return path.replace(".layers.experimental.preprocessing.", ".layers.").rstrip(".")
+
+
+def find_in_modules(name: str, modules: list[str]) -> Symbol | None:
+    """The object of Keras that has this name after ``from MODULE import *``; None if it is not known."""
+    owners = [module for module in modules if name in _NAMES_IN_MODULES.get(module, ())]
+    owners += [module for module in modules if name == "preprocess_input" and module.startswith("keras.applications.")]
+    return Symbol(f"{owners[-1]}.{name}") if owners else None
 
 
 def is_library(path: str) -> bool:

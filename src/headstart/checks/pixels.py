@@ -3,7 +3,7 @@
 Every common preprocessing is an affine map of each channel, therefore all steps together are an affine map, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,18 @@ FAMILIES = {
 """The modules of ``keras.applications`` with a ``preprocess_input`` -> one of the models it is made for."""
 
 _VALUE_PRESERVING = AUGMENTATION | {
-    *("InputLayer", "Resizing", "CenterCrop", "Dropout", "GaussianNoise", "Identity", "cast", "cache", "ZeroPadding2D"),
+    *(
+        "InputLayer",
+        "swapped channels",
+        "Resizing",
+        "CenterCrop",
+        "Dropout",
+        "GaussianNoise",
+        "Identity",
+        "cast",
+        "cache",
+        "ZeroPadding2D",
+    ),
 }
 _TOLERANCE = 0.05  # of the width of the range: 1/128 instead of 1/127.5, or 1/256 instead of 1/255, is good enough
 
@@ -98,26 +109,32 @@ class PixelPath(NamedTuple):
     Attributes:
         values: the pixel values that reach the base.
         steps: the nodes that change the values, and how.
-        starts_raw: whether the source certainly gives raw pixels from 0 to 255.
+        source: the node that the pixels come from.
     """
 
     values: PixelValues
     steps: list[tuple[Node, Preprocessing]]
-    starts_raw: bool
+    source: Node
+
+    @property
+    def starts_raw(self) -> bool:
+        """Whether the source certainly gives raw pixels from 0 to 255."""
+        return self.source.layer.kind == "pixels"
 
 
 def trace_pixels(site: Site) -> PixelPath | None:
     """Follow the pixels to a base, as far back as possible; None if a step on the path is not known."""
     *nodes, source = list(site.upstream())[1:]
-    values, steps = RAW_PIXELS, []
+    values, steps = replace(RAW_PIXELS, bgr=source.layer.config.get("bgr", False)), []
     for node in reversed(nodes):
         step = node_preprocessing(node)
         if step is None:
             return None
         if changes_values(step):
             values = values.apply(step)
-            steps.append((node, step))
-    return PixelPath(values, steps, source.layer.kind == "pixels")
+            if node.layer.kind != "swapped channels":
+                steps.append((node, step))
+    return PixelPath(values, steps, source)
 
 
 def node_preprocessing(node: Node) -> Preprocessing | None:
@@ -130,7 +147,23 @@ def node_preprocessing(node: Node) -> Preprocessing | None:
         return None if scale is None or offset is None else Preprocessing("rescaling", scale, offset)
     if layer.kind == "Normalization":
         return _normalization(layer.config)
+    if layer.kind == "swapped channels":
+        return Preprocessing("swapped channels", bgr=True)
     return Preprocessing("none") if layer.kind in _VALUE_PRESERVING else None
+
+
+def has_integers(node: Node) -> bool | None:
+    """Whether an output consists of integers, as images do when they are read; None if it is not known."""
+    while True:
+        layer = node.layer
+        if "dtype" in layer.config:
+            dtype = layer.config["dtype"]
+            return dtype == "int" if dtype in ("int", "float") else None
+        if layer.kind in ("Rescaling", "preprocess_input", "Normalization"):
+            return False
+        if layer.kind not in _VALUE_PRESERVING or len(node.inputs) != 1:
+            return None
+        node = node.inputs[0]
 
 
 def changes_values(step: Preprocessing) -> bool:

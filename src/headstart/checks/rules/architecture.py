@@ -1,10 +1,12 @@
 """Rules about the layers of a network: pixels and size in front of a base, its top, large Dense layers, augmentation.
 
-These are HS101 to HS107, HS129 and HS133. They apply to scripts and model files.
+These are HS101 to HS108, HS129 and HS133. They apply to scripts and model files.
 """
 
+from dataclasses import replace
+
 from headstart.checks.network import WITHOUT_WEIGHTS, Base, Network, Node, Site, find_augmentation
-from headstart.checks.pixels import RAW_PIXELS, changes_values, expected_preprocessing, trace_pixels
+from headstart.checks.pixels import RAW_PIXELS, PixelPath, changes_values, expected_preprocessing, trace_pixels
 from headstart.checks.rules.catalog import Report
 
 MIN_SIZE_RATIO, MAX_SIZE_RATIO = 0.4, 2.5
@@ -22,14 +24,19 @@ def check_architecture(network: Network, images: Node | None, report: Report) ->
         images: the input of the network, if known.
         report: receives the mistakes.
     """
+    check_inputs(network, images, report)
     outer_inputs = ([images],) if images else ()
-    for base, site in network.bases(outer_inputs):
-        if base.is_pretrained:
-            _check_pixels(base, site, report)
-        _check_size(base, site, report)
     for site in network.sites(outer_inputs):
         _check_dense(site, report)
         _check_augmentation(site.node, report)
+
+
+def check_inputs(network: Network, images: Node | None, report: Report) -> None:
+    """Check pixels and size of the images that reach the bases of a network; for the arguments see above."""
+    for base, site in network.bases(([images],) if images else ()):
+        if base.is_pretrained:
+            _check_pixels(base, site, report)
+        _check_size(base, site, report)
 
 
 def _check_pixels(base: Base, site: Site, report: Report) -> None:
@@ -40,6 +47,10 @@ def _check_pixels(base: Base, site: Site, report: Report) -> None:
     # If the source is not known, its pixels may have been divided by 255 before.
     is_maybe_scaled = not path.starts_raw and (not path.steps or path.values.match(expected, white=1.0))
     if path.values.match(expected) or is_maybe_scaled:
+        return
+    if replace(path.values, bgr=not path.values.bgr).match(expected):
+        if path.starts_raw:
+            _report_channels(base, path, site, report)
         return
     trained_on = f"{base.kind} was trained on {_describe_values(preprocessing.name, expected.format_range())}"
     if not path.steps:
@@ -57,6 +68,13 @@ def _check_pixels(base: Base, site: Site, report: Report) -> None:
     else:
         rule, cause = "wrong-rescaling", ""
     report(rule, last_node.line, f"{cause} {trained_on}, {gets}.".lstrip())
+
+
+def _report_channels(base: Base, path: PixelPath, site: Site, report: Report) -> None:
+    is_bgr = path.source.layer.config.get("bgr")
+    cause = "OpenCV reads BGR images" if is_bgr else "the channels are reversed on the way"
+    message = f"{base.kind} gets images with red and blue exchanged: {cause}."
+    report("wrong-channel-order", path.source.line if is_bgr else site.node.line, message)
 
 
 def _describe_values(preprocessing_name: str, value_range: str) -> str:

@@ -55,6 +55,12 @@ def _activation_of(layer: Layer) -> Any:
     return "linear" if activation is None else activation  # UNKNOWN is falsy, but not linear
 
 
+def has_logits(network: Network) -> bool:
+    """Whether a network certainly ends in a Dense layer without an activation."""
+    output = _find_output(network)
+    return output is not None and output.activation == "linear"
+
+
 def check_outputs(network: Network, report: Report) -> None:
     """Check that outputs, loss and metrics of a compiled network fit together."""
     output, compile_config = _find_output(network), network.compile_config

@@ -16,6 +16,11 @@ conditions, and into the modules beside it, and computes what is known about eac
 certainly wrong. Values that it cannot know (an option from the command line, a function of another package) are not
 reported. Therefore "no findings" does not prove that a script is correct.
 
+Images are followed from where they are read: `image_dataset_from_directory`, `ImageDataGenerator`, `tfds`,
+`list_files`, the functions of `tf.io` and `tf.image`, `load_img`, OpenCV, Pillow, scikit-image, imageio,
+generator functions and `Sequence` classes. Training with a gradient tape is checked like `fit`: at each call of a loss,
+a metric or `apply_gradients`.
+
 In a notebook, all Python cells are read in their order, and a finding names the code cell and the line in the cell.
 Cells that begin with `%%time`, `%%capture` or another magic for Python are read; cells in other languages (`%%bash`,
 `%%html`, `%%R`) are skipped, and so are shell commands and other magics. A cell that is not Python is named in a

@@ -8,11 +8,11 @@ from typing import Any
 from headstart.checks.network import (
     AUGMENTATION,
     SOME,
+    UNKNOWN,
     WITHOUT_WEIGHTS,
     Base,
     CompileConfig,
     Network,
-    Node,
     TrainableStates,
     changed_layers,
     trainable_in,
@@ -25,13 +25,14 @@ HIGH_RATES = {"SGD": 0.05, "Adagrad": 0.05, "Adadelta": 10.0, "Ftrl": 0.05}
 _TRAINING_FALSE = "in Keras 3 up to 3.15.1, training=False is not enough"
 
 
-def check_training(network: Network, line: int, report: Report) -> None:
+def check_training(network: Network, line: int, report: Report, *, checks_batchnorm: bool = True) -> None:
     """Check what a compiled network trains when ``fit`` is called.
 
     Args:
         network: a compiled network.
         line: of the call of ``fit``; 0 in a model file.
         report: receives the mistakes.
+        checks_batchnorm: False in a custom training loop, see :func:`check_batchnorm`.
     """
     compile_config = network.compile_config
     changed = changed_layers(compile_config.states_at_fit, network.trainable_states()) if compile_config else []
@@ -48,7 +49,9 @@ def check_training(network: Network, line: int, report: Report) -> None:
             message = f"{base.kind} has random weights (weights=None) and is frozen, so its features are noise."
             report("frozen-random-weights", base.line, message)
         if has_dense and base.is_pretrained and weights in (True, SOME):
-            _check_fine_tuning(base, site.node, network, batchnorm, line, report)
+            _check_learning_rate(base, network, line, report)
+            if checks_batchnorm and site.node.training is not True:
+                _check_statistics(base, site.node.training, batchnorm, line, report)
 
 
 def check_slices(base: Base, report: Report) -> None:
@@ -68,10 +71,10 @@ def _check_any_trainable(network: Network, line: int, report: Report) -> None:
     frozen = [layer.trainable.weights is False for layer in simple_layers]
     frozen += [trainable_in(network, base) == (False, False) for base, _ in bases]
     if network.trainable.flag is False or all(frozen):
-        report("nothing-to-train", line, "All layers are frozen, so fit changes nothing.")
+        report("nothing-to-train", line, "All layers are frozen, so training changes nothing.")
 
 
-def _check_fine_tuning(base: Base, node: Node, network: Network, batchnorm: Any, line: int, report: Report) -> None:
+def _check_learning_rate(base: Base, network: Network, line: int, report: Report) -> None:
     compile_config, trainable = network.compile_config or CompileConfig(), base.trainable
     rate, limit = compile_config.learning_rate, HIGH_RATES.get(str(compile_config.optimizer), 1e-3)
     if isinstance(rate, (int, float)) and rate >= limit * 0.999:
@@ -81,15 +84,37 @@ def _check_fine_tuning(base: Base, node: Node, network: Network, batchnorm: Any,
             return
         message = f"{optimizer} trains pretrained layers of {base.kind}."
         report("learning-rate-too-high", compile_config.line or line, message)
-    if batchnorm not in (True, SOME) or not base.has_batchnorm:
+
+
+def _check_statistics(base: Base, training: Any, batchnorm: Any, line: int, report: Report) -> None:
+    if batchnorm not in (True, SOME) or not base.has_batchnorm or training is UNKNOWN:
         return
-    changed_line = trainable.changed_line or line
-    if node.training is False:
+    changed_line = base.trainable.changed_line or line
+    if training is False:
         message = f"The BatchNormalization layers of {base.kind} are not frozen"
         report("batchnorm-not-frozen", changed_line, f"{message}: {_TRAINING_FALSE}.")
-    elif node.training is None:
-        message = f"The BatchNormalization layers of {base.kind} are not frozen: the new data change their statistics."
-        report("batchnorm-in-training-mode", changed_line, message)
+        return
+    message = f"The BatchNormalization layers of {base.kind} are not frozen: the new data change their statistics."
+    report("batchnorm-in-training-mode", changed_line, message)
+
+
+def check_batchnorm(network: Network, line: int, report: Report) -> None:
+    """Check that the statistics of a pretrained base do not change in a custom training loop.
+
+    Args:
+        network: what was called in the loop. Only bases in training mode are checked: those that are called with
+            training=True, or in a model that is called with training=True.
+        line: of the call of the loss.
+        report: receives the mistakes.
+    """
+    for node in (site.node for site in network.sites() if not site.outer_inputs and site.node.training is True):
+        model = node.layer
+        if isinstance(model, Base) and model.is_pretrained:
+            _check_statistics(model, True, model.trainable.batchnorm, line, report)
+        elif isinstance(model, Network):
+            for base, site in model.bases():
+                if base.is_pretrained:
+                    _check_statistics(base, site.node.training, trainable_in(model, base)[1], line, report)
 
 
 def check_optimizer(trained: Network, states: TrainableStates, network: Network, report: Report) -> None:

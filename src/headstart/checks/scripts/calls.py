@@ -4,11 +4,12 @@ import ast
 from abc import abstractmethod
 from typing import Any
 
+from headstart.checks.dataset import Dataset
 from headstart.checks.keras_names import Symbol
 from headstart.checks.network import UNKNOWN
 from headstart.checks.scripts.expressions import EndOfExecution, Expressions
-from headstart.checks.scripts.plain import call_method, convert
-from headstart.checks.scripts.values import Class, Enumeration, Function, Instance, Method
+from headstart.checks.scripts.plain import MAX_ELEMENTS, Dict, List, call_method, convert, is_partial, length
+from headstart.checks.scripts.values import Class, Enumeration, Function, Generator, Instance, Method, Variables
 
 
 class Calls(Expressions):
@@ -30,6 +31,9 @@ class Calls(Expressions):
             return self.library.method(function.owner, function.name, args, kwargs, node)
         if isinstance(function, Symbol):
             return self._call_symbol(function, args, kwargs, node)
+        method = function.cls.names.get("call") if isinstance(function, Instance) else None
+        if isinstance(method, Function):
+            return self.call(Function(method.node, method.scope, method.defaults, function), args, kwargs, node)
         if function is UNKNOWN or isinstance(function, Instance):
             owner = self.value(node.func.value) if isinstance(node.func, ast.Attribute) else function
             attributes = owner.names.values() if isinstance(owner, Instance) else ()
@@ -81,7 +85,11 @@ class Calls(Expressions):
         if name in ("list", "tuple", "iter", "sorted", "reversed"):
             return first
         if name == "len":
-            return len(first) if isinstance(first, (list, tuple, dict, str)) else UNKNOWN
+            return length(first)
+        if name == "zip":
+            return self._zip(args, line)
+        if name == "next":
+            return self.elements(first)[0] if isinstance(first, (Dataset, Generator)) else UNKNOWN
         if name == "setattr" and len(args) == 3 and isinstance(args[1], str):
             self.set_attribute(first, args[1], args[2], line)
         return convert(name, first) if len(args) == 1 else UNKNOWN
@@ -89,7 +97,17 @@ class Calls(Expressions):
     def _call_plain_method(self, owner: Any, name: str, args: list[Any], line: int) -> Any:
         if isinstance(owner, list) and name in ("append", "extend") and len(args) == 1:
             self.library.mark_as_collected(args[0], line)
+        if isinstance(owner, (List, Dict)):
+            added = args[0] if name == "append" else next(iter(args), None)
+            is_known = name == "append" or (name == "extend" and isinstance(added, (list, tuple)))
+            is_read = name in ("get", "keys", "values", "items", "copy", "index", "count", "sort", "reverse")
+            has_space = len(owner) < MAX_ELEMENTS and not self.unknown_loops
+            owner.is_partial = owner.is_partial or not (is_read or (is_known and has_space and not is_partial(added)))
         return call_method(owner, name, args)
+
+    def _zip(self, args: list[Any], line: int) -> Any:
+        self.library.mark_as_compared(args, line)
+        return next((value for value in args if isinstance(value, Variables)), UNKNOWN)
 
     def _instantiate(self, cls: Class, args: list[Any], kwargs: dict[str, Any], node: ast.Call) -> Instance:
         instance = Instance(cls)

@@ -5,12 +5,14 @@ from typing import Any
 
 from headstart.checks.dataset import Dataset, Labels, ReadLines, Tensor, apply_layer
 from headstart.checks.keras_names import CLASS_COUNTS, KerasObject
-from headstart.checks.network import UNKNOWN, Layer, Node
+from headstart.checks.network import UNKNOWN, Layer
 from headstart.checks.rules.catalog import Report
 from headstart.checks.rules.data import DirectoryCall, check_cached, check_order, check_split
+from headstart.checks.scripts.images import raw_images
 from headstart.checks.scripts.interpreter import Interpreter
+from headstart.checks.scripts.plain import length
 from headstart.checks.scripts.sources import Sources
-from headstart.checks.scripts.values import Function
+from headstart.checks.scripts.values import Function, Generator
 from headstart.checks.shapes import parse_size
 
 _GENERATOR_AUGMENTATIONS = (
@@ -45,18 +47,46 @@ class Datasets:
         """``keras.datasets.NAME.load_data()``."""
         if name not in CLASS_COUNTS:
             return UNKNOWN
-        return tuple((_raw_images(line), Labels("int", CLASS_COUNTS[name])) for _ in ("train", "test"))
+        return tuple(
+            (raw_images(line, None, dtype="int"), Labels("int", CLASS_COUNTS[name])) for _ in ("train", "test")
+        )
 
     def from_slices(self, slices: Any, line: int) -> Dataset:
         """``Dataset.from_tensor_slices``."""
         images, labels = slices if isinstance(slices, tuple) and len(slices) == 2 else (slices, UNKNOWN)
         return Dataset(images, labels, object(), line=line)
 
+    def from_files(self, config: dict[str, Any], line: int) -> Dataset:
+        """``Dataset.list_files``: shuffles by default, in another order each time, also with a seed."""
+        if config.get("shuffle") not in (None, True):
+            return Dataset(UNKNOWN, UNKNOWN, object(), line=line)
+        return Dataset(
+            UNKNOWN, UNKNOWN, object(), reshuffles=frozenset([line]), read_lines=self._new_read_lines(), line=line
+        )
+
+    def zipped(self, datasets: Any, line: int) -> Any:
+        """``Dataset.zip((images, labels))``."""
+        if not isinstance(datasets, (list, tuple)) or len(datasets) != 2:
+            return UNKNOWN
+        if not all(isinstance(dataset, Dataset) for dataset in datasets):
+            return Dataset(UNKNOWN, UNKNOWN, object(), line=line)
+        images, labels = datasets
+        return Dataset(
+            images=images.images,
+            labels=labels.images if isinstance(labels.images, Labels) else labels.labels,
+            origin=(images.origin, labels.origin),
+            selections=images.selections,
+            reshuffles=images.reshuffles | labels.reshuffles,
+            reshuffles_before_split=images.reshuffles_before_split | labels.reshuffles_before_split,
+            read_lines=images.read_lines,
+            line=line,
+        )
+
     def from_directory(self, config: dict[str, Any], node: ast.Call) -> Any:
         """``image_dataset_from_directory``."""
         mode, names = config.get("label_mode", "int"), config.get("class_names")
         form = _LABEL_MODES.get(mode, UNKNOWN) if isinstance(mode, str) else UNKNOWN
-        class_count = len(names) if isinstance(names, (list, tuple)) else 2 if mode == "binary" else UNKNOWN
+        class_count = 2 if mode == "binary" and not isinstance(names, (list, tuple)) else _count(names)
         size = parse_size(config.get("image_size", (256, 256)))
         call = DirectoryCall(
             directory=_directory_key(config, node, self.interpreter.sources),
@@ -71,7 +101,7 @@ class Datasets:
         self._directory_calls.append(call)
 
         def dataset(origin: Any, shuffle: Any) -> Dataset:
-            images = _raw_images(node.lineno, (*size, 3) if size else None)
+            images = raw_images(node.lineno, (*size, 3) if size else None, dtype="float")
             labels = UNKNOWN if mode is None else Labels(form, class_count)
             return self._new_dataset(images, labels, origin, shuffle, node.lineno)
 
@@ -88,20 +118,20 @@ class Datasets:
             if isinstance(split, (list, tuple)):
                 return tuple(dataset(name) for name in split)
             origin = (config.get("name"), split) if isinstance(split, str) else object()
-            return Dataset(_raw_images(line), Labels("int"), origin, line=line)
+            return Dataset(raw_images(line, dtype="int"), Labels("int"), origin, line=line)
 
         loaded = dataset(config["split"]) if config.get("split") else UNKNOWN
         return (loaded, UNKNOWN) if config.get("with_info") else loaded
 
     def from_generator(self, generator: KerasObject, name: str, config: dict[str, Any], node: ast.Call) -> Dataset:
         """``ImageDataGenerator.flow…``: augments, calls the preprocessing function, and then rescales."""
-        source = config.get("x", UNKNOWN) if name == "flow" else _raw_images(node.lineno)
+        source = config.get("x", UNKNOWN) if name == "flow" else raw_images(node.lineno, None, dtype="float")
         images = self._generated_images(generator, source, node)
         if name == "flow":
             return Dataset(images, config.get("y", UNKNOWN), object(), line=node.lineno)
         mode, names = config.get("class_mode", "categorical"), config.get("classes")
         form = _CLASS_MODES.get(mode, UNKNOWN) if isinstance(mode, str) else UNKNOWN
-        labels = Labels(form, len(names) if isinstance(names, (list, tuple)) else UNKNOWN)
+        labels = Labels(form, _count(names))
         folder = object() if "dataframe" in name else _directory_key(config, node, self.interpreter.sources)
         origin = (folder, config.get("subset"))
         return self._new_dataset(images, labels, origin, config.get("shuffle", True), node.lineno)
@@ -151,7 +181,7 @@ class Datasets:
 
     def _map(self, dataset: Dataset, function: Any, node: ast.Call) -> Dataset:
         elements = [dataset.images]
-        takes_labels = isinstance(function, Function) and len(function.node.args.args) == 2
+        takes_labels = isinstance(function, Function) and _required_count(function) == 2
         if dataset.labels is not UNKNOWN or takes_labels:
             elements.append(dataset.labels)
         result = self.interpreter.call(function, elements, {}, node)
@@ -174,8 +204,26 @@ def _directory_key(config: dict[str, Any], node: ast.Call, sources: Sources) -> 
     return ast.dump(arguments[0]) if names and not names & sources.reassigned_names() else object()
 
 
-def _raw_images(line: int, shape: tuple[int, ...] | None = None) -> Tensor:
-    return Tensor(Node(Layer("pixels"), line=line, shape=shape))
+def _required_count(function: Function) -> int:
+    """The number of positional arguments without a default."""
+    return len(function.node.args.args) - len(function.node.args.defaults)
+
+
+def yielded_dataset(generator: Any, origin: Any, line: int) -> Dataset:
+    """A dataset of what a generator yields: images, or images and labels.
+
+    Args:
+        generator: a generator of the script; all else has unknown elements.
+        origin: of the data.
+        line: where the dataset is created.
+    """
+    element = generator.element if isinstance(generator, Generator) else UNKNOWN
+    images, labels = element[:2] if isinstance(element, tuple) and len(element) >= 2 else (element, UNKNOWN)
+    return Dataset(images, labels, origin, line=line)
+
+
+def _count(class_names: Any) -> Any:
+    return length(class_names) if isinstance(class_names, (list, tuple)) else UNKNOWN
 
 
 def _derive(dataset: Dataset, **changes: Any) -> Dataset:

@@ -4,14 +4,24 @@ import ast
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
-from headstart.checks.dataset import Dataset, Labels
-from headstart.checks.keras_names import Symbol, canonical_name, is_library
+from headstart.checks.dataset import Dataset, Labels, Tensor
+from headstart.checks.keras_names import Symbol, canonical_name, find_in_modules, is_library
 from headstart.checks.network import UNKNOWN
-from headstart.checks.scripts.plain import MAX_ELEMENTS, PLAIN_TYPES, are_plain, calculate
+from headstart.checks.scripts.plain import (
+    MAX_ELEMENTS,
+    PLAIN_TYPES,
+    Dict,
+    List,
+    are_plain,
+    calculate,
+    is_partial,
+    partial_list,
+)
 from headstart.checks.scripts.values import (
     Class,
     Enumeration,
     Function,
+    Generator,
     Instance,
     LayerList,
     ListedLayer,
@@ -51,6 +61,12 @@ class Library(Protocol):
     def arithmetic(self, operation: ast.operator, left: Any, right: Any, line: int) -> Any:
         """Calculate with objects of the library."""
 
+    def set_item(self, owner: Any, index: Any, value: Any) -> None:
+        """Assign a value to an element or a part of an object of the library."""
+
+    def mark_as_compared(self, values: list[Any], line: int) -> None:
+        """Values are paired or compared element by element."""
+
     def mark_as_changed(self, values: list[Any], line: int) -> None:
         """Unknown code received these values and may have changed them."""
 
@@ -65,6 +81,9 @@ class Expressions(ABC):
         library: what imported functions do; must be set before anything is evaluated.
         scope: the names that are visible now.
         layer_name: in a loop over the layers of a model: the name of the loop variable.
+        unknown_loops: number of the loops around the present statement whose elements are not known one by one.
+        star_modules: the modules of ``from MODULE import *``.
+        yielded: the values that the present function has yielded.
     """
 
     library: Library
@@ -72,6 +91,9 @@ class Expressions(ABC):
     def __init__(self) -> None:
         self.scope = Scope({"__name__": "__main__"})
         self.layer_name: str | None = None
+        self.unknown_loops = 0
+        self.star_modules: list[str] = []
+        self.yielded: list[Any] = []
 
     @abstractmethod
     def decide(self, test: ast.expr, truth: Any) -> bool:
@@ -89,7 +111,9 @@ class Expressions(ABC):
         try:
             return self.scope.get(node.id)
         except KeyError:
-            return Symbol(f"builtins.{node.id}") if node.id in _BUILTINS else UNKNOWN
+            if node.id in _BUILTINS:
+                return Symbol(f"builtins.{node.id}")
+            return find_in_modules(node.id, self.star_modules) or UNKNOWN
 
     def _of_namedexpr(self, node: ast.NamedExpr) -> Any:
         value = self.value(node.value)
@@ -117,6 +141,8 @@ class Expressions(ABC):
         """The result of an arithmetic operation or a comparison, or UNKNOWN."""
         if are_plain(left, right):
             return calculate(operation, left, right)
+        if isinstance(operation, (ast.Eq, ast.NotEq)):
+            self.library.mark_as_compared([left, right], line)
         if isinstance(operation, ast.operator):
             return self.library.arithmetic(operation, left, right, line)
         if right is None and _is_object(left):
@@ -157,14 +183,20 @@ class Expressions(ABC):
             return UNKNOWN
         return self.value(node.body if self.decide(node.test, truth) else node.orelse)
 
+    def _of_yield(self, node: ast.Yield) -> Any:
+        self.yielded.append(self.value(node.value) if node.value else None)
+        return UNKNOWN
+
     def _of_tuple(self, node: ast.Tuple) -> Any:
         return tuple(self._of_list(node))
 
     def _of_list(self, node: ast.List | ast.Tuple | ast.Set) -> list[Any]:
-        values: list[Any] = []
+        values = List()
         for element in node.elts:
             if isinstance(element, ast.Starred):
-                values += self.elements(self.value(element.value))
+                iterable = self.value(element.value)
+                values.is_partial = values.is_partial or not is_complete(iterable)
+                values += self.elements(iterable)
             else:
                 values.append(self.value(element))
         return values
@@ -172,13 +204,16 @@ class Expressions(ABC):
     _of_set = _of_list
 
     def _of_dict(self, node: ast.Dict) -> Any:
-        items: dict[Any, Any] = {}
+        items = Dict()
         for key_node, value_node in zip(node.keys, node.values, strict=True):
             key, value = self.value(key_node) if key_node else UNKNOWN, self.value(value_node)
             if key_node is None and isinstance(value, dict):  # **value
                 items.update(value)
+                items.is_partial = items.is_partial or is_partial(value)
             elif isinstance(key, PLAIN_TYPES):
                 items[key] = value
+            else:
+                items.is_partial = True
         return items
 
     def _of_joinedstr(self, node: ast.JoinedStr) -> Any:
@@ -190,7 +225,9 @@ class Expressions(ABC):
 
     def _of_subscript(self, node: ast.Subscript) -> Any:
         owner = self.value(node.value)
-        index = self._slice(node.slice) if isinstance(node.slice, ast.Slice) else self.value(node.slice)
+        index = self._index(node.slice)
+        if isinstance(owner, list) and is_partial(owner):
+            return partial_list(owner) if isinstance(index, slice) else owner[0] if len(owner) == 1 else UNKNOWN
         if isinstance(owner, (list, tuple, dict, str)):
             try:
                 return UNKNOWN if index is UNKNOWN else owner[index]
@@ -198,20 +235,23 @@ class Expressions(ABC):
                 return UNKNOWN
         return UNKNOWN if owner is UNKNOWN else self.library.subscript(owner, index)
 
-    def _slice(self, node: ast.Slice) -> Any:
-        parts = [self.value(part) if part else None for part in (node.lower, node.upper, node.step)]
-        return slice(*parts)
+    def _index(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Slice):
+            return slice(*(self.value(part) if part else None for part in (node.lower, node.upper, node.step)))
+        if isinstance(node, ast.Tuple):
+            return tuple(map(self._index, node.elts))
+        return ... if isinstance(node, ast.Constant) and node.value is ... else self.value(node)
 
     def _of_listcomp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> Any:
         outer, self.scope = self.scope, Scope(outer=self.scope)
         try:
             results: list[Any] = []
-            is_complete = self._comprehend(node.generators, node.elt, results)
+            is_known = self._comprehend(node.generators, node.elt, results)
         finally:
             self.scope = outer
         for result in results:
             self.library.mark_as_collected(result, node.lineno)
-        return results if is_complete else UNKNOWN
+        return List(results) if is_known else partial_list(results)
 
     _of_generatorexp = _of_setcomp = _of_listcomp
 
@@ -221,16 +261,16 @@ class Expressions(ABC):
             results.append(self.value(element))
             return True
         iterable = self.value(generators[0].iter)
-        is_complete = isinstance(iterable, (list, tuple)) and len(iterable) <= MAX_ELEMENTS and not generators[0].ifs
+        is_known = is_complete(iterable) and not generators[0].ifs
         for value in self.elements(iterable):
             self.assign(generators[0].target, value)
-            is_complete = self._comprehend(generators[1:], element, results) and is_complete
-        return is_complete
+            is_known = self._comprehend(generators[1:], element, results) and is_known
+        return is_known
 
     def elements(self, iterable: Any) -> list[Any]:
         """The elements of an iterable; one element that represents all of them if they are not known one by one."""
         if isinstance(iterable, Enumeration):
-            is_known = isinstance(iterable.iterable, (list, tuple))
+            is_known = is_complete(iterable.iterable)
             elements = self.elements(iterable.iterable)
             return [(i if is_known else UNKNOWN, value) for i, value in enumerate(elements)]
         if isinstance(iterable, (list, tuple, dict)):
@@ -242,12 +282,14 @@ class Expressions(ABC):
             if not isinstance(labels, Labels):
                 return [UNKNOWN]
             return [(iterable.images, Labels(labels.form, labels.class_count, iterable))]
-        return [iterable] if isinstance(iterable, Labels) else [UNKNOWN]
+        if isinstance(iterable, Generator):
+            return [iterable.element]
+        return [iterable] if isinstance(iterable, (Labels, Tensor)) else [UNKNOWN]
 
     def truth(self, value: Any) -> Any:
         """True, False or UNKNOWN."""
         if isinstance(value, (*PLAIN_TYPES, list, tuple, dict)):
-            return bool(value)
+            return UNKNOWN if is_partial(value) else bool(value)
         return True if _is_object(value) else UNKNOWN
 
     def assign(self, target: ast.expr, value: Any) -> None:
@@ -257,17 +299,23 @@ class Expressions(ABC):
         elif isinstance(target, ast.Attribute):
             self.set_attribute(self.value(target.value), target.attr, value, target.lineno)
         elif isinstance(target, ast.Subscript):
-            owner, index = self.value(target.value), self.value(target.slice)
-            if isinstance(owner, dict) and isinstance(index, PLAIN_TYPES):
-                owner[index] = value
+            self._set_item(self.value(target.value), self._index(target.slice), value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             has_star = any(isinstance(element, ast.Starred) for element in target.elts)
-            is_known = isinstance(value, (list, tuple)) and len(value) == len(target.elts) and not has_star
+            is_known = is_complete(value) and len(value) == len(target.elts) and not has_star
             values = value if is_known else [UNKNOWN] * len(target.elts)
             for element, element_value in zip(target.elts, values, strict=True):
                 self.assign(element, element_value)
         elif isinstance(target, ast.Starred):
             self.assign(target.value, UNKNOWN)
+
+    def _set_item(self, owner: Any, index: Any, value: Any) -> None:
+        if isinstance(owner, dict) and isinstance(index, PLAIN_TYPES):
+            owner[index] = value
+        elif isinstance(owner, Dict):
+            owner.is_partial = True
+        elif not isinstance(owner, (list, tuple, Instance, Class, Symbol)) and owner is not UNKNOWN:
+            self.library.set_item(owner, index, value)
 
     def set_attribute(self, owner: Any, name: str, value: Any, line: int) -> None:
         """Assign a value to an attribute of an object."""
@@ -275,6 +323,12 @@ class Expressions(ABC):
             owner.names[name] = value
         elif owner is not UNKNOWN and not isinstance(owner, Symbol):
             self.library.set_attribute(owner, name, value, line)
+
+
+def is_complete(iterable: Any) -> bool:
+    """Whether all elements of an iterable are known and few enough to follow them one by one."""
+    is_known = isinstance(iterable, (list, tuple, dict)) and not is_partial(iterable)
+    return is_known and len(iterable) <= MAX_ELEMENTS
 
 
 def _is_object(value: Any) -> bool:

@@ -6,16 +6,27 @@ case: see :func:`headstart.checks.scripts.check.check_scripts`.
 """
 
 import ast
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal
 
+from headstart.checks.dataset import Tensor
 from headstart.checks.keras_names import Symbol, canonical_name
 from headstart.checks.network import UNKNOWN, Kind, Selection
 from headstart.checks.scripts.calls import Calls
-from headstart.checks.scripts.expressions import EndOfExecution
-from headstart.checks.scripts.plain import PLAIN_TYPES
+from headstart.checks.scripts.expressions import EndOfExecution, is_complete
+from headstart.checks.scripts.plain import PLAIN_TYPES, List, is_partial, partial_list
 from headstart.checks.scripts.sources import Sources
-from headstart.checks.scripts.values import Class, Enumeration, Function, Instance, LayerList, ListedLayer, Scope
+from headstart.checks.scripts.values import (
+    Class,
+    Enumeration,
+    Function,
+    Generator,
+    Instance,
+    LayerList,
+    ListedLayer,
+    Scope,
+)
 
 MAX_STEPS = 30_000
 """Largest number of statements that are executed."""
@@ -98,7 +109,10 @@ class Interpreter(Calls):
         value, change = self.value(node.target), self.value(node.value)
         if isinstance(value, list):
             self.library.mark_as_collected(change, node.lineno)
-        self.assign(node.target, self.operate(node.op, value, change, node.lineno))
+        result = self.operate(node.op, value, change, node.lineno)
+        if isinstance(result, list):
+            result = partial_list(result) if self.unknown_loops or is_partial(result) else List(result)
+        self.assign(node.target, result)
 
     def _execute_return(self, node: ast.Return) -> None:
         raise _Return(self.value(node.value) if node.value else None)
@@ -128,6 +142,9 @@ class Interpreter(Calls):
         for alias in node.names:
             if module and alias.name == "*":
                 self.scope.names.update(module.names)
+                continue
+            if alias.name == "*":
+                self.star_modules.append(canonical_name(node.module or ""))
                 continue
             symbol = Symbol(canonical_name(f"{'.' * node.level}{node.module or ''}.{alias.name}"))
             name = f"{node.module}.{alias.name}" if node.module else alias.name
@@ -165,7 +182,7 @@ class Interpreter(Calls):
         for item in node.items:
             value = self.value(item.context_expr)
             if item.optional_vars:
-                self.assign(item.optional_vars, value if isinstance(value, Instance) else UNKNOWN)
+                self.assign(item.optional_vars, value if isinstance(value, (Instance, Tensor)) else UNKNOWN)
         self._execute(node.body)
 
     _execute_asyncwith = _execute_with
@@ -180,11 +197,16 @@ class Interpreter(Calls):
 
     def _execute_while(self, node: ast.While) -> None:
         if self.value(node.test) is not False:
-            self._execute_loop_body(node.body)
+            with self._unknown_loop(node.body):
+                self._execute_loop_body(node.body)
 
     def _execute_for(self, node: ast.For | ast.AsyncFor) -> None:
         iterable = self.value(node.iter)
-        is_over_layers = isinstance(iterable.iterable if isinstance(iterable, Enumeration) else iterable, LayerList)
+        is_over_layers = isinstance(_iterable_of(iterable), LayerList)
+        with nullcontext() if is_complete(_iterable_of(iterable)) else self._unknown_loop(node.body):
+            self._execute_iterations(node, iterable, is_over_layers=is_over_layers)
+
+    def _execute_iterations(self, node: ast.For | ast.AsyncFor, iterable: Any, *, is_over_layers: bool) -> None:
         outer_name = self.layer_name
         for value in self.elements(iterable):
             if is_over_layers and any(isinstance(inner, ast.Break) for inner in ast.walk(node)):
@@ -198,6 +220,19 @@ class Interpreter(Calls):
                 self.layer_name = outer_name
 
     _execute_asyncfor = _execute_for
+
+    @contextmanager
+    def _unknown_loop(self, body: list[ast.stmt]) -> Iterator[None]:
+        """A loop whose body is executed once for all elements: counters have no known value in it and after it."""
+        for node in (inner for statement in body for inner in ast.walk(statement)):
+            target = node.target if isinstance(node, ast.AugAssign) else None
+            if isinstance(target, ast.Name) and isinstance(self.scope.names.get(target.id), PLAIN_TYPES):
+                self.scope.set(target.id, UNKNOWN)
+        self.unknown_loops += 1
+        try:
+            yield
+        finally:
+            self.unknown_loops -= 1
 
     def _execute_loop_body(self, body: list[ast.stmt]) -> bool:
         """Execute the body of a loop once; whether the loop continues."""
@@ -275,18 +310,24 @@ class Interpreter(Calls):
             return UNKNOWN
         self._invoked.add(function.node)
         self._call_stack.append(function.node)
-        outer, layer_name = self.scope, self.layer_name
-        self.scope, self.layer_name = Scope(names, function.scope), None
+        outer = self.scope, self.layer_name, self.yielded
+        self.scope, self.layer_name, self.yielded = Scope(names, function.scope), None, []
         try:
             if isinstance(function.node, ast.Lambda):
                 return self.value(function.node.body)
             self._execute(function.node.body)
+            result = None
         except _Return as returned:
-            return returned.value
+            result = returned.value
         finally:
             self._call_stack.pop()
-            self.scope, self.layer_name = outer, layer_name
-        return None
+            yielded = self.yielded
+            self.scope, self.layer_name, self.yielded = outer
+        return Generator(yielded[0]) if yielded else result
+
+
+def _iterable_of(value: Any) -> Any:
+    return value.iterable if isinstance(value, Enumeration) else value
 
 
 _Layers = Kind | Literal["some"]

@@ -1,6 +1,7 @@
 """What the functions and classes of Keras and TensorFlow do, as far as the rules need it."""
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from headstart.checks.dataset import Dataset, Labels, Tensor, apply_layer
@@ -14,24 +15,30 @@ from headstart.checks.network import (
     Base,
     Layer,
     Network,
-    Node,
 )
 from headstart.checks.pixels import FAMILIES
 from headstart.checks.rules.catalog import Report
-from headstart.checks.scripts.datasets import Datasets
+from headstart.checks.scripts import images
+from headstart.checks.scripts.custom_loops import CustomLoops
+from headstart.checks.scripts.datasets import Datasets, yielded_dataset
 from headstart.checks.scripts.interpreter import Interpreter
 from headstart.checks.scripts.models import Models, activation_name
 from headstart.checks.scripts.values import LayerList, LearningRate, ListedLayer, Method
-from headstart.checks.shapes import parse_size
 
-_VALUE_PRESERVING_FUNCTIONS = {
-    *("array", "asarray", "expand_dims", "squeeze", "cast", "convert_to_tensor", "ensure_shape", "identity"),
-    *("float32", "stack", "concatenate", "concat", "vstack", "img_to_array", "reshape"),
+_LABEL_PRESERVING_FUNCTIONS = {
+    *("array", "asarray", "expand_dims", "squeeze", "cast", "convert_to_tensor", "identity", "stack", "concatenate"),
+    *("concat", "reshape", "float32"),
 }
-_VALUE_PRESERVING_METHODS = {"astype", "numpy", "copy", "reshape", "set_shape", "flatten", "squeeze", "tolist"}
-_COMBINING_FUNCTIONS = {"concatenate", "concat", "stack", "vstack", "array"}
-_DECODERS = {"decode_jpeg", "decode_png", "decode_image", "load_img"}
-_RESIZERS = {"resize", "resize_with_pad", "resize_with_crop_or_pad", "smart_resize"}
+_LABEL_PRESERVING_METHODS = {"astype", "numpy", "copy", "reshape", "flatten", "squeeze", "tolist"}
+_OPERATIONS: dict[str, ast.operator] = {
+    **dict.fromkeys(("divide", "true_divide", "truediv"), ast.Div()),
+    "multiply": ast.Mult(),
+    "subtract": ast.Sub(),
+    "add": ast.Add(),
+}
+_ACTIVATIONS = {"softmax", "sigmoid", "relu", "log_softmax"}
+_IMAGE_LIBRARIES = ("cv2.", "PIL.", "skimage.", "imageio.")
+_COMPARISONS = ("pandas.DataFrame", "pandas.crosstab", "pandas.Series", "tensorflow.math.confusion_matrix")
 _OBJECT_MODULES = ("keras.optimizers.", "keras.losses.", "keras.metrics.", "keras.callbacks.")
 _MODEL_PRESERVING_LIBRARIES = (
     *("matplotlib", "sklearn", "seaborn", "pandas", "os", "sys", "pathlib", "math", "random", "time", "json", "pickle"),
@@ -49,6 +56,7 @@ class KerasLibrary:
 
     def __init__(self, report: Report, interpreter: Interpreter) -> None:
         self.models, self.datasets = Models(report, interpreter), Datasets(report, interpreter)
+        self.loops, self._interpreter = CustomLoops(report), interpreter
 
     def finish(self) -> None:
         """Check what is known only at the end of the script."""
@@ -83,7 +91,11 @@ class KerasLibrary:
             return self.datasets.from_generator(owner, name, config, node)
         if isinstance(owner, LearningRate) and name == "assign" and args:
             self.set_attribute(owner, "value", args[0], line)
-        return owner if isinstance(owner, (Tensor, Labels)) and name in _VALUE_PRESERVING_METHODS else UNKNOWN
+        if isinstance(owner, KerasObject):
+            self.loops.call(owner, name, args, config, line)
+        if isinstance(owner, Tensor):
+            return images.call_method(owner, name, args, config, line)
+        return owner if isinstance(owner, Labels) and name in _LABEL_PRESERVING_METHODS else UNKNOWN
 
     def attribute(self, owner: Any, name: str) -> Any:
         """An attribute of an object of the library."""
@@ -97,8 +109,8 @@ class KerasLibrary:
             return LayerList(owner)
         if isinstance(owner, Layer):
             return self.models.attribute(owner, name)
-        if isinstance(owner, Dataset) and name in ("classes", "labels"):
-            return Labels(dataset=owner)
+        if isinstance(owner, Dataset) and name in ("classes", "labels", "filenames", "filepaths", "file_paths"):
+            return Labels(dataset=owner, is_in_file_order=True)
         return Method(owner, name)
 
     def _listed_layer_attribute(self, layer: ListedLayer, name: str) -> Any:
@@ -123,9 +135,18 @@ class KerasLibrary:
         """An element or a slice of an object of the library."""
         if isinstance(owner, LayerList):
             return self._layers_at(owner, index)
-        if isinstance(owner, (Tensor, Labels)) and (index is UNKNOWN or isinstance(index, slice)):
-            return _subset(owner, is_masked=index is UNKNOWN)
+        if isinstance(owner, Tensor):
+            return images.index_images(owner, index)
+        if isinstance(owner, Labels) and isinstance(index, slice):
+            return replace(owner)
+        if isinstance(owner, Labels) and index is UNKNOWN:
+            return _subset(owner, is_masked=True)
         return UNKNOWN
+
+    def set_item(self, owner: Any, index: Any, value: Any) -> None:
+        """Assign a value to an element or a part of an object of the library."""
+        if isinstance(owner, Tensor):
+            images.set_images(owner, index, value)
 
     def _layers_at(self, layers: LayerList, index: Any) -> Any:
         if not isinstance(index, slice):
@@ -144,13 +165,8 @@ class KerasLibrary:
             is_commutative = isinstance(operation, (ast.Add, ast.Mult)) and isinstance(right, Tensor)
             return self.arithmetic(operation, right, left, line) if is_commutative else UNKNOWN
         config: dict[str, Any] = {"scale": UNKNOWN, "offset": UNKNOWN}
-        if isinstance(right, (int, float)):
-            if isinstance(operation, ast.Div) and right:
-                config = {"scale": 1 / right}
-            elif isinstance(operation, ast.Mult):
-                config = {"scale": right}
-            elif isinstance(operation, (ast.Add, ast.Sub)):
-                config = {"offset": right if isinstance(operation, ast.Add) else -right}
+        if images.is_number_or_channels(right):
+            config = images.rescaling(operation, right) or config
         return apply_layer(Layer("Rescaling", config, line), [left], line)
 
     def mark_as_changed(self, values: list[Any], line: int) -> None:
@@ -164,10 +180,16 @@ class KerasLibrary:
             if isinstance(value, Network):
                 value.compile_config = None
 
+    def mark_as_compared(self, values: list[Any], line: int) -> None:
+        """Values are paired or compared element by element: labels or files of a dataset with something unknown."""
+        labels = [value for value in values if isinstance(value, Labels) and value.is_in_file_order]
+        if labels and any(value is UNKNOWN for value in values):
+            self.mark_as_collected(labels, line)
+
     def mark_as_collected(self, value: Any, line: int) -> None:
         """Labels of a dataset were added to a list or passed to a metric, to be compared with predictions."""
-        if isinstance(value, (list, tuple)):
-            for element in value:
+        if isinstance(value, (list, tuple, dict)):
+            for element in value.values() if isinstance(value, dict) else value:
                 self.mark_as_collected(element, line)
         if isinstance(value, Labels) and value.dataset and value.dataset.read_lines:
             value.dataset.read_lines.labels = line
@@ -179,10 +201,11 @@ class KerasLibrary:
         if name in APPLICATIONS:
             return self.models.base(name, config, line)
         if name == "preprocess_input" and family in FAMILIES:
-            return self._transform(Layer(name, {"family": family}, line), config.get("x"), line)
+            return images.transform(Layer(name, {"family": family}, line), config.get("x"), line)
         if path.startswith(("keras.layers.", "keras.Input", "keras.Sequential", "keras.Model", "keras.models.")):
             return self._make_layer(name, config, line)
-        if path.startswith(_OBJECT_MODULES) or name == "ImageDataGenerator":
+        is_class = name[:1].isupper() or not path.startswith(("keras.losses.", "keras.metrics."))
+        if (path.startswith(_OBJECT_MODULES) and is_class) or name == "ImageDataGenerator":
             return KerasObject(name, config, line)
         if name == "load_data":
             return self.datasets.load_arrays(family, line)
@@ -202,38 +225,61 @@ class KerasLibrary:
         return self.models.layer(name, config, line) if name[:1].isupper() else UNKNOWN
 
     def _call_other(self, path: str, name: str, args: list[Any], config: dict[str, Any], node: ast.Call) -> Any:
-        if path == "tensorflow.data.Dataset.from_tensor_slices" and args:
-            return self.datasets.from_slices(args[0], node.lineno)
+        if path.startswith("tensorflow.data."):
+            return self._call_data(name, args, config, node)
+        if path.endswith(("tensorflow.py_function", "tensorflow.numpy_function")):
+            inputs = args[1] if len(args) > 1 else config.get("inp")
+            function = args[0] if args else config.get("func")
+            return self._interpreter.call(function, list(inputs) if isinstance(inputs, (list, tuple)) else [], {}, node)
+        if path.startswith(_IMAGE_LIBRARIES):
+            return images.call_library(path, args, config, node.lineno)
         if path == "tensorflow_datasets.load":
             return self.datasets.from_tfds(config, node.lineno)
         if name == "train_test_split":
             return [_subset(value) for value in args for _ in range(2)]
         if path.startswith("sklearn.metrics."):
-            self.mark_as_collected(args, node.lineno)
+            self.mark_as_collected([*args, *config.values()], node.lineno)
+        if path in _COMPARISONS:
+            tables = [value for value in (*args, *config.values()) if isinstance(value, dict)]
+            columns = [column for table in tables for column in table.values()]
+            self.mark_as_compared([*args, *config.values(), *columns], node.lineno)
         return self._call_function(name, args, config, node.lineno) if is_library(path) else UNKNOWN
+
+    def _call_data(self, name: str, args: list[Any], config: dict[str, Any], node: ast.Call) -> Any:
+        """Create a ``tf.data.Dataset``."""
+        line = node.lineno
+        if name == "from_tensor_slices" and args:
+            return self.datasets.from_slices(args[0], line)
+        if name == "list_files":
+            return self.datasets.from_files(config, line)
+        if name == "zip":
+            return self.datasets.zipped(args[0] if len(args) == 1 else tuple(args), line)
+        if name == "from_generator" and args:
+            generator = self._interpreter.call(args[0], [], {}, node)
+            return yielded_dataset(generator, object(), line)
+        return yielded_dataset(UNKNOWN, object(), line) if name.endswith("Dataset") else UNKNOWN
 
     def _call_function(self, name: str, args: list[Any], config: dict[str, Any], line: int) -> Any:
         """Call a function of images or labels, of any library."""
         first = args[0] if args else config.get("y", config.get("x", UNKNOWN))
-        if name in _DECODERS:
-            return Tensor(Node(Layer("pixels"), line=line)) if config.get("dtype") is None else UNKNOWN
-        if name in _COMBINING_FUNCTIONS and isinstance(first, (list, tuple)) and first:
-            first = first[0]
-        if isinstance(first, Labels) and name in ("to_categorical", "one_hot"):
-            return Labels("one-hot", first.class_count, first.dataset)
-        if isinstance(first, (Tensor, Labels)) and name in _VALUE_PRESERVING_FUNCTIONS:
+        if name.endswith(("crossentropy", "_cross_entropy_with_logits")):
+            self.loops.call_loss_function(name, args, config, line)
+            return UNKNOWN
+        if name in ("to_categorical", "one_hot"):
+            count = config.get(
+                "num_classes", config.get("depth", first.class_count if isinstance(first, Labels) else 0)
+            )
+            dataset = first.dataset if isinstance(first, Labels) else None
+            return Labels("one-hot", count if type(count) is int and count else UNKNOWN, dataset)
+        if isinstance(first, Labels) and name in _LABEL_PRESERVING_FUNCTIONS:
             return first
-        if name.startswith(("random_", "stateless_random_")):
-            return self._transform(Layer("random image function", {}, line), first, line)
-        if name in _RESIZERS:
-            height, width = parse_size(args[1] if len(args) > 1 else config.get("size")) or (None, None)
-            return self._transform(Layer("Resizing", {"height": height, "width": width}, line), first, line)
-        if name == "convert_image_dtype" and isinstance(first, Tensor) and first.node.layer.kind == "pixels":
-            return self._transform(Layer("Rescaling", {"scale": 1 / 255}, line), first, line)
-        return self._transform(Layer("unknown", {}, line), first, line)
-
-    def _transform(self, layer: Layer, images: Any, line: int) -> Any:
-        return apply_layer(layer, [images], line) if isinstance(images, Tensor) else UNKNOWN
+        if name in _OPERATIONS and len(args) == 2:
+            return self.arithmetic(_OPERATIONS[name], args[0], args[1], line)
+        if name in ("array", "asarray", "constant", "float32") and images.is_number_or_channels(first):
+            return first
+        if name in _ACTIVATIONS:
+            return images.transform(Layer("Activation", {"activation": name}, line), first, line)
+        return images.call_function(name, args, config, line)
 
 
 def _subset(value: Any, *, is_masked: bool = False) -> Any:

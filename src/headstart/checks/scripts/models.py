@@ -23,8 +23,10 @@ from headstart.checks.rules.catalog import Report
 from headstart.checks.rules.data import check_augmented, check_validation
 from headstart.checks.rules.outputs import check_labels, check_outputs
 from headstart.checks.rules.training import check_optimizer, check_slices, check_training
+from headstart.checks.scripts.datasets import yielded_dataset
 from headstart.checks.scripts.interpreter import Interpreter
-from headstart.checks.scripts.values import Function, ListedLayer, Method
+from headstart.checks.scripts.plain import is_partial
+from headstart.checks.scripts.values import Function, Generator, Instance, ListedLayer, Method, Variables
 from headstart.checks.shapes import output_shape, parse_shape, parse_size
 
 
@@ -95,6 +97,8 @@ class Models:
         self._networks.append(network)
         for layer in layers if isinstance(layers, (list, tuple)) else [] if layers is None else [UNKNOWN]:
             self._add(network, layer, line)
+        if is_partial(layers):
+            self._add(network, UNKNOWN, line)
         return network
 
     def _add(self, network: Network, layer: Any, line: int) -> None:
@@ -130,8 +134,11 @@ class Models:
         function = layer.config.get("function")
         if layer.kind == "Lambda" and isinstance(function, (Function, Symbol)) and args:
             return self.interpreter.call(function, args[:1], {}, _call_at(line))
-        tensors = args[0] if args and isinstance(args[0], (list, tuple)) else args[:1]
-        return apply_layer(layer, list(tensors), line, config.get("training"))
+        tensors = list(args[0] if args and isinstance(args[0], (list, tuple)) else args[:1])
+        if args and is_partial(args[0]):
+            tensors.append(UNKNOWN)
+        training = config.get("training", args[1] if len(args) > 1 and isinstance(layer, (Base, Network)) else None)
+        return apply_layer(layer, tensors, line, training)
 
     def base_method(self, base: Base, name: str, config: dict[str, Any], line: int) -> Any:
         """Call a method of a base."""
@@ -153,6 +160,7 @@ class Models:
         """An attribute of a layer, a base or a model."""
         if name in ("trainable_variables", "trainable_weights"):  # for a custom training loop
             self.mark_as_trained(layer)
+            return Variables(layer)
         if name == "trainable":
             return layer.trainable.flag
         if isinstance(layer, Base) and name in ("output", "outputs"):
@@ -230,11 +238,25 @@ class Models:
         )
         check_outputs(network, self.report)
 
+    def _dataset(self, x: Any, y: Any, line: int) -> Dataset:
+        """The arguments of a method as a dataset."""
+        if isinstance(x, Dataset):
+            return x
+        get_item = x.cls.names.get("__getitem__") if isinstance(x, Instance) else None
+        if isinstance(get_item, Function):  # keras.utils.Sequence
+            element = self.interpreter.invoke(get_item, {**dict.fromkeys(get_item.arguments, UNKNOWN), "self": x})
+            return yielded_dataset(Generator(element), x, line)
+        if isinstance(x, Generator):
+            return yielded_dataset(x, x, line)
+        return Dataset(x, y, x if isinstance(x, Tensor) else object())
+
     def _fit(self, network: Network, config: dict[str, Any], line: int) -> None:
-        data = _to_dataset(config.get("x", UNKNOWN), config.get("y", UNKNOWN))
+        data = self._dataset(config.get("x", UNKNOWN), config.get("y", UNKNOWN), line)
         validation = config.get("validation_data")
         if isinstance(validation, tuple) and len(validation) >= 2:
-            validation = _to_dataset(*validation[:2])
+            validation = self._dataset(validation[0], validation[1], line)
+        elif isinstance(validation, (Generator, Instance)):
+            validation = self._dataset(validation, UNKNOWN, line)
         if network.compile_config and _may_set_learning_rate(config.get("callbacks")):
             network.compile_config.learning_rate = UNKNOWN
         check_architecture(network, _image_node(data), self.report)
@@ -260,7 +282,7 @@ class Models:
             optimizer.last_fit = (network, network.trainable_states(), network.compile_config)
 
     def _predict_or_evaluate(self, network: Network, name: str, config: dict[str, Any], line: int) -> None:
-        data = _to_dataset(config.get("x", UNKNOWN), config.get("y", UNKNOWN))
+        data = self._dataset(config.get("x", UNKNOWN), config.get("y", UNKNOWN), line)
         if name == "predict" and data.read_lines:
             data.read_lines.predictions = line
         check_architecture(network, _image_node(data), self.report)
@@ -290,16 +312,13 @@ def _find_layer(network: Network, name: Any) -> Any:
 
 def _may_set_learning_rate(callbacks: Any) -> bool:
     """Whether callbacks may set the learning rate, beginning with the first epoch."""
+    if is_partial(callbacks):
+        return True
     callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     return not all(
         callback is None or (isinstance(callback, KerasObject) and callback.kind != "LearningRateScheduler")
         for callback in callbacks
     )
-
-
-def _to_dataset(x: Any, y: Any) -> Dataset:
-    """The arguments of a method as a dataset."""
-    return x if isinstance(x, Dataset) else Dataset(x, y, x if isinstance(x, Tensor) else object())
 
 
 def _image_node(data: Dataset) -> Node | None:
@@ -309,6 +328,6 @@ def _image_node(data: Dataset) -> Node | None:
 def _nodes(value: Any) -> list[Node] | None:
     """The nodes of one tensor or a list of tensors; None for anything else."""
     tensors = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+    if is_partial(value) or not all(isinstance(tensor, Tensor) for tensor in tensors):
         return None
     return [tensor.node for tensor in tensors]

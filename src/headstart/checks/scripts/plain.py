@@ -2,7 +2,7 @@
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from headstart.checks.network import UNKNOWN
@@ -12,6 +12,40 @@ PLAIN_TYPES = (int, float, str, bool, type(None), bytes)
 
 MAX_ELEMENTS = 30
 """Largest number of elements of a list that are followed one by one."""
+
+
+class List(list[Any]):
+    """A list of a script.
+
+    Attributes:
+        is_partial: it grew in a loop over unknown elements. Its length is not known, and its elements are examples.
+    """
+
+    is_partial = False
+
+
+class Dict(dict[Any, Any]):
+    """A dict of a script; ``is_partial``: it has other keys, too."""
+
+    is_partial = False
+
+
+def is_partial(value: Any) -> bool:
+    """Whether a list or dict has other elements than those that are known."""
+    return getattr(value, "is_partial", False)
+
+
+def partial_list(elements: Iterable[Any]) -> List:
+    """A list with these elements as examples."""
+    result = List(elements)
+    result.is_partial = True
+    return result
+
+
+def length(value: Any) -> Any:
+    """The number of elements, or UNKNOWN."""
+    return len(value) if isinstance(value, (list, tuple, dict, str)) and not is_partial(value) else UNKNOWN
+
 
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -43,6 +77,9 @@ def are_plain(left: Any, right: Any) -> bool:
 
 def calculate(operation: ast.operator | ast.cmpop, left: Any, right: Any) -> Any:
     """The result of an operation on two plain values, or UNKNOWN."""
+    if is_partial(left) or is_partial(right):
+        are_lists = isinstance(left, list) and isinstance(right, list)
+        return partial_list([*left, *right]) if are_lists and isinstance(operation, ast.Add) else UNKNOWN
     are_numbers = all(isinstance(value, (int, float)) for value in (left, right))
     if isinstance(operation, ast.Pow):
         is_small = are_numbers and all(abs(value) < 1000 for value in (left, right))
@@ -64,10 +101,11 @@ def call_method(value: list[Any] | dict[Any, Any] | str, name: str, args: list[A
     if isinstance(value, list) and len(args) == 1 and name in ("append", "extend"):
         if name == "append" and len(value) < MAX_ELEMENTS:
             value.append(first)
-        elif isinstance(first, (list, tuple)):
+        elif name == "extend" and isinstance(first, (list, tuple)):
             value.extend(first[:MAX_ELEMENTS])
     if isinstance(value, dict) and name == "get" and isinstance(first, PLAIN_TYPES):
-        return value.get(first, args[1] if len(args) > 1 else None)
+        missing = UNKNOWN if is_partial(value) else args[1] if len(args) > 1 else None
+        return value.get(first, missing)
     if isinstance(value, str) and name in ("lower", "upper") and not args:
         return getattr(value, name)()
     return UNKNOWN

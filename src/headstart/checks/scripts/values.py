@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from headstart.checks.network import EACH_LAYER, Base, Network, Selection
+from headstart.checks.network import EACH_LAYER, Base, Layer, Network, Selection
 
 
 @dataclass
@@ -112,6 +112,24 @@ class Enumeration:
     """``enumerate(iterable)``."""
 
     iterable: Any
+
+
+@dataclass(eq=False)
+class Generator:
+    """What a generator function of the script returns.
+
+    Attributes:
+        element: the first value that it yields; it represents all of them.
+    """
+
+    element: Any
+
+
+@dataclass(frozen=True)
+class Variables:
+    """The trainable variables of a layer or model, alone or with their gradients."""
+
+    owner: Layer
 
 
 @dataclass(frozen=True)
