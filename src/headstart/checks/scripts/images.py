@@ -213,7 +213,7 @@ def rescaling(operation: ast.operator, value: Any) -> dict[str, Any] | None:
     """The arguments of a Rescaling layer that calculates with a number, or a number for each channel.
 
     Returns:
-        None for other operations than division by other numbers than 0, multiplication, addition and subtraction.
+        None if the operation is not ``/``, ``*``, ``+`` or ``-``, or divides by 0.
     """
     numbers = list(value) if isinstance(value, (list, tuple)) else [value]
     if isinstance(operation, ast.Div) and all(numbers):
