@@ -167,7 +167,9 @@ def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, 
         hs.extend(run.folder, tmp_path / "data")
     table = tmp_path / "labels.csv"
     table.write_text(f"path,tags\n{more / 'digit/01.png'},china;digit\n")
-    with pytest.raises(InputError, match=r"has one class for each example, and .* any number of labels"):
+    with pytest.raises(
+        InputError, match=r"has one class for each example \(single-label\), and .* any number of labels"
+    ):
         hs.extend(run.folder, table, label_separator=";")
     changed = shutil.copytree(run.folder, tmp_path / "changed")
     data = shutil.copytree(run.facts.data.root, tmp_path / "photos")

@@ -224,10 +224,10 @@ def test_runs_and_data_of_different_kinds_do_not_mix(
     label_run: hs.Run, text_run: hs.Run, labelled: pd.DataFrame, sentences: Path
 ) -> None:
     plain = pd.read_csv(sentences).query("label == 'python'")
-    with pytest.raises(InputError, match=f"{label_run.folder} predicts any number of labels, but the examples"):
+    with pytest.raises(InputError, match=f"{label_run.folder} predicts any number of labels for each example"):
         hs.evaluate(label_run.folder, plain)
     lists = pd.DataFrame({"text": labelled["text"], "label": [["python"]] * len(labelled)})
-    with pytest.raises(InputError, match=f"{text_run.folder} predicts one class for each example, but examples"):
+    with pytest.raises(InputError, match=f"{text_run.folder} predicts one class for each example"):
         hs.evaluate(text_run.folder, lists)
 
 

@@ -286,7 +286,7 @@ def test_every_file_that_is_damaged_is_named(golden: Callable[[str], Path], name
     ("file", "line", "column", "value", "expected"),
     [
         ("predictions.csv", 3, "split", "tests", "line 3, column split: expected train or val or test, got 'tests'"),
-        ("predictions.csv", 2, "label", "horse", "line 2, column label: expected a class of the run, got 'horse'"),
+        ("predictions.csv", 2, "label", "horse", "line 2, column label: expected one of the classes, got 'horse'"),
         ("predictions.csv", 2, "file", "", "line 2, column file: expected a text, got ''"),
         ("predictions.csv", 4, "probability", "1.2", "line 4, column probability: expected a probability, got '1.2'"),
         ("predictions.csv", 4, "probability", "high", "line 4, column probability: expected a probability"),

@@ -1,5 +1,6 @@
 """``headstart audit``."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,11 @@ def audit(
         output.note(f"report: {audited.report(report)}")
     if fix:
         left_out = audited.fix(fix)
-        separator = " --label-separator ';'" if not audited.dataset.task.is_exclusive else ""
-        group = " --group-by group" if audited.dataset.groups else ""
+        settings = audited.dataset.reading_settings() | ({"group_by": "group"} if audited.dataset.groups else {})
+        words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
         output.note(
             f"{counted(len(audited.dataset) + len(audited.dataset.skipped) - len(left_out), 'example')} kept and "
-            f"{len(left_out):,} left out: headstart train {fix}{separator}{group}"
+            f"{len(left_out):,} left out: {shlex.join(['headstart', 'train', str(fix), *words])}"
         )
     return 2 if fail_on != "never" and audited.found(fail_on) else 0
 

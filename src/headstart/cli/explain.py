@@ -90,8 +90,7 @@ def _print_summary(explanation: "Explanation") -> None:
     from headstart.reports.explanation import summarize
 
     answer, class_name = explanation.answer, explanation.class_name
-    predicted = [answer.predicted] if isinstance(answer.predicted, str) else answer.predicted
-    remark = "" if class_name in predicted else f"   (predicted: {answer.label()})"
+    remark = "" if class_name in answer.names else f"   (predicted: {answer.label()})"
     output.result(f"{class_name.ljust(8)}  {explanation.probability:6.1%}   {explanation.file}{remark}")
     if answer.out_of_distribution:
         output.result("          out-of-distribution: unlike the training examples, so the prediction may mean nothing")

@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -155,31 +154,27 @@ class _Problems:
 def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
     from headstart.runs.predictor import Problem
 
-    mark = "*" if top_k and not predictor.task.is_exclusive else ""  # of the labels that reach their threshold
+    mark = "*" if top_k and not predictor.task.predicts_most_probable else ""  # of what is predicted
     names = [*predictor.classes, *([UNSURE] if predictor.min_confidence else [])]
     width = max(map(len, names)) + len(mark)
     for answer in answers:
         if isinstance(answer, Problem):
             continue
         remarks = ["out-of-distribution"] if answer.out_of_distribution else []
-        predicted = [answer.predicted] if isinstance(answer.predicted, str) else answer.predicted
-        is_unsure = getattr(answer, UNSURE, False)  # only the answers of some tasks have this field
         if top_k:
-            listed = {name + mark * (name in predicted): share for name, share in answer.probabilities.items()}
-            remarks += [UNSURE] if is_unsure else []
+            listed = {name + mark * (name in answer.names): share for name, share in answer.probabilities.items()}
+            remarks += [UNSURE] if answer.unsure else []
         else:
-            listed = {UNSURE if is_unsure else name: answer.probabilities[name] for name in predicted}
-            remarks += [f"{answer.label()}?"] if is_unsure else []
+            listed = {UNSURE if answer.unsure else name: answer.probabilities[name] for name in answer.names}
+            remarks += [f"{answer.label()}?"] if answer.unsure else []
         text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in listed.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
         output.result(f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.runs.predictor import Problem
-
     for answer in answers:
-        output.result_json(asdict(answer) if isinstance(answer, Problem) else answer.to_dict())
+        output.result_json(answer.to_dict())
 
 
 def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:

@@ -61,13 +61,8 @@ def _label_issues(run: "RunFolder") -> list[str]:
     issues = run.facts.label_issues
     if issues is None or not issues.count:
         return []
-    is_exclusive = get_task(run.facts.task).is_exclusive
-    examined = counted(issues.examined, "label" if is_exclusive else "example")
-    label_count = f"{issues.count:,}" if is_exclusive else f"labels of {issues.count:,}"
-    return [
-        f"{label_count} of {examined} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with "
-        "--relabel"
-    ]
+    counts = get_task(run.facts.task).wording.label_issues(issues.count, issues.examined, "example")
+    return [f"{counts} look wrong: see {run.folder / 'suspects.csv'}; correct them and run again with --relabel"]
 
 
 def _leak_free(run: "RunFolder") -> list[str]:

@@ -67,10 +67,13 @@ class Row:
     on_front: bool = False
     against_top: Comparison | None = None
 
-    @property
-    def score(self) -> tuple[float, float]:
-        """The larger, the better; among equal figures the lower log loss counts."""
-        return self.figure["value"] or 0.0, -self.log_loss
+    def score(self, metric: Metric) -> tuple[float, float]:
+        """The larger, the better by the metric of the figure; among equal figures the lower log loss counts."""
+        return metric.rank(self.figure["value"]), -self.log_loss
+
+    def reaches(self, metric: Metric, required: float) -> bool:
+        """Whether the figure is at least as good as a required one."""
+        return metric.rank(self.figure["value"]) >= metric.rank(required)
 
     @property
     def is_worse(self) -> bool:
@@ -163,7 +166,7 @@ class BaseComparison:
         if against is None:
             return ""
         scale, digits, unit = (100, 1, " points") if self._metric.is_share else (1, 3, "")
-        difference, low, high = (scale * value for value in (against.difference, *against.value_gain))
+        difference, low, high = (scale * value for value in (against.gain, *against.gain_interval))
         return f"behind by {difference:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
 
     def reasons(self) -> dict[str, list[str]]:
@@ -178,7 +181,7 @@ class BaseComparison:
         row, what = self.chosen, f"best {self.budget}".strip()
         if self.min_accuracy is not None:
             wanted = f"{self.min_accuracy:.1%}"
-            is_reached = row.score[0] >= self.min_accuracy
+            is_reached = row.reaches(self._metric, self.min_accuracy)
             what = f"fastest {self.budget} with {wanted}" if is_reached else f"none reaches {wanted}; {what}"
             what = what.replace("  ", " ")
         return (

@@ -101,13 +101,14 @@ def compare_on(
     halving.measure()
     rounds = halving.run(examples)
     rows = halving.rows()
-    good = [row for row in rows if row.finished and row.score[0] >= (min_accuracy or 0)]
-    best = min(good, key=lambda row: row.ms) if min_accuracy and good else rows[0]
+    metric = dataset.task.deciding
+    good = [row for row in rows if row.finished and min_accuracy and row.reaches(metric, min_accuracy)]
+    best = min(good, key=lambda row: row.ms) if good else rows[0]
     return BaseComparison(
         dataset.source,
         dataset.modality.name,
         dataset.task.name,
-        dataset.task.deciding_metric,
+        metric.name,
         budget,
         min_accuracy,
         rounds,

@@ -15,7 +15,7 @@ from headstart.config.keywords import EvaluateKeywords
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo, inspect_image
-from headstart.errors import InputError, counted, field_name
+from headstart.errors import InputError, counted
 from headstart.evaluation import coverage
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.reports.run import write_report
@@ -83,8 +83,8 @@ def evaluate(
     wanted = check_name(name if name is not None else name_of(data, "evaluation"))
     values = merge_settings(config, settings, allowed=EVALUATE)
     task = get_task(facts.task)
-    if not task.is_exclusive and facts.config and not {"label_column", "label_separator"} & set(values):
-        values |= {name: facts.config[name] for name in ("label_column", "label_separator")}
+    if facts.config and not set(task.label_settings) & set(values):
+        values |= {name: facts.config[name] for name in task.label_settings}
     values.setdefault("task", (facts.config or {}).get("task"))
     strict = values.pop("strict", False)
     with shown(progress) as followed:
@@ -178,16 +178,12 @@ def _out_of_distribution(facts: RunFacts, count: int | None) -> OutOfDistributio
 
 def _check_labels(run: str | Path, dataset: Dataset, task: Task) -> None:
     """See that the labels are of the kind that the run predicts."""
-    if task.is_exclusive == dataset.task.is_exclusive:
+    if task is dataset.task:
         return
-    if task.is_exclusive:
-        raise InputError(
-            f"{run} predicts one class for each example, but examples of {dataset.source} have any number of labels."
-        )
+    expected, found = task.wording, dataset.task.wording
     raise InputError(
-        f"{run} predicts any number of labels, but the examples of {dataset.source} have one class each: name several "
-        f"columns of 0 and 1 ({field_name('label_column', 'a,b,c')}) or a column of lists, or set "
-        f"{field_name('label_separator')}."
+        f"{run} predicts {expected.labels_of_example} ({task.name}), but {dataset.source} has "
+        f"{found.labels_of_example} ({dataset.task.name}): {expected.columns_advice}."
     )
 
 

@@ -32,8 +32,7 @@ from headstart.runs.schema import RunFacts
 from headstart.runs.tables import probabilities_of, read_predictions
 from headstart.system.display import shown
 from headstart.system.progress import Progress
-from headstart.tasks import get_task
-from headstart.tasks.labels import SEPARATOR
+from headstart.tasks import Task, get_task
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +146,7 @@ def _old_examples(
         files=files,
         classes=classes,
         task=task,
-        labels=task.encode([task.from_cell(SEPARATOR.join(row.labels)) for row in rows], classes),
+        labels=task.encode([task.from_cell(task.cell_of(row.labels)) for row in rows], classes),
         given_splits=[row.split for row in rows],
         groups=_groups(folder, facts, files) if recorded["group_by"] else None,
         modality=modality,
@@ -212,9 +211,10 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     if old.modality is not new.modality:
         raise InputError(f"{run} is made of {old.modality.plural}, and {new.source} holds {new.modality.plural}.")
     if old.task is not new.task:
-        kinds = ("one class for each example", "any number of labels for each example")
-        of_old, of_new = kinds if old.task.is_exclusive else kinds[::-1]
-        raise InputError(f"{run} has {of_old}, and {new.source} {of_new}: name its columns as in training.")
+        raise InputError(
+            f"{run} has {_described(old.task)}, and {new.source} {_described(new.task)}: name its columns as in "
+            "training."
+        )
     names = {name.casefold(): name for name in old.classes}
     for one in new.classes:
         if names.setdefault(one.casefold(), one) != one:
@@ -223,12 +223,16 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
                 "upper and lower case only. Give the class one name."
             )
     added = [name for name in new.classes if name not in old.classes]
-    if added and not old.task.is_exclusive:
+    if added and not old.task.allows_new_classes:
         raise InputError(
-            f"{new.source} has labels that {run} does not know: {', '.join(map(repr, added[:10]))}. It is "
-            "unknown which old examples have them: label those too and train again, or leave them out with "
-            f"{field_name('classes')}."
+            f"{new.source} has {old.task.wording.class_plural} that {run} does not know: "
+            f"{', '.join(map(repr, added[:10]))}. It is unknown which old examples have them: label those too and "
+            f"train again, or leave them out with {field_name('classes')}."
         )
+
+
+def _described(task: Task) -> str:
+    return f"{task.wording.labels_of_example} ({task.name})"
 
 
 def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Dataset) -> Dataset:

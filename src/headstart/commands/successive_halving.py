@@ -149,7 +149,8 @@ class SuccessiveHalving:
 
     def rows(self) -> list[Row]:
         """What was found: those of the last round first, each round from the best down."""
-        ranked = sorted(self.running, key=lambda candidate: candidate.row.score, reverse=True)
+        metric = self.task.deciding
+        ranked = sorted(self.running, key=lambda candidate: candidate.row.score(metric), reverse=True)
         top, rows = ranked[0], []
         for place, candidate in enumerate(ranked):
             on_front = all(candidate.row.ms < better.row.ms for better in ranked[:place])
@@ -160,7 +161,7 @@ class SuccessiveHalving:
                     against_top=None if candidate is top else self._against(candidate, top),
                 )
             )
-        return rows + sorted(self.eliminated, key=lambda row: (row.examples, row.score), reverse=True)
+        return rows + sorted(self.eliminated, key=lambda row: (row.examples, row.score(metric)), reverse=True)
 
     def _judge(self, size: int, *, is_last: bool = False) -> None:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.dataset import Dataset
 from headstart.data.tables import read_cells
 from headstart.errors import InputError, did_you_mean, field_name
-from headstart.tasks.labels import SEPARATOR, label_names
+from headstart.tasks.labels import label_names
 
 DROP = "drop"
 """Instead of a label: the example is not used. An empty cell means the same."""
@@ -72,9 +72,8 @@ def _corrected_label(where: str, label: str, dataset: Dataset) -> np.ndarray | N
     if label in ("", DROP):
         return None
     raise InputError(
-        f"{where} has the label {unknown[0]!r}: expected one of the classes"
-        + ("" if task.is_exclusive else f" or several separated by {SEPARATOR!r}")
-        + f", or {DROP!r} if the example is not to be used.{did_you_mean(unknown[0], dataset.classes)}"
+        f"{where} has the label {unknown[0]!r}: expected {task.wording.cell_form}"
+        f", or {DROP!r} if the example is not to be used.{did_you_mean(unknown[0], dataset.classes)}"
     )
 
 

@@ -93,6 +93,15 @@ class Dataset:
         """The content of every example, if tables hold it; else empty."""
         return [example.text for example in self.examples] if self.modality.is_in_tables else []
 
+    def reading_settings(self) -> dict[str, str]:
+        """The settings with which :func:`load_dataset` reads the labels from a table with cells of the task.
+
+        The task is among them if it would not be recognised.
+        """
+        cells = [self.task.to_cell(label, self.classes) for label in self.labels]
+        is_recognised = task_for([self.task.from_cell(cell) for cell in cells]) is self.task
+        return {**self.task.cell_settings, **({} if is_recognised else {"task": self.task.name})}
+
     @property
     def class_names(self) -> list[str]:
         """The class name of every example, in order; several labels of one example are joined."""
@@ -193,7 +202,8 @@ def _dataset(
     if rows.splits and fewest > 1:
         _check_train(source, rows, classes)
     skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
-    keep = [i for i, label in enumerate(rows.labels) if isinstance(label, list) or label in set(classes)]
+    used = set(classes)
+    keep = [i for i, label in enumerate(rows.labels) if task.is_usable(label, used)]
     return Dataset(
         source=source,
         root=root,

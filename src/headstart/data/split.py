@@ -240,12 +240,7 @@ def check_split(
                 f"expected at least {MIN_TRAIN}.{lost} Add examples, leave the class out ({field_name('classes')}), or "
                 f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})."
             )
-        without = int((splits == "train").sum()) - in_train
-        if not task.is_exclusive and without < MIN_TRAIN:
-            raise InputError(
-                f"the label {name!r} is missing from {counted(without, 'example')} to train on: expected at least "
-                f"{MIN_TRAIN} without it. Leave the label out ({field_name('classes')})."
-            )
+    _check_absence(task, labels[splits == "train"], classes)
     missing = [
         Occurrence((), f"{name}: none in {name_of_split}")
         for name_of_split in ("val", "test")
@@ -256,6 +251,18 @@ def check_split(
         summary = f"{len(missing):,} times a class has no example in a held-out split: it is not evaluated there."
         return Finding("classes-in-splits", "found", summary, missing)
     return Finding("classes-in-splits", "clean", "Every class is in every split.")
+
+
+def _check_absence(task: Task, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Check that there are also examples to train on without each class."""
+    for number, name in enumerate(classes):
+        n = int((~task.members(labels, number)).sum())
+        if n < MIN_TRAIN:
+            noun = task.wording.class_noun
+            raise InputError(
+                f"the {noun} {name!r} is missing from {counted(n, 'example')} to train on: expected at least "
+                f"{MIN_TRAIN} without it. Leave the {noun} out ({field_name('classes')})."
+            )
 
 
 def folds(task: Task, labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:

@@ -115,7 +115,7 @@ def calibrate(data: TrainingData, held_out: HeldOut | None, of_test: np.ndarray,
         seed: of the folds and the bootstrap.
     """
     if not data.task.has_confidence:
-        return Calibration(1.0, "not tried", "Every label has its own threshold, chosen on these probabilities.")
+        return Calibration(1.0, "not tried", data.task.no_confidence_reason)
     n = 0 if held_out is None else len(held_out.indices)
     mistakes = 0
     if held_out is not None:

@@ -31,8 +31,7 @@ class ClassChange:
         examples: number of held-out examples of the class that the old run had.
         before: recall on them; None if there are none.
         after: recall of the new model on them.
-        fixed: number of examples that only the new model gets right; for multi-label data also examples without the
-            label.
+        fixed: number of examples that only the new model gets right, of those that the task compares for a class.
         regressed: number of examples that only the old model gets right.
         p_value: of McNemar's exact test, corrected for the number of classes.
         confused_with: the class that the new model predicts most often for the regressed examples; None if there is
@@ -82,7 +81,7 @@ class ClassChanges:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for ``run.json``."""
         classes = [{**asdict(change), "outcome": change.outcome} for change in self.classes]
-        return {**asdict(self), "classes": classes, "verdict": self.verdict}
+        return {**asdict(self), "overall": self.overall.to_dict(), "classes": classes, "verdict": self.verdict}
 
     @property
     def verdict(self) -> str:
@@ -95,7 +94,7 @@ class ClassChanges:
             text += f"; {self.n_confused_with_added} of the regressed are now predicted as an added class"
         if not self.overall.is_significant:
             return f"{text}: not significantly different"
-        return f"{text}: significantly {'better' if self.overall.difference > 0 else 'worse'}"
+        return f"{text}: significantly {'better' if self.overall.gain > 0 else 'worse'}"
 
 
 def class_changes(
@@ -131,16 +130,14 @@ def class_changes(
     predicted = task.decide(before, earlier.thresholds), task.decide(after, thresholds)
     changes = [_class_change(task, dataset.classes, number, labels, *predicted) for number in range(n_old)]
     corrected = holm([change.p_value for change in changes])
-    n_confused_with_added = 0
-    if task.is_exclusive:
-        n_confused_with_added = int(((predicted[0] == labels) & (predicted[1] >= n_old)).sum())
+    was_right, confused_with = task.confusions(labels, predicted[0]) < 0, task.confusions(labels, predicted[1])
     return ClassChanges(
         run=earlier.run,
         split=split,
         overall=task.compare(labels, before, after, seed=seed),
         classes=[replace(change, p_value=p) for change, p in zip(changes, corrected, strict=True)],
         added_classes=dataset.classes[n_old:],
-        n_confused_with_added=n_confused_with_added,
+        n_confused_with_added=int((was_right & (confused_with >= n_old)).sum()),
     )
 
 
@@ -159,11 +156,12 @@ def _class_change(
     """The change of one class, with a p-value that is not yet corrected."""
     is_member = task.members(labels, number)
     is_right = [task.members(predicted, number) == is_member for predicted in (before, after)]
-    compared = is_member if task.is_exclusive else np.ones_like(is_member)
+    compared = task.class_examples(labels, number)
     fixed, regressed = compared & ~is_right[0] & is_right[1], compared & is_right[0] & ~is_right[1]
     confused_with, n_confused = None, 0
-    if regressed.any() and task.is_exclusive:
-        counts = np.bincount(after[regressed], minlength=len(classes))
+    confused = task.confusions(labels[regressed], after[regressed])
+    if (confused >= 0).any():
+        counts = np.bincount(confused[confused >= 0])
         confused_with, n_confused = classes[int(counts.argmax())], int(counts.max())
     n_fixed, n_regressed = int(fixed.sum()), int(regressed.sum())
     return ClassChange(

@@ -18,7 +18,7 @@ from headstart.explanation.heat import FULL_INPUT, HeatMap
 from headstart.explanation.neighbours import Neighbour, TrainingExamples
 from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
-from headstart.runs.predictor import Predictor, Problem
+from headstart.runs.predictor import MinConfidence, Predictor, Problem
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.tasks.answers import Answer
 from headstart.tasks.outputs import log_odds
@@ -90,6 +90,7 @@ class Explainer:
         method: for images. ``grad-cam`` needs a base that ends in a feature map. ``occlusion`` works for every base and
             takes longer. ``auto`` uses ``grad-cam`` if possible.
         nearest: number of similar training examples to find.
+        min_confidence: an answer with a smaller probability is unsure; see :class:`Predictor`.
         cache: the cache folder with their features; None means the user's.
         progress: follows the work.
 
@@ -109,10 +110,11 @@ class Explainer:
         class_name: str | None = None,
         method: Method = "auto",
         nearest: int = NEAREST,
+        min_confidence: MinConfidence = 0.0,
         cache: Path | None = None,
         progress: Progress = NO_PROGRESS,
     ) -> None:
-        self.predictor = predictor = Predictor(folder, expected=1)
+        self.predictor = predictor = Predictor(folder, expected=1, min_confidence=min_confidence)
         classes = predictor.classes
         if class_name is not None and class_name not in classes:
             raise InputError(

@@ -28,7 +28,6 @@ from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
-from headstart.tasks import Metric, Task
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class Replay:
         before: metric of the run; None without examples.
         after: metric of the export; None without examples.
         interval: (low, high), 95 % interval of ``after``.
-        gain: (low, high), 95 % interval of ``after`` minus ``before``, on the same examples.
+        gain: (low, high), 95 % interval of how much better ``after`` is than ``before``, on the same examples.
     """
 
     ms: float
@@ -183,8 +182,8 @@ def _write_openvino(predictor: Predictor, path: Path) -> None:
     graph = openvino.Core().read_model(str(predictor.folder / "engine" / "model.xml"))
     classifier = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "headstart")
     metadata = card(predictor.facts)
-    classifier.set_rt_info("Classification", ["model_info", "model_type"])
-    classifier.set_rt_info(str(not predictor.task.is_exclusive), ["model_info", "multilabel"])
+    for name, value in predictor.task.openvino_info.items():
+        classifier.set_rt_info(value, ["model_info", name])
     labels = " ".join(name.replace(" ", "_") for name in predictor.classes)  # a space separates labels
     classifier.set_rt_info(labels, ["model_info", "labels"])
     classifier.set_rt_info(metadata["headstart"], ["headstart"])
@@ -243,19 +242,20 @@ def verify(
             f"{target.name}: a probability differs by {difference:.1e} from that of the run, more than "
             f"{target.tolerance:.0e}. Nothing was written. {advice}"
         )
-    n, metric = len(sample.labels), _deciding_metric(predictor.task)
+    n, metric = len(sample.labels), predictor.task.deciding
     if not n:
         return Replay(ms, difference, 0, 0, metric.name, metric.is_share)
-    fields, is_worse = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
+    fields, has_lost, is_significant = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
     result = Replay(ms, difference, n, metric=metric.name, is_share=metric.is_share, **fields)
     held_out = counted(n, f"held-out {predictor.modality.noun}")
+    verb = "falls" if metric.higher_is_better else "rises"
     loss = (
-        f"{target.name}: on {held_out} {metric.in_text} falls from {metric.format_value(result.before)} to "
+        f"{target.name}: on {held_out} {metric.in_text} {verb} from {metric.format_value(result.before)} to "
         f"{metric.format_value(result.after)} ({counted(result.changed, 'prediction')} changed)"
     )
-    if is_worse:
+    if has_lost and is_significant:
         raise IntegrityError(f"{loss}. This is a significant loss. Nothing was written. {advice}")
-    if fields["after"] < fields["before"] and fields["gain"][0] < -_POSSIBLE_LOSS:
+    if has_lost and fields["gain"][0] < -_POSSIBLE_LOSS:
         logger.warning(
             f"{loss}. This is not significant, but with so few examples a larger loss is possible. "
             f"{target.advice}".rstrip()
@@ -263,16 +263,13 @@ def verify(
     return result
 
 
-def _deciding_metric(task: Task) -> Metric:
-    return task.metric(task.deciding_metric)
-
-
 def _compare(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, predictor: Predictor
-) -> tuple[dict[str, Any], bool]:
-    """Compare the predictions of two models: fields of a :class:`Replay`, and whether the second is worse.
+) -> tuple[dict[str, Any], bool, bool]:
+    """Compare the predictions of two models.
 
-    It is worse if the loss is significant.
+    Returns:
+        Fields of a :class:`Replay`; whether the second is worse; and whether the difference is significant.
     """
     task, thresholds, seed = predictor.task, predictor.thresholds, predictor.facts.seed
     comparison = task.compare(labels, before, after, seed=seed)
@@ -283,9 +280,9 @@ def _compare(
         "before": comparison.value[0],
         "after": comparison.value[1],
         "interval": (figure["low"], figure["high"]),
-        "gain": comparison.value_gain,
+        "gain": comparison.gain_interval,
     }
-    return fields, comparison.difference < 0 and comparison.is_significant
+    return fields, comparison.gain < 0, comparison.is_significant
 
 
 def _publish(target: Format, result: Replay, scratch: Path, parent: Path, predictor: Predictor) -> Export:

@@ -14,7 +14,6 @@ from headstart.data.readers import Reader
 from headstart.errors import BadExample
 from headstart.runs.predictor import Predictor
 from headstart.runs.tables import PredictionRow, read_predictions
-from headstart.tasks.labels import Label
 
 HELD_OUT = 300
 """Maximum number of examples for the verification: enough to see one point of accuracy, in a few seconds."""
@@ -60,8 +59,7 @@ def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
     batches = [golden, *map(predictor.reader.batch, chunks)]
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
     task = predictor.task
-    names: list[Label] = [row.labels[0] if task.is_exclusive else [*row.labels] for row, _ in readable]
-    labels = task.encode(names, predictor.classes)
+    labels = task.encode([task.from_cell(task.cell_of(row.labels)) for row, _ in readable], predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 

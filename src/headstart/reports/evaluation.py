@@ -19,7 +19,7 @@ from headstart.runs.schema import (
     SplitFigures,
 )
 from headstart.runs.tables import LabelIssue, PredictionRow, read_label_issues
-from headstart.tasks import get_task
+from headstart.tasks import Task
 from headstart.tasks.labels import NO_LABEL
 
 SPLIT_NAMES = {"val": "validation", "train": "training"}
@@ -109,7 +109,9 @@ def change(facts: ChangeFacts | None, split: SplitFigures | None) -> dict[str, A
     return {"run": facts.run, "verdict": facts.verdict, "rows": rows, "new": new}
 
 
-def per_class(classes: Sequence[str], counts: np.ndarray | None, split: SplitFigures | None) -> dict[str, Any] | None:
+def per_class(
+    classes: Sequence[str], counts: np.ndarray | None, split: SplitFigures | None, task: Task
+) -> dict[str, Any] | None:
     """Figures of each class, the worst first; classes without examples last."""
     if split is None:
         return None
@@ -118,8 +120,8 @@ def per_class(classes: Sequence[str], counts: np.ndarray | None, split: SplitFig
         wrong = counts - np.diag(np.diag(counts))
         mistaken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}
     rows = [
-        {"name": name, "confused_with": mistaken_for.get(name), **figures.to_json()}
-        for name, figures in split.per_class.items()
+        {"name": name, "confused_with": mistaken_for.get(name), "remark": task.class_remark(figures), **figures}
+        for name, figures in split.of_task()["per_class"].items()
     ]
     rows.sort(key=lambda row: math.inf if row["f1"]["value"] is None else row["f1"]["value"])
     lows = [row["f1"]["low"] for row in rows if row["f1"]["low"] is not None]
@@ -224,7 +226,7 @@ def _mistake(row: PredictionRow) -> dict[str, Any]:
 
 
 def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
-    """An example whose label looks wrong; if multi-label, with its ``current_labels`` and the ``doubted_labels``."""
+    """An example whose label looks wrong, with its ``current_labels`` and the ``doubted_labels``."""
     current_labels, suggested_labels = set(issue.labels), set(issue.suggested)
     return {
         "file": issue.file,
@@ -232,11 +234,8 @@ def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
         "suggested": labels_in_words(issue.suggested),
         "probability": issue.probability,
         "label_probability": issue.label_probability,
-        **(
-            {"current_labels": current_labels, "doubted_labels": sorted(current_labels ^ suggested_labels)}
-            if not get_task(facts.task).is_exclusive
-            else {}
-        ),
+        "current_labels": current_labels,
+        "doubted_labels": sorted(current_labels ^ suggested_labels),
         **_example(facts, issue.file, issue.text),
     }
 

@@ -71,7 +71,7 @@ def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[
     return {
         "facts": predictor.facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "exclusive": predictor.task.is_exclusive,
+        "task": predictor.task,
         "noun": noun,
         "title": f"{name}: {subject} explained",
         "colours": COLOURS,

@@ -9,11 +9,12 @@ import numpy as np
 from headstart.data.examples import Example
 from headstart.data.modalities import Modality
 from headstart.runs.records import decode
-from headstart.runs.schema import Figures, IntervalMethod, LeakFree, SplitFigures
+from headstart.runs.schema import PER_CLASS, Figures, IntervalMethod, LeakFree, SplitFigures
 from headstart.tasks import Task
 from headstart.tasks.statistics import LEVEL, METHOD
 
 _SPLIT_FIELDS = ("examples", "resamples", "confusion_matrix", "reliability", "label_counts")
+_CLASS_FIELDS = ("support", "precision", "recall", "f1", "threshold", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,19 @@ def figures_of(splits: Mapping[str, SplitFigures], headline: str, leak_free: Lea
 def _split_figures(plain: Mapping[str, Any], metrics: Sequence[str]) -> SplitFigures:
     """Figures as a task gives them; those that only this task knows go to ``details``."""
     known = {name: plain.get(name) for name in _SPLIT_FIELDS}
-    absent_of_class = dict.fromkeys(("threshold", "average_precision"))
+    details = {name: value for name, value in plain.items() if name not in {*known, *metrics, PER_CLASS}}
+    classes, of_classes = {}, {}
+    for name, figures in plain[PER_CLASS].items():
+        classes[name] = {field: figures.get(field) for field in _CLASS_FIELDS}
+        of_classes[name] = {field: value for field, value in figures.items() if field not in _CLASS_FIELDS}
+    if any(of_classes.values()):
+        details[PER_CLASS] = of_classes
     return decode(
         SplitFigures,
         {
             **known,
             "metrics": {name: plain[name] for name in metrics},
-            "per_class": {name: {**absent_of_class, **figures} for name, figures in plain["per_class"].items()},
-            "details": {name: value for name, value in plain.items() if name not in {*known, *metrics, "per_class"}},
+            PER_CLASS: classes,
+            "details": details,
         },
     )

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -42,6 +42,10 @@ class Problem:
 
     file: str
     reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return asdict(self)
 
 
 Answer = TaskAnswer | Problem
@@ -281,8 +285,8 @@ def _resolve_min_confidence(choice: MinConfidence, facts: RunFacts, task: Task) 
         return 0.0
     if not task.has_confidence:
         raise InputError(
-            "expected a run whose answers have one confidence, for example with one class for each example; in a "
-            f"{task.name} run, every label has its own threshold.",
+            "expected a run whose answers have one confidence, for example with one class for each example; this is a "
+            f"{task.name} run. {task.no_confidence_reason}",
             field="min_confidence",
         )
     if choice != "auto":

@@ -6,7 +6,7 @@
 The records stand apart from the classes of the stages: a stage may change its own without changing files on disk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from headstart.data.modalities import Modality, get_modality
@@ -14,6 +14,7 @@ from headstart.runs.records import FieldError, Record
 from headstart.tasks import Task
 
 FORMAT_VERSION: Literal[3] = 3
+PER_CLASS = "per_class"
 
 Kind = Literal["trained", "evaluation", "adopted"]
 Outcome = Literal["kept", "not better", "not tried"]
@@ -100,7 +101,7 @@ class SplitFigures(Record):
         confusion_matrix: counts, rows are true classes; None for multi-label data.
         reliability: confidence against accuracy, by bins.
         label_counts: counts of labels; None where each example has one class.
-        details: other figures of the task, which its sections of the report show.
+        details: other figures of the task, which its sections of the report show; those of classes as ``per_class``.
     """
 
     examples: int
@@ -115,7 +116,10 @@ class SplitFigures(Record):
     def of_task(self) -> dict[str, Any]:
         """The figures as :meth:`headstart.tasks.Task.evaluate` gives them."""
         plain = self.to_json()
-        return {**plain, **plain.pop("metrics"), **plain.pop("details")}
+        details = plain.pop("details")
+        for name, figures in details.pop(PER_CLASS, {}).items():
+            plain[PER_CLASS][name] |= figures
+        return {**plain, **plain.pop("metrics"), **details}
 
 
 class IntervalMethod(Record):
@@ -188,17 +192,18 @@ class Figures(Record):
                     yield FieldError(f"{place}.metrics.{name}", "missing")
             if list(split.per_class) != classes:
                 yield FieldError(f"{place}.per_class", "these are not the classes of the run")
-            yield from _missing(split, place, task.split_figures)
-            for name, figures in split.per_class.items():
-                yield from _missing(figures, f"{place}.per_class.{name}", task.class_figures)
+            plain = split.of_task()
+            yield from _missing(plain, place, task.split_figures)
+            for name, figures in plain[PER_CLASS].items():
+                yield from _missing(figures, f"{place}.{PER_CLASS}.{name}", task.class_figures)
             matrix = split.confusion_matrix
             if matrix is not None and [len(row) for row in matrix] != [len(classes)] * len(classes):
                 yield FieldError(f"{place}.confusion_matrix", f"expected {len(classes)} rows of {len(classes)} counts")
 
 
-def _missing(record: Record, place: str, names: tuple[str, ...]) -> Iterator[FieldError]:
+def _missing(figures: Mapping[str, Any], place: str, names: Sequence[str]) -> Iterator[FieldError]:
     for name in names:
-        if getattr(record, name) is None:
+        if figures.get(name) is None:
             yield FieldError(f"{place}.{name}", "expected a value for labels of this kind, got null")
 
 

@@ -35,7 +35,6 @@ from headstart.runs.migrations import migrate_header
 from headstart.runs.schema import RunFacts
 from headstart.tasks import Task, get_task
 from headstart.tasks.answers import Scores
-from headstart.tasks.labels import SEPARATOR
 
 T = TypeVar("T")
 
@@ -332,10 +331,7 @@ class _Cells:
         label = task.from_cell(self._cells[column])
         names = (label,) if isinstance(label, str) else tuple(label)
         if not set(names) <= set(facts.classes):
-            expected = (
-                "a class of the run" if task.is_exclusive else f"labels of the run, with {SEPARATOR!r} between them"
-            )
-            raise self.wrong(column, expected)
+            raise self.wrong(column, task.wording.cell_form)
         return names
 
     def probability(self, column: str) -> float:

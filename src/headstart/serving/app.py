@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headstart.runs.predictor import Answer, Predictor, Problem
+from headstart.runs.predictor import Predictor, Problem
 from headstart.serving.limits import RETRY_AFTER_S, Gate, Limits, RefusedError
 from headstart.serving.metrics import Metrics, RequestCounter
 from headstart.serving.runs import Runs, ServedRun, Stamp
@@ -134,11 +133,7 @@ async def _answer(request: Request, served: ServedRun, limits: Limits, top_k: in
     problems = [answer for answer in answers if isinstance(answer, Problem)]
     if len(problems) == len(answers):
         raise RefusedError(422, f"{problems[0].file}: {problems[0].reason}.")
-    return JSONResponse({"run": served.name, "answers": list(map(_plain, answers))})
-
-
-def _plain(answer: Answer) -> dict[str, Any]:
-    return asdict(answer) if isinstance(answer, Problem) else answer.to_dict()
+    return JSONResponse({"run": served.name, "answers": [answer.to_dict() for answer in answers]})
 
 
 async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list[bytes]]:

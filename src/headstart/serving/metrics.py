@@ -67,8 +67,7 @@ class Metrics:
     def count_answers(self, run: str, answers: Sequence[Answer]) -> None:
         """Count the answers of one request."""
         for answer in answers:
-            is_unsure = getattr(answer, "unsure", False)  # only the answers of some tasks have this field
-            kind = "problem" if isinstance(answer, Problem) else "unsure" if is_unsure else "answered"
+            kind = "problem" if isinstance(answer, Problem) else "unsure" if answer.unsure else "answered"
             self.answers.labels(run, kind).inc()
             if not isinstance(answer, Problem) and answer.out_of_distribution:
                 self.out_of_distribution.labels(run).inc()

@@ -2,5 +2,6 @@
 
 from headstart.tasks.registry import get_task, register_task, task_for, unregister_task
 from headstart.tasks.task import Metric, ReportSection, Task
+from headstart.tasks.wording import Wording
 
-__all__ = ["Metric", "ReportSection", "Task", "get_task", "register_task", "task_for", "unregister_task"]
+__all__ = ["Metric", "ReportSection", "Task", "Wording", "get_task", "register_task", "task_for", "unregister_task"]

@@ -67,6 +67,52 @@ class Scores(NamedTuple):
     mistake: Mistake | None
 
 
+class Answer(Protocol):
+    """The answer about one example; each task has its own form."""
+
+    @property
+    def file(self) -> str:
+        """Path or name of the example."""
+        ...
+
+    @property
+    def predicted(self) -> Any:
+        """What is predicted, as plain data."""
+        ...
+
+    @property
+    def names(self) -> list[str]:
+        """The predicted classes."""
+        ...
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Class name -> probability, the most probable first."""
+        ...
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the confidence is below the smallest one that was set."""
+        ...
+
+    @property
+    def out_of_distribution(self) -> bool | None:
+        """Whether the example is unlike the training examples; None if the run cannot tell."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        ...
+
+    def cells(self) -> dict[str, str]:
+        """Column name -> cell of what is predicted, for tables."""
+        ...
+
+    def label(self) -> str:
+        """What is predicted, in words."""
+        ...
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The answer about one example that has exactly one class.
@@ -86,6 +132,11 @@ class Prediction:
     probabilities: dict[str, float]
     unsure: bool = False
     out_of_distribution: bool | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The predicted class."""
+        return [self.predicted]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -116,6 +167,16 @@ class MultiLabelPrediction:
     probabilities: dict[str, float]
     out_of_distribution: bool | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """The predicted labels."""
+        return self.predicted
+
+    @property
+    def unsure(self) -> bool:
+        """False: every label has its own threshold."""
+        return False
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return asdict(self)
@@ -127,9 +188,6 @@ class MultiLabelPrediction:
     def label(self) -> str:
         """What is predicted, in words."""
         return ", ".join(self.predicted) or NO_LABEL
-
-
-Answer = Prediction | MultiLabelPrediction
 
 
 def ranked_probabilities(

@@ -24,6 +24,7 @@ class Comparison:
         fixed: number of examples that only the second gets right; None if the task does not count them.
         regressed: number of examples that only the first gets right.
         p_value: of McNemar's exact test, two-sided; None if the task does not count right answers.
+        higher_is_better: whether a higher figure is better.
     """
 
     examples: int
@@ -35,6 +36,18 @@ class Comparison:
     fixed: int | None = None
     regressed: int | None = None
     p_value: float | None = None
+    higher_is_better: bool = True
+
+    @property
+    def gain(self) -> float:
+        """How much better the second's figure is; negative if it is worse."""
+        return self.difference if self.higher_is_better else -self.difference
+
+    @property
+    def gain_interval(self) -> tuple[float, float]:
+        """(low, high), 95 % interval of :attr:`gain`."""
+        low, high = self.value_gain
+        return (low, high) if self.higher_is_better else (-high, -low)
 
     @property
     def difference(self) -> float:
@@ -50,12 +63,12 @@ class Comparison:
 
     @property
     def favours_second(self) -> bool:
-        """Whether the second is better: a higher figure, and either that or a lower log loss is significant.
+        """Whether the second is better: a better figure, and either that or a lower log loss is significant.
 
         A lower log loss alone does not count: on validation data the second was stopped where just this loss was
         least.
         """
-        return self.difference > 0 and (self.is_significant or self.loss_gain[0] > 0)
+        return self.gain > 0 and (self.is_significant or self.loss_gain[0] > 0)
 
     @property
     def leans_to_second(self) -> bool:
@@ -64,11 +77,13 @@ class Comparison:
         To require significance there would leave most gains unused: in three draws of 8 examples of each class of AG
         News, cross-validation saw gains of 3, 13 and 19 points, and only the last was significant.
         """
-        return self.difference > 0 and self.log_loss[1] < self.log_loss[0]
+        return self.gain > 0 and self.log_loss[1] < self.log_loss[0]
 
     def to_dict(self) -> dict[str, object]:
-        """As plain data, for ``run.json``."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        """As plain data, for ``run.json``, where the task tells which values are better."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        del plain["higher_is_better"]
+        return plain
 
     def format_change(self) -> str:
         """The change of the figure with its interval and test, such as ``accuracy 91.0% to 93.5% (difference …)``."""

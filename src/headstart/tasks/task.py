@@ -4,18 +4,21 @@ The rest of headstart handles labels only through a task: as arrays whose first 
 stateless; the thresholds that it chooses for one run (:meth:`Task.choose_thresholds`) are passed in again.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from headstart.config import ClassWeights
 from headstart.tasks.answers import Answer, Cells, Decision, Scores
 from headstart.tasks.comparison import Comparison
-from headstart.tasks.labels import Label
+from headstart.tasks.labels import SEPARATOR, Label
 from headstart.tasks.outputs import Activation
+from headstart.tasks.wording import Wording
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,23 @@ class Metric:
         title: in reports and on the terminal.
         meaning: what it says, in a few words; ``{noun}`` stands for what an example is called.
         is_share: whether it is written in percent.
+        higher_is_better: whether the better of two models has the higher value.
     """
 
     name: str
     title: str
     meaning: str
     is_share: bool = False
+    higher_is_better: bool = True
 
     @property
     def in_text(self) -> str:
         """The title within a sentence."""
         return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
+    def rank(self, value: float | None) -> float:
+        """A number that is higher for a better value; lowest for one that is not defined."""
+        return -math.inf if value is None else value if self.higher_is_better else -value
 
     def format_value(self, value: float | None) -> str:
         """A value for people: in percent, or with three decimals."""
@@ -78,22 +87,58 @@ class Task(ABC):
         activation: turns the logits of a head into probabilities.
         metrics: the figures of a run, the most important one first.
         deciding_metric: name of the figure that decides between two models.
-        is_exclusive: whether an example is of exactly one class, so that classes exclude each other.
+        wording: the words for such labels.
         split_figures: what :meth:`Task.evaluate` always gives of a split, beside the metrics.
         class_figures: what it always gives of a class, beside ``support``, precision, recall and F1.
+        class_metrics: those of ``class_figures`` that have a column of their own in reports; each has an interval.
+        label_settings: settings that say where a table has the labels. Data for evaluation share them with the data of
+            the training, because labels of this kind are not recognised without them.
+        cell_settings: settings that read labels from cells as :meth:`Task.to_cell` writes them.
+        allows_no_class: whether an example may have no class at all.
+        allows_new_classes: whether classes can be added to a run, because no old example can be of a new one.
+        imbalance_ratio: ratio of the largest to the smallest class from which an audit warns; None where their sizes
+            do not mislead.
+        predicts_most_probable: whether the answer is always the most probable class; otherwise a list of probabilities
+            marks what is predicted.
+        no_confidence_reason: why an answer has no single confidence, which can be calibrated and compared with a
+            threshold; empty if it has one.
+        has_learning_curve: whether the share of right answers tells how much further examples would help; labels are
+            int (n,) then.
+        has_label_probability: whether one probability tells how well the given label of an example fits.
+        relabel_control: how a person corrects the label of an example on the page: chooses one class, or ticks several.
+        openvino_info: what OpenVINO's Model API needs to know about an exported model.
     """
 
     name: ClassVar[str]
     activation: ClassVar[Activation]
     metrics: ClassVar[tuple[Metric, ...]]
     deciding_metric: ClassVar[str]
-    is_exclusive: ClassVar[bool]
+    wording: ClassVar[Wording] = Wording()
     split_figures: ClassVar[tuple[str, ...]] = ()
     class_figures: ClassVar[tuple[str, ...]] = ()
+    class_metrics: ClassVar[tuple[Metric, ...]] = ()
+    label_settings: ClassVar[tuple[str, ...]] = ()
+    cell_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    allows_no_class: ClassVar[bool] = False
+    allows_new_classes: ClassVar[bool] = True
+    imbalance_ratio: ClassVar[float | None] = None
+    predicts_most_probable: ClassVar[bool] = True
+    no_confidence_reason: ClassVar[str] = ""
+    has_learning_curve: ClassVar[bool] = False
+    has_label_probability: ClassVar[bool] = True
+    relabel_control: ClassVar[Literal["choose one", "tick several"]] = "choose one"
+    openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"model_type": "Classification", "multilabel": "False"}
+    )
 
     def metric(self, name: str) -> Metric:
         """One of ``metrics`` by its name."""
         return next(metric for metric in self.metrics if metric.name == name)
+
+    @property
+    def deciding(self) -> Metric:
+        """The metric that decides between two models."""
+        return self.metric(self.deciding_metric)
 
     # ---- labels
 
@@ -109,13 +154,21 @@ class Task(ABC):
     def names(self, label: Any, classes: Sequence[str]) -> list[str]:
         """Class names of one encoded example."""
 
-    @abstractmethod
     def to_cell(self, label: Any, classes: Sequence[str]) -> str:
         """One encoded example as it stands in the tables of a run."""
+        return self.cell_of(self.names(label, classes))
+
+    def cell_of(self, names: Iterable[str]) -> str:
+        """The class names of an example as they stand in one cell."""
+        return SEPARATOR.join(names)
 
     @abstractmethod
     def from_cell(self, cell: str) -> Label:
         """The inverse of :meth:`to_cell`, as a label that :meth:`encode` takes."""
+
+    def is_usable(self, label: Label, classes: Collection[str]) -> bool:
+        """Whether an example with this label can be used if only some classes are."""
+        return not isinstance(label, str) or label in classes
 
     @abstractmethod
     def members(self, labels: np.ndarray, number: int) -> np.ndarray:
@@ -192,6 +245,13 @@ class Task(ABC):
     def keras_loss(self, label_smoothing: float) -> tuple[Any, list[str]]:
         """A Keras loss on logits and :meth:`targets`, and names of Keras metrics. In a Keras process."""
 
+    def contrastive_groups(self, labels: np.ndarray) -> np.ndarray | None:
+        """Number of the group of each example, int (n,), for contrastive fine-tuning, which draws groups together.
+
+        None means that labels of this kind form no such groups.
+        """
+        return None
+
     def scores(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         """Figures that training reports beside the loss, as columns of ``history.csv`` without ``val_``."""
         return {}
@@ -227,6 +287,19 @@ class Task(ABC):
         """The predicted labels, encoded as :meth:`encode` does."""
 
     @abstractmethod
+    def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """Mask of the examples on which two models are compared for a class, bool (n,)."""
+
+    def confusions(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Number of the class that is predicted in place of the true one, int (n,); -1 where no class is.
+
+        Args:
+            labels: encoded, of n examples.
+            predicted: as :meth:`decide` gives them.
+        """
+        return np.full(len(labels), -1)
+
+    @abstractmethod
     def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
         """Compare two models by their probabilities (n, classes) for the same examples."""
 
@@ -258,7 +331,7 @@ class Task(ABC):
     @property
     def has_confidence(self) -> bool:
         """Whether an answer has one confidence, which can be calibrated and compared with a threshold."""
-        return self.is_exclusive
+        return not self.no_confidence_reason
 
     # ---- answers and tables
 
@@ -303,6 +376,10 @@ class Task(ABC):
     def remarks(self, classes: Sequence[str], thresholds: Mapping[str, float] | None) -> list[str]:
         """What the terminal says beside the figures."""
         return []
+
+    def class_remark(self, figures: Mapping[str, Any]) -> str:
+        """What the report says below the name of a class, from the figures of the class; may be empty."""
+        return ""
 
     def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
         """Sections that are added to the report, from the figures of the split that counts."""

@@ -9,6 +9,7 @@ from headstart.data.examples import FileExample, TextExample
 from headstart.errors import InputError
 from headstart.explanation.explain import Explainer, Explanation
 from headstart.reports.explanation import explanation_content
+from headstart.runs.files import read_facts
 
 _MAX_LOADED_RUNS = 2
 
@@ -54,20 +55,19 @@ class Answers:
                 explained = explanation_content(answer, predictor)
             finally:
                 file.unlink(missing_ok=True)
-        threshold = predictor.facts.min_confidence
-        predicted, probabilities = answer.answer.predicted, answer.answer.probabilities
-        is_unsure = threshold and isinstance(predicted, str) and probabilities[predicted] < threshold
         return {
             "explanation": {**explained, "title": name, "file": name},
             "explanations": [explained],
             "noun": predictor.modality.noun,
-            "exclusive": predictor.task.is_exclusive,
-            "unsure": threshold if is_unsure else None,
+            "task": predictor.task,
+            "unsure": predictor.min_confidence if answer.answer.unsure else None,
         }
 
     def _load(self, folder: Path) -> Explainer:
         key = (folder, (folder / "run.json").stat().st_mtime)
-        explainer = self._explainers.pop(key, None) or Explainer(folder)
+        explainer = self._explainers.pop(key, None)
+        if explainer is None:
+            explainer = Explainer(folder, min_confidence="auto" if read_facts(folder).min_confidence else 0.0)
         self._explainers[key] = explainer  # at the end: most recently used
         while len(self._explainers) > _MAX_LOADED_RUNS:
             self._explainers.pop(next(iter(self._explainers)))

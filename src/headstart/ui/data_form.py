@@ -22,7 +22,7 @@ ROLES = {
 
 _LIST_SETTINGS, _TEXT_SETTINGS = (
     ("text_column", "label_column"),
-    ("path_column", "label_separator", "split_column", "group_by"),
+    ("path_column", "label_separator", "task", "split_column", "group_by"),
 )
 _FIELDS = {"text": "text_column", "path": "path_column", "label": "label_column"} | {
     "split": "split_column", "group": "group_by"
@@ -70,7 +70,7 @@ def suggest(table: Path, read: dict[str, Any], dataset: Dataset | None) -> tuple
             **read,
             "label_column": binary_columns,
         }
-    if not dataset.task.is_exclusive:
+    if dataset.task.cell_settings:  # cells are split already
         return None
     for separator in _SEPARATORS:
         parts = {part.strip() for name in dataset.classes for part in name.split(separator) if part.strip()}

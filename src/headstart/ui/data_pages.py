@@ -216,7 +216,7 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         "classes": classes,
         "largest_count": max(counts.values()),
         "split_names": sorted(set(dataset.given_splits or ()), key=SPLITS.index),
-        "exclusive": dataset.task.is_exclusive,
+        "task": dataset.task,
         "modality": dataset.modality,
         "nested": len({os.path.dirname(file) for file in dataset.files}) > len(classes),
     }

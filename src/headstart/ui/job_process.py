@@ -16,7 +16,6 @@ from headstart.system.atomic import atomic_file
 from headstart.system.events import EventProgress, send_records
 from headstart.system.locks import Watch, is_held, patient_lock
 from headstart.system.progress import Progress
-from headstart.tasks.labels import SEPARATOR
 from headstart.ui.labels import spell_label
 
 JOB, EVENTS, OUTCOME = "job.json", "events.jsonl", "outcome.json"
@@ -56,9 +55,7 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
         clean.unlink()
         with contextlib.suppress(OSError):  # the folder holds other files
             clean.parent.rmdir()
-    cleaned = {"path": job["cleaned"]} | (
-        {"label_separator": SEPARATOR} if not audited.dataset.task.is_exclusive else {}
-    )
+    cleaned = {"path": job["cleaned"], **audited.dataset.reading_settings()}
     write_page(
         folder / AUDIT_PAGE, {**audited.facts(), "source": job["name"]}, audited.dataset,
         template=open_template("audit_page"), job=job, left_out=left_out, cleaned=urlencode(cleaned),

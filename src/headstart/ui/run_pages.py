@@ -20,14 +20,13 @@ from headstart.data.tables import read_cells
 from headstart.errors import HeadstartError, InputError
 from headstart.reports.run import content
 from headstart.runs.tables import LabelIssue, read_label_issues
-from headstart.tasks import get_task
-from headstart.tasks.labels import SEPARATOR
+from headstart.tasks import Task, get_task
 from headstart.ui.answers import Answers
 from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, body, form, go_to, page, plain
 
 _MAX_LABEL_ISSUES = 24
-_TICKED = "ticked"  # multi-label data: the ticked labels are the correct ones
+_TICKED = "ticked"  # the ticked labels are the correct ones
 _MAX_IMAGE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # longer than any base reads
 
 
@@ -159,12 +158,12 @@ def _can_retrain(root_folder: RootFolder, run: Run) -> bool:
         return False
 
 
-def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run) -> str:
+def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run, task: Task) -> str:
     """The chosen labels of a label issue, as the table of corrections holds them."""
-    if not get_task(run.facts.task).is_exclusive and choice == _TICKED:
-        return SEPARATOR.join(name for name in run.classes if name in ticked)
+    if task.relabel_control == "tick several" and choice == _TICKED:
+        return task.cell_of(name for name in run.classes if name in ticked)
     label = "".join(ticked[:1]) or choice
-    return label if label in (DROP, *run.classes) else SEPARATOR.join(issue.labels)
+    return label if label in (DROP, *run.classes) else task.cell_of(issue.labels)
 
 
 def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -> Path:
@@ -173,7 +172,7 @@ def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -
     Raises:
         InputError: no label was changed.
     """
-    issues = read_label_issues(run.folder, run.facts)
+    issues, task = read_label_issues(run.folder, run.facts), get_task(run.facts.task)
     corrections: dict[str, tuple[str, str]] = {}
     earlier = (run.facts.config or {}).get("relabel")
     if earlier and root_folder.resolve(earlier).is_file():
@@ -181,8 +180,8 @@ def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -
             corrections[cells["file"]] = (cells["label"], cells.get("sha256", ""))
     before = dict(corrections)
     for i, issue in enumerate(issues):
-        label = _verdict(issue, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run)
-        if label != SEPARATOR.join(issue.labels):
+        label = _verdict(issue, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run, task)
+        if label != task.cell_of(issue.labels):
             corrections[issue.file] = (label, issue.sha256)
     if corrections == before:
         raise InputError("no label was changed: change at least one label, then train again.")

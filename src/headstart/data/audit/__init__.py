@@ -21,7 +21,7 @@ from headstart.data.audit.checks import (
     complete_findings,
     find_check,
 )
-from headstart.data.audit.classes import IMBALANCE, check_classes
+from headstart.data.audit.classes import check_classes
 from headstart.data.audit.copies import (
     conflicting_labels,
     copies_of,
@@ -38,7 +38,6 @@ from headstart.data.fingerprints import ImageInfo
 
 __all__ = [
     "CHECKS",
-    "IMBALANCE",
     "SEVERITIES",
     "UNUSABLE",
     "Audit",

@@ -82,9 +82,9 @@ _ABSENT = {
     "unknown-characters": "The base has another kind of tokenizer.",
     "seen-in-training": "No run is evaluated on these data.",
     "nearly-seen-in-training": "No run is evaluated on these data.",
-    "imbalance": "The data are multi-label.",
+    "imbalance": "For labels of this kind, classes may have any size.",
     "classes-in-splits": "The data have no split of their own.",
-    "without-labels": "Every example has one class.",
+    "without-labels": "Every example has a class.",
 }
 """Check that does not run on all data -> why it did not."""
 

@@ -5,7 +5,6 @@ import numpy as np
 from headstart.data.audit.checks import Finding, Occurrence, has_have
 from headstart.errors import counted
 from headstart.tasks import Task
-from headstart.tasks.single_label.task import IMBALANCE
 
 SMALL_CLASS = 20
 
@@ -19,7 +18,13 @@ def check_classes(task: Task, labels: np.ndarray, classes: list[str]) -> list[Fi
         classes: class names.
     """
     counts = task.class_counts(labels, classes)
-    return [_small_classes(counts), _imbalance(counts) if task.is_exclusive else _without_labels(labels)]
+    findings = [_small_classes(counts)]
+    if task.imbalance_ratio is not None:
+        findings.append(_imbalance(counts, task.imbalance_ratio, task.wording.imbalance_advice))
+    if task.allows_no_class:
+        has_class = np.any([task.members(labels, number) for number in range(len(classes))], axis=0)
+        findings.append(_without_labels(has_class))
+    return findings
 
 
 def _small_classes(counts: dict[str, int]) -> Finding:
@@ -33,23 +38,27 @@ def _small_classes(counts: dict[str, int]) -> Finding:
     return Finding("small-classes", "found", summary, [Occurrence((), f"{name}: {n}") for n, name in small])
 
 
-def _without_labels(labels: np.ndarray) -> Finding:
-    """How many examples of multi-label data have no label: that is allowed, and now and then a mistake."""
-    check, n = "without-labels", int((~labels.any(1)).sum())
+def _without_labels(has_class: np.ndarray) -> Finding:
+    """How many examples have no label: that is allowed, and sometimes a mistake.
+
+    Args:
+        has_class: bool (n,), whether each example is of any class.
+    """
+    check, n = "without-labels", int((~has_class).sum())
     if not n:
         return Finding(check, "clean", "Every example has at least one label.")
     return Finding(
-        check, "found", f"{n:,} of {counted(len(labels), 'example')} {has_have(n)} none of the labels, which is an "
+        check, "found", f"{n:,} of {counted(len(has_class), 'example')} {has_have(n)} none of the labels, which is an "
         "answer like others.",
     )  # fmt: skip
 
 
-def _imbalance(counts: dict[str, int]) -> Finding:
+def _imbalance(counts: dict[str, int], limit: float, advice: str) -> Finding:
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     ratio = counts[largest] / max(counts[smallest], 1)
-    if ratio < IMBALANCE:
+    if ratio < limit:
         return Finding("imbalance", "clean", f"The largest class has {ratio:.1f} times the examples of the smallest.")
-    summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: look at balanced accuracy, not at accuracy."
+    summary = f"{largest} has {ratio:.1f} times the examples of {smallest}: {advice}."
     return Finding(
         "imbalance", "found", summary, [Occurrence((), f"{name}: {counts[name]:,}") for name in (largest, smallest)]
     )

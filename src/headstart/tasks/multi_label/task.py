@@ -1,6 +1,7 @@
 """The task of multi-label data."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from headstart.tasks.multi_label.thresholds import DEFAULT_THRESHOLD, MIN_POSITI
 from headstart.tasks.statistics import percentiles
 from headstart.tasks.stratification import assign_label_sets
 from headstart.tasks.task import Metric, Task
+from headstart.tasks.wording import Wording
 
 _MAX_NAMES = 10  # of labels in one remark
 
@@ -31,12 +33,42 @@ class MultiLabel(Task):
         Metric("macro_f1", "Macro F1", "mean F1: every label has the same weight"),
         Metric("mean_average_precision", "Mean average precision", "of the labels, independent of thresholds"),
         Metric("subset_accuracy", "Subset accuracy", "share of {noun}s with exactly the right labels", is_share=True),
-        Metric("log_loss", "Log loss", "penalty for a low probability of the truth; 0 is best"),
+        Metric("log_loss", "Log loss", "penalty for a low probability of the truth; 0 is best", higher_is_better=False),
     )
     deciding_metric = "mean_average_precision"
-    is_exclusive = False
+    wording = Wording(
+        class_noun="label",
+        class_plural="labels",
+        labels_of_example="any number of labels for each example",
+        among="with any of",
+        membership="have the label",
+        cell_form=f"one of the classes or several separated by {SEPARATOR!r}",
+        correction_form=f"all correct labels, separated by “{SEPARATOR}”,",
+        columns_advice=(
+            f"name several columns of 0 and 1 ({field_name('label_column', 'a,b,c')}) or a column of lists, or set "
+            f"{field_name('label_separator')}"
+        ),
+        explained="the first label",
+        issue_counts="labels of {count} of {examined}",
+        no_issues="No label of {examined}",
+        examined="{noun}",
+        class_figures=(
+            "A label is predicted if its probability reaches its threshold. Thresholds maximise F1 on the validation "
+            "{noun}s; labels with too few of them keep 0.5. AP, the average precision, summarises all thresholds."
+        ),
+    )
     split_figures = ("label_counts",)
     class_figures = ("threshold", "average_precision")
+    class_metrics = (Metric("average_precision", "AP", "average precision, which summarises all thresholds"),)
+    label_settings = ("label_column", "label_separator")
+    cell_settings = MappingProxyType({"label_separator": SEPARATOR})
+    allows_no_class = True
+    allows_new_classes = False
+    predicts_most_probable = False
+    no_confidence_reason = "Every label has its own threshold."
+    has_label_probability = False
+    relabel_control = "tick several"
+    openvino_info = MappingProxyType({"model_type": "Classification", "multilabel": "True"})
 
     def matches(self, labels: Sequence[Label]) -> bool:
         """Whether all labels are lists."""
@@ -53,10 +85,6 @@ class MultiLabel(Task):
     def names(self, label: Any, classes: Sequence[str]) -> list[str]:
         """The names of the labels; may be empty."""
         return [classes[number] for number in np.flatnonzero(label).tolist()]
-
-    def to_cell(self, label: Any, classes: Sequence[str]) -> str:
-        """The names of the labels with ``;`` between them."""
-        return SEPARATOR.join(self.names(label, classes))
 
     def from_cell(self, cell: str) -> Label:
         """The names of the labels."""
@@ -146,6 +174,10 @@ class MultiLabel(Task):
         """The labels whose probability reaches their threshold."""
         return (probabilities >= _thresholds_or_default(thresholds, probabilities.shape[1])).astype(np.uint8)
 
+    def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """All of them: a label may also be wrong on an example without it."""
+        return np.ones(len(labels), bool)
+
     def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
         """Mean average precision, which needs no thresholds, and log loss, by the bootstrap of paired differences."""
         n, thresholds = len(labels), np.full(labels.shape[1], DEFAULT_THRESHOLD)
@@ -222,6 +254,10 @@ class MultiLabel(Task):
         """Both F1."""
         micro, macro = (metric.format(figures[metric.name]) for metric in self.metrics[:2])
         return f"micro F1 {micro}, macro F1 {macro}, on {examples}"
+
+    def class_remark(self, figures: Mapping[str, Any]) -> str:
+        """The threshold of the label."""
+        return f"threshold {figures['threshold']:.3f}"
 
     def remarks(self, classes: Sequence[str], thresholds: Mapping[str, float] | None) -> list[str]:
         """Which labels have the default threshold, and why."""

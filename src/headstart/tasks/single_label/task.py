@@ -16,10 +16,6 @@ from headstart.tasks.statistics import mcnemar, n_resamples, percentiles
 from headstart.tasks.stratification import assign_single_labels
 from headstart.tasks.task import Metric, Task
 
-IMBALANCE = 3
-"""Ratio of the largest to the smallest class from which classes are balanced by default."""
-
-
 _SMALLEST = 5e-7  # what a table writes as 0.000000 is at most this
 
 
@@ -32,12 +28,17 @@ class SingleLabel(Task):
         Metric("accuracy", "Accuracy", "share of {noun}s that are predicted correctly", is_share=True),
         Metric("balanced_accuracy", "Balanced accuracy", "mean recall: every class has the same weight", is_share=True),
         Metric("macro_f1", "Macro F1", "mean F1: every class has the same weight"),
-        Metric("log_loss", "Log loss", "penalty for a low probability of the true class; 0 is best"),
-        Metric("ece", "ECE", "expected calibration error: confidence against accuracy; 0 is best"),
+        Metric(
+            "log_loss", "Log loss", "penalty for a low probability of the true class; 0 is best", higher_is_better=False
+        ),
+        Metric(
+            "ece", "ECE", "expected calibration error: confidence against accuracy; 0 is best", higher_is_better=False
+        ),
     )
     deciding_metric = "accuracy"
-    is_exclusive = True
     split_figures = ("confusion_matrix", "reliability")
+    imbalance_ratio = 3  # also the one from which classes are balanced by default
+    has_learning_curve = True
 
     def matches(self, labels: Sequence[Label]) -> bool:
         """Whether all labels are single names."""
@@ -51,10 +52,6 @@ class SingleLabel(Task):
     def names(self, label: Any, classes: Sequence[str]) -> list[str]:
         """The name of the class, in a list."""
         return [classes[int(label)]]
-
-    def to_cell(self, label: Any, classes: Sequence[str]) -> str:
-        """The name of the class."""
-        return classes[int(label)]
 
     def from_cell(self, cell: str) -> Label:
         """The name of the class."""
@@ -81,7 +78,7 @@ class SingleLabel(Task):
     def class_weights(self, labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
         """Inverse to the sizes of the classes if they are to be balanced."""
         sizes = self.counts(labels, n_classes)
-        balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= IMBALANCE * sizes.min())
+        balanced = choice == "balanced" or (choice == "auto" and sizes.max() >= self.imbalance_ratio * sizes.min())
         return len(labels) / (n_classes * np.maximum(sizes, 1)) if balanced else np.ones(n_classes)
 
     def example_weights(self, labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
@@ -110,6 +107,10 @@ class SingleLabel(Task):
 
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing), ["accuracy"]
 
+    def contrastive_groups(self, labels: np.ndarray) -> np.ndarray:
+        """The classes."""
+        return labels
+
     def scores(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         """The accuracy."""
         return {"accuracy": float(1 - self.mistakes(labels, probabilities).mean())}
@@ -129,6 +130,14 @@ class SingleLabel(Task):
     def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
         """The most probable class of each example."""
         return probabilities.argmax(1)
+
+    def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """Those of the class."""
+        return self.members(labels, number)
+
+    def confusions(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """The predicted class where it is wrong."""
+        return np.where(predicted != labels, predicted, -1)
 
     def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
         """Accuracy by McNemar's exact test, log loss by the bootstrap of the paired differences."""

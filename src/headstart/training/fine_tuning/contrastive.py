@@ -70,12 +70,13 @@ class _ContrastiveTrainer:
     def run(self, folds: np.ndarray, progress: Progress) -> dict[str, Any]:
         """All rounds; see :func:`train_contrastively`."""
         start = copy_values(state_variables(self.model))
+        groups = np.asarray(self.batches.task.contrastive_groups(self.batches.labels))
         n_rounds = int(folds.max()) + 2  # no example is in the fold of the last one
         features = []
         with progress.start("contrastive fine-tuning", n_rounds * self.steps, "steps") as bar:
             for number in range(n_rounds):
                 assign_values(state_variables(self.model), start)
-                self._train(np.flatnonzero(folds != number), number, bar)
+                self._train(np.flatnonzero(folds != number), groups, number, bar)
                 features.append(self._features())
         if not np.isfinite(features).all():
             return diverged(self.job.learning_rate)
@@ -90,13 +91,13 @@ class _ContrastiveTrainer:
             "frozen": self.preparation.save_weights(),
         }
 
-    def _train(self, members: np.ndarray, number: int, bar: Bar) -> None:
+    def _train(self, members: np.ndarray, groups: np.ndarray, number: int, bar: Bar) -> None:
         limit_s = self.preparation.config.time_limit or float("inf")
         rng = np.random.default_rng([self.job.seed, number])
         for _ in range(self.steps):
             batch = rng.permutation(members)[: self.batches.size]
             inputs = self.batches.original_inputs(batch)[:, :_TRAINED_TOKENS]
-            train_step(self.model, inputs, self.batches.labels[batch][:, None], None)
+            train_step(self.model, inputs, groups[batch][:, None], None)
             bar.advance(1)
             if time.monotonic() - self.started > limit_s:
                 raise TimeoutError

@@ -210,7 +210,8 @@ def check_finished(tuned: FineTuneResult, features: FeatureSet, train: np.ndarra
 
 def _few_texts(base: Base, data: TrainingData, head_config: HeadConfig) -> bool:
     """Whether there are only a few training texts per class, and an encoder that can learn from them."""
-    if not (base.can_learn_contrastively and head_config.kind == "linear" and data.task.is_exclusive):
+    groups = data.task.contrastive_groups(data.labels[data.train])
+    if not base.can_learn_contrastively or head_config.kind != "linear" or groups is None:
         return False
     counts = data.task.counts(data.labels[data.train], data.n_classes)
     return bool(counts.min() >= _MIN_SHOTS and counts.max() < FEW)

@@ -399,7 +399,7 @@ def _held_out(
     """The best temperature; and the weighted log loss and the scores of the task of predictions out of fold."""
     probabilities = _out_of_fold(data, parameters, fold)
     task, temperature = data.task, 1.0
-    if task.is_exclusive:
+    if task.has_confidence:
         temperature = fit_temperature(data.labels, probabilities, weights)
         probabilities = at_temperature(probabilities, temperature)
     losses = task.log_losses(data.labels, probabilities)
@@ -419,7 +419,7 @@ def _curve(
 ) -> Curve | None:
     """Solve on a few tenths of the examples; four fifths were solved in cross-validation."""
     labels = data.labels
-    if not data.task.is_exclusive:
+    if not data.task.has_learning_curve:
         return None
     tenth = folds(data.task, labels, groups, 10, seed)
     if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _MIN_PER_TENTH:
