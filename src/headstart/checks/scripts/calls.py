@@ -31,7 +31,7 @@ class Calls(Expressions):
             return self.library.method(function.owner, function.name, args, kwargs, node)
         if isinstance(function, Symbol):
             return self._call_symbol(function, args, kwargs, node)
-        method = function.cls.names.get("call") if isinstance(function, Instance) else None
+        method = function.cls.names.get("call") if isinstance(function, Instance) and function.cls.is_model else None
         if isinstance(method, Function):
             return self.call(Function(method.node, method.scope, method.defaults, function), args, kwargs, node)
         if function is UNKNOWN or isinstance(function, Instance):

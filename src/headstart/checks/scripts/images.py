@@ -117,7 +117,7 @@ def call_function(name: str, args: list[Any], config: dict[str, Any], line: int)
     if name in _ZEROS and isinstance(first, (list, tuple)) and len(first) >= 3:
         return Tensor(Node(Layer("zeros"), line=line, shape=parse_shape(first[-3:])))
     if isinstance(first, (list, tuple)) and any(isinstance(value, Tensor) for value in first):
-        first = next(value for value in first if isinstance(value, Tensor))
+        first = Tensor(next(value.node for value in first if isinstance(value, Tensor)))
     if not isinstance(first, Tensor):
         return UNKNOWN
     function = _FUNCTIONS.get(name)

@@ -176,7 +176,14 @@ class Interpreter(Calls):
             self._execute(node.body)
         finally:
             inner, self.scope = self.scope, outer
-        self.scope.set(node.name, Class(node.name, inner.names))
+        bases = [self.value(base) for base in node.bases]
+        is_model = any(
+            base.is_model
+            if isinstance(base, Class)
+            else isinstance(base, Symbol) and base.path in ("keras.Model", "keras.models.Model")
+            for base in bases
+        )
+        self.scope.set(node.name, Class(node.name, inner.names, is_model))
 
     def _execute_with(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:

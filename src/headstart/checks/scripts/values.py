@@ -69,10 +69,17 @@ class Function:
 
 @dataclass(eq=False)
 class Class:
-    """A class or module of the script."""
+    """A class or module of the script.
+
+    Attributes:
+        name: of the class or module.
+        names: what it defines.
+        is_model: whether the class is derived from ``keras.Model``.
+    """
 
     name: str
     names: dict[str, Any]
+    is_model: bool = False
 
 
 @dataclass(eq=False)
