@@ -85,7 +85,7 @@ def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]
         assert one.replay.before == pytest.approx(run.metrics["accuracy"])
         assert one.replay.interval is not None
         assert one.replay.interval[0] <= one.replay.after <= one.replay.interval[1]
-        assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == BESIDE
+        assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == {*BESIDE, "bit_depth.py"}
     size = exports["litert"].size_mb
     assert exports["litert:float16"].size_mb == pytest.approx(size / 2, rel=0.1)
     assert exports["litert:int8"].size_mb == pytest.approx(size / 4, rel=0.3)
@@ -159,11 +159,13 @@ def test_the_script_reads_images_as_headstart_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = Image.open(photos / "china/00.jpg")
-    large, turned, clear = (tmp_path / name for name in ("large.jpg", "turned.jpg", "clear.png"))
+    names = ("large.jpg", "turned.jpg", "turned.tif", "clear.png")
+    large, turned, turned_tiff, clear = (tmp_path / name for name in names)
     image.resize((853, 427)).save(large)
     exif = Image.Exif()
     exif[0x0112] = 6
     image.resize((300, 200)).save(turned, exif=exif)
+    image.resize((300, 200)).save(turned_tiff, exif=exif)
     rgba = image.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
@@ -171,9 +173,10 @@ def test_the_script_reads_images_as_headstart_does(
     facts = run.facts.replace(base=run.facts.base.replace(resize=resize, resize_rule=details, input_size=size))
     shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
     write_companions(tmp_path, run.folder, facts, FORMATS["openvino"], {})
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["predict.py"])
     read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
-    for path in (photos / "flower/01.jpg", large, turned, clear):
+    for path in (photos / "flower/01.jpg", large, turned, turned_tiff, clear):
         expected = Decoder(size, resize, rule).read(path)  # type: ignore[arg-type]
         np.testing.assert_array_equal(read(path)[0], expected, err_msg=path.name)
 

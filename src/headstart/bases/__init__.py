@@ -35,6 +35,7 @@ def load_base(
     weights: str | Path = "imagenet",
     input_size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
+    sample_range: tuple[float, float] | None = None,
     feature_layer: str | None = None,
     texts: Iterable[str] | None = None,
     segmenter: str | None = None,
@@ -48,6 +49,8 @@ def load_base(
         weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (no transfer learning).
         input_size: pixels, one number for a square or (height, width).
         resize: how an image of another shape is resized to that size; None means the base's default.
+        sample_range: values that are black and white in images with more than 8 bits, where the file does not say so;
+            None means those of each image alone.
         feature_layer: for ``file:`` bases, the layer whose output is used as the features.
         texts: for word vectors, the texts whose words are loaded in addition to the most frequent words. None, or no
             texts, means the most frequent words only.
@@ -67,7 +70,10 @@ def load_base(
     else:
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         segmenter_path = tokenizer_file(segmenter) if segmenter else None
-        spec = BaseSpec(str(parse_handle(handle)), str(weights), size, feature_layer, segmenter=segmenter_path)
+        spec = BaseSpec(
+            str(parse_handle(handle)), str(weights), size, feature_layer, segmenter=segmenter_path,
+            sample_range=sample_range,
+        )  # fmt: skip
     if spec.folder is None and spec.weights == "imagenet":
         spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_module(parse_handle(spec.handle))

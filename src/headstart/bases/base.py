@@ -85,6 +85,8 @@ class BaseSpec:
         segmenter: file of the tokenizer that splits texts into words (word vectors only); None means at spaces.
         folder: with the base's files, where they come from a bundle; None means the source's own folder.
         taps: outputs of blocks that replace the base's own features, see :func:`headstart.bases.derived.with_taps`.
+        sample_range: values that are black and white in images with more than 8 bits, see
+            :mod:`headstart.data.bit_depth`.
     """
 
     handle: str
@@ -97,6 +99,7 @@ class BaseSpec:
     segmenter: str | None = None
     folder: str | None = None
     taps: tuple[str, ...] | None = None
+    sample_range: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A dict that :meth:`from_json` reads."""
@@ -105,8 +108,8 @@ class BaseSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "BaseSpec":
         """The inverse of :meth:`to_json`."""
-        size, taps = value.get("input_size"), value.get("taps")
-        return cls(**{**value, "input_size": tuple(size) if size else None, "taps": tuple(taps) if taps else None})
+        sequences = {name: value.get(name) for name in ("input_size", "taps", "sample_range")}
+        return cls(**{**value, **{name: tuple(items) if items else None for name, items in sequences.items()}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +305,7 @@ class ImageBase(Base):
         """The decoder for this base's input size."""
         from headstart.data.images import Decoder
 
-        return Decoder(self.input_size, self.resize, self.resize_rule)
+        return Decoder(self.input_size, self.resize, self.resize_rule, self.spec.sample_range)
 
     def input_tensors(self) -> tuple[Any, Any]:
         """A Keras input for pixels, and the preprocessed pixels."""

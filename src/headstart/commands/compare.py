@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from headstart.bases.candidates import candidates
 from headstart.commands.base_comparison import BaseComparison, Budget
+from headstart.commands.data_preparation import with_sample_range
 from headstart.commands.successive_halving import SuccessiveHalving
 from headstart.config import (
     AUTO,
@@ -62,6 +63,7 @@ def compare(
     whole, cost = TrainConfig.from_settings(values), Cost()
     dataset = load_dataset(data, **reading_settings(whole))
     budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
+    whole = replace(whole, input=with_sample_range(whole.input, dataset))
     with shown(progress) as followed:
         found = compare_on(
             dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
@@ -85,6 +87,7 @@ def compare_on(
     shots: int | None = None,
     input_size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
+    sample_range: tuple[float, float] | None = None,
     cache: Path | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> BaseComparison:
@@ -96,7 +99,7 @@ def compare_on(
             f"expected a share above 0 and up to 1, such as 0.9, got {min_accuracy:g}.", field="min_accuracy"
         )
     halving = SuccessiveHalving(dataset, budget, seed, cache or cache_folder(), progress)
-    halving.load(candidates(bases, dataset.modality), input_size=input_size, resize=resize)
+    halving.load(candidates(bases, dataset.modality), input_size=input_size, resize=resize, sample_range=sample_range)
     halving.draw(val=val, test=test, shots=shots)
     halving.measure()
     rounds = halving.run(examples)

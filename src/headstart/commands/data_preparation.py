@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from headstart.bases.base import Base
-from headstart.config import TrainConfig
+from headstart.config import InputConfig, TrainConfig
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import Dataset
@@ -118,6 +118,24 @@ def check_modality(base: Base, dataset: Dataset) -> None:
             f"{dataset.modality.plural}. Choose another one, such as {dataset.modality.default_bases[-1]}.",
             field="base",
         )
+
+
+def with_sample_range(config: InputConfig, dataset: Dataset) -> InputConfig:
+    """The settings of the input, with the range of values beyond 8 bits as measured where none is set.
+
+    Examples in splits that come with the data as val or test are not looked at.
+    """
+    if config.sample_range is not None:
+        return config
+    splits = dataset.given_splits or [""] * len(dataset.examples)
+    examples = [
+        example for example, split in zip(dataset.examples, splits, strict=True) if split not in ("val", "test")
+    ]
+    measured = dataset.modality.sample_range(examples)
+    if measured:
+        black, white = measured
+        logger.info(f"images with more than 8 bits: {black:g} is black, {white:g} is white, as measured on the data")
+    return replace(config, sample_range=measured)
 
 
 def _report(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:

@@ -14,7 +14,7 @@ from headstart.bases import load_base, load_default
 from headstart.bases.base import Base
 from headstart.commands.base_comparison import BaseComparison, Budget
 from headstart.commands.compare import compare_on
-from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data
+from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
 from headstart.config import AUTO, Config, HeadConfig, TrainConfig, merge_settings
@@ -137,6 +137,7 @@ def _train(
     with cost.stage("data"):
         dataset = load_dataset(data, **reading_settings(config))
         corrections = read_corrections(config.data.relabel, dataset)
+        config = replace(config, input=with_sample_range(config.input, dataset))
     choice = _choose_base(config, dataset, cost, cache, progress)
     with cost.stage("base"):
         base = _load(choice.best if choice else config.base.base, config, dataset, cache, check_base, progress)

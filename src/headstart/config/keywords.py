@@ -28,6 +28,7 @@ class TrainKeywords(TypedDict, total=False):
     seed: int
     input_size: int | tuple[int, int] | str | None
     resize: Literal["stretch", "crop", "pad"] | None
+    sample_range: str | Sequence[str] | None
     head: Literal["auto", "linear", "mlp"]
     dense: Sequence[int] | str
     dropout: float
@@ -109,6 +110,7 @@ class CompareKeywords(TypedDict, total=False):
     seed: int
     input_size: int | tuple[int, int] | str | None
     resize: Literal["stretch", "crop", "pad"] | None
+    sample_range: str | Sequence[str] | None
     bases: str | Sequence[str]
     max_mb: float | None
     max_ms: float | None

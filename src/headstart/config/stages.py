@@ -19,6 +19,7 @@ from headstart.config.values import (
     parse_layer_sizes,
     parse_names,
     parse_path,
+    parse_sample_range,
     parse_seconds,
 )
 
@@ -118,6 +119,11 @@ class InputConfig(Stage):
     resize: Resize | None = setting(
         None, "How images of another shape become this size. Default: as the base was trained.", label="Resize"
     )
+    sample_range: tuple[float, float] | None = setting(
+        None, "Values that are black and white in images with more than 8 bits. Default: those that the files say, or "
+        "measured on the data.", label="Range of values", form="LOW:HIGH", example="two numbers such as 0:4095",
+        parse=parse_sample_range,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

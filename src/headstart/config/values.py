@@ -96,6 +96,14 @@ def parse_input_size(value: Any) -> tuple[int, int]:
     return height, width
 
 
+def parse_sample_range(value: Any) -> tuple[float, float]:
+    """The values of black and white, of two numbers or of text such as ``0:4095``."""
+    low, high = map(float, value.split(":") if isinstance(value, str) else value)
+    if not low < high:
+        raise ValueError
+    return low, high
+
+
 def parse_seconds(value: Any) -> float:
     """Seconds, of a number or of text such as ``90s``, ``10m`` or ``1h``."""
     if isinstance(value, str):

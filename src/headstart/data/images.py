@@ -1,12 +1,13 @@
 """The one decoding path: bytes -> uint8 RGB -> the base's input size. Training, evaluation, prediction all come here.
 
 Nothing here depends on defaults of a library: EXIF rotation is applied, transparency is laid on white, CMYK, palette,
-grey and bilevel images become RGB, 16-bit values keep their high byte, an animation gives its first frame.
+grey and bilevel images become RGB, the range of values beyond 8 bits is known (:mod:`headstart.data.bit_depth`), an
+animation gives its first frame.
 """
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +25,13 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.examples import FileExample
+from headstart.data.bit_depth import SampleRange, has_many_bits, measure_range, to_8_bits
+from headstart.data.examples import Example, FileExample
 from headstart.data.readers import Resize, decode_example
 from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
 from headstart.errors import BadExample
 
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Part of every cache key: raise it when the same bytes would give other pixels."""
 
 MAX_PIXELS = 89_000_000
@@ -44,6 +46,8 @@ FORMATS = {
     "GIF": (".gif",),
     "TIFF": (".tif", ".tiff"),
 }
+_MANY_BITS = (".png", ".tif", ".tiff")
+_MEASURED = 200  # images that tell the range of a data set
 _PLUGINS = (
     BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 )  # fmt: skip
@@ -107,17 +111,20 @@ class Decoder:
         resize: how another shape becomes that size: ``stretch`` changes the aspect ratio, ``crop`` keeps the centre
             (87.5 % of the short side, as ImageNet evaluation does), ``pad`` adds grey bars.
         rule: the details, for a model that comes with its own image processor.
+        sample_range: values that are black and white in images with more than 8 bits; None means that each decides.
     """
 
     size: tuple[int, int]
     resize: Resize = "stretch"
     rule: ResizeRule = OWN_RULE
+    sample_range: SampleRange | None = None
 
     @property
     def key(self) -> str:
         """Identifies the pixels this decoder gives, for cache keys."""
         own = f"v{DECODER_VERSION}-{self.resize}-{self.size[0]}x{self.size[1]}"
-        return own if self.rule == OWN_RULE else "-".join([own, *map(str, self.rule.to_json().values())])
+        details = [] if self.rule == OWN_RULE else [*self.rule.to_json().values()]
+        return "-".join([own, *map(str, [*details, *(self.sample_range or ())])])
 
     def read(self, path: Path) -> np.ndarray:
         """Read and decode one file; see :meth:`decode`."""
@@ -166,7 +173,7 @@ class Decoder:
         h, w = self.size
         sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
         reduced, content = self._draft(image, (h, w) if sideways else (w, h))
-        rgb = _to_rgb(image)
+        rgb = _to_rgb(image, self.sample_range)
         orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
         target = (h, w) if orientation in _SIDEWAYS else (w, h)
         fitted = resize_image(rgb, content or (0, 0, *rgb.size), target, self.resize, self.rule, reduced)
@@ -211,6 +218,29 @@ def whole_image(data: bytes, longest_px: int) -> np.ndarray:
     return Decoder((max(1, round(h * scale)), max(1, round(w * scale)))).decode(data)
 
 
+def measure_sample_range(examples: Sequence[Example]) -> SampleRange | None:
+    """The range of the values beyond 8 bits in a data set, from up to :data:`_MEASURED` such images.
+
+    Args:
+        examples: images; only those in formats that can have more than 8 bits are opened.
+
+    Returns:
+        None if no image has more than 8 bits, or all of them say their own range.
+    """
+    possible = [example for example in examples if (example.suffix or "").lower() in _MANY_BITS]
+    few = possible[:: max(1, len(possible) // _MEASURED)]
+    return measure_range(_readable(few))
+
+
+def _readable(examples: Iterable[Example]) -> Iterator[Image.Image]:
+    """Opened images with more than 8 bits."""
+    for example in examples:
+        with suppress(BadExample), _opened(example.read(), None) as image:
+            if has_many_bits(image):
+                image.load()
+                yield image
+
+
 @contextmanager
 def _opened(data: bytes, suffix: str | None) -> Iterator[Image.Image]:
     """Open an image; every error inside becomes a BadExample, as a damaged file can raise any exception."""
@@ -249,22 +279,14 @@ def _unidentified(data: bytes) -> str:
     return f"not an image in a known format ({', '.join(_OPENED)}), or damaged at its start"
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, sample_range: SampleRange | None) -> Image.Image:
     if image.mode == "RGB":
         image.load()
         return image
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_high_byte(np.asarray(image))).convert("RGB")
+    if has_many_bits(image):
+        return to_8_bits(image, sample_range).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _high_byte(values: np.ndarray) -> np.ndarray:
-    """Integers and floats beyond 8 bits, by the range their kind has: 16-bit integers, floats of 0 to 1 or 0 to 255."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values) * (255.0 if np.nanmax(values, initial=0.0) <= 1.0 else 1.0)
-        return np.clip(values + 0.5, 0, 255).astype(np.uint8)
-    return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.data import words
+from headstart.data import bit_depth, words
 from headstart.data.resizing import ResizeRule
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
@@ -50,6 +50,8 @@ def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, r
         shutil.copytree(run / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
         if base.tokenizer.kind == "words":
             shutil.copyfile(words.__file__, folder / "words.py")
+    if base.resize is not None:
+        shutil.copyfile(bit_depth.__file__, folder / "bit_depth.py")
     h, w = base.input_size or (None, None)
     packages = target.install + (" keras-hub" if target.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     resizing = ResizeRule.from_json(base.resize_rule.to_json() if base.resize_rule else None)
@@ -76,5 +78,5 @@ def _metadata(facts: RunFacts) -> dict[str, Any]:
     return {
         **{name: plain[name] for name in ("headstart", "name", "created", "classes", "task", "thresholds")},
         "min_confidence": facts.min_confidence,
-        "base": {name: plain["base"][name] for name in base},
+        "base": {**{name: plain["base"][name] for name in base}, "sample_range": plain["base"]["spec"]["sample_range"]},
     }

@@ -304,7 +304,9 @@ def _split(old: _Fields, metrics: list[str]) -> _Plain:
 
 def _run_3(old: _Plain) -> _Plain:
     """The digest of the golden samples was the only one, and every image was resized in headstart's own way."""
-    new = {**old, "base": {**_Fields(old, "").below("base").plain, "resize_rule": None}}
+    base = _Fields(old, "").below("base")
+    spec = {**base.below("spec").plain, "sample_range": None}
+    new = {**old, "base": {**base.plain, "resize_rule": None, "spec": spec}}
     if old.get("golden") is None:
         return {**new, "files": {}}
     golden = _Fields(old["golden"], "golden")

@@ -223,6 +223,7 @@ class SpecFacts(Record):
     segmenter: str | None
     folder: str | None
     taps: list[str] | None
+    sample_range: tuple[float, float] | None
 
 
 class PreprocessingFacts(Record):

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.bit_depth import SampleRange
 from headstart.data.examples import Example, FileExample, is_url
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.folders import walk
-from headstart.data.images import EXTENSIONS, Decoder, upright_size
+from headstart.data.images import EXTENSIONS, Decoder, measure_sample_range, upright_size
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_images
 from headstart.data.resizing import ResizeRule
@@ -54,7 +55,8 @@ class Image(Modality):
     def open_reader(self, base: Mapping[str, Any], folder: Path) -> Decoder:
         """The decoder for the base's input size."""
         height, width = base["input_size"]
-        return Decoder((height, width), base["resize"], ResizeRule.from_json(base["resize_rule"]))
+        rule, sample_range = ResizeRule.from_json(base["resize_rule"]), base["spec"]["sample_range"]
+        return Decoder((height, width), base["resize"], rule, tuple(sample_range) if sample_range else None)
 
     def check(self, data: bytes) -> None:
         """Read the header."""
@@ -67,6 +69,10 @@ class Image(Modality):
             raise BadExample(
                 f"too large: {width:,} x {height:,} pixels; at most {max_megapixels:g} million are accepted"
             )
+
+    def sample_range(self, examples: Sequence[Example]) -> SampleRange | None:
+        """Measured on some of the images."""
+        return measure_sample_range(examples)
 
     def thumbnail(self, example: Example, longest_px: int) -> Thumbnail | None:
         """The image itself; None if its file is gone or cannot be read."""

@@ -110,6 +110,10 @@ class Modality(ABC):
 
     # ---- reading examples
 
+    def sample_range(self, examples: Sequence[Example]) -> tuple[float, float] | None:
+        """Values that are black and white in images with more than 8 bits; None where there are none such."""
+        return None
+
     @abstractmethod
     def open_reader(self, base: Mapping[str, Any], folder: Path) -> Reader:
         """The reader of a finished run.

@@ -1,0 +1,87 @@
+"""Images with more than 8 bits: which of their values is black, and which is white.
+
+A 16-bit file often holds 10, 12 or 14 bits, and floats have any range; a fixed rule makes such images black. So the
+range comes from the file's own tags where it has them, else from the data set: it is measured once, before training,
+recorded in the run and used wherever the run reads an image. Only where neither says anything, a single image decides.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+SampleRange = tuple[float, float]
+"""The values that are black and white."""
+
+_STEPS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16, 24, 32))
+_FRACTION = 1.1  # largest value of fractions of white, with what interpolation adds
+_FEW = 16.0  # up to here the largest value itself is white: no camera has so few steps
+_OUTLIERS = 0.01  # share of the images whose largest values may lie above the range: hot pixels
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _LOWEST_SAMPLE, _HIGHEST_SAMPLE = 258, 262, 340, 341  # TIFF tags
+_WHITE_IS_ZERO = 0
+
+
+def has_many_bits(image: Image.Image) -> bool:
+    """Whether an opened image has one channel of more than 8 bits."""
+    return image.mode.startswith(("I", "F"))
+
+
+def to_8_bits(image: Image.Image, sample_range: SampleRange | None = None) -> Image.Image:
+    """An image with more than 8 bits as a grey one.
+
+    Args:
+        image: of a mode for which :func:`has_many_bits`.
+        sample_range: of the data set, for files that do not say theirs; None means that of the image alone.
+    """
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    low, high = _tagged_range(image) or sample_range or _range_over([_extremes(values)])
+    scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
+    grey = np.rint(scaled).astype(np.uint8)
+    result = Image.fromarray(255 - grey if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO else grey)
+    result.info = image.info  # the orientation is in there
+    return result
+
+
+def measure_range(images: Iterable[Image.Image]) -> SampleRange | None:
+    """The range of a data set, from some of its images; None if all of them have 8 bits or say their own range.
+
+    Args:
+        images: opened, not damaged.
+    """
+    extremes = [
+        _extremes(np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0))
+        for image in images
+        if has_many_bits(image) and not _tagged_range(image)
+    ]
+    return _range_over(extremes) if extremes else None
+
+
+def _extremes(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _range_over(extremes: list[tuple[float, float]]) -> SampleRange:
+    """From 0 to all ones in 8, 10, 12 … bits, or to 1 for fractions; from the lowest value where it is negative."""
+    lowest, highest = (np.array(values) for values in zip(*extremes, strict=True))
+    low = float(np.quantile(lowest, _OUTLIERS, method="lower"))
+    high = float(np.quantile(highest, 1 - _OUTLIERS, method="higher" if len(highest) < 1 / _OUTLIERS else "lower"))
+    if low < 0:
+        return (-1.0, 1.0) if low >= -1 and high <= 1 else (low, max(high, low + 1))
+    if high <= _FEW:
+        return 0.0, 1.0 if high <= _FRACTION else high
+    return 0.0, next((step for step in _STEPS if step >= high), high)
+
+
+def _tagged_range(image: Image.Image) -> SampleRange | None:
+    """The range that a TIFF file says itself."""
+    low, high = _tag(image, _LOWEST_SAMPLE), _tag(image, _HIGHEST_SAMPLE)
+    if high is not None and high > (low or 0):
+        return low or 0.0, high
+    bits = _tag(image, _BITS_PER_SAMPLE)
+    return (0.0, 2**bits - 1) if bits is not None and 8 < bits < 16 else None
+
+
+def _tag(image: Image.Image, number: int) -> float | None:
+    tags = getattr(image, "tag_v2", None)
+    value = tags.get(number) if tags is not None else None
+    return float(value[0] if isinstance(value, tuple) else value) if value is not None else None

@@ -1,0 +1,116 @@
+"""Images with more than 8 bits mean the same as their originals of 8 bits, wherever headstart reads them."""
+
+import csv
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+import headstart as hs
+from headstart.data.examples import FileExample
+from headstart.data.images import Decoder, measure_sample_range
+from headstart.exporting.companions import write_companions
+from headstart.exporting.formats import FORMATS
+from tests.conftest import SIZE
+
+Writer = Callable[[np.ndarray, Path], Path]
+
+
+def _write(values: np.ndarray, path: Path, **tags: int) -> Path:
+    names = {"photometric": 262, "lowest": 340, "highest": 341}
+    ifd = TiffImagePlugin.ImageFileDirectory_v2()
+    for name, value in tags.items():
+        ifd[names[name]] = value
+    Image.fromarray(values).save(path, **({"tiffinfo": ifd} if tags else {}))
+    return path
+
+
+def _spread(grey: np.ndarray, high: float) -> np.ndarray:
+    """Values of 8 bits in another range."""
+    return np.rint(grey * (high / 255))
+
+
+WRITERS: dict[str, Writer] = {
+    "16 bits in PNG": lambda grey, path: _write(_spread(grey, 65535).astype(np.uint16), path.with_suffix(".png")),
+    "10 bits in PNG": lambda grey, path: _write(_spread(grey, 1023).astype(np.uint16), path.with_suffix(".png")),
+    "12 bits in TIFF": lambda grey, path: _write(_spread(grey, 4095).astype(np.uint16), path.with_suffix(".tif")),
+    "14 bits in TIFF": lambda grey, path: _write(_spread(grey, 16383).astype(np.uint16), path.with_suffix(".tif")),
+    "8 bits in int32": lambda grey, path: _write(grey.astype(np.int32), path.with_suffix(".tif")),
+    "float up to 4095": lambda grey, path: _write(_spread(grey, 4095).astype(np.float32), path.with_suffix(".tif")),
+    "float up to 1": lambda grey, path: _write((grey / 255).astype(np.float32), path.with_suffix(".tiff")),
+    "float around 0": lambda grey, path: _write((grey / 127.5 - 1).astype(np.float32), path.with_suffix(".tif")),
+    "16 bits, white is zero": lambda grey, path: _write(
+        65535 - _spread(grey, 65535).astype(np.uint16), path.with_suffix(".tif"), photometric=0
+    ),
+    "8 bits, white is zero": lambda grey, path: _write(grey, path.with_suffix(".tif"), photometric=0),
+    "its own range": lambda grey, path: _write(
+        (1000 + _spread(grey, 2000)).astype(np.uint16), path.with_suffix(".tif"), lowest=1000, highest=3000
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def greys(photos: Path) -> list[np.ndarray]:
+    """A few images of 8 bits; together they have black and white."""
+    images = [np.asarray(Image.open(path).convert("L")) for path in sorted(photos.rglob("*.jpg"))[::11]]
+    images[0] = images[0].copy()
+    images[0][0, :2] = 0, 255
+    return images
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_depth_gives_the_pixels_of_8_bits(
+    greys: list[np.ndarray], tmp_path: Path, run: hs.Run, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [WRITERS[name](grey, tmp_path / str(number)) for number, grey in enumerate(greys)]
+    sample_range = measure_sample_range([FileExample(str(file)) for file in files])
+    size = greys[0].shape
+    pixels = [Decoder(size, sample_range=sample_range).read(file)[..., 0] for file in files]  # type: ignore[arg-type]
+    np.testing.assert_allclose(np.stack(pixels), np.stack(greys), atol=1)
+    assert (sample_range is None) == (name in ("8 bits, white is zero", "its own range"))
+    # The script of an export reads the same pixels.
+    spec = run.facts.base.spec.replace(sample_range=sample_range)
+    facts = run.facts.replace(base=run.facts.base.replace(spec=spec))
+    shutil.copytree(run.folder / "engine", tmp_path / "export")
+    write_companions(tmp_path / "export", run.folder, facts, FORMATS["openvino"], {})
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    monkeypatch.syspath_prepend(tmp_path / "export")
+    read = runpy.run_path(str(tmp_path / "export" / "predict.py"))["read"]
+    own = Decoder((SIZE, SIZE), sample_range=sample_range)
+    for file in files[:2]:
+        np.testing.assert_array_equal(read(file)[0], own.read(file))
+
+
+def test_one_hot_pixel_does_not_darken_a_data_set(greys: list[np.ndarray], tmp_path: Path) -> None:
+    files = [WRITERS["12 bits in TIFF"](greys[0], tmp_path / f"{number:03}") for number in range(120)]
+    hot = _spread(greys[0], 4095).astype(np.uint16)
+    hot[5, 5] = 65535
+    _write(hot, files[7])
+    assert measure_sample_range([FileExample(str(file)) for file in files]) == (0, 4095)
+
+
+def test_a_run_reads_all_images_in_the_range_of_its_training_images(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in sorted(photos.rglob("*.jpg")):
+        folder = tmp_path / "data" / file.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        WRITERS["12 bits in TIFF"](np.asarray(Image.open(file).convert("L")), folder / file.stem)
+    with caplog.at_level("INFO"):
+        run = hs.train(tmp_path / "data", input_size=SIZE, fine_tune="none", runs=tmp_path / "runs")
+    assert "images with more than 8 bits: 0 is black, 4095 is white, as measured on the data" in caplog.text
+    assert run.facts.base.spec.sample_range == (0, 4095)
+    assert run.metrics["accuracy"] > 0.9
+    with open(run.folder / "predictions.csv", newline="") as file_of_rows:
+        rows = list(csv.DictReader(file_of_rows))[:6]
+    dark = tmp_path / "dark.tif"  # alone it would be taken for an image of 8 bits
+    _write((np.asarray(Image.open(tmp_path / "data" / rows[0]["file"])) // 16).astype(np.uint16), dark)
+    answers = run.predict([*(tmp_path / "data" / row["file"] for row in rows), dark])
+    for row, answer in zip(rows, answers, strict=False):
+        assert answer.probabilities[row["label"]] == pytest.approx(float(row["label_probability"]), abs=0.02)
+    assert answers[-1].probabilities != pytest.approx(answers[0].probabilities, abs=1e-3)
