@@ -154,7 +154,10 @@ def test_predict_loads_no_keras(run: hs.Run, photos: Path) -> None:
 
 @pytest.mark.parametrize("code", ["import headstart", "from headstart.cli.main import cli; cli.get_help"])
 def test_importing_is_light_and_silent(code: str) -> None:
-    told = f"import os, sys; old = dict(os.environ); {code}; assert dict(os.environ) == old; print(*sys.modules)"
+    told = (
+        f"import os, sys; old = dict(os.environ); {code}; from headstart.system.telemetry import SWITCHES; "
+        "assert dict(os.environ) == SWITCHES | old; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert not {name.partition(".")[0] for name in done.stdout.split()} & (HEAVY | {"numpy", "PIL"})

@@ -10,11 +10,32 @@ version that ``pyproject.toml`` allows.
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+def import_keras() -> Any:
+    """Import Keras without the settings file that it writes to the home directory, ``~/.keras/keras.json``.
+
+    A settings file that exists applies. ``~/.keras`` remains the folder of what Keras downloads.
+    """
+    folder = Path("~/.keras").expanduser()
+    if "keras" in sys.modules or "KERAS_HOME" in os.environ or (folder / "keras.json").exists():
+        return importlib.import_module("keras")
+    os.environ["KERAS_HOME"] = os.devnull  # not a folder: Keras cannot write into it, and continues
+    try:
+        keras = importlib.import_module("keras")
+    finally:
+        del os.environ["KERAS_HOME"]
+    settings: Any = importlib.import_module("keras.src.backend.config")
+    settings._KERAS_DIR = str(folder)
+    return keras
 
 
 def all_layers(layer: Any, *, include_self: bool = True) -> list[Any]:

@@ -81,7 +81,7 @@ def import_keras() -> ModuleType:
     for name, value in {**_SETTINGS, "KERAS_BACKEND": training_backend()}.items():
         os.environ.setdefault(name, value)
     with silent_stderr():
-        keras = importlib.import_module("keras")
+        keras = keras_compat.import_keras()
         keras.ops.zeros(1)  # wakes the backend's devices, which talk as well
     return keras
 
@@ -213,7 +213,7 @@ def _import_lean_keras(backend: str) -> None:
         unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
         keras_compat.compute_openvino_in_float32()
     sys.modules.update(unwanted)
-    importlib.import_module("keras")
+    keras_compat.import_keras()
     for name in unwanted:
         del sys.modules[name]
 
