@@ -87,11 +87,17 @@ class IntegrityError(HeadstartError):
     exit_code = 4
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
+def near_name(name: str, known: Iterable[str]) -> str | None:
+    """The nearest known name, without regard to case; None if none is near."""
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
+    near = near_name(name, known)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def counted(n: int, noun: str) -> str:

@@ -90,10 +90,22 @@ def test_json():
 
 
 def test_no_base_meets_the_conditions():
-    result = run("no-such-base")
+    result = run("mobilenet", "--max-mb", "0.1")
     assert result.stdout == ""
     assert "no base meets all these conditions" in result.stderr
-    assert json.loads(run("no-such-base", "--json").stdout) == []
+    assert json.loads(run("mobilenet", "--max-mb", "0.1", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [("xceptoin", "keras:Xception"), ("keras:mobilnetv3small", "keras:MobileNetV3Small"), ("no-such-base", None)],
+)
+def test_a_name_of_no_base_is_an_error_with_the_nearest_name(name, suggestion):
+    for options in ([], ["--json"], ["--max-mb", "20"]):
+        with pytest.raises(InputError, match=f"no base has a name with '{name}'") as caught:
+            run(name, *options)
+        assert ("Did you mean" in str(caught.value)) == bool(suggestion)
+        assert str(suggestion or "") in str(caught.value)
 
 
 def test_help_ends_with_an_example():

@@ -152,6 +152,27 @@ def test_predict_loads_no_keras(run: hs.Run, photos: Path) -> None:
     assert not loaded & (HEAVY - {"openvino"})
 
 
+def _to_closed_pipe(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose output nobody reads any more, as after ``| head -1``."""
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+    try:
+        return subprocess.run([HEADSTART, *map(str, arguments)], stdout=writing_end, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing_end)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["check", "--rules"], ["bases"]])
+def test_a_closed_pipe_is_no_error(arguments: list[str]) -> None:
+    done = _to_closed_pipe(*arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_predictions_to_a_closed_pipe_are_no_error(run: hs.Run, photos: Path) -> None:
+    done = _to_closed_pipe("--quiet", "predict", run.folder, *[photos] * 100)  # more than a buffer
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("code", ["import headstart", "from headstart.cli.main import cli; cli.get_help"])
 def test_importing_is_light_and_silent(code: str) -> None:
     told = (

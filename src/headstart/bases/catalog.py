@@ -6,7 +6,7 @@ from typing import Literal
 
 from headstart.bases import bundle, efficientnet_lite, keras_applications
 from headstart.bases.keras_table import MODELS
-from headstart.errors import InputError
+from headstart.errors import InputError, near_name
 
 WeightsLocation = Literal["in package", "in bundle", "here", "download"]
 Sort = Literal["name", "size", "top1", "params", "features", "input"]
@@ -110,10 +110,16 @@ def select(
         sort: sort key; accuracy in descending, all others in ascending order.
 
     Raises:
-        InputError: ``min_top1`` is a fraction instead of a percentage.
+        InputError: ``min_top1`` is a fraction instead of a percentage, or no handle contains the name.
     """
     if min_top1 is not None and 0 < min_top1 <= 1:
         raise InputError(f"{min_top1} looks like a fraction: expected percent, for instance 75.", field="min_top1")
+    all_entries = list(all_entries)
+    if contains and not any(contains.lower() in entry.handle.lower() for entry in all_entries):
+        names = {name: entry.handle for entry in all_entries for name in (entry.handle, entry.handle.partition(":")[2])}
+        near = near_name(contains, names)
+        hint = f" Did you mean {names[near]!r}?" if near else ""
+        raise InputError(f"no base has a name with {contains!r}.{hint} `headstart bases` lists all bases.")
     selected = [
         entry
         for entry in all_entries

@@ -40,7 +40,23 @@ _MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.E
 _GLOBAL_OPTIONS = ("--debug", "--quiet", "--offline")
 
 
+class _ClosedPipeError(Exception):
+    """The program that reads our output has ended. Click would exit with 1 on a BrokenPipeError."""
+
+
 class _LazyGroup(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError as exc:
+            raise _ClosedPipeError from exc
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise _ClosedPipeError from exc
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -105,11 +121,10 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except (click.Abort, KeyboardInterrupt):
         output.error("interrupted. Computed features are kept: run the same command again to continue.")
         return 130
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # so that the interpreter does not fail when it flushes at exit
-        return 0
+    except _ClosedPipeError as exc:
+        if _discard_closed_output(b"\n"):
+            return 0
+        return _bug(exc.__cause__ if isinstance(exc.__cause__, Exception) else exc, debug=debug)
     except OSError as exc:
         if debug or exc.errno not in _MACHINE_ERRORS:
             return _bug(exc, debug=debug)
@@ -119,7 +134,29 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return 3
     except Exception as exc:  # noqa: BLE001 - every other exception is a bug: one line, and the traceback with --debug
         return _bug(exc, debug=debug)
+    _discard_closed_output()
     return outcome if isinstance(outcome, int) else 0
+
+
+def _discard_closed_output(end: bytes = b"") -> bool:
+    """Flush the output. If nobody reads it any more, as after ``| head -1``, discard the rest.
+
+    Args:
+        end: is written after the output. Only writing shows whether a pipe is closed if the output was written before.
+
+    Returns:
+        Whether something was discarded. Otherwise a broken pipe was not that of the output.
+    """
+    is_closed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+            if end and not is_closed:
+                os.write(stream.fileno(), end)
+        except BrokenPipeError:
+            is_closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # the interpreter flushes again when it exits
+    return is_closed
 
 
 def spell_option(name: str, value: str | None) -> str:
