@@ -140,6 +140,39 @@ def test_bad_input_is_told_and_is_no_crash(server: Server) -> None:
     assert not any((server.root / ".headstart/scratch").iterdir())
 
 
+def test_damaged_files_of_jobs_and_runs_stop_no_page(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "runs", tmp_path / "runs")
+    shutil.copytree(tmp_path / "runs" / "photos", tmp_path / "runs" / "other")
+    (tmp_path / "runs" / "other" / "run.json").write_bytes(b"")
+    jobs = RootFolder(tmp_path).jobs
+    good = {"kind": "train", "data": "photos", "arguments": {}, "title": "a training"}
+    events = '{"t": 1, "began": true}\n{"t": 2, "sta\n'
+    for name, files in {
+        "1": {"job.json": ""},
+        "2": {"job.json": json.dumps(good)[:-9]},
+        "3": {"job.json": "[1]"},
+        "4": {
+            "job.json": json.dumps(good),
+            "outcome.json": "",
+            "events.jsonl": '{"t": 1, "began": true}\n{"t": 2, "sta\n',
+        },
+        "5": {"job.json": json.dumps(good), "pid": ""},
+    }.items():
+        (jobs / name).mkdir()
+        for file, content in files.items():
+            (jobs / name / file).write_text(content)
+    server = Server(tmp_path)
+    try:
+        for address in ("/", "/runs/photos", "/new", "/jobs/4", "/jobs/5"):
+            assert server.ask("GET", address).status == 200, address
+        assert "a training" in server.ask("GET", "/").text
+        assert server.ask("GET", "/jobs/1").status == 404
+    finally:
+        server.end()
+    assert sorted(path.parent.name for path in jobs.glob("*/job.damaged")) == ["1", "2", "3"]
+    assert (jobs / "4" / "outcome.damaged").exists()
+
+
 def test_uploads_are_limited_and_broken_off_ones_removed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     server = Server(tmp_path, "--max-upload-mb", "1", "--host", "0.0.0.0", "--token", "a secret")
@@ -284,7 +317,9 @@ def test_what_is_done_is_tidied_away_and_what_waits_for_its_user_is_not(tmp_path
     }
     for name, (kind, outcome, ended) in outcomes.items():
         (root_folder.jobs / name).mkdir()
-        (root_folder.jobs / name / "job.json").write_text(json.dumps({"kind": kind, "data": "photos"}))
+        (root_folder.jobs / name / "job.json").write_text(
+            json.dumps({"kind": kind, "data": "photos", "arguments": {}, "title": name})
+        )
         (root_folder.jobs / name / "events.jsonl").write_text(json.dumps({"t": ended, "ended": True}) + "\n")
         if outcome is not None:
             (root_folder.jobs / name / "outcome.json").write_text(json.dumps(outcome))

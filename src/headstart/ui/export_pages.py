@@ -127,7 +127,10 @@ def _exports(folder: Path) -> list[Path]:
 def _export(folder: Path) -> dict[str, Any]:
     """An export: ``name``, ``mb``, and ``replay``, its comparison with the run."""
     path = folder / "export.json"
-    replay = json.loads(path.read_text(encoding="utf-8")).get("replay", {}) if path.is_file() else {}
+    try:
+        replay = json.loads(path.read_bytes())["replay"]
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, or not made by headstart
+        replay = {}
     return {"name": folder.name, "mb": _megabytes(folder), "replay": replay}
 
 

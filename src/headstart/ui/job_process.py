@@ -91,7 +91,8 @@ def main(folder: Path) -> None:
             events.write(json.dumps({"t": time.time(), **event}) + "\n")
             events.flush()
 
-        (folder / PID).write_text(str(os.getpid()))
+        with atomic_file(folder / PID) as path:
+            path.write_text(str(os.getpid()))
         send_records(send)
         progress = EventProgress(send)
         send({"began": True})

@@ -20,10 +20,13 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from headstart.system.atomic import atomic_file
 from headstart.system.locks import is_held
 from headstart.system.progress import Pace
 from headstart.ui.job_process import EVENTS, JOB, LOCK, OUTCOME, PID, STOP, WAITING
 from headstart.ui.root_folder import NotFoundError, RootFolder
+
+logger = logging.getLogger(__name__)
 
 _STOP_TIMEOUT_S = 10  # then the process is killed
 _MAX_NOTES = 40
@@ -126,7 +129,10 @@ class Job:
     @cached_property
     def description(self) -> dict[str, Any]:
         """Description of the work: ``kind``, ``arguments``, ``title`` and more."""
-        return json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+        description = _read_json(self.folder / JOB)
+        if not {"kind", "arguments", "title"} <= description.keys():
+            raise ValueError("expected kind, arguments and title")
+        return description
 
     @property
     def kind(self) -> str:
@@ -137,7 +143,11 @@ class Job:
     def outcome(self) -> dict[str, Any] | None:
         """Outcome of the work; None before the end."""
         path = self.folder / OUTCOME
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        try:
+            return _read_json(path) if path.is_file() else None
+        except ValueError as exc:
+            _set_aside(path, exc)
+            return None
 
     @property
     def status(self) -> str:
@@ -165,7 +175,8 @@ class Job:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                self._state.update(json.loads(line))
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that the disk has damaged
+                    self._state.update(json.loads(line))
             return self._state
 
     def start(self) -> None:
@@ -185,13 +196,41 @@ class Job:
         if not self.is_running:
             return
         (self.folder / STOP).touch()
-        process = self._process.pid if self._process else int((self.folder / PID).read_text())
+        process = self._process.pid if self._process else _read_process(self.folder / PID)
+        if process is None:
+            return
         _send(process, signal.SIGINT)
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         while self.is_running and time.monotonic() < deadline:
             time.sleep(0.05)
         if self.is_running:
             _send(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        ValueError: it is damaged, as a disk that was full leaves it.
+    """
+    value = json.loads(path.read_bytes())
+    if not isinstance(value, dict):
+        raise ValueError("expected an object")  # noqa: TRY004 - as for every other damage
+    return value
+
+
+def _set_aside(path: Path, exc: ValueError) -> None:
+    """Rename a damaged file, with one line: it is kept, and in nobody's way."""
+    damaged = path.with_suffix(".damaged")
+    logger.warning(f"{path} is damaged ({exc}) and is left out; it is now called {damaged.name}.")
+    path.replace(damaged)
+
+
+def _read_process(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _send(process: int, number: int) -> None:
@@ -224,7 +263,8 @@ class Jobs:
         folder = self._root_folder.jobs / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
         folder.mkdir()
         job = {"kind": kind, "arguments": arguments, "title": title, "data": data, **more}
-        (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
+        with atomic_file(folder / JOB, durable=True) as path:
+            path.write_text(json.dumps(job), encoding="utf-8")
         self._jobs[folder.name] = Job(folder)
         self._jobs[folder.name].start()
         return self._jobs[folder.name]
@@ -238,12 +278,22 @@ class Jobs:
         folder = self._root_folder.jobs / name
         if folder.parent != self._root_folder.jobs or not (folder / JOB).is_file():
             raise NotFoundError(f"unknown job {name}.")
-        return self._jobs.setdefault(name, Job(folder))
+        job = self._jobs.get(name) or Job(folder)
+        try:
+            _ = job.description
+        except ValueError as exc:
+            _set_aside(folder / JOB, exc)
+            raise NotFoundError(f"unknown job {name}: its description was damaged.") from exc
+        return self._jobs.setdefault(name, job)
 
     def all(self) -> list[Job]:
         """All jobs, newest first."""
         names = sorted((path.parent.name for path in self._root_folder.jobs.glob(f"*/{JOB}")), reverse=True)
-        return [self[name] for name in names]
+        jobs = []
+        for name in names:
+            with contextlib.suppress(NotFoundError):  # damaged
+                jobs.append(self[name])
+        return jobs
 
     def last(self, kind: str, *, data: str | None = None, run: str | None = None) -> Job | None:
         """The newest finished job of a kind, for given data or with a given run as its result."""

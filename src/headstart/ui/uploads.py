@@ -24,9 +24,43 @@ CLEAN = "clean-"
 
 _MAX_FILES = 100_000
 _MAX_DEPTH = 4  # train/class/folder/image.jpg
-_MAX_NAME_LENGTH = 100
+_MAX_NAME_BYTES = 120
 _BLOCK = 1 << 20
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
+
+
+class _Names:
+    """Gives every uploaded file a path of its own, and every folder one, however its name is cleaned or shortened."""
+
+    def __init__(self) -> None:
+        self._owners: dict[PurePosixPath, object] = {}
+
+    def place(self, path: str, archive: PurePosixPath | None = None) -> PurePosixPath:
+        """A relative path with only safe names; the same one for the same file.
+
+        Args:
+            path: as the browser or the archive gives it.
+            archive: that it is in.
+
+        Raises:
+            InputError: the path is empty or too deep.
+        """
+        parts = [part for part in re.split(r"[/\\]", path) if clean_name(part)]
+        if not parts or len(parts) > _MAX_DEPTH + 1:
+            raise InputError(f"{path!r} is not a valid path: expected CLASS/FILE.")
+        place = archive.parent if archive else PurePosixPath()
+        for depth, part in enumerate(parts, 1):
+            is_file = depth == len(parts)
+            owner = (archive, part) if is_file else unicodedata.normalize("NFC", part)
+            place = self._free(place / clean_name(part), owner)
+        return place
+
+    def _free(self, wanted: PurePosixPath, owner: object) -> PurePosixPath:
+        number, place = 1, wanted
+        while self._owners.setdefault(place, owner) != owner:
+            number += 1
+            place = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        return place
 
 
 class Upload:
@@ -39,7 +73,7 @@ class Upload:
 
     def __init__(self, folder: Path, max_mb: int) -> None:
         self.folder, self.max_mb = folder, max_mb
-        self._bytes_left, self._files = max_mb << 20, 0
+        self._bytes_left, self._files, self._names = max_mb << 20, 0, _Names()
 
     @classmethod
     def begin(cls, root_folder: RootFolder, name: str, max_mb: int) -> "Upload":
@@ -59,7 +93,7 @@ class Upload:
         Raises:
             InputError: another type of file, or too large.
         """
-        relative_path = _safe(path)
+        relative_path = self._names.place(path)
         is_zip = relative_path.suffix.lower() == ".zip"
         if not is_zip and not _is_allowed(relative_path):
             raise InputError(f"{relative_path.name}: expected an image, a text file, a table or a zip of those.")
@@ -129,11 +163,12 @@ class Upload:
 
     def _unpack(self, archive: Path) -> None:
         """Unpack the usable files of a zip. Sizes are counted while unpacking: its header may be false."""
+        inside = PurePosixPath(archive.relative_to(self.folder).as_posix())
         try:
             with zipfile.ZipFile(archive) as zip_file:
                 for entry in _entries(zip_file, archive.name):
                     self._count_file()
-                    target = archive.parent / _safe(entry.filename)
+                    target = self.folder / self._names.place(entry.filename, inside)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with zip_file.open(entry) as source, open(target, "wb") as file:
                         while block := source.read(_BLOCK):
@@ -191,20 +226,9 @@ def _is_allowed(path: PurePosixPath) -> bool:
     return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in TEXT.extensions or is_table(Path(path))
 
 
-def _safe(path: str) -> PurePosixPath:
-    """A relative path with only safe names.
-
-    Raises:
-        InputError: the path is empty or too deep.
-    """
-    parts = [name for part in re.split(r"[/\\]", path) if (name := clean_name(part))]
-    if not parts or len(parts) > _MAX_DEPTH + 1:
-        raise InputError(f"{path!r} is not a valid path: expected CLASS/FILE.")
-    return PurePosixPath(*parts)
-
-
 def clean_name(name: str) -> str:
     """A name that is valid for files and folders on any system; may be empty."""
     valid = unicodedata.normalize("NFC", _FORBIDDEN.sub("-", name)).strip(" .")
     stem, suffix = os.path.splitext(valid)
-    return stem[: _MAX_NAME_LENGTH - len(suffix)] + suffix
+    longest = max(0, _MAX_NAME_BYTES - len(suffix.encode()))
+    return stem.encode()[:longest].decode(errors="ignore") + suffix
