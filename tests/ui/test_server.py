@@ -154,7 +154,7 @@ def test_damaged_files_of_jobs_and_runs_stop_no_page(root: Path, tmp_path: Path)
         "4": {
             "job.json": json.dumps(good),
             "outcome.json": "",
-            "events.jsonl": '{"t": 1, "began": true}\n{"t": 2, "sta\n',
+            "events.jsonl": events,
         },
         "5": {"job.json": json.dumps(good), "pid": ""},
     }.items():

@@ -55,11 +55,11 @@ class _Names:
             place = self._free(place / clean_name(part), owner)
         return place
 
-    def _free(self, wanted: PurePosixPath, owner: object) -> PurePosixPath:
-        number, place = 1, wanted
+    def _free(self, first_choice: PurePosixPath, owner: object) -> PurePosixPath:
+        number, place = 1, first_choice
         while self._owners.setdefault(place, owner) != owner:
             number += 1
-            place = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+            place = first_choice.with_name(f"{first_choice.stem}-{number}{first_choice.suffix}")
         return place
 
 
