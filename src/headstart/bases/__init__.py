@@ -12,7 +12,7 @@ from headstart.bases import bundle
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing
 from headstart.bases.derived import derive
 from headstart.bases.embedded import module_of
-from headstart.bases.handle import SOURCES, Handle, parse_handle
+from headstart.bases.handle import SOURCES, Handle, parse_handle, source_module
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.data.modalities import Modality
@@ -117,4 +117,4 @@ def _source_module(handle: Handle) -> ModuleType:
     """The module that loads a handle."""
     if handle.source == "embedded":
         return module_of(handle)
-    return importlib.import_module(SOURCES[handle.source])
+    return importlib.import_module(source_module(handle.source, str(handle)))

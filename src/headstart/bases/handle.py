@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any
 
 from headstart.errors import InputError, did_you_mean
@@ -19,9 +20,33 @@ SOURCES = {
     "word2vec": "headstart.bases.word_vectors",
     "fasttext": "headstart.bases.word_vectors",
 }
-"""Source name -> the module that loads its handles: ``load(spec, progress) -> Base``, and ``names() -> list[str]``."""
+"""Source name -> the module that loads its handles: ``load(spec, progress) -> Base``, and ``names() -> list[str]``.
+
+Another package adds a source, for every process, by an entry point in the group ``headstart.sources``: its name, and
+the module.
+"""
 
 _PATH_SOURCES = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
+
+
+def source_module(source: str, handle: str) -> str:
+    """The module that loads the handles of a source, of headstart or of an installed package.
+
+    Args:
+        source: its name.
+        handle: that names it.
+
+    Raises:
+        InputError: there is no such source.
+    """
+    if source in SOURCES:
+        return SOURCES[source]
+    for entry_point in entry_points(group="headstart.sources", name=source):
+        return entry_point.value
+    raise InputError(
+        f"unknown source {source!r} in base handle {handle!r}: expected one of {', '.join(SOURCES)}."
+        + did_you_mean(source, SOURCES)
+    )
 
 
 @dataclass(frozen=True)
@@ -58,11 +83,7 @@ def parse_handle(text: str) -> Handle:
             f"{text!r} is not a base handle: expected source:name, where source is one of {', '.join(SOURCES)}. "
             f"Did you mean {hint!r}? `headstart bases` lists them."
         )
-    if source not in SOURCES:
-        raise InputError(
-            f"unknown source {source!r} in base handle {text!r}: expected one of {', '.join(SOURCES)}."
-            + did_you_mean(source, SOURCES)
-        )
+    source_module(source, text)
     name, _, query = rest.partition("?") if source not in _PATH_SOURCES else (rest, "", "")
     if not name:
         raise InputError(

@@ -7,7 +7,7 @@ maximum length of a text, the pooling of token vectors, and whether the result i
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -66,10 +66,8 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     kind = config.get("model_type")
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
         base = _load_by_library(folder, kind, spec)
-        if not isinstance(base, TextBase):
-            return base
-        pooling, normalize = _pooling(folder)
-        return replace(base, pooling=pooling, normalize=normalize, **_length_options(folder, base))
+        complete = _COMPLETE.get(base.modality.name)
+        return complete(folder, base) if complete else base
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
@@ -217,6 +215,17 @@ def _max_length(folder: Path, positions: int) -> int:
         or _UNLIMITED
     )
     return min(int(length), positions) if length < _UNLIMITED else positions
+
+
+def _complete_text_base(folder: Path, base: Any) -> TextBase:
+    """A base for texts with what the files beside the model say of pooling and length."""
+    pooling, normalize = _pooling(folder)
+    completed: TextBase = replace(base, pooling=pooling, normalize=normalize, **_length_options(folder, base))
+    return completed
+
+
+_COMPLETE: dict[str, Callable[[Path, Any], Base]] = {"text": _complete_text_base}
+"""Modality of a base that a library built -> what completes it from the files beside the model."""
 
 
 def _length_options(folder: Path, base: TextBase) -> dict[str, Any]:

@@ -67,16 +67,23 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         "licence": read_licence(folder),
         "files": {path.relative_to(folder).as_posix(): path for path in files},
     }
-    if facts["modality"] == "image":
-        size = _size(spec, facts)
-        return ImageBase(
-            input_size=size,
-            preprocessing=Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"])),
-            resize=facts["resize"],
-            resize_rule=ResizeRule.from_json(facts["resize_rule"]),
-            build=partial(_build_images, folder, size),
-            **common,
-        )
+    make_base = {"image": _image_base, "text": _text_base}[facts["modality"]]
+    return make_base(folder, cached, facts, common)
+
+
+def _image_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> ImageBase:
+    size = _size(common["spec"], facts)
+    return ImageBase(
+        input_size=size,
+        preprocessing=Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"])),
+        resize=facts["resize"],
+        resize_rule=ResizeRule.from_json(facts["resize_rule"]),
+        build=partial(_build_images, folder, size),
+        **common,
+    )
+
+
+def _text_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> TextBase:
     content = (cached / "tokenizer.json").read_text(encoding="utf-8")
     return TextBase(
         tokenizer=SubwordTokenizer(content, facts["max_length"], facts["pad"]),

@@ -28,6 +28,7 @@ _FACTS_VERSION = 1
 _FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
 _TOKENIZER = "tokenizer.json"
 _MAX_DIFFERENCE = 1e-3  # of a feature, relative to the largest
+_INPUT_DTYPE = {"image": "float32", "text": "int32"}
 _TRACED_SHAPE = (2, 9)  # texts, tokens of the longest: the example for the conversion
 _COMPARED_SHAPES = ((3, 17), (1, 2), (2, 40))  # texts, tokens of the longest: further examples for the comparison
 
@@ -69,13 +70,21 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
         "frozen_reason": "headstart uses it as a graph without gradients, converted from transformers",
         "backends": (INFERENCE_BACKEND,),
     }
-    if facts["modality"] == "text":
-        content = (cached / _TOKENIZER).read_text(encoding="utf-8")
-        tokenizer = SubwordTokenizer(content, facts["max_length"], facts["pad"])
-        return TextBase(tokenizer=tokenizer, max_length=facts["max_length"], **common)
-    processor = processor or image_processor.read(folder, spec.handle)
+    make_base = {"image": _image_base, "text": _text_base}[facts["modality"]]
+    return make_base(folder, cached, facts, common)
+
+
+def _text_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> TextBase:
+    content = (cached / _TOKENIZER).read_text(encoding="utf-8")
+    tokenizer = SubwordTokenizer(content, facts["max_length"], facts["pad"])
+    return TextBase(tokenizer=tokenizer, max_length=facts["max_length"], **common)
+
+
+def _image_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> ImageBase:
+    spec = common["spec"]
+    processor = image_processor.read(folder, spec.handle)
     return ImageBase(
-        input_size=size or processor.size,
+        input_size=spec.input_size or processor.size,
         preprocessing=processor.preprocessing,
         resize=processor.resize,
         resize_rule=processor.rule,
@@ -92,7 +101,7 @@ def _build(cached: Path, include_top: bool) -> Any:
         raise ValueError("the graph can only be used with channels last")
     facts = json.loads((cached / "facts.json").read_text())
     layer, constants = layer_from_files(cached / "model.xml", facts["gives"], "transformer")
-    inputs = keras.Input(facts["takes"], dtype="int32" if facts["modality"] == "text" else "float32")
+    inputs = keras.Input(facts["takes"], dtype=_INPUT_DTYPE[facts["modality"]])
     network = keras.Model(inputs, layer(inputs), name="transformer_network")
     layer.set_weights([constants])
     return network

@@ -17,6 +17,7 @@ from headstart.errors import InputError
 from headstart.tasks.labels import NO_LABEL
 
 if TYPE_CHECKING:
+    from headstart.data.modalities import Modality
     from headstart.runs.predictor import Answer, MinConfidence, Predictor
 
 _STDIN = "standard input"
@@ -81,9 +82,9 @@ def predict(
         raise click.UsageError("--tta is for images only")
     open_run = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
     if facts.modality.is_in_tables:
-        predictor, answers = _predict_texts(open_run, paths, data, text_column, top_k)
+        predictor, answers = _predict_contents(open_run, facts.modality, paths, data, text_column, top_k)
     else:
-        predictor, answers = _predict_images(open_run, paths, data, top_k)
+        predictor, answers = _predict_files(open_run, facts.modality, paths, data, top_k)
     writer = _write_json if as_json else _write_csv if as_csv else _write_lines
     problems = _Problems(answers)
     writer(iter(problems), predictor, top_k)
@@ -96,27 +97,31 @@ _Answers = Iterable["Answer"]
 _OpenRun = Callable[..., "Predictor"]
 
 
-def _predict_texts(
-    open_run: _OpenRun, files: list[str], data: bytes, text_column: list[str] | None, top_k: int | None
+def _predict_contents(
+    open_run: _OpenRun,
+    modality: "Modality",
+    arguments: list[str],
+    data: bytes,
+    text_column: list[str] | None,
+    top_k: int | None,
 ) -> tuple["Predictor", _Answers]:
+    """Answers about arguments that may be the content themselves; standard input has one on each line."""
     from headstart.data.examples import TextExample
-    from headstart.data.modalities import TEXT
 
     lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    texts = [*TEXT.list_examples(files, text_column), *map(TextExample, lines)]
+    texts = [*modality.list_examples(arguments, text_column), *map(TextExample, lines)]
     predictor = open_run(expected=len(texts))
     return predictor, predictor.predict(texts, top_k=top_k)
 
 
-def _predict_images(
-    open_run: _OpenRun, files: list[str], data: bytes, top_k: int | None
+def _predict_files(
+    open_run: _OpenRun, modality: "Modality", files: list[str], data: bytes, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
-    from headstart.data.modalities import IMAGE
-
+    """Answers about files; standard input is one of them, or a list of their paths."""
     listed = _paths_in(data)
-    images = IMAGE.list_examples(files + (listed or []))
-    predictor = open_run(expected=len(images) + bool(data))
-    answers: _Answers = predictor.predict(images, top_k=top_k)
+    examples = modality.list_examples(files + (listed or []))
+    predictor = open_run(expected=len(examples) + bool(data))
+    answers: _Answers = predictor.predict(examples, top_k=top_k)
     if data and listed is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
     return predictor, answers

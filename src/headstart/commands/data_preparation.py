@@ -112,7 +112,7 @@ def check_modality(base: Base, dataset: Dataset) -> None:
     Raises:
         InputError: it is not.
     """
-    if base.modality is not dataset.modality:
+    if base.modality.name != dataset.modality.name:
         raise InputError(
             f"{base.handle} is a base for {base.modality.plural}, and {dataset.source} holds "
             f"{dataset.modality.plural}. Choose another one, such as {dataset.modality.default_bases[-1]}.",

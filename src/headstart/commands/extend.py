@@ -208,7 +208,7 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
     Raises:
         InputError: they are not.
     """
-    if old.modality is not new.modality:
+    if old.modality.name != new.modality.name:
         raise InputError(f"{run} is made of {old.modality.plural}, and {new.source} holds {new.modality.plural}.")
     if old.task is not new.task:
         raise InputError(

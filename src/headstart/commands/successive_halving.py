@@ -98,7 +98,7 @@ class SuccessiveHalving:
                     base = load_base(
                         candidate.handle, texts=self.dataset.texts, cache=self.cache, progress=self.progress, **options
                     )
-                    if base.modality is not self.dataset.modality:
+                    if base.modality.name != self.dataset.modality.name:
                         raise InputError(f"it is a base for {base.modality.plural}")
                     if all(base.handle != other.base.handle for other in self.running):
                         self.running.append(_Candidate(base, candidate.size_mb))

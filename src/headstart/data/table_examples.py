@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.example_rows import ExampleRows, Skipped
-from headstart.data.modalities import IMAGE, modality_of_table
+from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
 from headstart.data.table_images import TableImages
@@ -26,7 +26,7 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
         InputError: it cannot be read, a column is missing, or a label or a split is not valid.
         UnavailableError: the package for this kind of file is not installed.
     """
-    rows = ExampleRows(IMAGE)
+    rows = ExampleRows(modality_of_table([], []))  # until the rows are read
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []

@@ -4,7 +4,8 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from headstart.data import bit_depth, words
 from headstart.data.resizing import ResizeRule
@@ -16,6 +17,39 @@ from headstart.runs.files import write_json
 from headstart.runs.schema import RunFacts
 
 METADATA, LABELS, SCRIPT = "export.json", "labels.txt", "predict.py"
+
+
+class _Reading(NamedTuple):
+    """How the script reads an example.
+
+    Attributes:
+        name: of the template ``read_NAME.py.j2`` with the code.
+        packages: that the code needs, each with a space behind it.
+        imports: lines that import them.
+        module: of headstart, which the code imports as a file beside the script.
+    """
+
+    name: str
+    packages: str = ""
+    imports: str = ""
+    module: ModuleType | None = None
+
+
+_PIXELS = _Reading(
+    "pixels",
+    "pillow ",
+    "from bit_depth import has_many_bits, to_8_bits\nfrom PIL import Image, ImageOps",
+    bit_depth,
+)
+_TOKENS = {
+    reading.name: reading
+    for reading in (
+        _Reading("subwords", "tokenizers ", "from tokenizers import Tokenizer"),
+        _Reading("words", imports="from words import look_up, split", module=words),
+        _Reading("characters"),
+    )
+}
+"""Kind of a tokenizer -> how it reads a text."""
 
 
 def card(facts: RunFacts) -> dict[str, str]:
@@ -46,17 +80,17 @@ def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, r
         folder / METADATA, {**_metadata(facts), "format": target.name, "file": target.file, "replay": dict(replay)}
     )
     base = facts.base
+    reading = _TOKENS[base.tokenizer.kind] if base.tokenizer else _PIXELS
     if base.tokenizer is not None:
         shutil.copytree(run / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
-        if base.tokenizer.kind == "words":
-            shutil.copyfile(words.__file__, folder / "words.py")
-    if base.resize is not None:
-        shutil.copyfile(bit_depth.__file__, folder / "bit_depth.py")
+    if reading.module is not None:
+        source = Path(str(reading.module.__file__))
+        shutil.copyfile(source, folder / source.name)
     h, w = base.input_size or (None, None)
     packages = target.install + (" keras-hub" if target.kind == "keras" and needs_kerashub(run / "model.keras") else "")
     resizing = ResizeRule.from_json(base.resize_rule.to_json() if base.resize_rule else None)
     script = _template().render(
-        target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts), resizing=resizing,
+        reading=reading, target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts), resizing=resizing,
         kept=resizing.kept_part(base.resize) if base.resize else 1.0,
         height=h, width=w, max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip

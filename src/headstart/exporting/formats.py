@@ -198,6 +198,8 @@ def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice:
 
 
 def _obstacle(target: Format, traits: _Traits) -> str:
+    if not traits.modality.is_exportable:
+        return f"headstart has no code that reads {traits.modality.plural} without headstart"
     if traits.has_segmenter:
         return "Stanza segments its texts into words, and exports cannot include Stanza"
     if target.kind == "openvino":

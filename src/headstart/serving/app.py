@@ -148,10 +148,13 @@ async def _read_files(request: Request, limits: Limits) -> tuple[list[str], list
         ) from exc
     except KeyError as exc:
         raise RefusedError(400, "the form cannot be read: its content type has no boundary.") from exc
-    files = [field for field in form.getlist("files") if not isinstance(field, str)]
-    if not files:
-        raise RefusedError(422, "there are no files: send them as the field `files`, each with a file name.")
-    return [file.filename or f"files[{n}]" for n, file in enumerate(files)], [await file.read() for file in files]
+    try:
+        files = [field for field in form.getlist("files") if not isinstance(field, str)]
+        if not files:
+            raise RefusedError(422, "there are no files: send them as the field `files`, each with a file name.")
+        return [file.filename or f"files[{n}]" for n, file in enumerate(files)], [await file.read() for file in files]
+    finally:
+        await form.close()
 
 
 def _facts(served: ServedRun) -> RunFacts:

@@ -54,6 +54,11 @@ class Registry(Generic[T]):
         """All registered objects, those of headstart first."""
         return list(self._objects.values())
 
+    def load_installed(self) -> list[T]:
+        """Register the objects that installed packages name and that are not registered yet, and return them."""
+        names = [entry_point.name for entry_point in entry_points(group=self._group)]
+        return [self.get(name) for name in dict.fromkeys(names) if name not in self._objects]
+
     def get(self, name: str) -> T:
         """The object with a name, registered or named by an entry point.
 

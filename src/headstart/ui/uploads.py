@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from headstart.data.images import EXTENSIONS
-from headstart.data.modalities import TEXT
+from headstart.data.modalities import modalities
 from headstart.data.tables import is_table
 from headstart.errors import InputError
 from headstart.ui.root_folder import UNFINISHED, RootFolder
@@ -223,7 +222,7 @@ def _entries(zip_file: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
 def _is_allowed(path: PurePosixPath) -> bool:
     if path.name.startswith("."):
         return False
-    return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in TEXT.extensions or is_table(Path(path))
+    return any(modality.has_file([path.name]) for modality in modalities()) or is_table(Path(path))
 
 
 def clean_name(name: str) -> str:

@@ -28,6 +28,7 @@ class Image(Modality):
     article = "an"
     extensions = tuple(sorted(EXTENSIONS))
     has_pixels = True
+    is_exportable = True
     base_fields = ("input_size", "preprocessing", "resize")
     default_bases = ("embedded:efficientnet-lite0",)
     mistakes_shown = 24

@@ -31,6 +31,7 @@ class Modality(ABC):
         has_pixels: whether its readers give pixels (h, w, 3) of one size, which can be augmented and shown. If not,
             they give token ids (t,), of different length.
         has_words: whether the examples are words, which can be left out one by one to explain a prediction.
+        is_exportable: whether the script beside an exported model has code that reads the examples.
         base_fields: fields of :class:`headstart.runs.schema.BaseFacts` that :meth:`open_reader` and exports need.
         default_bases: handles, best first. The first one that is available is used.
         mistakes_shown: number of wrong predictions that a report shows.
@@ -48,6 +49,7 @@ class Modality(ABC):
     is_in_tables: ClassVar[bool] = False
     has_pixels: ClassVar[bool] = False
     has_words: ClassVar[bool] = False
+    is_exportable: ClassVar[bool] = False
     base_fields: ClassVar[tuple[str, ...]]
     default_bases: ClassVar[tuple[str, ...]]
     mistakes_shown: ClassVar[int]
@@ -55,6 +57,11 @@ class Modality(ABC):
     shell_input: ClassVar[str]
     python_input: ClassVar[str]
     labelled_data: ClassVar[str]
+
+    @property
+    def curl_input(self) -> str:
+        """An example as an option of curl, for a request to the server."""
+        return f"-F files=@{self.shell_input}"
 
     # ---- finding examples
 

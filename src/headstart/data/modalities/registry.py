@@ -1,13 +1,17 @@
 """The modalities by name: those of headstart, and those that other packages register.
 
 A package registers a modality with :func:`register_modality`, or names it in its metadata, where every headstart
-process finds it without an import:
+process finds it without an import. A source of bases for it, which loads them by their handles, is a module:
 
     [project.entry-points."headstart.modalities"]
     audio = "my_package.audio:Audio"
+
+    [project.entry-points."headstart.sources"]
+    wav2vec = "my_package.bases"
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from headstart.data.folders import ignore_unread, walk
@@ -40,7 +44,7 @@ def modalities() -> list[Modality]:
 
 def modality_of_folder(root: Path) -> Modality:
     """The first modality that has a file in a folder; texts if none has."""
-    return next((modality for modality in modalities() if modality.has_file(walk(str(root), ignore_unread))), TEXT)
+    return _first_with_file(lambda modality: modality.has_file(walk(str(root), ignore_unread))) or TEXT
 
 
 def modality_of_table(files: Sequence[str], texts: Sequence[str]) -> Modality:
@@ -50,8 +54,16 @@ def modality_of_table(files: Sequence[str], texts: Sequence[str]) -> Modality:
     """
     if texts:
         return TEXT
-    of_files = (modality for modality in modalities() if not modality.is_in_tables)
-    return next((modality for modality in of_files if modality.has_file(files)), IMAGE)
+    return _first_with_file(lambda modality: not modality.is_in_tables and modality.has_file(files)) or IMAGE
+
+
+def _first_with_file(has_file: Callable[[Modality], bool]) -> Modality | None:
+    """The first modality with a file; those of installed packages are imported only if no other has one."""
+    return next(filter(has_file, chain(modalities(), _installed())), None)
+
+
+def _installed() -> Iterator[Modality]:
+    yield from _REGISTRY.load_installed()
 
 
 def get_modality(name: str) -> Modality:

@@ -29,6 +29,8 @@ class Text(Modality):
     extensions = (".txt", ".text", ".md")
     is_in_tables = True
     has_words = True
+    is_exportable = True
+    curl_input = """-H 'Content-Type: application/json' -d '{"texts": ["…"]}'"""
     base_fields = ("pooling", "tokenizer")
     default_bases = (
         "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d",

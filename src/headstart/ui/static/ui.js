@@ -250,6 +250,9 @@ if ($("image")) {
   });
   droppable($("question"), (transfer) => predictFile(transfer.files[0]));
   addEventListener("paste", (event) => predictFile(event.clipboardData.files[0]));
+}
+
+if ($("webcam")) {
   $("webcam").hidden = !navigator.mediaDevices?.getUserMedia;
   $("webcam").addEventListener("click", cameraOn);
   $("shoot").addEventListener("click", shoot);
