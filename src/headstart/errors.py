@@ -100,6 +100,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
+def one_line(text: str, limit: int = 500) -> str:
+    """A text of another library on one line. A long one loses its middle: its end often states the reason.
+
+    Args:
+        text: any text.
+        limit: longest length of the result, in characters.
+    """
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    return f"{line[: limit // 3]} … {line[len(line) - (limit - limit // 3 - 3) :]}"
+
+
 def counted(n: int, noun: str) -> str:
     """``1 file``, ``2,048 files``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

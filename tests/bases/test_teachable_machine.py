@@ -95,7 +95,7 @@ def test_a_missing_weight_is_named(export: Path) -> None:
     with h5py.File(export, "r+") as file:
         group = file["model_weights/sequential_3"]
         group.attrs["weight_names"] = [b"dense_Dense1/kernel:0", b"dense_Dense2/kernel:0"]
-    with pytest.raises(InputError, match=r"has no weight 'dense_Dense1/bias:0': the file is damaged"):
+    with pytest.raises(InputError, match=r"has no weight dense_Dense1/bias \(5,\) .*The file is damaged"):
         load_base(f"file:{export}").build(False)
 
 

@@ -23,7 +23,7 @@ from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
-from headstart.errors import InputError, UnavailableError
+from headstart.errors import InputError, UnavailableError, one_line
 from headstart.system.checksums import file_sha256
 from headstart.system.extras import path_in_package, require
 from headstart.system.progress import NO_PROGRESS, Progress
@@ -162,7 +162,7 @@ def _find_folder(handle: Handle) -> Path:
         first_line = str(exc).strip().splitlines()[0].rstrip(".")
         raise unavailable_error(
             str(handle),
-            reason or first_line[:300],
+            reason or one_line(first_line),
             "Or copy its folder to this machine (config.json, model.safetensors and the tokenizer's files) and use "
             "hf:FOLDER.",
         ) from exc

@@ -13,7 +13,7 @@ from headstart.bases import kerashub, local, saved_model
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError, field_name
+from headstart.errors import InputError, field_name, one_line
 from headstart.system.extras import require
 from headstart.system.progress import NO_PROGRESS, Progress
 
@@ -88,7 +88,7 @@ def find_or_fetch(handle: str, name: str) -> Path:
     try:
         return Path(client.model_download(handle))
     except failures as exc:
-        raise unavailable_error(name, " ".join(str(exc).split())[:300], alternative) from exc
+        raise unavailable_error(name, one_line(str(exc)), alternative) from exc
 
 
 def _version_on_this_machine(variation: Path, version: str, *, partly: bool) -> Path | None:

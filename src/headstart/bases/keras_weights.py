@@ -16,7 +16,8 @@ import numpy as np
 
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.download import download
-from headstart.errors import InputError, IntegrityError, UnavailableError, field_name
+from headstart.bases.model_config import text_list
+from headstart.errors import InputError, IntegrityError, UnavailableError, field_name, one_line
 from headstart.system.progress import NO_PROGRESS, Progress
 
 _MAX_TOP_LAYERS = 3  # VGG's top has three layers with weights, MobileNetV3's two, all others one
@@ -125,9 +126,8 @@ def load_weights(network: Any, path: Path, handle: str) -> None:
     try:
         _load(network, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as exc:
-        reason = " ".join(str(exc).split())
         raise InputError(
-            f"the weights file {path} does not match {handle}: {reason[:400]}. "
+            f"the weights file {path} does not match {handle}: {one_line(str(exc))}. "
             "Expected weights of the same architecture and options, as .h5, .weights.h5 or .keras."
         ) from exc
 
@@ -169,11 +169,11 @@ def _load_legacy(network: Any, group: Any) -> None:
     Kernels are stored in the same way for both channel orders, so nothing is transposed.
     """
     layers = [layer for layer in network.layers if layer.weights]
-    stored = [group[name] for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
+    stored = [group[name] for name in text_list(group, "layer_names") if text_list(group[name], "weight_names")]
     if len(stored) < len(layers) or len(stored) > len(layers) + _MAX_TOP_LAYERS:
         raise ValueError(f"it has {len(stored)} layers with weights where {len(layers)} were expected")
     for layer, part in zip(layers, stored, strict=False):
-        names = _names(part, "weight_names")
+        names = text_list(part, "weight_names")
         variables = layer.trainable_weights + layer.non_trainable_weights  # the format's order
         shapes = [tuple(part[name].shape) for name in names]
         expected = [tuple(variable.shape) for variable in variables]
@@ -183,15 +183,3 @@ def _load_legacy(network: Any, group: Any) -> None:
             variable.assign(part[name][()])
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
-
-
-def _names(group: Any, attribute: str) -> list[str]:
-    """A list of names; HDF5 limits the size of an attribute, so a long list is stored in several attributes."""
-    if attribute in group.attrs:
-        values = list(group.attrs[attribute])
-    else:
-        values, part = [], 0
-        while f"{attribute}{part}" in group.attrs:
-            values += list(group.attrs[f"{attribute}{part}"])
-            part += 1
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]

@@ -20,7 +20,7 @@ from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase, token_mask
 from headstart.data.resizing import Interpolation, ResizeRule
 from headstart.data.tokenizers import SubwordTokenizer
-from headstart.errors import InputError, UnavailableError, field_name
+from headstart.errors import InputError, UnavailableError, field_name, one_line
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
@@ -141,7 +141,7 @@ def _backbone(folder: Path, **options: Any) -> Any:
     try:
         backbone = hub.models.Backbone.from_preset(str(folder), dtype="float32", **options)
     except Exception as exc:  # its converters raise exceptions of any kind for unexpected files
-        raise InputError(f"KerasHub cannot read {folder}: {' '.join(str(exc).split())[:400]}") from exc
+        raise InputError(f"KerasHub cannot read {folder}: {one_line(str(exc))}") from exc
     for layer in keras_compat.all_layers(backbone, include_self=False):
         if type(layer).__module__.startswith("keras_hub."):
             _fix_config(layer)
@@ -304,7 +304,7 @@ def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
         converter = hub.layers.ImageConverter.from_preset(str(folder))
     except (OSError, ValueError, KeyError) as exc:
         raise InputError(
-            f"{name} does not state the scaling of its images ({' '.join(str(exc).split())[:200]}). Add it to the "
+            f"{name} does not state the scaling of its images ({one_line(str(exc))}). Add it to the "
             "folder: keras_hub.layers.ImageConverter(image_size, scale, offset).save_to_preset(FOLDER)."
         ) from exc
     resize = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
@@ -336,7 +336,7 @@ def _text_facts(folder: Path, backbone: Any, out: Path, name: str) -> dict[str, 
     try:
         tokenizer = hub.tokenizers.Tokenizer.from_preset(str(folder))
     except (OSError, ValueError, KeyError, ImportError) as exc:
-        raise InputError(f"KerasHub finds no tokenizer in {folder}: {' '.join(str(exc).split())[:300]}") from exc
+        raise InputError(f"KerasHub finds no tokenizer in {folder}: {one_line(str(exc))}") from exc
     content = tokenizer_json.read_text(encoding="utf-8") if tokenizer_json.is_file() else "{}"
     if "model" not in json.loads(content):  # KerasHub's own format, not Hugging Face's
         content = kerashub_tokens.to_json(tokenizer, _preprocessor(hub, folder), name)

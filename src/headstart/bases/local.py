@@ -1,23 +1,25 @@
 """The source ``file:``: a Keras model of the user's own, as ``.keras`` or full-model ``.h5``, without its top.
 
 The file's configuration is read and checked without Keras, so that a wrong file is refused at once. No code from a file
-is ever executed: models that need Python code of their own (Lambda, custom classes) are refused.
+is ever executed: models that need Python code of their own (Lambda, custom classes) are refused. Files of Keras 2 are
+rebuilt by :mod:`headstart.bases.keras2`.
 """
 
-import json
 import logging
 import os
-import zipfile
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headstart.bases import teachable_machine
+from headstart.bases import keras2, teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError, field_name
+from headstart.bases.model_config import ModelFile, all_layers, layer_name, read_model_file
+from headstart.errors import InputError, field_name, one_line
+from headstart.system import keras_compat
 from headstart.system.checksums import file_sha256
 from headstart.system.progress import NO_PROGRESS, Progress
 
@@ -27,7 +29,9 @@ _BUILT_IN = Preprocessing("built in")
 _NONE = Preprocessing("none")
 _CODE_LAYERS = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer"}
 _ARITHMETIC = {"Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply", "Add"}
+_OTHER_FLOATS = ("float16", "bfloat16", "float64")
 _SAFE_MODULES = {"keras", "builtins"}
+_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def names() -> list[str]:
@@ -52,13 +56,13 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
             does not accept.
     """
     refuse_weights(spec)
-    config = read_config(path)
-    refuse_code(path, config)
+    file = read_model_file(path)
+    refuse_code(file)
     resize: dict[str, Any] = {}
-    if teachable_machine.is_export(config):
+    if teachable_machine.is_export(file.config):
         preprocessing = teachable_machine.PREPROCESSING
         resize = {"resize": "crop", "resize_rule": teachable_machine.RESIZE_RULE}
-    elif _has_preprocessing(config):
+    elif _has_preprocessing(file):
         preprocessing = _BUILT_IN
     else:
         preprocessing = _NONE
@@ -69,7 +73,7 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
         )
     return ImageBase(
         spec=spec,
-        input_size=_input_size(path, config, spec),
+        input_size=_input_size(file, spec),
         preprocessing=preprocessing,
         build=partial(_build, path, spec.feature_layer),
         weights_path=path,
@@ -84,35 +88,26 @@ def _model_path(name: Path) -> Path:
     path = Path(os.path.abspath(name.expanduser()))  # a child process may have another working directory
     if path.is_dir() and (path / "model.keras").is_file():
         path = path / "model.keras"
+    if (path / "saved_model.pb").is_file():
+        raise _saved_model_error(path)
     if not path.is_file():
         raise InputError(f"no model file at {path}: expected a .keras or full-model .h5 file, or a run folder.")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
+    if path.suffix not in _SUFFIXES:
         raise InputError(f"cannot use {path} as a base: expected a file that ends in .keras or .h5.")
     return path
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the model's configuration, which is JSON in both file formats.
-
-    Raises:
-        InputError: the file is damaged, not a Keras model, or contains weights only.
-    """
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
-        import h5py
-
-        with h5py.File(path) as file:
-            text = file.attrs.get("model_config")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as exc:
-        raise InputError(f"{path} is damaged or not a Keras model: {exc}.") from exc
-    if text is None:
-        raise InputError(
-            f"{path} contains weights only, without a model: expected a file from model.save(). For weights of a Keras "
-            f"Applications model, set {field_name('base', 'keras:NAME')} and {field_name('weights', 'PATH')}."
-        )
-    return json.loads(text)
+def _saved_model_error(folder: Path) -> InputError:
+    """The error for a SavedModel, which Keras 2 wrote for a name without ``.h5`` or ``.keras``."""
+    metadata = folder / "keras_metadata.pb"
+    content = metadata.read_bytes() if metadata.is_file() else b""
+    version = re.search(rb'"keras_version": ?"([^"]+)"', content)
+    writer = f", written by Keras {version[1].decode()}" if version else ""
+    return InputError(
+        f"{folder} is a SavedModel folder{writer}: expected a .keras or .h5 file. Load it with the version of Keras "
+        "that wrote it and save it as one file, tf.keras.models.load_model(FOLDER).save('model.h5'); or, if its output "
+        f"is features and not classes, set {field_name('base', f'tfhub:{folder}')}."
+    )
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -127,65 +122,53 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(part)
 
 
-def refuse_code(path: Path, config: dict[str, Any]) -> None:
-    """Refuse a configuration whose model would run code from outside Keras.
+def refuse_code(file: ModelFile) -> None:
+    """Refuse a file whose model would run code from outside Keras, or of which Keras 3 lacks a part.
 
     Raises:
-        InputError: it has a Lambda or a custom class.
+        InputError: it has a Lambda, a custom class, or a layer of Keras 2 that has no counterpart.
     """
-    for item in _objects(config):
-        kind, module = item.get("class_name"), item.get("module")
+    for item in _objects(file.config):
+        kind = item.get("class_name")
         if kind in _CODE_LAYERS:
             raise InputError(
-                f"{path} has a {kind.strip('_')} layer, which runs code stored in or beside the file: refused. "
-                "Replace it with ordinary Keras layers and save the model again."
+                f"{file} has a {kind.strip('_')} layer, which runs code stored in or beside the file: refused. "
+                f"Replace {layer_name(item) or 'it'} with ordinary Keras layers (Rescaling for the scaling of "
+                "pixels) and save the model again."
             )
+    if file.is_keras2:
+        keras2.refuse_unknown_layers(file)
+        return
+    for item in _objects(file.config):
+        kind, module = item.get("class_name"), item.get("module")
         foreign = module.partition(".")[0] not in _SAFE_MODULES if module else bool(item.get("registered_name"))
         if kind and foreign:
             raise InputError(
-                f"{path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}, which is not "
-                "part of Keras: expected a model of Keras's own layers. Replace it, or save the part before it as a "
-                "separate model."
+                f"{file.path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}"
+                f"{f' for its layer {layer_name(item)!r}' if layer_name(item) else ''}, which is not part of Keras: "
+                "expected a model of Keras's own layers. Replace it, or save the part before it as a separate model."
             )
 
 
-def _layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Configurations of all layers, including those of nested models, in order."""
-    for layer in (config.get("config") or {}).get("layers") or []:
-        yield layer
-        yield from _layers(layer)
-
-
-def _has_preprocessing(config: dict[str, Any]) -> bool:
+def _has_preprocessing(file: ModelFile) -> bool:
     """Whether pixels are scaled before the first weights, or the model takes uint8."""
-    for layer in _layers(config):
+    for layer in all_layers(file.config):
         inner = layer.get("config") or {}
-        if layer.get("class_name") in _ARITHMETIC:
+        if layer.get("class_name") in _ARITHMETIC or keras2.is_arithmetic(layer):
             return True
         if layer.get("class_name") == "InputLayer" and inner.get("dtype") == "uint8":
             return True
-        if "kernel_initializer" in inner or "depthwise_initializer" in inner:
+        if isinstance(inner, dict) and not {"kernel_initializer", "depthwise_initializer"}.isdisjoint(inner):
             return False
     return False
 
 
-def _input_shape(config: dict[str, Any]) -> list[int | None] | None:
-    """(n, h, w, c) of the first input, or None if the configuration does not state it."""
-    for layer in _layers(config):
-        inner = layer.get("config") or {}
-        shape = inner.get("batch_shape") or inner.get("batch_input_shape")
-        if shape:
-            return list(shape)
-    return (config.get("build_config") or {}).get("input_shape")
-
-
-def _input_size(path: Path, config: dict[str, Any], spec: BaseSpec) -> tuple[int, int]:
-    inputs = (config.get("config") or {}).get("input_layers") or []
+def _input_size(file: ModelFile, spec: BaseSpec) -> tuple[int, int]:
+    path, config = file.path, file.config.get("config")
+    inputs = config.get("input_layers") or [] if isinstance(config, dict) else []
     if len(inputs) > 1 and (isinstance(inputs, dict) or isinstance(inputs[0], list)):
         raise InputError(f"{path} has {len(inputs)} inputs: expected a model of one image.")
-    shape = _input_shape(config)
-    if shape is None:
-        shape = [None, None, None, 3]
+    shape = file.input_shape or [None, None, None, 3]
     if len(shape) != 4 or shape[3] != 3:
         raise InputError(f"{path} takes inputs of shape {tuple(shape)}: expected RGB images, (n, height, width, 3).")
     for saved, requested in zip(shape[1:3], spec.input_size or (None, None), strict=True):
@@ -209,12 +192,39 @@ def open_model(path: Path) -> Any:
     import keras
 
     try:
-        config = read_config(path)
-        if teachable_machine.is_export(config):
-            return teachable_machine.build(path, config)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        file = read_model_file(path)
+        if file.is_keras2:
+            return keras2.build(file)
+        return _in_float32(keras.saving.load_model(path, compile=False, safe_mode=True))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
-        raise InputError(f"Keras cannot load {path}: {' '.join(str(exc).split())[:400]}") from exc
+        if isinstance(exc, InputError):
+            raise
+        raise InputError(f"Keras cannot load {path}: {one_line(str(exc))}") from exc
+
+
+def _in_float32(model: Any) -> Any:
+    """The same model, computing in float32: mixed precision makes training faster, and inference less exact.
+
+    Its weights are float32 under mixed precision, too. Engines other than TensorFlow do not mix types.
+    """
+    if not any(layer.compute_dtype in _OTHER_FLOATS for layer in keras_compat.all_layers(model)):
+        return model
+    rebuilt = type(model).from_config(_without_policies(model.get_config()))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _without_policies(value: Any) -> Any:
+    """A config with float32 in place of every other dtype policy, and of every other float dtype."""
+    if isinstance(value, list):
+        return [_without_policies(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {name: _without_policies(item) for name, item in value.items()}
+    dtype = changed.get("dtype")
+    if isinstance(dtype, dict) or (isinstance(dtype, str) and "float" in dtype):
+        changed["dtype"] = "float32"
+    return changed
 
 
 def _build(path: Path, feature_layer: str | None, include_top: bool) -> Any:

@@ -22,7 +22,7 @@ from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha25
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
-from headstart.errors import InputError, field_name
+from headstart.errors import InputError, field_name, one_line
 from headstart.system import keras_worker
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
@@ -200,7 +200,7 @@ def _open(folder: str, name: str) -> tuple[Any, Any, Any, bool]:
         except ValueError:  # modules of TF1 have no tags
             module = tf.saved_model.load(folder, tags=[])
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as exc:
-        raise InputError(f"TensorFlow cannot open {name} ({' '.join(str(exc).split())[:300]}).") from exc
+        raise InputError(f"TensorFlow cannot open {name} ({one_line(str(exc))}).") from exc
     if callable(module):
         concretes = module.__call__.concrete_functions
         spec = _image_input(concretes, name)

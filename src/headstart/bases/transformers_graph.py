@@ -17,7 +17,7 @@ from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_l
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
-from headstart.errors import InputError
+from headstart.errors import InputError, one_line
 from headstart.system.extras import require
 from headstart.system.keras_worker import INFERENCE_BACKEND
 from headstart.system.settings import cache_folder
@@ -143,7 +143,7 @@ def _open(folder: Path, name: str) -> tuple[Any, bool]:
             dtype=torch.float32, attn_implementation="eager", output_loading_info=True,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as exc:
-        raise InputError(f"transformers cannot read {name}: {' '.join(str(exc).split())[:400]}") from exc
+        raise InputError(f"transformers cannot read {name}: {one_line(str(exc))}") from exc
     missing = sorted(key for key in loaded["missing_keys"] if "pooler" not in key)
     if missing:
         raise InputError(
@@ -196,7 +196,7 @@ def _tokenizer(folder: Path, name: str) -> str:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return str(tokenizer.backend_tokenizer.to_str())
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as exc:
-        raise InputError(f"transformers finds no tokenizer for {name}: {' '.join(str(exc).split())[:300]}") from exc
+        raise InputError(f"transformers finds no tokenizer for {name}: {one_line(str(exc))}") from exc
 
 
 def _image_module(model: Any, has_pooler: bool, size: list[int]) -> tuple[dict[str, Any], Any, list[Any]]:
@@ -242,7 +242,7 @@ def _convert(module: Any, examples: list[Any], xml: Path, name: str) -> tuple[in
             graph = openvino.convert_model(module, example_input=(first,), input=[(dynamic, kind)])
     except (RuntimeError, ValueError, TypeError, IndexError) as exc:
         size = "" if first.ndim == 2 else f" at {first.shape[1]}x{first.shape[2]} pixels"
-        raise InputError(f"{name} cannot be used{size}: {' '.join(str(exc).split())[:300]}") from exc
+        raise InputError(f"{name} cannot be used{size}: {one_line(str(exc))}") from exc
     openvino.save_model(graph, str(xml), compress_to_fp16=False)
     compiled = openvino.Core().compile_model(str(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for example, reference in zip(examples, expected, strict=True):

@@ -27,7 +27,7 @@ from headstart.runs.folder import check_name, versions, write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.schema import AdoptionFacts, Figures, GoldenFacts, RunFacts
 from headstart.runs.tables import write_no_predictions
-from headstart.system import keras_worker
+from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 from headstart.tasks.single_label import SingleLabel
 
@@ -140,7 +140,8 @@ def read_export(spec: dict[str, Any], folder: str) -> None:
     base = load_base(BaseSpec.from_json(spec)).for_images()
     whole = base.build(True)
     layers = []
-    for layer in (whole.get_layer(name) for name in teachable_machine.HEAD):
+    found = {layer.name: layer for layer in keras_compat.all_layers(whole)}
+    for layer in (found[name] for name in teachable_machine.HEAD):
         kernel, *bias = layer.get_weights()
         layers.append((kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)))
     save_layers(layers, Path(folder, "head.npz"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from headstart.errors import InputError
+from headstart.errors import InputError, one_line
 from headstart.system.extras import require
 
 _TEXTS_KEPT = 20_000  # every text is divided several times: to choose words, to count those known, to look them up
@@ -60,6 +60,6 @@ def _pipeline(path: Path, sha256: str) -> Any:
             )  # fmt: skip
         except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, pickle.UnpicklingError) as exc:
             raise InputError(
-                f"Stanza cannot use {path} as a tokenizer ({' '.join(str(exc).split())[:200]}): expected a file of its "
+                f"Stanza cannot use {path} as a tokenizer ({one_line(str(exc))}): expected a file of its "
                 "folder tokenize/ that needs no character model beside it."
             ) from exc

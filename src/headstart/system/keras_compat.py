@@ -48,6 +48,16 @@ def all_layers(layer: Any, *, include_self: bool = True) -> list[Any]:
     return layer._flatten_layers(include_self=include_self)
 
 
+def inner_layer(layer: Any, path: str) -> Any | None:
+    """The layer at a path of attributes inside another one, such as ``forward_layer/cell``; None if there is none.
+
+    Keras names the groups of an archive by attributes, which are private in some layers (``_query_dense``).
+    """
+    for name in filter(None, path.split("/")):
+        layer = getattr(layer, name, None)
+    return layer
+
+
 def node_of(tensor: Any) -> Any:
     """The node (one application of a layer) that made a symbolic tensor.
 

@@ -1,10 +1,10 @@
 """Checks model files: opens them in one Keras process and applies the rules to their networks."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from headstart.bases.local import read_config, refuse_code
+from headstart.bases.local import refuse_code
+from headstart.bases.model_config import ModelFile, read_model_file
 from headstart.checks.compiling import find_threshold_metrics, object_from_config, read_loss, read_optimizer
 from headstart.checks.model_files.build import build_network
 from headstart.checks.network import CompileConfig, Network
@@ -28,22 +28,22 @@ def check_models(paths: list[Path]) -> tuple[list[Finding], dict[Path, InputErro
         The findings. Then file -> why it could not be checked: it is damaged, contains weights only, or needs code
         that is not part of Keras.
     """
-    configs: dict[Path, dict[str, Any]] = {}
+    files: dict[Path, ModelFile] = {}
     problems: dict[Path, InputError] = {}
     for path in paths:
         try:
-            config = read_config(path)
-            refuse_code(path, config)
-            configs[path] = config
+            file = read_model_file(path)
+            refuse_code(file)
+            files[path] = file
         except InputError as exc:
             problems[path] = exc
     findings: list[Finding] = []
-    for path, description in zip(configs, _describe(list(configs)), strict=True):
+    for path, description in zip(files, _describe(list(files)), strict=True):
         if "problem" in description:
             problems[path] = InputError(description["problem"])
         else:
             network = build_network(description)
-            network.compile_config = _read_compile_config(path, configs[path])
+            network.compile_config = _read_compile_config(files[path].training)
             findings += _check_network(path, network)
     return findings, problems
 
@@ -68,8 +68,7 @@ def _check_network(path: Path, network: Network) -> list[Finding]:
     return sorted(findings.values(), key=lambda finding: finding.code)
 
 
-def _read_compile_config(path: Path, config: dict[str, Any]) -> CompileConfig | None:
-    saved = config.get("compile_config") if path.suffix == ".keras" else _read_training_config(path)
+def _read_compile_config(saved: dict[str, Any] | None) -> CompileConfig | None:
     if not saved:
         return None
     optimizer, rate = read_optimizer(object_from_config(saved.get("optimizer", saved.get("optimizer_config"))))
@@ -81,11 +80,3 @@ def _read_compile_config(path: Path, config: dict[str, Any]) -> CompileConfig | 
         from_logits=from_logits,
         threshold_metrics=find_threshold_metrics(object_from_config(saved.get("metrics"))),
     )
-
-
-def _read_training_config(path: Path) -> dict[str, Any] | None:
-    import h5py
-
-    with h5py.File(path) as file:
-        text = file.attrs.get("training_config")
-    return json.loads(text) if text else None
