@@ -41,6 +41,12 @@ def remove_top(model: Any, source: str) -> Any:
         InputError: there is no layer before the top.
     """
     _check_graph(model, source)
+    if len(model.outputs) != 1:
+        names = ", ".join(_producer_of(tensor).layer.name for tensor in model.outputs)
+        raise InputError(
+            f"{source} has {len(model.outputs)} outputs ({names}), so its top cannot be found. Set "
+            f"{field_name('feature_layer')} to the layer whose output is used as the features."
+        )
     features = _tensor_below_top(model)
     if features is None:
         raise InputError(
@@ -94,8 +100,8 @@ def _run(model: Any, operation_fn: Callable[[Any], Any], inputs: Any, **_: Any) 
 
 def _check_graph(model: Any, source: str) -> None:
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(f"{source} is not a graph of layers from one input to one output: its top cannot be removed.")
+    if not inputs or not outputs or len(inputs) != 1:
+        raise InputError(f"{source} is not a graph of layers from one input to its output: its top cannot be removed.")
 
 
 def _truncated_model(model: Any, features: Any, source: str) -> Any:
@@ -165,7 +171,7 @@ def _skip_neutral_layers(tensor: Any) -> Any:
 
 def _output_of(model: Any, name: str) -> Any | None:
     """The output of the named layer in the model's own graph; for a layer used twice, the later output."""
-    queue, visited = [model.outputs[0]], set()
+    queue, visited = list(model.outputs), set()
     while queue:
         tensor = queue.pop(0)
         if id(tensor) in visited:

@@ -91,9 +91,9 @@ class Builder:
                 f"{self._file}: the Sequential {part.name!r} does not state the shape of its input. {ADVICE}"
             )
         inputs = x = keras.Input(tuple(shape)[1:], dtype=_input_dtype(layers[0] if layers else {}))
-        for layer in layers:
+        for number, layer in enumerate(layers):
             child, call = self.layer(layer)
-            part.parts[child.name] = child
+            part.parts[child.name or f"layer {number}"] = child  # up to Keras 2.2.2, a Sequential inside has no name
             if child.kind != "InputLayer":
                 x = call(x)
         part.layer = keras.Model(inputs, x, name=keras3_name({"name": part.name}))

@@ -21,7 +21,7 @@ _SAME = (
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
     "GlobalMaxPooling3D", "GroupNormalization", "Identity", "LSTM", "LayerNormalization", "LeakyReLU", "Masking",
     "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "MultiHeadAttention", "Multiply",
-    "Normalization", "PReLU", "Permute", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
+    "Normalization", "PReLU", "Permute", "RandomBrightness", "RandomContrast", "RandomFlip",
     "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling", "Reshape",
     "Resizing", "SeparableConv1D", "SeparableConv2D", "SimpleRNN", "Softmax", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D", "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D",
@@ -35,6 +35,7 @@ CLASSES = {name: name for name in _SAME} | {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
     "MultiHeadAttentionV2": "MultiHeadAttention",
+    "RandomCrop": "Resizing",  # what it did at inference; that of Keras 3 then keeps the size
     "RandomHeight": "Identity",  # they change images during training only, where headstart has its own views
     "RandomWidth": "Identity",
     "ThresholdedReLU": "ReLU",
@@ -48,6 +49,9 @@ ADVICE = (
 """What to do about a layer that cannot be built."""
 
 WRAPPERS = ("Bidirectional", "TimeDistributed")
+
+_ADDED: dict[str, dict[str, Any]] = {"GRU": {"reset_after": False}, "RandomCrop": {"crop_to_aspect_ratio": True}}
+"""Class in Keras 2 -> arguments that it does not state; of a GRU, the default of TensorFlow 1, which wrote none."""
 
 _RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
@@ -120,9 +124,8 @@ def build_layer(kind: str, config: dict[str, Any], where: str) -> BuiltLayer:
     common = {"name": keras3_name(config)}
     if CLASSES[kind] == "Identity":
         return BuiltLayer(layer_class(**common))
-    arguments = {_RENAMED.get((kind, name), name): value for name, value in config.items() if not _is_common(name)}
-    if kind == "GRU":
-        arguments.setdefault("reset_after", False)  # the default of TensorFlow 1
+    stated = {_RENAMED.get((kind, name), name): value for name, value in config.items() if not _is_common(name)}
+    arguments = {**_ADDED.get(kind, {}), **stated}
     after = _take_activations(arguments, kind, config, where)
     accepted = set(inspect.signature(layer_class.__init__).parameters) | _INHERITED
     chosen = {}

@@ -311,6 +311,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
 _BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "add": ("add", operator.add),
     "divide": ("true_divide", operator.truediv),
+    "floor_div": ("floor_divide", _floor_divide),
     "floordiv": ("floor_divide", _floor_divide),
     "floormod": ("mod", operator.mod),
     "maximum": ("maximum", max),

@@ -126,10 +126,16 @@ def _pairs_of_hdf5(file: ModelFile, model: Part) -> list[tuple[_Place, np.ndarra
         groups = {name: _saved_weights(root[name]) for name in names}
         if "top_level_model_weights" in root:
             groups["top_level_model_weights"] = _saved_weights(root["top_level_model_weights"])
-    pairs = []
-    for name, part in model.parts.items():
-        trainable, others = _places(part)
-        pairs += _match(file, name, trainable + others, groups.pop(name, []))
+    places = {
+        name: [*trainable, *others] for name, part in model.parts.items() for trainable, others in [_places(part)]
+    }
+    saved = {name: groups.pop(name, []) for name in places}
+    # A layer without a name in the config, or with another one: Keras 2 takes the groups in their order.
+    without_group = [name for name in places if places[name] and not saved[name]]
+    without_layer = [name for name in groups if groups[name]]
+    if len(without_group) == len(without_layer):
+        saved.update((name, groups.pop(group)) for name, group in zip(without_group, without_layer, strict=True))
+    pairs = [pair for name in places for pair in _match(file, name, places[name], saved[name])]
     left_over = [weight for group in groups.values() for weight, _ in group]
     if left_over:
         raise _mismatch(file, f"the weights {_listed(left_over)} belong to no layer of its config")
