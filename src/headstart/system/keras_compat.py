@@ -49,7 +49,7 @@ def all_layers(layer: Any, *, include_self: bool = True) -> list[Any]:
 
 
 def inner_layer(layer: Any, path: str) -> Any | None:
-    """The layer at a path of attributes inside another one, such as ``forward_layer/cell``; None if there is none.
+    """The layer at a path of attributes inside another one, such as ``forward_layer/cell``; None where it ends.
 
     Keras names the groups of an archive by attributes, which are private in some layers (``_query_dense``).
     """
