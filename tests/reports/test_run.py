@@ -131,7 +131,7 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
             "handle": "embedded:efficientnet-lite0",
             "spec": {"handle": "embedded:efficientnet-lite0", "weights": "imagenet", **spec}, "digest": "7b" * 32,
             "weights_sha256": "57" * 32, "licence": "Apache-2.0", "modality": "image", "input_size": [224, 192],
-            "resize": "stretch",
+            "resize": "stretch", "resize_rule": None,
             "preprocessing": {"name": "(x-127)/128", "scale": 1 / 128, "offset": -127 / 128, "bgr": False},
             "feature_dim": 1280, "max_length": None, "pooling": None, "tokenizer": None,
         },
