@@ -108,7 +108,17 @@ def make_run(folder: Path, classes: list[str], counts: np.ndarray, kind: str = "
     per_class = dict(zip(classes, counts.sum(1).tolist(), strict=True))
     total = int(counts.sum())
     spec = dict.fromkeys(
-        ("input_size", "feature_layer", "tuned_weights", "last_block", "words_folder", "segmenter", "folder", "taps"),
+        (
+            "input_size",
+            "feature_layer",
+            "tuned_weights",
+            "last_block",
+            "words_folder",
+            "segmenter",
+            "folder",
+            "taps",
+            "sample_range",
+        ),
         None,
     )
     absent = (
