@@ -27,3 +27,9 @@ base.trainable = False
 model = keras.Sequential([base, keras.layers.Dense(1, activation="sigmoid")])
 model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
 model.fit(x, y, validation_data=arrays(validation))
+
+images = np.zeros((10, 224, 224, 3), dtype="float32")
+for i in range(10):
+    images[i] = keras.utils.img_to_array(keras.utils.load_img(f"{i}.jpg", target_size=(224, 224)))
+keras.applications.resnet_v2.preprocess_input(images)  # changes an array of floats in place
+model.predict(images)

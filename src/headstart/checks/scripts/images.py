@@ -22,7 +22,7 @@ _RESIZERS = {"resize", "resize_with_pad", "resize_with_crop_or_pad", "smart_resi
 _VALUE_PRESERVING_FUNCTIONS = {
     *("array", "asarray", "ascontiguousarray", "expand_dims", "squeeze", "convert_to_tensor", "ensure_shape", "copy"),
     *("identity", "stack", "concatenate", "concat", "vstack", "reshape", "central_crop", "crop_to_bounding_box"),
-    *("flip_left_right", "flip_up_down", "rot90", "pad", "constant", "repeat", "tile"),
+    *("flip_left_right", "flip_up_down", "rot90", "pad", "constant", "repeat", "tile", "shuffle", "permutation"),
 }
 _CASTS = {"cast", "img_to_array", "float16", "float32", "float64"}
 _VALUE_PRESERVING_METHODS = {

@@ -32,6 +32,10 @@ MAX_STEPS = 30_000
 """Largest number of statements that are executed."""
 
 
+_MAYBE_IN_PLACE = ("preprocess_input", "Rescaling", "unknown")
+"""Kinds of layers whose function may have changed its argument if the script ignores the result."""
+
+
 class _Return(Exception):  # noqa: N818
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -94,7 +98,13 @@ class Interpreter(Calls):
                 method(statement)
 
     def _execute_expr(self, node: ast.Expr) -> None:
-        self.value(node.value)
+        result = self.value(node.value)
+        if not isinstance(result, Tensor) or result.node.layer.kind not in _MAYBE_IN_PLACE:
+            return
+        for argument in node.value.args if isinstance(node.value, ast.Call) else []:
+            images = self.value(argument) if isinstance(argument, ast.Name) else UNKNOWN
+            if isinstance(images, Tensor) and images.node in result.node.inputs:
+                self.library.set_item(images, UNKNOWN, UNKNOWN)
 
     def _execute_assign(self, node: ast.Assign) -> None:
         value = self.value(node.value)
