@@ -92,7 +92,9 @@ def test_unfreezing_in_a_timed_cell_is_found(tmp_path: Path) -> None:
     for last, expected in (("model.fit(data)", [("HS115", 2)]), (new_compile, [])):
         cells = [_cell(code), _cell(f"%%time\nbase.trainable = True\n{last}")]
         (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
-        assert [(finding.code, finding.line) for finding in hs.check(tmp_path / "a.ipynb")] == expected
+        findings = hs.check(tmp_path / "a.ipynb")
+        assert [(finding.code, finding.line) for finding in findings] == expected
+        assert all("fit is called again without a new compile (cell 2, line 3)" in f.message for f in findings)
 
 
 def test_a_cell_that_is_not_python_is_named_and_the_others_are_read(places, caplog) -> None:

@@ -1,6 +1,7 @@
 """Checks training scripts: follows every execution path and applies the rules."""
 
 import logging
+import re
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from headstart.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+_LINE = re.compile(r"\bline (\d+)\b")  # of a syntax tree, in the message of a rule
 _MAX_EXECUTIONS = 64
 """Largest number of execution paths of a script. Paths that differ from the default in one condition come first."""
 
@@ -61,6 +63,7 @@ def _check_script(sources: Sources) -> list[Finding]:
 
     def report(rule: str, line: int, message: str) -> None:
         place = sources.place(line)
+        message = _LINE.sub(lambda match: sources.describe(int(match[1])), message)
         if (rule, place) not in findings:
             findings[rule, place] = make_finding(rule, message, place.file, place.line, place.cell)
 

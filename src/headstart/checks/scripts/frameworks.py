@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from headstart.checks.scripts.sources import Place, Sources
+from headstart.checks.scripts.sources import Sources
 
 _FRAMEWORKS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "fastai", "ignite"), "PyTorch"),
@@ -46,7 +46,7 @@ def describe_other_framework(sources: Sources) -> str | None:
     if frameworks:
         name = frameworks[0]
         label = f" ({_FRAMEWORKS[name]})" if _FRAMEWORKS[name] else ""
-        return f"it imports {name}{label} in {_format_place(sources.place(imports[name]))}"
+        return f"it imports {name}{label} in {sources.describe(imports[name])}"
     names = sorted(imports, key=imports.__getitem__)[:3]
     return f"it imports {', '.join(names) or 'nothing'}"
 
@@ -99,10 +99,6 @@ def _describe_keras_1(trees: list[ast.Module], sources: Sources) -> str | None:
         if name == "Convolution2D" and len(sizes) == len(call.args) >= 3:
             old.append("three numbers")
         if old:
-            place = _format_place(sources.place(call.lineno))
+            place = sources.describe(call.lineno)
             return f"it is code for Keras 1 ({name} with {old[0]} in {place}), which Keras 2 and 3 do not read"
     return None
-
-
-def _format_place(place: Place) -> str:
-    return f"cell {place.cell}, line {place.line}" if place.cell else f"line {place.line}"

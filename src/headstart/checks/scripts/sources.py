@@ -142,6 +142,13 @@ class Sources:
                 line -= line_count
         return Place(list(self._trees)[file_number], None, line)
 
+    def describe(self, line: int) -> str:
+        """A line number of a syntax tree in words: ``line 3``, ``cell 2, line 3`` or ``line 3 of models.py``."""
+        file, cell, line = self.place(line)
+        if cell:
+            return f"cell {cell}, line {line}"
+        return f"line {line}" if file == next(iter(self._trees)) else f"line {line} of {file.name}"
+
 
 def _parse(path: Path, source: bytes) -> ast.Module:
     """Parse a script; if it is not Python, it may be a notebook that was saved as a script."""
