@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.errors import IntegrityError
 from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Progress
+from headstart.system.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -141,11 +141,11 @@ def fetch_archive(url: str, folder: Path, handle: str, progress: Progress = NO_P
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         patient_lock(f"{folder}.lock", f"downloading {handle}"),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch,
+        scratch_folder(folder.parent, "fetching") as scratch,
     ):
         if folder.is_dir() and any(folder.iterdir()):  # downloaded by another process
             return
-        archive, content = Path(scratch, "archive"), Path(scratch, "content")
+        archive, content = scratch / "archive", scratch / "content"
         try:
             download(url, archive, progress=progress)
         except OSError as exc:

@@ -3,9 +3,11 @@
 import errno
 import importlib
 import os
+import signal
 import sys
 import warnings
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -42,6 +44,15 @@ _GLOBAL_OPTIONS = ("--debug", "--quiet", "--offline")
 
 class _ClosedPipeError(Exception):
     """The program that reads our output has ended. Click would exit with 1 on a BrokenPipeError."""
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM: everything that is open is cleaned up, as after Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    raise _TerminatedError
 
 
 class _LazyGroup(click.Group):
@@ -97,7 +108,11 @@ def cli(context: click.Context, debug: bool, quiet: bool, offline: bool) -> None
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 bug, 2 invalid input, 3 unavailable, 4 integrity, 130 interrupted."""
+    """Run the command line and exit.
+
+    The exit code is 0 for success, 1 bug, 2 invalid input, 3 unavailable, 4 integrity, 130 interrupted, 143 terminated.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's; headstart refuses the file by name
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
@@ -118,9 +133,10 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             raise
         output.error(exc.render(spell_option))
         return exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        output.error("interrupted. Computed features are kept: run the same command again to continue.")
-        return 130
+    except (click.Abort, KeyboardInterrupt, _TerminatedError) as exc:
+        verb, code = ("terminated", 143) if isinstance(exc, _TerminatedError) else ("interrupted", 130)
+        output.error(f"{verb}. Computed features are kept: run the same command again to continue.")
+        return code
     except _ClosedPipeError as exc:
         if _discard_closed_output(b"\n"):
             return 0

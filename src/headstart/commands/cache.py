@@ -1,6 +1,7 @@
 """The cache, seen from outside: what lies in it, and how to make room. Everything in it can be computed again."""
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from headstart.errors import InputError
 from headstart.system.locks import is_held
+from headstart.system.scratch import sweep
 from headstart.system.settings import cache_folder
 
 KINDS = {
@@ -19,6 +21,8 @@ KINDS = {
     "tuning": "fine-tunings, and what unfinished ones go on from",
     "words": "word vectors, as many as some data need",
     "saved-models": "SavedModels as Keras layers",
+    "kerashub": "facts about models of KerasHub",
+    "transformers": "models of transformers as graphs",
     "table-images": "images that are in tables, as files",
 }
 """Folder of the cache -> what it holds."""
@@ -87,6 +91,16 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
         for suffix in (".lock", ".pulse"):
             item.path.with_name(item.path.name + suffix).unlink(missing_ok=True)
     return removed, kept
+
+
+def remove_leftovers(folder: Path | None = None) -> None:
+    """Remove what killed processes left, in the cache and among temporary files.
+
+    Args:
+        folder: the cache; the user's when None.
+    """
+    for parent in (Path(tempfile.gettempdir()), *(Path(folder or cache_folder(), kind) for kind in KINDS)):
+        sweep(parent)
 
 
 def _items(folder: Path, kind: str) -> Iterator[Item]:

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.bases import load_base, load_default
 from headstart.bases.base import Base
 from headstart.commands.base_comparison import BaseComparison, Budget
+from headstart.commands.cache import remove_leftovers
 from headstart.commands.compare import compare_on
 from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
 from headstart.commands.head_search import search_for_head
@@ -53,6 +54,7 @@ from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
 from headstart.system.display import shown
 from headstart.system.progress import Progress
+from headstart.system.scratch import sweep
 from headstart.tasks.outputs import at_temperature
 from headstart.training import (
     FineTuneResult,
@@ -133,6 +135,8 @@ def _train(
     progress: Progress,
 ) -> Run:
     """All stages, in order; see :func:`train`."""
+    remove_leftovers(cache)
+    sweep(runs)
     cost = Cost(progress)
     with cost.stage("data"):
         dataset = load_dataset(data, **reading_settings(config))

@@ -13,6 +13,7 @@ from typing import Any
 
 from headstart.errors import InputError, one_line
 from headstart.system.extras import require
+from headstart.system.scratch import scratch_folder
 
 _TEXTS_KEPT = 20_000  # every text is divided several times: to choose words, to count those known, to look them up
 _one_at_a_time = Lock()
@@ -50,13 +51,14 @@ def _words(segmenter: Segmenter, text: str) -> tuple[str, ...]:
 @lru_cache(1)
 def _pipeline(path: Path, sha256: str) -> Any:
     stanza = require("stanza", extra="stanza", purpose="dividing texts into words")
-    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-        Path(folder, "resources.json").write_text("{}")  # Stanza needs this file, even if it gets a model file
+    with scratch_folder(Path(tempfile.gettempdir()), "headstart") as folder:
+        (folder / "resources.json").write_text("{}")  # Stanza needs this file, even if it gets a model file
         try:
             return stanza.Pipeline(
                 "xx",  # all that depends on the language is in the file
-                dir=folder, processors="tokenize", package=None, tokenize_model_path=str(path), tokenize_no_ssplit=True,
-                download_method=None, allow_unknown_language=True, use_gpu=False, verbose=False,
+                dir=str(folder), processors="tokenize", package=None, tokenize_model_path=str(path),
+                tokenize_no_ssplit=True, download_method=None, allow_unknown_language=True, use_gpu=False,
+                verbose=False,
             )  # fmt: skip
         except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, pickle.UnpicklingError) as exc:
             raise InputError(

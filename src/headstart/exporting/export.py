@@ -6,7 +6,6 @@ the run for the golden samples and for examples that the run was not trained on.
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
+from headstart.system.scratch import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,8 @@ def _scratch_folder(parent: Path) -> Iterator[Path]:
     is_new = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".exporting-") as scratch:
-            yield Path(scratch).resolve()
+        with scratch_folder(parent, "exporting") as scratch:
+            yield scratch.resolve()
     finally:
         if is_new:
             with suppress(OSError):  # not empty

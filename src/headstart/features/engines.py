@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
 from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.locks import patient_lock
+from headstart.system.scratch import scratch_folder
 from headstart.system.settings import Precision, asked_precision, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -232,7 +232,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
+    with scratch_folder(folder.parent, "converting") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
         template = None if base.spec.last_block else Path(scratch, "linear.keras")
         for backend in backends:

@@ -96,7 +96,7 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
     sizes = [features.shape[1], *units, 3]
     kernels = [rng.normal(0, 0.1, pair).astype(np.float32) for pair in pairwise(sizes)]
     head = HeadLayers(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels))
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         trial = Path(scratch, "trial.keras")
         fill_template(out, head, {"classes": ["a", "b", "c"]}, trial)
         opened = keras.models.load_model(trial)

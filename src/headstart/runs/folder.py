@@ -5,14 +5,13 @@ So a folder with its name is always complete: ``runs/photos``, then ``runs/photo
 
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import InputError
+from headstart.system.scratch import scratch_folder
 
 _PACKAGES = ("headstart", "keras", "openvino", "tensorflow", "torch", "jax", "numpy", "pillow")
 
@@ -25,10 +24,8 @@ def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> 
         name: wanted name.
         fill: called with the folder to fill and the name it will have; again with another name if someone was faster.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}-"))
-    try:
-        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private; a run is an ordinary folder
+    with scratch_folder(parent, name) as partial:
+        partial.chmod(0o777 & ~_umask())  # a scratch folder is private to its user; a run is an ordinary folder
         while True:
             final = _free(parent, name)
             fill(partial, final.name)
@@ -39,8 +36,6 @@ def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> 
                     continue
                 raise
             return final
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_name(name: str) -> str:

@@ -85,7 +85,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no new connections, wait for requests on open connections, then shut down."""
         self.config.app.state.is_ending = True  # type: ignore[union-attr]
-        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        # In place: the answers to requests that are in work have this list as well.
+        self.server_state.default_headers.append((b"connection", b"close"))
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()

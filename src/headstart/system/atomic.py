@@ -2,10 +2,11 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from headstart.system.scratch import scratch_folder
 
 
 @contextmanager
@@ -38,9 +39,8 @@ def atomic_folder(folder: Path, *, shared: bool = False) -> Iterator[Path]:
         folder: to make; its parents are made, too.
         shared: several processes may make the folder at the same time, with the same content; the first one wins.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        filled = Path(scratch, folder.name)
+    with scratch_folder(folder.parent, folder.name) as scratch:
+        filled = scratch / folder.name
         filled.mkdir()  # the scratch folder is private to its user, this one is an ordinary folder
         yield filled
         if shared and folder.exists():

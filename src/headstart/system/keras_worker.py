@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +27,7 @@ from headstart.system import keras_compat
 from headstart.system.atomic import atomic_file
 from headstart.system.events import EventProgress, Relay, Send, send_records
 from headstart.system.progress import NO_PROGRESS, Progress
+from headstart.system.scratch import scratch_folder
 
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
@@ -172,16 +174,22 @@ def call(
         HeadstartError: the error that the function raised.
         RuntimeError: the child failed otherwise; the text ends with its own traceback.
     """
-    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-        job, answer = Path(folder, "job.json"), Path(folder, "answer.json")
+    with scratch_folder(Path(tempfile.gettempdir()), "headstart") as folder:
+        job, answer = folder / "job.json", folder / "answer.json"
         job.write_text(
             json.dumps({"function": function, "arguments": dict(arguments), "has_progress": progress is not None})
         )
-        with open(Path(folder, "log.txt"), "w+b") as log:
+        with open(folder / "log.txt", "w+b") as log:
             command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
             settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
             with subprocess.Popen(
-                command, env=settings, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8"
+                command,
+                env=settings,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
             ) as child:
                 _follow(child, progress or NO_PROGRESS)
             log.seek(0)
@@ -247,7 +255,18 @@ def _open_events() -> Send:
     return send
 
 
+def _end_with_parent() -> None:
+    """End at once when the parent does: then nobody holds the other end of the standard input any more."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
 def _main(job_path: str, answer_path: str) -> None:
+    _end_with_parent()
     send = _open_events()
     send_records(send)
     job = json.loads(Path(job_path).read_text())

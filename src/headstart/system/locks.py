@@ -24,6 +24,7 @@ STOPPED_S = 30.0
 _PULSE_S = 3.0
 _SILENT_S = 2.0  # of waiting, before it is said
 _POLL_S = 0.1
+_PROBE_S = 0.05  # longer than another process takes to see whether a lock is held
 
 
 def is_held(lock: Path) -> bool:
@@ -51,7 +52,7 @@ class HeldLock:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, FileLock(path)
-        self._lock.acquire(timeout=0)
+        self._lock.acquire(timeout=_PROBE_S)
         _pulse_file(path).write_text(str(os.getpid()))
         _PULSE.add(path)
 

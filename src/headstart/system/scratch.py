@@ -1,0 +1,45 @@
+"""Hidden folders for unfinished work. Each is removed at the end, or after its process was killed, by the next one."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from headstart.system.locks import HeldLock, is_held
+
+_LOCK = re.compile(r"\..+-[0-9a-f]{12}\.lock")
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Give an empty folder, which is removed at the end of the block if it is still there.
+
+    What killed processes left in ``parent`` is removed first.
+
+    Args:
+        parent: made if missing.
+        name: what it is for; begins the name of the folder, after a dot.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent)
+    folder = parent / f".{name}-{uuid4().hex[:12]}"
+    path = folder.with_name(f"{folder.name}.lock")
+    lock = HeldLock(path)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the scratch folders in a folder whose processes have ended."""
+    for lock in parent.glob(".*.lock"):
+        if _LOCK.fullmatch(lock.name) and not is_held(lock):
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.with_suffix(".pulse").unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
