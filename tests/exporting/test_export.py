@@ -191,6 +191,14 @@ def test_texts_travel_with_their_tokenizer(text_run: hs.Run, text_exports: dict[
         assert (label, probability) == (expected.predicted, pytest.approx(expected.probability, abs=2e-4))
 
 
+@pytest.mark.slow
+def test_the_same_run_gives_the_same_bytes_again(
+    text_run: hs.Run, text_exports: dict[str, hs.Export], tmp_path: Path
+) -> None:
+    (again,) = hs.export(text_run, "onnx", out=tmp_path)
+    assert again.model.read_bytes() == text_exports["onnx"].model.read_bytes()
+
+
 def test_words_are_found_as_in_training(text_run: hs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(text_run.folder / "engine", tmp_path, dirs_exist_ok=True)
     write_companions(tmp_path, text_run.folder, text_run.facts, FORMATS["openvino"], {})

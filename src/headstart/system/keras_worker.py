@@ -181,7 +181,8 @@ def call(
         )
         with open(folder / "log.txt", "w+b") as log:
             command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
-            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
+            # tf2onnx goes through sets of names: with a fixed seed the same model gives the same bytes.
+            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend, "PYTHONHASHSEED": "0"}
             with subprocess.Popen(
                 command,
                 env=settings,
