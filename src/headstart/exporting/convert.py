@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart.errors import HeadstartError, InputError, UnavailableError, field_name
 from headstart.exporting.formats import FORMATS, Format
+from headstart.exporting.onnx_order import put_in_order
 from headstart.exporting.runtimes import open_model, replay
 from headstart.features.engines import last_error_line
 from headstart.system import keras_compat
@@ -142,6 +143,7 @@ def _write_onnx(model: Any, target: Format, path: Path, card: dict[str, str], _:
     )  # fmt: skip
     for value in (converted.graph.input[0], converted.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
+    put_in_order(converted.graph)
     onnx.helper.set_model_props(converted, card)
     onnx.checker.check_model(converted)
     path.write_bytes(converted.SerializeToString())

@@ -181,8 +181,7 @@ def call(
         )
         with open(folder / "log.txt", "w+b") as log:
             command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
-            # tf2onnx goes through sets of names: with a fixed seed the same model gives the same bytes.
-            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend, "PYTHONHASHSEED": "0"}
+            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
             with subprocess.Popen(
                 command,
                 env=settings,
