@@ -12,7 +12,7 @@ from headstart.system import keras_compat
 
 PACKAGE = Path(headstart.__file__).parent
 OWN_MODULE = PACKAGE / "system/keras_compat.py"
-ALLOWED = {"_asdict", "_fields", "_replace"}  # of named tuples, documented by Python
+ALLOWED = {"_asdict", "_fields", "_replace", "_exit"}  # documented by Python: of named tuples, and os._exit
 
 
 def _private_attributes(path: Path) -> list[str]:
