@@ -23,6 +23,7 @@ from headstart.data.audit import audit as run_checks
 from headstart.data.audit.cleaning import cleaned, write_manifest
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.example_rows import Skipped
+from headstart.data.missing_files import check_files
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine
 from headstart.reports.audit import write_page
@@ -146,6 +147,7 @@ def audit(
     train_config = TrainConfig.from_settings(merge_settings(config, settings, allowed=AUDIT))
     base = train_config.base.base
     dataset = load_dataset(data, **reading_settings(train_config))
+    check_files(dataset)
     with shown(progress) as followed:
         if features:
             options: dict[str, Any] = {"texts": dataset.texts, "cache": folder, "progress": followed}

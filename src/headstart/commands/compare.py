@@ -21,6 +21,7 @@ from headstart.config import (
 from headstart.config.commands import COMPARE, reading_settings, shows_settings
 from headstart.config.keywords import CompareKeywords
 from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.missing_files import check_files
 from headstart.data.readers import Resize
 from headstart.errors import InputError
 from headstart.system.cost import Cost
@@ -62,6 +63,7 @@ def compare(
     values = {"base": AUTO, **merge_settings(config, settings, allowed=COMPARE)}
     whole, cost = TrainConfig.from_settings(values), Cost()
     dataset = load_dataset(data, **reading_settings(whole))
+    check_files(dataset)
     budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
     whole = replace(whole, input=with_sample_range(whole.input, dataset))
     with shown(progress) as followed:

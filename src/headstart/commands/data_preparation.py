@@ -12,6 +12,7 @@ from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findi
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
+from headstart.data.missing_files import check_usable
 from headstart.data.split import Split, check_split, split_dataset
 from headstart.errors import InputError, counted, field_name
 from headstart.features import FeatureSet
@@ -71,6 +72,7 @@ def _extract_and_split(
         # Without shots only: the cache can hold facts about more images than are drawn, which would change the split.
         image_infos = features.image_infos if config.split.shots is None else {}
         checked = audit(dataset, features.digests, features.problems, image_infos)
+        check_usable(dataset, checked)
         split = split_dataset(dataset, checked.usable, features.digests, **asdict(config.split), near=checked.near)
         split = split.keeping(corrections.kept_mask)
         return replace(checked, usable=split.usable), split

@@ -15,6 +15,7 @@ from headstart.config.keywords import EvaluateKeywords
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo, inspect_image
+from headstart.data.missing_files import check_files
 from headstart.errors import InputError, counted
 from headstart.evaluation import coverage
 from headstart.explanation.mistakes import explain_mistakes
@@ -106,6 +107,7 @@ def _evaluate(
     cost, classes = Cost(progress), facts.classes
     with cost.stage("data"):
         dataset = load_dataset(data, **reading, known_classes=classes)
+        check_files(dataset)
         _check_labels(folder, dataset, get_task(facts.task))
         chosen = _test_part(dataset)
     with cost.stage("predictions"):

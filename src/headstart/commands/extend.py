@@ -21,6 +21,7 @@ from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
 from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
+from headstart.data.missing_files import check_files
 from headstart.data.parallel import map_ahead
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.data.tables import is_frame
@@ -113,6 +114,7 @@ def _extended(
     defaults["group_by"] = recorded["group_by"]
     reading = {**defaults, **{name: value for name, value in values.items() if name in READ}}
     new = load_dataset(more, **reading, task=recorded.get("task"), added=True)
+    check_files(new)
     _check_kind(run, old, new)
     both = _together(old, _only_new(run, old, digests, new))
     splits = set(old.given_splits or ())

@@ -23,6 +23,7 @@ from headstart.bases.candidates import Candidate
 from headstart.commands.base_comparison import Budget, LeftOut, Row
 from headstart.data.audit import audit
 from headstart.data.dataset import Dataset
+from headstart.data.missing_files import check_usable
 from headstart.data.readers import decode_example
 from headstart.data.split import check_split, split_dataset
 from headstart.errors import BadExample, HeadstartError, InputError, counted, field_name
@@ -108,6 +109,7 @@ class SuccessiveHalving:
         """Find out which examples may be looked at, and in which order."""
         features = extract(self.running[0].base, self.examples, only=[], cache=self.cache, progress=self.progress)
         checked = audit(self.dataset, features.digests, features.problems)
+        check_usable(self.dataset, checked)
         split = split_dataset(
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
         )

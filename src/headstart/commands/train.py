@@ -24,6 +24,7 @@ from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import Audit
 from headstart.data.corrections import read_corrections
 from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.missing_files import check_files
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split
 from headstart.data.split_names import SPLITS
@@ -140,6 +141,7 @@ def _train(
     cost = Cost(progress)
     with cost.stage("data"):
         dataset = load_dataset(data, **reading_settings(config))
+        check_files(dataset)
         corrections = read_corrections(config.data.relabel, dataset)
         config = replace(config, input=with_sample_range(config.input, dataset))
     choice = _choose_base(config, dataset, cost, cache, progress)

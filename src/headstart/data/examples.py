@@ -18,7 +18,9 @@ from headstart.system.settings import check_readable, is_offline, root_folder
 MAX_BYTES = 512 * 1024 * 1024
 """Size limit of one file."""
 
+
 _URL = "://"
+_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class FileExample(Example):
         data = _read_local(self.address) if self.is_local else _read_url(self.address)
         if not data:
             raise BadExample("empty: 0 bytes")
+        check_pointer(data)
         return data
 
     def cell(self, folder: Path | None = None) -> tuple[str, str]:
@@ -215,6 +218,16 @@ def file_in(root: Path, file: str) -> FileExample:
 def is_url(address: str) -> bool:
     """Whether an address is a URL and not a local path."""
     return _URL in address
+
+
+def check_pointer(data: bytes) -> None:
+    """See that the content of a file is not what Git LFS leaves in its place.
+
+    Raises:
+        BadExample: it is.
+    """
+    if data.startswith(_LFS):
+        raise BadExample("a Git LFS pointer instead of the file: run `git lfs pull` in its repository")
 
 
 def _read_local(path: str) -> bytes:

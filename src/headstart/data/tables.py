@@ -16,9 +16,10 @@ import numpy as np
 
 from headstart.data.cells import cell_text, file_content
 from headstart.data.delimited import Record, open_text, read_delimited
+from headstart.data.examples import check_pointer
 from headstart.data.images import EXTENSIONS
 from headstart.data.table_columns import Columns, TableHead, find_column, find_labels, find_texts
-from headstart.errors import InputError
+from headstart.errors import BadExample, InputError
 from headstart.system.extras import require
 from headstart.system.settings import check_readable
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
+_FIRST_BYTES = 100
 _SAMPLED_ROWS = 20  # that decide what a column holds
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 
@@ -150,7 +152,11 @@ def _open(table: Any) -> tuple[TableHead, "_Rows"]:
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
     try:
         check_readable(table)
+        with open(table, "rb") as file:
+            check_pointer(file.read(_FIRST_BYTES))
         return _READERS.get(table.suffix.lower(), _read_csv)(table)
+    except BadExample as exc:
+        raise InputError(f"cannot read the table {table}: it is {exc}.") from exc
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
         if isinstance(exc, InputError):
             raise

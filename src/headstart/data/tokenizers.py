@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from headstart.data.examples import check_pointer
 from headstart.data.segmenter import Segmenter
 from headstart.data.words import MAX_WORDS, forms, look_up, split, straightened
 from headstart.errors import BadExample, IntegrityError
@@ -100,6 +101,7 @@ def text_of(data: bytes) -> str:
         ) from exc
     if not text.strip():
         raise BadExample("it has no text")
+    check_pointer(data)
     return text
 
 

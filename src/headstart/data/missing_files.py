@@ -1,0 +1,125 @@
+"""Why no example of a data set can be used: where its files were looked for, and what is probably wrong."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path, PurePath
+
+from headstart.data.audit import Audit
+from headstart.data.dataset import FRAME, Dataset
+from headstart.data.example_rows import Skipped
+from headstart.data.examples import FileExample, is_url
+from headstart.data.folders import ignore_unread, subfolders, walk
+from headstart.errors import InputError, counted
+from headstart.system.settings import check_readable
+
+_SEARCHED_FOLDERS, _SEARCHED_FILES = 50, 20_000
+_REASONS = 3
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_WEB = re.compile(r"(www\.|//)\w")
+
+
+def check_files(dataset: Dataset) -> None:
+    """Check, before anything is computed, that a file of the data is there.
+
+    Raises:
+        InputError: none is; the message says where the first was looked for and what is probably wrong.
+    """
+    examples = dataset.examples[dataset.settled :]
+    if not all(isinstance(example, FileExample) and example.is_local for example in islice(examples, 100)):
+        return
+    if not examples or any(_is_there(Path(str(example.location))) for example in examples):
+        return
+    raise InputError(
+        f"{dataset.source} has no example that can be used: none of {counted(len(examples), 'file')} is there."
+        + _where(dataset, dataset.files[dataset.settled])
+    )
+
+
+def check_usable(dataset: Dataset, audit: Audit) -> None:
+    """Check that an example can be used.
+
+    Raises:
+        InputError: none can; the message has the reasons.
+    """
+    if not len(audit.usable):
+        raise InputError(
+            f"{dataset.source} has no example that can be used: {_reasons(audit.skipped)}."
+            + (_where(dataset, dataset.files[0]) if isinstance(dataset.examples[0], FileExample) else "")
+        )
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    """The most frequent reasons, each with its first file."""
+    counts = Counter(item.reason for item in skipped)
+    first = {item.reason: item.file for item in reversed(skipped)}
+    return "; ".join(
+        f"{reason} ({counted(n, 'file')}, such as {first[reason]})" for reason, n in counts.most_common(_REASONS)
+    )
+
+
+def _where(dataset: Dataset, file: str) -> str:
+    """Where a file was looked for, and the likely reason why it is not there; empty if it is there."""
+    path = Path(os.path.abspath(dataset.root / file))
+    if is_url(file) or _is_there(path):
+        return ""
+    start = "the current folder" if dataset.source == FRAME else f"the folder {dataset.root}"
+    relative = "" if os.path.isabs(file) else f" Relative paths start from {start}."
+    return f" The first, {file!r}, was looked for as {path}.{relative}{_likely_reason(dataset.root, file)}"
+
+
+def _likely_reason(root: Path, file: str) -> str:
+    if _WEB.match(file):
+        return " It looks like a web address: write it with https:// at its beginning."
+    if _DRIVE.match(file) and os.name != "nt":
+        return f" It is a path of a Windows machine.{_elsewhere(root, file)}"
+    if "\\" in file and os.name != "nt":
+        there = _is_there(root / file.replace("\\", "/"))
+        return " It has backslashes, which separate folders on Windows only: write slashes." + (
+            "" if there else _elsewhere(root, file)
+        )
+    if not PurePath(file).suffix:
+        same = next((name for name in _names(root / file) if PurePath(name).stem == PurePath(file).name), "")
+        hint = f": {(root / file).parent / same} is there" if same else ""
+        return f" It has no extension. Write names of files, such as {same or file + '.jpg'}{hint}."
+    other_case = next((n for n in _names(root / file) if n.casefold() == PurePath(file).name.casefold()), "")
+    if other_case:
+        return f" Upper and lower case differ: {(root / file).parent / other_case} is there."
+    return _elsewhere(root, file)
+
+
+def _elsewhere(root: Path, file: str) -> str:
+    """A hint where a file of that name lies: one level up or down, or anywhere below the folder."""
+    parts = [part for part in re.split(r"[\\/]+", file) if part not in ("", ".", "..")]
+    found = next((path for path in _candidates(root, parts) if _is_there(path)), None)
+    return f" {found} is there: correct the paths, or move the table." if found else ""
+
+
+def _candidates(root: Path, parts: Sequence[str]) -> Iterator[Path]:
+    yield root.parent.joinpath(*parts)
+    for folder in subfolders(root)[:_SEARCHED_FOLDERS]:
+        yield folder.joinpath(*parts)
+    for skipped in range(1, len(parts)):
+        yield root.joinpath(*parts[skipped:])
+    for path in islice(walk(str(root), ignore_unread), _SEARCHED_FILES):
+        if os.path.basename(path) == parts[-1]:
+            yield Path(path)
+
+
+def _names(path: Path) -> list[str]:
+    """The names of what lies in the folder of a path."""
+    try:
+        check_readable(path.parent)
+        return sorted(os.listdir(path.parent))
+    except OSError:
+        return []
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        check_readable(path)
+        return path.is_file()
+    except OSError:
+        return False
