@@ -26,9 +26,11 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
 )
 
 from headstart.data.bit_depth import SampleRange, has_many_bits, measure_range, to_8_bits
+from headstart.data.cells import image_extension
 from headstart.data.examples import Example, FileExample
 from headstart.data.readers import Resize, decode_example
 from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
+from headstart.data.zero_filled import first_zero, is_zero_filled
 from headstart.errors import BadExample
 
 DECODER_VERSION = 2
@@ -144,6 +146,8 @@ class Decoder:
             BadExample: empty, damaged, truncated, too large, not an image, or another format than its extension says.
         """
         with _opened(data, suffix) as image:
+            if is_zero_filled(data, image):
+                raise BadExample(_zeros(data))
             return self._pixels(image)
 
     def batch(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -270,7 +274,13 @@ def _check(image: Image.Image, suffix: str | None) -> None:
         )
 
 
+def _zeros(data: bytes) -> str:
+    return f"damaged: only zeros from byte {first_zero(data) + 1:,} of {len(data):,} on, as after an aborted download"
+
+
 def _unidentified(data: bytes) -> str:
+    if first_zero(data) < len(data) and (not data.strip(b"\0") or image_extension(data)):
+        return _zeros(data)
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "not an image: a web page"
