@@ -68,7 +68,7 @@ def _jpeg(data: bytes, start: int, image: Image.Image) -> bool:
 
 
 def _end_of_scan(data: bytes, position: int) -> int:
-    """Position of the next marker that is neither a stuffed byte nor a restart; the length where there is none."""
+    """Position of the next marker that is neither a stuffed byte nor a restart; else the length."""
     while (position := data.find(b"\xff", position)) >= 0:
         following = data[position + 1 : position + 2]
         if following and following[0] and not 0xD0 <= following[0] <= 0xD7:
