@@ -1,6 +1,5 @@
 """The source ``hf:`` with a real checkpoint from a Python package, compared with its authors' own code."""
 
-import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,21 +54,7 @@ def test_the_tokenizer_can_be_built_from_its_vocabulary(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     assert hs.load_base(f"hf:{folder}").reader().decode(text).tolist() == expected.tolist()
     (folder / "vocab.txt").unlink()
-    with pytest.raises(InputError, match=r"has no tokenizer: expected tokenizer\.json or vocab\.txt"):
-        hs.load_base(f"hf:{folder}")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"hidden_act": "gelu_new"}, r"has hidden_act = 'gelu_new'"),
-        ({"position_embedding_type": "relative_key"}, r"position_embedding_type = 'relative_key'"),
-    ],
-)
-def test_unsupported_options_are_refused(folder: Path, change: dict[str, str], message: str) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=r"has no tokenizer: expected tokenizer\.json, or vocab\.txt"):
         hs.load_base(f"hf:{folder}")
 
 

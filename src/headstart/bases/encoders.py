@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values
 from headstart.bases.text import token_mask
-from headstart.errors import InputError
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
 _FIRST_POSITION_AFTER_PAD = {"roberta", "xlm-roberta", "camembert", "mpnet"}  # their positions start at pad + 1
@@ -106,25 +106,30 @@ KINDS = tuple(_NAMES)
 """Supported values of ``model_type``."""
 
 
+_VALUES: dict[str, tuple[Any, ...]] = {
+    "hidden_act": tuple(ACTIVATIONS),
+    "activation": tuple(ACTIVATIONS),
+    "position_embedding_type": ("absolute",),
+    "embedding_size": (lambda config: config["hidden_size"],),
+}
+"""Fields that must have one of these values; a missing field has the first."""
+
+
 def read_config(config: Mapping[str, Any], source: str) -> Encoder:
     """Read the encoder that a ``config.json`` describes.
 
     Raises:
-        InputError: an unsupported option.
+        UnsupportedFieldError: a field has a value that headstart cannot build.
     """
     kind = config["model_type"]
-    activation = config.get("hidden_act", config.get("activation", "gelu"))
-    unsupported = {
-        "hidden_act": activation if activation not in ACTIVATIONS else None,
-        "position_embedding_type": _unless_equal(config.get("position_embedding_type"), "absolute"),
-        "embedding_size": _unless_equal(config.get("embedding_size"), config.get("hidden_size")),
-        "is_decoder": config.get("is_decoder") or None,
-    }
-    for name, value in unsupported.items():
-        if value is not None:
-            raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
-    pad = config.get("pad_token_id") or 0
-    first = pad + 1 if kind in _FIRST_POSITION_AFTER_PAD else 0
+    check_code(config, source)
+    check_values(config, {**COMMON_VALUES, **_VALUES}, source)
+    activation = config.get("activation" if kind == "distilbert" else "hidden_act", "gelu")
+    pad = config.get("pad_token_id")
+    first = 0
+    if kind in _FIRST_POSITION_AFTER_PAD:
+        pad = 1 if pad is None else pad
+        first = pad + 1
     return Encoder(
         kind=kind,
         layers=config.get("num_hidden_layers", config.get("n_layers")),
@@ -135,14 +140,10 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
         positions=config["max_position_embeddings"] - first,
         first_position=first,
         activation=ACTIVATIONS[activation],
-        epsilon=config.get("layer_norm_eps", 1e-12),
-        pad=pad,
+        epsilon=1e-12 if kind == "distilbert" else config.get("layer_norm_eps", 1e-12),
+        pad=pad or 0,
         distance_buckets=_MPNET_DISTANCE_BUCKETS if kind == "mpnet" else 0,
     )
-
-
-def _unless_equal(value: Any, expected: Any) -> Any:
-    return value if value not in (None, expected) else None
 
 
 def build(encoder: Encoder) -> Any:

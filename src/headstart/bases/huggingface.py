@@ -17,9 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import encoders, image_processor, kerashub, transformers_graph, vision_transformers
+from headstart.bases import (
+    config_fields,
+    encoders,
+    hf_tokenizer,
+    image_processor,
+    kerashub,
+    transformers_graph,
+    vision_transformers,
+)
 from headstart.bases.base import Base, BaseSpec, ImageBase, read_licence, refuse_weights
 from headstart.bases.bundle import offline_reason, unavailable_error
+from headstart.bases.config_fields import UnsupportedFieldError
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
@@ -61,13 +70,43 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     """
     handle = parse_handle(spec.handle)
     refuse_weights(spec)
-    folder = Path(spec.folder) if spec.folder else _find_folder(handle)
+    return from_folder(Path(spec.folder) if spec.folder else _find_folder(handle), spec)
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder has a model of Hugging Face, and not a preset of KerasHub."""
+    return "model_type" in _read_json(folder / "config.json", optional=True)
+
+
+def from_folder(folder: Path, spec: BaseSpec) -> Base:
+    """Load a model from a local folder as the base of a spec; errors as of :func:`load`."""
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
+    try:
+        base = _load(folder, config, spec)
+    except (InputError, UnavailableError) as exc:
+        is_field = isinstance(exc, UnsupportedFieldError)
+        if not is_field and kind not in config_fields.KERASHUB:
+            raise
+        if not (find_spec("transformers") and find_spec("torch")):
+            if not is_field:
+                raise
+            raise InputError(
+                f"{exc} With transformers it can be used, frozen: pip install 'headstart[transformers]'"
+            ) from exc
+        logger.info(f"{exc} It is read by transformers instead, and stays frozen.")
+        base = transformers_graph.from_folder(folder, spec)
+    complete = _COMPLETE.get(base.modality.name)
+    return complete(folder, base) if complete else base
+
+
+def _load(folder: Path, config: dict[str, Any], spec: BaseSpec) -> Base:
+    """Load a model by headstart or KerasHub, whose models can be fine-tuned, or else by transformers."""
+    kind = config.get("model_type")
+    if kind is None or kind in config_fields.KERASHUB:  # without a kind, it is a preset, or a model of timm
+        return kerashub.from_folder(folder, spec)
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
-        base = _load_by_library(folder, kind, spec)
-        complete = _COMPLETE.get(base.modality.name)
-        return complete(folder, base) if complete else base
+        return transformers_graph.from_folder(folder, spec)
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
@@ -85,28 +124,15 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     return _text_base(folder, config, common) if kind in encoders.KINDS else _image_base(folder, config, common)
 
 
-def _load_by_library(folder: Path, kind: str | None, spec: BaseSpec) -> Base:
-    """Load by KerasHub, whose models can be fine-tuned, or else by transformers."""
-    if kind is None:  # a preset of KerasHub's own
-        return kerashub.from_folder(folder, spec)
-    if kind in kerashub.CONVERTED:
-        try:
-            return kerashub.from_folder(folder, spec)
-        except (InputError, UnavailableError):
-            if not find_spec("transformers"):
-                raise
-    return transformers_graph.from_folder(folder, spec)
-
-
 def _text_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
     encoder = encoders.read_config(config, common["spec"].handle)
-    pooling, normalize = _pooling(folder)
+    content = hf_tokenizer.read(folder, common["spec"].handle)
+    if encoder.first_position == 0:  # with other positions, the padding has a row in the position table
+        encoder = replace(encoder, pad=hf_tokenizer.padding_id(folder, content, encoder.pad))
     return TextBase(
         build=partial(_build_encoder, encoder, common["weights_path"]),
-        tokenizer=_tokenizer(folder, encoder),
-        pooling=pooling,
-        normalize=normalize,
-        max_length=_max_length(folder, encoder.positions),
+        tokenizer=SubwordTokenizer(content, encoder.positions, encoder.pad),
+        max_length=encoder.positions,
         fine_tune_learning_rate=2e-4,
         fine_tune_epochs=3,
         **common,
@@ -188,24 +214,6 @@ def _read_json(path: Path, *, optional: bool = False) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot read {path} ({exc}): expected the folder of a Hugging Face model.") from exc
-
-
-def _tokenizer(folder: Path, encoder: encoders.Encoder) -> SubwordTokenizer:
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        content = path.read_text(encoding="utf-8")
-    elif (folder / "vocab.txt").is_file():
-        tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
-        settings = _read_json(folder / "tokenizer_config.json", optional=True)
-        content = tokenizers.BertWordPieceTokenizer(
-            str(folder / "vocab.txt"),
-            lowercase=settings.get("do_lower_case", True),
-            strip_accents=settings.get("strip_accents"),
-            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        ).to_str()
-    else:
-        raise InputError(f"{folder} has no tokenizer: expected tokenizer.json or vocab.txt.")
-    return SubwordTokenizer(content, _max_length(folder, encoder.positions), encoder.pad)
 
 
 def _max_length(folder: Path, positions: int) -> int:

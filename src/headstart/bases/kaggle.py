@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from headstart.bases import kerashub, local, saved_model
+from headstart.bases import huggingface, kerashub, local, saved_model
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.handle import parse_handle
@@ -46,7 +46,7 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
         folder = find_or_fetch(name, spec.handle)
         spec = replace(spec, handle=f"kaggle:{'/'.join(name.split('/')[:4])}/{folder.name}")
     if (folder / "config.json").is_file():
-        return kerashub.from_folder(folder, spec)
+        return (huggingface if huggingface.is_model(folder) else kerashub).from_folder(folder, spec)
     if (folder / "saved_model.pb").is_file():
         return saved_model.from_folder(folder, spec)
     files = [path for suffix in ("*.keras", "*.h5", "*.hdf5") for path in sorted(folder.rglob(suffix))]

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headstart.bases import kerashub_tokens
+from headstart.bases import config_fields, hf_tokenizer, image_processor, kerashub_tokens, transformers_check
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, read_licence, refuse_weights
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase, token_mask
@@ -24,10 +24,7 @@ from headstart.errors import InputError, UnavailableError, field_name, one_line
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
-CONVERTED = ("albert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3", "swin")
-"""Values of ``model_type`` whose Hugging Face models KerasHub 0.32 converts, if it can read their files."""
-
-_FACTS_VERSION = 4
+_FACTS_VERSION = 5
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -46,6 +43,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
     files = sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()})
     if folder / "config.json" not in files:
         raise InputError(f"{folder} has no config.json: expected a preset as save_to_preset writes it.")
+    read_converted(folder, spec.handle)  # before the weights are read
     weights = next((path for path in files if path.suffix in (".h5", ".safetensors")), None)
     if weights is None:
         raise InputError(f"{folder} has no weights: expected model.weights.h5 or model.safetensors.")
@@ -72,12 +70,15 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
 
 
 def _image_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> ImageBase:
-    size = _size(common["spec"], facts)
+    spec = common["spec"]
+    size = _size(spec, facts)
+    is_preset = read_converted(folder, spec.handle) is None
+    processor = _preset_processor(facts) if is_preset else image_processor.read(folder, spec.handle)
     return ImageBase(
         input_size=size,
-        preprocessing=Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"])),
-        resize=facts["resize"],
-        resize_rule=ResizeRule.from_json(facts["resize_rule"]),
+        preprocessing=processor.preprocessing,
+        resize=processor.resize,
+        resize_rule=processor.rule,
         build=partial(_build_images, folder, size),
         **common,
     )
@@ -92,6 +93,25 @@ def _text_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[s
         fine_tune_learning_rate=2e-4,
         fine_tune_epochs=3,
         **common,
+    )
+
+
+def read_converted(folder: Path, source: str) -> dict[str, Any] | None:
+    """The arguments that KerasHub's converter leaves out for a model of Hugging Face; None for a preset of KerasHub.
+
+    Raises:
+        UnsupportedFieldError: KerasHub would not follow a field of the model's configuration.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") not in config_fields.KERASHUB:
+        return None
+    return config_fields.check_kerashub(config, source)
+
+
+def _preset_processor(facts: Mapping[str, Any]) -> image_processor.ImageProcessor:
+    preprocessing = Preprocessing("the preset's own", _number(facts["scale"]), _number(facts["offset"]))
+    return image_processor.ImageProcessor(
+        facts["input_size"], preprocessing, facts["resize"], ResizeRule.from_json(facts["resize_rule"])
     )
 
 
@@ -138,6 +158,7 @@ def _size(spec: BaseSpec, facts: Mapping[str, Any]) -> tuple[int, int]:
 
 def _backbone(folder: Path, **options: Any) -> Any:
     hub = importlib.import_module("keras_hub")
+    options |= read_converted(folder, str(folder)) or {}
     try:
         backbone = hub.models.Backbone.from_preset(str(folder), dtype="float32", **options)
     except Exception as exc:  # its converters raise exceptions of any kind for unexpected files
@@ -155,17 +176,25 @@ _CLASS_KEYS = {"norm_layer": "norm_layer", "_downsample_cls": "downsample"}
 def _fix_config(layer: Any) -> None:
     """Make a layer of KerasHub 0.32 save a configuration that it can load.
 
-    The first layer of ViT saves arguments that it does not accept. Swin's layers fail because they save classes as if
-    they were layers: here, classes are saved in the form of functions. They also have no build method of their own.
+    The first layer of ViT saves arguments that it does not accept, and Llama's layers leave out the scaling of their
+    positions. Swin's layers fail because they save classes as if they were layers: here, classes are saved in the form
+    of functions. They also have no build method of their own.
     """
     original_get_config = layer.get_config
     parameters = {"name", "trainable", "dtype", *inspect.signature(type(layer).__init__).parameters}
+    if type(layer).__name__ == "LlamaTransformerDecoder":
+        layer.rope_scaling_factor = None  # its configuration reads this attribute, which it does not have
 
     def get_config() -> dict[str, Any]:
         classes = {name: kind for name in _CLASS_KEYS if isinstance(kind := getattr(layer, name, None), type)}
         for name in classes:
             setattr(layer, name, None)
         config = {name: value for name, value in original_get_config().items() if name in parameters}
+        config |= {
+            name: value
+            for name in parameters - config.keys()
+            if isinstance(value := getattr(layer, name, None), bool | int | float | str)
+        }
         for name, kind in classes.items():
             setattr(layer, name, kind)
             module = "keras.layers" if kind.__module__.startswith("keras.") else kind.__module__
@@ -199,9 +228,10 @@ def _build_texts(folder: Path, pad: int, include_top: bool) -> Any:
 
     backbone = _backbone(folder)
     ids = keras.Input((None,), dtype="int32", name="ids")
+    mask = ops.cast(ops.not_equal(ids, pad), "int32")
     tensors = {
-        "token_ids": ids,
-        "padding_mask": ops.cast(ops.not_equal(ids, pad), "int32"),
+        "token_ids": ids * mask,  # no word has the id for padding
+        "padding_mask": mask,
         "segment_ids": ops.zeros_like(ids),
     }
     call = _CallWithMask(tensors["padding_mask"])
@@ -280,14 +310,32 @@ def read_model(folder: str, out: str, name: str) -> None:
 
 def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
     backbone = _backbone(folder)
+    is_converted = read_converted(folder, name) is not None
+    if is_converted and find_spec("transformers") and find_spec("torch"):
+        transformers_check.compare(folder, backbone, name)
     inputs = {tensor.name for tensor in backbone.inputs}
     output = backbone.output
     output = output.get("sequence_output") if isinstance(output, dict) else output
     shape = getattr(output, "shape", None)
     if len(inputs) == 1 and len(backbone.inputs[0].shape) == 4 and shape is not None:
-        return {"modality": "image", "feature_dim": shape[-1], **_image_facts(folder, backbone, name)}
+        size = backbone.inputs[0].shape[1:3]
+        facts = {
+            "modality": "image",
+            "feature_dim": shape[-1],
+            "input_size": None if None in size else size,
+            "only_size": None not in size and len(shape) == 3,  # its positions are learned
+        }
+        return facts if is_converted else {**facts, **_image_facts(folder, facts["input_size"], name)}
     if "token_ids" in inputs <= _TEXT_INPUTS and shape is not None and len(shape) == 3:
-        return {"modality": "text", "feature_dim": shape[-1], **_text_facts(folder, backbone, out, name)}
+        write_tokenizer = _copy_tokenizer if is_converted else _rebuild_tokenizer
+        write_tokenizer(folder, out, name)
+        length = getattr(backbone, "max_sequence_length", None) or MAX_TOKENS
+        return {
+            "modality": "text",
+            "feature_dim": shape[-1],
+            "max_length": min(length, MAX_TOKENS),
+            "pad": int(backbone.vocabulary_size),  # KerasHub's own id for padding is that of a word in some models
+        }
     raise InputError(f"{name} has the inputs {', '.join(sorted(inputs))}: expected a model of images or of texts.")
 
 
@@ -297,9 +345,8 @@ _INTERPOLATIONS: dict[str, Interpolation] = {
 """Keras's filters -> Pillow's."""
 
 
-def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
+def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[str, Any]:
     hub = importlib.import_module("keras_hub")
-    size = backbone.inputs[0].shape[1:3]
     try:
         converter = hub.layers.ImageConverter.from_preset(str(folder))
     except (OSError, ValueError, KeyError) as exc:
@@ -314,8 +361,7 @@ def _image_facts(folder: Path, backbone: Any, name: str) -> dict[str, Any]:
         raise InputError(f"{name} interpolates its images by {converter.interpolation}{without}: headstart cannot.")
     rule = ResizeRule(kept=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
     return {
-        "input_size": converter.image_size or (size if None not in size else None),
-        "only_size": None not in size and len(backbone.output.shape) == 3,  # its positions are learned
+        "input_size": converter.image_size or size,
         "scale": _as_json(converter.scale, 1.0),
         "offset": _as_json(converter.offset, 0.0),
         "resize": resize,
@@ -329,19 +375,20 @@ def _as_json(value: Any, default: float) -> Any:
     return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
 
 
-def _text_facts(folder: Path, backbone: Any, out: Path, name: str) -> dict[str, Any]:
-    max_length = getattr(backbone, "max_sequence_length", None) or MAX_TOKENS
-    tokenizer_json = folder / "tokenizer.json"
+def _copy_tokenizer(folder: Path, out: Path, name: str) -> None:
+    """The tokenizer of a model of Hugging Face. KerasHub's own one is not equal to it for all texts."""
+    (out / "tokenizer.json").write_text(hf_tokenizer.read(folder, name), encoding="utf-8")
+
+
+def _rebuild_tokenizer(folder: Path, out: Path, name: str) -> None:
+    """The tokenizer of a preset, in the format of the package ``tokenizers``."""
     hub = importlib.import_module("keras_hub")
     try:
         tokenizer = hub.tokenizers.Tokenizer.from_preset(str(folder))
     except (OSError, ValueError, KeyError, ImportError) as exc:
         raise InputError(f"KerasHub finds no tokenizer in {folder}: {one_line(str(exc))}") from exc
-    content = tokenizer_json.read_text(encoding="utf-8") if tokenizer_json.is_file() else "{}"
-    if "model" not in json.loads(content):  # KerasHub's own format, not Hugging Face's
-        content = kerashub_tokens.to_json(tokenizer, _preprocessor(hub, folder), name)
+    content = kerashub_tokens.to_json(tokenizer, _preprocessor(hub, folder), name)
     (out / "tokenizer.json").write_text(content, encoding="utf-8")
-    return {"max_length": min(max_length, MAX_TOKENS), "pad": int(tokenizer.pad_token_id)}
 
 
 def _preprocessor(hub: Any, folder: Path) -> Any:

@@ -6,7 +6,16 @@ from typing import Any
 from headstart.errors import InputError
 from headstart.system.extras import require
 
-_TEST_TEXTS = ("the film was good, but its 2nd half isn't!", "One  more text")
+_TEST_TEXTS = (
+    "the film was good, but its 2nd half isn't!",
+    "One  more text",
+    " spaces around\tand a tab\nand a line ",
+    "Zürich, naïve CAFÉ: déjà vu",
+    "日本語のテキスト。東京は大きい",
+    "ภาษาไทยไม่มีช่องว่าง",
+    "한국어 문장, русский ТЕКСТ, Ελληνικά, العربية",
+    "we're I'll (x) {y} 1,234.56 % https://x.org/z?q=1#a @user",
+)
 
 
 def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
@@ -18,7 +27,8 @@ def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
         name: of the model, for messages.
 
     Raises:
-        InputError: the tokenizer is of an unsupported kind, or the rebuilt one returns other ids for simple texts.
+        InputError: the tokenizer is of an unsupported kind, or the rebuilt one returns other ids for some text: texts
+            in several scripts are compared.
         UnavailableError: the package ``tokenizers`` is not installed.
     """
     tokenizers = require("tokenizers", extra="text", purpose=f"reading texts for {name}")
@@ -49,8 +59,7 @@ def _word_pieces(tokenizers: Any, tokenizer: Any) -> Any:
     rebuilt = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token=tokenizer.oov_token))
     rebuilt.normalizer = tokenizers.normalizers.BertNormalizer(
         lowercase=tokenizer.lowercase,
-        # BERT's lower-case vocabularies have no accents. KerasHub keeps accents, and the model does not know the words.
-        strip_accents=tokenizer.strip_accents or tokenizer.lowercase,
+        strip_accents=tokenizer.strip_accents,
         handle_chinese_chars=tokenizer.split_on_cjk,
     )
     rebuilt.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()

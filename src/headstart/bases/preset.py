@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from headstart.bases import kaggle, kerashub
+from headstart.bases import huggingface, kaggle, kerashub
 from headstart.bases.base import Base, BaseSpec
 from headstart.bases.handle import parse_handle
 from headstart.errors import InputError, did_you_mean
@@ -32,11 +32,16 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
     name = parse_handle(spec.handle).name
     kerashub.check_installed(spec.handle)
     if spec.folder:
-        return kerashub.from_folder(Path(spec.folder), spec)
+        return _from_folder(Path(spec.folder), spec)
     local = Path(os.path.abspath(Path(name).expanduser()))
     if local.is_dir():
-        return kerashub.from_folder(local, replace(spec, handle=f"preset:{local}"))
+        return _from_folder(local, replace(spec, handle=f"preset:{local}"))
     return kerashub.from_folder(kaggle.find_or_fetch(_kaggle_handle(name), spec.handle), spec)
+
+
+def _from_folder(folder: Path, spec: BaseSpec) -> Base:
+    """Load a folder, which may also contain a model of Hugging Face."""
+    return (huggingface if huggingface.is_model(folder) else kerashub).from_folder(folder, spec)
 
 
 def _kaggle_handle(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import image_processor
+from headstart.bases import hf_tokenizer, image_processor
 from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase
@@ -22,7 +22,7 @@ from headstart.system.extras import require
 from headstart.system.keras_worker import INFERENCE_BACKEND
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 1
+_FACTS_VERSION = 2
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
@@ -189,7 +189,7 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
 def _tokenizer(folder: Path, name: str) -> str:
     """The content of ``tokenizer.json``: the model's own file, or older files converted by transformers."""
     if (folder / _TOKENIZER).is_file():
-        return (folder / _TOKENIZER).read_text(encoding="utf-8")
+        return hf_tokenizer.read(folder, name)
     import transformers
 
     try:

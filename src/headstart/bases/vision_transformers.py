@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values
 from headstart.bases.encoders import ACTIVATIONS, Tensors, dense_weights, norm_weights, set_attention
-from headstart.errors import InputError
 
 _VIT = {
     "norm_1": "encoder.layer.{}.layernorm_before",
@@ -71,33 +71,35 @@ class VisionTransformer:
     qkv_bias: bool
 
 
+_VALUES: dict[str, tuple[Any, ...]] = {
+    "hidden_act": tuple(ACTIVATIONS),
+    "use_swiglu_ffn": (False,),
+    "num_channels": (3,),
+}
+"""Fields that must have one of these values; a missing field has the first."""
+
+
 def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
     """Read the vision transformer that a ``config.json`` describes.
 
     Raises:
-        InputError: an unsupported option.
+        UnsupportedFieldError: a field has a value that headstart cannot build.
     """
-    activation = config.get("hidden_act", "gelu")
-    unsupported = {
-        "hidden_act": None if activation in ACTIVATIONS else activation,
-        "use_swiglu_ffn": config.get("use_swiglu_ffn") or None,
-        "num_channels": None if config.get("num_channels", 3) == 3 else config["num_channels"],
-    }
-    for name, value in unsupported.items():
-        if value is not None:
-            raise InputError(f"{source} has {name} = {value!r} in its config.json, which headstart cannot build.")
+    check_code(config, source)
+    check_values(config, {**COMMON_VALUES, **_VALUES}, source)
     kind, width = config["model_type"], config["hidden_size"]
+    is_dinov2 = kind.startswith("dinov2")
     return VisionTransformer(
         kind=kind,
         layers=config["num_hidden_layers"],
         width=width,
         heads=config["num_attention_heads"],
-        inner=config.get("intermediate_size") or int(width * config.get("mlp_ratio", 4)),
-        patch=config.get("patch_size", 16),
+        inner=int(width * config.get("mlp_ratio", 4)) if is_dinov2 else config.get("intermediate_size", 3072),
+        patch=config.get("patch_size", 14 if kind == "dinov2" else 16),
         trained_size=config.get("image_size", 224),
         registers=config.get("num_register_tokens", 4) if kind == "dinov2_with_registers" else 0,
-        activation=ACTIVATIONS[activation],
-        epsilon=config.get("layer_norm_eps", 1e-12),
+        activation=ACTIVATIONS[config.get("hidden_act", "gelu")],
+        epsilon=config.get("layer_norm_eps", 1e-6 if is_dinov2 else 1e-12),
         qkv_bias=config.get("qkv_bias", True),
     )
 
