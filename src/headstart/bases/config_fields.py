@@ -1,7 +1,7 @@
 """Which fields of a Hugging Face model's ``config.json`` a network built without transformers follows.
 
 A model is built by headstart or KerasHub only if every field that matters has a value that the network follows. Each
-field is in one of three groups: it is followed whatever its value is, it does not matter for features, or it must have
+field is in one of three groups: it is followed with any value, it does not matter for features, or it must have
 one of a few values, because the network computes as if it had.
 
 Sources: the configurations and models of transformers 5.24; the converters and backbones of KerasHub 0.32.
@@ -21,7 +21,7 @@ class Rules(NamedTuple):
     """The fields of one kind of model.
 
     Attributes:
-        followed: fields that the network follows whatever their value is; they must be there.
+        followed: fields that the network follows with any value; they must be there.
         ignored: fields that do not matter for features, besides those of all models.
         values: the values that a field must have, some computed from the configuration; a missing field has the first.
     """
