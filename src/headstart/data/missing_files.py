@@ -10,12 +10,13 @@ from pathlib import Path, PurePath
 from headstart.data.audit import Audit
 from headstart.data.dataset import FRAME, Dataset
 from headstart.data.example_rows import Skipped
-from headstart.data.examples import FileExample, is_url
+from headstart.data.examples import is_url
 from headstart.data.folders import ignore_unread, subfolders, walk
 from headstart.errors import InputError, counted
 from headstart.system.settings import check_readable
 
 _SEARCHED_FOLDERS, _SEARCHED_FILES = 50, 20_000
+_MOST_LOOKED_AT = 100  # to tell files from texts and URLs
 _REASONS = 3
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _WEB = re.compile(r"(www\.|//)\w")
@@ -27,13 +28,13 @@ def check_files(dataset: Dataset) -> None:
     Raises:
         InputError: none is; the message says where the first was looked for and what is probably wrong.
     """
-    examples = dataset.examples[dataset.settled :]
-    if not all(isinstance(example, FileExample) and example.is_local for example in islice(examples, 100)):
+    locations = [example.location for example in dataset.examples[dataset.settled :]]
+    if not all(location and not is_url(location) for location in locations[:_MOST_LOOKED_AT]):
         return
-    if not examples or any(_is_there(Path(str(example.location))) for example in examples):
+    if not locations or any(location and _is_there(Path(location)) for location in locations):
         return
     raise InputError(
-        f"{dataset.source} has no example that can be used: none of {counted(len(examples), 'file')} is there."
+        f"{dataset.source} has no example that can be used: none of {counted(len(locations), 'file')} is there."
         + _where(dataset, dataset.files[dataset.settled])
     )
 
@@ -47,7 +48,7 @@ def check_usable(dataset: Dataset, audit: Audit) -> None:
     if not len(audit.usable):
         raise InputError(
             f"{dataset.source} has no example that can be used: {_reasons(audit.skipped)}."
-            + (_where(dataset, dataset.files[0]) if isinstance(dataset.examples[0], FileExample) else "")
+            + (_where(dataset, dataset.files[0]) if dataset.examples and dataset.examples[0].location else "")
         )
 
 
