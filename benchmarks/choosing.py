@@ -87,7 +87,7 @@ def main() -> None:
         ):
             forget()
             found, wall, cpu = timed(call)
-            told = f"{found.best}, {found.format_figure(found.chosen)}" if hasattr(found, "best") else ""
+            told = f"{found.best}, {found.format_figure(found.best_row)}" if hasattr(found, "best") else ""
             lines.append((what, f"{wall:.0f} s", f"{cpu:.0f} s", told))
     print(markdown(("what", "wall", "processor", "best"), lines))
 

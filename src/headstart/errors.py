@@ -87,16 +87,16 @@ class IntegrityError(HeadstartError):
     exit_code = 4
 
 
-def near_name(name: str, known: Iterable[str]) -> str | None:
+def near_name(name: str, known_names: Iterable[str]) -> str | None:
     """The nearest known name, without regard to case; None if none is near."""
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {k.lower(): k for k in known_names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[near[0]] if near else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
-    near = near_name(name, known)
+    near = near_name(name, known_names)
     return f" Did you mean {near!r}?" if near else ""
 
 

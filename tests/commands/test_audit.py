@@ -148,7 +148,7 @@ def audited(planted: tuple[Path, Plants]) -> hs.DataAudit:
 
 
 def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
-    assert hs.audit(clean, features=False).found() == []
+    assert hs.audit(clean, features=False).problems() == []
 
 
 def test_everything_planted_among_pictures_is_found(planted: tuple[Path, Plants], audited: hs.DataAudit) -> None:
@@ -166,7 +166,7 @@ def test_a_cleaned_table_has_nothing_wrong_left(planted: tuple[Path, Plants], au
     left_out = {item.file for item in audited.fix(folder.parent / "clean.csv")}
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     again = hs.audit(folder.parent / "clean.csv", features=False)
-    assert {finding.code for finding in again.found("warning")} <= {"HS013", "HS015", "HS041"}
+    assert {finding.code for finding in again.problems("warning")} <= {"HS013", "HS015", "HS041"}
     assert {"planted/test/china/leak.png", "planted/test/flower/near leak.jpg"} <= set(again.dataset.files)
     assert {"train/china/copy.png", "train/flower/other label.png", "train/flower/white.png"} <= left_out
     ignoring = hs.audit(folder, features=False, ignore=["HS032", "blank"])
@@ -177,7 +177,7 @@ def test_a_cleaned_table_has_nothing_wrong_left(planted: tuple[Path, Plants], au
 
 def test_the_page_shows_pictures_and_what_each_finding_means(audited: hs.DataAudit, tmp_path: Path) -> None:
     page = audited.report(tmp_path / "audit.html").read_text(encoding="utf-8")
-    assert page.count("<section") == len(audited.found()) + 1
+    assert page.count("<section") == len(audited.problems()) + 1
     assert page.count("data:image/jpeg") > 40
     assert "PNG content under the extension .jpg; rename it to .png" in page
     assert "http" not in re.sub("http-equiv", "", page)
@@ -226,7 +226,7 @@ def test_everything_planted_among_texts_is_found(sentences: Path, tmp_path: Path
     assert missed == []
     found.fix(tmp_path / "clean.csv")
     again = hs.audit(tmp_path / "clean.csv", features=False)
-    assert {finding.code for finding in again.found()} == {"HS021"}
+    assert {finding.code for finding in again.problems()} == {"HS021"}
 
 
 def test_every_check_is_explained(audited: hs.DataAudit) -> None:

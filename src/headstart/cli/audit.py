@@ -94,7 +94,7 @@ def audit(
             f"{counted(len(audited.dataset) + len(audited.dataset.skipped) - len(left_out), 'example')} kept and "
             f"{len(left_out):,} left out: {shlex.join(['headstart', 'train', str(fix), *words])}"
         )
-    return 2 if fail_on != "never" and audited.found(fail_on) else 0
+    return 2 if fail_on != "never" and audited.problems(fail_on) else 0
 
 
 def _excerpt(finding: Any, example: Any, texts: dict[str, str]) -> str:
@@ -108,7 +108,7 @@ def _print_findings(audited: Any) -> None:
     texts = dict(zip(dataset.files, (example.text for example in dataset.examples), strict=True))
     noun = dataset.modality.noun
     output.result(f"{dataset.source}: {counted(len(dataset), noun)}, {len(dataset.classes):,} classes\n")
-    for finding in audited.found():
+    for finding in audited.problems():
         severity = output.coloured(f"{finding.severity:8}", _COLOURS[finding.severity])
         output.result(f"{severity} {finding.code} {finding.check}: {finding.summary}")
         for example in finding.examples[:_MAX_EXAMPLES]:
@@ -121,7 +121,7 @@ def _print_findings(audited: Any) -> None:
         for state in ("clean", "not applicable", "skipped", "ignored")
         if state in states
     ]
-    if not audited.found():
+    if not audited.problems():
         output.result("no findings")
     output.result(f"\n{states.count('found'):,} of {len(states):,} checks have findings; {', '.join(other_counts)}")
     for finding in audited.findings:

@@ -61,7 +61,7 @@ def adopt(
     images = _golden_images(base.input_size)
     pixels = np.stack([base.reader().decode(_encode(image)) for image in images])
     prepared = prepare(base, cache_folder(), pixels)
-    wanted = check_name(name if name is not None else path.resolve().parent.name)
+    run_name = check_name(name if name is not None else path.resolve().parent.name)
 
     def fill(folder: Path, final_name: str) -> None:
         golden = folder / "golden.npz"
@@ -98,7 +98,7 @@ def adopt(
         write_facts(folder, facts)
         Predictor(folder, expected=1)  # replays the golden samples
 
-    return Run(write_folder(Path(runs), wanted, fill))
+    return Run(write_folder(Path(runs), run_name, fill))
 
 
 def _read_names(path: Path) -> list[str]:
@@ -140,8 +140,8 @@ def read_export(spec: dict[str, Any], folder: str) -> None:
     base = load_base(BaseSpec.from_json(spec)).for_images()
     whole = base.build(True)
     layers = []
-    found = {layer.name: layer for layer in keras_compat.all_layers(whole)}
-    for layer in (found[name] for name in teachable_machine.HEAD):
+    layers_by_name = {layer.name: layer for layer in keras_compat.all_layers(whole)}
+    for layer in (layers_by_name[name] for name in teachable_machine.HEAD):
         kernel, *bias = layer.get_weights()
         layers.append((kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)))
     save_layers(layers, Path(folder, "head.npz"))

@@ -52,23 +52,23 @@ class DataAudit:
     _audit: Audit
 
     def __repr__(self) -> str:
-        found = [finding.code for finding in self.findings if finding.state == "found"]
-        return f"<headstart audit of {self.dataset.source}: {', '.join(found) or 'nothing found'}>"
+        codes = [finding.code for finding in self.findings if finding.state == "found"]
+        return f"<headstart audit of {self.dataset.source}: {', '.join(codes) or 'nothing found'}>"
 
     def __getitem__(self, code: str) -> Finding:
         """The finding of one check, by its code or name."""
         check = find_check(code).name
         return next(finding for finding in self.findings if finding.check == check)
 
-    def found(self, at_least: Severity = "info") -> list[Finding]:
+    def problems(self, at_least: Severity = "info") -> list[Finding]:
         """What was found of at least this severity, the worst first.
 
         Args:
             at_least: the severity.
         """
-        wanted = SEVERITIES[: SEVERITIES.index(at_least) + 1]
-        found = [finding for finding in self.findings if finding.state == "found" and finding.severity in wanted]
-        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+        severities = SEVERITIES[: SEVERITIES.index(at_least) + 1]
+        problems = [finding for finding in self.findings if finding.state == "found" and finding.severity in severities]
+        return sorted(problems, key=lambda finding: SEVERITIES.index(finding.severity))
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -97,9 +97,11 @@ class DataAudit:
             InputError: there is such a file, or no such folder.
         """
         check_place(path, ".csv")
-        seen = self._examined
-        kept, out = cleaned(self.dataset, seen.digests, seen.problems, seen.image_infos, self._audit.near, self.ignored)
-        write_manifest(Path(path), self.dataset, kept)
+        examined = self._examined
+        kept_indices, out = cleaned(
+            self.dataset, examined.digests, examined.problems, examined.image_infos, self._audit.near, self.ignored
+        )
+        write_manifest(Path(path), self.dataset, kept_indices)
         return out
 
     def report(self, path: str | Path) -> Path:
@@ -142,7 +144,7 @@ def audit(
         InputError: no such data, or no such check.
         UnavailableError: the base cannot be had.
     """
-    ignored = {find_check(one).name for one in ignore}
+    ignored = {find_check(code).name for code in ignore}
     folder = Path(cache).expanduser() if cache else None
     train_config = TrainConfig.from_settings(merge_settings(config, settings, allowed=AUDIT))
     base = train_config.base.base

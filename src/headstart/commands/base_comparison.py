@@ -140,7 +140,7 @@ class BaseComparison:
         return [row for row in self.rows if row.finished]
 
     @property
-    def chosen(self) -> Row:
+    def best_row(self) -> Row:
         """The best base."""
         return next(row for row in self.rows if row.handle == self.best)
 
@@ -171,33 +171,35 @@ class BaseComparison:
 
     def reasons(self) -> dict[str, list[str]]:
         """Why bases were left out: reason -> handles, with their figures."""
-        found: dict[str, list[str]] = {}
-        for one in self.left_out:
-            found.setdefault(one.reason, []).append(str(one))
-        return found
+        handles: dict[str, list[str]] = {}
+        for left_out in self.left_out:
+            handles.setdefault(left_out.reason, []).append(str(left_out))
+        return handles
 
     def verdict(self) -> str:
         """Which is the best, in one line."""
-        row, what = self.chosen, f"best {self.budget}".strip()
+        row, title = self.best_row, f"best {self.budget}".strip()
         if self.min_accuracy is not None:
-            wanted = f"{self.min_accuracy:.1%}"
+            min_accuracy = f"{self.min_accuracy:.1%}"
             is_reached = row.reaches(self._metric, self.min_accuracy)
-            what = f"fastest {self.budget} with {wanted}" if is_reached else f"none reaches {wanted}; {what}"
-            what = what.replace("  ", " ")
+            title = (
+                f"fastest {self.budget} with {min_accuracy}" if is_reached else f"none reaches {min_accuracy}; {title}"
+            )
+            title = title.replace("  ", " ")
         return (
-            f"{what}: {row.handle}, {self._metric.in_text} {self.format_figure(row)} on {row.examples:,} examples, "
+            f"{title}: {row.handle}, {self._metric.in_text} {self.format_figure(row)} on {row.examples:,} examples, "
             f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
         )
 
     def caveats(self) -> list[str]:
         """What chance leaves open, and what follows from it; a sentence each."""
-        top, *others = self.finalists
-        equals = [row for row in others if not row.is_worse]
+        top, *runners_up = self.finalists
+        equals = [row for row in runners_up if not row.is_worse]
         if not equals:
             return []
-        caveats = [f"Not significantly different from {top.handle}: {_listed([row.handle for row in equals])}."]
+        caveats = [f"Not significantly different from {top.handle}: {_join_handles([row.handle for row in equals])}."]
         fastest = min(equals, key=lambda row: row.ms)
-        if self.chosen is top and fastest.ms < top.ms / _FASTER:
+        if self.best_row is top and fastest.ms < top.ms / _FASTER:
             caveats.append(
                 f"{fastest.handle} is the fastest of these: {top.ms / fastest.ms:.1f} times as fast as the best."
             )
@@ -233,7 +235,7 @@ class BaseComparison:
         return write_comparison(self.to_json(), Path(path))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_handles(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

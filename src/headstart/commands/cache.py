@@ -81,8 +81,8 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
         raise InputError(f"expected an age of at least 0 days, such as 30, got {older_than_days:g}.")
     latest = time.time() - older_than_days * _DAY_S
     old = [item for item in items(folder) if not older_than_days or item.used < latest]
-    kept = [item for item in old if item.in_use]
-    removed = [item for item in old if item not in kept]
+    used_items = [item for item in old if item.in_use]
+    removed = [item for item in old if item not in used_items]
     for item in removed:
         if item.path.is_dir():
             shutil.rmtree(item.path)
@@ -90,7 +90,7 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
             item.path.unlink()
         for suffix in (".lock", ".pulse"):
             item.path.with_name(item.path.name + suffix).unlink(missing_ok=True)
-    return removed, kept
+    return removed, used_items
 
 
 def remove_leftovers(folder: Path | None = None) -> None:

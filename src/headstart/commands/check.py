@@ -45,8 +45,8 @@ def check(*paths: str | os.PathLike[str]) -> list[Finding]:
         logger.warning(str(problem))
     messages = {file: f"no Keras training seen in {file}: {text}." for file, text in scripts.other_frameworks.items()}
     if messages and len(messages) == len(files):
-        others = f" The same is true of {counted(len(files) - 1, 'other file')}." if len(files) > 1 else ""
-        raise InputError(f"{messages[files[0]]}{others} `headstart check` reads code for Keras 2 and 3.")
+        more_files = f" The same is true of {counted(len(files) - 1, 'other file')}." if len(files) > 1 else ""
+        raise InputError(f"{messages[files[0]]}{more_files} `headstart check` reads code for Keras 2 and 3.")
     for file in required & set(messages):
         logger.warning(messages[file])
     return findings

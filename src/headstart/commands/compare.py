@@ -67,13 +67,13 @@ def compare(
     budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
     whole = replace(whole, input=with_sample_range(whole.input, dataset))
     with shown(progress) as followed:
-        found = compare_on(
+        comparison = compare_on(
             dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
             **asdict(whole.split), **asdict(whole.input), cache=Path(cache).expanduser() if cache else None,
             progress=followed,
         )  # fmt: skip
-    given = {name: value for name, value in given_settings(whole).items() if name not in _OF_COMPARISON}
-    return replace(found, config=given, cost=cost.so_far())
+    config_values = {name: value for name, value in given_settings(whole).items() if name not in _OF_COMPARISON}
+    return replace(comparison, config=config_values, cost=cost.so_far())
 
 
 def compare_on(
@@ -107,8 +107,8 @@ def compare_on(
     rounds = halving.run(examples)
     rows = halving.rows()
     metric = dataset.task.deciding
-    good = [row for row in rows if row.finished and min_accuracy and row.reaches(metric, min_accuracy)]
-    best = min(good, key=lambda row: row.ms) if good else rows[0]
+    sufficient_rows = [row for row in rows if row.finished and min_accuracy and row.reaches(metric, min_accuracy)]
+    best = min(sufficient_rows, key=lambda row: row.ms) if sufficient_rows else rows[0]
     return BaseComparison(
         dataset.source,
         dataset.modality.name,

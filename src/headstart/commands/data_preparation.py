@@ -82,10 +82,10 @@ def _extract_and_split(
         return (features, *split_by(features))
     features = extract(base, [])
     checked, split = split_by(features)
-    drawn = split.usable[:0]
-    while not np.array_equal(drawn, split.usable):  # a damaged example is replaced by another one
-        drawn = split.usable
-        features = extract(base, drawn)
+    drawn_examples = split.usable[:0]
+    while not np.array_equal(drawn_examples, split.usable):  # a damaged example is replaced by another one
+        drawn_examples = split.usable
+        features = extract(base, drawn_examples)
         checked, split = split_by(features)
     return features, checked, split
 
@@ -93,13 +93,13 @@ def _extract_and_split(
 def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, features: FeatureSet) -> list[Finding]:
     """The findings about data, split and features."""
     labels = dataset.labels[split.usable]
-    found = [
+    findings = [
         *checked.findings,
         *near_copies(dataset, checked.near, split.split_of_each()),
         check_split(dataset.task, labels, split.splits, dataset.classes, skipped=checked.skipped),
         *check_features(dataset, split.usable, base, features),
     ]
-    return complete_findings(found, dataset.modality)
+    return complete_findings(findings, dataset.modality)
 
 
 def check_features(dataset: Dataset, usable: np.ndarray, base: Base, features: FeatureSet) -> list[Finding]:

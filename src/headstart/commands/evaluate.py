@@ -81,7 +81,7 @@ def evaluate(
     """
     folder = Path(run)
     facts = read_facts(folder)
-    wanted = check_name(name if name is not None else name_of(data, "evaluation"))
+    evaluation_name = check_name(name if name is not None else name_of(data, "evaluation"))
     values = merge_settings(config, settings, allowed=EVALUATE)
     task = get_task(facts.task)
     if facts.config and not set(task.label_settings) & set(values):
@@ -89,7 +89,7 @@ def evaluate(
     values.setdefault("task", (facts.config or {}).get("task"))
     strict = values.pop("strict", False)
     with shown(progress) as followed:
-        return _evaluate(folder, facts, data, wanted, values, followed, tta=tta, strict=strict)
+        return _evaluate(folder, facts, data, evaluation_name, values, followed, tta=tta, strict=strict)
 
 
 def _evaluate(
@@ -109,26 +109,26 @@ def _evaluate(
         dataset = load_dataset(data, **reading, known_classes=classes)
         check_files(dataset)
         _check_labels(folder, dataset, get_task(facts.task))
-        chosen = _test_part(dataset)
+        indices = _test_part(dataset)
     with cost.stage("predictions"):
-        predictor = Predictor(folder, expected=len(chosen), tta=tta)
-        answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, chosen, progress)
+        predictor = Predictor(folder, expected=len(indices), tta=tta)
+        answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, indices, progress)
     if skipped and (strict or not answers.files):
-        listed = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
+        lines = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
         raise InputError(
-            f"{'' if answers.files else 'no example can be used: '}{counted(len(skipped), 'file')} left out:{listed}",
+            f"{'' if answers.files else 'no example can be used: '}{counted(len(skipped), 'file')} left out:{lines}",
             field="strict" if strict else None,
         )
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts.seed)
-        known = overlap(folder, facts, predictor.reader, answers, image_infos, progress)
-        leak_free = answers.leak_free(known.leaked, np.ones(len(answers.labels), bool), classes, seed=facts.seed)
+        data_overlap = overlap(folder, facts, predictor.reader, answers, image_infos, progress)
+        leak_free = answers.leak_free(data_overlap.leaked, np.ones(len(answers.labels), bool), classes, seed=facts.seed)
 
     def fill(partial: Path, final_name: str) -> None:
         splits = {
             SPLIT: SplitFacts(examples=len(answers.files), per_class=answers.task.class_counts(answers.labels, classes))
         }
-        own = RunFacts(
+        evaluation_facts = RunFacts(
             kind="evaluation",
             headstart=versions()["headstart"],
             created=now(),
@@ -141,7 +141,7 @@ def _evaluate(
             seed=facts.seed,
             versions=versions(),
             data=DataFacts(source=dataset.source, root=str(dataset.root), examples=len(answers.files), splits=splits),
-            audit=finding_facts(known.findings),
+            audit=finding_facts(data_overlap.findings),
             selective_prediction=_selective_prediction(facts, answers),
             out_of_distribution=_out_of_distribution(facts, n_out_of_distribution),
             cost=cost_facts(cost),
@@ -152,7 +152,7 @@ def _evaluate(
         write_predictions(partial, classes, answers)
         write_skipped(partial, skipped)
         explain_mistakes(answers, predictor, SPLIT, partial)
-        write_facts(partial, own)
+        write_facts(partial, evaluation_facts)
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", name, fill))
@@ -182,35 +182,35 @@ def _check_labels(run: str | Path, dataset: Dataset, task: Task) -> None:
     """See that the labels are of the kind that the run predicts."""
     if task is dataset.task:
         return
-    expected, found = task.wording, dataset.task.wording
+    run_wording, dataset_wording = task.wording, dataset.task.wording
     raise InputError(
-        f"{run} predicts {expected.labels_of_example} ({task.name}), but {dataset.source} has "
-        f"{found.labels_of_example} ({dataset.task.name}): {expected.columns_advice}."
+        f"{run} predicts {run_wording.labels_of_example} ({task.name}), but {dataset.source} has "
+        f"{dataset_wording.labels_of_example} ({dataset.task.name}): {run_wording.columns_advice}."
     )
 
 
 def _test_part(dataset: Dataset) -> np.ndarray:
     """Indices of the examples to evaluate."""
-    everything = np.arange(len(dataset))
+    all_indices = np.arange(len(dataset))
     if not dataset.given_splits or "test" not in dataset.given_splits:
-        return everything
-    chosen = everything[np.array(dataset.given_splits) == "test"]
+        return all_indices
+    test_indices = all_indices[np.array(dataset.given_splits) == "test"]
     logger.info(
-        f"{dataset.source} comes divided: evaluating its test part, {len(chosen):,} of {len(dataset):,} examples"
+        f"{dataset.source} comes divided: evaluating its test part, {len(test_indices):,} of {len(dataset):,} examples"
     )
-    return chosen
+    return test_indices
 
 
 def _answers(
-    predictor: Predictor, dataset: Dataset, chosen: np.ndarray, progress: Progress
+    predictor: Predictor, dataset: Dataset, indices: np.ndarray, progress: Progress
 ) -> tuple[Answers, dict[int, ImageInfo], list[Skipped], int | None]:
     """Answers about the usable examples, facts about the images among them, and what was skipped.
 
     The last is the number of out-of-distribution examples; None if the run cannot tell.
     """
-    everything = dataset.examples
-    examples = [everything[i] for i in chosen.tolist()]
-    found: dict[int, Output] = {}
+    all_examples = dataset.examples
+    examples = [all_examples[i] for i in indices.tolist()]
+    outputs: dict[int, Output] = {}
     digests: dict[int, bytes] = {}
     image_infos: dict[int, ImageInfo] = {}
     skipped = list(dataset.skipped)
@@ -221,27 +221,27 @@ def _answers(
             image_infos[i] = inspect_image(data, array)
 
     with progress.start("evaluating", len(examples), dataset.modality.plural) as bar:
-        for i, answer in predictor.outputs(examples, seen=note):
+        for i, answer in predictor.outputs(examples, on_read=note):
             if isinstance(answer, str):
-                skipped.append(Skipped(dataset.files[chosen[i]], answer))
+                skipped.append(Skipped(dataset.files[indices[i]], answer))
             else:
-                found[i] = answer
+                outputs[i] = answer
             bar.advance()
-    order = sorted(found)
-    usable = chosen[order]
+    order = sorted(outputs)
+    usable = indices[order]
     shape = (0, len(predictor.classes))
     answers = Answers(
         splits=np.full(len(order), SPLIT),
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
-        probabilities=np.stack([found[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
+        probabilities=np.stack([outputs[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
-        examples=[everything[i] for i in usable],
+        examples=[all_examples[i] for i in usable],
         modality=dataset.modality,
         task=predictor.task,
         thresholds=predictor.thresholds,
     )
-    n_out_of_distribution = sum(bool(found[i].out_of_distribution) for i in order) if predictor.detector else None
+    n_out_of_distribution = sum(bool(outputs[i].out_of_distribution) for i in order) if predictor.detector else None
     return (
         answers,
         {position: image_infos[i] for position, i in enumerate(order) if i in image_infos},

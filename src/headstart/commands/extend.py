@@ -86,11 +86,11 @@ def extend(
     recorded = recorded_settings(run, facts)
     values = merge_settings(config, settings, allowed=EXTEND)
     with shown(progress) as followed:
-        both, again = _extended(
+        dataset, config_values = _extended(
             run, more, facts, recorded, values, Path(cache).expanduser() if cache else None, followed
         )
         extended = train(
-            both, config=again, name=name or folder.name, runs=folder.parent if runs is None else runs,
+            dataset, config=config_values, name=name or folder.name, runs=folder.parent if runs is None else runs,
             tensorboard=tensorboard, mlflow=mlflow, cache=cache, progress=followed,
         )  # fmt: skip
         _warn(extended)
@@ -116,11 +116,11 @@ def _extended(
     new = load_dataset(more, **reading, task=recorded.get("task"), added=True)
     check_files(new)
     _check_kind(run, old, new)
-    both = _together(old, _only_new(run, old, digests, new))
+    dataset = _together(old, _only_new(run, old, digests, new))
     splits = set(old.given_splits or ())
-    return both, {
+    return dataset, {
         **recorded,
-        "classes": both.classes,
+        "classes": dataset.classes,
         "group_by": reading["group_by"],
         "fine_tune": values.get("fine_tune", recorded["fine_tune"]),
         "relabel": None,  # the labels of the old examples are corrected already
@@ -168,17 +168,17 @@ def _old_examples(
     return old, digests
 
 
-def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], found: Examined) -> None:
+def _check_unchanged(folder: Path, old: Dataset, digests: Sequence[str], examined: Examined) -> None:
     strange = [
         f"  {file}: {'has another content' if example.version() else 'is not there'}"
-        for file, example, digest, now in zip(old.files, old.examples, digests, found.digests, strict=True)
+        for file, example, digest, now in zip(old.files, old.examples, digests, examined.digests, strict=True)
         if not now or now.hex() != digest
     ]
     if strange:
-        told = "\n".join(strange[:_SHOWN] + (["  …"] if len(strange) > _SHOWN else []))
+        file_lines = "\n".join(strange[:_SHOWN] + (["  …"] if len(strange) > _SHOWN else []))
         raise InputError(
             f"{len(strange):,} of {counted(len(old), 'image')} that {folder} was made of are no longer what they were, "
-            f"in {old.root}:\n{told}\nRestore them, or train again on all data with headstart train."
+            f"in {old.root}:\n{file_lines}\nRestore them, or train again on all data with headstart train."
         )
 
 
@@ -194,14 +194,14 @@ def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
         source = read_examples(folder, (), get_task(facts.task), facts.modality)
     else:
         source = load_dataset(path, **{name: config[name] for name in READ})
-    known = dict(zip(source.files, source.groups or (), strict=True))
-    gone = [file for file in files if file not in known]
-    if gone:
+    group_of_file = dict(zip(source.files, source.groups or (), strict=True))
+    missing = [file for file in files if file not in group_of_file]
+    if missing:
         raise InputError(
-            f"{path} no longer has {counted(len(gone), 'example')} of {folder}, such as {gone[0]}, so their groups "
-            f"({config['group_by']}) are unknown. Put them back, or train on all data again."
+            f"{path} no longer has {counted(len(missing), 'example')} of {folder}, such as {missing[0]}, so their "
+            f"groups ({config['group_by']}) are unknown. Put them back, or train on all data again."
         )
-    return [known[file] for file in files]
+    return [group_of_file[file] for file in files]
 
 
 def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
@@ -218,11 +218,11 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
             "training."
         )
     names = {name.casefold(): name for name in old.classes}
-    for one in new.classes:
-        if names.setdefault(one.casefold(), one) != one:
+    for label in new.classes:
+        if names.setdefault(label.casefold(), label) != label:
             raise InputError(
-                f"{new.source} has the class {one!r}, and {names[one.casefold()]!r} is there already: they differ in "
-                "upper and lower case only. Give the class one name."
+                f"{new.source} has the class {label!r}, and {names[label.casefold()]!r} is there already: they differ "
+                "in upper and lower case only. Give the class one name."
             )
     added = [name for name in new.classes if name not in old.classes]
     if added and not old.task.allows_new_classes:
@@ -243,16 +243,16 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
     Raises:
         InputError: there are none.
     """
-    known = set(zip(digests, old.class_names, strict=True))
-    found = zip(map_ahead(_digest, new.examples), new.class_names, strict=True)
-    fresh = [i for i, one in enumerate(found) if one not in known]
-    there = len(new) - len(fresh)
+    known_pairs = set(zip(digests, old.class_names, strict=True))
+    pairs = zip(map_ahead(_digest, new.examples), new.class_names, strict=True)
+    fresh = [i for i, pair in enumerate(pairs) if pair not in known_pairs]
+    n_known = len(new) - len(fresh)
     if not fresh:
         raise InputError(
-            f"nothing to add: all {counted(there, new.modality.noun)} in {new.source} are in {run} already."
+            f"nothing to add: all {counted(n_known, new.modality.noun)} in {new.source} are in {run} already."
         )
-    if there:
-        logger.info(f"{there:,} of {counted(len(new), new.modality.noun)} in {new.source} are in {run} already")
+    if n_known:
+        logger.info(f"{n_known:,} of {counted(len(new), new.modality.noun)} in {new.source} are in {run} already")
     return replace(
         new,
         files=[new.files[i] for i in fresh],

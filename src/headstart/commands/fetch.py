@@ -54,17 +54,17 @@ def fetch(
     """
     bases = {}
     with shown(progress) as followed:
-        for given in handles:
-            base = load_base(given, input_size=input_size, progress=followed)
-            bases[_key(given, base)] = base
+        for handle in handles:
+            base = load_base(handle, input_size=input_size, progress=followed)
+            bases[_key(handle, base)] = base
         if to is not None:
             add(Path(to), bases, followed)
     return [_fetched(handle, base) for handle, base in bases.items()]
 
 
-def _key(given: str, base: Base) -> str:
+def _key(text: str, base: Base) -> str:
     """What it is called in a bundle: as canonical as can be; but a path is what its user will write elsewhere."""
-    handle = parse_handle(given)
+    handle = parse_handle(text)
     return str(handle) if handle.is_path else base.handle
 
 

@@ -81,15 +81,17 @@ class SuccessiveHalving:
         self.eliminated: list[Row] = []
         self.left_out: list[LeftOut] = []
 
-    def load(self, chosen: Sequence[Candidate], **options: Any) -> None:
+    def load(self, candidates: Sequence[Candidate], **options: Any) -> None:
         """Make bases of the handles; those that cannot be had, or are known to be too large, are left out."""
         to_fetch = [
-            candidate for candidate in chosen if candidate.is_local is False and self._excess(candidate.size_mb) is None
+            candidate
+            for candidate in candidates
+            if candidate.is_local is False and self._excess(candidate.size_mb) is None
         ]
         if to_fetch and not is_offline():
             megabytes = sum(candidate.size_mb or 0 for candidate in to_fetch)
             logger.info(f"{counted(len(to_fetch), 'base')} will be downloaded, about {megabytes:,.0f} MB in all")
-        for candidate in chosen:
+        for candidate in candidates:
             if excess := self._excess(candidate.size_mb):
                 self._leave_out(candidate.handle, *excess)
             elif candidate in to_fetch and is_offline():
@@ -168,8 +170,8 @@ class SuccessiveHalving:
     def _judge(self, size: int, *, is_last: bool = False) -> None:
         """Run all that are left over the first examples, and cross-validate the head on what comes out."""
         logger.info(f"{counted(len(self.running), 'base')} on {counted(size, self.dataset.modality.noun)} …")
-        chosen = self.order[:size]
-        examples = [self.examples[i] for i in chosen.tolist()]
+        indices = self.order[:size]
+        examples = [self.examples[i] for i in indices.tolist()]
         features_by_handle: dict[str, FeatureSet] = {}
         for candidate in [*self.running]:
             handle = candidate.base.handle
@@ -177,35 +179,37 @@ class SuccessiveHalving:
                 features_by_handle[handle] = extract(
                     candidate.base, examples, cache=self.cache, label=handle, progress=self.progress
                 )
-        bad = {i for features in features_by_handle.values() for i in features.problems}
-        kept = np.array([i for i in range(len(chosen)) if i not in bad])
-        self.labels = self.dataset.labels[chosen[kept]]
+        unreadable = {i for features in features_by_handle.values() for i in features.problems}
+        usable_rows = np.array([i for i in range(len(indices)) if i not in unreadable])
+        self.labels = self.dataset.labels[indices[usable_rows]]
         for candidate in [*self.running]:
             with self._surviving(candidate.base.handle, candidate):
                 self._probe(
                     candidate,
                     features_by_handle[candidate.base.handle],
-                    kept,
-                    self.groups[chosen[kept]],
+                    usable_rows,
+                    self.groups[indices[usable_rows]],
                     is_last=is_last,
                 )
         self._check_any()
 
     def _probe(
-        self, candidate: _Candidate, features: FeatureSet, kept: np.ndarray, groups: np.ndarray, *, is_last: bool
+        self, candidate: _Candidate, features: FeatureSet, usable_rows: np.ndarray, groups: np.ndarray, *, is_last: bool
     ) -> None:
         solved = solve(
-            features.rows, kept, self.labels, len(self.dataset.classes), task=self.task,
+            features.rows, usable_rows, self.labels, len(self.dataset.classes), task=self.task,
             groups=groups, class_weights=self.class_weights, seed=self.seed,
         )  # fmt: skip
         if solved.out_of_fold is None:
             raise InputError("too few examples that differ")
         candidate.probabilities = solved.out_of_fold
         if candidate.evidence is None:
-            candidate.evidence = log_evidence(features.rows(kept), self.labels, self.task, len(self.dataset.classes))
+            candidate.evidence = log_evidence(
+                features.rows(usable_rows), self.labels, self.task, len(self.dataset.classes)
+            )
         candidate.row = Row(
             handle=candidate.base.handle, size_mb=candidate.size_mb or 0.0, ms=candidate.ms, feature_dim=features.dim,
-            evidence=candidate.evidence, examples=len(kept),
+            evidence=candidate.evidence, examples=len(usable_rows),
             figure=self._figure(candidate.probabilities),
             log_loss=float(self.task.log_losses(self.labels, candidate.probabilities).mean()), finished=is_last,
         )  # fmt: skip
@@ -224,13 +228,13 @@ class SuccessiveHalving:
             by_logme = sorted(self.running, key=lambda candidate: -candidate.row.evidence)
             ranked = sorted(by_logme, key=lambda candidate: by_logme.index(candidate) + places[candidate.base.handle])
         half = max(_FINALISTS, -(-len(ranked) // 2))
-        kept = [
+        survivors = [
             candidate
             for place, candidate in enumerate(ranked)
             if place < half or all(candidate.ms < better.ms for better in ranked[:place])
         ]
-        self.eliminated += [candidate.row for candidate in ranked if candidate not in kept]
-        self.running = kept
+        self.eliminated += [candidate.row for candidate in ranked if candidate not in survivors]
+        self.running = survivors
 
     def _against(self, candidate: _Candidate, top: _Candidate) -> Comparison:
         return self.task.compare(self.labels, candidate.probabilities, top.probabilities, seed=self.seed)
@@ -250,9 +254,9 @@ class SuccessiveHalving:
 
     def _excess(self, size_mb: float | None, ms: float | None = None) -> tuple[str, str] | None:
         """What of the budget a base exceeds, and by which figure."""
-        for value, most, unit in ((size_mb, self.budget.max_mb, "MB"), (ms, self.budget.max_ms, "ms")):
-            if value is not None and most is not None and value > most:
-                return f"more than {most:g} {unit}", f"{value:,.1f} {unit}"
+        for value, maximum, unit in ((size_mb, self.budget.max_mb, "MB"), (ms, self.budget.max_ms, "ms")):
+            if value is not None and maximum is not None and value > maximum:
+                return f"more than {maximum:g} {unit}", f"{value:,.1f} {unit}"
         return None
 
     def _leave_out(self, handle: str, reason: str, figure: str = "", candidate: _Candidate | None = None) -> None:
@@ -276,9 +280,9 @@ class SuccessiveHalving:
         reasons = "".join(f"\n  {candidate}: {candidate.reason}" for candidate in self.left_out[:_REASONS_SHOWN])
         more = len(self.left_out) - _REASONS_SHOWN
         reasons += f"\n  … and {more:,} more" if more > 0 else ""
-        what = f"no base {self.budget}".strip()
+        candidate_group = f"no base {self.budget}".strip()
         raise InputError(
-            f"{what} can be compared:{reasons}\nSet other {field_name('bases')}, or higher limits."
+            f"{candidate_group} can be compared:{reasons}\nSet other {field_name('bases')}, or higher limits."
             if self.left_out
             else f"no named base is on this machine: set {field_name('bases', 'all')}, or name handles."
         )

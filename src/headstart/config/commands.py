@@ -32,15 +32,18 @@ def shows_settings(names: Iterable[str]) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        known = all_settings()
+        parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        settings_by_name = all_settings()
         settings = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=known[name].default, annotation=known[name].type
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=settings_by_name[name].default,
+                annotation=settings_by_name[name].type,
             )
             for name in names
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *settings])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*parameters, *settings])  # type: ignore[attr-defined]
         return function
 
     return decorate

@@ -70,12 +70,14 @@ class Setting:
             value: that cannot be parsed.
             exc: what the parser raised; its text is shown if it is a sentence, and not one of Python's own.
         """
-        shown = self.text(value) if isinstance(value, str | int | float | list | tuple) else repr(value)
+        value_text = self.text(value) if isinstance(value, str | int | float | list | tuple) else repr(value)
         if self.choices:
-            return f"expected {_listed(self.choices)}, got {shown!r}.{did_you_mean(shown, self.choices)}"
+            return (
+                f"expected {_join_choices(self.choices)}, got {value_text!r}.{did_you_mean(value_text, self.choices)}"
+            )
         if str(exc).endswith("."):
             return str(exc)
-        return f"expected {self.example or self._expected()}, got {shown!r}."
+        return f"expected {self.example or self._expected()}, got {value_text!r}."
 
     def _expected(self) -> str:
         kinds = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
@@ -162,5 +164,5 @@ def _described(field: dataclasses.Field, kind: Any, stage: str) -> Setting:
     return Setting(name=field.name, type=kind, default=field.default, **about)
 
 
-def _listed(words: tuple[str, ...]) -> str:
+def _join_choices(words: tuple[str, ...]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -164,17 +164,17 @@ def parse_settings(values: Mapping[str, Any], allowed: Iterable[str] | None = No
     Raises:
         InputError: an unknown name, or a value that is not allowed; all of them are reported.
     """
-    known = all_settings() if allowed is None else {name: all_settings()[name] for name in allowed}
+    settings_by_name = all_settings() if allowed is None else {name: all_settings()[name] for name in allowed}
     parsed: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
     for name, value in values.items():
-        if name not in known:
-            faults.append((name, f"there is no such setting here.{did_you_mean(name, known)}"))
+        if name not in settings_by_name:
+            faults.append((name, f"there is no such setting here.{did_you_mean(name, settings_by_name)}"))
         elif value is not None:
             try:
-                parsed[name] = known[name].parse(value)
+                parsed[name] = settings_by_name[name].parse(value)
             except (ValueError, TypeError) as exc:
-                faults.append((name, known[name].fault(value, exc)))
+                faults.append((name, settings_by_name[name].fault(value, exc)))
     raise_faults(faults)
     return parsed
 
@@ -201,16 +201,17 @@ def merge_settings(config: Config, values: Mapping[str, Any], allowed: Iterable[
         InputError: a setting has two different values; or as :func:`parse_settings`.
     """
     parsed = parse_settings(values, allowed)
-    given, source = _given_in(config)
+    config_values, source = _values_of_config(config)
     if allowed is not None:
-        given = {name: value for name, value in given.items() if name in set(allowed)}
+        config_values = {name: value for name, value in config_values.items() if name in set(allowed)}
     faults = []
     for name, value in parsed.items():
-        if name in given and given[name] != value:
-            here, there = (all_settings()[name].text(one) for one in (value, given[name]))
-            faults.append((name, f"it is {here} here and {there} in {source}. Leave one of the two out."))
+        if name in config_values and config_values[name] != value:
+            to_text = all_settings()[name].text
+            text, config_text = to_text(value), to_text(config_values[name])
+            faults.append((name, f"it is {text} here and {config_text} in {source}. Leave one of the two out."))
     raise_faults(faults)
-    return given | parsed
+    return config_values | parsed
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -245,7 +246,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _given_in(config: Config) -> tuple[dict[str, Any], str]:
+def _values_of_config(config: Config) -> tuple[dict[str, Any], str]:
     """What a config sets differently from the defaults, and what messages call it."""
     if config is None:
         return {}, ""
@@ -255,9 +256,9 @@ def _given_in(config: Config) -> tuple[dict[str, Any], str]:
         values, source = dict(config), "config"
     else:
         return given_settings(config), "config"
-    known = all_settings()
+    settings_by_name = all_settings()
     parsed = parse_settings(values)
-    return {name: value for name, value in parsed.items() if value != known[name].default}, source
+    return {name: value for name, value in parsed.items() if value != settings_by_name[name].default}, source
 
 
 def _settings_in(stage: Any) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def parser_of(kind: Any, limits: Limits) -> Callable[[Any], Any]:
 def without_none(kind: Any) -> Any:
     """The type of a value that may be None as well."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        others = [arg for arg in typing.get_args(kind) if arg is not type(None)]
-        return others[0] if len(others) == 1 else kind
+        kinds = [arg for arg in typing.get_args(kind) if arg is not type(None)]
+        return kinds[0] if len(kinds) == 1 else kind
     return kind
 
 

@@ -138,13 +138,13 @@ class Predictor:
         return self._engine.at_once
 
     def outputs(
-        self, examples: Sequence[Example], *, seen: Callable[[int, bytes, np.ndarray], None] | None = None
+        self, examples: Sequence[Example], *, on_read: Callable[[int, bytes, np.ndarray], None] | None = None
     ) -> Iterator[tuple[int, Output | str]]:
         """Stream (index, output) for examples, or (index, reason) where one cannot be used.
 
         Args:
             examples: image files, or texts.
-            seen: is told the index, the content and the array of each one that can be used, from several threads.
+            on_read: is told the index, the content and the array of each one that can be used, from several threads.
         """
         size = self._engine.batch_size
         pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
@@ -159,8 +159,8 @@ class Predictor:
                 except BadExample as exc:
                     problems.append((i, str(exc)))
                     continue
-                if seen:
-                    seen(i, data, array)
+                if on_read:
+                    on_read(i, data, array)
                 arrays.append(array)
                 kept.append(i)
             return kept, arrays

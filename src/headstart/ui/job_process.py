@@ -60,7 +60,7 @@ def audit(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, An
         folder / AUDIT_PAGE, {**audited.facts(), "source": job["name"]}, audited.dataset,
         template=open_template("audit_page"), job=job, left_out=left_out, cleaned=urlencode(cleaned),
     )  # fmt: skip
-    return {"found": [finding.code for finding in audited.found()], "left_out": left_out}
+    return {"found": [finding.code for finding in audited.problems()], "left_out": left_out}
 
 
 def export(folder: Path, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
