@@ -19,6 +19,7 @@ from headstart.commands.tune import recorded_settings
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EXTEND, READ, shows_settings
 from headstart.config.keywords import ExtendKeywords
+from headstart.data.class_names import similar_names
 from headstart.data.dataset import Dataset, EarlierRun, load_dataset
 from headstart.data.examples import Example
 from headstart.data.missing_files import check_files
@@ -217,14 +218,13 @@ def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
             f"{run} has {_described(old.task)}, and {new.source} {_described(new.task)}: name its columns as in "
             "training."
         )
-    names = {name.casefold(): name for name in old.classes}
-    for label in new.classes:
-        if names.setdefault(label.casefold(), label) != label:
-            raise InputError(
-                f"{new.source} has the class {label!r}, and {names[label.casefold()]!r} is there already: they differ "
-                "in upper and lower case only. Give the class one name."
-            )
     added = [name for name in new.classes if name not in old.classes]
+    for names in similar_names([*old.classes, *added]):
+        if names[-1] in added:
+            raise InputError(
+                f"{new.source} has the class {names[-1]!r}, and {names[0]!r} is there already: their names are nearly "
+                "the same. Give the class one name."
+            )
     if added and not old.task.allows_new_classes:
         raise InputError(
             f"{new.source} has {old.task.wording.class_plural} that {run} does not know: "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.class_folders import find_in_folder
+from headstart.data.class_names import same_name, warn_of_similar
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.examples import Example
 from headstart.data.folders import subfolders
@@ -193,12 +194,14 @@ def _dataset(
 ) -> Dataset:
     task = task_for(rows.labels, task_name)
     present = rows.present
-    classes = list(class_names or rows.label_columns or sorted(present, key=_class_order))
+    chosen = [same_name(name, present) for name in class_names or ()]
+    classes = chosen or list(rows.label_columns) or sorted(present, key=_class_order)
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
     if len(set(classes)) < fewest:
         raise InputError(_too_few_classes(source, root, rows, classes))
+    warn_of_similar(source, classes)
     if rows.splits and fewest > 1:
         _check_train(source, rows, classes)
     skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
@@ -222,6 +225,11 @@ def _dataset(
 def _dataset_of_known(
     source: str, root: Path, rows: ExampleRows, classes: Sequence[str], task_name: str | None
 ) -> Dataset:
+    if not rows.label_columns:
+        names = {name: same_name(name, classes) for name in rows.present}
+        rows.labels = [
+            names[label] if isinstance(label, str) else [names[name] for name in label] for label in rows.labels
+        ]
     unknown = sorted(rows.present - set(classes))
     if unknown:
         raise InputError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from headstart.data.class_names import whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
@@ -59,6 +60,8 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
         rows.labels.append(row.label)
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
+    else:
+        rows.labels = whole_numbers(rows.labels)
     rows.modality = modality_of_table(rows.files, texts)
     contents = texts or [""] * len(rows.files)
     rows.examples = [rows.modality.example_in(root, *pair) for pair in zip(rows.files, contents, strict=True)]

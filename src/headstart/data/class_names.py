@@ -1,0 +1,73 @@
+"""Class names that are probably meant to be the same: other Unicode forms, case, separators, 1 and 1.0."""
+
+import logging
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from headstart.tasks.labels import Label, label_names
+
+logger = logging.getLogger(__name__)
+
+_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_SEPARATORS = re.compile(r"(?<=\w)[-_\s]+(?=\w)")
+
+
+def whole_numbers(labels: Sequence[Label]) -> list[Label]:
+    """Labels where all are whole numbers, some of them written as decimals: a column of numbers with gaps.
+
+    ``1`` and ``1.0`` become ``1``. Other labels stay as they are.
+    """
+    names = label_names(labels)
+    if not any("." in name for name in names) or not all(_WHOLE.fullmatch(name) for name in names):
+        return list(labels)
+    return [_whole(label) if isinstance(label, str) else [_whole(name) for name in label] for label in labels]
+
+
+def warn_of_similar(source: str, classes: Iterable[str]) -> None:
+    """Log which classes have nearly the same name.
+
+    Args:
+        source: of the data.
+        classes: all names.
+    """
+    for names in similar_names(classes):
+        listed = ", ".join(map(_spelled, names))
+        logger.warning(
+            f"{source} has classes with nearly the same name: {listed}. They are different classes; if they should "
+            "be one, give them the same name."
+        )
+
+
+def similar_names(classes: Iterable[str]) -> list[list[str]]:
+    """Groups of names that differ only in Unicode form, case, space, separators, or as 1 and 1.0."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        groups[_key(name)].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def same_name(name: str, known: Iterable[str]) -> str:
+    """The known name that is the same in another Unicode form, or as 1 and 1.0; the name itself if none is."""
+    form = _canonical(name)
+    return next((other for other in known if _canonical(other) == form), name)
+
+
+def _canonical(name: str) -> str:
+    return unicodedata.normalize("NFC", _whole(name) if _WHOLE.fullmatch(name) else name)
+
+
+def _whole(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _key(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    return _SEPARATORS.sub(" ", _canonical(visible.strip()))
+
+
+def _spelled(name: str) -> str:
+    """A name in quotes; with the codes of its characters where its look may not tell it apart."""
+    return repr(name) if name.isascii() else f"{name!r} ({ascii(name)[1:-1]})"
