@@ -14,6 +14,7 @@ import click
 from headstart.cli import output
 from headstart.cli.progress import choose_progress
 from headstart.errors import HeadstartError, did_you_mean
+from headstart.system import disk
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your images or texts."),
@@ -36,8 +37,8 @@ COMMANDS = {
 """Name -> module whose function of the same name is the command, and the line of help that the list shows."""
 
 
-# Errors of the machine, not of headstart: no permission, no space, a file where a folder should be.
-_MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+# Errors of the machine, not of headstart: no permission, a file where a folder should be.
+_MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 _GLOBAL_OPTIONS = ("--debug", "--quiet", "--offline")
 
@@ -142,12 +143,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             return 0
         return _bug(exc.__cause__ if isinstance(exc.__cause__, Exception) else exc, debug=debug)
     except OSError as exc:
-        if debug or exc.errno not in _MACHINE_ERRORS:
-            return _bug(exc, debug=debug)
-        output.error(
-            f"{exc.strerror}: {exc.filename}. Free disk space, or choose another folder (--runs, HEADSTART_CACHE)."
-        )
-        return 3
+        return _machine_error(exc, debug=debug)
     except Exception as exc:  # noqa: BLE001 - every other exception is a bug: one line, and the traceback with --debug
         return _bug(exc, debug=debug)
     _discard_closed_output()
@@ -179,6 +175,16 @@ def spell_option(name: str, value: str | None) -> str:
     """A setting as the command line names it: ``--fine-tune``, or ``--fine-tune none``."""
     option = f"--{name.replace('_', '-')}"
     return option if value is None else f"{option} {value}"
+
+
+def _machine_error(exc: OSError, *, debug: bool) -> int:
+    if debug or not (exc.errno in _MACHINE_ERRORS or disk.is_full(exc)):
+        return _bug(exc, debug=debug)
+    if disk.is_full(exc):
+        output.error(disk.full_disk_error(exc).render(spell_option))
+    else:
+        output.error(f"{exc.strerror}: {exc.filename}. Choose another folder (--runs, HEADSTART_CACHE).")
+    return 3
 
 
 def _bug(exc: Exception, *, debug: bool) -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from headstart.system.disk import no_room_error
+
 logger = logging.getLogger(__name__)
 
 
@@ -24,8 +26,9 @@ class Database:
 
     def __init__(self, path: Path, schema: str, companions: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.RLock()
-        self._connection = _connect(path) or _replace(path, companions)
+        self._path, self._lock = path, threading.RLock()
+        with _naming_full_disk(path):
+            self._connection = _connect(path) or _replace(path, companions)
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._most_values = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 8
         with self.transaction():
@@ -35,14 +38,15 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Make several changes at once, or none where an exception is raised."""
-        with self._lock:
+        with self._lock, _naming_full_disk(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:
         """All rows that a statement gives."""
@@ -70,6 +74,16 @@ class Database:
 def checksum(*values: object) -> int:
     """CRC-32 of a row of texts, bytes and None: a table that keeps it notices values that changed on the disk."""
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
+
+
+@contextmanager
+def _naming_full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        if "disk is full" in str(exc) or "disk I/O error" in str(exc):
+            raise no_room_error(path.parent, f"the index {path.name}") from exc
+        raise
 
 
 def _connect(path: Path) -> sqlite3.Connection | None:

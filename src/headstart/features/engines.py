@@ -22,6 +22,7 @@ from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
 from headstart.system.checksums import checked_folder, is_intact
+from headstart.system.disk import check_room
 from headstart.system.locks import patient_lock
 from headstart.system.scratch import scratch_folder
 from headstart.system.settings import Precision, asked_precision, cache_folder
@@ -37,6 +38,7 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 PREPARED_VERSION = 5
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
+_PREPARED_FACTOR = 2  # the engine and the template have the weights once each
 _FEWEST_ROUNDS = 3  # in which each example is timed
 _GPU_START_S = {"tensorflow": 20, "torch": 20, "jax": 40}  # importing the backend, and its first batch
 _GPU_RATE = 4e12  # multiply-adds a second in float32, of Keras on one GPU
@@ -221,6 +223,8 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with patient_lock(f"{folder}.lock", f"preparing {base.handle}"):
         if not is_intact(folder):
+            weights = base.weights_path.stat().st_size if base.weights_path else 0
+            check_room(folder.parent, _PREPARED_FACTOR * weights, f"the prepared files of {base.handle}")
             _convert(base, folder, probe)
     return Prepared(folder, json.loads((folder / "engine.json").read_text()))
 

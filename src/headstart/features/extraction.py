@@ -35,6 +35,7 @@ from headstart.features.examination import image_infos_of
 from headstart.features.input_range import check_pixels
 from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
 from headstart.features.store import ArrayStore, Digest, StoredArrays
+from headstart.system.disk import check_room
 from headstart.system.display import shown
 from headstart.system.progress import Bar, Progress
 from headstart.system.settings import Precision, cache_folder
@@ -47,6 +48,7 @@ STORE_VERSION = 3
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
 _POLL_INTERVAL_S = 0.25
+_BYTES_OF_A_ROW = 300  # of an example in the indexes
 _SILENT_S = 2.0  # of waiting for another process, before it is said
 
 
@@ -238,6 +240,11 @@ class _Pass:
         self._find_digests()
         self.store.remove_damaged([digest for digest in self.digests if digest])
         if missing := self._missing():
+            if self.base.feature_dim:
+                purpose = f"features of {len(missing):,} {self.base.modality.plural}"
+                check_room(
+                    self.cache, _BYTES_OF_A_ROW * len(missing) + 4 * self.base.feature_dim * len(missing), purpose
+                )
             with progress.start(label, len(missing), self.base.modality.plural) as bar:
                 self._compute(missing, bar)
                 self._wait_for_others()

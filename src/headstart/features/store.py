@@ -11,6 +11,7 @@ claims of a process that has ended at once, and of one that has stopped after a 
 
 import json
 import logging
+import os
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ import numpy as np
 
 from headstart.errors import IntegrityError, counted
 from headstart.features.database import Database
+from headstart.system.disk import check_room, is_full, no_room_error
 from headstart.system.locks import HeldLock, Watch, is_held
 
 logger = logging.getLogger(__name__)
@@ -218,6 +220,7 @@ class ArrayStore:
             shard = self._shard_with_room(shape, arrays.dtype)
             fitting = arrays[: len(shard) - self._next_row]
             rows = slice(self._next_row, self._next_row + len(fitting))
+            self._reserve(shard, rows)
             shard[(rows, *map(slice, arrays.shape[1:]))] = fitting
             self._uncommitted += [
                 (digest, view, self._shard_name, row, _checksum(digest, shard[row]))
@@ -262,6 +265,22 @@ class ArrayStore:
             )
             self._next_row = 0
         return self._shard
+
+    def _reserve(self, shard: np.memmap, rows: slice) -> None:
+        """Reserve disk space for some rows. A write into mapped memory without space ends the process.
+
+        Raises:
+            UnavailableError: the disk is full.
+        """
+        size = shard[0].nbytes * (rows.stop - rows.start)
+        if not hasattr(os, "posix_fallocate"):
+            check_room(self.folder, size, "cached arrays")
+            return
+        with open(self.folder / self._shard_name, "r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), shard.offset + shard[0].nbytes * rows.start, size)
+            except OSError as exc:
+                raise no_room_error(self.folder, "cached arrays") if is_full(exc) else exc from exc
 
     def _set_form(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         with self._database.transaction() as connection:

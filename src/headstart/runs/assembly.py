@@ -34,10 +34,13 @@ from headstart.runs.tables import write_history, write_label_issues, write_predi
 from headstart.system import keras_worker
 from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.cost import Cost
+from headstart.system.disk import check_room
 from headstart.system.settings import cache_folder
 from headstart.training import FineTuneResult
 
 GOLDEN_SAMPLES = 4
+
+_RUN_FACTOR = 1.5  # of the size of the prepared base: the weights of model.keras are unpacked while it is written
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     inputs = decode_examples(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
+    size = sum(file.stat().st_size for file in prepared.folder.iterdir())
+    check_room(runs, _RUN_FACTOR * size, f"the files of the run {name}")
 
     def fill(folder: Path, final_name: str) -> None:
         facts, proof = _write_model(folder, material, prepared, inputs, final_name)

@@ -25,6 +25,7 @@ from headstart import errors
 from headstart.errors import HeadstartError, UnavailableError, field_name
 from headstart.system import keras_compat
 from headstart.system.atomic import atomic_file
+from headstart.system.disk import full_disk_error, is_full
 from headstart.system.events import EventProgress, Relay, Send, send_records
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.scratch import scratch_folder
@@ -277,10 +278,13 @@ def _main(job_path: str, answer_path: str) -> None:
         reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"], **more)}
     except HeadstartError as exc:
         reply = {"error": type(exc).__name__, "text": exc.message}
-    except Exception:  # noqa: BLE001 - reported to the parent, which raises it
-        import traceback
+    except Exception as exc:  # noqa: BLE001 - reported to the parent, which raises it
+        if is_full(exc):
+            reply = {"error": "UnavailableError", "text": full_disk_error(exc).message}
+        else:
+            import traceback
 
-        reply = {"traceback": traceback.format_exc()}
+            reply = {"traceback": traceback.format_exc()}
     with atomic_file(Path(answer_path)) as path:
         path.write_text(json.dumps(reply))
 
