@@ -1,9 +1,11 @@
 """What all tests share: folders of their own, and small real data that come with a package."""
 
 import csv
+import gc
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,6 +50,12 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test comes first, or at the end one of two processes would wait for it."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+def pytest_runtest_teardown() -> None:
+    """TensorFlow's million objects stay to the end: collections after the first test that needs it leave them out."""
+    if "tensorflow" in sys.modules and not gc.get_freeze_count():
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

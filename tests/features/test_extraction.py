@@ -22,6 +22,9 @@ from headstart.system.settings import cache_folder
 from tests.conftest import SIZE
 from tests.damage import DAMAGES
 
+LARGE = 128
+"""Input size at which 700 images take long enough to interrupt the work, in pixels."""
+
 _EXTRACT = """
 import json, sys
 from pathlib import Path
@@ -203,7 +206,7 @@ def test_a_file_with_other_content_of_the_same_size_and_time_is_read_again(
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """700 different pictures: seconds of work at the base's own input size."""
+    """700 different images: a second of work or more at ``LARGE``."""
     from sklearn.datasets import load_sample_images
 
     folder = tmp_path_factory.mktemp("many")
@@ -228,9 +231,9 @@ def _rows_done(cache: Path) -> int:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     files = sorted(many.glob("*.jpg"))
-    hs.extract(hs.load_base(), files[:1])  # prepares the engine, which is not what is tested here
+    hs.extract(hs.load_base(input_size=LARGE), files[:1])  # prepares the engine, which is not what is tested here
     cache = _with_engine(tmp_path / "cache")
-    victim = _start(many, cache, 224)
+    victim = _start(many, cache, LARGE)
     while _rows_done(cache) < 100:
         assert victim.poll() is None, "it finished before it could be killed"
         time.sleep(0.05)
@@ -238,17 +241,19 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path
     victim.communicate()
     done = _rows_done(cache)
     assert 100 <= done < len(files)
-    resumed = hs.extract(hs.load_base(), files, cache=cache)
+    resumed = hs.extract(hs.load_base(input_size=LARGE), files, cache=cache)
     assert resumed.computed == len(files) - done
-    assert np.array_equal(resumed.rows([0, 350, 699]), hs.extract(hs.load_base(), files).rows([0, 350, 699]))
+    chosen = [0, 350, 699]
+    alone = hs.extract(hs.load_base(input_size=LARGE), [files[i] for i in chosen])
+    assert np.array_equal(resumed.rows(chosen), alone.rows(range(3)))
 
 
 @pytest.mark.slow
 def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
     files = sorted(many.glob("*.jpg"))
-    hs.extract(hs.load_base(), files[:1])
+    hs.extract(hs.load_base(input_size=LARGE), files[:1])
     cache = _with_engine(tmp_path / "cache")
-    both = [_start(many, cache, 224) for _ in range(2)]
+    both = [_start(many, cache, LARGE) for _ in range(2)]
     answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
     assert sum(answer["computed"] for answer in answers) == len(files)
     assert all(answer["computed"] > 0 for answer in answers)
@@ -260,16 +265,16 @@ def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
 def test_the_share_of_a_stopped_process_is_computed_after_a_while(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hs.extract(hs.load_base(), sorted(many.glob("*.jpg"))[:1])
+    hs.extract(hs.load_base(input_size=LARGE), sorted(many.glob("*.jpg"))[:1])
     monkeypatch.setattr(locks, "STOPPED_S", 4)
-    cache, size = _with_engine(tmp_path / "cache"), 224
-    process = _start(many, cache, size)
+    cache = _with_engine(tmp_path / "cache")
+    process = _start(many, cache, LARGE)
     while _rows_done(cache) < 100:
         assert process.poll() is None, "it finished before it could be stopped"
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        base = hs.load_base(input_size=size)
+        base = hs.load_base(input_size=LARGE)
         with caplog.at_level("INFO"):
             features = hs.extract(base, sorted(many.rglob("*.jpg")), cache=cache)
     finally:

@@ -20,17 +20,17 @@ _NUMBER = re.compile(r"\d[\d.,:]*")
 def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
     """After `make demo`, whose digits are in `build/digits`; smaller than by default, which only takes longer."""
     _run([sys.executable, str(ROOT / "examples/digits.py"), "build/digits"], tmp_path)
-    _follow(ROOT / "README.md", tmp_path, {"headstart train": "headstart train --input-size 64"})
+    _follow(ROOT / "README.md", tmp_path, {"headstart train": "headstart train --input-size 48"})
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # minutes on a busy machine, and nothing of it can be shared with other tests
 @pytest.mark.parametrize("pages", [("keras",), ("images", "texts", "choosing")], ids="+".join)
 def test_a_tutorial_does_what_it_says(pages: tuple[str, ...], tmp_path: Path) -> None:
-    """In one folder, as a reader would have it who goes from page to page."""
+    """In one folder, as a reader would have it who goes from page to page; images are smaller, which is quicker."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for page in pages:
-        _follow(ROOT / f"docs/tutorials/{page}.md", tmp_path)
+        _follow(ROOT / f"docs/tutorials/{page}.md", tmp_path, {"--input-size 96": "--input-size 48"})
 
 
 def _follow(page: Path, folder: Path, replaced: Mapping[str, str] = MappingProxyType({})) -> None:
