@@ -48,6 +48,12 @@ def all_layers(layer: Any, *, include_self: bool = True) -> list[Any]:
     return layer._flatten_layers(include_self=include_self)
 
 
+def layer_class(name: str) -> Any:
+    """A class of layer of Keras, also one of those that only its ConvNeXt uses, which are not public."""
+    public = importlib.import_module("keras").layers
+    return getattr(public, name, None) or getattr(importlib.import_module("keras.src.applications.convnext"), name)
+
+
 def inner_layer(layer: Any, path: str) -> Any | None:
     """The layer at a path of attributes inside another one, such as ``forward_layer/cell``; None where it ends.
 

@@ -5,6 +5,7 @@ TensorFlow 2.12, which numbers the weights in another way: in an environment wit
 ``python tests/files/keras2/make.py`` writes it.
 """
 
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -152,6 +153,7 @@ def kernels(keras: ModuleType) -> Any:
     merges = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
     parts = [merge()([x, layers.Permute((2, 1, 3))(layers.Permute((2, 1, 3))(x))]) for merge in merges]
     x = layers.GlobalMaxPooling2D(keepdims=True)(layers.Concatenate(axis=-1)(parts))
+    x = importlib.import_module(f"{keras.__name__}.src.applications.convnext").LayerScale(0.5, 24)(x)  # of ConvNeXt
     return keras.Model(inputs, layers.Dense(2)(layers.Dot(1)([layers.Flatten()(x), layers.Reshape((24,))(x)])))
 
 
@@ -190,6 +192,19 @@ def shared(keras: ModuleType) -> Any:
     return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([tower(x), tower(conv(x))])))
 
 
+def shared_by_models(keras: ModuleType) -> Any:
+    """Two models that end at two layers of one base share its first layers: features of two scales."""
+    layers = keras.layers
+    inputs = keras.Input((SIZE, SIZE, 3))
+    low = layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2)(inputs))
+    high = layers.Conv2D(5, 3, strides=2)(layers.Conv2D(4, 1)(low))
+    towers = [keras.Model(inputs, low), keras.Model(inputs, high)]
+    outer = keras.Input((SIZE, SIZE, 3))
+    scaled = layers.Rescaling(1 / 255)(outer)
+    pooled = [layers.GlobalAveragePooling2D()(tower(scaled)) for tower in towers]
+    return keras.Model(outer, layers.Dense(2)(layers.Concatenate()(pooled)))
+
+
 def mixed_precision(keras: ModuleType) -> Any:
     """Built under the policy ``mixed_float16``."""
     layers = keras.layers
@@ -205,7 +220,8 @@ def mixed_precision(keras: ModuleType) -> Any:
 
 MODELS: list[Callable[[ModuleType], Any]] = [
     *(nested_functional, mobilenet_in_sequential, sequential_in_sequential, scaled_by_operations, subtracted_means),
-    *(divided_by_deviations, operations, activations, kernels, sequences, preprocessing, shared, mixed_precision),
+    *(divided_by_deviations, operations, activations, kernels, sequences, preprocessing, shared, shared_by_models),
+    mixed_precision,
 ]
 
 

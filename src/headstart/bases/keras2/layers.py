@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart.bases.keras2.values import decode, function_name
 from headstart.errors import InputError
+from headstart.system import keras_compat
 
 _SAME = (
     "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout", "Attention", "Average",
@@ -19,13 +20,13 @@ _SAME = (
     "Cropping2D", "Cropping3D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
     "EinsumDense", "Embedding", "Flatten", "GRU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "GlobalMaxPooling3D", "GroupNormalization", "Identity", "LSTM", "LayerNormalization", "LeakyReLU", "Masking",
-    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "MultiHeadAttention", "Multiply",
-    "Normalization", "PReLU", "Permute", "RandomBrightness", "RandomContrast", "RandomFlip",
-    "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling", "Reshape",
-    "Resizing", "SeparableConv1D", "SeparableConv2D", "SimpleRNN", "Softmax", "SpatialDropout1D",
-    "SpatialDropout2D", "SpatialDropout3D", "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D",
-    "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+    "GlobalMaxPooling3D", "GroupNormalization", "Identity", "LSTM", "LayerNormalization", "LayerScale",
+    "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum",
+    "MultiHeadAttention", "Multiply", "Normalization", "PReLU", "Permute", "RandomBrightness", "RandomContrast",
+    "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling",
+    "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D", "SimpleRNN", "Softmax", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D", "StochasticDepth", "Subtract", "UnitNormalization", "UpSampling1D",
+    "UpSampling2D", "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
 )  # fmt: skip
 
 CLASSES = {name: name for name in _SAME} | {
@@ -118,9 +119,7 @@ def build_layer(kind: str, config: dict[str, Any], where: str) -> BuiltLayer:
     Raises:
         InputError: an argument of it, or its activation, has no counterpart in Keras 3.
     """
-    import keras
-
-    layer_class = getattr(keras.layers, CLASSES[kind])
+    layer_class = keras_compat.layer_class(CLASSES[kind])
     common = {"name": keras3_name(config)}
     if CLASSES[kind] == "Identity":
         return BuiltLayer(layer_class(**common))

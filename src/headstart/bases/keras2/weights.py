@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,11 @@ _COUNTS_TWICE = "_layer_checkpoint_dependencies"
 """The container of Keras 2.12, which lists a layer with weights under two names; both take a number."""
 
 _NOT_OF_THE_MODEL = ("optimizer", "metrics", "compiled_metrics", "compiled_loss", "loss")
-_NAMES = {"DepthwiseConv1D": {"kernel": "depthwise_kernel"}, "DepthwiseConv2D": {"kernel": "depthwise_kernel"}}
+_NAMES = {
+    "DepthwiseConv1D": {"kernel": "depthwise_kernel"},
+    "DepthwiseConv2D": {"kernel": "depthwise_kernel"},
+    "LayerScale": {"variable": "gamma"},
+}
 """Class -> name of a weight in Keras 3 -> its name in Keras 2."""
 
 
@@ -193,18 +198,57 @@ def _contradicts(places: list[_Place], saved: _Saved) -> bool:
 
 def _pairs_of_archive(file: ModelFile, model: Part) -> list[tuple[_Place, np.ndarray]]:
     groups = _read_archive(file)
-    pairs = [pair for prefix, part in _prefixes(model, "", groups) for pair in _match_layer(file, part, prefix, groups)]
-    placed = {id(place.variable) for place, _ in pairs}
-    missing = [
-        str(place) for part in _leaves(model) for lists in _own_places(part) for place in lists
-        if id(place.variable) not in placed
-    ]  # fmt: skip
+    try:
+        return _pairs_of_groups(file, model, dict(groups), None)
+    except InputError:
+        # Layers that several nested models share are in the file once; the config does not say which ones.
+        with suppress(InputError):
+            return _pairs_of_groups(file, model, groups, {})
+        raise
+
+
+def _pairs_of_groups(
+    file: ModelFile, model: Part, groups: dict[str, list[np.ndarray]], shared: dict[Any, Part] | None
+) -> list[tuple[_Place, np.ndarray]]:
+    """Pair all weights with those of the groups, which are taken out.
+
+    Args:
+        file: for messages.
+        model: the rebuilt model.
+        groups: from :func:`_read_archive`.
+        shared: collects the layers by what identifies them; a later one that is identified in the same way is taken
+            for the same layer. None if there are no such layers.
+    """
+    pairs = [
+        pair
+        for prefix, part in _prefixes(model, "", groups, shared)
+        for pair in _match_layer(file, part, prefix, groups)
+    ]
+    placed = {id(place.variable): values for place, values in pairs}
+    missing = []
+    for part in _leaves(model):
+        first = (shared or {}).get(_identity(part), part)
+        for place, source in zip(_all_places(part), _all_places(first), strict=True):
+            if id(place.variable) not in placed and id(source.variable) in placed:
+                pairs.append((place, placed[id(source.variable)]))
+            elif id(place.variable) not in placed:
+                missing.append(str(place))
     if missing:
         raise _mismatch(file, f"it has no weights for {_listed(missing)}")
     left_over = [name for name in groups if groups[name] and not name.startswith(_NOT_OF_THE_MODEL)]
     if left_over:
         raise _mismatch(file, f"the weights {_listed(left_over)} belong to no layer of its config")
     return pairs
+
+
+def _all_places(part: Part) -> list[_Place]:
+    trainable, others = _places(part)
+    return [*trainable, *others]
+
+
+def _identity(part: Part) -> Any:
+    """What two uses of the same layer have in common: name, class and shapes of weights."""
+    return part.name, part.kind, tuple(place.shape for place in _all_places(part))
 
 
 def _read_archive(file: ModelFile) -> dict[str, list[np.ndarray]]:
@@ -226,24 +270,31 @@ def _read_archive(file: ModelFile) -> dict[str, list[np.ndarray]]:
     return {group: [values for _, values in sorted(numbered.items())] for group, numbered in datasets.items()}
 
 
-def _prefixes(part: Part, prefix: str, groups: dict[str, Any]) -> Iterator[tuple[str, Part]]:
-    """The layers without parts, with the names of their groups."""
+def _prefixes(
+    part: Part, prefix: str, groups: dict[str, Any], shared: dict[Any, Part] | None
+) -> Iterator[tuple[str, Part]]:
+    """The layers without parts, with the names of their groups; each shared one only once."""
     if not part.parts:
         yield prefix, part
         return
     if not part.is_model:
         for name, child in part.parts.items():
-            yield from _prefixes(child, f"{prefix}/{name}", groups)
+            yield from _prefixes(child, f"{prefix}/{name}", groups, shared)
         return
     candidates = [f"{prefix}/{name}".lstrip("/") for name in _CONTAINERS]
     present = [name for name in candidates if any(group.startswith(f"{name}/") for group in groups)]
     container = present[0] if present else candidates[0]
+    counts_twice = container.endswith(_COUNTS_TWICE)
     counts: Counter[str] = Counter()
     for child in part.parts.values():
+        is_known = shared is not None and shared.setdefault(_identity(child), child) is not child
+        if is_known and not counts_twice:
+            continue
         name = _snake_case(child.kind)
         number = f"_{counts[name]}" if counts[name] else ""
-        counts[name] += 2 if container.endswith(_COUNTS_TWICE) and any(_places(child)) else 1
-        yield from _prefixes(child, f"{container}/{name}{number}", groups)
+        counts[name] += 2 if counts_twice and _all_places(child) else 1
+        if not is_known:
+            yield from _prefixes(child, f"{container}/{name}{number}", groups, shared)
 
 
 def _snake_case(name: str) -> str:
