@@ -13,7 +13,7 @@ import headstart as hs
 from headstart.data.dataset import load_dataset
 from headstart.data.examples import FileExample, TextExample, example_from_json, file_in
 from headstart.data.modalities import IMAGE, TEXT
-from headstart.errors import BadExample, UnavailableError
+from headstart.errors import BadExample, InputError, UnavailableError
 from tests.conftest import SIZE
 
 
@@ -65,11 +65,28 @@ def test_paths_and_strings_are_understood_as_before(tmp_path: Path) -> None:
     assert TEXT.example_in(tmp_path, "row 1", "good") == TextExample("good", name="row 1")
 
 
-def test_texts_that_are_no_paths(tmp_path: Path) -> None:
-    (tmp_path / "one.txt").write_text("from a file", encoding="utf-8")
-    strange = ["x" * 300, "x" * 100_000, "~nobody", "a\0b", "see https://example.org", "  "]
-    found = TEXT.list_examples([tmp_path / "one.txt", *strange])
-    assert found == [TextExample("from a file", name=str(tmp_path / "one.txt")), *map(TextExample, strange)]
+@pytest.mark.parametrize(
+    "argument",
+    ["revews.txt", "revews", "data/new reviews", "a text", "x" * 100_000, "~nobody", "a\0b", "  ", "*.md"],
+)
+def test_what_names_no_file_is_never_a_text(tmp_path: Path, argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.txt").write_text("from a file", encoding="utf-8")
+    with pytest.raises(InputError, match="no such file, folder or pattern") as error:
+        TEXT.list_examples(["reviews.txt", argument])
+    assert "For a text itself, use text." in str(error.value)
+    assert len(str(error.value)) < 200
+    assert TEXT.list_examples(["rev*.txt"]) == [TextExample("from a file", name="reviews.txt")]
+
+
+def test_links_to_nothing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "a.txt").symlink_to(tmp_path / "gone.txt")
+    (example,) = IMAGE.list_examples([tmp_path / "a.jpg"])
+    with pytest.raises(BadExample, match="cannot be read: No such file"):
+        example.read()
+    with pytest.raises(InputError, match=r"no such file, folder or pattern: .*a\.txt"):
+        TEXT.list_examples([tmp_path / "a.txt"])
 
 
 def test_a_url_is_read_through_fsspec(remote: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,17 +142,22 @@ def test_the_model_opens_with_keras_alone_and_knows_its_thresholds(label_run: hs
     assert json.loads(thresholds.replace("'", '"')) == label_run.facts.thresholds
 
 
+def as_options(*texts: str) -> list[str]:
+    return [part for text in texts for part in ("--text", text)]
+
+
 def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]) -> None:
     said = label_run.predict(texts)[0].predicted
-    lines = _headstart("predict", label_run.folder, *texts, "").stdout.splitlines()
+    lines = _headstart("predict", label_run.folder, *as_options(*texts, "")).stdout.splitlines()
     assert re.fullmatch(rf"{said[0]} +\d+\.\d%   {said[1]} +\d+\.\d%   {re.escape(texts[0])}", lines[0])
     assert re.fullmatch(rf"none +{re.escape(texts[1])}", lines[1])
-    top = _headstart("predict", label_run.folder, *texts, "--top-k", 1).stdout.splitlines()
+    top = _headstart("predict", label_run.folder, *as_options(*texts), "--top-k", 1).stdout.splitlines()
     assert top[0].startswith(f"{said[0]}*")
     assert "*" not in top[1].partition("%")[0]
-    told = _headstart("predict", label_run.folder, *texts, "", "--json").stdout.splitlines()
+    told = _headstart("predict", label_run.folder, *as_options(*texts, ""), "--json").stdout.splitlines()
     assert [json.loads(line).get("predicted") for line in told] == [said, [], None]
-    table = list(csv.reader(_headstart("predict", label_run.folder, *texts, "", "--csv").stdout.splitlines()))
+    lines = _headstart("predict", label_run.folder, *as_options(*texts, ""), "--csv").stdout.splitlines()
+    table = list(csv.reader(lines))
     assert table[0] == ["file", "predicted", *label_run.classes, "problem"]
     assert [row[1] for row in table[1:]] == [";".join(said), "", ""]
     assert len({len(row) for row in table}) == 1

@@ -108,14 +108,26 @@ def test_the_command_takes_texts_files_tables_and_lines(text_run: hs.Run, senten
     (tmp_path / "one.txt").write_text(text, encoding="utf-8")
     table = _write(tmp_path / "new.csv", ["id", "text"], [["7", text], ["8", "Raised when an import fails."]])
     answers = [
-        json.loads(_headstart("predict", text_run.folder, given, "--json", stdin=stdin).stdout.splitlines()[0])
-        for given, stdin in ((text, ""), (tmp_path / "one.txt", ""), (table, ""), ("-", f"{text}\n\nsecond\n"))
+        json.loads(_headstart("predict", text_run.folder, *given, "--json", stdin=stdin).stdout.splitlines()[0])
+        for given, stdin in (
+            (("--text", text), ""),
+            ((tmp_path / "one.txt",), ""),
+            ((table,), ""),
+            (("-",), f"{text}\n\nsecond\n"),
+        )
     ]
     assert len({answer["probability"] for answer in answers}) == 1
     assert [answer["file"] for answer in answers] == [text, str(tmp_path / "one.txt"), f"row 2 of {table}", text]
-    empty = _headstart("predict", text_run.folder, " ")
+    empty = _headstart("predict", text_run.folder, "--text", " ")
     assert empty.returncode == 2
     assert "it has no text" in empty.stderr
+    mistyped = _headstart("predict", text_run.folder, tmp_path / "ones.txt")
+    assert mistyped.returncode == 2
+    assert "no such file, folder or pattern" in mistyped.stderr
+    assert "use --text" in mistyped.stderr
+    nothing = _headstart("explain", text_run.folder)
+    assert nothing.returncode == 2
+    assert "name a FILE, or use --text TEXT" in nothing.stderr
 
 
 def test_text_files_in_class_folders(sentences: Path, tmp_path: Path) -> None:

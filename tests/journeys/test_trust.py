@@ -122,7 +122,8 @@ def test_unsure_answers_are_marked(doubtful: hs.Run, text_run: hs.Run, sentences
 
 
 def test_the_command_says_unsure_and_out_of_distribution(doubtful: hs.Run) -> None:
-    command = [sys.executable, "-m", "headstart", "predict", str(doubtful.folder), STRANGE, "--min-confidence", "1"]
+    command = [sys.executable, "-m", "headstart", "predict", str(doubtful.folder), "--text", STRANGE]
+    command += ["--min-confidence", "1"]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.startswith("unsure")
     assert f"{STRANGE}   (out-of-distribution, " in told.stdout

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headstart.cli import output
-from headstart.cli.columns import text_column_option
+from headstart.cli.columns import check_inputs, text_column_option, text_option
 from headstart.cli.progress import current_progress
 from headstart.tasks.labels import NO_LABEL
 
@@ -18,7 +18,8 @@ _WORDS = 5  # words per line of the summary
 
 @click.command(epilog="Example: headstart explain runs/photos new/img.jpg")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, metavar="[FILE…]")
+@text_option
 @click.option("--class-name", metavar="NAME", help="Class to explain; default: the most probable one.")
 @click.option(
     "--method",
@@ -39,6 +40,7 @@ _WORDS = 5  # words per line of the summary
 def explain(
     run: Path,
     files: tuple[str, ...],
+    texts: tuple[str, ...],
     class_name: str | None,
     method: "Method",
     nearest: int,
@@ -50,15 +52,18 @@ def explain(
     """Explain predictions of a RUN: areas of an image or words of a text, and similar training examples.
 
     FILE is an image, a folder of images or a pattern such as 'new/*.jpg'. For a run on texts it is a text file, a
-    folder of text files, a table, or the text itself. Writes a page, and for each image a file with its heat map.
+    folder of text files, or a table; --text takes the text itself. Writes a page, and for each image a file with its
+    heat map.
     """
+    from headstart.data.examples import TextExample
     from headstart.explanation.explain import Explainer
     from headstart.reports.explanation import write_explanations
     from headstart.runs.files import read_facts
     from headstart.runs.predictor import Problem
 
     modality = read_facts(run).modality  # a wrong RUN or FILE is reported before the computation
-    examples = modality.list_examples(files, text_column)
+    check_inputs(files, texts, modality)
+    examples = [*modality.list_examples(files, text_column), *map(TextExample, texts)]
     explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest, progress=current_progress())
     explanations: list[Explanation] = []
     for result in explainer.explain(examples):

@@ -1,6 +1,7 @@
 """``headstart predict``."""
 
 import csv
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,7 +13,7 @@ import click
 import numpy as np
 
 from headstart.cli import output
-from headstart.cli.columns import text_column_option
+from headstart.cli.columns import check_inputs, text_column_option, text_option
 from headstart.errors import InputError
 from headstart.tasks.labels import NO_LABEL
 
@@ -35,7 +36,8 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
 
 @click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, metavar="[FILE…]")
+@text_option
 @click.option(
     "--top-k",
     type=click.IntRange(min=1),
@@ -56,6 +58,7 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
 def predict(
     run: Path,
     files: tuple[str, ...],
+    texts: tuple[str, ...],
     top_k: int | None,
     as_json: bool,
     as_csv: bool,
@@ -67,7 +70,8 @@ def predict(
     """Predict labels for new images or texts with a RUN of `headstart train`.
 
     FILE is an image, a folder, a pattern such as 'new/*.jpg', or - for standard input: an image, or a list of paths.
-    For a run on texts it is a text file, a folder of text files, a table, the text itself, or - for one text per line.
+    For a run on texts it is a text file, a folder of text files, a table, or - for one text per line; --text takes the
+    text itself.
     A multi-label run predicts all labels that reach their threshold, or none.
     """
     from headstart.runs.files import read_facts
@@ -76,13 +80,15 @@ def predict(
     facts = read_facts(run)  # a wrong RUN is reported first
     if as_json and as_csv:
         raise click.UsageError("use either --json or --csv")
+    check_inputs(files, texts, facts.modality)
     data = sys.stdin.buffer.read() if "-" in files else b""
     paths = [name for name in files if name != "-"]
     if tta and not facts.modality.has_pixels:
         raise click.UsageError("--tta is for images only")
     open_run = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
     if facts.modality.is_in_tables:
-        predictor, answers = _predict_contents(open_run, facts.modality, paths, data, text_column, top_k)
+        contents = [*texts, *_lines(data)]
+        predictor, answers = _predict_contents(open_run, facts.modality, paths, contents, text_column, top_k)
     else:
         predictor, answers = _predict_files(open_run, facts.modality, paths, data, top_k)
     writer = _write_json if as_json else _write_csv if as_csv else _write_lines
@@ -100,18 +106,23 @@ _OpenRun = Callable[..., "Predictor"]
 def _predict_contents(
     open_run: _OpenRun,
     modality: "Modality",
-    arguments: list[str],
-    data: bytes,
+    files: list[str],
+    contents: list[str],
     text_column: list[str] | None,
     top_k: int | None,
 ) -> tuple["Predictor", _Answers]:
-    """Answers about arguments that may be the content themselves; standard input has one on each line."""
+    """Answers about files that hold contents, and about contents themselves."""
     from headstart.data.examples import TextExample
 
-    lines = [line for line in data.decode("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
-    texts = [*modality.list_examples(arguments, text_column), *map(TextExample, lines)]
+    texts = [*modality.list_examples(files, text_column), *map(TextExample, contents)]
     predictor = open_run(expected=len(texts))
     return predictor, predictor.predict(texts, top_k=top_k)
+
+
+def _lines(data: bytes) -> list[str]:
+    """The lines of standard input that are not empty."""
+    text = data.decode("utf-8-sig", "surrogateescape")
+    return [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
 
 
 def _predict_files(

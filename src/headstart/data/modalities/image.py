@@ -96,7 +96,7 @@ class Image(Modality):
             if not files:
                 raise InputError(f"the folder {item} holds no images ({', '.join(self.extensions)}).")
             return files
-        if path.exists():
+        if path.exists() or path.is_symlink():  # what is wrong with a link to nothing is said when it is read
             return [str(path)]
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:

@@ -1,9 +1,10 @@
 """Texts: rows of tables, text files or strings, which the tokenizer of a base turns into token ids."""
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from headstart.data.near_duplicates import near_texts
 from headstart.data.readers import Reader
 from headstart.data.table_columns import Columns
 from headstart.data.tables import is_table, read_rows
-from headstart.errors import BadExample, InputError
+from headstart.errors import BadExample, InputError, field_name
 from headstart.system.settings import check_readable
+
+_OPTION = "--text"
+_SHOWN = 80  # characters of an argument in a message
 
 
 class Text(Modality):
@@ -36,9 +40,8 @@ class Text(Modality):
         "embedded:all-minilm-l6-v2", "hf:sentence-transformers/all-MiniLM-L6-v2", "embedded:glove-6b-50d",
     )  # fmt: skip
     mistakes_shown = 12
-    command_input = '"some text"'
-    shell_input = '"some text"'
     python_input = '"some text"'
+    command_input = shell_input = f"{_OPTION} {python_input}"
     labelled_data = "table.csv"
 
     def to_example(self, item: Path | str) -> Example:
@@ -61,10 +64,10 @@ class Text(Modality):
         return True
 
     def list_examples(self, items: Iterable[Path | str], text_column: Sequence[str] | None = None) -> list[Example]:
-        """Texts in text files, folders of them and tables; a string that names no file is a text.
+        """Texts in text files, folders of them, tables and patterns.
 
         Raises:
-            InputError: a folder holds no texts, or no texts are found in a table.
+            InputError: something names no file, a folder holds no texts, or no texts are found in a table.
         """
         return [text for item in map(str, items) for text in self._find_texts(item, text_column)]
 
@@ -95,10 +98,10 @@ class Text(Modality):
 
     def _find_texts(self, item: str, text_column: Sequence[str] | None) -> list[Example]:
         address = os.path.expanduser(item)
-        if self._is_address(item):
+        if is_url(item) and not re.search(r"\s", item):
             return [FileExample(item)]
         if not item.strip() or not os.path.exists(address):  # False also for what is too long for a path
-            return [TextExample(item)]
+            return self._find_matches(item, text_column)
         path = Path(address)
         if path.is_dir():
             files = [Path(file) for file in walk(address) if Path(file).suffix.lower() in self.extensions]
@@ -110,9 +113,13 @@ class Text(Modality):
             return [TextExample(row.text or "", name=f"row {row.number} of {item}") for row in rows]
         return [TextExample(read_text(path), name=item)]
 
-    def _is_address(self, item: str) -> bool:
-        """Whether a text is the URL of a text file, and not a text with a URL in it."""
-        return is_url(item) and not re.search(r"\s", item) and PurePath(item).suffix.lower() in self.extensions
+    def _find_matches(self, pattern: str, text_column: Sequence[str] | None) -> list[Example]:
+        """The texts in the files that a pattern matches."""
+        matches = sorted(filter(os.path.exists, glob.glob(os.path.expanduser(pattern), recursive=True)))
+        if not matches:
+            shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
+            raise InputError(f"no such file, folder or pattern: {shown}. For a text itself, use {field_name('text')}.")
+        return [text for match in matches for text in self._find_texts(match, text_column)]
 
 
 TEXT = Text()
