@@ -194,3 +194,51 @@ def test_a_label_that_all_or_hardly_any_have_cannot_be_learnt() -> None:
         check_split(MULTI_LABEL, everywhere, parts, ["a", "b"], skipped=[])
     with pytest.raises(InputError, match="the class 'b' has 2 usable examples, 1 of them to train on"):
         check_split(MULTI_LABEL, np.eye(8, 2, dtype=int) + np.eye(8, 2, -6, dtype=int), parts, ["b", "a"], skipped=[])
+
+
+@pytest.mark.parametrize(
+    ("both", "one", "none"),
+    [
+        ("['a', 'b']", "['b']", "[]"),
+        ('["a", "b"]', '["b"]', "[ ]"),
+        ("('a', 'b')", "('b',)", "()"),
+        ("{'b', 'a'}", "{'b'}", "[]"),
+        ("['a' 'b']", "['b']", "[]"),
+        ("['a'\n 'b']", "['b']", "[]"),
+    ],
+    ids=["Python", "JSON", "tuples", "sets", "NumPy", "NumPy in lines"],
+)
+def test_lists_that_are_written_as_text_are_several_labels(tmp_path: Path, both: str, one: str, none: str) -> None:
+    frame = pd.DataFrame({"text": list("wxyz"), "label": [both, one, none, one]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for data in (frame, tmp_path / "t.csv"):
+        dataset = load_dataset(data)
+        assert dataset.classes == ["a", "b"]
+        assert dataset.class_names == ["a, b", "b", "none", "b"]
+
+
+def test_lists_of_numbers_as_text() -> None:
+    dataset = load_dataset(pd.DataFrame({"text": list("xyz"), "label": ["[1, 10]", "[2]", "[10]"]}))
+    assert dataset.classes == ["1", "2", "10"]
+
+
+def test_lists_as_text_beside_plain_labels_are_an_error() -> None:
+    frame = pd.DataFrame({"text": list("xyz"), "label": ["['a', 'b']", "b", "['b']"]})
+    with pytest.raises(InputError, match=r"2 labels of 3 are lists written as text, such as .*, and .* such as 'b'"):
+        load_dataset(frame)
+
+
+def test_brackets_may_be_class_names() -> None:
+    frame = pd.DataFrame({"text": list("xyzu"), "label": ["[]", "()", "(a)", "[]"]})
+    assert load_dataset(frame).classes == ["()", "(a)", "[]"]
+
+
+def test_separators_that_nobody_named_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    labels = ["action|drama", "comedy|drama", "action|comedy", "drama", "action|comedy|drama"]
+    frame = pd.DataFrame({"text": list("vwxyz"), "label": labels})
+    assert len(load_dataset(frame).classes) == 5
+    assert "labels such as 'action|comedy' look like several labels in one cell" in caplog.text
+    caplog.clear()
+    assert load_dataset(frame, label_separator="|").classes == ["action", "comedy", "drama"]
+    load_dataset(frame.assign(label=["New York, NY", "Paris, FR", "Rome, IT", "Bonn", "Paris, FR"]))
+    assert not caplog.records

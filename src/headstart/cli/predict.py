@@ -185,7 +185,8 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
             remarks += [f"{answer.label()}?"] if answer.unsure else []
         text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in listed.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
-        output.result(f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}")
+        line = f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}"
+        output.result(" ".join(line.splitlines()))  # names and texts may have line breaks
 
 
 def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:

@@ -1,10 +1,12 @@
 """Examples in the rows of a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.data.class_names import whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
+from headstart.data.listed_labels import hint_at_separator, listed_labels
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
@@ -12,7 +14,7 @@ from headstart.data.table_images import TableImages
 from headstart.data.tables import Row, is_frame, read_rows
 from headstart.errors import InputError
 from headstart.tasks import task_for
-from headstart.tasks.labels import label_names
+from headstart.tasks.labels import Label, label_names
 
 
 def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
@@ -61,7 +63,7 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
     else:
-        rows.labels = whole_numbers(rows.labels)
+        _unify_labels("the DataFrame" if is_frame(table) else str(table), rows)
     rows.modality = modality_of_table(rows.files, texts)
     contents = texts or [""] * len(rows.files)
     rows.examples = [rows.modality.example_in(root, *pair) for pair in zip(rows.files, contents, strict=True)]
@@ -69,14 +71,29 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     return rows
 
 
+def _unify_labels(source: str, rows: ExampleRows) -> None:
+    """Read lists that are written as text, and whole numbers that are written as decimals."""
+    labels = listed_labels(source, rows.labels)
+    if labels != rows.labels:
+        _check_names(source, labels)
+    else:
+        hint_at_separator(source, labels)
+    rows.labels = whole_numbers(labels)
+
+
+def _check_names(where: str, labels: Sequence[Label]) -> None:
+    """Check that the tables of a run can hold some labels of one kind."""
+    fault = task_for(labels).label_fault(label_names(labels))
+    if fault:
+        raise InputError(f"{where} {fault}")
+
+
 def _check_label(row: Row, rows: ExampleRows) -> None:
     """Check that a label is of the same kind as those before it, and that a run's tables can hold it."""
     if rows.labels and isinstance(row.label, list) != isinstance(rows.labels[0], list):
         expected = "a list of labels" if isinstance(row.label, str) else "one label"
         raise InputError(f"{row.where} has the label {row.label!r}: expected {expected}, as in the rows before it.")
-    fault = task_for([row.label]).label_fault(label_names([row.label]))
-    if fault:
-        raise InputError(f"{row.where} {fault}")
+    _check_names(row.where, [row.label])
 
 
 def _is_unicode(text: str) -> bool:

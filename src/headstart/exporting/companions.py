@@ -60,7 +60,7 @@ def card(facts: RunFacts) -> dict[str, str]:
     """
     return {
         "name": facts.name,
-        "labels": "".join(f"{name}\n" for name in facts.classes),
+        "labels": "".join(f"{' '.join(name.splitlines())}\n" for name in facts.classes),  # a line each
         "headstart": json.dumps(_metadata(facts), ensure_ascii=False),
     }
 

@@ -1,0 +1,73 @@
+"""Several labels in one cell of text: lists as Python, JSON or NumPy write them, and separators that nobody named."""
+
+import ast
+import json
+import logging
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+from headstart.errors import InputError, counted
+from headstart.tasks.labels import Label
+
+logger = logging.getLogger(__name__)
+
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_NUMPY = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*")\s*)*\]""")  # quoted words without commas
+_SEPARATORS = ("|", ";", ",")
+_MOST_TEXT = 100_000  # characters of a cell that is read as a list
+
+
+def listed_labels(source: str, labels: Sequence[Label]) -> list[Label]:
+    """Labels whose cells are lists written as text, such as ``['a', 'b']``, as lists; other labels as they are.
+
+    Args:
+        source: of the data, for messages.
+        labels: one cell each.
+
+    Raises:
+        InputError: some cells are lists and others are not.
+    """
+    lists = [_parse(label) if isinstance(label, str) else None for label in labels]
+    n_lists = sum(names is not None for names in lists)
+    if not any(lists):
+        return list(labels)
+    if n_lists < len(labels):
+        plain = next(label for label, names in zip(labels, lists, strict=True) if names is None)
+        written = next(label for label, names in zip(labels, lists, strict=True) if names is not None)
+        raise InputError(
+            f"{source}: {counted(n_lists, 'label')} of {len(labels):,} are lists written as text, such as {written!r}, "
+            f"and others are not, such as {plain!r}. Write all of them as lists, or none."
+        )
+    logger.info(f"{source}: the labels are lists written as text, so an example may have several")
+    return [names or [] for names in lists]
+
+
+def hint_at_separator(source: str, labels: Sequence[Label]) -> None:
+    """Log it if labels look like several labels with a separator between them."""
+    names = {label for label in labels if isinstance(label, str)}
+    for separator in _SEPARATORS:
+        several = [name for name in names if separator in name]
+        parts = {part.strip() for name in names for part in name.split(separator) if part.strip()}
+        if several and 1 < len(parts) < len(names):
+            logger.warning(
+                f"{source}: labels such as {min(several)!r} look like several labels in one cell. They are read as one "
+                f"class each. If an example may have several labels, name {separator!r} as the separator of labels."
+            )
+            return
+
+
+def _parse(cell: str) -> list[str] | None:
+    """The labels in a list that is written as text; None if it is none."""
+    if not (cell[:1] + cell[-1:] in ("[]", "()", "{}") and len(cell) < _MOST_TEXT):
+        return None
+    if cell[0] == "[" and _NUMPY.fullmatch(cell):
+        return [first or second for first, second in _QUOTED.findall(cell)]
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            names = read(cell)
+            if isinstance(names, list | tuple | set) and all(isinstance(name, str | int) for name in names):
+                ordered = sorted(names, key=str) if isinstance(names, set) else names
+                return list(dict.fromkeys(str(name).strip() for name in ordered))
+            return None
+    return None
