@@ -2,10 +2,11 @@
 
 import http.server
 import io
+import json
 import shutil
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.bases import saved_model, saved_model_reader
 from headstart.errors import InputError, IntegrityError, UnavailableError
 
 pytestmark = pytest.mark.slow
@@ -20,59 +22,91 @@ pytestmark = pytest.mark.slow
 SIZE = 32
 
 
-def _network(*, rescaling: bool = False) -> Any:
+def _network(*top: Any, rescaling: bool = False, seed: int = 1) -> Any:
+    """Weights that are trained stand among statistics, which have values of their own; some have few values."""
     import keras
 
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(seed)
     layers = [
         keras.layers.Conv2D(8, 3, 2, name="conv"),
-        keras.layers.BatchNormalization(),
+        keras.layers.BatchNormalization(name="norm"),
         keras.layers.ReLU(),
-        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Conv2D(20, 3, 2, use_bias=False, name="second_conv"),
+        keras.layers.BatchNormalization(name="second_norm"),
+        keras.layers.ReLU(),
     ]
     preprocessing = [keras.layers.Rescaling(1 / 127.5, -1)] if rescaling else []
-    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *preprocessing, *layers])
-    statistics = network.get_layer(index=len(preprocessing) + 1)
-    statistics.moving_mean.assign(np.full(8, 0.1))
+    end = top or (keras.layers.GlobalAveragePooling2D(),)
+    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *preprocessing, *layers, *end])
+    values = np.random.default_rng(seed)
+    for name, width in (("norm", 8), ("second_norm", 20)):
+        scale, spread = values.uniform(0.5, 1.5, width), values.uniform(0.5, 2, width)
+        network.get_layer(name).set_weights([scale, *values.normal(0, 0.3, (2, width)), spread])
     return network
 
 
-@pytest.fixture(scope="session")
-def tf2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reusable module in TF2's format: callable, with ``training`` and its variables."""
+def _save_reusable(folder: Path, network: Any, call: Any, **more: Any) -> None:
+    """Save a module as TF Hub's are published: callable, with ``training`` and its variables."""
     import tensorflow as tf
 
-    network = _network()
     module = tf.train.Checkpoint()
     module.variables = [variable.value for variable in network.variables]
     module.trainable_variables = [variable.value for variable in network.trainable_variables]
     module.regularization_losses = []
-    module.__call__ = tf.function(lambda x, training=False: network(x, training=training))
+    module.__call__ = tf.function(call)
     for training in (True, False):
-        module.__call__.get_concrete_function(tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32), training=training)
-    folder = tmp_path_factory.mktemp("modules") / "tf2"
+        module.__call__.get_concrete_function(tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32), training, **more)
     tf.saved_model.save(module, folder)
+
+
+@pytest.fixture(scope="session")
+def tf2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reusable module in TF2's format."""
+    network = _network()
+    folder = tmp_path_factory.mktemp("modules") / "tf2"
+    _save_reusable(folder, network, lambda x, training=False: network(x, training=training))
     return folder
+
+
+def _save_tf1(folder: Path, *, resources: bool = False, classifies: bool = False, simple: bool = False) -> None:
+    """Save a module in TF1's format: with an inference and a training graph, or as ``simple_save`` does."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    (v1.enable_resource_variables if resources else v1.disable_resource_variables)()
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.set_random_seed(3)
+        images = v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], "images")
+        shapes = {"beta": [16], "moving_mean": [16], "kernel": [3, 3, 3, 16], "logits": [1, 1, 16, 21]}
+        kernels = {name: v1.get_variable(name, shape) for name, shape in {**shapes, "x": [2, 16]}.items()}
+        positive = {
+            name: v1.get_variable(name, initializer=np.linspace(0.5, 2, 16, dtype=np.float32)) for name in ("g", "v")
+        }
+        maps = tf.nn.conv2d(images, kernels["kernel"], 2, "VALID")
+        norm = (positive["g"], kernels["beta"], kernels["moving_mean"], positive["v"])
+        maps = tf.nn.relu6(v1.nn.fused_batch_norm(maps, *norm, is_training=False)[0])
+        pooled = tf.reduce_mean(maps, [1, 2], keepdims=True)
+        features = tf.squeeze(pooled, [1, 2])
+        logits = tf.squeeze(tf.nn.conv2d(pooled, kernels["logits"], 1, "SAME", name="Net/Logits/Conv2d_1c_1x1"), [1, 2])
+        session.run(v1.global_variables_initializer())
+        if simple:
+            v1.saved_model.simple_save(session, str(folder), {"images": images}, {"features": features})
+        else:
+            define = v1.saved_model.predict_signature_def
+            outputs = {"default": logits if classifies else features, "Net/maps": maps, "a": pooled}
+            signatures = {"default": define({"images": images}, outputs)}
+            builder = v1.saved_model.Builder(str(folder))
+            builder.add_meta_graph_and_variables(session, ["train"], signatures)
+            builder.add_meta_graph([], signatures)
+            builder.save()
+    v1.enable_resource_variables()
 
 
 @pytest.fixture(scope="session")
 def tf1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A module in TF1's format: a graph without tags, and a signature with the name ``default``."""
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
+    """A module of TF Hub in TF1's format: graphs without tags and for training, a signature named ``default``."""
     folder = tmp_path_factory.mktemp("modules") / "tf1"
-    with tf.Graph().as_default(), v1.Session() as session:
-        v1.disable_resource_variables()
-        images = v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], "images")
-        kernel = v1.get_variable("kernel", [3, 3, 3, 8], initializer=v1.random_normal_initializer(seed=1))
-        features = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(images, kernel, 2, "VALID")), [1, 2])
-        session.run(v1.global_variables_initializer())
-        builder = v1.saved_model.Builder(str(folder))
-        signature = v1.saved_model.predict_signature_def({"images": images}, {"default": features})
-        builder.add_meta_graph_and_variables(session, [], {"default": signature})
-        builder.save()
-        v1.enable_resource_variables()
+    _save_tf1(folder)
     return folder
 
 
@@ -99,11 +133,168 @@ def test_features_equal_those_of_the_module(name: str, photos: Path, request: py
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
+Call = Callable[[Any, Any], Any]
+
+
+def _features(folder: Path, out: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Random images, the features that a base computes for them, and the facts about the module."""
+    facts_folder = out / "read"
+    facts_folder.mkdir(parents=True)
+    saved_model_reader.read_module(str(folder), str(facts_folder), folder.name)
+    facts = json.loads((facts_folder / "facts.json").read_text())
+    images = np.random.default_rng(0).random((3, SIZE, SIZE, 3), np.float32)
+    return images, np.asarray(saved_model._build(facts_folder, (SIZE, SIZE), False)(images)), facts
+
+
+def _module(kind: str, folder: Path) -> Call:
+    """Save a module of a kind, and give the call that computes its features."""
+    import keras
+    import tensorflow as tf
+
+    layers, pooling = keras.layers, keras.layers.GlobalAveragePooling2D
+    tops = {
+        "exported by Keras": [pooling()],
+        "a feature map": [layers.ReLU()],
+        "a projection": [pooling(), layers.Dense(64)],
+        "a narrow projection with activation": [pooling(), layers.Dense(8, activation="relu")],
+        "pre-logits": [pooling(), layers.Dense(12, activation="tanh", name="pre_logits")],
+        "normalised": [pooling(), layers.UnitNormalization()],
+    }
+    if kind in tops:
+        _network(*tops[kind]).export(folder, verbose=False)
+        return lambda module, images: module.serve(images)
+    if kind.startswith("TF1"):
+        _save_tf1(folder, resources="resources" in kind, simple="simple_save" in kind)
+        if "simple_save" in kind:
+            return lambda module, images: module.signatures["serving_default"](images)["features"]
+        return lambda module, images: module.signatures["default"](images)["default"]
+    network, logits = _network(), layers.Dense(20, name="out")
+    logits.build((None, 20))
+    if kind == "untrained":  # statistics and trained weights have equal values
+        untrained = keras.models.clone_model(network)
+        _save_reusable(folder, untrained, lambda x, training=False: untrained(x, training=training))
+    elif kind == "a momentum":
+        momentum = {"batch_norm_momentum": tf.TensorSpec([], tf.float32)}
+        _save_reusable(folder, network, lambda x, training=False, batch_norm_momentum=0.9: network(x), **momentum)
+    elif kind == "a dict":
+        whole = keras.Model(network.inputs, logits(network.outputs[0]))
+        _save_reusable(folder, whole, lambda x, training=False: {"logits": whole(x), "features": network(x)})
+        return lambda module, images: module(images, training=False)["features"]
+    else:
+        module = tf.Module()
+        module.weights = [variable.value for variable in (*network.variables, *logits.variables)]
+        images = tf.TensorSpec([None, SIZE, SIZE, 3], name="images")
+        features = tf.function(lambda images: {"default": network(images)}, [images])
+        scores = tf.function(lambda images: {"logits": logits(network(images))}, [images])
+        tf.saved_model.save(module, folder, {"serving_default": scores, "image_feature_vector": features})
+        return lambda module, images: module.signatures["image_feature_vector"](images)["default"]
+    return lambda module, images: module(images, training=False)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "exported by Keras", "a feature map", "a projection", "a narrow projection with activation", "pre-logits",
+        "normalised", "untrained", "a momentum", "a dict", "signatures", "TF1", "TF1 with resources", "TF1 simple_save",
+    ],
+)  # fmt: skip
+def test_a_module_of_features_is_used_as_it_is(kind: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    call = _module(kind, tmp_path / "module")
+    images, features, facts = _features(tmp_path / "module", tmp_path)
+    tags = [] if kind in ("TF1", "TF1 with resources") else ["serve"]
+    expected = np.asarray(call(tf.saved_model.load(str(tmp_path / "module"), tags), tf.constant(images)))
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    kernels = [is_trained for _, shape, is_trained in facts["constants"] if len(shape) == 4]
+    statistics = [is_trained for _, shape, is_trained in facts["constants"] if shape == [20]]
+    assert len(statistics) in (0, 4)  # of the second BatchNormalization; nothing of an output that is not used
+    assert not any(statistics)
+    assert kernels == [not kind.startswith("TF1")] * len(kernels)
+
+
+def _classifier(kind: str, folder: Path) -> Any:
+    """Save a classifier, and give its layers up to the features as a model."""
+    import keras
+
+    layers, pooling = keras.layers, keras.layers.GlobalAveragePooling2D
+    tops = {
+        "softmax": [pooling(), layers.Dense(2, activation="softmax")],
+        "sigmoid": [pooling(), layers.Dense(1, activation="sigmoid")],
+        "a few logits": [pooling(), layers.Dense(5)],
+        "logits of ImageNet": [pooling(), layers.Dense(1001)],
+        "a name": [pooling(), layers.Dense(20, name="predictions")],
+        "labels": [pooling(), layers.Dense(30)],
+        "two layers": [layers.Flatten(), layers.Dense(32, activation="relu"), layers.Dense(3, activation="softmax")],
+        "convolution": [layers.Conv2D(4, 1, activation="relu"), pooling(), layers.Softmax()],
+    }
+    network = _network(*tops[kind])
+    network.export(folder, verbose=False)
+    if kind == "labels":
+        (folder / "assets" / "labels.txt").write_text("\n".join(f"class {i}" for i in range(30)))
+    below = 5 if kind in ("two layers", "convolution") else 6
+    return keras.Model(network.inputs[0], network.layers[below].output)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("softmax", "it ends in softmax"),
+        ("sigmoid", "it ends in a sigmoid"),
+        ("a few logits", "it ends in a dense layer of 5 values"),
+        ("logits of ImageNet", "it ends in a dense layer of 1001 values"),
+        ("a name", "its last layer is called predictions"),
+        ("labels", "it has as many labels"),
+        ("two layers", "it ends in softmax"),
+        ("convolution", "it ends in softmax"),
+    ],
+)
+def test_a_classifier_is_used_up_to_its_top(
+    kind: str, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    below = _classifier(kind, tmp_path / "module")
+    images, features, _ = _features(tmp_path / "module", tmp_path)
+    np.testing.assert_allclose(features, below(images), atol=1e-5)
+    assert f"is a whole classifier ({reason})" in caplog.text
+
+
+def test_a_classifier_of_tf1_is_used_up_to_its_top(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    _save_tf1(tmp_path / "module", classifies=True)
+    images, features, _ = _features(tmp_path / "module", tmp_path)
+    pooled = tf.saved_model.load(str(tmp_path / "module"), []).signatures["default"](tf.constant(images))["a"]
+    np.testing.assert_allclose(features, pooled, atol=1e-5)
+
+
+def test_a_classifier_without_dense_layers_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    network, module = _network(), tf.Module()
+    module.weights = [variable.value for variable in network.variables]
+
+    def shares(images: Any) -> Any:
+        powers = tf.exp(network(images))
+        return powers / tf.reduce_sum(powers, -1, keepdims=True)
+
+    images = tf.TensorSpec([None, SIZE, SIZE, 3], name="images")
+    tf.saved_model.save(module, tmp_path / "module", tf.function(shares, [images]))
+    with pytest.raises(InputError, match=r"is a whole classifier \(its outputs are positive and sum to 1\)"):
+        _features(tmp_path / "module", tmp_path)
+
+
+def test_a_run_on_a_classifier_has_the_features_below_its_top(photos: Path, tmp_path: Path) -> None:
+    _classifier("softmax", tmp_path / "module")
+    base = hs.load_base(f"tfhub:{tmp_path}/module")
+    assert base.feature_dim == 20
+    assert hs.train(photos, base=base.handle, fine_tune="none", runs=tmp_path / "runs").metrics["accuracy"] > 0.8
+
+
 def test_a_fine_tuned_run_contains_the_module(tf2: Path, photos: Path, tmp_path: Path) -> None:
     module = Path(shutil.copytree(tf2, tmp_path / "module"))
     ways = hs.FineTuneConfig(fine_tune_epochs=1, keep="fine-tuned")
     run = hs.train(photos, base=f"tfhub:{module}", fine_tune="all", config=ways, runs=tmp_path / "runs")
-    assert run.facts.freeze_proof.trained > 0
+    assert run.facts.freeze_proof.trained == 3  # two kernels and a bias
     shutil.rmtree(module)
     answer = hs.load(run.folder).predict(photos / "china/07.jpg")
 
@@ -115,6 +306,14 @@ def test_a_fine_tuned_run_contains_the_module(tf2: Path, photos: Path, tmp_path:
     with np.load(run.folder / "golden.npz") as golden:
         np.testing.assert_allclose(model.predict(golden["inputs"], verbose=0), golden["probabilities"], atol=1e-4)
     assert answer.predicted in run.classes
+    original = _network()
+    after = [np.asarray(weight) for weight in model.weights]
+    for layer in original.layers:
+        for before in layer.get_weights():  # BatchNormalization has not moved, everything else has
+            is_unchanged = any(np.array_equal(before, value) for value in after)
+            assert is_unchanged == ("norm" in layer.name), layer.name
+    (export,) = hs.export(run, "saved-model", out=tmp_path / "exports")
+    assert export.replay.difference <= 1e-4
 
 
 def test_a_module_of_tf1_stays_frozen(tf1: Path, photos: Path, tmp_path: Path) -> None:

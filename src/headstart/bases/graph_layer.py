@@ -6,9 +6,11 @@ Importing this module registers the layer with Keras: run ``import headstart.bas
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from headstart.errors import InputError
 
@@ -40,10 +42,18 @@ class GraphLayer(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the weights."""
-        for name, shape, trainable in self.constants:
+        # Keras's own list, `self.weights`, has another order: the trainable weights come first.
+        self._weight_of_constant = [
             self.add_weight(
                 shape=shape, name=name.replace("/", "_"), trainable=trainable, dtype="float32", initializer="zeros"
             )
+            for name, shape, trainable in self.constants
+        ]
+
+    def set_constants(self, values: Sequence[np.ndarray]) -> None:
+        """Set the weights, in the order of ``constants``."""
+        for weight, value in zip(self._weight_of_constant, values, strict=True):
+            weight.assign(value)
 
     def call(self, inputs: Any) -> Any:
         """Run the graph."""
@@ -56,7 +66,8 @@ class GraphLayer(keras.layers.Layer):
     def _run(self, inputs: Any) -> Any:
         import tensorflow
 
-        feeds = {name: weight.value for (name, *_), weight in zip(self.constants, self.weights, strict=True)}
+        weights = zip(self.constants, self._weight_of_constant, strict=True)
+        feeds = {name: weight.value for (name, *_), weight in weights}
         return tensorflow.graph_util.import_graph_def(
             self._definition, input_map={self.takes: inputs, **feeds}, return_elements=[self.gives], name="graph"
         )[0]

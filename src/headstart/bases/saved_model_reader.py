@@ -1,0 +1,277 @@
+"""Read a SavedModel in a TensorFlow process: its frozen graph up to the features, its weights, and facts about both.
+
+Where a weight belongs is decided by identity: the variable whose handle a function has captured feeds the placeholder
+of that capture. The orders of variables in TensorFlow's and Keras's lists differ.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headstart.bases import saved_model_top
+from headstart.errors import InputError, one_line
+
+_SCALES = (255.0, 127.5, 1 / 255, 1 / 127.5, 128.0, 1 / 128)
+_OPERATIONS_BEFORE_KERNELS = {
+    "Mul", "RealDiv", "Sub", "AddV2", "Add", "Div", "BiasAdd", "Identity", "Cast", "Pad", "PadV2", "Reshape",
+    "Transpose",
+}  # fmt: skip
+_MIN_CONSTANT_VALUES = 16  # of a constant that is no variable; smaller ones stay in the graph
+_SIGNATURES = ("image_feature_vector", "feature_vector", "default", "serving_default", "serve")
+_FEATURES = (
+    "default", "feature_vector", "features", "image_features", "embedding", "embeddings", "image_embedding",
+    "image_embeddings", "pooled_output", "pooler_output", "pre_logits", "avg_pool", "global_pool", "representation",
+)  # fmt: skip
+"""Names of the output that holds features; the first is TF Hub's convention."""
+
+_STATISTICS = ("moving_mean", "moving_variance")
+
+
+class _Opened(NamedTuple):
+    """A module: the function that computes, its input, and the variables that can be trained."""
+
+    function: Any
+    spec: Any
+    trainable: list[Any] | None  # None: as the variables say themselves
+    module: Any  # keeps the variables alive
+
+
+def read_module(folder: str, out: str, name: str) -> None:
+    """Write a module as the source ``tfhub:`` builds it: ``graph.txt``, ``weights.npz`` and ``facts.json``.
+
+    Args:
+        folder: of the SavedModel.
+        out: folder to write to.
+        name: of the module, for messages.
+
+    Raises:
+        InputError: its input is not an image, it has operations that are not allowed in a base, or it is a classifier
+            whose top cannot be removed.
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from headstart.bases.graph_layer import read_graph, write_graph
+
+    opened = _open(folder, name)
+    concrete = _concrete(opened, name)
+    index, output_name = _feature_output(concrete.structured_outputs, name)
+    frozen = convert_variables_to_constants_v2(concrete)
+    features = saved_model_top.features(frozen, index, output_name, Path(folder), name)
+    graph = frozen.graph.as_graph_def()
+    _prune(graph, features.op.name)
+    takes = frozen.inputs[0]
+    if not any(node.name == takes.op.name for node in graph.node):
+        raise InputError(f"{name}: its output does not depend on the image.")
+    scales_itself = _scales_itself(graph) or opened.spec.dtype.is_integer
+    constants, weights = _take_weights(graph, _variables(concrete, opened.trainable))
+    text = write_graph(graph)
+    read_graph(text)  # checks its operations
+    facts = {
+        "takes": takes.name,
+        "gives": features.name,
+        "constants": constants,
+        "input_size": [opened.spec.shape[1], opened.spec.shape[2]],
+        "feature_dim": features.shape[-1],
+        "scales_itself": scales_itself,
+        "frozen": "" if any(is_trainable for *_, is_trainable in constants) else "the module has no trainable weights",
+    }
+    arrays: dict[str, Any] = {f"w{i}": value for i, value in enumerate(weights)}
+    np.savez(Path(out, "weights.npz"), **arrays)
+    Path(out, "graph.txt").write_text(text)
+    Path(out, "facts.json").write_text(json.dumps(facts))
+
+
+def _prune(graph: Any, output: str) -> None:
+    """Remove what an operation of a frozen graph does not depend on.
+
+    Its control inputs are removed as well: they order reads of variables, of which none are left.
+    """
+    sources: dict[str, list[str]] = {}
+    for node in graph.node:
+        inputs = [source for source in node.input if not source.startswith("^")]
+        del node.input[:]
+        node.input.extend(inputs)
+        sources[node.name] = [source.partition(":")[0] for source in inputs]
+    needed, pending = set(), [output]
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            pending += sources[name]
+    nodes = [node for node in graph.node if node.name in needed]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _variables(concrete: Any, trainable: Sequence[Any] | None) -> dict[str, bool]:
+    """Placeholder in a function's graph -> whether the variable that feeds it is trained.
+
+    BatchNormalization stays frozen, as in every base: also its scale and offset, which stand beside its statistics.
+    """
+    variables = {id(variable.handle): variable for variable in concrete.graph.variables}
+    trained = {
+        id(variable.handle) for variable in (concrete.graph.trainable_variables if trainable is None else trainable)
+    }
+    with_statistics = {
+        scope for scope, _, kind in (_parts(variable) for variable in variables.values()) if kind in _STATISTICS
+    }
+    return {
+        placeholder.op.name: id(handle) in trained and _parts(variables[id(handle)])[0] not in with_statistics
+        for handle, placeholder in concrete.graph.captures
+        if id(handle) in variables
+    }
+
+
+def _parts(variable: Any) -> tuple[str, str, str]:
+    return variable.name.partition(":")[0].rpartition("/")
+
+
+def _take_weights(graph: Any, variables: dict[str, bool]) -> tuple[list[tuple[str, list[int], bool]], list[np.ndarray]]:
+    """Turn the weights among a graph's constants into placeholders; what they are, and their values."""
+    import tensorflow as tf
+
+    constants, weights = [], []
+    for node in graph.node:
+        if node.op != "Const":
+            continue
+        value = tf.make_ndarray(node.attr["value"].tensor)
+        if value.dtype != np.float32 or (value.size < _MIN_CONSTANT_VALUES and node.name not in variables):
+            continue
+        constants.append((node.name, list(value.shape), variables.get(node.name, False)))
+        weights.append(value)
+        node.op = "Placeholder"
+        del node.attr["value"]
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    return constants, weights
+
+
+def _load(folder: str) -> tuple[Any, bool]:
+    """The module, and whether it is in TF1's format: then without tags, or with those for serving, not for training."""
+    import tensorflow as tf
+    from tensorflow.python.saved_model import loader_impl
+
+    graphs = loader_impl.parse_saved_model(folder).meta_graphs
+    if len(graphs) == 1 and graphs[0].HasField("object_graph_def"):
+        return tf.saved_model.load(folder), False
+    choices = [list(graph.meta_info_def.tags) for graph in graphs]
+    wanted = next((tags for tags in ([], ["serve"]) if tags in choices), choices[0])
+    return tf.saved_model.load(folder, tags=wanted), True
+
+
+def _open(folder: str, name: str) -> _Opened:
+    import tensorflow as tf
+
+    try:
+        module, is_tf1 = _load(folder)
+    except (OSError, ValueError, RuntimeError, IndexError, tf.errors.OpError) as exc:
+        raise InputError(f"TensorFlow cannot open {name} ({one_line(str(exc))}).") from exc
+    trainable = [] if is_tf1 else getattr(module, "trainable_variables", None)
+    refusals: list[str] = []
+    if callable(module):
+        concretes = module.__call__.concrete_functions
+        spec = _image_input(concretes, refusals)
+        if spec is not None:
+            return _Opened(_in_inference_mode(module, concretes), spec, trainable, module)
+    preferred = [signature for signature in _SIGNATURES if signature in module.signatures]
+    others = [signature for signature in module.signatures if signature not in _SIGNATURES]
+    for signature in preferred or others[: len(others) == 1]:
+        function = module.signatures[signature]
+        spec = _image_input([function], refusals)
+        if spec is not None:
+            return _Opened(function, spec, trainable, module)
+    if refusals:
+        raise InputError(
+            f"{name} has inputs of shape {', '.join(list(dict.fromkeys(refusals))[:3])}: expected one input of images, "
+            "(n, height, width, 3)."
+        )
+    signatures = ", ".join(module.signatures) or "none"
+    raise InputError(f"{name} has the signatures {signatures}: expected one of {', '.join(_SIGNATURES)}.")
+
+
+def _in_inference_mode(module: Any, concretes: Sequence[Any]) -> Callable[[Any], Any]:
+    arguments = [concrete.structured_input_signature for concrete in concretes]
+    has_mode = any("training" in named or any(isinstance(v, bool) for v in placed) for placed, named in arguments)
+    return partial(module, training=False) if has_mode else module
+
+
+def _image_input(concretes: Sequence[Any], refusals: list[str]) -> Any:
+    """The input that takes images, as a TensorSpec of shape (n, h, w, 3); None, and the shapes noted, if none does.
+
+    Scalars beside it, such as a momentum, have defaults.
+    """
+    import tensorflow as tf
+
+    for concrete in concretes:
+        flat = tf.nest.flatten(concrete.structured_input_signature)
+        specs = [spec for spec in flat if isinstance(spec, tf.TensorSpec) and spec.shape.rank != 0]
+        image_specs = [spec for spec in specs if spec.shape.rank == 4 and spec.shape[-1] == 3]
+        if len(specs) == 1 and image_specs:
+            return image_specs[0]
+        refusals += [str(tuple(spec.shape) if spec.shape.rank is not None else "?") for spec in specs]
+    return None
+
+
+def _concrete(opened: _Opened, name: str) -> Any:
+    """The function for float32 images in batches of any size."""
+    import tensorflow as tf
+
+    function, spec = opened.function, opened.spec
+    if spec.shape[0] is not None:
+        raise InputError(f"{name} takes {spec.shape[0]} images at once: expected a module for any number of images.")
+    is_signature = hasattr(function, "structured_outputs")
+    if is_signature and spec.dtype == tf.float32:
+        return function  # frozen directly: a wrapper would only call it
+
+    def compute(pixels: Any) -> Any:
+        images = tf.cast(pixels, spec.dtype)
+        return function(**{spec.name: images}) if is_signature else function(images)
+
+    try:
+        return tf.function(compute).get_concrete_function(
+            tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name="pixels")
+        )
+    except (ValueError, TypeError) as exc:
+        raise InputError(f"{name} cannot be called with images alone ({one_line(str(exc))}).") from exc
+
+
+def _feature_output(outputs: Any, name: str) -> tuple[int, str]:
+    """The index of the features among a module's output tensors, in TensorFlow's order, and the name of that output."""
+    import tensorflow as tf
+
+    flat = tf.nest.flatten(outputs)
+    names = sorted(outputs) if isinstance(outputs, dict) else [""] * len(flat)
+    if len(names) == len(flat):
+        plain = [saved_model_top.plain_name(key) for key in names]
+        wanted = [*_FEATURES, *saved_model_top.CLASSIFIER_NAMES]
+        chosen = 0 if len(flat) == 1 else next((plain.index(key) for key in wanted if key in plain), None)
+        if chosen is not None and flat[chosen].shape.rank in (2, 4):
+            return chosen, names[chosen]
+    found = ", ".join(f"{key} {tuple(tensor.shape)}".strip() for key, tensor in zip(names, flat, strict=False))
+    raise InputError(
+        f"{name} has outputs of shape {found or 'none'}: expected one tensor of features, (n, d) or (n, h, w, c)."
+    )
+
+
+def _scales_itself(graph: Any) -> bool:
+    """Whether the graph scales pixels before its first kernel, for example by 1/255; then it takes raw pixels."""
+    import tensorflow as tf
+
+    constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+    reached = {node.name for node in graph.node if node.op == "Placeholder"}
+    for node in graph.node:  # in execution order
+        sources = [source.partition(":")[0] for source in node.input]
+        if node.op not in _OPERATIONS_BEFORE_KERNELS or reached.isdisjoint(sources):
+            continue
+        reached.add(node.name)
+        for value in (constants[source] for source in sources if source in constants):
+            if (
+                value.size
+                and value.dtype.kind == "f"
+                and any(np.allclose(abs(value), scale, 1e-3) for scale in _SCALES)
+            ):
+                return True
+    return False
