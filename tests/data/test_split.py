@@ -88,12 +88,12 @@ def test_units_join_by_way_of_others() -> None:
 def test_a_given_division_is_kept_and_val_comes_from_train() -> None:
     given = ["train"] * 80 + ["test"] * 20
     labels, keys = np.tile([0, 1], 50), _keys(100)
-    parts = _split(labels, keys, given=given, val=0.25)
+    parts = _split(labels, keys, given_splits=given, val=0.25)
     assert (parts[80:] == "test").all()
     assert [(parts[:80] == side).sum() for side in ("train", "val")] == [60, 20]
-    assert _split(labels, keys, given=given, val=0).tolist() == given
+    assert _split(labels, keys, given_splits=given, val=0).tolist() == given
     with_val = ["train"] * 50 + ["val"] * 50
-    assert _split(labels, keys, given=with_val).tolist() == with_val
+    assert _split(labels, keys, given_splits=with_val).tolist() == with_val
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (-0.1, 0.1), (0.1, 1.0), (0.9, 0.2)])
@@ -163,7 +163,7 @@ def test_what_has_no_side_yet_is_divided_and_the_rest_stays() -> None:
     keys = _keys(200)
     given = ["train"] * 60 + ["val"] * 20 + ["test"] * 20 + [""] * 100
     groups = group_ids(None, keys, [(10, 120), (65, 121), (10, 122), (65, 122), (123, 124)])
-    parts = _split(labels, keys, groups=groups, given=given, val=0.2, test=0.2)
+    parts = _split(labels, keys, groups=groups, given_splits=given, val=0.2, test=0.2)
     assert parts[:100].tolist() == given[:100]
     assert parts[[120, 121, 122]].tolist() == ["val"] * 3  # one unit by way of 122, and what is held out wins
     assert parts[123] == parts[124]

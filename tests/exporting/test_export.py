@@ -143,9 +143,9 @@ def test_labels_travel_in_the_files(run: hs.Run, exports: dict[str, hs.Export]) 
     "rule",
     [
         ResizeRule(),
-        ResizeRule(kept=1.0, edges="none", interpolation="lanczos", fast=False),
-        ResizeRule(kept=0.875, edges="resized", interpolation="bilinear", fast=False),
-        ResizeRule(kept=1.0, interpolation="bicubic", antialias=False, bars=0, fast=False),
+        ResizeRule(kept_fraction=1.0, edges="none", interpolation="lanczos", fast=False),
+        ResizeRule(kept_fraction=0.875, edges="resized", interpolation="bilinear", fast=False),
+        ResizeRule(kept_fraction=1.0, interpolation="bicubic", antialias=False, bars=0, fast=False),
         ResizeRule(interpolation="bilinear", antialias=False, bars=0, fast=False),
     ],
 )

@@ -88,8 +88,8 @@ def read(folder: Path, source: str) -> ImageProcessor:
         raise InputError(f"{path} has resample = {number!r}: expected a number from 0 to {len(_FILTERS) - 1}.")
     crops = bool(settings.get("do_center_crop", kind.crops))
     resized, crop = _sizes(path, settings, kind, crops)
-    resize, size, kept = _geometry(path, resized, crop)
-    rule = ResizeRule(kept=kept, edges="resized", interpolation=_FILTERS[number], fast=False)
+    resize, size, kept_fraction = _geometry(path, resized, crop)
+    rule = ResizeRule(kept_fraction=kept_fraction, edges="resized", interpolation=_FILTERS[number], fast=False)
     return ImageProcessor(size, _preprocessing(path, settings, name), resize, rule)
 
 
@@ -185,12 +185,12 @@ def _geometry(path: Path, resized: _Resized, crop: tuple[int, int] | None) -> tu
         return "stretch", resized, 1.0
     height, width = crop
     sides = (resized, resized) if isinstance(resized, int) else resized
-    kept = height / sides[0]
-    if kept > 1 or abs(width / sides[1] - kept) > 1e-6:
+    kept_fraction = height / sides[0]
+    if kept_fraction > 1 or abs(width / sides[1] - kept_fraction) > 1e-6:
         raise InputError(
             f"{path} cuts {height}x{width} pixels out of {sides[0]}x{sides[1]}: expected a part of the same shape."
         )
-    return "crop" if isinstance(resized, int) else "stretch", crop, kept
+    return "crop" if isinstance(resized, int) else "stretch", crop, kept_fraction
 
 
 def _preprocessing(path: Path, settings: Mapping[str, Any], name: str) -> Preprocessing:

@@ -359,7 +359,7 @@ def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[
     if interpolation is None or (interpolation == "lanczos" and not converter.antialias):
         without = "" if converter.antialias else " without antialias"
         raise InputError(f"{name} interpolates its images by {converter.interpolation}{without}: headstart cannot.")
-    rule = ResizeRule(kept=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
+    rule = ResizeRule(kept_fraction=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
     return {
         "input_size": converter.image_size or size,
         "scale": _as_json(converter.scale, 1.0),

@@ -13,7 +13,7 @@ from headstart.data.resizing import ResizeRule
 PREPROCESSING = Preprocessing("[-1, 1]", 1 / 127.5, -1.0)
 """The preprocessing in the code that Teachable Machine exports with the model."""
 
-RESIZE_RULE = ResizeRule(kept=1.0, edges="none", interpolation="lanczos", fast=False)
+RESIZE_RULE = ResizeRule(kept_fraction=1.0, edges="none", interpolation="lanczos", fast=False)
 """How that code cuts out and resizes the centre square: Pillow's ``ImageOps.fit`` with its filter LANCZOS."""
 
 HEAD = ("dense_Dense1", "dense_Dense2")

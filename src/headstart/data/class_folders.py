@@ -60,16 +60,16 @@ def find_in_folder(root: Path, group_by: str | None, *, need_train: bool) -> Exa
 
 def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
     folders = subfolders(root)
-    named = splits_of(folder.name for folder in folders)
-    candidates = {folder: _unwrapped(folder) for folder in folders if folder.name in named}
-    splits = {inner: named[folder.name] for folder, inner in candidates.items() if subfolders(inner)}
+    split_of_name = splits_of(folder.name for folder in folders)
+    candidates = {folder: _unwrapped(folder) for folder in folders if folder.name in split_of_name}
+    splits = {inner: split_of_name[folder.name] for folder, inner in candidates.items() if subfolders(inner)}
     unlabelled = [inner for inner in candidates.values() if inner not in splits]
-    others = [folder for folder in folders if folder.name not in named]
-    if not splits or ("train" not in splits.values() and others):  # such as the classes valid and invalid
+    other_folders = [folder for folder in folders if folder.name not in split_of_name]
+    if not splits or ("train" not in splits.values() and other_folders):  # such as the classes valid and invalid
         return _Layout({root: ""}, [])
-    without_examples = [folder for folder in others if not rows.modality.has_file(walk(str(folder)))]
-    flat = [folder for folder in others if is_unlabelled(folder.name) and folder not in without_examples]
-    unknown = [folder.name for folder in others if folder not in without_examples and folder not in flat]
+    without_examples = [folder for folder in other_folders if not rows.modality.has_file(walk(str(folder)))]
+    flat = [folder for folder in other_folders if is_unlabelled(folder.name) and folder not in without_examples]
+    unknown = [folder.name for folder in other_folders if folder not in without_examples and folder not in flat]
     if unknown:
         names = ", ".join(folder.name for folder in candidates)
         raise InputError(
@@ -77,7 +77,9 @@ def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
             "folders only, or one folder per class only. Move the others away."
         )
     if need_train and "train" not in splits.values():
-        train = [f" {folder.name} has no folders in it." for folder in candidates if named[folder.name] == "train"]
+        train = [
+            f" {folder.name} has no folders in it." for folder in candidates if split_of_name[folder.name] == "train"
+        ]
         raise InputError(
             f"{root} has split folders but none to train on: expected a folder called train, with one folder per "
             f"class.{''.join(train)}"
@@ -152,7 +154,7 @@ def _inner_splits(root: Path, rows: ExampleRows) -> list[str] | None:
     splits = [split_of(name) for name in inner]
     if not splits or not all(splits) or not {"train"} < set(splits):
         return None
-    names = _listed(dict.fromkeys(inner))
+    names = _join_names(dict.fromkeys(inner))
     logger.info(f"{root}: the folders {names} in each class folder are the splits of the data")
     return splits
 
@@ -174,13 +176,13 @@ def _warn_of_same_folders(root: Path, rows: ExampleRows) -> None:
     common = sorted(set.intersection(*inner))
     if len(common) > 1 and 2 * len(common) >= len(set.union(*inner)):
         logger.warning(
-            f"{root}: the folders {_listed(classes)} are read as classes, but all of them have the same folders in "
-            f"them ({_listed(common)}). If they are splits, name them train, val and test. If {_listed(common)} are "
-            "the classes, put these folders first: one folder per class."
+            f"{root}: the folders {_join_names(classes)} are read as classes, but all of them have the same folders in "
+            f"them ({_join_names(common)}). If they are splits, name them train, val and test. If "
+            f"{_join_names(common)} are the classes, put these folders first: one folder per class."
         )
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 

@@ -274,10 +274,10 @@ def _check_train(source: str, rows: ExampleRows, classes: list[str]) -> None:
             splits[name].add(split)
     missing = [name for name in classes if splits[name] and "train" not in splits[name]]
     if missing:
-        named = ", ".join(f"{name!r} (in {' and '.join(sorted(splits[name]))})" for name in missing[:10])
+        class_list = ", ".join(f"{name!r} (in {' and '.join(sorted(splits[name]))})" for name in missing[:10])
         trained = [name for name in classes if "train" in splits[name]]
         raise InputError(
-            f"{source} has no examples to train on of {named}: expected every class in train."
+            f"{source} has no examples to train on of {class_list}: expected every class in train."
             f"{did_you_mean(missing[0], trained)} Move some to train, or leave the class out ({field_name('classes')})."
         )
 
@@ -300,8 +300,10 @@ def _one_level_up(root: Path, classes: list[str]) -> str:
 
 
 def _file_kinds() -> str:
-    first, *others = (f"{modality.noun} files in it ({', '.join(modality.extensions)})" for modality in modalities())
-    return " or ".join([first, *(kind.replace(" in it", "") for kind in others)])
+    first, *other_kinds = (
+        f"{modality.noun} files in it ({', '.join(modality.extensions)})" for modality in modalities()
+    )
+    return " or ".join([first, *(kind.replace(" in it", "") for kind in other_kinds)])
 
 
 def _near(path: Path) -> str:

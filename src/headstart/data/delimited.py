@@ -166,19 +166,19 @@ class _Table:
             rows = _numbers(self.literal)
             logger.warning(f"{path}: {rows} with a double quote that is not closed: it is read as part of the cell")
         misfits = [record.number for record in self.misfits]
-        few = min(max(_FEW_ROWS, int(_FEW * len(self.records))), len(self.records) // 2)
-        if len(misfits) > few:
-            shown = "a tab" if delimiter == "\t" else repr(delimiter)
+        n_tolerated = min(max(_FEW_ROWS, int(_FEW * len(self.records))), len(self.records) // 2)
+        if len(misfits) > n_tolerated:
+            separator = "a tab" if delimiter == "\t" else repr(delimiter)
             raise InputError(
                 f"{path}: {_numbers(misfits)} of {counted(len(self.records), 'row')} with more cells than the header, "
-                f"which has {width}. A cell that contains {shown} must be enclosed in double quotes, and double quotes "
-                "in it doubled. Or write the table with another delimiter, or as .jsonl or .parquet."
+                f"which has {width}. A cell that contains {separator} must be enclosed in double quotes, and double "
+                "quotes in it doubled. Or write the table with another delimiter, or as .jsonl or .parquet."
             )
 
 
 def _numbers(rows: Sequence[int]) -> str:
-    listed = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
-    return f"{counted(len(rows), 'row')} ({listed})"
+    row_numbers = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
+    return f"{counted(len(rows), 'row')} ({row_numbers})"
 
 
 def _recover(lines: list[str], width: int, delimiter: str, skipped_lines: int) -> _Table:

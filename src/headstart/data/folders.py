@@ -56,13 +56,13 @@ def walk(folder: str, report: Report = log_unread) -> Iterator[str]:
 
 def subfolders(path: Path, report: Report = ignore_unread) -> list[Path]:
     """The folders in a folder, sorted, without links to folders that it lies in, which ``report`` is told of."""
-    found = []
+    entries = []
     for entry in sorted(entry for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry.name)):
         if entry.is_symlink() and _lies_in(str(entry)):
             report(str(entry), _LOOP)
         else:
-            found.append(entry)
-    return found
+            entries.append(entry)
+    return entries
 
 
 def is_hidden(name: str) -> bool:

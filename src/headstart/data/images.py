@@ -159,7 +159,7 @@ class Decoder:
         with _opened(data, suffix):
             pass
 
-    def seen(self, size: tuple[int, int]) -> Box:
+    def visible_box(self, size: tuple[int, int]) -> Box:
         """The part of an upright image that :meth:`decode` shows: resizing undone, to within a pixel.
 
         Args:
@@ -232,8 +232,8 @@ def measure_sample_range(examples: Sequence[Example]) -> SampleRange | None:
         None if no image has more than 8 bits, or all of them say their own range.
     """
     possible = [example for example in examples if (example.suffix or "").lower() in _MANY_BITS]
-    few = possible[:: max(1, len(possible) // _MEASURED)]
-    return measure_range(_readable(few))
+    sample = possible[:: max(1, len(possible) // _MEASURED)]
+    return measure_range(_readable(sample))
 
 
 def _readable(examples: Iterable[Example]) -> Iterator[Image.Image]:

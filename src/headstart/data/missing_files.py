@@ -77,9 +77,9 @@ def _likely_reason(root: Path, file: str) -> str:
     if _DRIVE.match(file) and os.name != "nt":
         return f" It is a path of a Windows machine.{_elsewhere(root, file)}"
     if "\\" in file and os.name != "nt":
-        there = _is_there(root / file.replace("\\", "/"))
+        is_present = _is_there(root / file.replace("\\", "/"))
         return " It has backslashes, which separate folders on Windows only: write slashes." + (
-            "" if there else _elsewhere(root, file)
+            "" if is_present else _elsewhere(root, file)
         )
     if not PurePath(file).suffix:
         same = next((name for name in _names(root / file) if PurePath(name).stem == PurePath(file).name), "")
@@ -94,8 +94,8 @@ def _likely_reason(root: Path, file: str) -> str:
 def _elsewhere(root: Path, file: str) -> str:
     """A hint where a file of that name lies: one level up or down, or anywhere below the folder."""
     parts = [part for part in re.split(r"[\\/]+", file) if part not in ("", ".", "..")]
-    found = next((path for path in _candidates(root, parts) if _is_there(path)), None)
-    return f" {found} is there: correct the paths, or move the table." if found else ""
+    match = next((path for path in _candidates(root, parts) if _is_there(path)), None)
+    return f" {match} is there: correct the paths, or move the table." if match else ""
 
 
 def _candidates(root: Path, parts: Sequence[str]) -> Iterator[Path]:

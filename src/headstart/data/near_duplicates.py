@@ -60,18 +60,18 @@ def near_images(fingerprints: Sequence[bytes]) -> np.ndarray:
 def _pairs_of(pixels: np.ndarray, queries: np.ndarray, near: float, near_part: float) -> np.ndarray:
     """Pairs i < j where ``queries[i]`` is like ``pixels[j]`` or like a part of it, or the reverse."""
 
-    def where(test: Callable[..., np.ndarray], pairs: np.ndarray, **how: float) -> np.ndarray:
+    def where(test: Callable[..., np.ndarray], pairs: np.ndarray, **options: float) -> np.ndarray:
         if not len(pairs):
             return np.zeros(0, bool)
         parts = np.array_split(pairs, len(pairs) // _PAIRS_AT_ONCE + 1)
-        return np.concatenate([test(queries[part[:, 0]], pixels[part[:, 1]], **how) for part in parts])
+        return np.concatenate([test(queries[part[:, 0]], pixels[part[:, 1]], **options) for part in parts])
 
     thumbnails, query_thumbnails = _reduced(pixels, _THUMBNAIL), _reduced(queries, _THUMBNAIL)
     lowest = 1 - _FARTHER * (1 - near)
     pairs, products = close_pairs(
         len(pixels), lambda i: _centred(thumbnails[i]), lowest, ask=lambda i: _centred(query_thumbnails[i])
     )
-    same = where(_alike, pairs, near=near, detail=_DETAIL)
+    same = where(_are_similar, pairs, near=near, detail=_DETAIL)
     rest = pairs[~same][np.argsort(-products[~same], kind="stable")][: len(pixels)]  # keeps the effort linear
     rest = rest[where(_roughly_part, rest, near=near_part - _COARSE)]
     return np.concatenate([pairs[same], rest[where(_part, rest, near=near_part, detail=_DETAIL)]])
@@ -99,12 +99,14 @@ def _typical_distance(pixels: np.ndarray) -> float:
     return float(np.median(1 - np.partition(products, -kth, axis=1)[:, -kth])) if n >= kth else 1.0
 
 
-def _alike(left: np.ndarray, right: np.ndarray, *, near: float, detail: float | None = None) -> np.ndarray:
+def _are_similar(left: np.ndarray, right: np.ndarray, *, near: float, detail: float | None = None) -> np.ndarray:
     """Whether the correlation of images (n, side, side) and of their details is high enough: bool (n,)."""
-    alike = _correlation(_centred(left), right) >= near
-    if detail is not None and alike.any():
-        alike[alike] = _correlation(_centred(_details(left[alike])), _details(right[alike])) >= detail
-    return alike
+    are_similar = _correlation(_centred(left), right) >= near
+    if detail is not None and are_similar.any():
+        are_similar[are_similar] = (
+            _correlation(_centred(_details(left[are_similar])), _details(right[are_similar])) >= detail
+        )
+    return are_similar
 
 
 def _roughly_part(left: np.ndarray, right: np.ndarray, *, near: float) -> np.ndarray:
@@ -123,7 +125,7 @@ def _part(left: np.ndarray, right: np.ndarray, *, near: float, detail: float) ->
     fits = np.zeros(len(left), bool)
     for whole, other in ((left, right), (right, left)):
         for part in _parts(other):
-            fits |= _alike(whole, part, near=near, detail=detail)
+            fits |= _are_similar(whole, part, near=near, detail=detail)
     return fits
 
 
@@ -185,7 +187,7 @@ def near_texts(texts: Sequence[str]) -> np.ndarray:
     if len(sets) < 2:
         return _NONE
     _, inverse, counts = np.unique(np.concatenate(sets), return_inverse=True, return_counts=True)
-    seen: defaultdict[int, list[int]] = defaultdict(list)
+    texts_of_shingle: defaultdict[int, list[int]] = defaultdict(list)
     first: dict[bytes, int] = {}
     pairs: list[tuple[int, int]] = []
     start = 0
@@ -197,10 +199,10 @@ def near_texts(texts: Sequence[str]) -> np.ndarray:
             continue
         rarest = ids[np.argsort(counts[ids], kind="stable")][: len(own) - int(np.ceil(NEAR_TEXT * len(own))) + 1]
         shared = rarest[counts[rarest] > 1].tolist()
-        others = {j for shingle in shared for j in seen[shingle][-_MOST_OF_ONE_SHINGLE:]}
-        pairs += [(j, i) for j in others if _jaccard(sets[j], own) >= NEAR_TEXT]
+        candidates = {j for shingle in shared for j in texts_of_shingle[shingle][-_MOST_OF_ONE_SHINGLE:]}
+        pairs += [(j, i) for j in candidates if _jaccard(sets[j], own) >= NEAR_TEXT]
         for shingle in shared:
-            seen[shingle].append(i)
+            texts_of_shingle[shingle].append(i)
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 

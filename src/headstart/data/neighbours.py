@@ -123,8 +123,8 @@ def _within(
     near = bound >= at_least - 1e-5
     crowded = np.flatnonzero(near.sum(1) > _MOST)
     if crowded.size:
-        least = np.partition(bound[crowded], -_MOST, axis=1)[:, -_MOST]
-        near[crowded] &= bound[crowded] >= least[:, np.newaxis]
+        lowest_bound = np.partition(bound[crowded], -_MOST, axis=1)[:, -_MOST]
+        near[crowded] &= bound[crowded] >= lowest_bound[:, np.newaxis]
     asks, answers = np.nonzero(near)
     return np.column_stack([block[asks], members[answers]]).astype(np.int64)
 

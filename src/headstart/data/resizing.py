@@ -30,8 +30,8 @@ class ResizeRule:
     """The details of a resize; the default is headstart's own way.
 
     Args:
-        kept: part of the image that is kept, from above 0 to 1: of the short side for ``crop``, of both sides for
-            ``stretch``. None means 87.5 % for ``crop``, as ImageNet evaluation does, and the whole image for
+        kept_fraction: part of the image that is kept, from above 0 to 1: of the short side for ``crop``, of both sides
+            for ``stretch``. None means 87.5 % for ``crop``, as ImageNet evaluation does, and the whole image for
             ``stretch``.
         edges: where a crop has whole pixels: in the ``source``, in the ``resized`` image, or nowhere (``none``).
         interpolation: filter.
@@ -40,7 +40,7 @@ class ResizeRule:
         fast: whether large images may be reduced in a faster way before; pixels then differ a little.
     """
 
-    kept: float | None = None
+    kept_fraction: float | None = None
     edges: Literal["source", "resized", "none"] = "source"
     interpolation: Interpolation = "bicubic"
     antialias: bool = True
@@ -58,8 +58,8 @@ class ResizeRule:
 
     def kept_part(self, resize: Resize) -> float:
         """Part of the image that is kept, with the default of ``resize``."""
-        if self.kept is not None:
-            return self.kept
+        if self.kept_fraction is not None:
+            return self.kept_fraction
         return _CROP_FRACTION if resize == "crop" else 1.0
 
 
@@ -117,29 +117,31 @@ def _between_bars(w: float, h: float, target: tuple[int, int]) -> tuple[tuple[in
 
 def kept_box(content: Box, target: tuple[int, int], resize: Resize, rule: ResizeRule, reduced: int = 1) -> Box:
     """The part of an image that ``stretch`` or ``crop`` keeps; arguments as for :func:`resize_image`."""
-    kept = rule.kept_part(resize)
-    if resize == "stretch" and kept == 1.0:
+    kept_fraction = rule.kept_part(resize)
+    if resize == "stretch" and kept_fraction == 1.0:
         return content
     w, h = content[2] * reduced, content[3] * reduced
     aspect = target[0] / target[1]
     wide, high = (w, h) if resize == "stretch" else (min(w, h * aspect), min(h, w / aspect))
     if rule.edges == "resized":
-        return _box_in_resized(w, h, target, (wide, high), kept)
+        return _box_in_resized(w, h, target, (wide, high), kept_fraction)
     if rule.edges == "none":
-        left, top = (w - wide * kept) / 2, (h - high * kept) / 2
-        return left, top, left + wide * kept, top + high * kept
-    side_w, side_h = max(1, int(wide * kept)), max(1, int(high * kept))
+        left, top = (w - wide * kept_fraction) / 2, (h - high * kept_fraction) / 2
+        return left, top, left + wide * kept_fraction, top + high * kept_fraction
+    side_w, side_h = max(1, int(wide * kept_fraction)), max(1, int(high * kept_fraction))
     left, top = (w - side_w) // 2, (h - side_h) // 2
     return left / reduced, top / reduced, (left + side_w) / reduced, (top + side_h) / reduced
 
 
-def _box_in_resized(w: float, h: float, target: tuple[int, int], square: tuple[float, float], kept: float) -> Box:
+def _box_in_resized(
+    w: float, h: float, target: tuple[int, int], square: tuple[float, float], kept_fraction: float
+) -> Box:
     """The box in an image whose resized form is cropped: its sides, and the edges of the crop, are whole pixels there.
 
     The shorter side is rounded to the nearest pixel, the longer one is rounded down.
     """
     full_w, full_h = (
-        int(round(side / kept) * long / short + 1e-6) if long > short else round(side / kept)
+        int(round(side / kept_fraction) * long / short + 1e-6) if long > short else round(side / kept_fraction)
         for side, long, short in zip(target, (w, h), square, strict=True)
     )
     left, top = (full_w - target[0]) // 2, (full_h - target[1]) // 2

@@ -53,7 +53,7 @@ def split(
     *,
     groups: np.ndarray,
     keys: Sequence[bytes],
-    given: Sequence[str] | None = None,
+    given_splits: Sequence[str] | None = None,
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -68,7 +68,8 @@ def split(
         labels: an array (n, …) as the task encodes them.
         groups: int (n,), see :func:`group_ids`.
         keys: content digest of each example.
-        given: the split that comes with the data, an empty string for each example without; None if there is no split.
+        given_splits: the split that comes with the data, an empty string for each example without; None if there is
+            no split.
         val: fraction of all examples (of the given ``train``, if there is one).
         test: fraction of all examples; a given split without ``test`` stays without.
         seed: of the order in which groups are assigned.
@@ -84,11 +85,11 @@ def split(
             f"{field_name('val', f'{val:g}')} and {field_name('test', f'{test:g}')}: expected fractions that leave "
             "examples to train on."
         )
-    if given is not None:
-        splits = np.array(given, dtype="<U5")
+    if given_splits is not None:
+        splits = np.array(given_splits, dtype="<U5")
         if (splits == "").any():
             return _completed(task, splits, labels, groups=groups, keys=keys, val=val, test=test, seed=seed)
-        if "val" in given or not val:
+        if "val" in given_splits or not val:
             return splits
         train = np.flatnonzero(splits == "train")
         ranks = _group_ranks(groups[train], [keys[i] for i in train.tolist()], seed)
@@ -172,13 +173,15 @@ def split_dataset(
     """
     if shots is not None and shots < 1:
         raise InputError(f"expected at least 1, got {shots}.", field="shots")
-    chosen = usable.tolist()
-    keys = [digests[i] or b"" for i in chosen]
+    indices = usable.tolist()
+    keys = [digests[i] or b"" for i in indices]
     pairs = [] if near is None else _pairs_to_keep(near, dataset, usable)
-    ids = group_ids([dataset.groups[i] for i in chosen] if dataset.groups else None, keys, pairs)
-    given = [dataset.given_splits[i] for i in chosen] if dataset.given_splits else None
+    ids = group_ids([dataset.groups[i] for i in indices] if dataset.groups else None, keys, pairs)
+    given_splits = [dataset.given_splits[i] for i in indices] if dataset.given_splits else None
     task = dataset.task
-    splits = split(task, dataset.labels[usable], groups=ids, keys=keys, given=given, val=val, test=test, seed=seed)
+    splits = split(
+        task, dataset.labels[usable], groups=ids, keys=keys, given_splits=given_splits, val=val, test=test, seed=seed
+    )
     if shots is not None:
         train = _few_shot(task, dataset.labels[usable], splits, _group_ranks(ids, keys, seed)[ids], shots)
         used = np.sort(np.concatenate([train, np.flatnonzero(splits == "test")]))

@@ -40,8 +40,8 @@ class SplitName(NamedTuple):
 
 def split_of(name: str) -> str:
     """The split that a name stands for: ``test`` for ``Test_Set``; empty where it stands for none."""
-    found = _parse(name)
-    return found.split if found and not found.rest else ""
+    parsed = _parse(name)
+    return parsed.split if parsed and not parsed.rest else ""
 
 
 def splits_of(names: Iterable[str]) -> dict[str, str]:
@@ -51,11 +51,11 @@ def splits_of(names: Iterable[str]) -> dict[str, str]:
     ``bullet_train`` and ``bus``.
     """
     names = list(names)
-    found = {name: parsed for name in names if (parsed := _parse(name))}
-    splits = {name: parsed.split for name, parsed in found.items() if not parsed.rest}
-    with_rest = sorted(((parsed.rest, name) for name, parsed in found.items() if parsed.rest))
+    parsed_names = {name: parsed for name in names if (parsed := _parse(name))}
+    splits = {name: parsed.split for name, parsed in parsed_names.items() if not parsed.rest}
+    with_rest = sorted(((parsed.rest, name) for name, parsed in parsed_names.items() if parsed.rest))
     for _, members in groupby(with_rest, key=lambda member: member[0]):
-        group = {name: found[name].split for _, name in members}
+        group = {name: parsed_names[name].split for _, name in members}
         if len(set(group.values())) > 1 and "train" in group.values():
             splits |= group
     return {name: splits[name] for name in names if name in splits}

@@ -60,11 +60,11 @@ class TableHead(NamedTuple):
         """The first values of a column."""
         return [cells[column] for cells in self.sample if column < len(cells)]
 
-    def position(self, names: Sequence[str], taken: Sequence[str | None] = ()) -> int | None:
+    def position(self, names: Sequence[str], other_columns: Sequence[str | None] = ()) -> int | None:
         """Position of the column with the first of some names that there is, in any case."""
         lower = [name.strip().lower() for name in self.header]
-        found = (lower.index(name) for name in names if name in lower)
-        return next((i for i in found if self.header[i] not in taken), None)
+        positions = (lower.index(name) for name in names if name in lower)
+        return next((i for i in positions if self.header[i] not in other_columns), None)
 
     def holds_images(self, column: int) -> bool:
         """Whether the first values of a column are the content of image files."""
@@ -74,21 +74,23 @@ class TableHead(NamedTuple):
 def find_texts(table: TableHead, columns: Columns) -> list[int]:
     """Positions of the columns that make up a text; empty where the examples are files."""
     if columns.text:
-        return [_named(table, "text", wanted) for wanted in columns.text]
+        return [_position_of(table, "text", column) for column in columns.text]
     if columns.path or any(map(table.holds_images, range(len(table.header)))):
         return []
-    taken = (*(columns.label or ()), columns.split, columns.group)
-    path, text = table.position(_USUAL_NAMES["path"]), table.position(_TEXT_NAMES, taken)
+    other_columns = (*(columns.label or ()), columns.split, columns.group)
+    path, text = table.position(_USUAL_NAMES["path"]), table.position(_TEXT_NAMES, other_columns)
     if path is not None:
-        return _texts_beside_files(table, path, table.position(_SURE_TEXT_NAMES, taken))
+        return _texts_beside_files(table, path, table.position(_SURE_TEXT_NAMES, other_columns))
     if text is not None:
         return [text]
-    found = [
-        i for i, column in enumerate(table.header) if column.strip().lower() in _TEXT_PARTS and column not in taken
+    positions = [
+        i
+        for i, column in enumerate(table.header)
+        if column.strip().lower() in _TEXT_PARTS and column not in other_columns
     ]
-    if len(found) > 1:
-        logger.info(f"the text of an example is its columns {', '.join(table.header[i] for i in found)}, joined")
-    return found
+    if len(positions) > 1:
+        logger.info(f"the text of an example is its columns {', '.join(table.header[i] for i in positions)}, joined")
+    return positions
 
 
 def _texts_beside_files(table: TableHead, path: int, text: int | None) -> list[int]:
@@ -112,29 +114,29 @@ def find_labels(table: TableHead, columns: Columns) -> dict[str, int]:
                 f"{', '.join(columns.label)}. Name one column, or leave the separator out.",
                 field="label_separator",
             )
-        return {wanted: _named(table, "label", wanted) for wanted in columns.label}
-    found = find_column(table, "label", None)
-    return {} if found is None else {table.header[found]: found}
+        return {column: _position_of(table, "label", column) for column in columns.label}
+    position = find_column(table, "label", None)
+    return {} if position is None else {table.header[position]: position}
 
 
-def _named(table: TableHead, kind: str, wanted: str) -> int:
-    if wanted not in table.header:
+def _position_of(table: TableHead, kind: str, column: str) -> int:
+    if column not in table.header:
         raise InputError(
-            f"{table.name} has no column {wanted!r} for the {kind}: it has {', '.join(map(repr, table.header))}."
-            + did_you_mean(wanted, table.header)
+            f"{table.name} has no column {column!r} for the {kind}: it has {', '.join(map(repr, table.header))}."
+            + did_you_mean(column, table.header)
         )
-    return table.header.index(wanted)
+    return table.header.index(column)
 
 
-def find_column(table: TableHead, kind: str, wanted: str | None) -> int | None:
+def find_column(table: TableHead, kind: str, column: str | None) -> int | None:
     """Position of a column; a column that is neither named nor needed may be missing."""
-    if wanted is not None:
-        return _named(table, kind, wanted)
+    if column is not None:
+        return _position_of(table, kind, column)
     images = [i for i in range(len(table.header)) if kind == "path" and table.holds_images(i)]
     if images:
         return images[0]
-    if (found := table.position(_USUAL_NAMES.get(kind, ()))) is not None:
-        return found
+    if (position := table.position(_USUAL_NAMES.get(kind, ()))) is not None:
+        return position
     if kind == "path":
         raise InputError(
             f"cannot tell which column of {table.name} holds the examples: it has "

@@ -48,10 +48,10 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
             rows.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
             continue
         if row.split is not None:
-            known = split_of(row.split)
-            if not known:
+            split_name = split_of(row.split)
+            if not split_name:
                 raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
-            splits.append(known)
+            splits.append(split_name)
         if row.group is not None:
             groups.append(row.group)
         if row.text is None:

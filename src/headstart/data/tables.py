@@ -120,18 +120,18 @@ def column_roles(table: Path, columns: Columns) -> dict[str, str]:
         UnavailableError: the package for this kind of file is not installed.
     """
     head, _ = _open(table)
-    header, found = head.header, dict.fromkeys(head.header, "")
+    header, roles = head.header, dict.fromkeys(head.header, "")
     texts: list[int] = []
     with suppress(InputError):  # a column that is named is not there
         texts = find_texts(head, columns)
-    found |= {header[i]: "text" for i in texts}
+    roles |= {header[i]: "text" for i in texts}
     for kind in ("path", "split", "group"):
         with suppress(InputError):  # no such column
             i = None if texts and kind == "path" else find_column(head, kind, getattr(columns, kind))
-            found |= {} if i is None else {header[i]: kind}
+            roles |= {} if i is None else {header[i]: kind}
     with suppress(InputError):
-        found |= {header[i]: "label" for i in find_labels(head, columns).values()}
-    return found
+        roles |= {header[i]: "label" for i in find_labels(head, columns).values()}
+    return roles
 
 
 def _open(table: Any) -> tuple[TableHead, "_Rows"]:

@@ -134,8 +134,8 @@ class WordTokenizer(Tokenizer):
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text; none of a text without a known word."""
-        known = (id_ for _, id_ in self._tokens(text_of(data)) if id_ is not None)
-        return np.fromiter(known, np.int32)[:MAX_WORDS]
+        known_ids = (id_ for _, id_ in self._tokens(text_of(data)) if id_ is not None)
+        return np.fromiter(known_ids, np.int32)[:MAX_WORDS]
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that are in the list in no form."""
@@ -143,8 +143,8 @@ class WordTokenizer(Tokenizer):
 
     def coverage(self, text: str) -> tuple[int, int]:
         """How many words of a text are in the list, and how many there are."""
-        found = [id_ is not None for _, id_ in self._tokens(text)]
-        return sum(found), len(found)
+        is_known = [id_ is not None for _, id_ in self._tokens(text)]
+        return sum(is_known), len(is_known)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write ``words.txt``, and the segmenter's file beside it."""

@@ -158,7 +158,7 @@ class Explainer:
         if predictor.modality.has_pixels:
             evidence, cells = self._evidence(inputs, computed, predictor.classes.index(class_name))
             size = upright_size(data)
-            heat_map = HeatMap(evidence, cast(Decoder, reader).seen(size), size, cells)
+            heat_map = HeatMap(evidence, cast(Decoder, reader).visible_box(size), size, cells)
             return Explanation(answer, class_name, self._method, heat_map=heat_map, nearest=nearest)
         if predictor.modality.has_words:
             words = weigh_words(predictor, text_of(data), class_name)

@@ -91,7 +91,7 @@ def write_companions(folder: Path, run: Path, facts: RunFacts, target: Format, r
     resizing = ResizeRule.from_json(base.resize_rule.to_json() if base.resize_rule else None)
     script = _template().render(
         reading=reading, target=target, packages=packages, facts=facts, base=base, rule=decision_rule(facts),
-        resizing=resizing, kept=resizing.kept_part(base.resize) if base.resize else 1.0,
+        resizing=resizing, kept_fraction=resizing.kept_part(base.resize) if base.resize else 1.0,
         height=h, width=w, max_words=MAX_WORDS, max_characters=MAX_CHARACTERS,
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")

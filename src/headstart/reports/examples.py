@@ -109,7 +109,7 @@ def _page_image(modality: Modality, example: Example, file: str, evidence: Evide
     if evidence and file in evidence.heat and evidence.base.input_size and evidence.base.resize:
         details = evidence.base.resize_rule
         rule = ResizeRule.from_json(details.to_json() if details else None)
-        seen = Decoder(evidence.base.input_size, evidence.base.resize, rule).seen(small.size)
+        seen = Decoder(evidence.base.input_size, evidence.base.resize, rule).visible_box(small.size)
         heat_map = HeatMap(evidence.heat[file], seen, small.size, evidence.cells)
         drawn["heat"] = address(heat_map.overlay(small.pixels))
     return drawn

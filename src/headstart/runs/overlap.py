@@ -63,8 +63,8 @@ def overlap(
     exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
     modality = facts.modality
     first = {row.sha256: row for row in trained_on}  # one of each content
-    new = modality.looks(answers.examples, image_infos)
-    known = _looks(first, facts, reader, progress)
+    new = modality.comparables(answers.examples, image_infos)
+    known = _comparables(first, facts, reader, progress)
     if not known:
         reason = f"The {modality.plural} that the run was trained on are no longer where they were."
         if not new:
@@ -84,7 +84,7 @@ def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
     return {j - n_seen: i for i, j in crossing[::-1].tolist()}
 
 
-def _looks(
+def _comparables(
     trained_on: Mapping[str, PredictionRow], facts: RunFacts, reader: Reader, progress: Progress
 ) -> dict[str, Any]:
     """Digest (hex) -> what is compared of a training example, for those in the run, in the cache or on disk."""
@@ -93,7 +93,9 @@ def _looks(
     known = _image_infos(examples, modality, reader, progress) if modality.has_pixels else {}
     image_infos = {i: known[digest] for i, digest in enumerate(examples) if digest in known}
     digests = list(examples)
-    return {digests[i]: look for i, look in modality.looks(list(examples.values()), image_infos).items()}
+    return {
+        digests[i]: comparable for i, comparable in modality.comparables(list(examples.values()), image_infos).items()
+    }
 
 
 def _image_infos(

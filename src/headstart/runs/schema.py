@@ -238,7 +238,7 @@ class PreprocessingFacts(Record):
 class ResizeRuleFacts(Record):
     """The details of a resize, see :class:`headstart.data.resizing.ResizeRule`."""
 
-    kept: float | None
+    kept_fraction: float | None
     edges: Literal["source", "resized", "none"]
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
     antialias: bool

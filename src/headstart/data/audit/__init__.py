@@ -112,11 +112,11 @@ def _near(
     same: defaultdict[bytes | None, list[int]] = defaultdict(list)
     for i in usable.tolist():
         same[digests[i]].append(i)
-    looks = dataset.modality.looks(dataset.examples, image_infos)
-    if not looks:
+    comparables = dataset.modality.comparables(dataset.examples, image_infos)
+    if not comparables:
         return None
-    first = [indices[0] for indices in same.values() if indices[0] in looks]
-    pairs = dataset.modality.near_pairs([looks[i] for i in first])
+    first = [indices[0] for indices in same.values() if indices[0] in comparables]
+    pairs = dataset.modality.near_pairs([comparables[i] for i in first])
     near = set()
     for i, j in np.array(first, np.int64)[pairs].tolist():
         copies = [(copy, j) for copy in same[digests[i]]] + [(i, copy) for copy in same[digests[j]]]

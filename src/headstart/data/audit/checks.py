@@ -133,7 +133,7 @@ class Finding:
         """Severity of the check."""
         return CHECKS[self.check].severity
 
-    def facts(self, most: int | None = _SHOWN) -> dict[str, Any]:
+    def facts(self, n_examples: int | None = _SHOWN) -> dict[str, Any]:
         """As plain data, with this number of occurrences at most; None means all."""
         return {
             "code": self.code,
@@ -143,7 +143,7 @@ class Finding:
             "summary": self.summary,
             "count": len(self.examples),
             "examples": [
-                {"files": list(occurrence.files), "note": occurrence.note} for occurrence in self.examples[:most]
+                {"files": list(occurrence.files), "note": occurrence.note} for occurrence in self.examples[:n_examples]
             ],
         }
 
@@ -189,12 +189,12 @@ def find_check(code: str) -> Check:
     Raises:
         InputError: there is no such check.
     """
-    known = {check.code: check for check in CHECKS.values()} | CHECKS
+    checks_by_name = {check.code: check for check in CHECKS.values()} | CHECKS
     for key in (code, code.upper(), code.lower()):
-        if key in known:
-            return known[key]
+        if key in checks_by_name:
+            return checks_by_name[key]
     raise InputError(
-        f"there is no check {code!r}: expected a code such as HS032, or its name.{did_you_mean(code, known)}"
+        f"there is no check {code!r}: expected a code such as HS032, or its name.{did_you_mean(code, checks_by_name)}"
     )
 
 

@@ -25,7 +25,7 @@ _MODES = {
 
 class _Rule(NamedTuple):
     describe: Callable[[ImageInfo], str]  # what is unusual about an image; empty if nothing is
-    found: str
+    problem_text: str
     clean: str
 
 
@@ -67,7 +67,7 @@ def _finding(check: str, rule: _Rule, files: list[str], image_infos: Mapping[int
     if not occurrences:
         return Finding(check, "clean", rule.clean)
     n = len(occurrences)
-    summary = rule.found.format(n=counted(n, "image"), are=is_are(n), have=has_have(n))
+    summary = rule.problem_text.format(n=counted(n, "image"), are=is_are(n), have=has_have(n))
     return Finding(check, "found", summary, occurrences)
 
 

@@ -52,13 +52,13 @@ def _check_of(problem: str, modality: Modality) -> str:
 
 
 def _finding(check: str, occurrences: list[Occurrence], dataset: Dataset) -> Finding:
-    found, clean = _WHAT[check]
+    problem_text, clean_text = _WHAT[check]
     n = len(occurrences)
     if not n:
-        return Finding(check, "clean", clean)
+        return Finding(check, "clean", clean_text)
     noun = "row" if all(occurrence.note.startswith("row ") for occurrence in occurrences) else "file"
     if dataset.modality.is_in_tables and check != "not-examples":
         noun = dataset.modality.noun
-    problem = found.format(n=counted(n, noun), are=is_are(n), have=has_have(n))
+    problem = problem_text.format(n=counted(n, noun), are=is_are(n), have=has_have(n))
     problem = problem[0].upper() + problem[1:]
     return Finding(check, "found", f"{problem}: not used.", occurrences)

@@ -25,12 +25,14 @@ def mojibake(names: Sequence[str], texts: Sequence[str]) -> Finding:
         names: of the texts.
         texts: themselves.
     """
-    found = [Occurrence((name,), _around(text, hit)) for name, text in zip(names, texts, strict=True)
+    occurrences = [Occurrence((name,), _around(text, hit)) for name, text in zip(names, texts, strict=True)
              if (hit := _MOJIBAKE.search(text))]  # fmt: skip
-    if not found:
+    if not occurrences:
         return Finding("mojibake", "clean", "No text looks as if it had been read in a wrong encoding.")
-    n = counted(len(found), "text")
-    return Finding("mojibake", "found", f"{n} {has_have(len(found))} characters of a wrong encoding.", found)
+    n = counted(len(occurrences), "text")
+    return Finding(
+        "mojibake", "found", f"{n} {has_have(len(occurrences))} characters of a wrong encoding.", occurrences
+    )
 
 
 def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> Finding:
@@ -41,23 +43,23 @@ def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> F
         texts: themselves.
         reader: the base's.
     """
-    seen, there = np.array([reader.coverage(text) for text in texts], np.int64).reshape(-1, 2).T
-    share = 1 - seen.sum() / max(there.sum(), 1)
+    n_known, n_tokens = np.array([reader.coverage(text) for text in texts], np.int64).reshape(-1, 2).T
+    share = 1 - n_known.sum() / max(n_tokens.sum(), 1)
     if isinstance(reader, SubwordTokenizer):
-        cut = np.flatnonzero(seen < there)
+        cut = np.flatnonzero(n_known < n_tokens)
         if not cut.size:
             return Finding("too-long", "clean", f"No text has more than {reader.max_length:,} tokens.")
         summary = (
             f"{counted(cut.size, 'text')} of {len(texts):,} {is_are(cut.size)} cut at {reader.max_length:,} tokens: "
             f"{share:.1%} of all tokens are not seen."
         )
-        longest = cut[np.argsort(-there[cut], kind="stable")]
+        longest = cut[np.argsort(-n_tokens[cut], kind="stable")]
         return Finding("too-long", "found", summary, _examples(names, texts, longest))
     if reader.kind == "characters":
         summary = f"{share:.1%} of all characters are unknown to the base, or beyond the {MAX_CHARACTERS:,} it reads."
         state: State = "found" if share > _MANY_UNKNOWN else "clean"
         return Finding("unknown-characters", state, summary)
-    without = np.flatnonzero(seen == 0)
+    without = np.flatnonzero(n_known == 0)
     summary = f"{share:.1%} of all words have no vector" + (
         f"; {counted(without.size, 'text')} {has_have(without.size)} none that does." if without.size else "."
     )
@@ -65,8 +67,8 @@ def coverage(names: Sequence[str], texts: Sequence[str], reader: Tokenizer) -> F
     return Finding("unknown-words", state, summary, _examples(names, texts, without))
 
 
-def _examples(names: Sequence[str], texts: Sequence[str], chosen: np.ndarray) -> list[Occurrence]:
-    return [Occurrence((names[i],), _beginning(texts[i])) for i in chosen.tolist()]
+def _examples(names: Sequence[str], texts: Sequence[str], indices: np.ndarray) -> list[Occurrence]:
+    return [Occurrence((names[i],), _beginning(texts[i])) for i in indices.tolist()]
 
 
 def _beginning(text: str) -> str:

@@ -79,13 +79,13 @@ class Image(Modality):
         """The image itself; None if its file is gone or cannot be read."""
         return thumbnail(example, longest_px)
 
-    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, bytes]:
+    def comparables(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, bytes]:
         """The fingerprints."""
         return {i: info.fingerprint for i, info in sorted(image_infos.items())}
 
-    def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
+    def near_pairs(self, comparables: Sequence[Any]) -> np.ndarray:
         """Compare fingerprints."""
-        return near_images(looks)
+        return near_images(comparables)
 
     def _find_files(self, item: str) -> list[str]:
         if is_url(item):

@@ -157,7 +157,7 @@ class Modality(ABC):
 
     # ---- comparing examples
 
-    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, Any]:
+    def comparables(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, Any]:
         """What :meth:`near_pairs` compares, by index, of the examples where it is known.
 
         Args:
@@ -166,11 +166,11 @@ class Modality(ABC):
         """
         return {}
 
-    def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
+    def near_pairs(self, comparables: Sequence[Any]) -> np.ndarray:
         """Pairs of examples that nearly repeat each other.
 
         Args:
-            looks: of n examples, as :meth:`looks` gives them.
+            comparables: of n examples, as :meth:`comparables` gives them.
 
         Returns:
             int64 (pairs, 2), positions of each pair.

@@ -88,13 +88,13 @@ class Text(Modality):
         if len(data) > max_text_bytes:
             raise BadExample(f"too long: at most {max_text_bytes // 1000} kB of text are accepted")
 
-    def looks(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, str]:
+    def comparables(self, examples: Sequence[Example], image_infos: Mapping[int, ImageInfo]) -> dict[int, str]:
         """The texts."""
         return {i: example.text for i, example in enumerate(examples)}
 
-    def near_pairs(self, looks: Sequence[Any]) -> np.ndarray:
+    def near_pairs(self, comparables: Sequence[Any]) -> np.ndarray:
         """Compare the words of texts."""
-        return near_texts(looks)
+        return near_texts(comparables)
 
     def _find_texts(self, item: str, text_column: Sequence[str] | None) -> list[Example]:
         address = os.path.expanduser(item)
