@@ -37,7 +37,7 @@ def test_arrays_of_any_form_come_back(store: ArrayStore, shape: tuple[int, ...],
     assert store.locate(digests) == {}  # nothing counts before it is on disk
     store.commit()
     read = store.read([(digests[7], 0), None, (digests[30], 0), (digests[0], 3), (digests[0], 9)])
-    assert (read.shape, read.dtype, read.found.tolist()) == (shape, dtype, [True, False, True, True, False])
+    assert (read.shape, read.dtype, read.are_stored.tolist()) == (shape, dtype, [True, False, True, True, False])
     assert np.array_equal(read.take([2, 0, 3, 2]), arrays[[30, 7, 1, 30]])
     assert np.array_equal(read.take([2, 3], slice(0, 1)), arrays[[30, 1]][..., :1])
 

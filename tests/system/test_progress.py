@@ -93,8 +93,8 @@ run = hs.train(data, input_size=int(size), fine_tune="none", runs=runs, progress
 _WARN = """
 import logging, sys
 import headstart as hs
-from headstart.system.display import shown
-with shown(sys.argv[1] == "True"):
+from headstart.system.display import show_progress
+with show_progress(sys.argv[1] == "True"):
     logging.getLogger("headstart.data").info("a note")
     logging.getLogger("headstart.data").warning("a warning")
 """

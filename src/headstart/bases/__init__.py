@@ -18,7 +18,7 @@ from headstart.bases.text import TextBase
 from headstart.data.modalities import Modality
 from headstart.data.readers import Resize
 from headstart.errors import InputError, UnavailableError
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -77,10 +77,10 @@ def load_base(
     if spec.folder is None and spec.weights == "imagenet":
         spec = replace(spec, folder=bundle.find(spec.handle))
     source = _source_module(parse_handle(spec.handle))
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         if texts and spec.words_folder is None and hasattr(source, "select_words"):
-            spec = source.select_words(spec, texts, cache, followed)
-        base: Base = source.load(spec, followed)
+            spec = source.select_words(spec, texts, cache, shown_progress)
+        base: Base = source.load(spec, shown_progress)
     if base.weights_path is None and not isinstance(handle, BaseSpec):  # a spec reloads a base already warned about
         logger.warning(
             f"{base.handle} has random weights: this is not transfer learning, and the accuracy says nothing about "

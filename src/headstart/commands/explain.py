@@ -9,7 +9,7 @@ from headstart.explanation.explain import NEAREST, Explainer, Method
 from headstart.runs.files import read_facts
 from headstart.runs.predictor import Problem
 from headstart.runs.run import RunFolder, examples_in
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
 
@@ -45,10 +45,10 @@ def explain(
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     selected, is_one = examples_in(examples, read_facts(folder).modality)
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         explainer = Explainer(
             folder, class_name=class_name, method=method, nearest=nearest,
-            cache=Path(cache).expanduser() if cache else None, progress=followed,
+            cache=Path(cache).expanduser() if cache else None, progress=shown_progress,
         )  # fmt: skip
         explanations = list(explainer.explain(selected))
     if is_one and isinstance(explanations[0], Problem):

@@ -6,7 +6,7 @@ from pathlib import Path
 from headstart.exporting.export import Export, export_run
 from headstart.exporting.formats import parse
 from headstart.runs.run import RunFolder
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
 
@@ -41,5 +41,5 @@ def export(
     """
     folder = run.folder if isinstance(run, RunFolder) else Path(run)
     parent = Path(out).expanduser() if out is not None else folder / "exports"
-    with shown(progress):
+    with show_progress(progress):
         return export_run(folder, parse(to), parent)

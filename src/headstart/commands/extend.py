@@ -32,7 +32,7 @@ from headstart.runs.files import read_facts
 from headstart.runs.predictor import open_reader
 from headstart.runs.schema import RunFacts
 from headstart.runs.tables import probabilities_of, read_predictions
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.tasks import Task, get_task
 
@@ -86,13 +86,13 @@ def extend(
     facts = read_facts(folder)
     recorded = recorded_settings(run, facts)
     values = merge_settings(config, settings, allowed=EXTEND)
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         dataset, config_values = _extended(
-            run, more, facts, recorded, values, Path(cache).expanduser() if cache else None, followed
+            run, more, facts, recorded, values, Path(cache).expanduser() if cache else None, shown_progress
         )
         extended = train(
             dataset, config=config_values, name=name or folder.name, runs=folder.parent if runs is None else runs,
-            tensorboard=tensorboard, mlflow=mlflow, cache=cache, progress=followed,
+            tensorboard=tensorboard, mlflow=mlflow, cache=cache, progress=shown_progress,
         )  # fmt: skip
         _warn(extended)
     return extended

@@ -8,7 +8,7 @@ from pathlib import Path
 from headstart.bases import Base, load_base
 from headstart.bases.bundle import add, files_of
 from headstart.bases.handle import parse_handle
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
 
@@ -53,12 +53,12 @@ def fetch(
         IntegrityError: what arrived is damaged.
     """
     bases = {}
-    with shown(progress) as followed:
+    with show_progress(progress) as shown_progress:
         for handle in handles:
-            base = load_base(handle, input_size=input_size, progress=followed)
+            base = load_base(handle, input_size=input_size, progress=shown_progress)
             bases[_key(handle, base)] = base
         if to is not None:
-            add(Path(to), bases, followed)
+            add(Path(to), bases, shown_progress)
     return [_fetched(handle, base) for handle, base in bases.items()]
 
 

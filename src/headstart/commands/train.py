@@ -53,7 +53,7 @@ from headstart.runs.folder import check_name, name_of
 from headstart.runs.schema import LeakFree, SplitFigures
 from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.scratch import sweep
 from headstart.tasks.outputs import at_temperature
@@ -120,8 +120,8 @@ def train(
     if train_config.search.search is not None:
         check_search_installed()
     folder = Path(cache).expanduser() if cache else None
-    with shown(progress) as followed:
-        run = _train(data, train_config, Path(runs), run_name, folder, check_base, followed)
+    with show_progress(progress) as shown_progress:
+        run = _train(data, train_config, Path(runs), run_name, folder, check_base, shown_progress)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run
 

@@ -126,8 +126,8 @@ def calibrate(data: TrainingData, held_out: HeldOut | None, of_test: np.ndarray,
             f"with {mistakes:,}."
         )
         return Calibration(1.0, "not tried", reason)
-    most = min(_MAX_EXAMPLES, max(MIN_EXAMPLES, _MAX_PROBABILITIES // data.n_classes))
-    sample = np.sort(np.random.default_rng(seed).permutation(len(held_out.indices))[:most])
+    limit = min(_MAX_EXAMPLES, max(MIN_EXAMPLES, _MAX_PROBABILITIES // data.n_classes))
+    sample = np.sort(np.random.default_rng(seed).permutation(len(held_out.indices))[:limit])
     before, indices = held_out.probabilities[sample], held_out.indices[sample]
     labels = data.labels[indices]
     temperature = fit_temperature(labels, before)

@@ -66,11 +66,11 @@ def forecast(
     """
     rng = np.random.default_rng(seed)
     weights = resample_weights(len(curve.labels), _RESAMPLES, rng)
-    sizes, drawn = _resampled(curve, weights, rng)
+    sizes, resampled_errors = _resampled(curve, weights, rng)
     more = more_per_class or _round(n_train / len(classes))
     reach = np.geomspace(sizes[0], 2 * n_train, 25)
     sizes_compared = np.array([n_train, n_train + more * len(classes)])
-    curves = _Curves(sizes, drawn, rng)
+    curves = _Curves(sizes, resampled_errors, rng)
     now, later = curves(sizes_compared).T
     most_wrong = np.argsort(-np.bincount(curve.labels, curve.right[-1] == 0, minlength=len(classes)), kind="stable")
     class_gains, total_gains = {}, {}
@@ -84,7 +84,7 @@ def forecast(
         if gain[0] >= NOTICEABLE:
             class_gains[classes[number]], total_gains[classes[number]] = gain, gain[0] * is_member.mean()
     return Forecast(
-        points=[(float(size), *_bounded(1 - drawn[:, i])) for i, size in enumerate(sizes)],
+        points=[(float(size), *_bounded(1 - resampled_errors[:, i])) for i, size in enumerate(sizes)],
         extrapolated=[
             (float(size), *_bounded(1 - errors)) for size, errors in zip(reach, curves(reach).T, strict=True)
         ],
@@ -100,9 +100,9 @@ def _resampled(curve: Curve, weights: np.ndarray, rng: np.random.Generator) -> t
     judged = curve.right >= 0
     errors = (weights @ (curve.right == 0).T) / np.maximum(weights @ judged.T, 1)
     groups = [group for group in np.split(np.arange(len(errors.T)), _steps(curve.sizes)) if len(group)]
-    chosen = [group[rng.integers(len(group), size=(len(weights), len(group)))] for group in groups]
-    drawn = [np.take_along_axis(errors, which, 1).mean(1) for which in chosen]
-    return np.array([curve.sizes[group].mean() for group in groups]), np.stack(drawn, 1)
+    resampled_folds = [group[rng.integers(len(group), size=(len(weights), len(group)))] for group in groups]
+    resampled_errors = [np.take_along_axis(errors, indices, 1).mean(1) for indices in resampled_folds]
+    return np.array([curve.sizes[group].mean() for group in groups]), np.stack(resampled_errors, 1)
 
 
 def _steps(sizes: np.ndarray) -> np.ndarray:
@@ -126,11 +126,11 @@ class _Curves:
         off = max(1.0, float(np.median(misfit.min(1))))  # if no power law fits, many are about as good
         chance = np.exp(-0.5 * (misfit - misfit.min(1, keepdims=True)) / off)
         edges = np.cumsum(chance / chance.sum(1, keepdims=True), 1)
-        chosen = (rng.random((len(errors), 1)) > edges).sum(1).clip(max=len(_EXPONENTS) - 1)
+        exponent_indices = (rng.random((len(errors), 1)) > edges).sum(1).clip(max=len(_EXPONENTS) - 1)
         rows = np.arange(len(errors))
-        self._exponent = _EXPONENTS[chosen]
-        self._floor = np.stack([fit[0] for fit in fits], 1)[rows, chosen]
-        self._scale = np.stack([fit[1] for fit in fits], 1)[rows, chosen]
+        self._exponent = _EXPONENTS[exponent_indices]
+        self._floor = np.stack([fit[0] for fit in fits], 1)[rows, exponent_indices]
+        self._scale = np.stack([fit[1] for fit in fits], 1)[rows, exponent_indices]
 
     def __call__(self, sizes: np.ndarray) -> np.ndarray:
         """Errors, (r, m), at sizes (m,)."""

@@ -130,10 +130,10 @@ def choose_min_confidence(confidence: np.ndarray, is_right: np.ndarray, min_prec
     provable = [count for count in counts if count >= _MARGIN * min_examples(min_precision)]
     best = 0
     for count in provable[int(_FIRST_SHARE * len(provable)) :]:
-        kept = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))  # equal ones stay together
-        if lower_bound(int(hits[kept - 1]), kept, LEVEL) < min_precision:
+        n_answered = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))  # equal ones stay together
+        if lower_bound(int(hits[n_answered - 1]), n_answered, LEVEL) < min_precision:
             break
-        best = kept
+        best = n_answered
     if not best:
         return None
     return 0.0 if best == n else float((ranked[best - 1] + ranked[best]) / 2)

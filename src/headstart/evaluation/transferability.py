@@ -40,9 +40,9 @@ def log_evidence(features: np.ndarray, labels: np.ndarray, task: Task, n_classes
     z = features.astype(np.float64) - features.mean(0)
     z /= np.maximum(z.std(0), _SMALLEST)
     u, singular, _ = np.linalg.svd(z, full_matrices=False)
-    kept = singular > _SMALLEST * singular[0]
-    eigenvalues, along = np.square(singular[kept]), np.square(u[:, kept].T @ truth)
-    return float(np.mean([_evidence(eigenvalues, one, len(features)) for one in along.T]))
+    is_significant = singular > _SMALLEST * singular[0]
+    eigenvalues, along = np.square(singular[is_significant]), np.square(u[:, is_significant].T @ truth)
+    return float(np.mean([_evidence(eigenvalues, column, len(features)) for column in along.T]))
 
 
 def _evidence(eigenvalues: np.ndarray, along: np.ndarray, n: int) -> float:

@@ -139,8 +139,8 @@ def _features(
         }
         _compute(predictor, activations, missing_examples, store, progress)
         cached = store.locate(digests)
-        known = [digest if digest in cached else None for digest in digests]
-        return read_features(store, known, {}, {}, key, PassStats(precision))
+        cached_digests = [digest if digest in cached else None for digest in digests]
+        return read_features(store, cached_digests, {}, {}, key, PassStats(precision))
     finally:
         store.close()
 

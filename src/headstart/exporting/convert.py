@@ -153,10 +153,10 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     """Replace erfc(x) (in TensorFlow's GELU), which ONNX does not have, by 1 - erf(x)."""
     x, output = node.input[0], node.output[0]
     dtype, shape = graph.get_dtype(output), graph.get_shape(output)
-    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    unit = graph.make_const(f"{name}_one", np.ones((), np.float32))
     graph.remove_node(name)
     erf = graph.make_node("Erf", [x])
-    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=name, dtypes=[dtype], shapes=[shape])
+    graph.make_node("Sub", [unit.output[0], erf.output[0]], outputs=[output], name=name, dtypes=[dtype], shapes=[shape])
 
 
 def _write_litert(model: Any, target: Format, path: Path, card: dict[str, str], images: np.ndarray | None) -> None:

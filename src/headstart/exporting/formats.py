@@ -100,14 +100,14 @@ def parse(to: str | Sequence[str], *, field: str = "to") -> list[Format]:
         InputError: a name is not a format, or there is no name.
     """
     names = to.split(",") if isinstance(to, str) else to
-    chosen = [name.strip().lower() for name in names if name.strip()]
-    for name in chosen:
+    format_names = [name.strip().lower() for name in names if name.strip()]
+    for name in format_names:
         if name not in FORMATS:
             hint = f" Did you mean {_OTHER_NAMES[name]!r}?" if name in _OTHER_NAMES else did_you_mean(name, FORMATS)
             raise InputError(f"{name!r} is not a format. The formats are {', '.join(FORMATS)}.{hint}", field=field)
-    if not chosen:
+    if not format_names:
         raise InputError(f"expected one or more of {', '.join(FORMATS)}.", field=field)
-    return [FORMATS[name] for name in dict.fromkeys(chosen)]
+    return [FORMATS[name] for name in dict.fromkeys(format_names)]
 
 
 _GRAPH_OF = {("tensorflow",): "GraphLayer", (INFERENCE_BACKEND,): "OpenVINOLayer"}
@@ -189,12 +189,12 @@ def _traits(folder: Path, facts: RunFacts) -> _Traits:
 def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice: str) -> None:
     reasons = {target.name: reason for target in formats if (reason := _obstacle(target, traits))}
     if reasons:
-        listed = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
+        reason_list = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
         possible = [target.name for target in _ALL if not _obstacle(target, traits)]
-        others = (
+        advice = (
             f"It can be exported to {', '.join(possible)}." if possible else f"No other format is possible. {advice}"
         )
-        raise InputError(f"{subject} cannot be exported to {listed}. {others}")
+        raise InputError(f"{subject} cannot be exported to {reason_list}. {advice}")
 
 
 def _obstacle(target: Format, traits: _Traits) -> str:

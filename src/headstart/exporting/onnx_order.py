@@ -37,12 +37,12 @@ def _sort(graph: Any) -> None:
     maker = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     nodes: dict[int, Any] = {}
-    needed: dict[str, Any] = {}
+    used_constants: dict[str, Any] = {}
     waiting = [(output.name, False) for output in reversed(graph.output)]
     while waiting:
         name, is_ready = waiting.pop()
         if name in constants:
-            needed.setdefault(name, constants[name])
+            used_constants.setdefault(name, constants[name])
         node = maker.get(name)
         if node is None or id(node) in nodes:
             continue
@@ -50,7 +50,7 @@ def _sort(graph: Any) -> None:
             nodes[id(node)] = node
         else:
             waiting += [(name, True), *((value, False) for value in reversed(list(_values(node))))]
-    ordered_nodes, ordered_constants = [_copy(node) for node in nodes.values()], [*map(_copy, needed.values())]
+    ordered_nodes, ordered_constants = [_copy(node) for node in nodes.values()], [*map(_copy, used_constants.values())]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(ordered_nodes)
     graph.initializer.extend(ordered_constants)

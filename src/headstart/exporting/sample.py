@@ -52,8 +52,8 @@ def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
     with np.load(predictor.folder / "golden.npz") as saved:
         golden = saved["inputs"]
     rows = read_predictions(predictor.folder, predictor.facts, splits=(headline,)) if headline else []
-    chosen = [rows[i] for i in _spread(len(rows), HELD_OUT)]
-    readable = list(_readable(predictor, chosen))
+    sampled_rows = [rows[i] for i in _spread(len(rows), HELD_OUT)]
+    readable = list(_readable(predictor, sampled_rows))
     arrays = [array for _, array in readable]
     chunks = [arrays[i : i + _BATCH] for i in range(0, len(arrays), _BATCH)]
     batches = [golden, *map(predictor.reader.batch, chunks)]
@@ -66,8 +66,8 @@ def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
 def draw_calibration(predictor: Predictor) -> np.ndarray:
     """Training images, uint8 (n, h, w, 3); n is 0 if they are no longer available."""
     rows = read_predictions(predictor.folder, predictor.facts, splits=("train",))
-    chosen = [rows[i] for i in np.random.default_rng(0).permutation(len(rows)).tolist()]
-    arrays = [array for _, array in islice(_readable(predictor, chosen), CALIBRATION)]
+    sampled_rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows)).tolist()]
+    arrays = [array for _, array in islice(_readable(predictor, sampled_rows), CALIBRATION)]
     return predictor.reader.batch(arrays) if arrays else np.empty((0,), np.uint8)
 
 

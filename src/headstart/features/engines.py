@@ -231,8 +231,8 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     part = f" up to {base.spec.last_block}" if base.spec.last_block else ""
-    what = "the fine-tuned " if base.spec.tuned_weights else "other features of " if base.spec.taps else ""
-    logger.info(f"preparing {what}{base.handle}{part} for this machine …")
+    description = "the fine-tuned " if base.spec.tuned_weights else "other features of " if base.spec.taps else ""
+    logger.info(f"preparing {description}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
@@ -270,8 +270,8 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
 
 def last_error_line(traceback: str) -> str:
     """The line of a traceback that names the exception; Keras adds many after it."""
-    named = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
-    return named[-1] if named else traceback.strip().splitlines()[-1]
+    error_lines = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    return error_lines[-1] if error_lines else traceback.strip().splitlines()[-1]
 
 
 def choose_engine(

@@ -44,7 +44,7 @@ class Examined:
 class _Finding(NamedTuple):
     number: int
     version: FileVersion | None
-    known: KnownFile
+    file: KnownFile
     image_info: ImageInfo | None = None
 
 
@@ -69,20 +69,20 @@ def examine(
         return _examine_contents(examples, modality)
     cache = cache or cache_folder()
     with closing(FileIndex(cache, reader.key)) as files, closing(ImageInfoStore(cache, reader.key)) as known_images:
-        known = files.find(examples)
-        new = [i for i in range(len(examples)) if i not in known]
+        known_files = files.find(examples)
+        new = [i for i in range(len(examples)) if i not in known_files]
         with progress.start("reading", len(new), "images") as bar:
             pending: list[_Finding] = []
             for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), new):
-                known[finding.number] = finding.known
+                known_files[finding.number] = finding.file
                 pending.append(finding)
                 bar.advance()
                 if len(pending) == _COMMIT_EVERY:
                     _remember(files, known_images, pending)
                     pending = []
             _remember(files, known_images, pending)
-        digests = [None if known[i].problem else known[i].digest for i in range(len(examples))]
-        problems = {i: file.problem for i, file in sorted(known.items()) if file.problem}
+        digests = [None if known_files[i].problem else known_files[i].digest for i in range(len(examples))]
+        problems = {i: file.problem for i, file in sorted(known_files.items()) if file.problem}
         image_infos = image_infos_of(known_images, reader, examples, digests, range(len(examples)), progress)
         return Examined(digests, problems, image_infos)
 
@@ -107,7 +107,7 @@ def image_infos_of(
     reader: Reader,
     examples: Sequence[Example],
     digests: Sequence[Digest | None],
-    wanted: Iterable[int],
+    indices: Iterable[int],
     progress: Progress,
 ) -> dict[int, ImageInfo]:
     """Index -> header and fingerprint of an image; those that are not known yet are decoded.
@@ -117,17 +117,17 @@ def image_infos_of(
         reader: of images.
         examples: image files.
         digests: of their contents.
-        wanted: indices of those that may have to be decoded.
+        indices: those that may have to be decoded.
         progress: follows the work.
     """
     image_infos = known_images.find(list({digest for digest in digests if digest}))
-    missing = {digest: i for i in wanted if (digest := digests[i]) and digest not in image_infos}
+    missing = {digest: i for i in indices if (digest := digests[i]) and digest not in image_infos}
     if missing:
         with progress.start("fingerprints", len(missing), "images") as bar:
             for finding in map_ahead(lambda i: _look_at(i, examples[i], reader), missing.values()):
                 bar.advance()
                 if finding.image_info:
-                    image_infos[finding.known.digest] = finding.image_info
+                    image_infos[finding.file.digest] = finding.image_info
         known_images.remember([(digest, image_infos[digest]) for digest in missing if digest in image_infos])
     return {i: image_infos[digest] for i, digest in enumerate(digests) if digest and digest in image_infos}
 
@@ -153,5 +153,5 @@ def _look_at(i: int, example: Example, reader: Reader) -> _Finding:
 
 
 def _remember(files: FileIndex, known_images: ImageInfoStore, findings: Sequence[_Finding]) -> None:
-    files.remember([(finding.version, finding.known) for finding in findings if finding.version])
-    known_images.remember([(finding.known.digest, finding.image_info) for finding in findings if finding.image_info])
+    files.remember([(finding.version, finding.file) for finding in findings if finding.version])
+    known_images.remember([(finding.file.digest, finding.image_info) for finding in findings if finding.image_info])

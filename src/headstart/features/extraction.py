@@ -36,7 +36,7 @@ from headstart.features.input_range import check_pixels
 from headstart.features.known_files import FileIndex, FileVersion, ImageInfoStore, KnownFile
 from headstart.features.store import ArrayStore, Digest, StoredArrays
 from headstart.system.disk import check_room
-from headstart.system.display import shown
+from headstart.system.display import show_progress
 from headstart.system.progress import Bar, Progress
 from headstart.system.settings import Precision, cache_folder
 
@@ -90,7 +90,7 @@ class FeatureSet:
     @property
     def computed_for(self) -> np.ndarray:
         """Whether there is a feature vector of each example: bool (n,)."""
-        return self._vectors.found
+        return self._vectors.are_stored
 
     def columns(self, start: int, stop: int) -> "FeatureSet":
         """The same examples with a part of each vector only."""
@@ -163,9 +163,9 @@ def extract(
     folder = Path(cache).expanduser() if cache else cache_folder()
     work = _Pass(base, base.modality.as_examples(examples), only, engine, precision, folder)
     try:
-        with shown(progress) as followed:
-            work.run(label, followed)
-        work.stats.from_cache = len(work.wanted.difference(work.problems)) - work.stats.computed
+        with show_progress(progress) as shown_progress:
+            work.run(label, shown_progress)
+        work.stats.from_cache = len(work.indices.difference(work.problems)) - work.stats.computed
         work.stats.seconds = time.perf_counter() - started
         return read_features(work.store, work.digests, work.problems, work.image_infos, work.key, work.stats)
     finally:
@@ -206,14 +206,16 @@ class _Pass:
         cache: Path,
     ) -> None:
         self.base, self.examples, self.cache = base, examples, cache
-        self.wanted = frozenset(range(len(examples)) if only is None else map(int, only))
+        self.indices = frozenset(range(len(examples)) if only is None else map(int, only))
         self.reader = base.reader()
-        self.engine_name, chosen = choose_engine(base, engine, precision, cache, self._probe, len(self.wanted))
+        self.engine_name, resolved_precision = choose_engine(
+            base, engine, precision, cache, self._probe, len(self.indices)
+        )
         self.on_gpu = self.engine_name != engine
-        self.stats = PassStats(chosen, by_keras=self.engine_name == "keras")
+        self.stats = PassStats(resolved_precision, by_keras=self.engine_name == "keras")
         self.files = FileIndex(cache, self.reader.key)
         self.known_images = ImageInfoStore(cache, self.reader.key) if base.modality.has_pixels else None
-        self.key = features_key(base.digest, self.reader.key, chosen, by_keras=self.stats.by_keras)
+        self.key = features_key(base.digest, self.reader.key, resolved_precision, by_keras=self.stats.by_keras)
         self.store = open_store(cache, self.key)
         self.digests: list[Digest | None] = [None] * len(examples)
         self.problems: dict[int, str] = {}
@@ -223,7 +225,7 @@ class _Pass:
     def _probe(self) -> np.ndarray:
         """The first few examples that can be used, on which a fresh conversion is compared with Keras."""
         arrays: list[np.ndarray] = []
-        for i in sorted(self.wanted):
+        for i in sorted(self.indices):
             with suppress(BadExample):
                 arrays.append(decode_example(self.reader, self.examples[i]))
             if len(arrays) == _PROBE_EXAMPLES:
@@ -250,45 +252,47 @@ class _Pass:
                 self._wait_for_others()
         if self.known_images:
             self.image_infos = image_infos_of(
-                self.known_images, self.reader, self.examples, self.digests, sorted(self.wanted), progress
+                self.known_images, self.reader, self.examples, self.digests, sorted(self.indices), progress
             )
 
     def _wait_for_others(self) -> None:
         """What is still missing is being computed by other processes. What one of them leaves is computed here."""
         started, is_said = time.monotonic(), False
         while missing := self._missing():
-            held = self.store.held([digest for i in missing if (digest := self.digests[i])])
-            left = [i for i in missing if self.digests[i] not in held]
-            if left:
-                self._compute(left, None)
+            owner_of_digest = self.store.claim_owners([digest for i in missing if (digest := self.digests[i])])
+            unclaimed = [i for i in missing if self.digests[i] not in owner_of_digest]
+            if unclaimed:
+                self._compute(unclaimed, None)
                 continue
             if not is_said and time.monotonic() - started > _SILENT_S:
                 is_said = True
-                names = ", ".join(sorted(set(held.values())))
-                logger.info(f"waiting for {names}, which is computing {counted(len(held), 'example')} of these …")
+                names = ", ".join(sorted(set(owner_of_digest.values())))
+                logger.info(
+                    f"waiting for {names}, which is computing {counted(len(owner_of_digest), 'example')} of these …"
+                )
             time.sleep(_POLL_INTERVAL_S)
 
     def _find_digests(self) -> None:
-        for i, known in self.files.find(self.examples).items():
-            self._learn(i, known)
+        for i, file in self.files.find(self.examples).items():
+            self._learn(i, file)
         for i, example in enumerate(self.examples):
             if example.location is None:
                 self.digests[i] = example.digest()
-        settled = self.wanted.union(self.problems)
+        settled = self.indices.union(self.problems)
         unknown = [i for i, digest in enumerate(self.digests) if not digest and i not in settled]
         for content in map_ahead(self._read, unknown):
             if content:
                 self.digests[content.index] = content.digest
 
-    def _learn(self, i: int, known: KnownFile) -> None:
-        if known.problem:
-            self.problems[i], self.digests[i] = known.problem, None
+    def _learn(self, i: int, file: KnownFile) -> None:
+        if file.problem:
+            self.problems[i], self.digests[i] = file.problem, None
         else:
-            self.digests[i] = known.digest
+            self.digests[i] = file.digest
 
     def _missing(self) -> list[int]:
         stored = self.store.locate([digest for digest in self.digests if digest])
-        return [i for i in sorted(self.wanted) if i not in self.problems and self.digests[i] not in stored]
+        return [i for i in sorted(self.indices) if i not in self.problems and self.digests[i] not in stored]
 
     def _compute(self, indices: list[int], bar: Bar | None) -> None:
         committed = time.monotonic()
@@ -342,10 +346,10 @@ class _Pass:
                     self.reader.check(content.data, example.suffix)
             except BadExample as exc:
                 problem = str(exc)
-            known = KnownFile(content.digest, problem)
+            file = KnownFile(content.digest, problem)
             if content.version:
-                entries.append((content.version, known))
-            self._learn(content.index, known)
+                entries.append((content.version, file))
+            self._learn(content.index, file)
         self.store.release(list(claimed - set(arrays)))
         self.files.remember(entries)
         if self.known_images and image_infos:

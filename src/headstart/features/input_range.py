@@ -67,8 +67,8 @@ def check_input_range(base: Base, network: Any, pixels: np.ndarray) -> float | N
         return None
     inputs, x = base.input_tensors()
     values = keras.Model(inputs, keras.Model(network.inputs[0], node.input_tensors[0])(x)).predict(pixels, verbose=0)
-    seen = values.reshape(-1, values.shape[-1]).std(axis=0)
-    ratio = float(np.median(seen / np.maximum(trained, 1e-6)))
+    deviations = values.reshape(-1, values.shape[-1]).std(axis=0)
+    ratio = float(np.median(deviations / np.maximum(trained, 1e-6)))
     if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
         return ratio
     how = f"{ratio:,.0f} times" if ratio > 1 else f"1/{1 / max(ratio, 1e-9):,.0f}"

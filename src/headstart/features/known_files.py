@@ -62,9 +62,11 @@ class FileIndex:
     def find(self, examples: Sequence[Example]) -> dict[int, KnownFile]:
         """Index -> what is known of an example's file; those that are new or have changed are absent."""
         versions = _versions(examples)
-        known = self._known({version.location: version.version for version in versions if version})
+        known_files = self._known_files({version.location: version.version for version in versions if version})
         return {
-            i: known[version.location] for i, version in enumerate(versions) if version and version.location in known
+            i: known_files[version.location]
+            for i, version in enumerate(versions)
+            if version and version.location in known_files
         }
 
     def remember(self, entries: Iterable[tuple[FileVersion, KnownFile]]) -> None:
@@ -72,14 +74,14 @@ class FileIndex:
         with self._database.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                [_row(location, self._reader_key, version, known) for (location, version), known in entries],
+                [_row(location, self._reader_key, version, file) for (location, version), file in entries],
             )
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _known(self, versions: Mapping[str, str]) -> dict[str, KnownFile]:
+    def _known_files(self, versions: Mapping[str, str]) -> dict[str, KnownFile]:
         by_text = {_sql_text(location): location for location in versions}
         rows = self._database.query_in(
             "SELECT * FROM files WHERE reader=? AND location IN", list(by_text), (self._reader_key,)
@@ -135,8 +137,8 @@ def _versions(examples: Sequence[Example]) -> list[FileVersion | None]:
     return list(map_ahead(FileVersion.of, examples))
 
 
-def _row(location: str, reader_key: str, version: str, known: KnownFile) -> tuple[object, ...]:
-    row = (_sql_text(location), reader_key, version, *known)
+def _row(location: str, reader_key: str, version: str, file: KnownFile) -> tuple[object, ...]:
+    row = (_sql_text(location), reader_key, version, *file)
     return (*row, checksum(*row))
 
 

@@ -34,12 +34,12 @@ def outliers(dataset: Dataset, features: FeatureSet, usable: np.ndarray) -> Find
     middle = np.median(score)
     spread = 1.4826 * np.median(np.abs(score - middle)) + 1e-6
     order = np.argsort(score, kind="stable")[:_MOST]
-    chosen = order[(middle - score[order]) / spread > _FAR]
-    if not chosen.size:
+    outliers = order[(middle - score[order]) / spread > _FAR]
+    if not outliers.size:
         return Finding(check, "clean", "No example is far from all others.")
-    summary = f"{counted(chosen.size, 'example')} {'is' if chosen.size == 1 else 'are'} far from all others."
+    summary = f"{counted(outliers.size, 'example')} {'is' if outliers.size == 1 else 'are'} far from all others."
     examples = [
-        Occurrence((dataset.files[present[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in chosen
+        Occurrence((dataset.files[present[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in outliers
     ]
     return Finding(check, "found", summary, examples)
 
@@ -47,11 +47,11 @@ def outliers(dataset: Dataset, features: FeatureSet, usable: np.ndarray) -> Find
 def _similarity(features: FeatureSet, present: np.ndarray) -> np.ndarray:
     """Cosine of each example and its fifth nearest among a sample of the others: float32 (n,)."""
     sample = np.sort(np.random.default_rng(0).choice(len(present), min(len(present), _SAMPLE), replace=False))
-    others = unit(features.rows(present[sample])).T
+    sampled_vectors = unit(features.rows(present[sample])).T
     score = np.empty(len(present), np.float32)
     for start in range(0, len(present), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(present)))
-        cosines = unit(features.rows(present[block])) @ others
+        cosines = unit(features.rows(present[block])) @ sampled_vectors
         cosines[np.equal.outer(block, sample)] = -1
         score[block] = np.partition(cosines, -_NEIGHBOUR, axis=1)[:, -_NEIGHBOUR]
     return score

@@ -56,7 +56,7 @@ class StoredArrays:
         self.shape, self.dtype = shape, dtype
 
     @property
-    def found(self) -> np.ndarray:
+    def are_stored(self) -> np.ndarray:
         """Whether the store has the array of each key: bool (n,)."""
         return self._shard >= 0
 
@@ -72,8 +72,8 @@ class StoredArrays:
         out = np.empty((len(indices), *self.shape[:-1], width), self.dtype)
         shard, row = self._shard[indices], self._row[indices]
         for number in np.unique(shard[shard >= 0]):
-            chosen = np.flatnonzero(shard == number)
-            out[chosen] = self._shards[number][row[chosen], ..., columns]
+            positions = np.flatnonzero(shard == number)
+            out[positions] = self._shards[number][row[positions], ..., columns]
         return out
 
 
@@ -179,14 +179,14 @@ class ArrayStore:
     def claim(self, digests: Sequence[Digest]) -> set[Digest]:
         """Take on those of these digests that are neither stored nor being computed, by this process or another."""
         with self._database.transaction() as connection:
-            taken = self.locate(digests).keys() | self.held(digests).keys()
-            claimed = set(digests) - taken
+            unavailable = self.locate(digests).keys() | self.claim_owners(digests).keys()
+            claimed = set(digests) - unavailable
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, 0, ?)", [(digest, self._owner) for digest in claimed]
             )
         return claimed
 
-    def held(self, digests: Sequence[Digest]) -> dict[Digest, str]:
+    def claim_owners(self, digests: Sequence[Digest]) -> dict[Digest, str]:
         """Digest -> process that is computing its array, for messages."""
         owners = dict(self._database.query_in("SELECT digest, owner FROM claims WHERE view=0 AND digest IN", digests))
         process = {owner: self._working_process(owner) for owner in set(owners.values())}
@@ -299,9 +299,9 @@ class ArrayStore:
         except (TypeError, ValueError):
             return None
 
-    def _damaged(self, what: str) -> IntegrityError:
+    def _damaged(self, problem: str) -> IntegrityError:
         return IntegrityError(
-            f"cached arrays: {what}. Delete the folder {self.folder}; the next run computes them again."
+            f"cached arrays: {problem}. Delete the folder {self.folder}; the next run computes them again."
         )
 
     def _lock_path(self, owner: str) -> Path:

@@ -86,8 +86,8 @@ class Plan:
     @cached_property
     def chunks(self) -> "list[_Chunk]":
         """The work: every content once."""
-        seen = set(self.train_digests) if 0 in self.train_views else set()
-        new = [i for i, digest in enumerate(self.val_digests) if digest not in seen]
+        train_digests = set(self.train_digests) if 0 in self.train_views else set()
+        new = [i for i, digest in enumerate(self.val_digests) if digest not in train_digests]
         train = _chunks(self.train, self.train_digests, range(len(self.train)), self.pipelines, self.train_views)
         return train + _chunks(self.val, self.val_digests, new, [[]], [0])
 
@@ -150,7 +150,7 @@ def stored_views(plan: Plan, folder: Path) -> Views | None:
             with closing(ArrayStore(path)) as store:
                 _remove_damaged(store, plan)
                 arrays = store.read(plan.keys)
-            if arrays.found.all():
+            if arrays.are_stored.all():
                 return Views(arrays, plan)
     return None
 

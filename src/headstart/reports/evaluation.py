@@ -148,11 +148,11 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     return {"shown": shown_rows, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
 
 
-def label_issues(folder: Path, facts: RunFacts, most: int) -> dict[str, Any] | None:
+def label_issues(folder: Path, facts: RunFacts, n_rows: int) -> dict[str, Any] | None:
     """Examples whose label looks wrong, the surest first, with their images or texts."""
     if facts.label_issues is None:
         return None
-    issues = read_label_issues(folder, facts)[:most]
+    issues = read_label_issues(folder, facts)[:n_rows]
     return {**facts.label_issues.to_json(), "shown": [_label_issue(issue, facts) for issue in issues]}
 
 
@@ -186,16 +186,16 @@ def labels_in_words(names: Iterable[str]) -> str:
     return ", ".join(names) or NO_LABEL
 
 
-def _by_threshold(rows: Sequence[PredictionRow], own: float | None) -> list[dict[str, Any]]:
+def _by_threshold(rows: Sequence[PredictionRow], run_threshold: float | None) -> list[dict[str, Any]]:
     """Coverage and accuracy above some thresholds, the run's own among them."""
-    sure = np.array([_confidence(row) for row in rows])
+    confidences = np.array([_confidence(row) for row in rows])
     right = np.array([row.predicted == row.labels for row in rows], bool)
     shown_rows = []
-    for threshold in sorted({*_THRESHOLDS, *([own] if own else [])}) if rows else ():
-        is_covered = sure >= threshold
+    for threshold in sorted({*_THRESHOLDS, *([run_threshold] if run_threshold else [])}) if rows else ():
+        is_covered = confidences >= threshold
         n, hits = int(is_covered.sum()), int((is_covered & right).sum())
         row = {"threshold": threshold, "kept": n, "share": n / len(rows), "accuracy": hits / n if n else None}
-        shown_rows.append({**row, "own": threshold == own})
+        shown_rows.append({**row, "own": threshold == run_threshold})
     return shown_rows
 
 

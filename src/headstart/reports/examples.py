@@ -105,14 +105,14 @@ def _page_image(modality: Modality, example: Example, file: str, evidence: Evide
     small = modality.thumbnail(example, _THUMBNAIL_PX)
     if small is None:
         return None
-    drawn = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
+    thumbnail = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
     if evidence and file in evidence.heat and evidence.base.input_size and evidence.base.resize:
         details = evidence.base.resize_rule
         rule = ResizeRule.from_json(details.to_json() if details else None)
-        seen = Decoder(evidence.base.input_size, evidence.base.resize, rule).visible_box(small.size)
-        heat_map = HeatMap(evidence.heat[file], seen, small.size, evidence.cells)
-        drawn["heat"] = address(heat_map.overlay(small.pixels))
-    return drawn
+        visible_box = Decoder(evidence.base.input_size, evidence.base.resize, rule).visible_box(small.size)
+        heat_map = HeatMap(evidence.heat[file], visible_box, small.size, evidence.cells)
+        thumbnail["heat"] = address(heat_map.overlay(small.pixels))
+    return thumbnail
 
 
 def marked_words(weights: Weights | None) -> list[tuple[str, str, str]] | None:
@@ -138,9 +138,9 @@ def shortened(text: str, most_characters: int = _TEXT_CHARACTERS) -> str:
     return text if len(text) <= most_characters else text[:most_characters].rsplit(" ", 1)[0] + " …"
 
 
-def _read(path: Path, kind: type[T], absent: T) -> T:
+def _read(path: Path, kind: type[T], default: T) -> T:
     if not path.is_file():
-        return absent
+        return default
     try:
         return decode(kind, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as exc:

@@ -114,25 +114,27 @@ def squares(right: Sequence[bool]) -> Markup:
     return _svg(size, label, path("right-fill", True) + path("wrong-fill", False), "squares")
 
 
-def l2_curve(points: Sequence[Mapping[str, Any]], chosen: float) -> Markup:
+def l2_curve(points: Sequence[Mapping[str, Any]], chosen_l2: float) -> Markup:
     """Log loss on held-out folds, by the L2 regularisation.
 
     Args:
         points: ``l2``, ``val_loss`` and ``val_accuracy`` of each value tried.
-        chosen: the best value.
+        chosen_l2: the best value.
     """
     points = sorted(points, key=lambda point: point["l2"])
     losses = [point["val_loss"] for point in points]
     frame = _Frame((points[0]["l2"], points[-1]["l2"]), (min(losses), max(losses)), height=190, log_x=True)
-    drawn = [frame.axes("L2 regularisation →", "log loss, held-out folds")]
-    drawn.append(frame.line([(point["l2"], point["val_loss"]) for point in points], "val"))
-    best = next(point for point in points if point["l2"] == chosen)
-    x = frame.x(chosen)
-    drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
-    drawn.append(frame.dot((chosen, best["val_loss"]), "chosen", f"L2 {chosen:.3g}", radius=5))
+    elements = [frame.axes("L2 regularisation →", "log loss, held-out folds")]
+    elements.append(frame.line([(point["l2"], point["val_loss"]) for point in points], "val"))
+    best = next(point for point in points if point["l2"] == chosen_l2)
+    x = frame.x(chosen_l2)
+    elements.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    elements.append(frame.dot((chosen_l2, best["val_loss"]), "chosen", f"L2 {chosen_l2:.3g}", radius=5))
     near_right = x > _WIDTH * 0.72
-    drawn.append(_text(x + (-7 if near_right else 7), frame.top + 11, "chosen", "note end" if near_right else "note"))
-    drawn.extend(
+    elements.append(
+        _text(x + (-7 if near_right else 7), frame.top + 11, "chosen", "note end" if near_right else "note")
+    )
+    elements.extend(
         frame.dot(
             (point["l2"], point["val_loss"]),
             "hit",
@@ -142,8 +144,8 @@ def l2_curve(points: Sequence[Mapping[str, Any]], chosen: float) -> Markup:
         )
         for point in points
     )
-    label = f"Log loss for {len(points)} L2 values, lowest ({best['val_loss']:.4f}) at {chosen:.3g}"
-    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+    label = f"Log loss for {len(points)} L2 values, lowest ({best['val_loss']:.4f}) at {chosen_l2:.3g}"
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
 def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, best_epoch: float | None) -> Markup:
@@ -159,17 +161,17 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, best_ep
     epochs, values = [x for x, _ in all_points], [y for _, y in all_points]
     low = min(values) if name == "accuracy" else 0.0
     frame = _Frame((min(epochs), max(epochs)), (low, max(values)), height=190, whole_x=True)
-    drawn = [frame.axes("epoch →", name)]
+    elements = [frame.axes("epoch →", name)]
     if best_epoch is not None:
         x = frame.x(best_epoch)
-        drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+        elements.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
     for points, kind in ((train, "train"), (val, "val")):
         if points:
-            drawn.append(frame.line(points, kind))
+            elements.append(frame.line(points, kind))
     label = f"{name.capitalize()} over {max(epochs):.0f} epochs, at the end " + ", ".join(
         f"{points[-1][1]:.3f} ({kind})" for points, kind in ((train, "training"), (val, "validation")) if points
     )
-    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
 def trials(points: Sequence[Point], default_loss: float) -> Markup:
@@ -180,22 +182,24 @@ def trials(points: Sequence[Point], default_loss: float) -> Markup:
         default_loss: the loss of the default head.
     """
     losses = [loss for _, loss in points]
-    least = np.minimum.accumulate(losses)
+    lowest_losses = np.minimum.accumulate(losses)
     # Much higher losses are cut off.
-    top = max(default_loss, float(np.median(losses)), float(least[0])) * _ABOVE
-    low = float(least[-1])
+    top = max(default_loss, float(np.median(losses)), float(lowest_losses[0])) * _ABOVE
+    low = float(lowest_losses[-1])
     frame = _Frame((points[0][0], points[-1][0]), (low, top), height=190, whole_x=True)
-    drawn = [frame.axes("trial →", "log loss")]
+    elements = [frame.axes("trial →", "log loss")]
     y = frame.y(default_loss)
-    drawn.append(Markup('<path class="mark" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
-    drawn += [frame.dot(point, "dot train", f"trial {point[0]}: {point[1]:.3f}") for point in points if point[1] <= top]
+    elements.append(Markup('<path class="mark" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
+    elements += [
+        frame.dot(point, "dot train", f"trial {point[0]}: {point[1]:.3f}") for point in points if point[1] <= top
+    ]
     steps = "".join(
-        f"H{frame.x(n)}V{frame.y(loss)}" for (n, _), loss in zip(points[1:], least[1:].tolist(), strict=True)
+        f"H{frame.x(n)}V{frame.y(loss)}" for (n, _), loss in zip(points[1:], lowest_losses[1:].tolist(), strict=True)
     )
-    start = f"M{frame.x(points[0][0])} {frame.y(float(least[0]))}"
-    drawn.append(Markup('<path class="line val" d="{}"/>').format(start + steps))
+    start = f"M{frame.x(points[0][0])} {frame.y(float(lowest_losses[0]))}"
+    elements.append(Markup('<path class="line val" d="{}"/>').format(start + steps))
     label = f"Log loss of {len(points)} trials, the least {low:.3f}; that of the default head {default_loss:.3f}"
-    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
 def speed_and_figure(points: Sequence[Mapping[str, Any]], name: str, most_ms: float | None = None) -> Markup:
@@ -212,35 +216,35 @@ def speed_and_figure(points: Sequence[Mapping[str, Any]], name: str, most_ms: fl
     frame = _Frame(
         (min(times) if log_x else 0, max(times)), (min(lows), min(max(highs), 1.0)), height=_FRONT_HEIGHT, log_x=log_x
     )
-    drawn = [frame.axes("ms per example →", name)]
+    elements = [frame.axes("ms per example →", name)]
     if most_ms is not None and most_ms <= frame.x_end:
         x = frame.x(most_ms)
-        drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+        elements.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
     front = sorted((point for point in points if point["on_front"]), key=lambda point: point["ms"])
     steps = "".join(f"H{frame.x(point['ms'])}V{frame.y(point['value'])}" for point in front[1:])
     start = f"M{frame.x(front[0]['ms'])} {frame.y(front[0]['value'])}"
-    drawn.append(Markup('<path class="line val" d="{}"/>').format(f"{start}{steps}H{_WIDTH - _RIGHT}"))
+    elements.append(Markup('<path class="line val" d="{}"/>').format(f"{start}{steps}H{_WIDTH - _RIGHT}"))
     for point in points:
         x, title = frame.x(point["ms"]), f"{point['handle']}: {point['value']:.3f}, {point['ms']:.1f} ms"
         whisker = Markup('<path class="{}" d="M{} {}V{}"/>')
         kind = "whisker" if point["on_front"] else "whisker beaten"
-        drawn.append(whisker.format(kind, x, frame.y(point["low"]), frame.y(point["high"])))
+        elements.append(whisker.format(kind, x, frame.y(point["low"]), frame.y(point["high"])))
         kind = "chosen" if point["chosen"] else "point" if point["on_front"] else "point beaten"
-        drawn.append(frame.dot((point["ms"], point["value"]), kind, title, radius=5 if point["chosen"] else 4))
-        drawn.append(_text(x + 7, frame.y(point["value"]) - 6, str(point["number"]), "note"))
+        elements.append(frame.dot((point["ms"], point["value"]), kind, title, radius=5 if point["chosen"] else 4))
+        elements.append(_text(x + 7, frame.y(point["value"]) - 6, str(point["number"]), "note"))
     label = f"{name.capitalize()} against milliseconds of {len(points)} bases; on the front: " + ", ".join(
         f"{point['handle']} ({point['value']:.3f}, {point['ms']:.1f} ms)" for point in front
     )
-    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     """Accuracy against confidence in bins, with Wilson intervals, above a histogram of the confidence."""
     size = _WIDTH - _LEFT - _RIGHT
     frame = _Frame((0, 1), (0, 1), height=size, exact=True)
-    drawn = [frame.axes("", "accuracy")]
+    elements = [frame.axes("", "accuracy")]
     start, end = (frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))
-    drawn.append(Markup('<path class="ideal" d="M{} {}L{} {}"/>').format(*start, *end))
+    elements.append(Markup('<path class="ideal" d="M{} {}L{} {}"/>').format(*start, *end))
     filled = [row for row in bins if row["count"]]
     for row in filled:
         low, high = wilson(row["accuracy"], row["count"])
@@ -248,28 +252,28 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
         middle = frame.x(row["confidence"])
         title = f"{row['count']:,} examples, mean confidence {row['confidence']:.3f}, right {row['accuracy']:.3f}"
         y = frame.y(row["accuracy"])
-        drawn.append(
+        elements.append(
             Markup(
                 '<rect class="bar" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
             ).format(x, y, width, frame.y(0) - y, title)
         )
-        drawn.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(middle, frame.y(low), frame.y(high)))
-        drawn.append(frame.dot((row["confidence"], row["accuracy"]), "point", title, radius=4))
+        elements.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(middle, frame.y(low), frame.y(high)))
+        elements.append(frame.dot((row["confidence"], row["accuracy"]), "point", title, radius=4))
     max_count = max((row["count"] for row in filled), default=1)
     floor, room = frame.top + frame.height + 98, 56
-    drawn.append(_text(0, floor - room - 8, "examples", "axis"))
+    elements.append(_text(0, floor - room - 8, "examples", "axis"))
     for row in filled:
         height = max(round(row["count"] / max_count * room, 1), 1)
         x, width = frame.x(row["low"]) + 1, frame.x(row["high"]) - frame.x(row["low"]) - 2
         box = Markup('<rect class="count" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>')
-        drawn.append(box.format(x, floor - height, width, height))
-        drawn.append(_text(x + width / 2, floor - height - 4, f"{row['count']:,}", "tiny middle"))
-    drawn.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, floor, _WIDTH - _RIGHT))
-    drawn.append(_text(_WIDTH - _RIGHT, floor + 17, "confidence →", "axis end"))
+        elements.append(box.format(x, floor - height, width, height))
+        elements.append(_text(x + width / 2, floor - height - 4, f"{row['count']:,}", "tiny middle"))
+    elements.append(Markup('<path class="base" d="M{} {}H{}"/>').format(_LEFT, floor, _WIDTH - _RIGHT))
+    elements.append(_text(_WIDTH - _RIGHT, floor + 17, "confidence →", "axis end"))
     label = "Accuracy in each bin of confidence: " + "; ".join(
         f"{row['low']:.1f} to {row['high']:.1f}: {row['accuracy']:.2f} of {row['count']:,}" for row in filled
     )
-    return _svg((_WIDTH, floor + 24), label, Markup().join(drawn))
+    return _svg((_WIDTH, floor + 24), label, Markup().join(elements))
 
 
 def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: int) -> Markup:
@@ -282,24 +286,24 @@ def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: in
     """
     lows, highs = [row[2] for row in (*points, *beyond)], [row[3] for row in (*points, *beyond)]
     frame = _Frame((0, beyond[-1][0]), (min(lows), max(highs)), height=190)
-    drawn = [frame.axes("training examples →", "accuracy")]
+    elements = [frame.axes("training examples →", "accuracy")]
     outline = [(size, high) for size, _, _, high in beyond] + [(size, low) for size, _, low, _ in reversed(beyond)]
     path = "M" + "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in outline) + "Z"
-    drawn.append(Markup('<path class="bar" d="{}"/>').format(path))
+    elements.append(Markup('<path class="bar" d="{}"/>').format(path))
     path = "M" + "L".join(f"{frame.x(size)} {frame.y(middle)}" for size, middle, _, _ in beyond)
-    drawn.append(Markup('<path class="line val" d="{}"/>').format(path))
+    elements.append(Markup('<path class="line val" d="{}"/>').format(path))
     x = frame.x(now)
-    drawn.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
-    drawn.append(_text(x + 7, frame.top + frame.height - 8, f"{now:,} now", "note"))
+    elements.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
+    elements.append(_text(x + 7, frame.top + frame.height - 8, f"{now:,} now", "note"))
     for size, value, low, high in points:
         title = f"{size:,.0f} examples: {value:.3f} right ({low:.3f} to {high:.3f})"
         across = frame.x(size)
-        drawn.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(across, frame.y(low), frame.y(high)))
-        drawn.append(frame.dot((size, value), "point", title, radius=4))
+        elements.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(across, frame.y(low), frame.y(high)))
+        elements.append(frame.dot((size, value), "point", title, radius=4))
     label = "Share right by examples to train on: " + "; ".join(
         f"{size:,.0f}: {value:.3f}" for size, value, *_ in points
     )
-    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(drawn))
+    return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
 def matrix(counts: np.ndarray) -> Markup:
@@ -313,7 +317,7 @@ def matrix(counts: np.ndarray) -> Markup:
     right = np.where(np.eye(k, dtype=bool), counts, 0)
     totals = _in_blocks(counts, block).sum(1, keepdims=True)
     side = len(totals)
-    drawn = [Markup('<rect class="ground" width="{}" height="{}"/>').format(side, side)]
+    elements = [Markup('<rect class="ground" width="{}" height="{}"/>').format(side, side)]
     for kind, part in (("right-fill", right), ("wrong-fill", counts - right)):
         shares = _in_blocks(part, block) / np.maximum(totals, 1)
         level = np.ceil(np.sqrt(shares) * _SHADES).astype(int)
@@ -321,9 +325,9 @@ def matrix(counts: np.ndarray) -> Markup:
             cells = "".join(f"M{x} {y}h1v1h-1z" for y, x in np.argwhere(level == shade).tolist())
             if cells:
                 opacity = round(0.1 + 0.9 * shade / _SHADES, 2)
-                drawn.append(Markup('<path class="{}" opacity="{}" d="{}"/>').format(kind, opacity, cells))
+                elements.append(Markup('<path class="{}" opacity="{}" d="{}"/>').format(kind, opacity, cells))
     label = f"Confusion matrix of {k} classes as a heat map; rows are true classes"
-    return _svg((side, side), label, Markup().join(drawn), "heat")
+    return _svg((side, side), label, Markup().join(elements), "heat")
 
 
 def block_size(n_classes: int) -> int:

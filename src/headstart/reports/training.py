@@ -84,12 +84,12 @@ def _epochs(rows: Sequence[HistoryRow]) -> dict[str, Any] | None:
     if not trained:
         return None
     best = min((row for row in trained if row.val_loss is not None), key=_val_loss, default=None)
-    drawn = []
+    curves = []
     for name in ("loss", "accuracy"):
         train, val = _points(rows, name), _points(rows, f"val_{name}")
         if train or val:
-            drawn.append(plots.epoch_curve(train, val, name, best.epoch if best else None))
-    return {"plots": drawn, "best": best, "count": len(trained)}
+            curves.append(plots.epoch_curve(train, val, name, best.epoch if best else None))
+    return {"plots": curves, "best": best, "count": len(trained)}
 
 
 def _val_loss(row: HistoryRow) -> float:

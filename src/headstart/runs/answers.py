@@ -82,8 +82,8 @@ def figures_of(splits: Mapping[str, SplitFigures], headline: str, leak_free: Lea
 
 def _split_figures(plain: Mapping[str, Any], metrics: Sequence[str]) -> SplitFigures:
     """Figures as a task gives them; those that only this task knows go to ``details``."""
-    known = {name: plain.get(name) for name in _SPLIT_FIELDS}
-    details = {name: value for name, value in plain.items() if name not in {*known, *metrics, PER_CLASS}}
+    split_fields = {name: plain.get(name) for name in _SPLIT_FIELDS}
+    details = {name: value for name, value in plain.items() if name not in {*split_fields, *metrics, PER_CLASS}}
     classes, of_classes = {}, {}
     for name, figures in plain[PER_CLASS].items():
         classes[name] = {field: figures.get(field) for field in _CLASS_FIELDS}
@@ -93,7 +93,7 @@ def _split_figures(plain: Mapping[str, Any], metrics: Sequence[str]) -> SplitFig
     return decode(
         SplitFigures,
         {
-            **known,
+            **split_fields,
             "metrics": {name: plain[name] for name in metrics},
             PER_CLASS: classes,
             "details": details,

@@ -74,9 +74,9 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
     """
     golden = _golden_indices(material)
-    chosen = material.audit.usable[golden].tolist()
-    examples = [material.dataset.examples[i] for i in chosen]
-    _check_unchanged(examples, [material.features.digests[i] for i in chosen])
+    golden_examples = material.audit.usable[golden].tolist()
+    examples = [material.dataset.examples[i] for i in golden_examples]
+    _check_unchanged(examples, [material.features.digests[i] for i in golden_examples])
     inputs = decode_examples(material.base.reader(), examples)
     expected = material.answers.probabilities[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)

@@ -205,11 +205,11 @@ def base_facts(base: Base, feature_dim: int, tokenizer: dict[str, Any] | None = 
         feature_dim: d.
         tokenizer: what saving it gave; None for images.
     """
-    absent = ("input_size", "preprocessing", "resize", "resize_rule", "max_length", "pooling")
+    inapplicable_fields = ("input_size", "preprocessing", "resize", "resize_rule", "max_length", "pooling")
     return decode(
         BaseFacts,
         {
-            **dict.fromkeys(absent),
+            **dict.fromkeys(inapplicable_fields),
             "handle": base.handle,
             "spec": base.spec.to_json(),
             "digest": base.digest,
@@ -356,26 +356,26 @@ def _fine_tuning_facts(material: Material) -> FineTuningFacts:
 def _search_facts(choice: HeadChoice) -> SearchFacts | None:
     if choice.facts is None or choice.verdict is None:
         return None
-    found, best = choice.facts, choice.facts["best"]
+    search, best = choice.facts, choice.facts["best"]
     fixed = ("trial", "log_loss", "pruned")
     return decode(
         SearchFacts,
         {
             **_verdict_facts(choice.verdict),
-            **{name: found[name] for name in ("trials", "pruned", "new", "seconds", "examples", "folds")},
-            "start_log_loss": found["start"]["log_loss"],
+            **{name: search[name] for name in ("trials", "pruned", "new", "seconds", "examples", "folds")},
+            "start_log_loss": search["start"]["log_loss"],
             "best": {
                 "description": best["description"],
                 "log_loss": best["log_loss"],
                 "settings": {name: value for name, value in best.items() if name not in ("description", "log_loss")},
             },
-            "importance": found["mattered"],
+            "importance": search["mattered"],
             "tried": [
                 {
                     **{name: trial[name] for name in fixed},
                     "settings": {name: value for name, value in trial.items() if name not in fixed},
                 }
-                for trial in found["tried"]
+                for trial in search["tried"]
             ],
         },
     )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from headstart.errors import InputError, IntegrityError
 from headstart.runs.migrations import migrate_figures, migrate_run
-from headstart.runs.records import FieldError, Record, decode, wrong
+from headstart.runs.records import FieldError, Record, decode, wrong_value
 from headstart.runs.schema import FORMAT_VERSION, Figures, RunFacts
 from headstart.system.checksums import checksums_of, file_sha256
 from headstart.tasks import get_task
@@ -30,8 +30,8 @@ def read_facts(folder: str | Path) -> RunFacts:
     """
     path = Path(folder, FACTS)
     if not path.is_file():
-        there = f"there is no {FACTS} in it" if Path(folder).is_dir() else "there is no such folder"
-        raise InputError(f"{folder} is not a run: {there}. Expected a folder that `headstart train` made.")
+        reason = f"there is no {FACTS} in it" if Path(folder).is_dir() else "there is no such folder"
+        raise InputError(f"{folder} is not a run: {reason}. Expected a folder that `headstart train` made.")
     facts = _read(path, RunFacts, migrate_run, RunFacts.faults)
     try:
         get_task(facts.task)
@@ -106,7 +106,7 @@ def _read(
         raise IntegrityError(f"{path} cannot be read as JSON ({exc}). {ADVICE}") from exc
     try:
         if not isinstance(plain, dict):
-            raise wrong("the whole", "an object", plain)
+            raise wrong_value("the whole", "an object", plain)
         version = _version(path, plain)
         record = decode(kind, plain if version == FORMAT_VERSION else migrate(plain, version))
         for fault in faults(record):
@@ -124,7 +124,7 @@ def _version(path: Path, plain: dict[str, Any]) -> int:
         return 1
     version = plain["format_version"]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise wrong("format_version", "a whole number from 1 on", version)
+        raise wrong_value("format_version", "a whole number from 1 on", version)
     if version > FORMAT_VERSION:
         raise InputError(
             f"{path}: format_version {version} is newer than this version of headstart, which reads up to "

@@ -59,13 +59,13 @@ def name_of(data: Any, default: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, where installed."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _free(parent: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headstart.config.format_1 import RESIZE, settings_of_format_1
-from headstart.runs.records import FieldError, wrong
+from headstart.runs.records import FieldError, wrong_value
 
 _Plain = dict[str, Any]
 
@@ -53,6 +53,7 @@ _SPEC_OF_1 = {
 DETECTOR_OF_1 = "familiarity.npz"
 """File of the detector of out-of-distribution examples."""
 
+_CHANGES_OF_1 = {"mended": "fixed", "broken": "regressed", "taken_for": "confused_with", "taken": "n_confused"}
 _COLUMNS_OF_1 = {("history.csv", "strength"): "l2"}
 _OPTIONAL_IN_1 = (
     "thresholds", "data", "choice", "head", "learning_curve", "calibration", "change", "freeze_proof",
@@ -61,46 +62,46 @@ _OPTIONAL_IN_1 = (
 
 
 def _run_2(old: _Plain) -> _Plain:
-    known = _Fields(old, "")
+    fields = _Fields(old, "")
     kind = "evaluation" if "evaluation_of" in old else "adopted" if "adopted" in old else "trained"
     task = "multi-label" if old.get("thresholds") is not None else "single-label"
     new: _Plain = {"format_version": 1, "kind": kind, "task": task}
-    new |= {name: known[name] for name in ("headstart", "created", "name", "classes", "seed", "versions")}
+    new |= {name: fields[name] for name in ("headstart", "created", "name", "classes", "seed", "versions")}
     new |= {name: old.get(name) for name in _OPTIONAL_IN_1}
     new |= {
-        "base": _base(known.below("base")),
-        "engine": {"features_by_keras": False, **known.below("engine").plain},
-        "config": settings_of_format_1(known.below("asked").plain) if "asked" in old else None,
+        "base": _base(fields.below("base")),
+        "engine": {"features_by_keras": False, **fields.below("engine").plain},
+        "config": settings_of_format_1(fields.below("asked").plain) if "asked" in old else None,
         "audit": old.get("audit", []),
         "head_settings": old.get("recipe"),
         "label_issues": None,
-        "search": _search(known.below("search")) if "search" in old else None,
-        "fine_tuning": _fine_tuning(known.below("fine_tuning")) if "fine_tuning" in old else None,
-        "selective_prediction": _selective_prediction(known),
-        "out_of_distribution": _out_of_distribution(known),
-        "golden": {"difference": None, **known.below("golden").plain} if "golden" in old else None,
-        "cost": _cost(known.below("cost")) if "cost" in old else None,
+        "search": _search(fields.below("search")) if "search" in old else None,
+        "fine_tuning": _fine_tuning(fields.below("fine_tuning")) if "fine_tuning" in old else None,
+        "selective_prediction": _selective_prediction(fields),
+        "out_of_distribution": _out_of_distribution(fields),
+        "golden": {"difference": None, **fields.below("golden").plain} if "golden" in old else None,
+        "cost": _cost(fields.below("cost")) if "cost" in old else None,
         "adopted": None,
         "evaluation_of": old.get("evaluation_of"),
         "tta": old.get("tta", False),
     }
     if new["data"] is not None:
-        new["data"] = {"path": None, **_data(known.below("data"))}
+        new["data"] = {"path": None, **_data(fields.below("data"))}
         if "asked" in old:
-            new["data"]["path"] = known.below("asked")["data"]
+            new["data"]["path"] = fields.below("asked")["data"]
     if new["head"] is not None:
-        new["head"] = known.below("head").renamed(strength="l2")
+        new["head"] = fields.below("head").renamed(strength="l2")
     if "label_errors" in old:
-        new["label_issues"] = known.below("label_errors").renamed(suspected="count")
+        new["label_issues"] = fields.below("label_errors").renamed(suspected="count")
     if new["learning_curve"] is not None:
-        curve = known.below("learning_curve")
+        curve = fields.below("learning_curve")
         new["learning_curve"] = curve.renamed(beyond="extrapolated", now="n_train", of_class="class_gains")
     if new["choice"] is not None:
-        new["choice"] = _choice(known.below("choice"))
+        new["choice"] = _choice(fields.below("choice"))
     if new["change"] is not None:
-        new["change"] = _change(known.below("change"))
+        new["change"] = _change(fields.below("change"))
     if kind == "adopted":
-        new["adopted"] = known.below("adopted").renamed(**{"from": "path"})
+        new["adopted"] = fields.below("adopted").renamed(**{"from": "path"})
     return new
 
 
@@ -109,7 +110,7 @@ class _Fields:
 
     def __init__(self, plain: Any, place: str) -> None:
         if not isinstance(plain, dict):
-            raise wrong(place, "an object", plain)
+            raise wrong_value(place, "an object", plain)
         self.plain, self._place = plain, place
 
     def __getitem__(self, name: str) -> Any:
@@ -121,25 +122,25 @@ class _Fields:
         """An object in it."""
         return _Fields(self[name], self._path(name))
 
-    def each(self, name: str) -> list["_Fields"]:
+    def objects_in(self, name: str) -> list["_Fields"]:
         """The objects of a list in it."""
         items = self[name]
         if not isinstance(items, list):
-            raise wrong(self._path(name), "a list", items)
+            raise wrong_value(self._path(name), "a list", items)
         return [_Fields(item, f"{self._path(name)}[{i}]") for i, item in enumerate(items)]
 
     def text(self, name: str) -> str:
         """A text in it."""
         text = self[name]
         if not isinstance(text, str):
-            raise wrong(self._path(name), "a text", text)
+            raise wrong_value(self._path(name), "a text", text)
         return text
 
     def texts(self, name: str) -> list[str]:
         """A list of texts in it."""
         items = self[name]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise wrong(self._path(name), "a list of texts", items)
+            raise wrong_value(self._path(name), "a list of texts", items)
         return items
 
     def _path(self, name: str) -> str:
@@ -157,8 +158,8 @@ class _Fields:
 
 
 def _base(base: _Fields) -> _Plain:
-    absent = ("input_size", "preprocessing", "resize", "max_length", "pooling", "tokenizer")
-    new = {**dict.fromkeys(absent), **base.without("fit"), "spec": base.below("spec").renamed(**_SPEC_OF_1)}
+    missing_values = ("input_size", "preprocessing", "resize", "max_length", "pooling", "tokenizer")
+    new = {**dict.fromkeys(missing_values), **base.without("fit"), "spec": base.below("spec").renamed(**_SPEC_OF_1)}
     if base["modality"] == "image":
         new["resize"] = RESIZE.get(base.text("fit"), base.text("fit"))
     elif base.below("tokenizer")["kind"] == "words":
@@ -195,10 +196,10 @@ def _verdict(verdict: _Fields) -> _Plain:
 def _fine_tuning(old: _Fields) -> _Plain:
     verdict = _verdict(old)
     process = old.without(*verdict)
-    absent = (
+    missing_values = (
         "epochs", "best_epoch", "slowed", "stopped", "first_step_s", "examples_per_s", "folds", "steps",
     )  # fmt: skip
-    return {**verdict, "process": {**dict.fromkeys(absent), **process} if process else None}
+    return {**verdict, "process": {**dict.fromkeys(missing_values), **process} if process else None}
 
 
 def _search(old: _Fields) -> _Plain:
@@ -215,7 +216,8 @@ def _search(old: _Fields) -> _Plain:
         },
         "importance": old["mattered"],
         "tried": [
-            {**{name: one[name] for name in fixed}, "settings": one.without(*fixed)} for one in old.each("tried")
+            {**{name: trial[name] for name in fixed}, "settings": trial.without(*fixed)}
+            for trial in old.objects_in("tried")
         ],
     }
 
@@ -223,8 +225,8 @@ def _search(old: _Fields) -> _Plain:
 def _selective_prediction(run: _Fields) -> _Plain | None:
     if run.plain.get("rejection") is None:
         return None
-    absent = dict.fromkeys(("chosen_on", "on_chosen", "on_test", "on_held_out"))
-    return {**absent, **run.below("rejection").plain}
+    missing_values = dict.fromkeys(("chosen_on", "on_chosen", "on_test", "on_held_out"))
+    return {**missing_values, **run.below("rejection").plain}
 
 
 def _out_of_distribution(run: _Fields) -> _Plain | None:
@@ -243,12 +245,12 @@ def _choice(choice: _Fields) -> _Plain:
         "handle", "size_mb", "ms", "feature_dim", "evidence", "examples", "figure", "log_loss", "finished", "on_front",
     )  # fmt: skip
     left_out: dict[str, list[str]] = {}
-    for base in choice.each("left_out"):
+    for base in choice.objects_in("left_out"):
         left_out.setdefault(base.text("reason"), []).append(base.text("handle"))
     return {
         **{name: choice[name] for name in ("metric", "rounds", "best", "verdict", "caveats")},
         "candidates": [
-            {**{name: row[name] for name in names}, "status": "", "difference": ""} for row in choice.each("rows")
+            {**{name: row[name] for name in names}, "status": "", "difference": ""} for row in choice.objects_in("rows")
         ],
         "left_out": left_out,
     }
@@ -258,22 +260,19 @@ def _change(change: _Fields) -> _Plain:
     return {
         **change.renamed(side="split", added="added_classes", taken_for_added="n_confused_with_added"),
         "overall": _comparison(change.below("overall")),
-        "classes": [
-            of_class.renamed(mended="fixed", broken="regressed", taken_for="confused_with", taken="n_confused")
-            for of_class in change.each("classes")
-        ],
+        "classes": [of_class.renamed(**_CHANGES_OF_1) for of_class in change.objects_in("classes")],
     }
 
 
 def _figures_2(old: _Plain) -> _Plain:
-    known = _Fields(old, "")
-    splits, metrics = known.below("splits"), known.texts("metrics")
-    leak_free = known.below("leak_free").plain if old.get("leak_free") is not None else None
+    fields = _Fields(old, "")
+    splits, metrics = fields.below("splits"), fields.texts("metrics")
+    leak_free = fields.below("leak_free").plain if old.get("leak_free") is not None else None
     if leak_free and leak_free.get("metrics") is not None:
-        leak_free = {**leak_free, "metrics": _split(known.below("leak_free").below("metrics"), metrics)}
+        leak_free = {**leak_free, "metrics": _split(fields.below("leak_free").below("metrics"), metrics)}
     return {
         "format_version": 1,
-        "headline": known["headline"],
+        "headline": fields["headline"],
         "metrics": metrics,
         "interval": old.get("interval"),
         "splits": {name: _split(splits.below(name), metrics) for name in splits.plain},

@@ -58,30 +58,34 @@ def overlap(
     trained_on = read_predictions(folder, facts, splits=("train", "val"))
     if not trained_on:
         skipped = "It is not known what the run was trained on."
-        return Overlap(np.zeros(len(answers.files), bool), [Finding(one, "skipped", skipped) for one in (EXACT, NEAR)])
-    seen = {row.sha256 for row in trained_on}
-    exact = np.array([digest.hex() in seen for digest in answers.digests], bool)
+        return Overlap(
+            np.zeros(len(answers.files), bool), [Finding(check, "skipped", skipped) for check in (EXACT, NEAR)]
+        )
+    known_digests = {row.sha256 for row in trained_on}
+    exact = np.array([digest.hex() in known_digests for digest in answers.digests], bool)
     modality = facts.modality
     first = {row.sha256: row for row in trained_on}  # one of each content
-    new = modality.comparables(answers.examples, image_infos)
-    known = _comparables(first, facts, reader, progress)
-    if not known:
+    new_comparables = modality.comparables(answers.examples, image_infos)
+    trained_comparables = _comparables(first, facts, reader, progress)
+    if not trained_comparables:
         reason = f"The {modality.plural} that the run was trained on are no longer where they were."
-        if not new:
+        if not new_comparables:
             reason = f"The contents of {modality.plural} are compared exactly only."
         return Overlap(exact, [_exact(answers.files, exact, modality), Finding(NEAR, "skipped", reason)])
-    positions, names = list(new), [first[digest].file for digest in known]
-    found = _partners(modality.near_pairs([*known.values(), *new.values()]), len(known))
-    partners = {positions[i]: j for i, j in found.items()}
+    positions, names = list(new_comparables), [first[digest].file for digest in trained_comparables]
+    partners_by_number = _partners(
+        modality.near_pairs([*trained_comparables.values(), *new_comparables.values()]), len(trained_comparables)
+    )
+    partners = {positions[i]: j for i, j in partners_by_number.items()}
     pairs = {i: names[j] for i, j in sorted(partners.items()) if not exact[i]}
     near = np.isin(np.arange(len(exact)), list(pairs))
     return Overlap(exact | near, [_exact(answers.files, exact, modality), _near(answers.files, pairs, modality)])
 
 
-def _partners(pairs: np.ndarray, n_seen: int) -> dict[int, int]:
+def _partners(pairs: np.ndarray, n_trained: int) -> dict[int, int]:
     """New example -> one that was seen, from pairs among those seen and the new ones behind them."""
-    crossing = pairs[(pairs[:, 0] < n_seen) & (pairs[:, 1] >= n_seen)]
-    return {j - n_seen: i for i, j in crossing[::-1].tolist()}
+    crossing = pairs[(pairs[:, 0] < n_trained) & (pairs[:, 1] >= n_trained)]
+    return {j - n_trained: i for i, j in crossing[::-1].tolist()}
 
 
 def _comparables(
@@ -90,8 +94,8 @@ def _comparables(
     """Digest (hex) -> what is compared of a training example, for those in the run, in the cache or on disk."""
     modality, root = facts.modality, Path(facts.data_root)
     examples = {digest: modality.example_in(root, row.file, row.text) for digest, row in trained_on.items()}
-    known = _image_infos(examples, modality, reader, progress) if modality.has_pixels else {}
-    image_infos = {i: known[digest] for i, digest in enumerate(examples) if digest in known}
+    infos_by_digest = _image_infos(examples, modality, reader, progress) if modality.has_pixels else {}
+    image_infos = {i: infos_by_digest[digest] for i, digest in enumerate(examples) if digest in infos_by_digest}
     digests = list(examples)
     return {
         digests[i]: comparable for i, comparable in modality.comparables(list(examples.values()), image_infos).items()
@@ -103,10 +107,10 @@ def _image_infos(
 ) -> dict[str, ImageInfo]:
     """Digest (hex) -> header and fingerprint of a training image, for images in the cache or on disk."""
     digests = [bytes.fromhex(digest) for digest in examples]
-    known = {digest.hex(): info for digest, info in known_image_infos(digests, reader).items()}
-    missing = [example for digest, example in examples.items() if digest not in known and example.version()]
-    found = examine(missing, modality, reader=reader, progress=progress)
-    return known | {(found.digests[i] or b"").hex(): info for i, info in found.image_infos.items()}
+    cached_infos = {digest.hex(): info for digest, info in known_image_infos(digests, reader).items()}
+    missing = [example for digest, example in examples.items() if digest not in cached_infos and example.version()]
+    examined = examine(missing, modality, reader=reader, progress=progress)
+    return cached_infos | {(examined.digests[i] or b"").hex(): info for i, info in examined.image_infos.items()}
 
 
 def _exact(files: Sequence[str], exact: np.ndarray, modality: Modality) -> Finding:

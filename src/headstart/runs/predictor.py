@@ -112,8 +112,8 @@ class Predictor:
             if name.startswith("tokenizer/"):
                 checked_file(folder, self.facts, name)
         self.reader = open_reader(self.facts.base, folder)
-        few = expected is not None and expected <= _FEW
-        self._engine = _open(folder, self.facts, at_once or (1 if few else None))
+        has_few_examples = expected is not None and expected <= _FEW
+        self._engine = _open(folder, self.facts, at_once or (1 if has_few_examples else None))
         self.detector = self._load_detector()
         self._replay_golden()
         if tta:
@@ -151,7 +151,7 @@ class Predictor:
         problems: list[tuple[int, str]] = []
 
         def read(indices: list[int]) -> tuple[list[int], list[np.ndarray]]:
-            kept, arrays = [], []
+            readable, arrays = [], []
             for i in indices:
                 try:
                     data = examples[i].read()
@@ -162,10 +162,10 @@ class Predictor:
                 if on_read:
                     on_read(i, data, array)
                 arrays.append(array)
-                kept.append(i)
-            return kept, arrays
+                readable.append(i)
+            return readable, arrays
 
-        batches = ((kept, self.reader.batch(arrays)) for kept, arrays in map_ahead(read, pieces) if kept)
+        batches = ((readable, self.reader.batch(arrays)) for readable, arrays in map_ahead(read, pieces) if readable)
         for indices, values in self._engine.stream(batches):
             yield from zip(indices, self._split_values(values), strict=True)
             while problems:
@@ -243,14 +243,14 @@ class _WithMirror:
         self.batch_size, self.at_once = engine.batch_size, engine.at_once
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return _mean_of_both(self._engine(_both(pixels)))
+        return _mean_of_both(self._engine(_with_mirror_image(pixels)))
 
     def stream(self, batches: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        for key, result in self._engine.stream((key, _both(pixels)) for key, pixels in batches):
+        for key, result in self._engine.stream((key, _with_mirror_image(pixels)) for key, pixels in batches):
             yield key, _mean_of_both(result)
 
 
-def _both(pixels: np.ndarray) -> np.ndarray:
+def _with_mirror_image(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels, pixels[:, :, ::-1]])
 
 
@@ -259,13 +259,13 @@ def _mean_of_both(probabilities: np.ndarray) -> np.ndarray:
     return (straight + mirrored) / 2
 
 
-def check_golden(folder: Path, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
+def check_golden(folder: Path, computed: np.ndarray, expected: np.ndarray, precision: str) -> float:
     """Compare golden samples; gives the largest difference of a probability.
 
     Raises:
         IntegrityError: it is beyond the tolerance of the precision.
     """
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    difference = float(np.abs(computed - expected).max()) if computed.shape == expected.shape else np.inf
     if not difference <= TOLERANCE[precision]:
         raise IntegrityError(
             f"the golden samples of {folder} give other probabilities than they did when the run was made "

@@ -74,8 +74,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_json()
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class FieldError(ValueError):
@@ -110,11 +110,11 @@ def decode(kind: type[T], value: object, field: str = "") -> T:
     return result
 
 
-def wrong(field: str, expected: str, value: object) -> FieldError:
+def wrong_value(field: str, expected: str, value: object) -> FieldError:
     """The error for a value of the wrong kind, with the value shown as JSON writes it."""
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 2] + " …"
-    return FieldError(field, f"expected {expected}, got {shown}")
+    value_text = json.dumps(value, ensure_ascii=False, default=str)
+    value_text = value_text if len(value_text) <= _LONGEST else value_text[: _LONGEST - 2] + " …"
+    return FieldError(field, f"expected {expected}, got {value_text}")
 
 
 @cache
@@ -141,7 +141,7 @@ def _scalar_decoder(kind: type) -> _Decoder:
 
     def decode_scalar(value: Any, field: str) -> Any:
         if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise wrong(field, expected, value)
+            raise wrong_value(field, expected, value)
         return float(value) if kind is float else value
 
     return decode_scalar
@@ -150,7 +150,7 @@ def _scalar_decoder(kind: type) -> _Decoder:
 def _literal_decoder(choices: tuple[Any, ...]) -> _Decoder:
     def decode_literal(value: Any, field: str) -> Any:
         if value not in choices:
-            raise wrong(field, _describe(Literal[choices]), value)
+            raise wrong_value(field, _describe(Literal[choices]), value)
         return value
 
     return decode_literal
@@ -161,8 +161,8 @@ def _mapping_decoder(values: Any) -> _Decoder:
 
     def decode_mapping(value: Any, field: str) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise wrong(field, "an object", value)
-        return {key: decode_value(one, _below(field, key)) for key, one in value.items()}
+            raise wrong_value(field, "an object", value)
+        return {key: decode_value(item, _below(field, key)) for key, item in value.items()}
 
     return decode_mapping
 
@@ -174,32 +174,32 @@ def _sequence_decoder(origin: type, arguments: tuple[Any, ...]) -> _Decoder:
 
     def decode_sequence(value: Any, field: str) -> Any:
         if not isinstance(value, list | tuple) or (is_fixed and len(value) != len(arguments)):
-            raise wrong(field, expected, value)
+            raise wrong_value(field, expected, value)
         if not is_fixed:
             return origin(decode_item(item, f"{field}[{i}]") for i, item in enumerate(value))
         try:
             return tuple(decode_one(item, field) for decode_one, item in zip(decode_items, value, strict=True))
         except FieldError:
-            raise wrong(field, expected, value) from None
+            raise wrong_value(field, expected, value) from None
 
     return decode_sequence
 
 
 def _union_decoder(kinds: tuple[Any, ...]) -> _Decoder:
     records = [kind for kind in kinds if _is_record(kind)]
-    others = [kind for kind in kinds if kind not in records]
+    other_kinds = [kind for kind in kinds if kind not in records]
     expected = " or ".join(dict.fromkeys(_describe(kind) for kind in kinds))
 
     def decode_union(value: Any, field: str) -> Any:
         if isinstance(value, dict) and records:
             return _decoder(max(records, key=lambda kind: _likeness(kind, value)))(value, field)
         inside = None
-        for kind in others:
+        for kind in other_kinds:
             try:
                 return _decoder(kind)(value, field)
             except FieldError as exc:
                 inside = exc if exc.field != field else inside
-        raise inside or wrong(field, expected, value)
+        raise inside or wrong_value(field, expected, value)
 
     return decode_union
 
@@ -210,23 +210,23 @@ def _is_record(kind: Any) -> bool:
 
 def _likeness(kind: type[Record], value: dict[str, Any]) -> tuple[bool, int]:
     """How well an object fits a record: by its ``kind``, if the record says which it has, then by its keys."""
-    known = kind.field_types
-    return value.get("kind") in get_args(known.get("kind")), -len(known.keys() ^ value.keys())
+    field_types = kind.field_types
+    return value.get("kind") in get_args(field_types.get("kind")), -len(field_types.keys() ^ value.keys())
 
 
 def _record_decoder(kind: type[Record]) -> _Decoder:
-    known = kind.field_types
+    field_types = kind.field_types
 
     def decode_record(value: Any, field: str) -> Any:
         if not isinstance(value, dict):
-            raise wrong(field, "an object", value)
+            raise wrong_value(field, "an object", value)
         for name in value:
-            if name not in known:
-                raise FieldError(_below(field, name), f"unknown field.{did_you_mean(name, known)}")
-        for name in known:
+            if name not in field_types:
+                raise FieldError(_below(field, name), f"unknown field.{did_you_mean(name, field_types)}")
+        for name in field_types:
             if name not in value:
                 raise FieldError(_below(field, name), "missing")
-        return kind(**{name: _decoder(of)(value[name], _below(field, name)) for name, of in known.items()})
+        return kind(**{name: _decoder(of)(value[name], _below(field, name)) for name, of in field_types.items()})
 
     return decode_record
 

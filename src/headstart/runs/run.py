@@ -74,7 +74,7 @@ class RunFolder:
 
     def predict(
         self,
-        given: str | Path | Iterable[str | Path],
+        inputs: str | Path | Iterable[str | Path],
         *,
         top_k: int | None = None,
         tta: bool = False,
@@ -83,7 +83,7 @@ class RunFolder:
         """Predict images or texts.
 
         Args:
-            given: of a run on images, one file, for one :class:`~headstart.runs.predictor.Prediction` (or
+            inputs: of a run on images, one file, for one :class:`~headstart.runs.predictor.Prediction` (or
                 :class:`~headstart.runs.predictor.MultiLabelPrediction`); a folder, a pattern or several of them, for a
                 list.
                 Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
@@ -99,19 +99,19 @@ class RunFolder:
         if way not in self._predictors:
             self._predictors[way] = Predictor(self.folder, tta=tta, min_confidence=min_confidence)
         predictor = self._predictors[way]
-        examples, is_one = examples_in(given, predictor.modality)
+        examples, is_one = examples_in(inputs, predictor.modality)
         answers: list[Answer] = list(predictor.predict(examples, top_k=top_k))
         if is_one and isinstance(answers[0], Problem):
             raise InputError(f"{answers[0].file}: {answers[0].reason}.")
         return answers[0] if is_one else answers
 
 
-def examples_in(given: str | Path | Iterable[str | Path], modality: Modality) -> tuple[list[Example], bool]:
+def examples_in(inputs: str | Path | Iterable[str | Path], modality: Modality) -> tuple[list[Example], bool]:
     """Examples of what :meth:`RunFolder.predict` gets; and whether it is a single one and not a list.
 
     Raises:
         InputError: there is no such file.
     """
-    is_one = isinstance(given, str | Path)
-    items = [given] if isinstance(given, str | Path) else list(given)
+    is_one = isinstance(inputs, str | Path)
+    items = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     return modality.find_examples(items), is_one and modality.is_single(items[0])

@@ -207,11 +207,11 @@ def read_predictions(folder: Path, facts: RunFacts, splits: Collection[str] | No
     Raises:
         IntegrityError: it is missing, damaged, or contradicts ``run.json``.
     """
-    path, known, task = folder / PREDICTIONS, _known_splits(facts), get_task(facts.task)
+    path, known_splits, task = folder / PREDICTIONS, _known_splits(facts), get_task(facts.task)
     columns = (
         _PREDICTION_COLUMNS if facts.kind == "adopted" else (*_PREDICTION_COLUMNS, *task.table_columns(facts.classes))
     )
-    rows = [_prediction(cells, facts, task, known) for cells in _read(path, columns, facts)]
+    rows = [_prediction(cells, facts, task, known_splits) for cells in _read(path, columns, facts)]
     expected = facts.data.examples if facts.data else 0
     if len(rows) != expected:
         raise IntegrityError(f"{path}: expected {expected:,} rows, as run.json says, got {len(rows):,}. {ADVICE}")
@@ -228,10 +228,10 @@ def read_label_issues(folder: Path, facts: RunFacts) -> list[LabelIssue]:
     """
     if facts.label_issues is None:
         return []
-    known = _known_splits(facts)
+    known_splits = _known_splits(facts)
     return [
         LabelIssue(
-            split=cells.one_of("split", known),
+            split=cells.one_of("split", known_splits),
             file=cells.filled("file"),
             labels=() if cells["label"] in ("", DROP) else cells.labels("label", facts),
             suggested=cells.labels("suggested", facts),
@@ -298,12 +298,12 @@ class _Cells:
         """A cell, empty where there is no such column."""
         return self._cells.get(column, "")
 
-    def wrong(self, column: str, expected: str) -> IntegrityError:
+    def wrong_value(self, column: str, expected: str) -> IntegrityError:
         """The error for a cell that cannot be what it is."""
         value = self._cells[column]
-        shown = repr(value if len(value) <= _LONGEST else f"{value[:_LONGEST]} …")
+        value_text = repr(value if len(value) <= _LONGEST else f"{value[:_LONGEST]} …")
         return IntegrityError(
-            f"{self._path}, line {self._line}, column {column}: expected {expected}, got {shown}. {ADVICE}"
+            f"{self._path}, line {self._line}, column {column}: expected {expected}, got {value_text}. {ADVICE}"
         )
 
     def convert(self, column: str, convert: Callable[[str], T], expected: str) -> T:
@@ -311,18 +311,18 @@ class _Cells:
         try:
             return convert(self._cells[column])
         except ValueError:
-            raise self.wrong(column, expected) from None
+            raise self.wrong_value(column, expected) from None
 
     def filled(self, column: str) -> str:
         """A cell that is not empty."""
         if not self._cells[column]:
-            raise self.wrong(column, "a text")
+            raise self.wrong_value(column, "a text")
         return self._cells[column]
 
     def one_of(self, column: str, values: Sequence[str]) -> str:
         """A cell that is one of a few texts."""
         if self._cells[column] not in values:
-            raise self.wrong(column, " or ".join(values))
+            raise self.wrong_value(column, " or ".join(values))
         return self._cells[column]
 
     def labels(self, column: str, facts: RunFacts) -> tuple[str, ...]:
@@ -331,14 +331,14 @@ class _Cells:
         label = task.from_cell(self._cells[column])
         names = (label,) if isinstance(label, str) else tuple(label)
         if not set(names) <= set(facts.classes):
-            raise self.wrong(column, task.wording.cell_form)
+            raise self.wrong_value(column, task.wording.cell_form)
         return names
 
     def probability(self, column: str) -> float:
         """A number from 0 to 1."""
         value = self.convert(column, float, "a probability")
         if not 0 <= value <= 1:
-            raise self.wrong(column, "a probability")
+            raise self.wrong_value(column, "a probability")
         return value
 
     def figure(self, column: str) -> float | None:
@@ -350,11 +350,11 @@ class _Cells:
         """A SHA-256 in hex, or nothing; in a row with a text it has to be that of the text."""
         digest = self._cells[column]
         if digest and len(self.convert(column, bytes.fromhex, "a SHA-256")) != 32:
-            raise self.wrong(column, "a SHA-256")
+            raise self.wrong_value(column, "a SHA-256")
         if digest and "text" in self._cells:
             content = self._cells["text"].encode("utf-8", "surrogateescape")
             if hashlib.sha256(content).hexdigest() != digest.lower():
-                raise self.wrong("text", f"the text whose SHA-256 is {digest}")
+                raise self.wrong_value("text", f"the text whose SHA-256 is {digest}")
         return digest
 
 

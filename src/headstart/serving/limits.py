@@ -78,7 +78,7 @@ class Gate:
     def __init__(self, app: App, limits: Limits, token: str | None, refuse: Callable[[RefusedError], App]) -> None:
         self._app, self._limits, self._refuse = app, limits, refuse
         self._expected = f"Bearer {token}".encode() if token else None
-        self._held = 0  # bytes of all request bodies in memory
+        self._bytes_held = 0  # bytes of all request bodies in memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,7 +96,7 @@ class Gate:
                 app = self._refuse(exc)
             await app(scope, _replay_body(bytes(body), receive), send)
         finally:
-            self._held -= len(body)
+            self._bytes_held -= len(body)
 
     def _check_token(self, scope: Scope) -> None:
         if self._expected is None or scope["path"] in _PUBLIC or scope["path"].startswith(_PUBLIC_FOLDER):
@@ -124,14 +124,14 @@ class Gate:
             chunk = message.get("body", b"")
             self._check_size(len(body) + len(chunk), len(chunk))
             body += chunk
-            self._held += len(chunk)
+            self._bytes_held += len(chunk)
             if not message.get("more_body", False):
                 return True
 
     def _check_size(self, size: int, added: int) -> None:
         if size > self._limits.request_bytes:
             raise RefusedError(413, f"the request is too large: at most {self._limits.request_mb:g} MB are accepted.")
-        if self._held + (added or size) > _REQUESTS_IN_MEMORY * self._limits.request_bytes:
+        if self._bytes_held + (added or size) > _REQUESTS_IN_MEMORY * self._limits.request_bytes:
             raise RefusedError(503, "too many large requests at the same time: try again in a moment.")
 
 

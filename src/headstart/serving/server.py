@@ -145,6 +145,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as exc:
-            others = f"Choose another {field_name('port')} or {field_name('host')}."
-            raise UnavailableError(f"cannot listen on {host}, port {port}: {exc}. {others}") from exc
+            advice = f"Choose another {field_name('port')} or {field_name('host')}."
+            raise UnavailableError(f"cannot listen on {host}, port {port}: {exc}. {advice}") from exc
         yield listener

@@ -61,5 +61,5 @@ def _peak_mb() -> float | None:
     except ModuleNotFoundError:  # Windows
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    largest = max(resource.getrusage(process).ru_maxrss for process in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(largest * unit / 1e6, 1)

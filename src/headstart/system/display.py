@@ -11,7 +11,7 @@ from headstart.system.progress import NO_PROGRESS, Bar, LogProgress, NoProgress,
 
 
 @contextmanager
-def shown(progress: bool | Progress) -> Iterator[Progress]:
+def show_progress(progress: bool | Progress) -> Iterator[Progress]:
     """The Progress that a public function passes to its stages.
 
     Args:

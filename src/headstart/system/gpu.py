@@ -39,7 +39,7 @@ def is_usable(cache: Path) -> bool:
     folder = cache / "engines" / f"gpu-{digest}"
     if not is_intact(folder):
         with checked_folder(folder, shared=True) as filled:
-            (filled / "usable.json").write_text(json.dumps(_ask(backend)))
+            (filled / "usable.json").write_text(json.dumps(_can_use_gpu(backend)))
     return bool(json.loads((folder / "usable.json").read_text()))
 
 
@@ -52,7 +52,7 @@ def _driver_version() -> int | None:
     return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
 
 
-def _ask(backend: str) -> bool:
+def _can_use_gpu(backend: str) -> bool:
     logger.info(f"asking {backend} whether it can use the GPU …")
     try:
         return bool(keras_worker.call("headstart.system.keras_worker:on_gpu", {}, backend=backend))

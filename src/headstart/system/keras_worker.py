@@ -62,14 +62,14 @@ def can_train() -> bool:
 
 
 def _training_backend() -> str | None:
-    chosen = os.environ.get("KERAS_BACKEND", "")
-    for name in (chosen, *TRAINING_BACKENDS):
+    backend_setting = os.environ.get("KERAS_BACKEND", "")
+    for name in (backend_setting, *TRAINING_BACKENDS):
         if name in TRAINING_BACKENDS and find_spec(name):
             return name
     return None
 
 
-def with_tensorflow(what: str) -> str:
+def with_tensorflow(subject: str) -> str:
     """The backend for what only TensorFlow can read.
 
     Raises:
@@ -77,7 +77,7 @@ def with_tensorflow(what: str) -> str:
     """
     if find_spec("tensorflow"):
         return "tensorflow"
-    raise UnavailableError(f"{what} can be read by TensorFlow only: pip install 'headstart[tensorflow]'.")
+    raise UnavailableError(f"{subject} can be read by TensorFlow only: pip install 'headstart[tensorflow]'.")
 
 
 def import_keras() -> ModuleType:
@@ -150,14 +150,14 @@ def full_float32() -> Iterator[None]:
 def silent_stderr() -> Iterator[None]:
     """For C++ code that writes to the file descriptor, as TensorFlow does when it starts, at every log level."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved_stderr = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(saved_stderr, 2)
+            os.close(saved_stderr)
 
 
 def call(
@@ -274,8 +274,8 @@ def _main(job_path: str, answer_path: str) -> None:
     module, _, name = job["function"].partition(":")
     try:
         _import_lean_keras(os.environ["KERAS_BACKEND"])
-        more = {"progress": EventProgress(send)} if job["has_progress"] else {}
-        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"], **more)}
+        progress_argument = {"progress": EventProgress(send)} if job["has_progress"] else {}
+        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"], **progress_argument)}
     except HeadstartError as exc:
         reply = {"error": type(exc).__name__, "text": exc.message}
     except Exception as exc:  # noqa: BLE001 - reported to the parent, which raises it

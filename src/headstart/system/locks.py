@@ -111,7 +111,7 @@ def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
     lock, watch, started, is_said = Path(path), Watch(Path(path)), time.monotonic(), False
     while True:
         try:
-            held = HeldLock(lock)
+            held_lock = HeldLock(lock)
             break
         except Timeout:
             pass
@@ -126,7 +126,7 @@ def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
     try:
         yield True
     finally:
-        held.release()
+        held_lock.release()
 
 
 @contextmanager

@@ -12,16 +12,16 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 def cache_folder() -> Path:
     """Where caches live: ``HEADSTART_CACHE``, else ``$XDG_CACHE_HOME/headstart``, else ``~/.cache/headstart``."""
-    chosen = os.environ.get("HEADSTART_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
+    folder = os.environ.get("HEADSTART_CACHE")
+    if folder:
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "headstart"
 
 
 def bundle_folder() -> Path | None:
     """The bundle to take bases from: ``--bundle``, or ``HEADSTART_BUNDLE``; None if not set."""
-    chosen = os.environ.get("HEADSTART_BUNDLE")
-    return Path(chosen).expanduser() if chosen else None
+    folder = os.environ.get("HEADSTART_BUNDLE")
+    return Path(folder).expanduser() if folder else None
 
 
 def is_offline() -> bool:
@@ -35,10 +35,10 @@ def asked_precision(precision: Precision) -> Precision:
     Raises:
         InputError: there is no precision of that name.
     """
-    chosen = os.environ.get("HEADSTART_PRECISION") or "auto"
-    if chosen not in ("auto", "float32", "bfloat16"):
-        raise InputError(f"HEADSTART_PRECISION={chosen}: expected float32, bfloat16 or auto.")
-    return cast(Precision, chosen) if precision == "auto" else precision
+    precision_setting = os.environ.get("HEADSTART_PRECISION") or "auto"
+    if precision_setting not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"HEADSTART_PRECISION={precision_setting}: expected float32, bfloat16 or auto.")
+    return cast(Precision, precision_setting) if precision == "auto" else precision
 
 
 def root_folder() -> str | None:

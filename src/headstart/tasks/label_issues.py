@@ -49,8 +49,8 @@ def find_label_set_issues(labels: np.ndarray, probabilities: np.ndarray) -> tupl
     """
     suggested, of_label = labels.copy(), np.where(labels == 1, probabilities, 1 - probabilities)
     for column, probability, suggested_column in zip(labels.T, probabilities.T, suggested.T, strict=True):
-        both = np.stack([1 - probability, probability], 1)
-        positions, classes = find_single_label_issues(column.astype(int), both)
+        pair = np.stack([1 - probability, probability], 1)
+        positions, classes = find_single_label_issues(column.astype(int), pair)
         suggested_column[positions] = classes
     is_issue = suggested != labels
     positions = np.flatnonzero(is_issue.any(1))
@@ -67,9 +67,9 @@ def _count_wrong_labels(labels: np.ndarray, probabilities: np.ndarray, of_label:
     """
     n_classes = probabilities.shape[1]
     sizes = np.bincount(labels, minlength=n_classes)
-    means = np.bincount(labels, of_label, minlength=n_classes) / np.maximum(sizes, 1)
-    means[sizes < MIN_EXAMPLES] = np.inf
-    confident = np.where(probabilities >= means, probabilities, -1.0)
+    mean_probabilities = np.bincount(labels, of_label, minlength=n_classes) / np.maximum(sizes, 1)
+    mean_probabilities[sizes < MIN_EXAMPLES] = np.inf
+    confident = np.where(probabilities >= mean_probabilities, probabilities, -1.0)
     is_confident = confident.max(1) >= 0
     is_other = confident.argmax(1) != labels
     n_confident = np.bincount(labels[is_confident], minlength=n_classes)

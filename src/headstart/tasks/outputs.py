@@ -41,8 +41,8 @@ def log_odds(probabilities: np.ndarray, class_index: int, activation: Activation
     if activation == "sigmoid":
         p = np.clip(p, _ODDS_MARGIN, 1 - _ODDS_MARGIN)
         return np.log(p / (1 - p))
-    others = np.delete(probabilities, class_index, 1).sum(1, dtype=np.float64)
-    return np.log(np.maximum(p, MIN_PROBABILITY)) - np.log(np.maximum(others, MIN_PROBABILITY))
+    other_probability = np.delete(probabilities, class_index, 1).sum(1, dtype=np.float64)
+    return np.log(np.maximum(p, MIN_PROBABILITY)) - np.log(np.maximum(other_probability, MIN_PROBABILITY))
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -14,7 +14,7 @@ def assign_single_labels(
     n_classes = int(labels.max()) + 1
     per_class = np.bincount(labels, minlength=n_classes)
     quota = np.stack([_shares(int(n), fractions, shift=c) for c, n in enumerate(per_class)]).astype(float)
-    left = quota.copy()
+    open_quota = quota.copy()
     part = np.zeros(len(labels), np.int64)
     size = np.bincount(groups)
     larger = np.flatnonzero(size > 1)
@@ -22,17 +22,17 @@ def assign_single_labels(
     start = np.concatenate([[0], np.cumsum(size)])
     for group in larger[np.lexsort((order[larger], -size[larger]))]:
         members_of_group = members[start[group] : start[group + 1]]
-        held = np.bincount(labels[members_of_group], minlength=n_classes)
-        present = np.flatnonzero(held)
-        lacking = held[present] @ (left[present] / np.maximum(quota[present], 1e-9))
+        group_counts = np.bincount(labels[members_of_group], minlength=n_classes)
+        present = np.flatnonzero(group_counts)
+        lacking = group_counts[present] @ (open_quota[present] / np.maximum(quota[present], 1e-9))
         best = int(np.argmax(np.where(fractions > 0, lacking, -np.inf)))
         part[members_of_group] = best
-        left[:, best] -= held
+        open_quota[:, best] -= group_counts
     single = np.flatnonzero(size[groups] == 1)
     for c in range(n_classes):
         members_of_group = single[labels[single] == c]
         members_of_group = members_of_group[np.argsort(order[groups[members_of_group]], kind="stable")]
-        missing = np.maximum(left[c], 0)
+        missing = np.maximum(open_quota[c], 0)
         numbers = _shares(len(members_of_group), missing / missing.sum() if missing.sum() else fractions, shift=c)
         part[members_of_group] = np.repeat(np.arange(len(fractions)), numbers)
     return part
@@ -48,20 +48,20 @@ def assign_label_sets(labels: np.ndarray, groups: np.ndarray, fractions: np.ndar
     Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD 2011.
     """
     size = np.bincount(groups)
-    held = np.zeros((len(size), labels.shape[1] + 1), np.int64)
-    np.add.at(held, groups, np.column_stack([labels, ~labels.any(1)]))
-    left = held.sum(0)  # examples of each label that are not assigned yet
-    lacking, room = np.outer(left, fractions), len(labels) * fractions
+    group_counts = np.zeros((len(size), labels.shape[1] + 1), np.int64)
+    np.add.at(group_counts, groups, np.column_stack([labels, ~labels.any(1)]))
+    n_unassigned = group_counts.sum(0)  # examples of each label that are not assigned yet
+    lacking, room = np.outer(n_unassigned, fractions), len(labels) * fractions
     part = np.full(len(size), -1)
-    while (unassigned := np.flatnonzero(left > 0)).size:
-        rarest = unassigned[left[unassigned].argmin()]
-        waiting = np.flatnonzero((part < 0) & (held[:, rarest] > 0))
+    while (unassigned := np.flatnonzero(n_unassigned > 0)).size:
+        rarest = unassigned[n_unassigned[unassigned].argmin()]
+        waiting = np.flatnonzero((part < 0) & (group_counts[:, rarest] > 0))
         for group in waiting[np.lexsort((order[waiting], -size[waiting]))].tolist():
             best = max(np.flatnonzero(fractions).tolist(), key=lambda p: (lacking[rarest, p].round(9), room[p], -p))
             part[group] = best
-            lacking[:, best] -= held[group]
+            lacking[:, best] -= group_counts[group]
             room[best] -= size[group]
-            left -= held[group]
+            n_unassigned -= group_counts[group]
     return part[groups]
 
 

@@ -42,8 +42,8 @@ def evaluate(
     point = table.figures(np.ones(n))
     rng = np.random.default_rng(seed)
     count = n_label_resamples(labels)
-    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
-    spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
+    resampled_figures = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
+    spread = {name: np.stack([figures[name] for figures in resampled_figures]) for name in point}
     support, predicted = labels.sum(0, dtype=int), table.predicted.sum(0)
     hits = (table.predicted & (labels == 1)).sum(0)
     result: dict[str, Any] = {"examples": n, "resamples": count}
@@ -118,9 +118,9 @@ class LabelTable:
 
     def _average_precision(self, weights: np.ndarray, support: np.ndarray) -> np.ndarray:
         """Mean precision at the places of a label's own examples, from the most probable one down: (k,)."""
-        drawn = weights.astype(np.float32)[self._order]
-        true_weights = np.where(self._truth, drawn, 0)
-        precision = true_weights.cumsum(1) / np.maximum(drawn.cumsum(1), 1)
+        ranked_weights = weights.astype(np.float32)[self._order]
+        true_weights = np.where(self._truth, ranked_weights, 0)
+        precision = true_weights.cumsum(1) / np.maximum(ranked_weights.cumsum(1), 1)
         if self._last is not None:
             precision = np.take_along_axis(precision, self._last, 1)
         return np.where(support > 0, np.einsum("kn,kn->k", true_weights, precision, dtype=np.float64) / support, np.nan)

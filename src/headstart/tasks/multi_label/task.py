@@ -190,15 +190,15 @@ class MultiLabel(Task):
 
         rng = np.random.default_rng(seed)
         resamples = range(n_label_resamples(labels))
-        drawn = np.stack([figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in resamples])
+        resampled_figures = np.stack([figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in resamples])
         values, losses = figures(np.ones(n)).tolist()
         return Comparison(
             examples=n,
             metric=self.deciding_metric,
             value=(values[0], values[1]),
-            value_gain=percentiles(drawn[:, 0, 1] - drawn[:, 0, 0]),
+            value_gain=percentiles(resampled_figures[:, 0, 1] - resampled_figures[:, 0, 0]),
             log_loss=(losses[0], losses[1]),
-            loss_gain=percentiles(drawn[:, 1, 0] - drawn[:, 1, 1]),
+            loss_gain=percentiles(resampled_figures[:, 1, 0] - resampled_figures[:, 1, 1]),
         )
 
     def worst_mistakes(
@@ -264,9 +264,9 @@ class MultiLabel(Task):
         default = [name for name, threshold in (thresholds or {}).items() if threshold == DEFAULT_THRESHOLD]
         if not default:
             return []
-        shown = ", ".join(default[:_MAX_NAMES]) + (", …" if len(default) > _MAX_NAMES else "")
+        names = ", ".join(default[:_MAX_NAMES]) + (", …" if len(default) > _MAX_NAMES else "")
         return [
-            f"threshold {DEFAULT_THRESHOLD}: {'all labels' if len(default) == len(classes) else shown}; a threshold of "
+            f"threshold {DEFAULT_THRESHOLD}: {'all labels' if len(default) == len(classes) else names}; a threshold of "
             f"its own needs {MIN_POSITIVES} validation examples with the label and as many without"
         ]
 

@@ -33,8 +33,8 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     point = table.figures(np.ones(n))
     rng = np.random.default_rng(seed)
     count = n_resamples(n)
-    drawn = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
-    spread = {name: np.stack([figures[name] for figures in drawn]) for name in point}
+    resampled_figures = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
+    spread = {name: np.stack([figures[name] for figures in resampled_figures]) for name in point}
     accuracy_bounds = wilson(float(point["accuracy"]), n)
     result: dict[str, Any] = {"examples": n, "resamples": count}
     for name in METRICS:
@@ -126,15 +126,15 @@ class _Table:
     def reliability(self) -> list[dict[str, Any]]:
         bins = []
         for i in range(_BINS):
-            here = self._bin == i
-            count = int(here.sum())
+            is_in_bin = self._bin == i
+            count = int(is_in_bin.sum())
             bins.append(
                 {
                     "low": i / _BINS,
                     "high": (i + 1) / _BINS,
                     "count": count,
-                    "confidence": float(self._confidence[here].mean()) if count else None,
-                    "accuracy": float(self._right[here].mean()) if count else None,
+                    "confidence": float(self._confidence[is_in_bin].mean()) if count else None,
+                    "accuracy": float(self._right[is_in_bin].mean()) if count else None,
                 }
             )
         return bins

@@ -146,15 +146,15 @@ class SingleLabel(Task):
         losses = [self.log_losses(labels, probabilities) for probabilities in (first, second)]
         gain, loss_gain = is_right[1].astype(float) - is_right[0], losses[0] - losses[1]
         rng = np.random.default_rng(seed)
-        drawn = np.stack([rng.integers(n, size=n) for _ in range(n_resamples(n))])
+        resampled_indices = np.stack([rng.integers(n, size=n) for _ in range(n_resamples(n))])
         fixed, regressed = int((gain > 0).sum()), int((gain < 0).sum())
         return Comparison(
             examples=n,
             metric=self.deciding_metric,
             value=(float(is_right[0].mean()), float(is_right[1].mean())),
-            value_gain=percentiles(gain[drawn].mean(1)),
+            value_gain=percentiles(gain[resampled_indices].mean(1)),
             log_loss=(float(losses[0].mean()), float(losses[1].mean())),
-            loss_gain=percentiles(loss_gain[drawn].mean(1)),
+            loss_gain=percentiles(loss_gain[resampled_indices].mean(1)),
             fixed=fixed,
             regressed=regressed,
             p_value=mcnemar(fixed, regressed),
