@@ -72,14 +72,14 @@ def _split_handles(text: str) -> list[str]:
 
 def _known_candidates(modality: Modality) -> list[Candidate]:
     bundled_handles = bundle.list_handles()
-    known = [
+    candidates = [
         Candidate(entry.handle, entry.size_mb, entry.is_local)
         for entry in entries()
         if modality.name == _CATALOG_MODALITY
     ]
-    known += [Candidate(f"embedded:{name}", is_local=True) for name in _EMBEDDED_BASES.get(modality.name, ())]
+    candidates += [Candidate(f"embedded:{name}", is_local=True) for name in _EMBEDDED_BASES.get(modality.name, ())]
     for name, millions in _HUGGING_FACE_BASES.get(modality.name, ()):
         handle = f"hf:{name}"
-        known.append(Candidate(handle, 4 * millions, handle in bundled_handles or None))
-    known_handles = {candidate.handle for candidate in known}
-    return known + [Candidate(handle, is_local=True) for handle in bundled_handles if handle not in known_handles]
+        candidates.append(Candidate(handle, 4 * millions, handle in bundled_handles or None))
+    known_handles = {candidate.handle for candidate in candidates}
+    return candidates + [Candidate(handle, is_local=True) for handle in bundled_handles if handle not in known_handles]

@@ -170,9 +170,9 @@ def check_kerashub(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     rules = KERASHUB[kind]
     check_code(config, source)
     check_values(config, {**COMMON_VALUES, **rules.values}, source)
-    known = rules.followed | rules.ignored | rules.values.keys() | _IGNORED | COMMON_VALUES.keys()
+    known_fields = rules.followed | rules.ignored | rules.values.keys() | _IGNORED | COMMON_VALUES.keys()
     for name in config:
-        if name not in known:
+        if name not in known_fields:
             raise unsupported(source, name, config[name])
     for name in rules.followed:
         if name not in config:
@@ -192,8 +192,8 @@ def _rope(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = parameters.get("rope_type", parameters.get("type", "default"))
     name = "rope_parameters" if config.get("rope_parameters") else "rope_scaling"
-    known = {"rope_type", "type", "rope_theta"} | (_LLAMA3.keys() if kind == "llama3" else set())
-    if kind not in ("default", "llama3") or parameters.keys() - known:
+    known_keys = {"rope_type", "type", "rope_theta"} | (_LLAMA3.keys() if kind == "llama3" else set())
+    if kind not in ("default", "llama3") or parameters.keys() - known_keys:
         raise unsupported(source, name, parameters)
     if kind == "llama3" and (config["model_type"] != "llama" or not parameters.keys() >= _LLAMA3.keys()):
         raise unsupported(source, name, parameters)

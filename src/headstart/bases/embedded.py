@@ -25,8 +25,8 @@ def module_of(handle: Handle) -> ModuleType:
         InputError: an unknown base, or an option in its handle.
     """
     if handle.name not in _MODULES or handle.options:
-        known = " and ".join(f"'embedded:{name}'" for name in _MODULES)
+        handle_list = " and ".join(f"'embedded:{name}'" for name in _MODULES)
         raise InputError(
-            f"unknown embedded base {str(handle)!r}: there are {known}." + did_you_mean(handle.name, _MODULES)
+            f"unknown embedded base {str(handle)!r}: there are {handle_list}." + did_you_mean(handle.name, _MODULES)
         )
     return importlib.import_module(_MODULES[handle.name])

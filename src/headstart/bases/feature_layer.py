@@ -66,9 +66,9 @@ def truncate_at(model: Any, name: str, source: str) -> Any:
     features = _output_of(model, name)
     if features is None:
         names = _layer_names(model)
-        listed = ", ".join([*names[:3], "…", *names[-8:]] if len(names) > 12 else names)
+        name_list = ", ".join([*names[:3], "…", *names[-8:]] if len(names) > 12 else names)
         raise InputError(
-            f"{source} has no layer {name!r}.{did_you_mean(name, names)} It has: {listed}.", field="feature_layer"
+            f"{source} has no layer {name!r}.{did_you_mean(name, names)} It has: {name_list}.", field="feature_layer"
         )
     return _truncated_model(model, features, source)
 

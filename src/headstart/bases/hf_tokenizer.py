@@ -118,10 +118,10 @@ def _follow_settings(content: str, kind: str, settings: Mapping[str, Any], sourc
     else:
         expected = ({"Precompiled", "Replace", "Strip", "Nmt", "NFKC"}, {"Metaspace", "WhitespaceSplit"})
     for part, types in zip((normalizer, splitter), expected, strict=True):
-        others = set(_types(part)) - types
-        if others:
+        other_types = set(_types(part)) - types
+        if other_types:
             raise InputError(
-                f"{source}: its tokenizer.json contains {', '.join(sorted(others))}, which {kind}Tokenizer of "
+                f"{source}: its tokenizer.json contains {', '.join(sorted(other_types))}, which {kind}Tokenizer of "
                 "transformers 5 replaces by its own steps, and that of transformers 4 keeps. If the file is right, "
                 f"set tokenizer_class to PreTrainedTokenizerFast in its {_CONFIG}."
             )
@@ -168,9 +168,9 @@ def _from_vocabulary(folder: Path, settings: Mapping[str, Any], source: str) -> 
                 f"{_FILE}."
             )
     tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
-    named = {**_read_json(folder / "special_tokens_map.json"), **settings}
+    token_names = {**_read_json(folder / "special_tokens_map.json"), **settings}
     special = {
-        name: str(_text(named.get(name)) or f"[{name.removesuffix('_token').upper()}]")
+        name: str(_text(token_names.get(name)) or f"[{name.removesuffix('_token').upper()}]")
         for name in ("unk_token", "sep_token", "cls_token", "pad_token", "mask_token")
     }
     tokenizer = tokenizers.BertWordPieceTokenizer(
@@ -187,8 +187,8 @@ def _with_added_tokens(content: str, folder: Path, settings: Mapping[str, Any]) 
     """Add the tokens of ``tokenizer_config.json`` and ``added_tokens.json`` that ``tokenizer.json`` lacks."""
     entries = {int(id_): entry for id_, entry in (settings.get("added_tokens_decoder") or {}).items()}
     entries |= {int(id_): {"content": text} for text, id_ in _read_json(folder / "added_tokens.json").items()}
-    known = {form for _, entry in entries.items() for form in _json_forms(entry["content"]) if form in content}
-    missing = [entry for _, entry in sorted(entries.items()) if known.isdisjoint(_json_forms(entry["content"]))]
+    known_forms = {form for _, entry in entries.items() for form in _json_forms(entry["content"]) if form in content}
+    missing = [entry for _, entry in sorted(entries.items()) if known_forms.isdisjoint(_json_forms(entry["content"]))]
     if not missing:
         return content
     tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")

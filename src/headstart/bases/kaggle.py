@@ -75,9 +75,9 @@ def find_or_fetch(handle: str, name: str) -> Path:
     cache = Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
     variation = cache.joinpath("models", *parts)
     reason = offline_reason()
-    found = _version_on_this_machine(variation, version, partly=bool(reason))
-    if found:
-        return found
+    cached_version = _version_on_this_machine(variation, version, partly=bool(reason))
+    if cached_version:
+        return cached_version
     alternative = f"Or copy its files into {variation}/VERSION, and create an empty file VERSION.complete beside it."
     if reason:
         raise unavailable_error(name, reason, alternative)

@@ -94,14 +94,14 @@ def _parse(handle: str) -> tuple[Model, dict[str, Any]]:
     """The model, and the values of all its options."""
     parsed = parse_handle(handle)
     model = find(parsed.name)
-    known = OPTIONS.get(model.name, {})
-    options = dict(known)
+    known_options = OPTIONS.get(model.name, {})
+    options = dict(known_options)
     for key, value in parsed.options:
-        if key not in known:
-            expected = f"expected {', '.join(known)}" if known else "it has no options"
-            raise InputError(f"unknown option {key!r} in {handle!r}: {expected}." + did_you_mean(key, known))
-        expected = "true or false" if isinstance(known[key], bool) else "a number above 0"
-        options[key] = _parse_option(value, known[key])
+        if key not in known_options:
+            expected = f"expected {', '.join(known_options)}" if known_options else "it has no options"
+            raise InputError(f"unknown option {key!r} in {handle!r}: {expected}." + did_you_mean(key, known_options))
+        expected = "true or false" if isinstance(known_options[key], bool) else "a number above 0"
+        options[key] = _parse_option(value, known_options[key])
         if options[key] is None:
             raise InputError(f"invalid option {key}={value} in {handle!r}: expected {expected}.")
     return model, options

@@ -204,8 +204,8 @@ class _Graph:
         if is_operation:
             self._outputs[name, number] = self._compute(layer, inputs, arguments)
         else:
-            given = {key: value for key, value in arguments.items() if value is not None}
-            self._outputs[name, number] = _flat(self._calls[name](_single(inputs), **given))
+            set_arguments = {key: value for key, value in arguments.items() if value is not None}
+            self._outputs[name, number] = _flat(self._calls[name](_single(inputs), **set_arguments))
         return True
 
     def _compute(self, layer: dict[str, Any], first: Any, arguments: dict[str, Any]) -> list[Any]:

@@ -127,13 +127,13 @@ def build_layer(kind: str, config: dict[str, Any], where: str) -> BuiltLayer:
     arguments = {**_ADDED.get(kind, {}), **stated}
     after = _take_activations(arguments, kind, config, where)
     accepted = set(inspect.signature(layer_class.__init__).parameters) | _INHERITED
-    chosen = {}
+    arguments = {}
     for name, value in arguments.items():
         if name in accepted:
-            chosen[name] = _argument(name, value)
+            arguments[name] = _argument(name, value)
         elif value is not None and not _is_neutral(name, value):
             raise InputError(f"{where} has the argument {name}={value!r}, which Keras 3 does not have. {ADVICE}")
-    return BuiltLayer(layer_class(**chosen, **common), after)
+    return BuiltLayer(layer_class(**arguments, **common), after)
 
 
 def _is_common(name: str) -> bool:
@@ -166,11 +166,11 @@ def _argument(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) and name in ("target_shape", "dims") else value
 
 
-def _object(module: str, known: tuple[str, ...], value: Any) -> Any:
+def _object(module: str, class_names: tuple[str, ...], value: Any) -> Any:
     """A regularizer or constraint; None for one that Keras does not have: it changes training only."""
     import keras
 
-    if not isinstance(value, dict) or value.get("class_name") not in known:
+    if not isinstance(value, dict) or value.get("class_name") not in class_names:
         return None
     config = {name: decode(item) for name, item in (value.get("config") or {}).items()}
     return getattr(getattr(keras, module), value["class_name"])(**config)
@@ -190,9 +190,9 @@ def _take_activations(
             continue
         after = None if kind in _RECURRENT else _following(activation, f"{keras3_name(config)}_activation", where)
         if after is None:
-            shown = activation.get("class_name") if isinstance(activation, dict) else activation
+            activation_name = activation.get("class_name") if isinstance(activation, dict) else activation
             raise InputError(
-                f"{where} has the activation {shown!r}, which this layer of Keras 3 does not have. {ADVICE}"
+                f"{where} has the activation {activation_name!r}, which this layer of Keras 3 does not have. {ADVICE}"
             )
         arguments[name] = "linear"
     return after

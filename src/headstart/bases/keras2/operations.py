@@ -131,8 +131,8 @@ def _get_item(keras: Any, tensor: Any, slice_spec: Any) -> Any:
     if any(is_tensor(part) for part in parts):
         raise UnsupportedError("its indices are tensors")
     axes = _reversed_axes(parts, len(tensor.shape))
-    kept = [slice(None) if _is_reversal(part) else part for part in parts]
-    selected = tensor if all(part in (slice(None), Ellipsis) for part in kept) else tensor[tuple(kept)]
+    slices = [slice(None) if _is_reversal(part) else part for part in parts]
+    selected = tensor if all(part in (slice(None), Ellipsis) for part in slices) else tensor[tuple(slices)]
     return keras.ops.flip(selected, axis=axes) if axes else selected
 
 
@@ -224,8 +224,8 @@ def _standardize_image(keras: Any, image: Tensor) -> Tensor:
 def _reshape(keras: Any, tensor: Tensor, shape: Any) -> Tensor:
     sizes = list(shape)
     if None in sizes and -1 in sizes and None not in tensor.shape[1:]:  # the batch stays, so the other size is known
-        known = int(np.prod([size for size in sizes if size not in (None, -1)]))
-        sizes[sizes.index(-1)] = int(np.prod(tensor.shape[1:])) // known
+        known_size = int(np.prod([size for size in sizes if size not in (None, -1)]))
+        sizes[sizes.index(-1)] = int(np.prod(tensor.shape[1:])) // known_size
     return keras.ops.reshape(tensor, _sizes(sizes))
 
 
@@ -446,8 +446,8 @@ def apply_operation(keras: Any, symbol: str, first: Any, arguments: dict[str, An
     operation = find_operation(symbol)
     if operation is None:
         raise UnsupportedError("it is not known")
-    given = {name: value for name, value in arguments.items() if value is not None and name != "name"}
+    set_arguments = {name: value for name, value in arguments.items() if value is not None and name != "name"}
     try:
-        return operation(keras, first, **given)
+        return operation(keras, first, **set_arguments)
     except TypeError as exc:
-        raise UnsupportedError(f"its arguments {sorted(given)} ({exc})") from exc
+        raise UnsupportedError(f"its arguments {sorted(set_arguments)} ({exc})") from exc

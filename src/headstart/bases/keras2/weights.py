@@ -97,11 +97,11 @@ def _own_places(part: Part) -> tuple[list[_Place], list[_Place]]:
         return [], []
     names = _NAMES.get(type(part.layer).__name__, {})
     lists = (part.layer.trainable_weights, part.layer.non_trainable_weights)
-    trainable, others = (
+    trainable, non_trainable = (
         [_Place(part.name, names.get(weight.name, weight.name), weight) for weight in weights if _is_weight(weight)]
         for weights in lists
     )
-    return trainable, others
+    return trainable, non_trainable
 
 
 def _is_weight(variable: Any) -> bool:
@@ -113,10 +113,10 @@ def _places(part: Part) -> tuple[list[_Place], list[_Place]]:
     """Trainable and other weights in the order of Keras 2's HDF5."""
     if part.is_model:
         parts = [_places(child) for child in part.parts.values()]
-        trainable, others = ([place for lists in parts for place in lists[i]] for i in (0, 1))
+        trainable, non_trainable = ([place for lists in parts for place in lists[i]] for i in (0, 1))
     else:
-        trainable, others = _own_places(part)
-    return (trainable, others) if part.trainable else ([], trainable + others)
+        trainable, non_trainable = _own_places(part)
+    return (trainable, non_trainable) if part.trainable else ([], trainable + non_trainable)
 
 
 # --- HDF5 ----------------------------------------------------------------------------------------------------------
@@ -132,7 +132,9 @@ def _pairs_of_hdf5(file: ModelFile, model: Part) -> list[tuple[_Place, np.ndarra
         if "top_level_model_weights" in root:
             groups["top_level_model_weights"] = _saved_weights(root["top_level_model_weights"])
     places = {
-        name: [*trainable, *others] for name, part in model.parts.items() for trainable, others in [_places(part)]
+        name: [*trainable, *non_trainable]
+        for name, part in model.parts.items()
+        for trainable, non_trainable in [_places(part)]
     }
     saved = {name: groups.pop(name, []) for name in places}
     # A layer without a name in the config, or with another one: Keras 2 takes the groups in their order.
@@ -143,7 +145,7 @@ def _pairs_of_hdf5(file: ModelFile, model: Part) -> list[tuple[_Place, np.ndarra
     pairs = [pair for name in places for pair in _match(file, name, places[name], saved[name])]
     left_over = [weight for group in groups.values() for weight, _ in group]
     if left_over:
-        raise _mismatch(file, f"the weights {_listed(left_over)} belong to no layer of its config")
+        raise _mismatch(file, f"the weights {_join_names(left_over)} belong to no layer of its config")
     return pairs
 
 
@@ -163,15 +165,17 @@ def _match(file: ModelFile, layer: str, places: list[_Place], saved: _Saved) -> 
     in_order = len(places) == len(saved) and all(map(_fits, places, saved))
     if in_order and not _contradicts(places, saved):
         return [(place, values) for place, (_, values) in zip(places, saved, strict=True)]
-    pairs, rest = [], list(saved)
+    pairs, unmatched = [], list(saved)
     for place in places:
-        found = [weight for weight in rest if _is_named_after(place, weight[0]) and _fits(place, weight)]
-        if len(found) != 1:
+        matches = [weight for weight in unmatched if _is_named_after(place, weight[0]) and _fits(place, weight)]
+        if len(matches) != 1:
             raise _unplaced(file, layer, place, saved)
-        rest.remove(found[0])
-        pairs.append((place, found[0][1]))
-    if rest:
-        raise _mismatch(file, f"the weights {_listed(name for name, _ in rest)} of {layer!r} belong to no layer in it")
+        unmatched.remove(matches[0])
+        pairs.append((place, matches[0][1]))
+    if unmatched:
+        raise _mismatch(
+            file, f"the weights {_join_names(name for name, _ in unmatched)} of {layer!r} belong to no layer in it"
+        )
     return pairs
 
 
@@ -234,10 +238,10 @@ def _pairs_of_groups(
             elif id(place.variable) not in placed:
                 missing.append(str(place))
     if missing:
-        raise _mismatch(file, f"it has no weights for {_listed(missing)}")
+        raise _mismatch(file, f"it has no weights for {_join_names(missing)}")
     left_over = [name for name in groups if groups[name] and not name.startswith(_NOT_OF_THE_MODEL)]
     if left_over:
-        raise _mismatch(file, f"the weights {_listed(left_over)} belong to no layer of its config")
+        raise _mismatch(file, f"the weights {_join_names(left_over)} belong to no layer of its config")
     return pairs
 
 
@@ -314,11 +318,11 @@ def _match_layer(
             _Place(part.name, weight.name, weight) for weight in getattr(layer, "weights", ()) if _is_weight(weight)
         ]
         if [place.shape for place in places] != [array.shape for array in values]:
-            shapes = _listed(str(array.shape) for array in values)
+            shapes = _join_names(str(array.shape) for array in values)
             raise _mismatch(
                 file,
                 f"the layer {part.name!r} has weights of the shapes {shapes} in {group!r}, and its config wants "
-                f"{_listed(map(str, places)) or 'none'}",
+                f"{_join_names(map(str, places)) or 'none'}",
             )
         yield from zip(places, values, strict=True)
 
@@ -327,7 +331,7 @@ def _match_layer(
 
 
 def _unplaced(file: ModelFile, layer: str, place: _Place, saved: _Saved) -> InputError:
-    names = _listed(f"{name} {values.shape}" for name, values in saved)
+    names = _join_names(f"{name} {values.shape}" for name, values in saved)
     return _mismatch(file, f"it has no weight {place} for its layer {layer!r}; it has {names or 'none there'}")
 
 
@@ -338,6 +342,6 @@ def _mismatch(file: ModelFile, reason: str) -> InputError:
     )
 
 
-def _listed(names: Any) -> str:
+def _join_names(names: Any) -> str:
     items = list(names)
     return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -119,8 +119,8 @@ def _read_into(variables: Iterable[Any], path: Path) -> None:
         assign_values(variables, [saved[f"v{i}"] for i in range(len(variables))])
 
 
-def _write(path: Path, variables: Iterable[Any], **more: np.ndarray) -> None:
+def _write(path: Path, variables: Iterable[Any], **other_arrays: np.ndarray) -> None:
     """Write variables as ``v0``, ``v1`` …, and more arrays beside them: all or nothing."""
-    arrays: dict[str, Any] = {**{f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}, **more}
+    arrays: dict[str, Any] = {**{f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}, **other_arrays}
     with atomic_file(path, durable=True) as partial:
         np.savez(partial, **arrays)

@@ -350,8 +350,8 @@ class _Attempt:
         base, data = self.base, self.data
         views = self._views if frozen else 0
         inputs = math.prod(self._input_shape) * self._probe.itemsize * (len(data.train) + len(data.val))
-        needed = round(frozen[-1].cached_bytes * self._cached_arrays) if frozen else inputs
-        _check_disk_space(self.cache, needed)
+        n_bytes = round(frozen[-1].cached_bytes * self._cached_arrays) if frozen else inputs
+        _check_disk_space(self.cache, n_bytes)
         xml = None
         if frozen and self.converts and not self._frozen_part_by_keras:
             xml = prepare(truncate_after(base, frozen[-1].name), self.cache, self._probe).xml
@@ -360,7 +360,7 @@ class _Attempt:
             f"fine-tuning {part} on {counted(len(data.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
             + (f", by changes of rank {self.config.lora}" if self.config.lora else "")
-            + f"; {needed / 1e6:,.0f} MB in the cache meanwhile"
+            + f"; {n_bytes / 1e6:,.0f} MB in the cache meanwhile"
         )
         save_layers(self.head.layers, work / "start.npz")
         weights = data.task.class_weights(data.labels[data.train], data.n_classes, self.head_config.class_weights)
@@ -396,7 +396,7 @@ class _Attempt:
         )
         if "no_result" in facts:
             return str(facts["no_result"])
-        facts |= {"views": views, "cached_mb": round(needed / 1e6, 1), "backend": backend}
+        facts |= {"views": views, "cached_mb": round(n_bytes / 1e6, 1), "backend": backend}
         with atomic_file(work / "facts.json", durable=True) as path:
             path.write_text(json.dumps(facts))
         shutil.rmtree(work / "views")
@@ -503,22 +503,22 @@ def _auto_blocks(blocks: Sequence[Block], arrays: float, free_bytes: float, shar
     allowed = [number for number in above if above[number] <= share * total] or [1]
     fitting = [number for number in allowed if blocks[-number - 1].cached_bytes * arrays <= free_bytes] or allowed
     deep = [number for number in fitting if above[number] >= share / 2 * total] or fitting
-    least = min(blocks[-number - 1].cached_bytes for number in deep)
-    return max(number for number in deep if blocks[-number - 1].cached_bytes <= _SMALL_FACTOR * least)
+    smallest = min(blocks[-number - 1].cached_bytes for number in deep)
+    return max(number for number in deep if blocks[-number - 1].cached_bytes <= _SMALL_FACTOR * smallest)
 
 
 def _free_bytes(cache: Path) -> float:
     """Bytes that views may take; those of a killed run count as free, so that it resumes with the same decision."""
     cache.mkdir(parents=True, exist_ok=True)
-    left = sum(file.stat().st_size for file in cache.glob("tuning/*/views/*.npy"))
-    return _DISK_SHARE * (shutil.disk_usage(cache).free + left)
+    cached_bytes = sum(file.stat().st_size for file in cache.glob("tuning/*/views/*.npy"))
+    return _DISK_SHARE * (shutil.disk_usage(cache).free + cached_bytes)
 
 
-def _check_disk_space(cache: Path, needed: int) -> None:
+def _check_disk_space(cache: Path, n_bytes: int) -> None:
     free_bytes = _free_bytes(cache)
-    if needed > free_bytes:
+    if n_bytes > free_bytes:
         raise _DiskSpaceError(
-            f"Fine-tuning needs {needed / 1e9:,.1f} GB, and may use {_DISK_SHARE:.0%} of the "
+            f"Fine-tuning needs {n_bytes / 1e9:,.1f} GB, and may use {_DISK_SHARE:.0%} of the "
             f"{free_bytes / _DISK_SHARE / 1e9:,.1f} GB that are free in {cache}: use fewer views of each example, "
             "train fewer blocks, or set HEADSTART_CACHE to a folder on another disk."
         )

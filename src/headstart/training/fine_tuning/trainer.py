@@ -180,7 +180,7 @@ class FineTuner:
         state.seconds += time.monotonic() - started
         if state.stopping.update(figures["val_loss"]):
             self.checkpoints.save_best(self._trainable_variables())
-        state.history.append({"phase": "fine-tuning", "epoch": state.epoch, **_means(steps), **figures})
+        state.history.append({"phase": "fine-tuning", "epoch": state.epoch, **_mean_figures(steps), **figures})
         state.stop_reason = state.stop_reason or self._stop_reason()
         self._report_epoch()
 
@@ -236,7 +236,7 @@ class FineTuner:
         return {"val_loss": float(task.log_losses(labels, probabilities).mean()), **scores}
 
 
-def _means(steps: list[tuple[dict[str, float], float]]) -> dict[str, float]:
+def _mean_figures(steps: list[tuple[dict[str, float], float]]) -> dict[str, float]:
     """Loss and metrics over all batches of an epoch, from those of each batch and the sum of its example weights.
 
     Keras divides the loss of a batch by the number of its examples, and weighted metrics by the sum of their weights.

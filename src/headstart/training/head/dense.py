@@ -67,9 +67,9 @@ def fit(data: TrainingData, config: HeadConfig, class_weights: np.ndarray) -> tu
             layers = networks.layers()
         if stopping.should_stop:
             break
-    (kernel, bias), *others = layers
+    (kernel, bias), *later_layers = layers
     kernel = kernel / scale[:, None]
-    return ((kernel, bias - mean @ kernel), *others), history
+    return ((kernel, bias - mean @ kernel), *later_layers), history
 
 
 def _moments(features: FeatureSet, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -261,9 +261,9 @@ class _Data:
         self.scale = np.where(varies, np.sqrt(shrunk), 1.0)
         if not standardise:
             self.mean, self.scale = np.zeros(self.dim), np.ones(self.dim)
-        self._held: np.ndarray | None = None
+        self._array: np.ndarray | None = None
         if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
-            self._held = np.concatenate([self._block(where) for where in self._slices()])
+            self._array = np.concatenate([self._block(where) for where in self._slices()])
         self.variances, self.directions = self._principal_axes()
 
     def __len__(self) -> int:
@@ -287,8 +287,8 @@ class _Data:
         return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
     def _block(self, where: slice) -> np.ndarray:
-        if self._held is not None:
-            return self._held[where]
+        if self._array is not None:
+            return self._array[where]
         block = self._rows(self._indices[where])
         block -= self.mean.astype(np.float32)
         block /= self.scale.astype(np.float32)
@@ -297,15 +297,15 @@ class _Data:
     def _principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances, float32 (r,), along directions, float32 (d, r), from blocks spread over the examples."""
         slices = self._slices()
-        chosen = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
-        n = sum(where.stop - where.start for where in chosen)
+        sampled_slices = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
+        n = sum(where.stop - where.start for where in sampled_slices)
         if n < self.dim:  # the small matrix of products between examples has the same eigenvalues
-            z = np.concatenate([self._block(where) for where in chosen])
+            z = np.concatenate([self._block(where) for where in sampled_slices])
             variances, vectors = np.linalg.eigh(z @ z.T / n)
             is_large = variances > _MIN_VARIANCE * variances[-1]
             return variances[is_large], z.T @ (vectors[:, is_large] / np.sqrt(n * variances[is_large]))
         covariance = np.zeros((self.dim, self.dim), np.float32)
-        for where in chosen:
+        for where in sampled_slices:
             block = self._block(where)
             covariance += block.T @ block
         variances, directions = np.linalg.eigh(covariance / n)

@@ -155,8 +155,8 @@ def feature_sources(base: Base, blocks: Sequence[Block]) -> list[FeatureSource]:
 def all_taps(sources: Sequence[FeatureSource]) -> tuple[str, ...]:
     """The taps of all sources, each once, ordered by block: the taps of each source are neighbours."""
     used = list(dict.fromkeys(tap for source in sources for tap in source.taps or source.same_as or ()))
-    every = (f"{block}:{pooling}" for block in tapped_blocks(used) for pooling in _POOLINGS["mean and max"])
-    return tuple(tap for tap in every if tap in used)
+    possible_taps = (f"{block}:{pooling}" for block in tapped_blocks(used) for pooling in _POOLINGS["mean and max"])
+    return tuple(tap for tap in possible_taps if tap in used)
 
 
 def search_heads(
@@ -187,12 +187,12 @@ def search_heads(
         InputError: there are too few examples.
         UnavailableError: Optuna is not installed.
     """
-    every = [FeatureSource(DEFAULT_FEATURES, None), *sources]
+    all_sources = [FeatureSource(DEFAULT_FEATURES, None), *sources]
     about = [
         SEARCH_VERSION,
         key_of(data, config),
         tapped and tapped.key,
-        [source.name for source in every],
+        [source.name for source in all_sources],
         bool(augmented),
     ]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
@@ -244,8 +244,8 @@ class _Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # interruptions are reported below
         try:
             study = self._study(optuna, start)
-            known = len(_finished(study))
-            self._try(study, trials, known)
+            n_finished = len(_finished(study))
+            self._try(study, trials, n_finished)
             importance = self._importance(optuna, study)
         finally:
             optuna.logging.set_verbosity(verbosity)
@@ -253,7 +253,7 @@ class _Search:
         facts = {
             "trials": len(done),
             "pruned": sum(map(_is_pruned, done)),
-            "new": len(done) - known,
+            "new": len(done) - n_finished,
             "seconds": round(sum(trial.duration.total_seconds() for trial in done), 2),
             "examples": len(self.sample),
             "folds": _FOLDS,
@@ -285,17 +285,17 @@ class _Search:
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_PRUNING_INTERVAL)
         return study
 
-    def _try(self, study: Any, trials: int, known: int) -> None:
-        left = trials - known
-        if left <= 0:
+    def _try(self, study: Any, trials: int, n_finished: int) -> None:
+        n_left = trials - n_finished
+        if n_left <= 0:
             return
-        if known:
-            logger.info(f"continuing a search with {counted(known, 'finished trial')}")
+        if n_finished:
+            logger.info(f"continuing a search with {counted(n_finished, 'finished trial')}")
         if any(map(self._can_augment, self.sources)):
             _ = self._augmented_sample  # computed now, because it takes longer than a trial
         try:
-            with self.progress.start("search", left, "trials") as bar:
-                study.optimize(self._trial, n_trials=left, callbacks=[lambda *_: bar.advance(1)])
+            with self.progress.start("search", n_left, "trials") as bar:
+                study.optimize(self._trial, n_trials=n_left, callbacks=[lambda *_: bar.advance(1)])
         except KeyboardInterrupt:
             done = counted(len(_finished(study)), "trial")
             logger.info(f"{done} of {trials} are done and saved: the same command continues from there")
@@ -373,9 +373,9 @@ class _Search:
         """Whether the taps that should give the base's own features do so."""
         if self.tapped is None or self.sources[DEFAULT_FEATURES].same_as is None:
             return False
-        few, columns = self.sample[:_COMPARED], self._columns(DEFAULT_FEATURES)
-        own = self.data.features.rows(few)
-        same = self.tapped.columns(columns.start, columns.stop).rows(few)
+        sample, columns = self.sample[:_COMPARED], self._columns(DEFAULT_FEATURES)
+        own = self.data.features.rows(sample)
+        same = self.tapped.columns(columns.start, columns.stop).rows(sample)
         return own.shape == same.shape and bool(np.linalg.norm(own - same) < _SAME * np.linalg.norm(own))
 
     def _columns(self, name: str) -> slice:
@@ -422,14 +422,14 @@ class _Search:
         network_config, coordinates = _network_config(best), self._coordinates(source.name)
         axes, scale = coordinates.axes.first(best["directions"]), coordinates.scale(best)
         versions = [features.rows(data.train), *self._augmented_by(best)]
-        (kernel, bias), *others = networks.train(
+        (kernel, bias), *later_layers = networks.train(
             network_config, np.stack([axes(rows) for rows in versions]) / scale, data.labels[data.train],
             data.n_classes, self.all_weights, task=data.task, epochs=best["epochs"], seed=self.config.seed,
         )  # fmt: skip
         kernel = (axes.directions @ kernel) / (scale * axes.scale[:, None])
         first = kernel.astype(np.float32), (bias - axes.mean @ kernel).astype(np.float32)
         config = replace(self.config, head="mlp", dense=network_config.units, dropout=network_config.dropout)
-        return SearchResult(Head((first, *others), data.task.activation), config, source.taps, features, facts)
+        return SearchResult(Head((first, *later_layers), data.task.activation), config, source.taps, features, facts)
 
     def _augmented_by(self, best: dict[str, Any]) -> list[np.ndarray]:
         """Features of all training images, augmented: (n, d) of each view."""
@@ -471,10 +471,10 @@ def describe_trial(settings: dict[str, Any]) -> str:
     if not settings["layers"]:
         return f"solved head{where}"
     units = " and ".join([str(settings["units"])] * settings["layers"])
-    more = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.3g}" for name in _OF_NETWORKS if name != "units")
+    details = ", ".join(f"{name.replace('_', ' ')} {settings[name]:.3g}" for name in _OF_NETWORKS if name != "units")
     if settings.get("augmentation", "none") != "none":
-        more = f"{settings['augmentation']} augmentation, {more}"
-    return f"hidden layer{'s' if settings['layers'] > 1 else ''} of {units}{where} ({more})"
+        details = f"{settings['augmentation']} augmentation, {details}"
+    return f"hidden layer{'s' if settings['layers'] > 1 else ''} of {units}{where} ({details})"
 
 
 def _optuna() -> Any:
