@@ -21,12 +21,12 @@ class Rules(NamedTuple):
     """The fields of one kind of model.
 
     Attributes:
-        followed: fields that the network follows with any value; they must be there.
+        supported: fields that the network follows with any value; they must be there.
         ignored: fields that do not matter for features, besides those of all models.
         values: the values that a field must have, some computed from the configuration; a missing field has the first.
     """
 
-    followed: frozenset[str]
+    supported: frozenset[str]
     ignored: frozenset[str] = frozenset()
     values: Mapping[str, tuple[Any, ...]] = {}
 
@@ -170,11 +170,11 @@ def check_kerashub(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     rules = KERASHUB[kind]
     check_code(config, source)
     check_values(config, {**COMMON_VALUES, **rules.values}, source)
-    known_fields = rules.followed | rules.ignored | rules.values.keys() | _IGNORED | COMMON_VALUES.keys()
+    known_fields = rules.supported | rules.ignored | rules.values.keys() | _IGNORED | COMMON_VALUES.keys()
     for name in config:
         if name not in known_fields:
             raise unsupported(source, name, config[name])
-    for name in rules.followed:
+    for name in rules.supported:
         if name not in config:
             raise unsupported(source, name, None)
     if kind == "mistral" and config.get("dtype", config.get("torch_dtype")) not in ("float16", "bfloat16"):

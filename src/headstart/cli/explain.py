@@ -104,8 +104,8 @@ def _print_summary(explanation: "Explanation") -> None:
     for direction, sign in (("for", 1), ("against", -1)):
         words = sorted((word for word in explanation.words or () if sign * word[1] > 0), key=lambda word: -abs(word[1]))
         if words:
-            listed = ", ".join(f"{text.rstrip()} {weight:+.2f}" for text, weight in words[:_WORDS])
-            output.result(f"          {direction.ljust(8)} {listed}")
+            word_list = ", ".join(f"{text.rstrip()} {weight:+.2f}" for text, weight in words[:_WORDS])
+            output.result(f"          {direction.ljust(8)} {word_list}")
     if explanation.nearest:
         similar = ", ".join(
             f"{'; '.join(item.labels) or NO_LABEL} {item.similarity:.2f}" for item in explanation.nearest

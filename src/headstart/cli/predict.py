@@ -129,11 +129,11 @@ def _predict_files(
     open_run: _OpenRun, modality: "Modality", files: list[str], data: bytes, top_k: int | None
 ) -> tuple["Predictor", _Answers]:
     """Answers about files; standard input is one of them, or a list of their paths."""
-    listed = _paths_in(data)
-    examples = modality.list_examples(files + (listed or []))
+    paths = _paths_in(data)
+    examples = modality.list_examples(files + (paths or []))
     predictor = open_run(expected=len(examples) + bool(data))
     answers: _Answers = predictor.predict(examples, top_k=top_k)
-    if data and listed is None:
+    if data and paths is None:
         answers = chain([predictor.predict_bytes(_STDIN, data, top_k=top_k)], answers)
     return predictor, answers
 
@@ -178,12 +178,12 @@ def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int
             continue
         remarks = ["out-of-distribution"] if answer.out_of_distribution else []
         if top_k:
-            listed = {name + mark * (name in answer.names): share for name, share in answer.probabilities.items()}
+            shares = {name + mark * (name in answer.names): share for name, share in answer.probabilities.items()}
             remarks += [UNSURE] if answer.unsure else []
         else:
-            listed = {UNSURE if answer.unsure else name: answer.probabilities[name] for name in answer.names}
+            shares = {UNSURE if answer.unsure else name: answer.probabilities[name] for name in answer.names}
             remarks += [f"{answer.label()}?"] if answer.unsure else []
-        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in listed.items())
+        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shares.items())
         remark = f"   ({', '.join(remarks)})" if remarks else ""
         line = f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}"
         output.result(" ".join(line.splitlines()))  # names and texts may have line breaks

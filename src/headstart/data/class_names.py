@@ -33,9 +33,9 @@ def warn_of_similar(source: str, classes: Iterable[str]) -> None:
         classes: all names.
     """
     for names in similar_names(classes):
-        listed = ", ".join(map(_spelled, names))
+        name_list = ", ".join(map(_spelled, names))
         logger.warning(
-            f"{source} has classes with nearly the same name: {listed}. They are different classes; if they should "
+            f"{source} has classes with nearly the same name: {name_list}. They are different classes; if they should "
             "be one, give them the same name."
         )
 
@@ -48,10 +48,10 @@ def similar_names(classes: Iterable[str]) -> list[list[str]]:
     return [names for names in groups.values() if len(names) > 1]
 
 
-def same_name(name: str, known: Iterable[str]) -> str:
+def same_name(name: str, known_names: Iterable[str]) -> str:
     """The known name that is the same in another Unicode form, or as 1 and 1.0; the name itself if none is."""
     form = _canonical(name)
-    return next((other for other in known if _canonical(other) == form), name)
+    return next((other for other in known_names if _canonical(other) == form), name)
 
 
 def _canonical(name: str) -> str:

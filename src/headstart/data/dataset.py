@@ -194,8 +194,8 @@ def _dataset(
 ) -> Dataset:
     task = task_for(rows.labels, task_name)
     present = rows.present
-    chosen = [same_name(name, present) for name in class_names or ()]
-    classes = chosen or list(rows.label_columns) or sorted(present, key=_class_order)
+    given_names = [same_name(name, present) for name in class_names or ()]
+    classes = given_names or list(rows.label_columns) or sorted(present, key=_class_order)
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")

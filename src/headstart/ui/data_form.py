@@ -43,20 +43,20 @@ def role_arguments(fields: QueryParams) -> dict[str, Any] | None:
     roles = [(name.removeprefix(_ROLE), role) for name, role in fields.multi_items() if name.startswith(_ROLE)]
     if not roles:
         return None
-    named = [(_FIELDS[role], column) for column, role in roles if role in _FIELDS]
-    return read_arguments(QueryParams([*named, ("label_separator", fields.get("label_separator", ""))]))
+    columns = [(_FIELDS[role], column) for column, role in roles if role in _FIELDS]
+    return read_arguments(QueryParams([*columns, ("label_separator", fields.get("label_separator", ""))]))
 
 
 def list_columns(table: Path, read: dict[str, Any]) -> list[dict[str, str]]:
     """The columns of a table: ``name``, current ``role``, and ``sample``, the first value."""
-    named = Columns(
+    columns = Columns(
         read.get("path_column"), read.get("text_column"), read.get("label_column"),
         read.get("split_column"), read.get("group_by"), read.get("label_separator"),
     )  # fmt: skip
     rows = [cells for _, cells in islice(read_cells(table), _SAMPLED_ROWS)]
     return [
         {"name": name, "role": role, "sample": next((cells[name] for cells in rows if cells[name]), "")}
-        for name, role in column_roles(table, named).items()
+        for name, role in column_roles(table, columns).items()
     ]
 
 

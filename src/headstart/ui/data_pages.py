@@ -224,10 +224,15 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
 
 def _choices(modality: Modality) -> dict[str, Any]:
     """The bases to choose from."""
-    known = {entry.handle: entry for entry in entries()}
+    entries_by_handle = {entry.handle: entry for entry in entries()}
     offline = is_offline()
     rows = [
-        {"handle": base.handle, "size_mb": base.size_mb, "is_local": base.is_local, "entry": known.get(base.handle)}
+        {
+            "handle": base.handle,
+            "size_mb": base.size_mb,
+            "is_local": base.is_local,
+            "entry": entries_by_handle.get(base.handle),
+        }
         for base in candidates(BASES_ALL, modality)
         if base.is_local or not offline
     ]

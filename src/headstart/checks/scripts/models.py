@@ -224,17 +224,17 @@ class Models:
         return UNKNOWN
 
     def _compile(self, network: Network, config: dict[str, Any], line: int) -> None:
-        known = config if "**" not in config else {}
-        optimizer, rate = read_optimizer(known.get("optimizer", "rmsprop" if known else UNKNOWN))
-        loss, from_logits = read_loss(known.get("loss", UNKNOWN))
+        known_arguments = config if "**" not in config else {}
+        optimizer, rate = read_optimizer(known_arguments.get("optimizer", "rmsprop" if known_arguments else UNKNOWN))
+        loss, from_logits = read_loss(known_arguments.get("loss", UNKNOWN))
         network.compile_config = CompileConfig(
             line=line,
             optimizer=optimizer,
             learning_rate=rate,
             loss=loss,
             from_logits=from_logits,
-            threshold_metrics=find_threshold_metrics(known.get("metrics")),
-            optimizer_object=known.get("optimizer"),
+            threshold_metrics=find_threshold_metrics(known_arguments.get("metrics")),
+            optimizer_object=known_arguments.get("optimizer"),
         )
         check_outputs(network, self.report)
 

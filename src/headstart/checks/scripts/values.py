@@ -62,9 +62,9 @@ class Function:
     def arguments(self) -> list[str]:
         """The names of its arguments."""
         arguments = self.node.args
-        named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        plain_arguments = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
-        return [argument.arg for argument in (*named, *starred)]
+        return [argument.arg for argument in (*plain_arguments, *starred)]
 
 
 @dataclass(eq=False)
