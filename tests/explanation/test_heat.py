@@ -46,7 +46,7 @@ def test_heat_lies_on_the_object(resize: str, size: tuple[int, int], orientation
     data = photo(size, box, orientation)
     decoder = Decoder((112, 140), resize)
     assert upright_size(data) == size
-    heat_map = HeatMap(brightness(decoder.decode(data)), decoder.seen(size), size)
+    heat_map = HeatMap(brightness(decoder.decode(data)), decoder.visible_box(size), size)
     heat = heat_map.heat
     assert (heat.shape, heat.dtype, heat.max()) == (size, np.float32, 1)
     hot, object_ = heat > 0.5, np.zeros(size, bool)
@@ -59,8 +59,8 @@ def test_heat_lies_on_the_object(resize: str, size: tuple[int, int], orientation
 
 def test_there_is_no_heat_where_the_model_saw_nothing() -> None:
     decoder = Decoder((112, 112), "crop")
-    left, top, right, bottom = map(round, decoder.seen((200, 400)))
-    heat_map = HeatMap(np.ones((7, 7), np.float32), decoder.seen((200, 400)), (200, 400))
+    left, top, right, bottom = map(round, decoder.visible_box((200, 400)))
+    heat_map = HeatMap(np.ones((7, 7), np.float32), decoder.visible_box((200, 400)), (200, 400))
     inside = np.zeros((200, 400), bool)
     inside[top:bottom, left:right] = True
     assert 0 < left < right < 400
