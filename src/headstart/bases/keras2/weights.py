@@ -246,8 +246,8 @@ def _pairs_of_groups(
 
 
 def _all_places(part: Part) -> list[_Place]:
-    trainable, others = _places(part)
-    return [*trainable, *others]
+    trainable, non_trainable = _places(part)
+    return [*trainable, *non_trainable]
 
 
 def _identity(part: Part) -> Any:
