@@ -117,8 +117,8 @@ class Text(Modality):
         """The texts in the files that a pattern matches."""
         matches = sorted(filter(os.path.exists, glob.glob(os.path.expanduser(pattern), recursive=True)))
         if not matches:
-            shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
-            raise InputError(f"no such file, folder or pattern: {shown}. For a text itself, use {field_name('text')}.")
+            short_pattern = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
+            raise InputError(f"no such file, folder or pattern: {short_pattern}. For a text itself, use {field_name('text')}.")
         return [text for match in matches for text in self._find_texts(match, text_column)]
 
 
