@@ -118,7 +118,9 @@ class Text(Modality):
         matches = sorted(filter(os.path.exists, glob.glob(os.path.expanduser(pattern), recursive=True)))
         if not matches:
             short_pattern = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
-            raise InputError(f"no such file, folder or pattern: {short_pattern}. For a text itself, use {field_name('text')}.")
+            raise InputError(
+                f"no such file, folder or pattern: {short_pattern}. For a text itself, use {field_name('text')}."
+            )
         return [text for match in matches for text in self._find_texts(match, text_column)]
 
 
