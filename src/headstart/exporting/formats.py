@@ -191,10 +191,10 @@ def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice:
     if reasons:
         reason_list = "; ".join(f"{name}, because {reason}" for name, reason in reasons.items())
         possible = [target.name for target in _ALL if not _obstacle(target, traits)]
-        advice = (
+        alternatives = (
             f"It can be exported to {', '.join(possible)}." if possible else f"No other format is possible. {advice}"
         )
-        raise InputError(f"{subject} cannot be exported to {reason_list}. {advice}")
+        raise InputError(f"{subject} cannot be exported to {reason_list}. {alternatives}")
 
 
 def _obstacle(target: Format, traits: _Traits) -> str:

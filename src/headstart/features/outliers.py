@@ -34,12 +34,14 @@ def outliers(dataset: Dataset, features: FeatureSet, usable: np.ndarray) -> Find
     middle = np.median(score)
     spread = 1.4826 * np.median(np.abs(score - middle)) + 1e-6
     order = np.argsort(score, kind="stable")[:_MOST]
-    outliers = order[(middle - score[order]) / spread > _FAR]
-    if not outliers.size:
+    far_examples = order[(middle - score[order]) / spread > _FAR]
+    if not far_examples.size:
         return Finding(check, "clean", "No example is far from all others.")
-    summary = f"{counted(outliers.size, 'example')} {'is' if outliers.size == 1 else 'are'} far from all others."
+    summary = (
+        f"{counted(far_examples.size, 'example')} {'is' if far_examples.size == 1 else 'are'} far from all others."
+    )
     examples = [
-        Occurrence((dataset.files[present[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in outliers
+        Occurrence((dataset.files[present[i]],), f"cosine {score[i]:.2f}, usually {middle:.2f}") for i in far_examples
     ]
     return Finding(check, "found", summary, examples)
 

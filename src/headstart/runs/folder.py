@@ -59,13 +59,13 @@ def name_of(data: Any, default: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, where installed."""
-    versions = {"python": platform.python_version()}
+    version_of = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = version(package)
+            version_of[package] = version(package)
         except PackageNotFoundError:
             continue
-    return versions
+    return version_of
 
 
 def _free(parent: Path, name: str) -> Path:

@@ -127,13 +127,13 @@ def build_layer(kind: str, config: dict[str, Any], where: str) -> BuiltLayer:
     arguments = {**_ADDED.get(kind, {}), **stated}
     after = _take_activations(arguments, kind, config, where)
     accepted = set(inspect.signature(layer_class.__init__).parameters) | _INHERITED
-    arguments = {}
+    supported_arguments = {}
     for name, value in arguments.items():
         if name in accepted:
-            arguments[name] = _argument(name, value)
+            supported_arguments[name] = _argument(name, value)
         elif value is not None and not _is_neutral(name, value):
             raise InputError(f"{where} has the argument {name}={value!r}, which Keras 3 does not have. {ADVICE}")
-    return BuiltLayer(layer_class(**arguments, **common), after)
+    return BuiltLayer(layer_class(**supported_arguments, **common), after)
 
 
 def _is_common(name: str) -> bool:
