@@ -96,13 +96,13 @@ def _prune(graph: Any, output: str) -> None:
         del node.input[:]
         node.input.extend(inputs)
         sources[node.name] = [source.partition(":")[0] for source in inputs]
-    needed, pending = set(), [output]
+    needed_nodes, pending = set(), [output]
     while pending:
         name = pending.pop()
-        if name not in needed:
-            needed.add(name)
+        if name not in needed_nodes:
+            needed_nodes.add(name)
             pending += sources[name]
-    nodes = [node for node in graph.node if node.name in needed]
+    nodes = [node for node in graph.node if node.name in needed_nodes]
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -158,8 +158,8 @@ def _load(folder: str) -> tuple[Any, bool]:
     if len(graphs) == 1 and graphs[0].HasField("object_graph_def"):
         return tf.saved_model.load(folder), False
     choices = [list(graph.meta_info_def.tags) for graph in graphs]
-    wanted = next((tags for tags in ([], ["serve"]) if tags in choices), choices[0])
-    return tf.saved_model.load(folder, tags=wanted), True
+    tags = next((tags for tags in ([], ["serve"]) if tags in choices), choices[0])
+    return tf.saved_model.load(folder, tags=tags), True
 
 
 def _open(folder: str, name: str) -> _Opened:
@@ -177,8 +177,8 @@ def _open(folder: str, name: str) -> _Opened:
         if spec is not None:
             return _Opened(_in_inference_mode(module, concretes), spec, trainable, module)
     preferred = [signature for signature in _SIGNATURES if signature in module.signatures]
-    others = [signature for signature in module.signatures if signature not in _SIGNATURES]
-    for signature in preferred or others[: len(others) == 1]:
+    other_signatures = [signature for signature in module.signatures if signature not in _SIGNATURES]
+    for signature in preferred or other_signatures[: len(other_signatures) == 1]:
         function = module.signatures[signature]
         spec = _image_input([function], refusals)
         if spec is not None:
@@ -194,7 +194,7 @@ def _open(folder: str, name: str) -> _Opened:
 
 def _in_inference_mode(module: Any, concretes: Sequence[Any]) -> Callable[[Any], Any]:
     arguments = [concrete.structured_input_signature for concrete in concretes]
-    has_mode = any("training" in named or any(isinstance(v, bool) for v in placed) for placed, named in arguments)
+    has_mode = any("training" in keywords or any(isinstance(v, bool) for v in placed) for placed, keywords in arguments)
     return partial(module, training=False) if has_mode else module
 
 
@@ -246,13 +246,13 @@ def _feature_output(outputs: Any, name: str) -> tuple[int, str]:
     names = sorted(outputs) if isinstance(outputs, dict) else [""] * len(flat)
     if len(names) == len(flat):
         plain = [saved_model_top.plain_name(key) for key in names]
-        wanted = [*_FEATURES, *saved_model_top.CLASSIFIER_NAMES]
-        chosen = 0 if len(flat) == 1 else next((plain.index(key) for key in wanted if key in plain), None)
-        if chosen is not None and flat[chosen].shape.rank in (2, 4):
-            return chosen, names[chosen]
-    found = ", ".join(f"{key} {tuple(tensor.shape)}".strip() for key, tensor in zip(names, flat, strict=False))
+        output_names = [*_FEATURES, *saved_model_top.CLASSIFIER_NAMES]
+        number = 0 if len(flat) == 1 else next((plain.index(key) for key in output_names if key in plain), None)
+        if number is not None and flat[number].shape.rank in (2, 4):
+            return number, names[number]
+    shapes = ", ".join(f"{key} {tuple(tensor.shape)}".strip() for key, tensor in zip(names, flat, strict=False))
     raise InputError(
-        f"{name} has outputs of shape {found or 'none'}: expected one tensor of features, (n, d) or (n, h, w, c)."
+        f"{name} has outputs of shape {shapes or 'none'}: expected one tensor of features, (n, d) or (n, h, w, c)."
     )
 
 
