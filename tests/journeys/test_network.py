@@ -161,9 +161,10 @@ def test_servers_and_jobs_use_no_network(recorded: Recorded, photos: Path) -> No
         ask(f"{address}/data/check", urlencode({"path": "photos", "input_size": SIZE}).encode(), {"X-Part": "1"})
         jobs = recorded.folder / ".headstart" / "jobs"
         deadline = time.monotonic() + 60
-        while not list(jobs.glob("*/outcome.json")):
-            assert time.monotonic() < deadline, list(recorded.folder.rglob("*.json"))
+        while not (outcomes := list(jobs.glob("*/outcome.json"))):
+            assert time.monotonic() < deadline
             time.sleep(0.1)
+        assert "found" in json.loads(outcomes[0].read_text())
     recorded.assert_nothing_outside()
 
 
