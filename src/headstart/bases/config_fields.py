@@ -218,7 +218,7 @@ def check_values(config: Mapping[str, Any], values: Mapping[str, tuple[Any, ...]
 
 
 def check_code(config: Mapping[str, Any], source: str) -> None:
-    """Check that a model is not computed by code of its own.
+    """Check that a model does not need code of its own.
 
     Raises:
         UnsupportedFieldError: it is.

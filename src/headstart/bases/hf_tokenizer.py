@@ -1,6 +1,6 @@
 """The tokenizer of a Hugging Face model, as ``tokenizer.json``, so that its ids equal those of transformers.
 
-``tokenizer.json`` is not the whole truth. transformers also reads ``tokenizer_config.json`` and ``added_tokens.json``,
+``tokenizer.json`` alone is not enough: transformers also reads ``tokenizer_config.json`` and ``added_tokens.json``,
 and some of its classes ignore parts of ``tokenizer.json``: since version 5, BERT's class replaces the normalizer and
 the pre-tokenizer in the file by its own. Where the files state the same, or one of them is explicit, headstart follows
 them. Where the result would depend on the version of transformers, the tokenizer is refused.
@@ -65,7 +65,7 @@ def read(folder: Path, source: str) -> str:
 
 
 def padding_id(folder: Path, content: str, default: int) -> int:
-    """The id that no word has, for padding.
+    """The id for padding, which no word has.
 
     It is the configuration's ``pad_token_id``, unless the tokenizer has another token for padding: then the id in the
     configuration is that of a word.
@@ -153,7 +153,7 @@ def _changes(normalizer: Mapping[str, Any], settings: Mapping[str, Any], source:
     changes = {name: value for name, value in stated.items() if value != normalizer[name]}
     if not normalizer["lowercase"] and "lowercase" not in stated:
         raise InputError(
-            f"{source}: its tokenizer.json keeps capital letters, and transformers turns them into small ones, because "
+            f"{source}: its tokenizer.json keeps upper case, and transformers converts it to lower case, because "
             f"do_lower_case is missing in its {_CONFIG}. Set it there, to false if the model is cased."
         )
     return changes
@@ -203,5 +203,5 @@ def _with_added_tokens(content: str, folder: Path, settings: Mapping[str, Any]) 
 
 
 def _json_forms(text: str) -> set[str]:
-    """The ways in which JSON may write a text."""
+    """The forms in which a JSON file can contain a text."""
     return {json.dumps(text), json.dumps(text, ensure_ascii=False)}

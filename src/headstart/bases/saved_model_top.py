@@ -1,7 +1,7 @@
 """Recognise a whole classifier among SavedModels, and remove its top.
 
 A module of features ends in pooling, or in a projection that is part of it; it is used as it is. A classifier has a
-chain of dense layers at its end, and shows by what comes out that it answers with classes.
+chain of dense layers at its end, and its output shows that it predicts classes.
 """
 
 import logging

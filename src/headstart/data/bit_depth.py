@@ -1,8 +1,9 @@
 """Images with more than 8 bits: which of their values is black, and which is white.
 
-A 16-bit file often holds 10, 12 or 14 bits, and floats have any range; a fixed rule makes such images black. So the
-range comes from the file's own tags where it has them, else from the data set: it is measured once, before training,
-recorded in the run and used wherever the run reads an image. Only where neither says anything, a single image decides.
+A 16-bit file often has values of 10, 12 or 14 bits, and floats have any range: a fixed rule would make such images
+black. The range comes from the tags of the file, if it has them, and otherwise from the data set: it is measured once,
+before training, recorded in the run, and used for every image that the run reads. If neither gives a range, the image's
+own lowest and highest values do.
 """
 
 from collections.abc import Iterable
@@ -14,9 +15,9 @@ SampleRange = tuple[float, float]
 """The values that are black and white."""
 
 _STEPS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16, 24, 32))
-_FRACTION = 1.1  # largest value of fractions of white, with what interpolation adds
-_FEW = 16.0  # up to here the largest value itself is white: no camera has so few steps
-_OUTLIERS = 0.01  # share of the images whose largest values may lie above the range: hot pixels
+_FRACTION = 1.1  # values up to here are fractions of white: interpolation can exceed 1
+_FEW = 16.0  # values up to here are no steps of a camera: the largest one is white
+_OUTLIERS = 0.01  # fraction of the images that may exceed the range, because of hot pixels
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _LOWEST_SAMPLE, _HIGHEST_SAMPLE = 258, 262, 340, 341  # TIFF tags
 _WHITE_IS_ZERO = 0
 
@@ -27,23 +28,23 @@ def has_many_bits(image: Image.Image) -> bool:
 
 
 def to_8_bits(image: Image.Image, sample_range: SampleRange | None = None) -> Image.Image:
-    """An image with more than 8 bits as a grey one.
+    """Convert an image with more than 8 bits to 8-bit grey.
 
     Args:
         image: of a mode for which :func:`has_many_bits`.
-        sample_range: of the data set, for files that do not say theirs; None means that of the image alone.
+        sample_range: of the data set, for files without tags; None means the range of the image itself.
     """
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
     low, high = _tagged_range(image) or sample_range or _range_over([_extremes(values)])
     scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
     grey = np.rint(scaled).astype(np.uint8)
     result = Image.fromarray(255 - grey if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO else grey)
-    result.info = image.info  # the orientation is in there
+    result.info = image.info  # it contains the orientation
     return result
 
 
 def measure_range(images: Iterable[Image.Image]) -> SampleRange | None:
-    """The range of a data set, from some of its images; None if all of them have 8 bits or say their own range.
+    """The range of a data set, from some of its images; None if all of them have 8 bits or a range in their tags.
 
     Args:
         images: opened, not damaged.
@@ -61,7 +62,7 @@ def _extremes(values: np.ndarray) -> tuple[float, float]:
 
 
 def _range_over(extremes: list[tuple[float, float]]) -> SampleRange:
-    """From 0 to all ones in 8, 10, 12 … bits, or to 1 for fractions; from the lowest value where it is negative."""
+    """From 0, or a negative lowest value, to the largest value of 8, 10, 12 … bits, or to 1 for fractions."""
     lowest, highest = (np.array(values) for values in zip(*extremes, strict=True))
     low = float(np.quantile(lowest, _OUTLIERS, method="lower"))
     high = float(np.quantile(highest, 1 - _OUTLIERS, method="higher" if len(highest) < 1 / _OUTLIERS else "lower"))
@@ -73,7 +74,7 @@ def _range_over(extremes: list[tuple[float, float]]) -> SampleRange:
 
 
 def _tagged_range(image: Image.Image) -> SampleRange | None:
-    """The range that a TIFF file says itself."""
+    """The range in the tags of a TIFF file; None if it has none."""
     low, high = _tag(image, _LOWEST_SAMPLE), _tag(image, _HIGHEST_SAMPLE)
     if high is not None and high > (low or 0):
         return low or 0.0, high

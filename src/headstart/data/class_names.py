@@ -1,4 +1,4 @@
-"""Class names that are probably meant to be the same: other Unicode forms, case, separators, 1 and 1.0."""
+"""Class names that probably mean the same class: they differ in Unicode form, case or separators, or are 1 and 1.0."""
 
 import logging
 import re
@@ -35,8 +35,8 @@ def warn_of_similar(source: str, classes: Iterable[str]) -> None:
     for names in similar_names(classes):
         name_list = ", ".join(map(_spelled, names))
         logger.warning(
-            f"{source} has classes with nearly the same name: {name_list}. They are different classes; if they should "
-            "be one, give them the same name."
+            f"{source} has classes with nearly the same name: {name_list}. They are different classes; to "
+            "make them one, give them the same name."
         )
 
 
@@ -69,5 +69,5 @@ def _key(name: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    """A name in quotes; with the codes of its characters where its look may not tell it apart."""
+    """A name in quotes; with character codes if it contains characters that look like others."""
     return repr(name) if name.isascii() else f"{name!r} ({ascii(name)[1:-1]})"

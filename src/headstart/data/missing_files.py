@@ -1,4 +1,4 @@
-"""Why no example of a data set can be used: where its files were looked for, and what is probably wrong."""
+"""Why no example of a data set can be used: the paths that were tried, and the probable cause."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def check_files(dataset: Dataset) -> None:
     """Check, before anything is computed, that a file of the data is there.
 
     Raises:
-        InputError: none is; the message says where the first was looked for and what is probably wrong.
+        InputError: no file exists; the message has the path of the first and the probable cause.
     """
     locations = [example.location for example in dataset.examples[dataset.settled :]]
     if not all(location and not is_url(location) for location in locations[:_MOST_LOOKED_AT]):
@@ -62,7 +62,7 @@ def _reasons(skipped: Sequence[Skipped]) -> str:
 
 
 def _where(dataset: Dataset, file: str) -> str:
-    """Where a file was looked for, and the likely reason why it is not there; empty if it is there."""
+    """The path that was tried for a file, and the probable cause; empty if the file exists."""
     path = Path(os.path.abspath(dataset.root / file))
     if is_url(file) or _is_there(path):
         return ""

@@ -1,6 +1,6 @@
-"""One order and one set of names for the parts of an ONNX graph: the same model then is the same file.
+"""Put the parts of an ONNX graph in a fixed order with fixed names, so that the same model gives the same file.
 
-tf2onnx goes through sets of objects, whose order depends on where they lie in memory, and numbers what it adds.
+tf2onnx iterates over sets of objects, whose order depends on memory addresses, and numbers the nodes that it adds.
 """
 
 import re
@@ -12,10 +12,10 @@ _NUMBER = re.compile(r"(const_fold_opt)?__\d+")
 
 
 def put_in_order(graph: Any) -> None:
-    """Sort nodes and constants of an ``onnx.GraphProto`` by what the outputs need first, and number them in that order.
+    """Sort nodes and constants of an ``onnx.GraphProto`` in the order in which the outputs need them, and number them.
 
-    Names of inputs and outputs stay, and so do names without a number of tf2onnx. Equal constants have been merged
-    under the name of any of them: those that are read several times are called ``constant``.
+    Names of inputs and outputs do not change, nor do names without a number of tf2onnx. tf2onnx merges equal constants
+    under the name of any one of them: constants that are read several times are called ``constant``.
     """
     _sort(graph)
     fixed = [value.name for value in (*graph.input, *graph.output)]
@@ -63,7 +63,7 @@ def _copy(message: Any) -> Any:
 
 
 def _values(node: Any) -> Iterator[str]:
-    """What a node reads, also by its subgraphs from outside."""
+    """The values that a node reads, including those that its subgraphs read."""
     yield from node.input
     for subgraph in _subgraphs([node]):
         for inner in subgraph.node:

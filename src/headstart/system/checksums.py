@@ -1,4 +1,4 @@
-"""Checksums: what has changed on the disk is noticed. Cached folders carry their own, and are computed again."""
+"""Checksums, which detect changed files. A cached folder contains its own; a damaged one is computed again."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def file_sha256(path: Path) -> str:
 
 
 def checksums_of(folder: Path) -> dict[str, str]:
-    """Name -> SHA-256 of every file in a folder, by its path in there; locks are left out."""
+    """Path in the folder -> SHA-256, for all files except locks."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".pulse"))
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
@@ -35,14 +35,14 @@ def write_checksums(folder: Path) -> None:
 
 @contextmanager
 def checked_folder(folder: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Give an empty folder to fill, as :func:`headstart.system.atomic.atomic_folder` does; it gets checksums."""
+    """Give an empty folder as :func:`headstart.system.atomic.atomic_folder` does, and add its checksums at the end."""
     with atomic_folder(folder, shared=shared) as filled:
         yield filled
         write_checksums(filled)
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a cached folder is there with every file as it was written. A damaged one is removed, with one line."""
+    """Whether a cached folder exists and no file has changed. A damaged folder is removed, with a warning."""
     if not folder.is_dir():
         return False
     damage = _find_damage(folder)

@@ -1,4 +1,4 @@
-"""Room on disks: looked at before work where the need can be foreseen, and named where it runs out."""
+"""Free disk space: checked before work whose output size is known, and named in the error when a disk is full."""
 
 import errno
 import os
@@ -13,12 +13,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_full(exc: BaseException) -> bool:
-    """Whether an error says that a disk or a quota is full; libraries such as h5py say so in words only."""
+    """Whether an error means that a disk or a quota is full; errors of libraries such as h5py have no errno."""
     return (isinstance(exc, OSError) and exc.errno in _FULL) or os.strerror(errno.ENOSPC) in str(exc)
 
 
 def full_disk_error(exc: BaseException) -> UnavailableError:
-    """The error for :func:`is_full`, which names the file; or where it has none, the fullest folder that is written."""
+    """The error for a full disk; it names the file, or, if ``exc`` does not, the folder with the least free space."""
     name = getattr(exc, "filename", None)
     if name:
         return no_room_error(Path(name).parent, str(name))
@@ -34,15 +34,15 @@ def free_bytes(folder: Path) -> int:
 
 
 def check_room(folder: Path, needed_bytes: float, purpose: str) -> None:
-    """See that there is room for what will be written.
+    """Check that a disk has enough free space.
 
     Args:
         folder: to write into.
-        needed_bytes: how much will be written, roughly.
+        needed_bytes: approximate size of the files.
         purpose: what is written, such as ``the features of 5,000 images``; begins the message.
 
     Raises:
-        UnavailableError: there is less room.
+        UnavailableError: less space is free.
     """
     if needed_bytes > (free := free_bytes(folder)):
         raise UnavailableError(

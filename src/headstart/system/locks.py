@@ -1,9 +1,9 @@
-"""Locks between processes. Who holds one shows that it is alive; who waits says for whom, and not for ever.
+"""Locks between processes: a process that waits names the one that it waits for, and does not wait forever.
 
-The operating system releases the lock of a process that ends, however it ends. A process that is stopped (Ctrl-Z, a
-frozen virtual machine) keeps its locks: beside each lock lies a ``.pulse`` file with the number of the process, which
-touches it every few seconds. Whoever sees no change for a while takes the process for stopped. Clocks are not compared,
-so neither a wrong clock nor a machine that slept makes a difference.
+The operating system releases the locks of a process that ends, also after a crash. A process that is stopped (Ctrl-Z, a
+frozen virtual machine) keeps its locks. Therefore each lock has a ``.pulse`` file with the number of its process, which
+updates the time of the file every few seconds. If the time does not change for :data:`STOPPED_S`, the process counts as
+stopped. Clocks are not compared: a wrong clock or a machine that was asleep makes no difference.
 """
 
 import logging
@@ -19,10 +19,10 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 
 STOPPED_S = 30.0
-"""Seconds without a sign of life after which a process is taken for stopped."""
+"""Seconds without a change of its pulse file after which a process counts as stopped."""
 
 _PULSE_S = 3.0
-_SILENT_S = 2.0  # of waiting, before it is said
+_SILENT_S = 2.0  # of waiting, before a message
 _POLL_S = 0.1
 _PROBE_S = 0.05  # longer than another process takes to see whether a lock is held
 
@@ -57,7 +57,7 @@ class HeldLock:
         _PULSE.add(path)
 
     def release(self) -> None:
-        """Let others take it."""
+        """Release the lock."""
         _PULSE.remove(self._path)
         _pulse_file(self._path).unlink(missing_ok=True)
         self._lock.release()
@@ -83,7 +83,7 @@ class Watch:
         return "another process"
 
     def has_stopped(self) -> bool:
-        """Whether the process has shown no sign of life for :data:`STOPPED_S`, as far as this watch has looked."""
+        """Whether the pulse file has not changed for :data:`STOPPED_S` while this watch has existed."""
         stamp = self._read_stamp()
         if stamp != self._stamp:
             self._stamp, self._since = stamp, time.monotonic()
@@ -98,7 +98,7 @@ class Watch:
 
 @contextmanager
 def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
-    """Hold a lock, after waiting for whoever holds it; one line says for whom.
+    """Hold a lock; if another process holds it, wait, and log one line with its number.
 
     Args:
         path: of the lock file.
@@ -106,7 +106,7 @@ def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
 
     Yields:
         True. False if the process that holds the lock has stopped: the block runs without the lock, and must not
-        disturb what that process does when it goes on.
+        change files that this process uses when it continues.
     """
     lock, watch, started, is_said = Path(path), Watch(Path(path)), time.monotonic(), False
     while True:
@@ -116,7 +116,7 @@ def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
         except Timeout:
             pass
         if watch.has_stopped():
-            logger.warning(f"{watch.process} has stopped while {work}; this one goes on without it.")
+            logger.warning(f"{watch.process} has stopped while {work}; this process continues without it.")
             yield False
             return
         if not is_said and time.monotonic() - started > _SILENT_S:
@@ -131,7 +131,7 @@ def patient_lock(path: Path | str, work: str) -> Iterator[bool]:
 
 @contextmanager
 def own_folder(folder: Path, work: str) -> Iterator[Path]:
-    """A folder that no other process uses: ``folder``, or ``folder-2`` … beside processes that have stopped.
+    """A folder that no other process uses: ``folder``, or ``folder-2`` … if a stopped process holds the first.
 
     Args:
         folder: made if missing.
@@ -177,7 +177,7 @@ class _Pulse:
             with self._guard:
                 paths = list(self._paths)
             for path in paths:
-                with suppress(OSError):  # a folder that was removed meanwhile
+                with suppress(OSError):  # the folder has been removed
                     os.utime(_pulse_file(path))
 
 

@@ -1,4 +1,4 @@
-"""Hidden folders for unfinished work. Each is removed at the end, or after its process was killed, by the next one."""
+"""Hidden folders for unfinished work: removed at the end, or by the next process if theirs was killed."""
 
 import re
 import shutil
@@ -16,11 +16,11 @@ _LOCK = re.compile(r"\..+-[0-9a-f]{12}\.lock")
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """Give an empty folder, which is removed at the end of the block if it is still there.
 
-    What killed processes left in ``parent`` is removed first.
+    Scratch folders of killed processes in ``parent`` are removed first.
 
     Args:
         parent: made if missing.
-        name: what it is for; begins the name of the folder, after a dot.
+        name: the folder's name begins with a dot and this.
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
@@ -37,7 +37,7 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove the scratch folders in a folder whose processes have ended."""
+    """Remove the scratch folders in ``parent`` whose processes have ended."""
     for lock in parent.glob(".*.lock"):
         if _LOCK.fullmatch(lock.name) and not is_held(lock):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Models that Keras 2 wrote (TensorFlow 1.x to 2.15, and tf_keras), rebuilt of Keras 3's layers.
+"""Models that Keras 2 wrote (TensorFlow 1.x to 2.15, and tf_keras), rebuilt with layers of Keras 3.
 
 Keras 3 opens few of these files: arguments, operations of TensorFlow in the graph, dtype policies and the order of
 weights have changed. Here the config is read as plain data. Only layers and operations in our own tables are built, so
-no code from a file is ever run and no name in a file is ever imported.
+no code from a file is ever run, and no name in a file is ever imported.
 
     known.py        which layers and operations can be built, found without Keras
     values.py       what JSON stands for: tuples, slices, arrays

@@ -150,16 +150,16 @@ class Builder:
 
 
 class _NotComputedError(Exception):
-    """A tensor is needed whose layer was not applied yet."""
+    """A layer needs a tensor that does not exist yet."""
 
 
 class _Graph:
-    """A functional model in the making.
+    """Builds one functional model.
 
     Args:
         builder: builds its layers.
         config: of the model.
-        part: is completed.
+        part: is filled with the layers.
     """
 
     def __init__(self, builder: Builder, config: dict[str, Any], part: Part) -> None:
@@ -316,4 +316,4 @@ def _input_dtype(layer: dict[str, Any]) -> str:
 
 
 def _not_called(*_: Any, **__: Any) -> None:
-    """Stands for what is no layer in Keras 3."""
+    """Stands for a part that is no layer in Keras 3."""

@@ -1,8 +1,8 @@
-"""The weights of a Keras 2 file, each at its place in the rebuilt model.
+"""Assigns the weights of a Keras 2 file to the rebuilt model.
 
 HDF5 has one group for each layer of the model, with its weights in one list: of a nested model first all trainable
 ones, then the others. An archive has one group for each layer at any depth, named by its class and its number.
-Nothing is assigned before every weight has its place, by shape and name, and nothing is left over on either side.
+Weights are assigned only after all of them have been matched by shape and name, with none left over on either side.
 """
 
 import io
@@ -105,7 +105,7 @@ def _own_places(part: Part) -> tuple[list[_Place], list[_Place]]:
 
 
 def _is_weight(variable: Any) -> bool:
-    """Whether a variable is no counter: a Normalization counts the images that it has seen."""
+    """Whether a variable is a weight and no counter: a Normalization counts images."""
     return "float" in str(variable.dtype)
 
 
@@ -189,7 +189,7 @@ def _is_named_after(place: _Place, name: str) -> bool:
 
 
 def _contradicts(places: list[_Place], saved: _Saved) -> bool:
-    """Whether the names say another order: a weight that is named after another layer than the one at its place."""
+    """Whether names contradict the order: a weight has the name of another layer than the one at its position."""
     owners = {place.owner for place in places}
     return any(
         not _is_named_after(place, name) and any(_is_named_after(_Place(owner, "", None), name) for owner in owners)
@@ -321,7 +321,7 @@ def _match_layer(
             shapes = _join_names(str(array.shape) for array in values)
             raise _mismatch(
                 file,
-                f"the layer {part.name!r} has weights of the shapes {shapes} in {group!r}, and its config wants "
+                f"the layer {part.name!r} has weights of the shapes {shapes} in {group!r}, but its config expects "
                 f"{_join_names(map(str, places)) or 'none'}",
             )
         yield from zip(places, values, strict=True)
@@ -332,7 +332,7 @@ def _match_layer(
 
 def _unplaced(file: ModelFile, layer: str, place: _Place, saved: _Saved) -> InputError:
     names = _join_names(f"{name} {values.shape}" for name, values in saved)
-    return _mismatch(file, f"it has no weight {place} for its layer {layer!r}; it has {names or 'none there'}")
+    return _mismatch(file, f"it has no weight {place} for its layer {layer!r}; it has {names or 'none'}")
 
 
 def _mismatch(file: ModelFile, reason: str) -> InputError:
