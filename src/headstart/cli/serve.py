@@ -63,6 +63,9 @@ _DEFAULTS = Limits()
     metavar="SECONDS",
     help="Time limit for a request to arrive, and again for its answer.",
 )
+@click.option(
+    "--root-path", default="", metavar="PREFIX", help="Prefix of the addresses at a proxy in front, such as /vision."
+)
 def serve(
     runs: tuple[str, ...],
     host: str,
@@ -73,6 +76,7 @@ def serve(
     max_items: int,
     queue: int,
     timeout: float,
+    root_path: str,
 ) -> None:
     """Serve predictions of one or several runs over HTTP. NAME=RUN gives a run another name than its folder.
 
@@ -94,4 +98,5 @@ def serve(
         port=port,
         token=token,
         limits=Limits(max_mb, max_megapixels, max_items, queue, timeout),
+        root_path=root_path,
     )

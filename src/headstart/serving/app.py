@@ -17,6 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from headstart.runs.predictor import Predictor, Problem
 from headstart.serving.limits import RETRY_AFTER_S, Gate, Limits, RefusedError
 from headstart.serving.metrics import Metrics, RequestCounter
+from headstart.serving.prefix import Prefix
 from headstart.serving.runs import Runs, ServedRun, Stamp
 from headstart.serving.schema import REQUEST_BODY, Answers, Refusal, RunFacts, State, read_json
 
@@ -35,13 +36,16 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 TopK = Annotated[int | None, Query(ge=1, description="Return the probabilities of this many classes; default: all.")]
 
 
-def create_app(opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, token: str | None = None) -> FastAPI:
+def create_app(
+    opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, token: str | None = None, root_path: str = ""
+) -> FastAPI:
     """The application, for any ASGI server.
 
     Args:
         opened: name -> result of :func:`headstart.serving.runs.open_run`.
         limits: limits of requests.
         token: the token that clients must send; None if no token is needed.
+        root_path: prefix of the addresses at a proxy in front of the server, such as ``/vision``.
 
     After its start the state of the application has ``runs``. A server sets ``is_ending`` when it shuts down.
     """
@@ -69,6 +73,7 @@ def create_app(opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, to
     app.state.is_ending = False
     app.add_middleware(Gate, limits=limits, token=token, refuse=_refusal)
     app.add_middleware(RequestCounter, metrics=metrics)
+    app.add_middleware(Prefix, prefix=root_path)
     app.add_exception_handler(RefusedError, _handle_refused)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
     app.add_exception_handler(HTTPException, _handle_http_error)

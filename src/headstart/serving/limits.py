@@ -99,7 +99,8 @@ class Gate:
             self._bytes_held -= len(body)
 
     def _check_token(self, scope: Scope) -> None:
-        if self._expected is None or scope["path"] in _PUBLIC or scope["path"].startswith(_PUBLIC_FOLDER):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))  # some proxies leave their prefix
+        if self._expected is None or path in _PUBLIC or path.startswith(_PUBLIC_FOLDER):
             return
         sent_header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(sent_header, self._expected):

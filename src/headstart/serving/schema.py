@@ -15,7 +15,11 @@ class Images(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     images: Annotated[
-        list[str], Field(min_length=1, description="Image files in base64, with or without `data:image/…;base64,`.")
+        list[str],
+        Field(
+            min_length=1,
+            description="Image files in base64, with or without `data:image/…;base64,`, line breaks and padding.",
+        ),
     ]
 
 
@@ -144,9 +148,13 @@ def _numbered(field: str, values: list[str]) -> list[str]:
     return [f"{field}[{number}]" for number in range(len(values))]
 
 
+_FROM_URL_ALPHABET = str.maketrans("-_", "+/")
+
+
 def _from_base64(name: str, text: str) -> bytes:
     start, comma, _ = text[:100].partition(",")
-    encoded = text[len(start) + 1 :] if comma and start.startswith("data:") else text
+    encoded = "".join((text[len(start) + 1 :] if comma and start.startswith("data:") else text).split())
+    encoded = encoded.translate(_FROM_URL_ALPHABET) + "=" * (-len(encoded) % 4)
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as exc:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,9 @@ _MAX_CONNECTIONS = 1000
 _SHUTDOWN_WAIT_S = 1.0
 
 
-def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | None, limits: Limits) -> None:
+def serve(
+    folders: Mapping[str, Path], *, host: str, port: int, token: str | None, limits: Limits, root_path: str = ""
+) -> None:
     """Serve runs until SIGTERM or Ctrl-C; then answer the requests that have arrived, and return.
 
     Args:
@@ -36,9 +39,11 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
         port: port to listen on; 0 takes a free one.
         token: the token that clients must send; required if other machines can reach the server.
         limits: limits of requests.
+        root_path: prefix of the addresses at a proxy in front of the server, such as ``/vision``; empty for none.
 
     Raises:
-        InputError: other machines can reach the address and there is no token, or the token is not valid.
+        InputError: the prefix is not one; other machines can reach the address and there is no token; or the token is
+            not valid.
         IntegrityError: a run is damaged.
         UnavailableError: the address is not one of this machine, or the port is taken.
     """
@@ -50,8 +55,10 @@ def serve(folders: Mapping[str, Path], *, host: str, port: int, token: str | Non
         )
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise InputError("expected printable ASCII characters without spaces.", field="token")
+    if root_path and not re.fullmatch(r"(/[\w.~-]+)+", root_path, re.ASCII):
+        raise InputError(f"expected a path such as /vision, got {root_path!r}.", field="root_path")
     with _listening(host, port) as listener:
-        app = create_app({name: open_run(folder) for name, folder in folders.items()}, limits, token)
+        app = create_app({name: open_run(folder) for name, folder in folders.items()}, limits, token, root_path)
         config = uvicorn.Config(
             app,
             # uvloop and httptools reduce the HTTP part of a request of 10 ms from 0.7 to 0.5 ms. They are not used:
