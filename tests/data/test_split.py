@@ -121,6 +121,25 @@ def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
         check_split(SINGLE_LABEL, labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
 
 
+@pytest.mark.parametrize(
+    ("n_bees", "n_classes", "is_given", "remedies"),
+    [
+        (3, 2, False, "Add texts of this class or hold out less (val=0, test=0)."),
+        (3, 3, False, "Add texts of this class, hold out less (val=0, test=0) or leave the class out (classes)."),
+        (3, 2, True, "Add texts of this class or move some of its held-out ones to train."),
+        (1, 2, False, "Add texts of this class."),
+        (1, 3, True, "Add texts of this class or leave the class out (classes)."),
+    ],
+)
+def test_only_remedies_that_help_are_named(n_bees: int, n_classes: int, is_given: bool, remedies: str) -> None:
+    labels = np.array([0] * 4 + [2] * 4 * (n_classes - 2) + [1] * n_bees)
+    splits = np.array(["train"] * (len(labels) - n_bees + 1) + ["test"] * (n_bees - 1))
+    classes = ["ant", "bee", "cat"][:n_classes]
+    with pytest.raises(InputError) as error:
+        check_split(SINGLE_LABEL, labels, splits, classes, skipped=[], plural="texts", is_given=is_given)
+    assert str(error.value).endswith(remedies.replace("=0", "='0'"))
+
+
 def test_a_few_shots_are_drawn_by_the_seed_and_leave_the_test_part_alone(tmp_path: Path) -> None:
     rows = "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(60))
     (tmp_path / "texts.csv").write_text("text,label\n" + rows)

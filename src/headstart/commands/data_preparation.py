@@ -96,7 +96,15 @@ def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, featur
     findings = [
         *checked.findings,
         *near_copies(dataset, checked.near, split.split_of_each()),
-        check_split(dataset.task, labels, split.splits, dataset.classes, skipped=checked.skipped),
+        check_split(
+            dataset.task,
+            labels,
+            split.splits,
+            dataset.classes,
+            skipped=checked.skipped,
+            plural=dataset.modality.plural,
+            is_given=dataset.given_splits is not None,
+        ),
         *check_features(dataset, split.usable, base, features),
     ]
     return complete_findings(findings, dataset.modality)

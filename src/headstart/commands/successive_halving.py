@@ -116,7 +116,15 @@ class SuccessiveHalving:
             self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
         )
         labels = self.dataset.labels[split.usable]
-        check_split(self.task, labels, split.splits, self.dataset.classes, skipped=checked.skipped)
+        check_split(
+            self.task,
+            labels,
+            split.splits,
+            self.dataset.classes,
+            skipped=checked.skipped,
+            plural=self.dataset.modality.plural,
+            is_given=self.dataset.given_splits is not None,
+        )
         train = split.index("train")
         self.order = train[_in_turns(self.task.strata(self.dataset.labels[train]), len(train), self.seed)]
         self.groups = split.groups

@@ -215,7 +215,14 @@ def _few_shot(task: Task, labels: np.ndarray, splits: np.ndarray, rank: np.ndarr
 
 
 def check_split(
-    task: Task, labels: np.ndarray, splits: np.ndarray, classes: Sequence[str], *, skipped: Sequence[Skipped]
+    task: Task,
+    labels: np.ndarray,
+    splits: np.ndarray,
+    classes: Sequence[str],
+    *,
+    skipped: Sequence[Skipped],
+    plural: str = "examples",
+    is_given: bool = False,
 ) -> Finding:
     """Check that there are examples to train on of every class, and find the classes that cannot be evaluated.
 
@@ -225,6 +232,8 @@ def check_split(
         splits: of each.
         classes: class names.
         skipped: files that are not used, which may explain why a class has no examples.
+        plural: what the examples are.
+        is_given: whether the split came with the data.
 
     Raises:
         InputError: a class has fewer than two examples to train on, or a label fewer than two without it.
@@ -238,10 +247,10 @@ def check_split(
                 if skipped
                 else ""
             )
+            remedies = _remedies(plural, usable, len(classes), is_given=is_given)
             raise InputError(
                 f"the class {name!r} has {counted(usable, 'usable example')}, {in_train} of them to train on: "
-                f"expected at least {MIN_TRAIN}.{lost} Add examples, leave the class out ({field_name('classes')}), or "
-                f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})."
+                f"expected at least {MIN_TRAIN}.{lost} {remedies}"
             )
     _check_absence(task, labels[splits == "train"], classes)
     missing = [
@@ -266,6 +275,19 @@ def _check_absence(task: Task, labels: np.ndarray, classes: Sequence[str]) -> No
                 f"the {noun} {name!r} is missing from {counted(n, 'example')} to train on: expected at least "
                 f"{MIN_TRAIN} without it. Leave the {noun} out ({field_name('classes')})."
             )
+
+
+def _remedies(plural: str, usable: int, n_classes: int, *, is_given: bool) -> str:
+    """What helps a class that has too few examples to train on."""
+    remedies = [f"add {plural} of this class"]
+    if usable >= MIN_TRAIN and is_given:
+        remedies.append("move some of its held-out ones to train")
+    elif usable >= MIN_TRAIN:
+        remedies.append(f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})")
+    if n_classes > 2:
+        remedies.append(f"leave the class out ({field_name('classes')})")
+    listed = ", ".join(remedies[:-1]) + (" or " if len(remedies) > 1 else "") + remedies[-1]
+    return f"{listed[0].upper()}{listed[1:]}."
 
 
 def folds(task: Task, labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
