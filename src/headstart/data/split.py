@@ -286,8 +286,8 @@ def _remedies(plural: str, usable: int, n_classes: int, *, is_given: bool) -> st
         remedies.append(f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})")
     if n_classes > 2:
         remedies.append(f"leave the class out ({field_name('classes')})")
-    listed = ", ".join(remedies[:-1]) + (" or " if len(remedies) > 1 else "") + remedies[-1]
-    return f"{listed[0].upper()}{listed[1:]}."
+    sentence = ", ".join(remedies[:-1]) + (" or " if len(remedies) > 1 else "") + remedies[-1]
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def folds(task: Task, labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:
