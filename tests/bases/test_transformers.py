@@ -43,6 +43,13 @@ def test_size_and_resize_mode_are_read_from_the_files() -> None:
     np.testing.assert_allclose(vit.preprocessing.array(np.array([[[0, 127.5, 255]]])), [[[-1, 0, 1]]], atol=1e-6)
 
 
+def test_a_folder_of_hugging_face_is_also_read_as_a_preset() -> None:
+    pytest.importorskip("keras_hub")
+    of_hf, preset = (hs.load_base(f"{source}:{MODELS / 'vit'}") for source in ("hf", "preset"))
+    assert preset.input_facts() == of_hf.input_facts()
+    assert preset.handle == f"preset:{MODELS / 'vit'}"
+
+
 def test_a_model_without_image_preprocessing_is_refused(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "vit", tmp_path / "vit")
     settings = json.loads((folder / "preprocessor_config.json").read_text())

@@ -8,6 +8,7 @@ rebuilt layer by layer, so that fine-tuning can start at any block.
 import importlib
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
@@ -24,7 +25,7 @@ from headstart.errors import InputError, UnavailableError, field_name, one_line
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 5
+_FACTS_VERSION = 6
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -349,6 +350,8 @@ def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[
     hub = importlib.import_module("keras_hub")
     try:
         converter = hub.layers.ImageConverter.from_preset(str(folder))
+        if converter is None:  # as for models of timm without pretrained_cfg
+            raise ValueError("it has no image converter")
     except (OSError, ValueError, KeyError) as exc:
         raise InputError(
             f"{name} does not state the scaling of its images ({one_line(str(exc))}). Add it to the "
@@ -360,6 +363,9 @@ def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[
         without = "" if converter.antialias else " without antialias"
         raise InputError(f"{name} interpolates its images by {converter.interpolation}{without}: headstart cannot.")
     rule = ResizeRule(kept_fraction=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
+    of_timm = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("pretrained_cfg")
+    if of_timm:
+        rule = _timm_rule(of_timm, name)
     return {
         "input_size": converter.image_size or size,
         "scale": _as_json(converter.scale, 1.0),
@@ -367,6 +373,18 @@ def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[
         "resize": resize,
         "resize_rule": rule.to_json(),
     }
+
+
+def _timm_rule(settings: Mapping[str, Any], name: str) -> ResizeRule:
+    """How timm itself resizes: the shorter side, antialiased, and then a crop of the centre."""
+    mode, interpolation = settings.get("crop_mode", "center"), settings.get("interpolation", "bicubic")
+    if mode != "center" or interpolation not in _INTERPOLATIONS:
+        raise InputError(
+            f"{name} has crop_mode {mode} and interpolation {interpolation}: headstart cannot follow them."
+        )
+    side = settings["input_size"][-1]
+    kept = side / math.floor(side / settings.get("crop_pct", 0.875))
+    return ResizeRule(kept_fraction=kept, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False)
 
 
 def _as_json(value: Any, default: float) -> Any:
