@@ -379,9 +379,7 @@ def _timm_rule(settings: Mapping[str, Any], name: str) -> ResizeRule:
     """How timm itself resizes: the shorter side, antialiased, and then a crop of the centre."""
     mode, interpolation = settings.get("crop_mode", "center"), settings.get("interpolation", "bicubic")
     if mode != "center" or interpolation not in _INTERPOLATIONS:
-        raise InputError(
-            f"{name} has crop_mode {mode} and interpolation {interpolation}: headstart cannot follow them."
-        )
+        raise InputError(f"{name} has crop_mode {mode} and interpolation {interpolation}: not supported.")
     side = settings["input_size"][-1]
     kept = side / math.floor(side / settings.get("crop_pct", 0.875))
     return ResizeRule(kept_fraction=kept, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False)
