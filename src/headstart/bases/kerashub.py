@@ -348,15 +348,16 @@ _INTERPOLATIONS: dict[str, Interpolation] = {
 
 def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[str, Any]:
     hub = importlib.import_module("keras_hub")
+    reason = "it has no image converter"  # as for models of timm without pretrained_cfg
     try:
         converter = hub.layers.ImageConverter.from_preset(str(folder))
-        if converter is None:  # as for models of timm without pretrained_cfg
-            raise ValueError("it has no image converter")
     except (OSError, ValueError, KeyError) as exc:
+        converter, reason = None, one_line(str(exc))
+    if converter is None:
         raise InputError(
-            f"{name} does not state the scaling of its images ({one_line(str(exc))}). Add it to the "
+            f"{name} does not state the scaling of its images ({reason}). Add it to the "
             "folder: keras_hub.layers.ImageConverter(image_size, scale, offset).save_to_preset(FOLDER)."
-        ) from exc
+        )
     resize = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
     interpolation = _INTERPOLATIONS.get(converter.interpolation)
     if interpolation is None or (interpolation == "lanczos" and not converter.antialias):
