@@ -89,7 +89,7 @@ def test_files_that_contradict_each_other_are_refused(folder: Path) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings.pop("do_lower_case", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=r"keeps capital letters, .* do_lower_case is missing"):
+    with pytest.raises(InputError, match=r"keeps upper case, .* do_lower_case is missing"):
         hs.load_base(f"hf:{folder}")
 
 
