@@ -28,6 +28,7 @@ from headstart.exporting.runtimes import open_model
 from headstart.exporting.sample import draw_sample
 from headstart.runs.predictor import Predictor
 from headstart.runs.schema import ResizeRuleFacts
+from headstart.system.checksums import file_sha256
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
 
 pytestmark = pytest.mark.slow
@@ -61,6 +62,9 @@ def _harmed(run: hs.Run, folder: Path) -> Path:
         for name in source.namelist():
             content = source.read(name)
             harmed.writestr(name, content.replace(b'"softmax"', b'"sigmoid"') if name == "config.json" else content)
+    facts = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    facts["files"]["model.keras"] = file_sha256(copy / "model.keras")  # as if it had been written so
+    (copy / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return copy
 
 
