@@ -29,6 +29,7 @@ REPLACED = {
     r"words[-_ ]by": "segmenter",
     r"asked for|were asked": "required, set",
     r"for want of": "missing",
+    r"whoever|wherever|all else|meanwhile|goes on|taken for|is said": "a plain word",
     r"whatever|likewise|lest|anew|there is none|put right|the usual one": "a plain word",
 }
 """Pattern of a replaced word -> what is used in its place. ``photos`` remains: examples of data have that name."""

@@ -264,7 +264,7 @@ def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Datase
 
 
 def _digest(example: Example) -> str:
-    """Of the content, hex; empty where it cannot be read, which is said when it is to be used."""
+    """SHA-256 of the content, hex; empty if it cannot be read, which is reported when it is used."""
     try:
         return example.digest().hex()
     except BadExample:

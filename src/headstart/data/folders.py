@@ -47,7 +47,7 @@ def walk(folder: str, report: Report = log_unread) -> Iterator[str]:
                 else:
                     visited.add(identity)
                     folders.append(entry.path)
-            elif entry.is_symlink() or entry.is_file():  # what is wrong with a link to nothing is said when it is read
+            elif entry.is_symlink() or entry.is_file():  # reading it reports a broken link
                 yield entry.path
             else:
                 report(entry.path, "neither a file nor a folder")

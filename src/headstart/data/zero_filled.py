@@ -7,7 +7,7 @@ The decoders of many formats take the zeros for pixels and say nothing. A file m
   decoded area is flat. The zeros of a damaged file are far more than such an area takes.
 - BMP and TIFF without compression: black areas are zeros. Damage begins within a row of pixels, where both the pixels
   before it and those above the zeros are not black; black areas that begin like this are rare. Zeros that begin with a
-  row are taken for a black area.
+  row count as a black area.
 """
 
 import io

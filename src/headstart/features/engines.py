@@ -286,7 +286,7 @@ def choose_engine(
 
     ``auto`` is Keras where it has a GPU that would be done earlier, its start included. That is estimated from the
     multiply-adds, by rates as in benchmarks/RESULTS.md; they are coarse, for among bases they differ by a factor of
-    three and more. Keras computes in float32 only, so whoever asks for bfloat16 gets OpenVINO.
+    three and more. Keras computes in float32 only, so for bfloat16 OpenVINO is used.
 
     Args:
         base: the base.

@@ -2,7 +2,7 @@
 
 Decoding and computing overlap: threads prepare batches (Pillow lets go of Python's lock), the engine computes them,
 and this thread writes what is done to the cache. Nothing is held beyond the batches in flight, for any number
-of files. Each finished batch is durable within about a second, so a killed run goes on where it was.
+of files. Each finished batch is durable within about a second, so the next run continues where a killed one ended.
 """
 
 import copy
@@ -49,7 +49,7 @@ _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
 _POLL_INTERVAL_S = 0.25
 _BYTES_OF_A_ROW = 300  # of an example in the indexes
-_SILENT_S = 2.0  # of waiting for another process, before it is said
+_SILENT_S = 2.0  # of waiting for another process, before a message
 
 
 class FeatureSet:

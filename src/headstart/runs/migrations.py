@@ -1,7 +1,7 @@
 """From earlier formats of ``run.json``, ``metrics.json`` and the tables to the present one, in memory only.
 
-A step takes the plain data of one format and gives those of the next, but for ``format_version``, which goes on saying
-what is on disk. The folder stays as it is. Format 1 is what headstart 0.1 wrote before its files had a version.
+A step takes the plain data of one format and returns those of the next. ``format_version`` stays that of the files on
+disk, which do not change. Format 1 is what headstart 0.1 wrote before its files had a version.
 """
 
 from collections.abc import Callable, Mapping

@@ -244,7 +244,7 @@ def _import_lean_keras(backend: str) -> None:
 
 
 def _open_events() -> Send:
-    """What sends an event to the parent. Standard output is for events alone: all else printed there goes nowhere."""
+    """The function that sends an event to the parent. Standard output is for events only: other output is dropped."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -213,7 +213,7 @@ def yielded_dataset(generator: Any, origin: Any, line: int) -> Dataset:
     """A dataset of what a generator yields: images, or images and labels.
 
     Args:
-        generator: a generator of the script; all else has unknown elements.
+        generator: a generator of the script; anything else has unknown elements.
         origin: of the data.
         line: where the dataset is created.
     """

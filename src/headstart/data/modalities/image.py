@@ -96,7 +96,7 @@ class Image(Modality):
             if not files:
                 raise InputError(f"the folder {item} holds no images ({', '.join(self.extensions)}).")
             return files
-        if path.exists() or path.is_symlink():  # what is wrong with a link to nothing is said when it is read
+        if path.exists() or path.is_symlink():  # reading it reports a broken link
             return [str(path)]
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:

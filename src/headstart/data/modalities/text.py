@@ -49,7 +49,7 @@ class Text(Modality):
         return TextExample(item) if isinstance(item, str) else super().to_example(item)
 
     def example_of_file(self, root: Path, file: str) -> Example:
-        """The text in the file; what is wrong with it is said when it is tokenized."""
+        """The text in the file; tokenizing it reports problems."""
         return TextExample(read_text(root / file), name=file)
 
     def find_examples(self, items: Sequence[Path | str]) -> list[Example]:

@@ -360,7 +360,7 @@ class _Attempt:
             f"fine-tuning {part} on {counted(len(data.train), 'example')}"
             + (f", {views + 1} views of each" if views else "")
             + (f", by changes of rank {self.config.lora}" if self.config.lora else "")
-            + f"; {n_bytes / 1e6:,.0f} MB in the cache meanwhile"
+            + f"; {n_bytes / 1e6:,.0f} MB in the cache while it runs"
         )
         save_layers(self.head.layers, work / "start.npz")
         weights = data.task.class_weights(data.labels[data.train], data.n_classes, self.head_config.class_weights)
