@@ -382,8 +382,8 @@ def _timm_rule(settings: Mapping[str, Any], name: str) -> ResizeRule:
     if mode != "center" or interpolation not in _INTERPOLATIONS:
         raise InputError(f"{name} has crop_mode {mode} and interpolation {interpolation}: not supported.")
     side = settings["input_size"][-1]
-    kept = side / math.floor(side / settings.get("crop_pct", 0.875))
-    return ResizeRule(kept_fraction=kept, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False)
+    kept_fraction = side / math.floor(side / settings.get("crop_pct", 0.875))
+    return ResizeRule(kept_fraction=kept_fraction, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False)
 
 
 def _as_json(value: Any, default: float) -> Any:
