@@ -383,7 +383,9 @@ def _timm_rule(settings: Mapping[str, Any], name: str) -> ResizeRule:
         raise InputError(f"{name} has crop_mode {mode} and interpolation {interpolation}: not supported.")
     side = settings["input_size"][-1]
     kept_fraction = side / math.floor(side / settings.get("crop_pct", 0.875))
-    return ResizeRule(kept_fraction=kept_fraction, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False)
+    return ResizeRule(
+        kept_fraction=kept_fraction, edges="resized", interpolation=_INTERPOLATIONS[interpolation], fast=False
+    )
 
 
 def _as_json(value: Any, default: float) -> Any:
