@@ -364,9 +364,9 @@ def _image_facts(folder: Path, size: tuple[int, int] | None, name: str) -> dict[
         without = "" if converter.antialias else " without antialias"
         raise InputError(f"{name} interpolates its images by {converter.interpolation}{without}: headstart cannot.")
     rule = ResizeRule(kept_fraction=1.0, interpolation=interpolation, antialias=converter.antialias, bars=0, fast=False)
-    of_timm = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("pretrained_cfg")
-    if of_timm:
-        rule = _timm_rule(of_timm, name)
+    timm_settings = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("pretrained_cfg")
+    if timm_settings:
+        rule = _timm_rule(timm_settings, name)
     return {
         "input_size": converter.image_size or size,
         "scale": _as_json(converter.scale, 1.0),
