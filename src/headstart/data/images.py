@@ -279,7 +279,9 @@ def _zeros(data: bytes) -> str:
 
 
 def _unidentified(data: bytes) -> str:
-    if first_zero(data) < len(data) and (not data.strip(b"\0") or image_extension(data)):
+    if not data.strip(b"\0"):
+        return "not an image: zeros only, as after an aborted download"
+    if first_zero(data) < len(data) and image_extension(data):
         return _zeros(data)
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
