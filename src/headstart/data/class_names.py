@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from headstart.tasks.labels import Label, label_names
+from headstart.tasks.labels import Label, label_names, renamed_labels
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def whole_numbers(labels: Sequence[Label]) -> list[Label]:
     names = label_names(labels)
     if not any("." in name for name in names) or not all(_WHOLE.fullmatch(name) for name in names):
         return list(labels)
-    return [_whole(label) if isinstance(label, str) else [_whole(name) for name in label] for label in labels]
+    return renamed_labels(labels, _whole)
 
 
 def warn_of_similar(source: str, classes: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ def listed_labels(source: str, labels: Sequence[Label]) -> list[Label]:
     Raises:
         InputError: some cells are lists and others are not.
     """
-    lists = [_parse(label) if isinstance(label, str) else None for label in labels]
+    lists = [*map(_parse, labels)]
     n_lists = sum(names is not None for names in lists)
     if not any(lists):
         return list(labels)
@@ -45,7 +45,7 @@ def listed_labels(source: str, labels: Sequence[Label]) -> list[Label]:
 
 def hint_at_separator(source: str, labels: Sequence[Label]) -> None:
     """Log it if labels look like several labels with a separator between them."""
-    names = {label for label in labels if isinstance(label, str)}
+    names = {cell for cell in labels if isinstance(cell, str)}
     for separator in _SEPARATORS:
         several = [name for name in names if separator in name]
         parts = {part.strip() for name in names for part in name.split(separator) if part.strip()}
@@ -57,9 +57,9 @@ def hint_at_separator(source: str, labels: Sequence[Label]) -> None:
             return
 
 
-def _parse(cell: str) -> list[str] | None:
+def _parse(cell: Label) -> list[str] | None:
     """The labels in a list that is written as text; None if it is none."""
-    if not (cell[:1] + cell[-1:] in ("[]", "()", "{}") and len(cell) < _MOST_TEXT):
+    if not isinstance(cell, str) or not (cell[:1] + cell[-1:] in ("[]", "()", "{}") and len(cell) < _MOST_TEXT):
         return None
     if cell[0] == "[" and _NUMPY.fullmatch(cell):
         return [first or second for first, second in _QUOTED.findall(cell)]
