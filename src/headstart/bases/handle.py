@@ -12,6 +12,7 @@ SOURCES = {
     "keras": "headstart.bases.keras_applications",
     "file": "headstart.bases.local",
     "tfhub": "headstart.bases.saved_model",
+    "yolo": "headstart.bases.yolo",
     "hf": "headstart.bases.huggingface",
     "kaggle": "headstart.bases.kaggle",
     "preset": "headstart.bases.preset",
@@ -26,7 +27,7 @@ Another package adds a source, for every process, by an entry point in the group
 the module.
 """
 
-_PATH_SOURCES = {"file", "tfhub", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
+_PATH_SOURCES = {"file", "tfhub", "yolo", "hf", "kaggle", "preset", "glove", "word2vec", "fasttext"}
 
 
 def source_module(source: str, handle: str) -> str:

@@ -81,7 +81,8 @@ def bases(
     else:
         output.note("Speed on this machine: headstart bases NAME --measure")
         output.note("Compare bases on your data: headstart compare DATA")
-        output.note("More for images: hf:, preset:, kaggle:, tfhub:, file:")
+        output.note("More for images: hf:, preset:, kaggle:, tfhub:, file:,")
+        output.note("           yolo: (headstart train DATA --base yolo:MODEL.cfg, with MODEL.weights beside it)")
         output.note("For texts: embedded:all-minilm-l6-v2, embedded:glove-6b-50d,")
         output.note("           hf:, preset:, kaggle:, glove:, word2vec:, fasttext:, stanza:")
         output.note("All sources: docs/sources.md")
