@@ -53,7 +53,7 @@ def _unusable(photo: Image.Image) -> Iterator[tuple[str, str, bytes]]:
     bomb = _bytes(Image.new("1", (12_000, 9_000)), "PNG")
     yield from (("empty.jpg", "HS001", b""), ("words.jpg", "HS001", b"no picture at all"))
     yield from (("page.png", "HS001", b"<!DOCTYPE html><p>not found"), ("drawing.png", "HS001", b"<svg></svg>"))
-    yield from (("zeros.bmp", "HS002", bytes(4000)), ("bomb.png", "HS001", bomb))
+    yield from (("zeros.bmp", "HS001", bytes(4000)), ("bomb.png", "HS001", bomb))
     yield from (("cut.jpg", "HS002", jpeg[: len(jpeg) // 2]), ("cut.png", "HS002", png[: len(png) // 2]))
     yield from (("cut.gif", "HS002", gif[: len(gif) // 2]), ("cut.webp", "HS002", webp[: len(webp) // 2]))
     yield ("scrambled.png", "HS002", png[:200] + bytes(reversed(png[200:])))
