@@ -128,11 +128,11 @@ def _find_files(spec: BaseSpec) -> tuple[Path, Path | None]:
     return cfg, beside
 
 
-def _only(folder: Path, suffix: str, found: Iterable[Path]) -> Path:
-    paths = sorted(found)
+def _only(folder: Path, suffix: str, candidates: Iterable[Path]) -> Path:
+    paths = sorted(candidates)
     if len(paths) != 1:
-        listed = ", ".join(path.name for path in paths[:5]) or "none"
-        raise InputError(f"expected one {suffix} file in {folder}, found {listed}. Name the .cfg file itself.")
+        name_list = ", ".join(path.name for path in paths[:5]) or "none"
+        raise InputError(f"expected one {suffix} file in {folder}, found {name_list}. Name the .cfg file itself.")
     return paths[0]
 
 

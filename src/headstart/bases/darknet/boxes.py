@@ -79,9 +79,9 @@ def _anchors(layer: Layer, size: tuple[int, int]) -> np.ndarray:
     section, (h, w, _) = layer.section, layer.shape
     in_cells = section.kind == "region"
     values = section.numbers("anchors")
-    chosen = section.integers("mask") or tuple(range(n_anchors(section)))
-    if len(values) % 2 or not all(0 <= i < len(values) // 2 for i in chosen):
+    mask = section.integers("mask") or tuple(range(n_anchors(section)))
+    if len(values) % 2 or not all(0 <= i < len(values) // 2 for i in mask):
         raise section.error(f"anchors={section.text('anchors', '')}: expected a pair of numbers for each anchor used.")
     unit = (w, h) if in_cells else size[::-1]
-    pairs = np.asarray(values, np.float32).reshape(-1, 2)[list(chosen)] / np.asarray(unit, np.float32)
+    pairs = np.asarray(values, np.float32).reshape(-1, 2)[list(mask)] / np.asarray(unit, np.float32)
     return np.tile(pairs, (h * w, 1))

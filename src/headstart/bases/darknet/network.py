@@ -129,22 +129,22 @@ class Network:
         by_name = {layer.name: layer for layer in self.layers if layer.kind not in DETECTIONS}
         if name not in by_name:
             names = list(by_name)
-            listed = ", ".join([*names[:3], "…", *names[-8:]] if len(names) > 12 else names)
+            name_list = ", ".join([*names[:3], "…", *names[-8:]] if len(names) > 12 else names)
             raise InputError(
-                f"{self.net.path} has no layer {name!r}.{did_you_mean(name, names)} It has: {listed}.",
+                f"{self.net.path} has no layer {name!r}.{did_you_mean(name, names)} It has: {name_list}.",
                 field="feature_layer",
             )
         return by_name[name]
 
     def needed_for(self, indices: Iterable[int]) -> set[int]:
         """The indices of some layers and of all layers that they depend on."""
-        needed, waiting = set[int](), [index for index in indices if index != IMAGE]
+        indices_needed, waiting = set[int](), [index for index in indices if index != IMAGE]
         while waiting:
             index = waiting.pop()
-            if index not in needed:
-                needed.add(index)
+            if index not in indices_needed:
+                indices_needed.add(index)
                 waiting += [source for source in self.layers[index].inputs if source != IMAGE]
-        return needed
+        return indices_needed
 
     def _common_layer(self) -> int:
         """The index of the layer with the features of a detector."""
@@ -154,13 +154,15 @@ class Network:
             return IMAGE
         smallest = min(self._positions(i) for i in common)
         last = max(i for i in common if self._positions(i) == smallest)
-        needed = sorted(self.needed_for([last]))
-        last_reader = {source: index for index in needed for source in self.layers[index].inputs}
+        layers_needed = sorted(self.needed_for([last]))
+        last_reader = {source: index for index in layers_needed for source in self.layers[index].inputs}
         coarse = [
             i
-            for i in needed
+            for i in layers_needed
             if self._positions(i) == smallest
-            and all(last_reader[j] <= i for j in [IMAGE, *needed] if j < i)  # no later layer needs another output
+            and all(
+                last_reader[j] <= i for j in [IMAGE, *layers_needed] if j < i
+            )  # no later layer needs another output
         ]
         return max(coarse, key=lambda i: (self.layers[i].shape[2], i))
 
@@ -322,16 +324,16 @@ def _plan_route(section: Section, shapes: list[Shape]) -> Plan:
     groups = section.integer("groups", 1, low=1)
     group = section.integer("group_id", 0)
     if len({shape[:2] for shape in shapes}) > 1 or group >= groups or any(c % groups for _, _, c in shapes):
-        listed = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        raise section.error(f"cannot concatenate maps of {listed} with groups={groups}, group_id={group}.")
+        shape_list = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        raise section.error(f"cannot concatenate maps of {shape_list} with groups={groups}, group_id={group}.")
     return (*shapes[0][:2], sum(c // groups for _, _, c in shapes)), {}
 
 
 def _plan_shortcut(section: Section, shapes: list[Shape]) -> Plan:
     activation_of(section, "linear")
     if len(set(shapes)) > 1:
-        listed = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        raise section.error(f"cannot add maps of {listed}: expected equal shapes.")
+        shape_list = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        raise section.error(f"cannot add maps of {shape_list}: expected equal shapes.")
     return shapes[0], {}
 
 

@@ -89,15 +89,17 @@ class Section:
             raise self.error(f"{name}={self.text(name, str(default))}: expected a whole number from {low} to {high}.")
         return int(value)
 
-    def refuse_others(self, known: Collection[str]) -> None:
+    def refuse_others(self, known_options: Collection[str]) -> None:
         """Refuse options that are not known: they could change what the layer computes.
 
         Raises:
             InputError: there is one.
         """
         for name, value in self.options.items():
-            if name not in known:
-                raise self.error(f"headstart does not know the option {name}={value}.{did_you_mean(name, known)}")
+            if name not in known_options:
+                raise self.error(
+                    f"headstart does not know the option {name}={value}.{did_you_mean(name, known_options)}"
+                )
 
 
 def read_sections(path: Path) -> list[Section]:
@@ -124,8 +126,8 @@ def read_sections(path: Path) -> list[Section]:
             raise InputError(f"{path}, line {number}: expected [kind], name=value or a comment, found {line[:60]!r}.")
         sections[-1].options.setdefault(name, value.partition("#")[0])  # of two values, Darknet takes the first
     if not sections or sections[0].kind != "net":
-        found = f"[{sections[0].kind}]" if sections else "nothing"
-        raise InputError(f"{path} is not the cfg of a Darknet model: expected [net] first, found {found}.")
+        beginning = f"[{sections[0].kind}]" if sections else "nothing"
+        raise InputError(f"{path} is not the cfg of a Darknet model: expected [net] first, found {beginning}.")
     if not 2 <= len(sections) <= MAX_SECTIONS:
         raise InputError(f"{path} has {len(sections)} sections: expected [net] and 1 to {MAX_SECTIONS} layers.")
     return sections
