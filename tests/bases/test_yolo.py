@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import headstart as hs
 from headstart.bases import load_base
 from headstart.bases.base import BaseSpec
 from headstart.bases.blocks import find_blocks
@@ -319,6 +321,38 @@ def _bilinear(x: np.ndarray, h: int, w: int) -> np.ndarray:
         part = (place - low).reshape((-1, 1) if axis == 1 else -1)
         x = np.take(x, low, axis) * (1 - part) + np.take(x, low + 1, axis) * part
     return x
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_fine_tuned_and_exported(write: Write, photos: Path, tmp_path: Path) -> None:
+    """The network has a layer of every kind that needs more than one layer of Keras."""
+    layers = [
+        *("conv filters=8 stride=2", "maxpool size=3 stride=2", "conv filters=16 activation=mish"),
+        *("route layers=-1 groups=2 group_id=1", "reorg stride=2", "conv filters=24 size=1 activation=swish"),
+        *("conv filters=24 groups=24", "shortcut from=-2 activation=linear", "maxpool size=2 stride=1"),
+        *("convolutional filters=8 size=1 activation=linear", YOLO.format("0")),
+    ]
+    path = write(layers, (32, 32))
+    run = hs.train(photos, base=f"yolo:{path}", fine_tune="last:2", runs=tmp_path / "runs")
+    assert run.facts.fine_tuning
+    path.with_suffix(".weights").unlink()
+    path.unlink()
+    assert 0 < run.predict(photos / "china/07.jpg").probabilities["china"] < 1
+    with np.load(run.folder / "golden.npz") as golden:
+        found = keras.models.load_model(run.folder / "model.keras").predict(golden["inputs"], verbose=0)
+        np.testing.assert_allclose(found, golden["probabilities"], atol=1e-5)
+    exports = hs.export(run, "onnx,litert", out=tmp_path / "exports")
+    assert [export.format for export in exports] == ["onnx", "litert"]  # each compared with the run
+
+
+def test_bundles(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(_BACKBONE, (64, 64))
+    digests = {handle: load_base(handle).weights_sha256 for handle in (f"yolo:{path}", f"yolo:{tmp_path}")}
+    hs.fetch(list(digests), to=tmp_path / "bundle")
+    path.unlink()
+    monkeypatch.setenv("HEADSTART_BUNDLE", str(tmp_path / "bundle"))
+    for handle, digest in digests.items():
+        assert load_base(handle).weights_sha256 == digest
 
 
 # --- refused files ---------------------------------------------------------------------------------------------------
