@@ -170,7 +170,10 @@ class Darknet:
 
     def run_shortcut(self, x: np.ndarray, options: dict[str, str]) -> np.ndarray:
         for source in map(int, options["from"].split(",")):
-            x = x + self.outputs[source if source >= 0 else len(self.outputs) + source]
+            added = self.outputs[source if source >= 0 else len(self.outputs) + source]
+            x = x.copy()
+            for channel in range(min(len(x), len(added))):
+                x[channel] += added[channel]
         return activate(x, options.get("activation", "linear"))
 
     def run_reorg(self, x: np.ndarray, options: dict[str, str]) -> np.ndarray:

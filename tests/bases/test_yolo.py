@@ -77,6 +77,7 @@ LAYERS = {
             *("conv filters=8", "conv filters=8", "route layers=-1 groups=2 group_id=1", "conv filters=8"),
             *("shortcut from=-3 activation=leaky", "shortcut from=0,-1 activation=linear", "dropout probability=.5"),
             *("route layers=-1,1,4", "conv filters=16 size=1", "maxpool size=2 stride=2", "conv filters=8"),
+            *("conv filters=5", "shortcut from=-2", "conv filters=10", "shortcut from=-2,-3 activation=relu"),
             *("route layers=8", "reorg stride=2", "route layers=-1,-3", "upsample", "route layers=-1,8"),
         ],
     ),
@@ -329,7 +330,7 @@ def test_a_run_is_trained_fine_tuned_and_exported(write: Write, photos: Path, tm
     layers = [
         *("conv filters=8 stride=2", "maxpool size=3 stride=2", "conv filters=16 activation=mish"),
         *("route layers=-1 groups=2 group_id=1", "reorg stride=2", "conv filters=24 size=1 activation=swish"),
-        *("conv filters=24 groups=24", "shortcut from=-2 activation=linear", "maxpool size=2 stride=1"),
+        *("conv filters=30", "shortcut from=-2,-3 activation=linear", "maxpool size=2 stride=1"),
         *("convolutional filters=8 size=1 activation=linear", YOLO.format("0")),
     ]
     path = write(layers, (32, 32))
@@ -408,7 +409,7 @@ def test_weights_that_do_not_fit(write: Write, change: Callable[[bytes], bytes],
             "cannot concatenate maps of 32x32x8, 16x16",
         ),
         (["conv filters=8", "route layers=0 groups=2 group_id=2"], "groups=2, group_id=2"),
-        (["conv filters=8", "conv filters=4", "shortcut from=0"], "cannot add maps of 32x32x4, 32x32x8"),
+        (["conv filters=8", "conv filters=4 stride=2", "shortcut from=0"], "cannot add maps of 16x16x4, 32x32x8"),
         (["conv filters=8", "reorg stride=3"], "stride=3 does not divide the map of 32x32x8"),
         (["conv filters=8", "softmax"], "expected groups=1, temperature=1 and one vector"),
         (["conv filters=9", YOLO.format("0")], "its input has 9 channels: expected 8, anchors times"),

@@ -186,14 +186,32 @@ def _route(layer: Layer, inputs: list[Tensor]) -> Tensor:
 def _group(x: Tensor, groups: int, group: int) -> Tensor:
     """One of several equal parts of the channels."""
     n = x.shape[_channel_axis()] // groups
-    part = slice(group * n, (group + 1) * n)
+    return _channels(x, slice(group * n, (group + 1) * n))
+
+
+def _channels(x: Tensor, part: slice) -> Tensor:
     return x[:, part] if _channel_axis() == 1 else x[..., part]
 
 
 def _shortcut(layer: Layer, inputs: list[Tensor]) -> Tensor:
+    """The sum of its inputs, with the channels of the first one; of the others, further channels are left out."""
     from keras import layers
 
-    return _activate(layer, layers.Add(name=layer.name)(inputs), "linear")
+    first, *others = inputs
+    fitted = [_with_channels(x, layer.shape[2]) for x in others]
+    return _activate(layer, layers.Add(name=layer.name)([first, *fitted]), "linear")
+
+
+def _with_channels(x: Tensor, n: int) -> Tensor:
+    """The first n channels, or all channels and zeros after them."""
+    import keras
+
+    missing = n - x.shape[_channel_axis()]
+    if missing <= 0:
+        return _channels(x, slice(n)) if missing else x
+    widths = [(0, 0)] * 4
+    widths[_channel_axis()] = (0, missing)
+    return keras.ops.pad(x, widths)
 
 
 def _reorg(layer: Layer, inputs: list[Tensor]) -> Tensor:

@@ -331,9 +331,9 @@ def _plan_route(section: Section, shapes: list[Shape]) -> Plan:
 
 def _plan_shortcut(section: Section, shapes: list[Shape]) -> Plan:
     activation_of(section, "linear")
-    if len(set(shapes)) > 1:
+    if len({shape[:2] for shape in shapes}) > 1:
         shape_list = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        raise section.error(f"cannot add maps of {shape_list}: expected equal shapes.")
+        raise section.error(f"cannot add maps of {shape_list}: expected one height and width.")
     return shapes[0], {}
 
 
