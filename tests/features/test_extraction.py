@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,16 @@ def _rows_done(cache: Path) -> int:
     return 0
 
 
+def _stop_between_writes(process: subprocess.Popen[str], cache: Path) -> None:
+    """Stop a process that has no file of the cache locked: SQLite lets nobody write to one that it has."""
+    with ExitStack() as stack:
+        for path in cache.rglob("*.sqlite"):
+            connection = stack.enter_context(closing(sqlite3.connect(path, timeout=60, isolation_level=None)))
+            connection.execute("BEGIN IMMEDIATE")
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
@@ -272,7 +283,7 @@ def test_the_share_of_a_stopped_process_is_computed_after_a_while(
     while _rows_done(cache) < 100:
         assert process.poll() is None, "it finished before it could be stopped"
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGSTOP)
+    _stop_between_writes(process, cache)
     try:
         base = hs.load_base(input_size=LARGE)
         with caplog.at_level("INFO"):

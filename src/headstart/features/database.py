@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from filelock import FileLock
 from headstart.system.disk import no_room_error
 
 logger = logging.getLogger(__name__)
+
+_TIMEOUT_S = 60  # for a file that another process has locked
 
 
 class Database:
@@ -88,9 +91,9 @@ def _naming_full_disk(path: Path) -> Iterator[None]:
 
 def _connect(path: Path) -> sqlite3.Connection | None:
     """Open a file; None if it is damaged."""
-    connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=_TIMEOUT_S, check_same_thread=False, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead_log(connection)
         if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
             return connection
     except sqlite3.OperationalError:  # locked, no room, not allowed: not the content of the file
@@ -100,6 +103,20 @@ def _connect(path: Path) -> sqlite3.Connection | None:
         pass
     connection.close()
     return None
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch a new file to a write-ahead log: for a file in use, SQLite refuses this without its timeout."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _replace(path: Path, companions: str | None) -> sqlite3.Connection:
