@@ -31,6 +31,7 @@ def test_parse_and_print(text, handle):
         ("Xception", r"'Xception' is not a base handle.*Did you mean 'keras:Xception'"),
         ("models/my.keras", r"'models/my.keras' is not a base handle.*Did you mean 'file:models/my.keras'"),
         ("my.keras", r"Did you mean 'file:my.keras'"),
+        ("models/yolov4.cfg", r"Did you mean 'yolo:models/yolov4.cfg'"),
         ("kers:Xception", r"unknown source 'kers' in base handle 'kers:Xception'.*Did you mean 'keras'"),
         ("C:\\models\\my.keras", r"unknown source 'C'"),
         ("keras:", r"'keras:' has no name after the colon"),

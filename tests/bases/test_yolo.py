@@ -363,6 +363,10 @@ def test_bundles(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("change", "message"),
     [
         (lambda data: data[:-4], r"has 1,884 bytes, and the cfg needs exactly 1,888\. It ends within layer 1 \[conv"),
+        (
+            lambda data: data[:1012],
+            r"exactly the weights of the layers before layer 1 \[convolutional\].* a copy of the cfg",
+        ),
         (lambda data: data[:200], r"It ends within layer 0 \[convolutional\] of 2 layers"),
         (lambda data: data + bytes(4), r"has 1,892 bytes, .*exactly 1,888\. Another number of classes"),
         (lambda data: data[:10], r"has 10 bytes: expected a Darknet \.weights file"),

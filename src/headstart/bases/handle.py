@@ -79,7 +79,8 @@ def parse_handle(text: str) -> Handle:
     """
     source, separator, rest = text.partition(":")
     if not separator:
-        hint = f"file:{text}" if "/" in text or text.endswith(".keras") else f"keras:{text}"
+        path_source = "yolo" if text.endswith(".cfg") else "file"
+        hint = f"{path_source}:{text}" if "/" in text or text.endswith((".keras", ".cfg")) else f"keras:{text}"
         raise InputError(
             f"{text!r} is not a base handle: expected source:name, where source is one of {', '.join(SOURCES)}. "
             f"Did you mean {hint!r}? `headstart bases` lists them."

@@ -75,6 +75,11 @@ def _length_problem(path: Path, network: Network, n_bytes: int, start: int, expe
     )
     end = start
     for layer in network.layers:
+        if end == n_bytes and layer.n_weights:
+            return (
+                f"{problem} It has exactly the weights of the layers before layer {layer.index} [{layer.kind}], as a "
+                "backbone alone has: use a copy of the cfg that ends there."
+            )
         end += layer.n_weights * _VALUE.itemsize
         if end > n_bytes:
             return f"{problem} It ends within layer {layer.index} [{layer.kind}] of {len(network.layers)} layers."
