@@ -15,6 +15,7 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
     [
         (COMPOSED, DECOMPOSED), ("Cat", "cat"), ("1", "1.0"), ("cat", "cat\u200b"), ("hot dog", "hot\u00a0dog"),
         ("hot dog", "hot_dog"), ("hot-dog", "Hot Dog"), ("stra\u00dfe", "STRASSE"), ("\uff21", "a"), ("7.", "7"),
+        ("01", "1"), ("+1", "1"), ("1e0", "1"), (".5", "0.50"), ("\u0661", "1"),
     ],
 )  # fmt: skip
 def test_names_that_are_nearly_the_same(first: str, second: str) -> None:

@@ -228,6 +228,26 @@ def test_lists_as_text_beside_plain_labels_are_an_error() -> None:
         load_dataset(frame)
 
 
+@pytest.mark.parametrize("labels", [["[0, 1]", "[1, 0]", "[1, 0]"], [[0, 1, 1], [1, 0, 0], [0, 0, 1]], ["[1. 0.]"] * 3])
+def test_lists_of_0_and_1_are_not_names(labels: list[object]) -> None:
+    with pytest.raises(InputError, match=r"each label is a list of 0 and 1, such as .*: expected lists of the names"):
+        load_dataset(pd.DataFrame({"text": list("xyz"), "label": labels}))
+
+
+def test_0_and_1_may_be_names() -> None:
+    frame = pd.DataFrame({"text": list("xyz"), "label": [["0", "1"], ["1"], ["0"]]})
+    assert load_dataset(frame).class_names == ["0, 1", "1", "0"]
+
+
+@pytest.mark.parametrize("label", ["[a, b]", "{a,b}", '{"a": 1, "b": 1}', "array(['a', 'b'], dtype=object)"])
+def test_lists_without_quotes_are_named(label: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert load_dataset(pd.DataFrame({"text": list("xyz"), "label": [label, "x", "x"]})).class_counts == {
+        label: 1,
+        "x": 2,
+    }
+    assert "look like lists. They are read as one class each" in caplog.text
+
+
 def test_brackets_may_be_class_names() -> None:
     frame = pd.DataFrame({"text": list("xyzu"), "label": ["[]", "()", "(a)", "[]"]})
     assert load_dataset(frame).classes == ["()", "(a)", "[]"]

@@ -20,6 +20,8 @@ def images(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for name in NAMES:
         Image.new("RGB", (8, 8)).save(folder / name)
+        Image.new("RGB", (8, 8)).save(folder / f"id.{name}")
+    Image.new("RGB", (8, 8)).save(tmp_path / "sets" / "0.x.jpg")
     return tmp_path / "sets"
 
 
@@ -41,12 +43,15 @@ def _table(folder: Path, name: Callable[[str], str]) -> Path:
         (".", lambda file: f"/kaggle/input/cats/{file}", r"kaggle/input/cats/0\.jpg\. .*cats/0\.jpg is there"),
         (".", lambda file: f"images/cats/{Path(file).stem}", r"no extension\. .*as 0\.jpg: .*cats/0\.jpg is there"),
         (".", lambda file: f"id{Path(file).stem}", r"no extension\. Write names of files, such as id0\.jpg\."),
+        (".", lambda file: f"images/cats/{Path(file).stem}.png", r"Its extension differs: .*cats/0\.jpg is there"),
+        (".", lambda file: Path(file).stem + ".x", r"as 0\.x\.jpg: .*0\.x\.jpg is there"),
+        ("images", lambda file: f"id.{Path(file).stem}", r"cats/id\.0\.jpg is there: correct the paths"),
         (".", lambda file: f"images/cats/{file.upper()}", r"Upper and lower case differ: .*cats/0\.jpg is there"),
         (".", lambda file: f"www.example.org/{file}", r"looks like a web address: write it with https://"),
     ],
     ids=[
         "one level down", "one level up", "beside", "elsewhere", "backslashes", "drive", "other machine",
-        "no extension", "ids", "case", "web",
+        "no extension", "ids", "other extension", "dot in id", "dot in id, elsewhere", "case", "web",
     ],
 )  # fmt: skip
 def test_no_file_is_there(images: Path, where: str, name: Callable[[str], str], message: str) -> None:

@@ -1,5 +1,6 @@
 """Values of tables as pandas, pyarrow and Hugging Face's datasets write them."""
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -153,3 +154,39 @@ def test_json_that_is_nested_too_deeply_is_named_by_line(tmp_path: Path) -> None
     (tmp_path / "t.jsonl").write_text('{"text": "x", "label": "a"}\n{"text": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
     with pytest.raises(InputError, match=r"line 2 of .*t\.jsonl is nested too deeply"):
         load_dataset(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["plain", "lines", "data URI"])
+def test_images_in_base64(tmp_path: Path, kind: str) -> None:
+    images = [_image(1), _image(2, "JPEG"), _image(3, "WEBP"), _image(4, "GIF"), _image(5, "TIFF")]
+    encode = base64.encodebytes if kind == "lines" else base64.b64encode
+    start = "data:image/png;base64," if kind == "data URI" else ""
+    rows = [{"image": start + encode(image).decode(), "label": f"{i % 2}"} for i, image in enumerate(images)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for data in (tmp_path / "t.jsonl", pd.DataFrame(rows)):
+        assert [example.read() for example in load_dataset(data).examples] == images
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([1, 2, 3], "holds a value of type list, not a path"),
+        (Image.new("L", (8, 8)), "holds a value of type Image, not a path"),
+        (np.zeros((8, 8)), "holds a value of type ndarray, not a path"),
+        ({"width": 3}, "holds a value of type dict, not a path"),
+        (bytes(range(64)), "holds bytes that are no image"),
+        (b"\xaf\xbc\xc7" * 99, "holds bytes that are no image"),
+        ("x" * 9999, "holds a text that is no path"),
+        ("a\0.png", "holds a text that is no path"),
+    ],
+    ids=["list", "Pillow", "array", "struct", "pixels", "high bytes", "long", "zero"],
+)
+def test_cells_that_are_no_path_are_named(value: object, problem: str) -> None:
+    frame = pd.DataFrame({"image": pd.Series([value, "b.png", "c.png"], dtype=object), "label": list("aab")})
+    dataset = load_dataset(frame)
+    assert dataset.files == ["b.png", "c.png"]
+    assert [item.reason.split(" the DataFrame ")[1].startswith(problem) for item in dataset.skipped] == [True]
+    with pytest.raises(
+        InputError, match=r"no labelled examples: expected rows .*\. 1 row cannot be used, such as row 1"
+    ):
+        load_dataset(frame[:1])

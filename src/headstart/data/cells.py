@@ -1,5 +1,8 @@
 """Values in the cells of tables, as pandas and pyarrow give them: missing ones, numbers, bytes, images."""
 
+import base64
+import os
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +10,11 @@ import numpy as np
 _STARTS = {
     b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif",
 }  # fmt: skip
+_LONGEST_PATH = 4096  # characters, as on Linux
+# Base64 of the first bytes of JPEG, PNG, GIF, WebP and TIFF. The length tells it from a path.
+_BASE64 = re.compile(
+    r"(?:data:image/[^,]{1,80},|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkqA|TU0AK))([A-Za-z0-9+/\s]{60,}=*\s*)"
+)
 
 
 def cell_text(value: Any) -> str:
@@ -38,10 +46,34 @@ def is_missing(value: Any) -> bool:
 
 
 def file_content(value: Any) -> bytes | None:
-    """The bytes of a file in a cell, bare or in Hugging Face's struct of bytes and path; None if it has none."""
+    """The bytes of a file in a cell: bare, in base64, or in Hugging Face's struct of bytes and path; None if none."""
     if isinstance(value, dict):
         value = value.get("bytes")
+    if isinstance(value, str) and (encoded := _BASE64.fullmatch(value)):
+        digits = "".join(encoded[1].split()).rstrip("=")
+        return base64.b64decode(digits[: len(digits) - (len(digits) % 4 == 1)] + "==")
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
+
+
+def path_problem(value: Any) -> str:
+    """Why a cell cannot be the path of a file; empty if it can, or is missing."""
+    if isinstance(value, dict):
+        value = value.get("path", value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return (
+            ""
+            if _is_path(bytes(value).decode("utf-8", "replace"))
+            else "holds bytes that are no image in a known format"
+        )
+    if isinstance(value, str):
+        return "" if _is_path(value) else "holds a text that is no path"
+    if is_missing(value) or isinstance(value, os.PathLike | int | float | np.number):
+        return ""
+    return f"holds a value of type {type(value).__name__}, not a path or the content of an image file"
+
+
+def _is_path(text: str) -> bool:
+    return len(text) <= _LONGEST_PATH and "\ufffd" not in text and min(text, default=" ") >= " "
 
 
 def image_extension(content: bytes) -> str:

@@ -11,6 +11,7 @@ from headstart.tasks.labels import Label, label_names, renamed_labels
 logger = logging.getLogger(__name__)
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_NUMBER = re.compile(r"[+-]?(\d{1,15}\.?\d{0,15}|\.\d{1,15})(e[+-]?\d{1,2})?")
 _SEPARATORS = re.compile(r"(?<=\w)[-_\s]+(?=\w)")
 
 
@@ -41,7 +42,7 @@ def warn_of_similar(source: str, classes: Iterable[str]) -> None:
 
 
 def similar_names(classes: Iterable[str]) -> list[list[str]]:
-    """Groups of names that differ only in Unicode form, case, space, separators, or as 1 and 1.0."""
+    """Groups of names that differ only in Unicode form, case, space, separators, or as 1, 01 and 1.0."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in classes:
         groups[_key(name)].append(name)
@@ -65,7 +66,8 @@ def _whole(name: str) -> str:
 def _key(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
-    return _SEPARATORS.sub(" ", _canonical(visible.strip()))
+    name = visible.strip()
+    return repr(float(name)) if _NUMBER.fullmatch(name) else _SEPARATORS.sub(" ", _canonical(name))
 
 
 def _spelled(name: str) -> str:

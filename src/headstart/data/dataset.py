@@ -286,10 +286,14 @@ def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[s
     if rows.files:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
+    is_folder = source != FRAME and Path(source).is_dir()
+    expected = f"one folder per class with {_file_kinds()}" if is_folder else "rows with an example and its label"
+    kind = "file" if is_folder else "row"
     skipped = [
-        f" {len(rows.skipped)} files are not used, such as {file} ({reason})." for file, reason in rows.skipped[:1]
+        f" {counted(len(rows.skipped), kind)} cannot be used, such as {file} ({reason})."
+        for file, reason in rows.skipped[:1]
     ]
-    return f"{source} has no labelled examples: expected one folder per class with {_file_kinds()}." + "".join(skipped)
+    return f"{source} has no labelled examples: expected {expected}." + "".join(skipped)
 
 
 def _one_level_up(root: Path, classes: list[str]) -> str:

@@ -279,6 +279,8 @@ def _zeros(data: bytes) -> str:
 
 
 def _unidentified(data: bytes) -> str:
+    if not data:
+        return "empty: 0 bytes"
     if not data.strip(b"\0"):
         return "not an image: zeros only, as after an aborted download"
     if first_zero(data) < len(data) and image_extension(data):

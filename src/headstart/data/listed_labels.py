@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _NUMPY = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*")\s*)*\]""")  # quoted words without commas
 _SEPARATORS = ("|", ";", ",")
+_BRACKETED = re.compile(r"(array)?[\[({].*,.*[\])}]", re.DOTALL)
+_BITS = re.compile(r"[\[(]\s*[01](\.0*)?([\s,]+[01](\.0*)?)+\s*[\])]")
 _MOST_TEXT = 100_000  # characters of a cell that is read as a list
 
 
@@ -43,9 +45,35 @@ def listed_labels(source: str, labels: Sequence[Label]) -> list[Label]:
     return [names or [] for names in lists]
 
 
+def check_not_bits(source: str, labels: Sequence[Label]) -> None:
+    """Check that labels are names, not lists with a 0 or 1 for each class.
+
+    Raises:
+        InputError: they are such lists.
+    """
+    if labels and all(map(_is_bits, labels)) and len({len(label) for label in labels if isinstance(label, list)}) < 2:
+        raise InputError(
+            f"{source}: each label is a list of 0 and 1, such as {labels[0]}: expected lists of the names of labels, "
+            "or a column of 0 and 1 for each label."
+        )
+
+
+def _is_bits(label: Label) -> bool:
+    if isinstance(label, str):
+        return bool(_BITS.fullmatch(label))
+    return len(label) > 1 and set(label) <= {"0", "1"}
+
+
 def hint_at_separator(source: str, labels: Sequence[Label]) -> None:
     """Log it if labels look like several labels with a separator between them."""
     names = {cell for cell in labels if isinstance(cell, str)}
+    bracketed = [name for name in names if _BRACKETED.fullmatch(name)]
+    if bracketed:
+        logger.warning(
+            f"{source}: labels such as {min(bracketed)!r} look like lists. They are read as one class each. If an "
+            "example may have several labels, write them as lists with quotes, such as ['a', 'b']."
+        )
+        return
     for separator in _SEPARATORS:
         several = [name for name in names if separator in name]
         parts = {part.strip() for name in names for part in name.split(separator) if part.strip()}

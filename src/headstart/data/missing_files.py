@@ -81,13 +81,16 @@ def _likely_reason(root: Path, file: str) -> str:
         return " It has backslashes, which separate folders on Windows only: write slashes." + (
             "" if is_present else _elsewhere(root, file)
         )
-    if not PurePath(file).suffix:
-        same = next((name for name in _names(root / file) if PurePath(name).stem == PurePath(file).name), "")
+    same = next((name for name in _names(root / file) if PurePath(name).stem == PurePath(file).name), "")
+    if same or not PurePath(file).suffix:
         hint = f": {(root / file).parent / same} is there" if same else ""
         return f" It has no extension. Write names of files, such as {same or file + '.jpg'}{hint}."
     other_case = next((n for n in _names(root / file) if n.casefold() == PurePath(file).name.casefold()), "")
     if other_case:
         return f" Upper and lower case differ: {(root / file).parent / other_case} is there."
+    same = next((name for name in _names(root / file) if PurePath(name).stem == PurePath(file).stem), "")
+    if same:
+        return f" Its extension differs: {(root / file).parent / same} is there."
     return _elsewhere(root, file)
 
 
@@ -105,7 +108,7 @@ def _candidates(root: Path, parts: Sequence[str]) -> Iterator[Path]:
     for skipped in range(1, len(parts)):
         yield root.joinpath(*parts[skipped:])
     for path in islice(walk(str(root), ignore_unread), _SEARCHED_FILES):
-        if os.path.basename(path) == parts[-1]:
+        if parts[-1] in (PurePath(path).name, PurePath(path).stem):
             yield Path(path)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.data.class_names import whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
-from headstart.data.listed_labels import hint_at_separator, listed_labels
+from headstart.data.listed_labels import check_not_bits, hint_at_separator, listed_labels
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
@@ -73,6 +73,7 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
 
 def _unify_labels(source: str, rows: ExampleRows) -> None:
     """Read lists that are written as text, and whole numbers that are written as decimals."""
+    check_not_bits(source, rows.labels)
     labels = listed_labels(source, rows.labels)
     if labels != rows.labels:
         _check_names(source, labels)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.data.cells import cell_text, file_content
+from headstart.data.cells import cell_text, file_content, path_problem
 from headstart.data.delimited import Record, open_text, read_delimited
 from headstart.data.examples import check_pointer
 from headstart.data.images import EXTENSIONS
@@ -85,10 +85,13 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
         where = f"row {number} of {head.name}"
         content = file_content(cells[path]) if path is not None and holds_images else None
+        if path is not None and path < len(cells) and content is None and not problem:
+            problem = path_problem(cells[path])
+        shown_path = "" if content is not None or problem else value.get("path")
         yield Row(
             number,
             where,
-            value.get("path") if content is None else "",
+            shown_path,
             content,
             "\n".join(filter(None, (_cell(cells, i) for i in texts))) if texts else None,
             _label(where, cells, labels, columns.label_separator) if labels and not problem else "",
