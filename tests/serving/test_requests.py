@@ -47,6 +47,10 @@ def test_what_is_no_base64_is_refused(client: TestClient, text: str) -> None:
     assert "images[0] is not base64" in answer.json()["detail"]
 
 
+def test_an_empty_image_is_named(client: TestClient) -> None:
+    assert "images[0]: empty: 0 bytes" in client.post("/predict", json={"images": [""]}).json()["detail"]
+
+
 @pytest.mark.parametrize("sent", ["", "/vision"], ids=["the proxy removes its prefix", "it leaves it"])
 def test_docs_behind_a_proxy(client: TestClient, sent: str) -> None:
     page = client.get(f"{sent}/docs").text
