@@ -197,8 +197,8 @@ def _shortcut(layer: Layer, inputs: list[Tensor]) -> Tensor:
     """The sum of its inputs, with the channels of the first one; of the others, further channels are left out."""
     from keras import layers
 
-    first, *others = inputs
-    fitted = [_with_channels(x, layer.shape[2]) for x in others]
+    first, *other_values = inputs
+    fitted = [_with_channels(x, layer.shape[2]) for x in other_values]
     return _activate(layer, layers.Add(name=layer.name)([first, *fitted]), "linear")
 
 
