@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import headstart as hs
-from headstart.config import FineTuneConfig, TrainConfig, all_settings, given_settings, merge_settings, read_recipe
+from headstart.config import (
+    FineTuneConfig,
+    TrainConfig,
+    all_settings,
+    given_settings,
+    merge_settings,
+    read_recipe,
+    unused_settings,
+)
 from headstart.errors import InputError, field_name
 
 
@@ -15,6 +23,7 @@ from headstart.errors import InputError, field_name
     [
         ("dense", "256,128", (256, 128)),
         ("dense", [64], (64,)),
+        ("dense", 64, (64,)),
         ("input_size", 224, (224, 224)),
         ("input_size", "192x256", (192, 256)),
         ("input_size", [192, 256], (192, 256)),
@@ -52,7 +61,9 @@ def test_values_from_python_text_and_files_mean_the_same(name: str, value: objec
         ({"head": "linear", "dense": (8,)}, "head: a linear head has no hidden layers: leave out dense"),
         ({"val": 0.5, "test": 0.5}, "val: 0.5 and test 0.5 leave nothing to train on"),
         ({"search": 5, "shots": 3}, "search: it is judged on validation examples, and shots leaves none"),
-        ({"max_mb": 5}, "base: max_mb need base='auto'"),
+        ({"max_mb": 5}, "max_mb: it is for a choice among several bases: set base='auto' as well"),
+        ({"input_size": 100_000}, "input_size: expected at most 4096 pixels per side, got 100000x100000"),
+        ({"sample_range": "9:1"}, "sample_range: expected the lower number first, such as 0:4095, got 9:1"),
         ({"base": "auto", "weights": "none"}, "weights: it is for one base"),
         ({"label_separator": ""}, "label_separator: it is empty"),
     ],
@@ -129,3 +140,34 @@ def test_errors_name_settings_as_each_front_end_does() -> None:
     assert error.render(lambda name, value: f"<{name} {value}>") == (
         "<dropout None>: leave out <dense None>, or set <head mlp>."
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "sentences"),
+    [
+        (
+            {"fine_tune": "none", "learning_rate": 0.1, "time_limit": "1m"},
+            ["nothing is fine-tuned: learning rate, time"],
+        ),
+        ({"fine_tune": "none", "views": 1, "search": 3}, []),
+        ({"fine_tune": "none", "views": 1}, ["nothing is fine-tuned: views"]),
+        ({"epochs": 5, "fine_tune": "none", "lora": 2}, ["fine-tuned: lora rank", "hidden layers: epochs of the head"]),
+        ({"epochs": 5, "dense": 8}, []),
+        ({"learning_rate": 0.1}, []),
+    ],
+)
+def test_settings_without_effect_are_listed(values: dict[str, object], sentences: list[str]) -> None:
+    listed = unused_settings(TrainConfig.from_settings(values))
+    assert len(listed) == len(sentences)
+    assert all(part in sentence for part, sentence in zip(sentences, listed, strict=True))
+
+
+def test_a_wrong_setting_of_a_recipe_is_named_with_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("epochz = 3\n")
+    with pytest.raises(
+        InputError, match=r"recipe\.toml: epochz: there is no such setting here\. Did you mean 'epochs'"
+    ):
+        merge_settings(recipe, {})
+    with pytest.raises(InputError, match=r"config: cannot read the recipe .*: it is a folder\. Expected a \.toml file"):
+        merge_settings(tmp_path, {})

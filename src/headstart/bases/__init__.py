@@ -68,6 +68,7 @@ def load_base(
     if isinstance(handle, BaseSpec):
         spec = handle
     else:
+        _check_details(parse_handle(handle), feature_layer, segmenter)
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         segmenter_path = tokenizer_file(segmenter) if segmenter else None
         spec = BaseSpec(
@@ -87,11 +88,17 @@ def load_base(
             "the base."
         )
     base = base.with_resize(resize)
-    if spec.segmenter and not base.spec.words_folder:
-        raise InputError(
-            f"only word vectors use a segmenter, and {base.handle} has its own tokenizer.", field="segmenter"
-        )
     return derive(base, spec)
+
+
+def _check_details(handle: Handle, feature_layer: str | None, segmenter: str | None) -> None:
+    """Check, before anything is downloaded, that the source has these options at all."""
+    if segmenter and not hasattr(_source_module(handle), "select_words"):
+        raise InputError(f"only word vectors use a segmenter, and {handle} has none.", field="segmenter")
+    if feature_layer and handle.source in SOURCES and handle.source != "file":
+        raise InputError(
+            f"it is for models in files (file:MODEL.keras), and the base is {handle}.", field="feature_layer"
+        )
 
 
 def load_default(modality: Modality, **options: Any) -> Base:

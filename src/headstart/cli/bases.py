@@ -26,12 +26,23 @@ _HEADER = (
     "weights",
 )
 _RIGHT = (1, 2, 3, 4, 5, 6, 7, 9)
+_LESS_IMPORTANT = (3, 5, 7, 8, 9)  # columns that a narrow terminal does not show
 
 
 @click.command(epilog="Example: headstart bases mobilenet --max-mb 20 --sort top1")
 @click.argument("name", required=False)
-@click.option("--max-mb", type=float, help="Largest size of the weights (without the top) in MB.")
-@click.option("--min-top1", type=float, help="Lowest published ImageNet top-1 accuracy in percent.")
+@click.option(
+    "--max-mb",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MB",
+    help="Largest size of the weights (without the top) in MB.",
+)
+@click.option(
+    "--min-top1",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Lowest published ImageNet top-1 accuracy in percent.",
+)
 @click.option("--here", "local_only", is_flag=True, help="Only bases that need no network.")
 @click.option("--sort", type=click.Choice(get_args(Sort)), default="name", show_default=True, help="Order of the rows.")
 @click.option(
@@ -66,7 +77,7 @@ def bases(
     if not selected:
         output.note("no base meets all these conditions. `headstart bases` lists all bases.")
         return
-    output.table(_HEADER, [_row(entry) for entry in selected], right=_RIGHT)
+    output.table(_HEADER, [_row(entry) for entry in selected], right=_RIGHT, less_important=_LESS_IMPORTANT)
     bundle_handles = sorted(set(list_handles()) - {entry.handle for entry in entries()})
     if bundle_handles:
         output.note(f"Also in the bundle: {', '.join(bundle_handles)}")

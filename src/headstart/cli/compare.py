@@ -21,9 +21,19 @@ _MAX_HANDLES = 5  # of the bases left out for one reason
 @setting_options(COMPARE)
 @bundle_option
 @click.option(
-    "--min-accuracy", type=float, metavar="PERCENT", help="Choose the fastest base with at least this accuracy."
+    "--min-accuracy",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Choose the fastest base with at least this accuracy.",
 )
-@click.option("--examples", default=500, show_default=True, help="Number of examples in the last round.")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=500,
+    show_default=True,
+    help="Number of examples in the last round.",
+)
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -30,7 +30,7 @@ def evaluate(run: Path, data: str, as_json: bool, **options: Any) -> None:
     if as_json:
         output.result_json({**evaluation.figures.to_json(), "folder": str(evaluation.folder)})
         return
-    output.result(summary(evaluation))
+    output.result_text(summary(evaluation))
     if not evaluation.figures.leak_free:
         for finding in evaluation.facts.audit:
             if finding.state == "skipped":

@@ -33,7 +33,9 @@ _WORDS = 5  # words per line of the summary
 )
 @text_column_option
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for the page; default: a new folder in RUN/explanations/."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the page; default: a new folder in RUN/explanations/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line; write a page only with --out.")
 @click.option("--strict", is_flag=True, help="Exit with an error if any file cannot be used.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the exports, one subfolder per format; default: RUN/exports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")

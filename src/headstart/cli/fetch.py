@@ -26,7 +26,7 @@ bundle_option = click.option(
 )
 
 
-@click.command(epilog="Example: headstart fetch keras:Xception hf:sentence-transformers/all-MiniLM-L6-v2 --to bundle/")
+@click.command(epilog="Example: headstart fetch keras:Xception keras:MobileNetV2 --to bundle/")
 @click.argument("handles", metavar="HANDLE…", nargs=-1, required=True)
 @click.option(
     "--to",
@@ -34,7 +34,9 @@ bundle_option = click.option(
     metavar="FOLDER",
     help="Copy the bases to this bundle, a folder for machines without network.",
 )
-@click.option("--input-size", type=int, metavar="PIXELS", help="Input size, for bases that have a choice.")
+@click.option(
+    "--input-size", type=click.IntRange(min=1), metavar="PIXELS", help="Input size, for bases that have a choice."
+)
 def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> None:
     """Download bases for use without network.
 

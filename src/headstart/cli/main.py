@@ -126,6 +126,9 @@ def main() -> None:
 def _run(arguments: list[str], *, debug: bool) -> int:
     try:
         outcome: Any = cli.main(arguments, prog_name="headstart", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        output.result(exc.format_message())
+        return 2
     except click.ClickException as exc:
         output.error(_usage(exc))
         return 2

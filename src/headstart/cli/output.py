@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,14 +25,33 @@ def result_json(value: Any) -> None:
     result(json.dumps(value, ensure_ascii=False))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print a plain aligned table to stdout; columns whose index is in ``right`` are right-aligned."""
+def result_text(text: str) -> None:
+    """Print sentences to stdout; a terminal gets lines that end between words."""
+    for line in text.split("\n"):
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]:
+            result(part)
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    less_important: Sequence[int] = (),
+) -> None:
+    """Print a plain aligned table to stdout.
+
+    Args:
+        header: names of the columns.
+        rows: cells, for each column one.
+        right: indices of columns that are right-aligned.
+        less_important: indices of columns that are left out on a terminal that is too narrow for all.
+    """
     widths = [max(len(str(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
+    is_too_wide = sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns
+    shown = [i for i in range(len(widths)) if not (is_too_wide and i in less_important)]
     for row in (header, ["─" * w for w in widths], *rows):
-        cells = [
-            str(cell).rjust(w) if i in right else str(cell).ljust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [str(row[i]).rjust(widths[i]) if i in right else str(row[i]).ljust(widths[i]) for i in shown]
         result("  ".join(cells).rstrip())
 
 

@@ -17,6 +17,7 @@ _DEFAULTS = Limits()
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="N",
     default=8000,
     show_default=True,
     help="Port to listen on; 0 takes a free port.",
@@ -30,6 +31,7 @@ _DEFAULTS = Limits()
 @click.option(
     "--max-mb",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="MB",
     default=_DEFAULTS.request_mb,
     show_default=True,
     help="Maximum size of one request.",
@@ -37,6 +39,7 @@ _DEFAULTS = Limits()
 @click.option(
     "--max-megapixels",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="MP",
     default=_DEFAULTS.megapixels,
     show_default=True,
     help="Maximum size of one image.",
@@ -44,6 +47,7 @@ _DEFAULTS = Limits()
 @click.option(
     "--max-items",
     type=click.IntRange(min=1),
+    metavar="N",
     default=_DEFAULTS.items,
     show_default=True,
     help="Maximum number of images or texts in one request.",
@@ -51,6 +55,7 @@ _DEFAULTS = Limits()
 @click.option(
     "--queue",
     type=click.IntRange(min=1),
+    metavar="N",
     default=_DEFAULTS.queue,
     show_default=True,
     help="Maximum number of images or texts that wait for one run; then the status is 503.",

@@ -61,6 +61,6 @@ def train(export: str | None, **options: Any) -> None:
 
 def print_result(run: "RunFolder") -> None:
     """Print the metrics of a new run, and the next commands."""
-    output.result(summary(run))
+    output.result_text(summary(run))
     output.result(f"report   {run.folder / 'report.html'}")
     output.result(f"predict  headstart predict {run.folder} {run.facts.modality.command_input}")

@@ -26,13 +26,23 @@ from headstart.system.extras import require
     help="Folder of runs, inside the root.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=7860, show_default=True, help="Port; 0 chooses a free one.")
+@click.option(
+    "--port",
+    default=7860,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port; 0 chooses a free one.",
+)
 @click.option(
     "--token",
     envvar="HEADSTART_TOKEN",
     help="Token that the page asks for once. Required with a --host that other machines reach.",
 )
-@click.option("--max-upload-mb", default=2048, show_default=True, help="Largest upload in MB, unpacked.")
+@click.option(
+    "--max-upload-mb", default=2048, show_default=True, type=click.IntRange(min=1), metavar="MB",
+    help="Largest upload in MB, unpacked.",
+)  # fmt: skip
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in your browser. [default: open]")
 def ui(root: Path, runs: Path, host: str, port: int, token: str | None, max_upload_mb: int, open_browser: bool) -> None:
     """Start the web UI: add data, check it, train, review, correct labels, try the model, export it.

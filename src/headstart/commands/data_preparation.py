@@ -87,7 +87,18 @@ def _extract_and_split(
         drawn_examples = split.usable
         features = extract(base, drawn_examples)
         checked, split = split_by(features)
+    _warn_of_few_examples(dataset, split, config.split.shots)
     return features, checked, split
+
+
+def _warn_of_few_examples(dataset: Dataset, split: Split, shots: int) -> None:
+    """Warn if classes have fewer training examples than ``shots``."""
+    trained_labels = dataset.labels[split.usable[split.splits == "train"]]
+    counts = dataset.task.counts(trained_labels, len(dataset.classes))
+    if (fewer := int((counts < shots).sum())) > 0:
+        logger.warning(
+            f"{fewer} of {len(counts)} classes have fewer than {shots} training examples: all of them are used"
+        )
 
 
 def _findings(dataset: Dataset, checked: Audit, split: Split, base: Base, features: FeatureSet) -> list[Finding]:

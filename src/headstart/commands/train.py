@@ -18,7 +18,7 @@ from headstart.commands.compare import compare_on
 from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
-from headstart.config import AUTO, Config, HeadConfig, TrainConfig, merge_settings
+from headstart.config import AUTO, Config, HeadConfig, TrainConfig, merge_settings, unused_settings
 from headstart.config.commands import TRAIN, reading_settings, shows_settings
 from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import Audit
@@ -121,6 +121,8 @@ def train(
         check_search_installed()
     folder = Path(cache).expanduser() if cache else None
     with show_progress(progress) as shown_progress:
+        for sentence in unused_settings(train_config):
+            logger.warning(sentence)
         run = _train(data, train_config, Path(runs), run_name, folder, check_base, shown_progress)
     track(run, tensorboard=tensorboard, mlflow=mlflow)
     return run

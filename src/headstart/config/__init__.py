@@ -36,6 +36,7 @@ from headstart.config.train import (
     names_in,
     parse_settings,
     read_recipe,
+    unused_settings,
 )
 from headstart.config.values import (
     Augmentation,
@@ -79,4 +80,5 @@ __all__ = [
     "names_in",
     "parse_settings",
     "read_recipe",
+    "unused_settings",
 ]

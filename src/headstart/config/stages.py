@@ -256,7 +256,7 @@ class EvaluationConfig(Stage):
     """Evaluation."""
 
     min_precision: float = setting(
-        0.95, "Precision of the answers that `predict --min-confidence auto` gives.",
+        0.95, "Lowest precision of `predict --min-confidence auto`.",
         label="Precision of sure answers",
         above=0, below=1,
     )  # fmt: skip

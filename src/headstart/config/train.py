@@ -108,8 +108,8 @@ def _search_chooses_the_head(config: TrainConfig) -> tuple[str, str] | None:
 
 def _choice_needs_auto(config: TrainConfig) -> tuple[str, str] | None:
     if config.base.base != AUTO and config.choice != ChoiceConfig():
-        names = " and ".join(field_name(name) for name in given_settings(config.choice))
-        return "base", f"{names} need {field_name('base', AUTO)}."
+        name = next(iter(given_settings(config.choice)))
+        return name, f"it is for a choice among several bases: set {field_name('base', AUTO)} as well, or leave it out."
     return None
 
 
@@ -137,6 +137,25 @@ _RULES: tuple[Callable[[TrainConfig], tuple[str, str] | None], ...] = (
     _auto_takes_no_details,
     _separator_is_for_one_column,
 )
+
+
+def unused_settings(config: TrainConfig) -> list[str]:
+    """What is set but changes nothing because of another setting; one sentence for each reason."""
+    fine_tuning, head = given_settings(config.fine_tuning), given_settings(config.head)
+    is_searching = config.search.search is not None
+    unused = {
+        "nothing is fine-tuned": fine_tuning.keys() - {"fine_tune"} - ({"augment", "views"} if is_searching else set())
+        if config.fine_tuning.fine_tune == "none"
+        else (),
+        "the head has no hidden layers": head.keys() & {"dropout", "epochs"}
+        if config.head.kind == "linear" and not is_searching
+        else (),
+    }
+    return [
+        f"not used, because {reason}: {', '.join(all_settings()[name].label.lower() for name in sorted(names))}"
+        for reason, names in unused.items()
+        if names
+    ]
 
 
 Config = TrainConfig | Stage | Mapping[str, Any] | str | Path | None
@@ -223,10 +242,16 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         InputError: there is no such file, or it holds no settings.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        problem = "it is a folder" if path.is_dir() else "there is no such file"
+        raise InputError(
+            f"cannot read the recipe {path}: {problem}. Expected a .toml file, or the run.json of a run.",
+            field="config",
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read the recipe {path}: {exc}.") from exc
+        raise InputError(f"cannot read the recipe {path}: {exc}.", field="config") from exc
     try:
         if path.suffix.lower() == ".json":
             content = json.loads(text)
@@ -242,7 +267,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             for table in tables:
                 content |= table
     except (ValueError, AttributeError) as exc:
-        raise InputError(f'{path} is not a recipe: {exc}. Expected TOML such as base = "keras:Xception".') from exc
+        raise InputError(
+            f'{path} is not a recipe: {exc}. Expected TOML such as base = "keras:Xception".', field="config"
+        ) from exc
     return content
 
 
@@ -257,7 +284,10 @@ def _values_of_config(config: Config) -> tuple[dict[str, Any], str]:
     else:
         return given_settings(config), "config"
     settings_by_name = all_settings()
-    parsed = parse_settings(values)
+    try:
+        parsed = parse_settings(values)
+    except InputError as exc:
+        raise InputError(f"{source}: {exc.message}") from exc
     return {name: value for name, value in parsed.items() if value != settings_by_name[name].default}, source
 
 

@@ -25,6 +25,9 @@ Limits = Mapping[str, float]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
+_MAX_SIDE = 4096
+"""Pixels. A batch of larger images does not fit into memory: the system would end the process without a message."""
+
 
 def parser_of(kind: Any, limits: Limits) -> Callable[[Any], Any]:
     """The parser for a plain type: text, number, flag or one of several words, each or None."""
@@ -93,6 +96,8 @@ def parse_input_size(value: Any) -> tuple[int, int]:
     height, width = (whole_number(size) for size in sizes)
     if min(height, width) < 1:
         raise ValueError
+    if max(height, width) > _MAX_SIDE:
+        raise ValueError(f"expected at most {_MAX_SIDE} pixels per side, got {height}x{width}.")
     return height, width
 
 
@@ -100,7 +105,7 @@ def parse_sample_range(value: Any) -> tuple[float, float]:
     """The values of black and white, of two numbers or of text such as ``0:4095``."""
     low, high = map(float, value.split(":") if isinstance(value, str) else value)
     if not low < high:
-        raise ValueError
+        raise ValueError(f"expected the lower number first, such as 0:4095, got {low:g}:{high:g}.")
     return low, high
 
 
@@ -122,7 +127,8 @@ def parse_blocks(value: Any) -> str:
 
 
 def parse_layer_sizes(value: Any) -> tuple[int, ...]:
-    """Sizes of layers, of numbers or of text such as ``256,128``."""
+    """Sizes of layers, of one number, several, or text such as ``256,128``."""
+    value = str(value) if isinstance(value, int) else value
     parts = [part for part in re.split(r"[,; ]+", value.strip()) if part] if isinstance(value, str) else value
     sizes = tuple(whole_number(part) for part in parts)
     if any(size < 1 for size in sizes):

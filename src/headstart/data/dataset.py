@@ -167,8 +167,7 @@ def load_dataset(
             raise InputError(f"no such file or folder: {path}. Expected a folder or a table.{_near(path)}")
         source, root = str(data), Path(os.path.abspath(path if path.is_dir() else path.parent))
         if path.is_dir():
-            if any((path_column, texts, labels, label_separator, split_column)):
-                raise InputError(f"{path} is a folder: columns and separators are for tables only.")
+            _check_no_columns(path, columns)
             rows = find_in_folder(root, group_by, need_train=known_classes is None and not added)
         elif is_table(path):
             rows = find_in_table(path, root, columns)
@@ -282,10 +281,23 @@ def _check_train(source: str, rows: ExampleRows, classes: list[str]) -> None:
         )
 
 
+def _check_no_columns(path: Path, columns: Columns) -> None:
+    """Check that nothing is set for a folder that is for tables only."""
+    settings = {
+        "path_column": columns.path, "text_column": columns.text, "label_column": columns.label,
+        "split_column": columns.split, "label_separator": columns.label_separator,
+    }  # fmt: skip
+    for name, value in settings.items():
+        if value:
+            raise InputError(f"it is for tables, and {path} is a folder.", field=name)
+
+
 def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[str]) -> str:
     if rows.files:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
+    if (root / "run.json").is_file():
+        return f"{source} is a run, and no data: expected a folder with one folder per class, or a table."
     is_folder = source != FRAME and Path(source).is_dir()
     expected = f"one folder per class with {_file_kinds()}" if is_folder else "rows with an example and its label"
     kind = "file" if is_folder else "row"

@@ -123,7 +123,10 @@ def export_run(folder: Path, formats: Sequence[Format], parent: Path) -> list[Ex
 def _scratch_folder(parent: Path) -> Iterator[Path]:
     """A folder in ``parent`` for unfinished exports. A new ``parent`` that stays empty is removed."""
     is_new = not parent.exists()
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError) as exc:
+        raise InputError(f"no folder can be made at {parent} ({exc.strerror}).", field="out") from exc
     try:
         with scratch_folder(parent, "exporting") as scratch:
             yield scratch.resolve()

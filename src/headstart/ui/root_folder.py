@@ -54,7 +54,7 @@ class RootFolder:
     def __init__(self, root: Path, runs: Path = Path("runs")) -> None:
         self.root = Path(os.path.realpath(root.expanduser()))
         if not self.root.is_dir():
-            raise InputError(f"the folder {root} does not exist.", field="root")
+            raise InputError(f"there is no folder {root}.", field="root")
         self.runs = Path(os.path.realpath(self.root / runs.expanduser()))
         if not self.runs.is_relative_to(self.root):
             raise InputError(f"{runs} is outside {self.root}: name a folder inside {field_name('root')}.", field="runs")
