@@ -201,6 +201,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (["train", "photos", "--dense", "a"], 2, "expected sizes of at least 1, such as 256"),
         (["train", "photos", "--input-size", "big"], 2, "expected pixels such as 224"),
         (["train", "photos", "--bse", "x"], 2, "--bse"),
+        (["train", "photos", "--feature-layer", "x"], 2, "--feature-layer: it is for models in files of your own"),
+        (["train", "photos", "--segmenter", "stanza:zh"], 2, "--segmenter: only word vectors use a segmenter"),
+        (["train", "photos", "--text-column", "x"], 2, "--text-column: it is for tables, and photos is a folder"),
+        (["ui", "--port", "99999"], 2, "--port"),
         (["train", "photos", "--base", "keras:Xcption"], 2, "Did you mean 'Xception'"),
         (["train", "photos", "--base", "keras:Xception"], 3, "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"),
         (["predict", "nowhere", "x.jpg"], 2, "nowhere is not a run"),
@@ -214,6 +218,45 @@ def test_errors_are_one_clear_line(photos: Path, arguments: list[str], code: int
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_in_place_of_data_and_a_file_in_place_of_a_folder_are_named(run: hs.Run, tmp_path: Path) -> None:
+    done = headstart("audit", run.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a run, not data" in done.stderr
+    (tmp_path / "file.txt").write_text("")
+    for command in (["export", run.folder, "--to", "onnx"], ["explain", run.folder, "x.jpg"]):
+        done = headstart(*command, "--out", tmp_path / "file.txt")
+        assert done.returncode == 2
+        assert "'--out'" in done.stderr
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = headstart()
+    assert done.returncode == 2
+    assert done.stdout.startswith("Usage: headstart")
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_a_terminal_of_80_columns_gets_whole_words_and_no_wide_table() -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    env = {**os.environ, "COLUMNS": "80"}
+    with subprocess.Popen([HEADSTART, "bases", "resnet"], stdout=child, stderr=subprocess.PIPE, env=env) as process:
+        os.close(child)
+        output = b""
+        try:
+            while part := os.read(parent, 4096):
+                output += part
+        except OSError:  # the end of a pseudo-terminal on Linux
+            pass
+    os.close(parent)
+    assert process.returncode == 0
+    lines = output.decode().splitlines()
+    assert lines[0].split()[-1] == "weights"
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_folder_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_bases_and_data_of_different_kinds_are_refused(sentences: Path, photos: 
         hs.train(photos, base="embedded:glove-6b-50d", runs=tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"resize": "pad"}, {"input_size": 64}, {"feature_layer": "words"}])
+@pytest.mark.parametrize("options", [{"resize": "pad"}, {"input_size": 64}])
 def test_what_is_for_images_is_refused_for_texts(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(options))} applies to images only, and embedded:glove"):
         hs.load_base(WORDS, **options)

@@ -23,6 +23,9 @@ from headstart.system.progress import Progress
 
 logger = logging.getLogger(__name__)
 
+_WITH_NAMED_LAYERS = {"file", "yolo"}
+"""Sources of models whose layers their users know by name."""
+
 __all__ = [
     "SOURCES", "Base", "BaseSpec", "Handle", "ImageBase", "Preprocessing", "TextBase", "load_base",
     "load_default", "parse_handle",
@@ -95,9 +98,10 @@ def _check_details(handle: Handle, feature_layer: str | None, segmenter: str | N
     """Check, before anything is downloaded, that the source has these options at all."""
     if segmenter and not hasattr(_source_module(handle), "select_words"):
         raise InputError(f"only word vectors use a segmenter, and {handle} has none.", field="segmenter")
-    if feature_layer and handle.source in SOURCES and handle.source != "file":
+    if feature_layer and handle.source in SOURCES.keys() - _WITH_NAMED_LAYERS:
         raise InputError(
-            f"it is for models in files (file:MODEL.keras), and the base is {handle}.", field="feature_layer"
+            f"it is for models in files of your own, such as file:MODEL.keras, and the base is {handle}.",
+            field="feature_layer",
         )
 
 

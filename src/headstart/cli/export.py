@@ -64,7 +64,7 @@ def print_exports(exports: "Sequence[Export]") -> None:
         "after (95 % interval)",
         f"changed of {n:,}",
     ]
-    output.table(header, rows, right=(1, 2, 3, 4, 6))
+    output.table(header, rows, right=(1, 2, 3, 4, 6), less_important=(2, 3))
     for result in exports:
         output.result(f"{result.format.ljust(15)} {result.folder}")
 

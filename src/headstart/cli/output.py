@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 _YELLOW, _RED = "33", "31"
 
@@ -27,10 +27,7 @@ def result_json(value: Any) -> None:
 
 def result_text(text: str) -> None:
     """Print sentences to stdout; a terminal gets lines that end between words."""
-    for line in text.split("\n"):
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]:
-            result(part)
+    result(_wrapped(text, sys.stdout))
 
 
 def table(
@@ -49,9 +46,9 @@ def table(
     """
     widths = [max(len(str(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
     is_too_wide = sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns
-    shown = [i for i in range(len(widths)) if not (is_too_wide and i in less_important)]
+    visible_columns = [i for i in range(len(widths)) if not (is_too_wide and i in less_important)]
     for row in (header, ["─" * w for w in widths], *rows):
-        cells = [str(row[i]).rjust(widths[i]) if i in right else str(row[i]).ljust(widths[i]) for i in shown]
+        cells = [str(row[i]).rjust(widths[i]) if i in right else str(row[i]).ljust(widths[i]) for i in visible_columns]
         result("  ".join(cells).rstrip())
 
 
@@ -98,9 +95,25 @@ def logging_to_stderr(*, quiet: bool) -> Iterator[None]:
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            _write_stderr(record.getMessage(), "warning", _YELLOW)
+            _write_stderr(_wrapped(record.getMessage(), sys.stderr, len("warning: ")), "warning", _YELLOW)
         else:
-            _write_stderr(record.getMessage())
+            _write_stderr(_wrapped(record.getMessage(), sys.stderr))
+
+
+def _wrapped(text: str, stream: TextIO, indent: int = 0) -> str:
+    """The text, with lines that end between words if the stream is a terminal.
+
+    Args:
+        text: one or several lines.
+        stream: that it is written to.
+        indent: columns of the first line that something else takes.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = (" " * indent + text).split("\n")
+    parts = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""] for line in lines)
+    return "\n".join(part for line in parts for part in line)[indent:]
 
 
 def _write_stderr(text: str, kind: str = "", colour: str = "") -> None:

@@ -296,9 +296,9 @@ def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[s
     if rows.files:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
-    if (root / "run.json").is_file():
-        return f"{source} is a run, and no data: expected a folder with one folder per class, or a table."
     is_folder = source != FRAME and Path(source).is_dir()
+    if is_folder and (root / "run.json").is_file():
+        return f"{source} is a run, not data: expected a folder with one folder per class, or a table."
     expected = f"one folder per class with {_file_kinds()}" if is_folder else "rows with an example and its label"
     kind = "file" if is_folder else "row"
     skipped = [
