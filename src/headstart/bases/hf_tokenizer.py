@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.bases.image_processor import read_json
 from headstart.errors import InputError
 from headstart.system.extras import require
 
@@ -45,7 +46,7 @@ def read(folder: Path, source: str) -> str:
         InputError: it has none, or its ids would not be certain.
         UnavailableError: the package ``tokenizers`` is not installed.
     """
-    settings = _read_json(folder / _CONFIG)
+    settings = read_json(folder / _CONFIG)
     if "AutoTokenizer" in (settings.get("auto_map") or {}):
         raise InputError(f"{source} has a tokenizer with code of its own, which headstart never runs.")
     kind = _class_name(folder, settings)
@@ -76,23 +77,15 @@ def padding_id(folder: Path, content: str, default: int) -> int:
         default: the configuration's id.
     """
     token = _text(
-        _read_json(folder / _CONFIG).get("pad_token", _read_json(folder / "special_tokens_map.json").get("pad_token"))
+        read_json(folder / _CONFIG).get("pad_token", read_json(folder / "special_tokens_map.json").get("pad_token"))
     )
     added = json.loads(content)["added_tokens"]
     return next((int(entry["id"]) for entry in added if entry["content"] == token), default)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _class_name(folder: Path, settings: Mapping[str, Any]) -> str:
     """The name of its class without ``Tokenizer`` and ``Fast``."""
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
     if name:
         return str(name).removesuffix("Fast").removesuffix("Tokenizer")
@@ -168,7 +161,7 @@ def _from_vocabulary(folder: Path, settings: Mapping[str, Any], source: str) -> 
                 f"{_FILE}."
             )
     tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
-    token_names = {**_read_json(folder / "special_tokens_map.json"), **settings}
+    token_names = {**read_json(folder / "special_tokens_map.json"), **settings}
     special = {
         name: str(_text(token_names.get(name)) or f"[{name.removesuffix('_token').upper()}]")
         for name in ("unk_token", "sep_token", "cls_token", "pad_token", "mask_token")
@@ -186,7 +179,7 @@ def _from_vocabulary(folder: Path, settings: Mapping[str, Any], source: str) -> 
 def _with_added_tokens(content: str, folder: Path, settings: Mapping[str, Any]) -> str:
     """Add the tokens of ``tokenizer_config.json`` and ``added_tokens.json`` that ``tokenizer.json`` lacks."""
     entries = {int(id_): entry for id_, entry in (settings.get("added_tokens_decoder") or {}).items()}
-    entries |= {int(id_): {"content": text} for text, id_ in _read_json(folder / "added_tokens.json").items()}
+    entries |= {int(id_): {"content": text} for text, id_ in read_json(folder / "added_tokens.json").items()}
     known_forms = {form for _, entry in entries.items() for form in _json_forms(entry["content"]) if form in content}
     missing = [entry for _, entry in sorted(entries.items()) if known_forms.isdisjoint(_json_forms(entry["content"]))]
     if not missing:

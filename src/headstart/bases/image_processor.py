@@ -97,10 +97,11 @@ def is_there(folder: Path) -> bool:
     """Whether a model's folder has the settings of an image processor."""
     if (folder / _FILE).is_file():
         return True
-    return bool(_read_json(folder / _FILE_5).get("image_processor"))
+    return bool(read_json(folder / _FILE_5).get("image_processor"))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of settings; empty where the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -111,8 +112,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _read_settings(folder: Path, source: str) -> tuple[Path, dict[str, Any]]:
     """The file and its settings; ``null`` means the default, as in transformers."""
     for path, settings in (
-        (folder / _FILE, _read_json(folder / _FILE)),
-        (folder / _FILE_5, _read_json(folder / _FILE_5).get("image_processor")),
+        (folder / _FILE, read_json(folder / _FILE)),
+        (folder / _FILE_5, read_json(folder / _FILE_5).get("image_processor")),
     ):
         if settings:
             return path, {name: value for name, value in settings.items() if value is not None}
@@ -125,7 +126,7 @@ def _read_settings(folder: Path, source: str) -> tuple[Path, dict[str, Any]]:
 def _find_kind(path: Path, settings: Mapping[str, Any]) -> tuple[str, _Kind]:
     name = settings.get("image_processor_type", settings.get("feature_extractor_type"))
     if name is None:  # older files do not name the class; transformers takes the one of the model
-        model = _read_json(path.with_name("config.json")).get("model_type")
+        model = read_json(path.with_name("config.json")).get("model_type")
         name = next((name for name, kind in _KINDS.items() if model in kind.models), f"of {model}")
     name = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", name)
     if name not in _KINDS:
