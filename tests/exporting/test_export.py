@@ -42,7 +42,7 @@ _RUN_SCRIPT = (
 import runpy
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])
-runpy.run_path(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 )
 
