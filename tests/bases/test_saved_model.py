@@ -326,6 +326,50 @@ def test_a_module_that_scales_pixels_itself_receives_raw_pixels(tmp_path: Path) 
     assert hs.load_base(f"tfhub:{tmp_path}/scaling").input_facts()["preprocessing"]["name"] == "built in"
 
 
+def _plain_module(*, conditional: bool) -> Any:
+    """A module of variables without scopes; ``training`` may be a tensor, on which an update depends."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.kernel = tf.Variable(tf.random.stateless_normal((3, 3, 3, 8), (1, 2)), name="kernel")
+    module.gamma = tf.Variable(tf.fill((8,), 0.7), name="gamma")
+    module.mean = tf.Variable(tf.fill((8,), 0.3), trainable=False, name="moving_mean")
+    module.top = tf.Variable(tf.random.stateless_normal((1, 1, 8, 16), (3, 4)), name="top")
+
+    def call(images: Any, training: Any = False) -> Any:
+        x = tf.nn.conv2d(images, module.kernel, 2, "SAME")
+        if conditional:
+            tf.cond(
+                training, lambda: module.mean.assign(tf.reduce_mean(x, (0, 1, 2))), lambda: tf.identity(module.mean)
+            )
+        x = tf.nn.relu((x - module.mean) * module.gamma)
+        return tf.reduce_mean(tf.nn.conv2d(x, module.top, 2, "SAME"), (1, 2))
+
+    images, flag = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32), tf.TensorSpec([], tf.bool)
+    module.__call__ = tf.function(call, input_signature=[images, flag]) if conditional else tf.function(call)
+    module.__call__.get_concrete_function(*([] if conditional else [images]))
+    return module
+
+
+def test_variables_without_scopes_are_trained_beside_statistics(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    tf.saved_model.save(_plain_module(conditional=False), tmp_path / "plain")
+    base = hs.load_base(f"tfhub:{tmp_path}/plain")
+    assert not base.frozen_reason
+    network = base.build(False)
+    network.trainable = True
+    assert sorted(tuple(weight.shape) for weight in network.trainable_weights) == [(1, 1, 8, 16), (3, 3, 3, 8)]
+
+
+def test_updates_that_depend_on_a_tensor_are_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    tf.saved_model.save(_plain_module(conditional=True), tmp_path / "conditional")
+    with pytest.raises(InputError, match=r"TensorFlow cannot freeze the variables of tfhub:.*/conditional"):
+        hs.load_base(f"tfhub:{tmp_path}/conditional")
+
+
 def test_other_modules_and_folders_are_refused(tmp_path: Path) -> None:
     import tensorflow as tf
 

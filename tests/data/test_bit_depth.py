@@ -94,6 +94,24 @@ def test_one_hot_pixel_does_not_darken_a_data_set(greys: list[np.ndarray], tmp_p
     assert measure_sample_range([FileExample(str(file)) for file in files]) == (0, 4095)
 
 
+def test_a_hot_pixel_in_each_image_does_not_darken_them(tmp_path: Path) -> None:
+    values = _spread(np.tile(np.arange(256), (100, 1)), 4095).astype(np.uint16)
+    values[5, 5] = 65535
+    assert measure_sample_range([FileExample(str(_write(values, tmp_path / "hot.png")))]) == (0, 4095)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"), [(29_000, 31_500, np.uint16), (31_768, 35_843, np.int32), (280, 310, np.float32)]
+)
+def test_values_far_above_0_have_their_own_range(tmp_path: Path, low: int, high: int, kind: type) -> None:
+    """Temperatures of thermal cameras, and CT with an offset of 32,768."""
+    values = np.linspace(low, high, 64 * 64).reshape(64, 64).astype(kind)
+    files = [FileExample(str(_write(values, tmp_path / "thermal.tif")))]
+    assert measure_sample_range(files) == (low, high)
+    grey = Decoder((64, 64), sample_range=measure_sample_range(files)).read(files[0].address)
+    assert (grey.min(), grey.max()) == (0, 255)
+
+
 def test_a_run_reads_all_images_in_the_range_of_its_training_images(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from headstart.bases.embedded import module_of
 from headstart.bases.handle import SOURCES, Handle, parse_handle, source_module
 from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
+from headstart.config.values import parse_input_size
 from headstart.data.modalities import Modality
 from headstart.data.readers import Resize
 from headstart.errors import InputError, UnavailableError
@@ -32,11 +33,19 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _size(input_size: int | tuple[int, int] | str) -> tuple[int, int]:
+    try:
+        return parse_input_size(input_size)
+    except (TypeError, ValueError) as exc:
+        message = f"expected pixels such as 224 or 192x256, got {input_size!r}."
+        raise InputError(message, field="input_size") from exc
+
+
 def load_base(
     handle: str | BaseSpec = "embedded:efficientnet-lite0",
     *,
     weights: str | Path = "imagenet",
-    input_size: int | tuple[int, int] | None = None,
+    input_size: int | tuple[int, int] | str | None = None,
     resize: Resize | None = None,
     sample_range: tuple[float, float] | None = None,
     feature_layer: str | None = None,
@@ -50,7 +59,7 @@ def load_base(
     Args:
         handle: ``source:name``, for instance ``keras:Xception``; or a spec, which only ``resize`` can be combined with.
         weights: ``"imagenet"``, the path of a weights file, or ``"none"`` for random weights (no transfer learning).
-        input_size: pixels, one number for a square or (height, width).
+        input_size: pixels, one number for a square, or (height, width), or a text such as ``192x256``.
         resize: how an image of another shape is resized to that size; None means the base's default.
         sample_range: values that are black and white in images with more than 8 bits, where the file does not say so;
             None means those of each image alone.
@@ -72,7 +81,7 @@ def load_base(
         spec = handle
     else:
         _check_details(parse_handle(handle), feature_layer, segmenter)
-        size = (input_size, input_size) if isinstance(input_size, int) else input_size
+        size = None if input_size is None else _size(input_size)
         segmenter_path = tokenizer_file(segmenter) if segmenter else None
         spec = BaseSpec(
             str(parse_handle(handle)), str(weights), size, feature_layer, segmenter=segmenter_path,

@@ -29,6 +29,7 @@ _FEATURES = (
 """Names of the output that holds features; the first is TF Hub's convention."""
 
 _STATISTICS = ("moving_mean", "moving_variance")
+_OF_BATCH_NORM = (*_STATISTICS, "gamma", "beta", "scale", "offset")  # variables without a scope stand beside others
 
 
 class _Opened(NamedTuple):
@@ -59,7 +60,10 @@ def read_module(folder: str, out: str, name: str) -> None:
     opened = _open(folder, name)
     concrete = _concrete(opened, name)
     index, output_name = _feature_output(concrete.structured_outputs, name)
-    frozen = convert_variables_to_constants_v2(concrete)
+    try:
+        frozen = convert_variables_to_constants_v2(concrete)
+    except ValueError as exc:  # it updates variables in the branch of a condition, also if that is never taken
+        raise InputError(f"TensorFlow cannot freeze the variables of {name} ({one_line(str(exc))}).") from exc
     features = saved_model_top.features(frozen, index, output_name, Path(folder), name)
     graph = frozen.graph.as_graph_def()
     _prune(graph, features.op.name)
@@ -119,8 +123,13 @@ def _variables(concrete: Any, trainable: Sequence[Any] | None) -> dict[str, bool
     with_statistics = {
         scope for scope, _, kind in (_parts(variable) for variable in variables.values()) if kind in _STATISTICS
     }
+    frozen = {
+        key
+        for key, (scope, _, kind) in ((key, _parts(variable)) for key, variable in variables.items())
+        if scope in with_statistics and kind in _OF_BATCH_NORM
+    }
     return {
-        placeholder.op.name: id(handle) in trained and _parts(variables[id(handle)])[0] not in with_statistics
+        placeholder.op.name: id(handle) in trained - frozen
         for handle, placeholder in concrete.graph.captures
         if id(handle) in variables
     }

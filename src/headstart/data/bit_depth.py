@@ -18,6 +18,8 @@ _STEPS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16, 24, 32))
 _FRACTION = 1.1  # values up to here are fractions of white: interpolation can exceed 1
 _FEW = 16.0  # values up to here are no steps of a camera: the largest one is white
 _OUTLIERS = 0.01  # fraction of the images that may exceed the range, because of hot pixels
+_HOT_PIXELS = 1e-4  # fraction of the pixels of an image that may exceed it
+_OFFSET = 0.5  # of the highest value: a lowest value above this is black, as in thermal images
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _LOWEST_SAMPLE, _HIGHEST_SAMPLE = 258, 262, 340, 341  # TIFF tags
 _WHITE_IS_ZERO = 0
 
@@ -58,16 +60,26 @@ def measure_range(images: Iterable[Image.Image]) -> SampleRange | None:
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
+    """The lowest and the highest value, except of a few pixels."""
+    n_hot = int(_HOT_PIXELS * values.size)
+    if not n_hot:
+        return float(values.min()), float(values.max())
+    in_part = np.partition(values, (n_hot, values.size - 1 - n_hot), axis=None)
+    return float(in_part[n_hot]), float(in_part[-1 - n_hot])
 
 
 def _range_over(extremes: list[tuple[float, float]]) -> SampleRange:
-    """From 0, or a negative lowest value, to the largest value of 8, 10, 12 … bits, or to 1 for fractions."""
+    """From 0 to the largest value of 8, 10, 12 … bits, or to 1 for fractions.
+
+    If the lowest value is negative or far above 0, the range is that of the values.
+    """
     lowest, highest = (np.array(values) for values in zip(*extremes, strict=True))
     low = float(np.quantile(lowest, _OUTLIERS, method="lower"))
     high = float(np.quantile(highest, 1 - _OUTLIERS, method="higher" if len(highest) < 1 / _OUTLIERS else "lower"))
     if low < 0:
         return (-1.0, 1.0) if low >= -1 and high <= 1 else (low, max(high, low + 1))
+    if low > max(_OFFSET * high, _FEW):
+        return low, max(high, low + 1)
     if high <= _FEW:
         return 0.0, 1.0 if high <= _FRACTION else high
     return 0.0, next((step for step in _STEPS if step >= high), high)
