@@ -247,3 +247,9 @@ def test_a_tensor_beyond_its_storage_is_refused(torch_names, tmp_path, view):
     content = OrderedDict(w=tensor(torch_names, "0", values, **view))
     with pytest.raises(IntegrityError, match="needs more than its 12 stored values"):
         read_torch_checkpoint(write_checkpoint(tmp_path / "c.pth", content, {"0": values}))
+
+
+def test_the_size_may_be_a_text():
+    assert hs.load_base("embedded:efficientnet-lite0", input_size="64x96").input_size == (64, 96)
+    with pytest.raises(InputError, match=r"input_size.* expected pixels such as 224 or 192x256, got 'big'"):
+        hs.load_base("embedded:efficientnet-lite0", input_size="big")
