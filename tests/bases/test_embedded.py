@@ -250,6 +250,6 @@ def test_a_tensor_beyond_its_storage_is_refused(torch_names, tmp_path, view):
 
 
 def test_the_size_may_be_a_text():
-    assert hs.load_base("embedded:efficientnet-lite0", input_size="64x96").input_size == (64, 96)
+    assert load_base("embedded:efficientnet-lite0", input_size="64x96").input_size == (64, 96)
     with pytest.raises(InputError, match=r"input_size.* expected pixels such as 224 or 192x256, got 'big'"):
-        hs.load_base("embedded:efficientnet-lite0", input_size="big")
+        load_base("embedded:efficientnet-lite0", input_size="big")
