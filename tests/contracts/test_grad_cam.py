@@ -66,6 +66,7 @@ def test_closed_form_is_what_gradients_give(name: str) -> None:
     keras = pytest.importorskip("keras")
     pytest.importorskip("tensorflow")
     size = FAMILIES[name]
+    keras.utils.set_random_seed(0)
     base = load(BaseSpec(f"keras:{name}", "none", (size, size))).model()
     model = with_head(keras, base, HIDDEN.get(name, []))
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)

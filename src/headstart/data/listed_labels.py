@@ -51,17 +51,17 @@ def check_not_bits(source: str, labels: Sequence[Label]) -> None:
     Raises:
         InputError: they are such lists.
     """
-    if labels and all(map(_is_bits, labels)) and len({len(label) for label in labels if isinstance(label, list)}) < 2:
+    if labels and all(map(_is_bits, labels)) and len({len(cell) for cell in labels if isinstance(cell, list)}) < 2:
         raise InputError(
             f"{source}: each label is a list of 0 and 1, such as {labels[0]}: expected lists of the names of labels, "
             "or a column of 0 and 1 for each label."
         )
 
 
-def _is_bits(label: Label) -> bool:
-    if isinstance(label, str):
-        return bool(_BITS.fullmatch(label))
-    return len(label) > 1 and set(label) <= {"0", "1"}
+def _is_bits(cell: Label) -> bool:
+    if isinstance(cell, str):
+        return bool(_BITS.fullmatch(cell))
+    return len(cell) > 1 and set(cell) <= {"0", "1"}
 
 
 def hint_at_separator(source: str, labels: Sequence[Label]) -> None:

@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -98,10 +98,16 @@ def _own_places(part: Part) -> tuple[list[_Place], list[_Place]]:
     names = _NAMES.get(type(part.layer).__name__, {})
     lists = (part.layer.trainable_weights, part.layer.non_trainable_weights)
     trainable, non_trainable = (
-        [_Place(part.name, names.get(weight.name, weight.name), weight) for weight in weights if _is_weight(weight)]
+        [_Place(part.name, _old_name(weight.name, names), weight) for weight in weights if _is_weight(weight)]
         for weights in lists
     )
     return trainable, non_trainable
+
+
+def _old_name(name: str, names: Mapping[str, str]) -> str:
+    """The name of a weight in Keras 2. Keras 3 numbers weights without a name, through all models of a process."""
+    plain = re.sub(r"^variable_\d+$", "variable", name)
+    return names.get(plain, name)
 
 
 def _is_weight(variable: Any) -> bool:
