@@ -16,6 +16,8 @@ from headstart.bases import load_base
 from headstart.errors import InputError
 from tests.files.keras2.make import HERE, MODELS, SIZE, nested_functional, pixels, save, set_weights
 
+pytestmark = pytest.mark.slow
+
 tf_keras = pytest.importorskip("tf_keras")
 layers = tf_keras.layers
 

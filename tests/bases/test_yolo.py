@@ -19,6 +19,8 @@ from headstart.bases.yolo import detection_model
 from headstart.errors import InputError
 from tests.bases.darknet_numpy import Darknet
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 Layers = list[str]
 

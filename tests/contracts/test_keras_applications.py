@@ -22,6 +22,8 @@ from headstart.bases.keras_weights import Published, fetch, find_or_fetch
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.system.progress import NoProgress
 
+pytestmark = pytest.mark.slow
+
 SMALL = "keras:MobileNet?alpha=0.25"
 all_models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 

@@ -10,6 +10,8 @@ from PIL import Image
 from headstart.data.images import Decoder
 from headstart.errors import BadExample
 
+pytestmark = pytest.mark.slow
+
 KINDS: dict[str, dict[str, Any]] = {
     "baseline": {"format": "JPEG", "quality": 90},
     "progressive": {"format": "JPEG", "quality": 90, "progressive": True},

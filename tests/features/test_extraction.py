@@ -150,6 +150,7 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
     assert (renewed.computed, renewed.image_infos) == (0, alone.image_infos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
     "pattern",

@@ -233,6 +233,7 @@ def test_every_key_that_is_gone_or_of_another_kind_is_named(
                     assert f"{name}/{file}: " in str(error), (path, error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v3-images", "v3-texts", "v3-multi-label"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_file_that_is_not_as_it_was_written_is_named(golden: Callable[[str], Path], name: str, damage: str) -> None:
