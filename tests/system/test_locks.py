@@ -80,6 +80,7 @@ def test_a_process_that_has_stopped_is_not_waited_for(
     with patient_lock(tmp_path / "work.lock", "working") as is_held_here:
         assert not is_held_here
     assert f"process {process.pid} has stopped while working" in caplog.text
+    monkeypatch.setattr(locks, "STOPPED_S", 60)  # it is known to have stopped
     with own_folder(tmp_path / "work", "working") as folder:  # two processes in one would disturb each other
         assert folder == tmp_path / "work-2"
     os.kill(process.pid, signal.SIGCONT)

@@ -40,6 +40,10 @@ def is_held(lock: Path) -> bool:
     return False
 
 
+_last_pulses: dict[str, int] = {}
+"""Stopped process -> time of its last pulse, in nanoseconds as its file system gives it."""
+
+
 class HeldLock:
     """A lock that this process takes at once and holds until :meth:`release`.
 
@@ -83,11 +87,19 @@ class Watch:
         return "another process"
 
     def has_stopped(self) -> bool:
-        """Whether the pulse file has not changed for :data:`STOPPED_S` while this watch has existed."""
+        """Whether the pulse file has not changed for :data:`STOPPED_S` while this watch has existed.
+
+        A process that another watch has found stopped is not waited for again: it touches all its pulse files together.
+        """
         stamp = self._read_stamp()
         if stamp != self._stamp:
             self._stamp, self._since = stamp, time.monotonic()
-        return time.monotonic() - self._since > STOPPED_S
+        if stamp is not None and stamp <= _last_pulses.get(self.process, 0) + _PULSE_S * 1e9 / 2:
+            return True
+        has_stopped = time.monotonic() - self._since > STOPPED_S
+        if has_stopped and stamp is not None:
+            _last_pulses[self.process] = stamp
+        return has_stopped
 
     def _read_stamp(self) -> int | None:
         try:
