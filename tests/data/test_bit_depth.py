@@ -3,7 +3,9 @@
 import csv
 import runpy
 import shutil
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,22 @@ def test_every_depth_gives_the_pixels_of_8_bits(
     own = Decoder((SIZE, SIZE), sample_range=sample_range)
     for file in files[:2]:
         np.testing.assert_array_equal(read(file)[0], own.read(file))
+
+
+@pytest.mark.parametrize(("bits", "is_warned"), [(12, True), (16, False)])
+def test_colours_that_pillow_cannot_read_are_named(
+    tmp_path: Path, bits: int, is_warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = np.random.default_rng(0).integers(0, 2**bits, (8, 8, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)  # Pillow cannot write such a file
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    assert measure_sample_range([FileExample(str(tmp_path / "image.png"))]) is None
+    assert ("only the upper 8 bits can be read, and they are at most 15 of 255" in caplog.text) == is_warned
 
 
 def test_one_hot_pixel_does_not_darken_a_data_set(greys: list[np.ndarray], tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def has_many_bits(image: Image.Image) -> bool:
     return image.mode.startswith(("I", "F"))
 
 
+def has_wide_colours(image: Image.Image) -> bool:
+    """Whether an opened image has colours of 16 bits, of which Pillow reads the upper 8 only. Asked before loading."""
+    return not has_many_bits(image) and any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+
+
 def to_8_bits(image: Image.Image, sample_range: SampleRange | None = None) -> Image.Image:
     """Convert an image with more than 8 bits to 8-bit grey.
 

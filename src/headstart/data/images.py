@@ -6,6 +6,7 @@ animation gives its first frame.
 """
 
 import io
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,13 +26,15 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.bit_depth import SampleRange, has_many_bits, measure_range, to_8_bits
+from headstart.data.bit_depth import SampleRange, has_many_bits, has_wide_colours, measure_range, to_8_bits
 from headstart.data.cells import image_extension
 from headstart.data.examples import Example, FileExample
 from headstart.data.readers import Resize, decode_example
 from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
 from headstart.data.zero_filled import first_zero, is_zero_filled
 from headstart.errors import BadExample
+
+logger = logging.getLogger(__name__)
 
 DECODER_VERSION = 2
 """Part of every cache key: raise it when the same bytes would give other pixels."""
@@ -49,6 +52,7 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
 }
 _MANY_BITS = (".png", ".tif", ".tiff")
+_DARK = 64  # of 255: the highest value that 14 bits in 16 give
 _MEASURED = 200  # images that tell the range of a data set
 _PLUGINS = (
     BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -233,14 +237,23 @@ def measure_sample_range(examples: Sequence[Example]) -> SampleRange | None:
     """
     possible = [example for example in examples if (example.suffix or "").lower() in _MANY_BITS]
     sample = possible[:: max(1, len(possible) // _MEASURED)]
-    return measure_range(_readable(sample))
+    highest_colours: list[int] = []
+    sample_range = measure_range(_readable(sample, highest_colours))
+    if highest_colours and max(highest_colours) < _DARK:
+        logger.warning(
+            f"colour images with 16 bits a channel: only the upper 8 bits can be read, and they are at most "
+            f"{max(highest_colours)} of 255. These images are nearly black: convert them to 8 bits a channel."
+        )
+    return sample_range
 
 
-def _readable(examples: Iterable[Example]) -> Iterator[Image.Image]:
-    """Opened images with more than 8 bits."""
+def _readable(examples: Iterable[Example], highest_colours: list[int]) -> Iterator[Image.Image]:
+    """Opened images with more than 8 bits in one channel; of those in colour the highest value is added to a list."""
     for example in examples:
         with suppress(BadExample), _opened(example.read(), None) as image:
-            if has_many_bits(image):
+            if has_wide_colours(image):
+                highest_colours.append(int(np.asarray(image.convert("RGB")).max()))
+            elif has_many_bits(image):
                 image.load()
                 yield image
 
