@@ -129,7 +129,7 @@ def test_training_takes_the_best_and_says_why(sentences: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_ms": 5}, "base: max_ms need base='auto'"),
+        ({"max_ms": 5}, "max_ms: it is for a choice among several bases: set base='auto'"),
         ({"base": "auto", "feature_layer": "top"}, "feature_layer: it is for one base: name that with base"),
         ({"base": "auto", "weights": "none"}, "weights: it is for one base"),
     ],

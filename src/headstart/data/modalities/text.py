@@ -117,7 +117,8 @@ class Text(Modality):
         """The texts in the files that a pattern matches."""
         matches = sorted(filter(os.path.exists, glob.glob(os.path.expanduser(pattern), recursive=True)))
         if not matches:
-            short_pattern = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
+            is_short = len(pattern) <= 1.5 * _SHOWN  # of a long path its end says most, of a text its beginning
+            short_pattern = pattern if is_short else f"{pattern[: _SHOWN // 2]} … {pattern[-_SHOWN:]}"
             raise InputError(
                 f"no such file, folder or pattern: {short_pattern}. For a text itself, use {field_name('text')}."
             )
