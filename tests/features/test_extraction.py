@@ -42,6 +42,8 @@ def _start(folder: Path, cache: Path, size: int) -> subprocess.Popen[str]:
 
 def _with_engine(folder: Path) -> Path:
     """A cache that holds the engines prepared before, and no features."""
+    if not (cache_folder() / "engines").exists():  # the first test of this process
+        prepare(hs.load_base(input_size=SIZE), cache_folder(), np.zeros((1, SIZE, SIZE, 3), np.uint8))
     (folder / "engines").parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(cache_folder() / "engines", folder / "engines")
     return folder
