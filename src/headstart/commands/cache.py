@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import InputError
-from headstart.system.locks import is_held
+from headstart.system.locks import is_held, remove_lock
 from headstart.system.scratch import sweep
 from headstart.system.settings import cache_folder
 
@@ -88,8 +88,7 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
             shutil.rmtree(item.path)
         else:
             item.path.unlink()
-        for suffix in (".lock", ".pulse"):
-            item.path.with_name(item.path.name + suffix).unlink(missing_ok=True)
+        remove_lock(item.path.with_name(f"{item.path.name}.lock"))
     return removed, used_items
 
 

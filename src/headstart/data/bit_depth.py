@@ -41,7 +41,7 @@ def to_8_bits(image: Image.Image, sample_range: SampleRange | None = None) -> Im
         image: of a mode for which :func:`has_many_bits`.
         sample_range: of the data set, for files without tags; None means the range of the image itself.
     """
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    values = _finite_values(image)
     low, high = _tagged_range(image) or sample_range or _range_over([_extremes(values)])
     scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
     grey = np.rint(scaled).astype(np.uint8)
@@ -57,11 +57,13 @@ def measure_range(images: Iterable[Image.Image]) -> SampleRange | None:
         images: opened, not damaged.
     """
     extremes = [
-        _extremes(np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0))
-        for image in images
-        if has_many_bits(image) and not _tagged_range(image)
+        _extremes(_finite_values(image)) for image in images if has_many_bits(image) and not _tagged_range(image)
     ]
     return _range_over(extremes) if extremes else None
+
+
+def _finite_values(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:

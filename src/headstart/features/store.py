@@ -24,7 +24,7 @@ import numpy as np
 from headstart.errors import IntegrityError, counted
 from headstart.features.database import Database
 from headstart.system.disk import check_room, is_full, no_room_error
-from headstart.system.locks import HeldLock, Watch, is_held
+from headstart.system.locks import HeldLock, Watch, is_held, remove_lock
 
 logger = logging.getLogger(__name__)
 
@@ -313,8 +313,7 @@ class ArrayStore:
             return "this process"
         path = self._lock_path(owner)
         if not is_held(path):
-            for file in (path, path.with_suffix(".pulse")):
-                file.unlink(missing_ok=True)
+            remove_lock(path)
             return None
         watch = self._watches.setdefault(owner, Watch(path))
         if not watch.has_stopped():

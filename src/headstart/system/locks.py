@@ -44,6 +44,12 @@ _last_pulses: dict[str, int] = {}
 """Stopped process -> time of its last pulse, in nanoseconds as its file system gives it."""
 
 
+def remove_lock(path: Path) -> None:
+    """Remove a lock file that no process holds, and its pulse file."""
+    for file in (path, _pulse_file(path)):
+        file.unlink(missing_ok=True)
+
+
 class HeldLock:
     """A lock that this process takes at once and holds until :meth:`release`.
 

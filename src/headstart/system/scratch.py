@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from headstart.system.locks import HeldLock, is_held
+from headstart.system.locks import HeldLock, is_held, remove_lock
 
 _LOCK = re.compile(r"\..+-[0-9a-f]{12}\.lock")
 
@@ -41,5 +41,4 @@ def sweep(parent: Path) -> None:
     for lock in parent.glob(".*.lock"):
         if _LOCK.fullmatch(lock.name) and not is_held(lock):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.with_suffix(".pulse").unlink(missing_ok=True)
-            lock.unlink(missing_ok=True)
+            remove_lock(lock)
