@@ -23,7 +23,7 @@ from headstart.data.table_examples import find_in_table
 from headstart.data.tables import is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, task_for
-from headstart.tasks.labels import NO_LABEL, label_names
+from headstart.tasks.labels import NO_LABEL, label_names, renamed_labels
 
 FRAME = "DataFrame"
 """The source of data that came without a path."""
@@ -226,9 +226,7 @@ def _dataset_of_known(
 ) -> Dataset:
     if not rows.label_columns:
         names = {name: same_name(name, classes) for name in rows.present}
-        rows.labels = [
-            names[label] if isinstance(label, str) else [names[name] for name in label] for label in rows.labels
-        ]
+        rows.labels = renamed_labels(rows.labels, names.__getitem__)
     unknown = sorted(rows.present - set(classes))
     if unknown:
         raise InputError(
