@@ -163,8 +163,8 @@ def test_the_script_reads_images_as_headstart_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = Image.open(photos / "china/00.jpg")
-    names = ("large.jpg", "turned.jpg", "turned.tif", "clear.png")
-    large, turned, turned_tiff, clear = (tmp_path / name for name in names)
+    names = ("large.jpg", "turned.jpg", "turned.tif", "clear.png", "turned_clear.png")
+    large, turned, turned_tiff, clear, turned_clear = (tmp_path / name for name in names)
     image.resize((853, 427)).save(large)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -173,6 +173,7 @@ def test_the_script_reads_images_as_headstart_does(
     rgba = image.convert("RGBA")
     rgba.putalpha(100)
     rgba.save(clear)
+    rgba.resize((300, 201)).save(turned_clear, exif=exif)
     details = ResizeRuleFacts(**rule.to_json())
     facts = run.facts.replace(base=run.facts.base.replace(resize=resize, resize_rule=details, input_size=size))
     shutil.copytree(run.folder / "engine", tmp_path, dirs_exist_ok=True)
@@ -180,7 +181,7 @@ def test_the_script_reads_images_as_headstart_does(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["predict.py"])
     read = runpy.run_path(str(tmp_path / "predict.py"))["read"]
-    for path in (photos / "flower/01.jpg", large, turned, turned_tiff, clear):
+    for path in (photos / "flower/01.jpg", large, turned, turned_tiff, clear, turned_clear):
         expected = Decoder(size, resize, rule).read(path)  # type: ignore[arg-type]
         np.testing.assert_array_equal(read(path)[0], expected, err_msg=path.name)
 

@@ -36,7 +36,7 @@ from headstart.errors import BadExample
 
 logger = logging.getLogger(__name__)
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Part of every cache key: raise it when the same bytes would give other pixels."""
 
 MAX_PIXELS = 89_000_000
@@ -183,6 +183,8 @@ class Decoder:
         reduced, content = self._draft(image, (h, w) if sideways else (w, h))
         rgb = _to_rgb(image, self.sample_range)
         orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
+        if not self.rule.fast and orientation in _TURNS:  # a model's own processor gets upright images
+            rgb, orientation = rgb.transpose(_TURNS[orientation]), 1
         target = (h, w) if orientation in _SIDEWAYS else (w, h)
         fitted = resize_image(rgb, content or (0, 0, *rgb.size), target, self.resize, self.rule, reduced)
         turn = _TURNS.get(orientation)

@@ -22,6 +22,9 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "ham
 REDUCING_GAP = 3.0
 """Very large images are first reduced by a whole number, to this many times the size or more."""
 
+_LONGEST = 64
+"""An image whose resized form would be longer than this many times the result is not resized as a whole."""
+
 _CROP_FRACTION = 0.875  # the centre that ImageNet evaluation keeps: 224 of 256 pixels
 
 
@@ -156,9 +159,25 @@ def _interpolate(image: Image.Image, box: Box, size: tuple[int, int], rule: Resi
     resample = Image.Resampling[name.upper()]
     if rule.fast:
         return image.resize(size, resample, box, reducing_gap=REDUCING_GAP)
+    if rule.edges == "resized":
+        return _crop_of_resized(image, box, size, resample)
     if rule.edges == "source":  # nothing outside the crop has an influence
         image, box = image.crop(tuple(map(round, box))), (0, 0, box[2] - box[0], box[3] - box[1])  # type: ignore[arg-type]
     return image.resize(size, resample, box)
+
+
+def _crop_of_resized(
+    image: Image.Image, box: Box, size: tuple[int, int], resample: Image.Resampling
+) -> Image.Image:
+    """Resize the whole image, then crop it: resizing the box alone would differ by 1, in tall images by far more.
+
+    Pillow 13 resizes some tall images along the vertical axis first, and may do so for the box but not for the image.
+    """
+    whole = [round(n * side / (box[i + 2] - box[i])) for i, (n, side) in enumerate(zip(image.size, size, strict=True))]
+    if max(whole) > _LONGEST * max(size):
+        return image.resize(size, resample, box)
+    left, top = (round(box[i] * whole[i] / image.size[i]) for i in range(2))
+    return image.resize((whole[0], whole[1]), resample).crop((left, top, left + size[0], top + size[1]))
 
 
 def _interpolate_without_antialias(pixels: np.ndarray, box: Box, size: tuple[int, int], name: str) -> np.ndarray:
