@@ -166,9 +166,7 @@ def _interpolate(image: Image.Image, box: Box, size: tuple[int, int], rule: Resi
     return image.resize(size, resample, box)
 
 
-def _crop_of_resized(
-    image: Image.Image, box: Box, size: tuple[int, int], resample: Image.Resampling
-) -> Image.Image:
+def _crop_of_resized(image: Image.Image, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
     """Resize the whole image, then crop it: resizing the box alone would differ by 1, in tall images by far more.
 
     Pillow 13 resizes some tall images along the vertical axis first, and may do so for the box but not for the image.
