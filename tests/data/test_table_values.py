@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from headstart.data.audit.cleaning import write_manifest
+from headstart.data.corrections import read_corrections
 from headstart.data.dataset import load_dataset
-from headstart.data.examples import FileExample
+from headstart.data.examples import FileExample, example_from_json
+from headstart.data.missing_files import check_files
 from headstart.data.modalities import IMAGE, TEXT
-from headstart.errors import InputError
+from headstart.errors import BadExample, InputError
 
 
 def _image(colour: int, kind: str = "PNG") -> bytes:
@@ -39,12 +43,91 @@ def test_parquet_with_images_in_structs(tmp_path: Path) -> None:
     dataset = load_dataset(tmp_path / "t.parquet")
     assert dataset.modality is IMAGE
     assert [example.read() for example in dataset.examples] == IMAGES
-    assert [Path(file).suffix for file in dataset.files] == [".png", ".jpg", ".webp", ".bmp"]
-    assert Path(dataset.files[1]).name.startswith("row-2-")
-    times = [Path(file).stat().st_mtime_ns for file in dataset.files]
-    again = load_dataset(tmp_path / "t.parquet")
-    assert again.files == dataset.files
-    assert [Path(file).stat().st_mtime_ns for file in again.files] == times
+    assert dataset.files == [f"t.parquet#row={row}" for row in (1, 2, 3, 4)]
+
+
+def _cached(tmp_path: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("row-*")}
+
+
+def test_images_of_a_table_are_written_once_and_again_if_they_are_lost_or_damaged(tmp_path: Path) -> None:
+    pd.DataFrame({"image": IMAGES, "label": LABELS}).to_parquet(tmp_path / "t.parquet")
+    load_dataset(tmp_path / "t.parquet")
+    files = _cached(tmp_path)
+    dataset = load_dataset(tmp_path / "t.parquet")
+    assert len(files) == 4
+    assert _cached(tmp_path) == files
+    first, second, *_ = sorted(files)
+    first.write_bytes(bytes(first.stat().st_size))
+    second.unlink()
+    assert [example.read() for example in dataset.examples] == IMAGES
+    shutil.rmtree(tmp_path / "cache")
+    others = [IMAGE.example_in(tmp_path, file) for file in dataset.files]  # as a run names them
+    assert [example.read() for example in others] == IMAGES
+    assert [example_from_json(example.to_json()).read() for example in others] == IMAGES
+
+
+def test_names_of_images_in_a_table_do_not_depend_on_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = pd.DataFrame({"mask": IMAGES[::-1], "image": IMAGES, "label": LABELS})
+    frame.to_parquet(tmp_path / "t.parquet")
+    names = {}
+    for cache in ("one", "two"):
+        monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / cache))
+        sets = [
+            load_dataset(data, path_column=column)
+            for data in (tmp_path / "t.parquet", frame)
+            for column in (None, "image")
+        ]
+        names[cache] = [dataset.files for dataset in sets]
+        contents = [[example.read() for example in dataset.examples] for dataset in sets]
+        assert contents == [IMAGES[::-1], IMAGES] * 2
+        again = [IMAGE.example_in(dataset.root, file).read() for dataset in sets for file in dataset.files]
+        assert again == [content for images in contents for content in images]
+    assert names["one"] == names["two"]
+    (tmp_path / "fixes.csv").write_text(f"file,label\n{names['one'][0][1]},cat\n{names['one'][0][2]},drop\n")
+    fixed = read_corrections(tmp_path / "fixes.csv", load_dataset(tmp_path / "t.parquet"))
+    assert fixed.labels.tolist() == [0, 0, 0, 1]
+    assert fixed.kept_mask.tolist() == [True, True, False, True]
+
+
+def test_a_cleaned_table_names_the_rows_of_another_table(tmp_path: Path) -> None:
+    pd.DataFrame({"image": IMAGES, "label": LABELS}).to_parquet(tmp_path / "t.parquet")
+    write_manifest(tmp_path / "clean.csv", load_dataset(tmp_path / "t.parquet"), [0, 1, 3])
+    assert (tmp_path / "clean.csv").read_text().splitlines()[1] == "t.parquet#row=1,cat"
+    clean = load_dataset(tmp_path / "clean.csv")
+    check_files(clean)
+    assert [example.read() for example in clean.examples] == [IMAGES[i] for i in (0, 1, 3)]
+
+
+def test_an_image_whose_table_or_row_is_gone_is_named(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"image": IMAGES, "label": LABELS})
+    frame.to_parquet(tmp_path / "t.parquet")
+    dataset, of_frame = load_dataset(tmp_path / "t.parquet"), load_dataset(frame)
+    frame[:2].to_parquet(tmp_path / "t.parquet")
+    assert dataset.examples[1].read() == IMAGES[1]
+    with pytest.raises(BadExample, match=r"row 4 of .*t\.parquet holds no image"):
+        dataset.examples[3].read()
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "t.parquet").unlink()
+    for example, reason in ((dataset.examples[0], "No such file"), (of_frame.examples[0], "no longer in the cache")):
+        assert example.version() is None
+        with pytest.raises(BadExample, match=reason):
+            example.read()
+
+
+def test_the_images_of_a_table_and_its_rows_are_listed_for_predictions(tmp_path: Path) -> None:
+    pd.DataFrame({"image": IMAGES, "label": LABELS}).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "1.png").write_bytes(IMAGES[0])
+    (tmp_path / "files.csv").write_text("path\n1.png\n\n2.png\n")
+    listed = IMAGE.list_examples([tmp_path / "t.parquet", f"{tmp_path}/t.parquet#row=2", tmp_path / "files.csv"])
+    assert [example.read() for example in listed[:6]] == [*IMAGES, IMAGES[1], IMAGES[0]]
+    assert [Path(example.name).name for example in listed[3:]] == [
+        "t.parquet#row=4", "t.parquet#row=2", "1.png", "2.png"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="no such file, folder or pattern"):
+        IMAGE.list_examples([f"{tmp_path}/u.parquet#row=2"])
 
 
 @pytest.mark.parametrize("name", ["image", "jpg", "something"])

@@ -90,7 +90,7 @@ def explain(
 
 
 def _folder_name(first: "Explanation") -> str:
-    return Path(first.file).stem if first.heat_map is not None else "texts"
+    return first.file_stem if first.heat_map is not None else "texts"
 
 
 def _print_summary(explanation: "Explanation") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from headstart.config import (
     all_settings,
 )
-from headstart.data.dataset import FRAME
+from headstart.data.tables import FRAME
 from headstart.errors import counted
 from headstart.tasks import Metric, get_task
 from headstart.tasks.comparison import Comparison

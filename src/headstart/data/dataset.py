@@ -20,13 +20,10 @@ from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
 from headstart.data.table_columns import Columns
 from headstart.data.table_examples import find_in_table
-from headstart.data.tables import is_frame, is_table
+from headstart.data.tables import FRAME, is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, task_for
 from headstart.tasks.labels import NO_LABEL, label_names, renamed_labels
-
-FRAME = "DataFrame"
-"""The source of data that came without a path."""
 
 
 @dataclass(frozen=True)

@@ -117,17 +117,13 @@ class FileExample(Example):
         return os.path.abspath(self.address) if self.is_local else self.address
 
     def version(self) -> str | None:
-        """Size, number and times of a local file; of other files what fsspec has, such as S3's ETag.
-
-        The time of the last change of the content is not enough: ``cp -p``, archives and synchronisation set it to that
-        of the file they copy. The time of the last change of the inode, which no program can set, tells them apart.
+        """That of :func:`file_version` of a local file; of other files what fsspec has, such as S3's ETag.
 
         A web server's files count as unchanging: fsspec has only their address.
         """
         try:
             if self.is_local:
-                stat = os.stat(self.address)
-                return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+                return file_version(self.address)
             filesystem, path = _filesystem(self.address)
             return str(filesystem.ukey(path))
         except UnavailableError:
@@ -203,6 +199,19 @@ class TextExample(Example):
     def to_json(self) -> dict[str, str]:
         """As plain data."""
         return {"content": self.content, "name": self.name}
+
+
+def file_version(path: str) -> str | None:
+    """Size, number and times of a local file; None if it is not there.
+
+    The time of the last change of the content is not enough: ``cp -p``, archives and synchronisation set it to that of
+    the file they copy. The time of the last change of the inode, which no program can set, tells them apart.
+    """
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
 def example_from_json(fields: dict[str, str]) -> Example:

@@ -232,12 +232,12 @@ def measure_sample_range(examples: Sequence[Example]) -> SampleRange | None:
     """The range of the values beyond 8 bits in a data set, from up to :data:`_MEASURED` such images.
 
     Args:
-        examples: images; only those in formats that can have more than 8 bits are opened.
+        examples: images; only those that may have more than 8 bits by their extension, or have none, are opened.
 
     Returns:
         None if no image has more than 8 bits, or all of them say their own range.
     """
-    possible = [example for example in examples if (example.suffix or "").lower() in _MANY_BITS]
+    possible = [example for example in examples if not example.suffix or example.suffix.lower() in _MANY_BITS]
     sample = possible[:: max(1, len(possible) // _MEASURED)]
     highest_colours: list[int] = []
     sample_range = measure_range(_readable(sample, highest_colours))

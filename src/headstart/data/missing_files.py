@@ -8,10 +8,12 @@ from itertools import islice
 from pathlib import Path, PurePath
 
 from headstart.data.audit import Audit
-from headstart.data.dataset import FRAME, Dataset
+from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
 from headstart.data.examples import is_url
 from headstart.data.folders import ignore_unread, subfolders, walk
+from headstart.data.table_images import TableImage
+from headstart.data.tables import FRAME
 from headstart.errors import InputError, counted
 from headstart.system.settings import check_readable
 
@@ -29,6 +31,8 @@ def check_files(dataset: Dataset) -> None:
         InputError: no file exists; the message has the path of the first and the probable cause.
     """
     locations = [example.location for example in dataset.examples[dataset.settled :]]
+    if any(isinstance(example, TableImage) for example in dataset.examples):
+        return  # the table has just been read
     if not all(location and not is_url(location) for location in locations[:_MOST_LOOKED_AT]):
         return
     if not locations or any(location and _is_there(Path(location)) for location in locations):

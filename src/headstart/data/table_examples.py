@@ -1,6 +1,7 @@
 """Examples in the rows of a table."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from headstart.data.listed_labels import check_not_bits, hint_at_separator, list
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
-from headstart.data.table_images import TableImages
+from headstart.data.table_images import RowAddress, add_frame_image, images_of
 from headstart.data.tables import Row, is_frame, read_rows
 from headstart.errors import InputError
 from headstart.tasks import task_for
@@ -33,32 +34,19 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []
-    images = TableImages(None if is_frame(table) else Path(table))
+    add_image = _image_store(table, root, columns)
     for row in read_rows(table, columns):
-        if row.problem:
-            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} {row.problem}"))
-            continue
-        file = images.add(row.number, row.content) if row.content else row.path
-        content, kind = (file, "path") if row.text is None else (row.text, "text")
-        if not content or row.label == "":
-            rows.skipped.append(Skipped(row.path or row.where, f"{row.where} has no {'label' if content else kind}"))
+        if reason := _reason_to_skip(row):
+            rows.skipped.append(Skipped(row.path or row.where, reason))
             continue
         _check_label(row, rows)
-        if not _is_unicode("".join(row.label)):
-            rows.skipped.append(Skipped(row.path or row.where, f"the label in {row.where} is not UTF-8"))
-            continue
         if row.split is not None:
-            split_name = split_of(row.split)
-            if not split_name:
-                raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
-            splits.append(split_name)
+            splits.append(_split(row))
         if row.group is not None:
             groups.append(row.group)
-        if row.text is None:
-            rows.files.append(content)
-        else:
-            rows.files.append(f"row {row.number}")
-            texts.append(content)
+        if row.text is not None:
+            texts.append(row.text)
+        rows.files.append(add_image(row) if row.content else row.path or f"row {row.number}")
         rows.labels.append(row.label)
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
@@ -69,6 +57,38 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     rows.examples = [rows.modality.example_in(root, *pair) for pair in zip(rows.files, contents, strict=True)]
     rows.splits, rows.groups = splits or None, groups or None
     return rows
+
+
+def _image_store(table: Any, root: Path, columns: Columns) -> Callable[[Row], str]:
+    """A function that writes the image in a row into the cache, and returns its address as the data set names it."""
+    if is_frame(table):
+        return lambda row: str(add_frame_image(row.number, row.content or b""))
+    location, column = os.path.abspath(table), columns.path or ""
+    images, name = images_of(location, column), os.path.relpath(location, root)
+
+    def add(row: Row) -> str:
+        images.add(row.number, row.content or b"")
+        return str(RowAddress(name, row.number, column))
+
+    return add
+
+
+def _reason_to_skip(row: Row) -> str:
+    """Why a row is no example; empty if it is one."""
+    if row.problem:
+        return f"{row.where} {row.problem}"
+    if not (row.content or row.text or row.path):
+        return f"{row.where} has no {'path' if row.text is None else 'text'}"
+    if row.label == "":
+        return f"{row.where} has no label"
+    return "" if _is_unicode("".join(row.label)) else f"the label in {row.where} is not UTF-8"
+
+
+def _split(row: Row) -> str:
+    split_name = split_of(row.split or "")
+    if not split_name:
+        raise InputError(f"{row.where} has the split {row.split!r}: expected train, val or test.")
+    return split_name
 
 
 def _unify_labels(source: str, rows: ExampleRows) -> None:

@@ -25,6 +25,9 @@ from headstart.system.settings import check_readable
 
 logger = logging.getLogger(__name__)
 
+FRAME = "DataFrame"
+"""What stands for the path of a table where there is no file."""
+
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
 _FIRST_BYTES = 100

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.examples import Example
 from headstart.data.images import Box, Decoder, upright_size
+from headstart.data.table_images import parse_address
 from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample, InputError, did_you_mean, field_name
 from headstart.explanation.activations import Computed, open_activations
@@ -51,6 +52,12 @@ class Explanation:
     def file(self) -> str:
         """Path of the image or text file, as it was passed; the text itself if it has no file."""
         return self.answer.file
+
+    @property
+    def file_stem(self) -> str:
+        """The name of the file without its extension, for a file about it; ``cats-row-7`` of an image in a table."""
+        address = parse_address(self.file)
+        return f"{Path(address.table).stem}-row-{address.row}" if address else Path(self.file).stem
 
     @property
     def probability(self) -> float:

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headstart.data.examples import FileExample
-from headstart.data.thumbnails import address, jpeg, thumbnail
+from headstart.data.thumbnails import Thumbnail, address, jpeg
 from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
 from headstart.explanation.heat import COLOURS, HeatMap, describe_position
@@ -42,8 +41,8 @@ def write_explanations(explainer: Explainer, explanations: Sequence[Explanation]
         (folder / PAGE).write_bytes(page.encode("utf-8", errors="replace"))
         for explanation in explanations:
             heat_map = explanation.heat_map
-            if heat_map is not None and (image := thumbnail(FileExample(explanation.file), _FILE_PX)):
-                path = _unused_path(folder, Path(explanation.file).stem)
+            if heat_map is not None and (image := _thumbnail(explanation, explainer.predictor, _FILE_PX)):
+                path = _unused_path(folder, explanation.file_stem)
                 path.write_bytes(jpeg(heat_map.overlay(image.pixels), _QUALITY))
 
     return write_folder(parent, name, fill) / PAGE
@@ -109,11 +108,15 @@ def explanation_content(explanation: Explanation, predictor: Predictor) -> dict[
         "agreeing": sum(class_name in neighbour.labels for neighbour in explanation.nearest),
         "words": marked_words(explanation.words),
     }
-    if heat_map is not None and (image := thumbnail(FileExample(explanation.file), _IMAGE_PX)):
+    if heat_map is not None and (image := _thumbnail(explanation, predictor, _IMAGE_PX)):
         content["image"] = address(image.pixels)
         content["overlay"] = address(heat_map.overlay(image.pixels))
         content["summary"] = summarize(heat_map, class_name)
     return content
+
+
+def _thumbnail(explanation: Explanation, predictor: Predictor, longest_px: int) -> Thumbnail | None:
+    return predictor.modality.thumbnail(predictor.modality.example_in(Path(), explanation.file), longest_px)
 
 
 def _neighbour_content(neighbour: Neighbour, class_name: str, predictor: Predictor) -> dict[str, Any]:

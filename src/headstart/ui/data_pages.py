@@ -20,9 +20,10 @@ from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.examples import FileExample
+from headstart.data.examples import Example, FileExample
 from headstart.data.modalities import Modality
 from headstart.data.split_names import SPLITS
+from headstart.data.table_images import TableImage, parse_address
 from headstart.data.thumbnails import jpeg, thumbnail
 from headstart.errors import InputError
 from headstart.runs.folder import check_name
@@ -144,9 +145,7 @@ class DataPages:
 
     def thumbnail(self, request: Request) -> Response:
         """A thumbnail of an image."""
-        image = thumbnail(
-            FileExample(str(self._root_folder.resolve(request.query_params.get("path", "")))), _THUMBNAIL_PX
-        )
+        image = thumbnail(_image(self._root_folder, request.query_params.get("path", "")), _THUMBNAIL_PX)
         if image is None:
             raise InputError("this file is not an image.")
         return Response(jpeg(image.pixels), media_type="image/jpeg")
@@ -178,10 +177,22 @@ def open_data(root_folder: RootFolder, path: Path, read: dict[str, Any]) -> Data
         dataset = load_dataset(str(path), **read)
     except PermissionError as exc:
         raise InputError(f"{exc.filename} {exc.strerror}.") from exc
-    for example in dataset.examples:
-        if example.location:
-            root_folder.resolve(example.location)
+    locations = [example.location for example in dataset.examples if example.location]
+    for file in {address.table if (address := parse_address(location)) else location for location in locations}:
+        root_folder.resolve(file)
     return dataset
+
+
+def _image(root_folder: RootFolder, location: str) -> Example:
+    """The image file at a location, or the image in a row of a table.
+
+    Raises:
+        InputError: it is outside the root.
+    """
+    address = parse_address(location)
+    if address is None:
+        return FileExample(str(root_folder.resolve(location)))
+    return TableImage(address._replace(table=str(root_folder.resolve(address.table))))
 
 
 def _name(root_folder: RootFolder, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Images: files that are decoded to pixels of the input size of a base."""
 
 import glob
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from headstart.data.images import EXTENSIONS, Decoder, measure_sample_range, upr
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_images
 from headstart.data.resizing import ResizeRule
+from headstart.data.table_columns import Columns
+from headstart.data.table_images import RowAddress, TableImage, parse_address
+from headstart.data.tables import FRAME, is_table, read_rows
 from headstart.data.thumbnails import Thumbnail, thumbnail
 from headstart.errors import BadExample, InputError
 
@@ -37,6 +41,13 @@ class Image(Modality):
     python_input = '"image.jpg"'
     labelled_data = "folder/"
 
+    def example_in(self, root: Path, file: str, text: str = "") -> Example:
+        """A file, or an image in a row of a table."""
+        address = None if is_url(file) else parse_address(file)
+        if address is None:
+            return super().example_in(root, file)
+        return TableImage(address if address.table == FRAME else address._replace(table=_absolute(root, address.table)))
+
     def find_examples(self, items: Sequence[Path | str]) -> list[Example]:
         """Image files, as :meth:`list_examples`."""
         return self.list_examples(items)
@@ -46,12 +57,12 @@ class Image(Modality):
         return is_url(str(item)) or Path(item).expanduser().is_file()
 
     def list_examples(self, items: Iterable[Path | str], text_column: Sequence[str] | None = None) -> list[Example]:
-        """Image files named by paths, URLs, folders (with all folders in them, sorted) and patterns.
+        """Images named by paths, URLs, folders (with all folders in them, sorted), patterns, tables and rows of tables.
 
         Raises:
-            InputError: something names no file; or a folder holds no image.
+            InputError: something names no file; a folder holds no image; or a table cannot be read.
         """
-        return [FileExample(address) for item in map(str, items) for address in self._find_files(item)]
+        return [example for item in map(str, items) for example in self._find_examples(item)]
 
     def open_reader(self, base: Mapping[str, Any], folder: Path) -> Decoder:
         """The decoder for the base's input size."""
@@ -87,21 +98,38 @@ class Image(Modality):
         """Compare fingerprints."""
         return near_images(comparables)
 
-    def _find_files(self, item: str) -> list[str]:
+    def _find_examples(self, item: str) -> list[Example]:
         if is_url(item):
-            return [item]
+            return [FileExample(item)]
         path = Path(item).expanduser()
         if path.is_dir():
             files = [file for file in walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
             if not files:
                 raise InputError(f"the folder {item} holds no images ({', '.join(self.extensions)}).")
-            return files
+            return [*map(FileExample, files)]
+        if is_table(path) and path.suffix.lower() != ".txt" and path.is_file():
+            return self._in_table(path)
         if path.exists() or path.is_symlink():  # reading it reports a broken link
-            return [str(path)]
+            return [FileExample(str(path))]
+        if (address := parse_address(str(path))) and (address.table == FRAME or os.path.isfile(address.table)):
+            return [self.example_in(Path(), str(path))]
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:
             raise InputError(f"no such file, folder or pattern: {item}.")
-        return [address for match in matches for address in self._find_files(match)]
+        return [example for match in matches for example in self._find_examples(match)]
+
+    def _in_table(self, table: Path) -> list[Example]:
+        """The images of a table: the files that its rows name, or the rows themselves."""
+        return [
+            self.example_in(table.parent, str(RowAddress(table.name, row.number)))
+            if row.content
+            else FileExample(str(table.parent / row.path) if row.path else "", name=row.path or row.where)
+            for row in read_rows(table, Columns(), labelled=False)
+        ]
+
+
+def _absolute(root: Path, path: str) -> str:
+    return os.path.abspath(root / path)
 
 
 IMAGE = Image()
