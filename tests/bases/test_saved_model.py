@@ -3,7 +3,10 @@
 import http.server
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -368,6 +371,13 @@ def test_updates_that_depend_on_a_tensor_are_refused(tmp_path: Path) -> None:
     tf.saved_model.save(_plain_module(conditional=True), tmp_path / "conditional")
     with pytest.raises(InputError, match=r"TensorFlow cannot freeze the variables of tfhub:.*/conditional"):
         hs.load_base(f"tfhub:{tmp_path}/conditional")
+
+
+def test_other_backends_of_keras_are_refused_by_name() -> None:
+    program = "from headstart.bases.graph_layer import GraphLayer; GraphLayer('', 'x', 'y', [])"
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert "graph of TensorFlow, which Keras on numpy cannot compute: set KERAS_BACKEND=tensorflow" in done.stderr
 
 
 def test_other_modules_and_folders_are_refused(tmp_path: Path) -> None:

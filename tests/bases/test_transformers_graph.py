@@ -51,6 +51,26 @@ def test_image_features_equal_those_of_transformers(name: str, tmp_path: Path) -
     np.testing.assert_allclose(hs.extract(base, files).rows(range(2)), expected["features"], atol=3e-6)
 
 
+def test_the_model_works_on_any_backend_of_keras(tmp_path: Path) -> None:
+    """On TensorFlow here: called, in ``predict``, saved and loaded, and below layers that are trained."""
+    import keras
+
+    expected = np.load(MODELS / "gpt-neox/expected.npz")
+    base = hs.load_base(f"hf:{MODELS / 'gpt-neox'}")
+    model, reader = base.model(), base.reader()
+    inputs = reader.batch([reader.decode(text.encode()) for text in expected["texts"]])
+    features = model.predict(inputs, verbose=0)
+    np.testing.assert_allclose(features, expected["features"], atol=3e-6)
+    np.testing.assert_array_equal(model(inputs), features)
+    classifier = keras.Sequential([model, keras.layers.Dense(2)])
+    classifier.compile("sgd", "mse")
+    classifier.fit(inputs, np.ones((len(inputs), 2)), verbose=0)
+    classifier.save(tmp_path / "classifier.keras")
+    again = keras.models.load_model(tmp_path / "classifier.keras")
+    np.testing.assert_allclose(again(inputs), classifier(inputs), atol=1e-6)
+    np.testing.assert_array_equal(again.layers[0](inputs), features)
+
+
 def test_a_run_is_trained_saved_and_used_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "films.csv"
     starts = [" ".join(WORDS[number // 4**place % 4] for place in range(3)) for number in range(40)]

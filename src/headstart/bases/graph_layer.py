@@ -29,12 +29,17 @@ class GraphLayer(keras.layers.Layer):
         kwargs: as for every Keras layer.
 
     Raises:
-        InputError: the graph has an operation that keeps state or accesses files.
+        InputError: the graph has an operation that keeps state or accesses files, or Keras runs on another backend.
     """
 
     def __init__(
         self, graph: str, takes: str, gives: str, constants: list[tuple[str, list[int], bool]], **kwargs: Any
     ) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(
+                f"this model contains a graph of TensorFlow, which Keras on {keras.backend.backend()} cannot compute: "
+                "set KERAS_BACKEND=tensorflow before Keras is imported."
+            )
         super().__init__(autocast=False, **kwargs)
         self.graph, self.takes, self.gives, self.constants = graph, takes, gives, constants
         self._definition = read_graph(graph)

@@ -1,19 +1,43 @@
 """An OpenVINO graph with its weights as a Keras layer, so that a saved model needs no second file.
 
-The graph becomes part of the model's graph, without gradients; only Keras's OpenVINO backend supports that.
+On Keras's OpenVINO backend, the graph becomes part of the model's graph. On the other backends, OpenVINO computes it and
+Keras gets the result, in float32 and without gradients: for predictions, and to train layers on top of it.
 Importing this module registers the layer with Keras: run ``import headstart.bases.openvino_layer`` before
 ``keras.models.load_model`` opens a run's ``model.keras`` with such a layer.
 """
 
 import base64
+import importlib
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from headstart.errors import InputError, field_name
+Compute = Callable[[Any], np.ndarray]
+"""From an input, (n, ...), to the output, float32 (n, ...)."""
+
+
+def _in_tensorflow(compute: Compute, inputs: Any, shape: tuple[int | None, ...]) -> Any:
+    tensorflow = importlib.import_module("tensorflow")
+    outputs = tensorflow.numpy_function(compute, [inputs], tensorflow.float32, stateful=False)
+    outputs.set_shape(shape)
+    return outputs
+
+
+def _in_jax(compute: Compute, inputs: Any, shape: tuple[int | None, ...]) -> Any:
+    jax = importlib.import_module("jax")
+    return jax.pure_callback(lambda x: compute(np.asarray(x)), jax.ShapeDtypeStruct(shape, "float32"), inputs)
+
+
+def _at_once(compute: Compute, inputs: Any, shape: tuple[int | None, ...]) -> Any:
+    return keras.ops.convert_to_tensor(compute(keras.ops.convert_to_numpy(inputs)))
+
+
+_FOREIGN_CALLS = {"tensorflow": _in_tensorflow, "jax": _in_jax}
+"""Backend of Keras -> how its graphs call a function of NumPy; the other backends have no graphs."""
 
 
 @keras.saving.register_keras_serializable("headstart")
@@ -30,6 +54,8 @@ class OpenVINOLayer(keras.layers.Layer):
     def __init__(self, graph: str, size: int, gives: list[int | None], **kwargs: Any) -> None:
         super().__init__(autocast=False, **{**kwargs, "trainable": False})
         self.graph, self.size, self.gives = graph, size, gives
+        self.supports_jit = False  # XLA cannot call OpenVINO
+        self._compiled: Any = None
 
     def build(self, input_shape: Any) -> None:
         """Create the weight."""
@@ -43,22 +69,39 @@ class OpenVINOLayer(keras.layers.Layer):
         return keras.KerasTensor((n, *(rest[0] if size is None else size for size in self.gives)), "float32")
 
     def call(self, inputs: Any) -> Any:
-        """Compute the graph.
+        """Compute the graph."""
+        backend = keras.backend.backend()
+        if backend == "openvino":
+            graph = self._read_graph()
+            graph.inputs[0].replace(inputs.output)
+            return keras.ops.convert_to_tensor(graph.outputs[0].get_node().input_value(0))
+        shape = self.compute_output_spec(inputs).shape
+        return _FOREIGN_CALLS.get(backend, _at_once)(self._compute, inputs, shape)
 
-        Raises:
-            InputError: Keras runs on another backend.
-        """
-        if keras.backend.backend() != "openvino":
-            raise InputError(
-                f"this base is a graph of OpenVINO, which Keras on {keras.backend.backend()} cannot compute: set "
-                f"KERAS_BACKEND=openvino before Keras is imported. In headstart, set {field_name('engine', 'auto')}."
-            )
+    def _read_graph(self) -> Any:
         import openvino
 
         constants = np.ascontiguousarray(keras.ops.convert_to_numpy(self._constants))
-        graph = openvino.Core().read_model(zlib.decompress(base64.b64decode(self.graph)), openvino.Tensor(constants))
-        graph.inputs[0].replace(inputs.output)
-        return keras.ops.convert_to_tensor(graph.outputs[0].get_node().input_value(0))
+        return openvino.Core().read_model(zlib.decompress(base64.b64decode(self.graph)), openvino.Tensor(constants))
+
+    def _compute(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute the graph with OpenVINO itself, which prepares it at the first call."""
+        if self._compiled is None:
+            import openvino
+
+            precision = {"INFERENCE_PRECISION_HINT": "f32"}
+            self._compiled = openvino.Core().compile_model(self._read_graph(), "CPU", precision)
+        return np.array(self._compiled(np.ascontiguousarray(inputs))[0], np.float32)
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Set the constants."""
+        super().set_weights(weights)
+        self._compiled = None
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read the constants from a file."""
+        super().load_own_variables(store)
+        self._compiled = None
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of :meth:`__init__`; saved runs contain their names."""
