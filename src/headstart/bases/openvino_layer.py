@@ -1,7 +1,7 @@
 """An OpenVINO graph with its weights as a Keras layer, so that a saved model needs no second file.
 
-On Keras's OpenVINO backend, the graph becomes part of the model's graph. On the other backends, OpenVINO computes it, in
-float32 and without gradients: for predictions, and to train layers on top of it.
+On Keras's OpenVINO backend, the graph becomes part of the model's graph. On the other backends, OpenVINO computes it in
+float32, without gradients: for predictions, and to train layers on top of it.
 Importing this module registers the layer with Keras: run ``import headstart.bases.openvino_layer`` before
 ``keras.models.load_model`` opens a run's ``model.keras`` with such a layer.
 """
