@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from headstart.tasks import get_task
+from headstart.tasks import classification_task, get_task
 from headstart.training.head.linear import solve
 from label_errors import usable
 from measure import markdown
@@ -31,7 +31,7 @@ Fitted = Callable[[np.ndarray], np.ndarray]
 def ours(rows: np.ndarray, labels: np.ndarray, n_classes: int, seed: int) -> Fitted:
     """Probabilities by headstart's head."""
     head = solve(
-        rows.__getitem__, np.arange(len(rows)), labels, n_classes, task=get_task("single-label"),
+        rows.__getitem__, np.arange(len(rows)), labels, n_classes, task=classification_task(get_task("single-label")),
         groups=np.arange(len(rows)), class_weights=np.ones(n_classes), seed=seed,
     )  # fmt: skip
     return lambda others: softmax(others @ head.kernel + head.bias, axis=1)

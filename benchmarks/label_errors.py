@@ -17,6 +17,7 @@ from headstart.bases import load_base, load_default
 from headstart.data.audit import audit
 from headstart.data.split import group_ids
 from headstart.features import FeatureSet
+from headstart.tasks import classification_task
 from headstart.tasks.label_issues import find_single_label_issues
 from headstart.training.head.linear import solve
 from measure import markdown
@@ -42,7 +43,14 @@ def row(data: str, base: str | None, share: float, seeds: int) -> tuple[str, ...
         labels = truth.copy()
         labels[planted] = (labels[planted] + rng.integers(1, k, len(planted))) % k
         head = solve(
-            features.rows, there, labels, k, task=dataset.task, groups=groups, class_weights=np.ones(k), seed=seed
+            features.rows,
+            there,
+            labels,
+            k,
+            task=classification_task(dataset.task),
+            groups=groups,
+            class_weights=np.ones(k),
+            seed=seed,
         )
         if head.out_of_fold is None:
             raise SystemExit(f"{data}: too few examples for cross-validation.")

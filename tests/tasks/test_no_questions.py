@@ -11,13 +11,16 @@ SOURCE = Path(headstart.__file__).parent
 
 QUESTIONS = {
     "whether classes exclude each other": r"\b(is_)?exclusive\b",
-    "the name of the task": r"task(\.name)? *[!=]=|[\"'](single|multi)-label[\"']",
-    "the class of the task": r"isinstance\([^)]*\b(SingleLabel|MultiLabel|Task)\b",
-    "the form of the answer": r"isinstance\([^)]*(predicted|Prediction)\b|getattr\([^)]*\bunsure",
-    "the shape of the labels": r"labels\.(ndim|shape\[1\])|isinstance\(label, (list|str)\)",
+    "the name of the task": r"task(\.name)? *[!=]=|[\"']((single|multi)-label|detection)[\"']",
+    "the class of the task": r"isinstance\([^)]*\b(SingleLabel|MultiLabel|Detection|ClassificationTask|Task)\b",
+    "the form of the answer": r"isinstance\([^)]*(predicted|Prediction|Detections)\b|getattr\([^)]*\bunsure",
+    "the shape of the labels": r"labels\.(ndim|shape\[1\])|isinstance\(label, (list|str|Boxes|BoxLabels)\)",
     "the metrics of the task": r"[\"'](accuracy|mean_average_precision|average_precision)[\"'] in\b",
     "the separator of labels": r"\bSEPARATOR\b",
-    "a module of one task": r"(from|import) headstart\.tasks\.(single_label|multi_label)",
+    "a module of one task": (
+        r"(from|import) headstart\.tasks\.(single_label|multi_label|detection\.(task|metrics|thresholds|cells|answers))"
+        r"|headstart\.tasks\.detection import .*\bDetection\b"
+    ),
 }
 """What is asked -> the pattern of the question."""
 
@@ -54,7 +57,12 @@ def test_no_file_asks_for_the_kind_of_label(question: str) -> None:
         ("whether classes exclude each other", "{% if not exclusive %}"),
         ("the name of the task", "if facts.task == 'multi-label':"),
         ("the name of the task", 'is_multi = task.name != "single-label"'),
+        ("the name of the task", "if facts.task in ('detection',):"),
         ("the class of the task", "isinstance(task, MultiLabel)"),
+        ("the class of the task", "isinstance(dataset.task, ClassificationTask)"),
+        ("the form of the answer", "isinstance(output, Detections)"),
+        ("the shape of the labels", "isinstance(label, BoxLabels)"),
+        ("a module of one task", "from headstart.tasks.detection import Boxes, Detection"),
         ("the form of the answer", "[answer.predicted] if isinstance(answer.predicted, str) else answer.predicted"),
         ("the shape of the labels", "if data.labels.ndim == 2:"),
         ("the metrics of the task", 'if "accuracy" in figures:'),

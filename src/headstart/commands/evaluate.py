@@ -163,7 +163,7 @@ def _selective_prediction(facts: RunFacts, answers: Answers) -> SelectivePredict
     selective = facts.selective_prediction
     if selective is None or selective.threshold is None:
         return None
-    on_held_out = decode(Coverage, asdict(coverage(answers.labels, answers.probabilities, selective.threshold)))
+    on_held_out = decode(Coverage, asdict(coverage(answers.labels, answers.outputs, selective.threshold)))
     return SelectivePredictionFacts(
         min_precision=selective.min_precision,
         threshold=selective.threshold,
@@ -234,7 +234,7 @@ def _answers(
         splits=np.full(len(order), SPLIT),
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
-        probabilities=np.stack([outputs[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
+        outputs=np.stack([outputs[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
         digests=[digests[i] for i in order],
         examples=[all_examples[i] for i in usable],
         modality=dataset.modality,

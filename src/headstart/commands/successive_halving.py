@@ -32,6 +32,7 @@ from headstart.features import FeatureSet, extract
 from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
 from headstart.system.progress import Progress
 from headstart.system.settings import is_offline
+from headstart.tasks import classification_task
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.statistics import Interval
 from headstart.training.head.linear import solve
@@ -76,7 +77,7 @@ class SuccessiveHalving:
         self.progress = progress
         self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
         self.examples = dataset.examples
-        self.task = dataset.task
+        self.task = classification_task(dataset.task)
         self.running: list[_Candidate] = []
         self.eliminated: list[Row] = []
         self.left_out: list[LeftOut] = []

@@ -56,6 +56,7 @@ from headstart.system.cost import Cost
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.scratch import sweep
+from headstart.tasks import classification_task
 from headstart.tasks.outputs import at_temperature
 from headstart.training import (
     FineTuneResult,
@@ -184,7 +185,7 @@ def _train(
             answers=answers, figures=figures, leak_free=leak_free,
             config=_recorded(config, base), data_path=_data_path(data), splits=split.split_of_each(),
             change=class_changes(
-                dataset, split.usable, split.splits, answers.probabilities, answers.thresholds, seed=config.split.seed
+                dataset, split.usable, split.splits, answers.outputs, answers.thresholds, seed=config.split.seed
             ),
         )  # fmt: skip
         return Run(write_run(runs, run_name, material, cost, cache, _pages(material)))
@@ -193,7 +194,7 @@ def _train(
 def _training_data(prepared: PreparedData) -> TrainingData:
     dataset, split = prepared.dataset, prepared.split
     return TrainingData(
-        prepared.features, dataset.task, dataset.labels, len(dataset.classes),
+        prepared.features, classification_task(dataset.task), dataset.labels, len(dataset.classes),
         train=split.index("train"), val=split.index("val"), test=split.index("test"), groups=split.groups,
     )  # fmt: skip
 
@@ -294,7 +295,7 @@ def _answers(dataset: Dataset, split: Split, features: FeatureSet, head: Head) -
         dataset.task,
         [dataset.examples[i] for i in split.usable],
         dataset.modality,
-        dataset.task.choose_thresholds(labels[val], probabilities[val]),
+        dataset.task.choose_thresholds(labels[val], probabilities[val], len(dataset.classes)),
     )
 
 

@@ -176,7 +176,7 @@ def load_dataset(
         raise InputError(f"{source} has splits, but none is 'train'.")
     if known_classes is not None:
         return _dataset_of_known(source, root, rows, known_classes, task)
-    return _dataset(source, root, rows, classes, task, fewest=1 if added else 2)
+    return _dataset(source, root, rows, classes, task, added=added)
 
 
 def _dataset(
@@ -186,7 +186,7 @@ def _dataset(
     class_names: Sequence[str] | None,
     task_name: str | None,
     *,
-    fewest: int,
+    added: bool,
 ) -> Dataset:
     task = task_for(rows.labels, task_name)
     present = rows.present
@@ -195,10 +195,10 @@ def _dataset(
     for name in classes:
         if name not in present:
             raise InputError(f"{source} has no class {name!r}.{did_you_mean(name, present)}")
-    if len(set(classes)) < fewest:
+    if len(set(classes)) < (1 if added else task.min_classes):
         raise InputError(_too_few_classes(source, root, rows, classes))
     warn_of_similar(source, classes)
-    if rows.splits and fewest > 1:
+    if rows.splits and not added:
         _check_train(source, rows, classes)
     skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
     used = set(classes)
@@ -288,7 +288,7 @@ def _check_no_columns(path: Path, columns: Columns) -> None:
 
 
 def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[str]) -> str:
-    if rows.files:
+    if rows.files and classes:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
         return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
     is_folder = source != FRAME and Path(source).is_dir()

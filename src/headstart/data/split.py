@@ -252,7 +252,8 @@ def check_split(
                 f"the class {name!r} has {counted(usable, 'usable example')}, {in_train} of them to train on: "
                 f"expected at least {MIN_TRAIN}.{lost} {remedies}"
             )
-    _check_absence(task, labels[splits == "train"], classes)
+    if task.needs_absence:
+        _check_absence(task, labels[splits == "train"], classes)
     missing = [
         Occurrence((), f"{name}: none in {name_of_split}")
         for name_of_split in ("val", "test")

@@ -37,7 +37,7 @@ def explain_mistakes(answers: Answers, predictor: Predictor, split: str, folder:
         split: name of the split.
         folder: folder to write into.
     """
-    classes, confidence = answers.task.worst_mistakes(answers.labels, answers.probabilities, answers.thresholds)
+    classes, confidence = answers.task.worst_mistakes(answers.labels, answers.outputs, answers.thresholds)
     wrong = np.flatnonzero((answers.splits == split) & (classes >= 0))
     ranked = wrong[np.argsort(-confidence[wrong].astype(np.float64).round(_DECIMALS), kind="stable")]
     ranked = ranked[: predictor.modality.mistakes_shown]

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from headstart.runs.schema import RunFacts
-from headstart.tasks import get_task
+from headstart.tasks import classification_task, get_task
 
 Rule = Literal["most probable", "thresholds"]
 
@@ -25,7 +25,7 @@ def decision_rule(facts: RunFacts) -> Rule | None:
         ``most probable``: always the one class with the highest probability; ``thresholds``: all classes that reach
         their threshold; None if it is another rule.
     """
-    task, classes, rng = get_task(facts.task), facts.classes, np.random.default_rng(0)
+    task, classes, rng = classification_task(get_task(facts.task)), facts.classes, np.random.default_rng(0)
     n = len(classes)
     thresholds = np.array([facts.thresholds[name] for name in classes]) if facts.thresholds else None
     shape = (_TRIALS, n)

@@ -19,13 +19,13 @@ _CLASS_FIELDS = ("support", "precision", "recall", "f1", "threshold", "average_p
 
 @dataclass(frozen=True)
 class Answers:
-    """Labels and probabilities of evaluated examples: one row of ``predictions.csv`` each.
+    """Labels and outputs of evaluated examples: one row of ``predictions.csv`` each.
 
     Attributes:
         splits: str (n,).
         files: n names.
         labels: encoded by the task.
-        probabilities: float32 (n, classes).
+        outputs: of the model, (n, …) as the task takes them, such as probabilities, float32 (n, classes).
         digests: content digest of each file.
         task: kind of the labels.
         examples: n of them.
@@ -36,7 +36,7 @@ class Answers:
     splits: np.ndarray
     files: Sequence[str]
     labels: np.ndarray
-    probabilities: np.ndarray
+    outputs: np.ndarray
     digests: Sequence[bytes]
     task: Task
     examples: Sequence[Example]
@@ -45,8 +45,8 @@ class Answers:
 
     def metrics(self, where: np.ndarray, classes: Sequence[str], *, seed: int) -> SplitFigures:
         """Every metric of some of them, chosen by a mask; see :meth:`headstart.tasks.Task.evaluate`."""
-        labels, probabilities = self.labels[where], self.probabilities[where]
-        figures = self.task.evaluate(labels, probabilities, classes, self.thresholds, seed=seed)
+        labels, outputs = self.labels[where], self.outputs[where]
+        figures = self.task.evaluate(labels, outputs, classes, self.thresholds, seed=seed)
         return _split_figures(figures, [metric.name for metric in self.task.metrics])
 
     def leak_free(self, leaked: np.ndarray, where: np.ndarray, classes: Sequence[str], *, seed: int) -> LeakFree | None:

@@ -78,7 +78,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     examples = [material.dataset.examples[i] for i in golden_examples]
     _check_unchanged(examples, [material.features.digests[i] for i in golden_examples])
     inputs = decode_examples(material.base.reader(), examples)
-    expected = material.answers.probabilities[golden]
+    expected = material.answers.outputs[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
     size = sum(file.stat().st_size for file in prepared.folder.iterdir())
     check_room(runs, _RUN_FACTOR * size, f"the files of the run {name}")

@@ -29,7 +29,7 @@ from headstart.features.engines import (
 from headstart.runs import migrations
 from headstart.runs.files import ADVICE, checked_file, read_facts
 from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
-from headstart.tasks import Task, get_task
+from headstart.tasks import Task, classification_task, get_task
 from headstart.tasks.answers import Answer as TaskAnswer
 from headstart.tasks.answers import Decision
 
@@ -98,7 +98,7 @@ class Predictor:
     ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
-        self.task = get_task(self.facts.task)
+        self.task = classification_task(get_task(self.facts.task))
         self.min_confidence = _resolve_min_confidence(min_confidence, self.facts, self.task)
         if self.facts.golden is None:
             raise InputError(

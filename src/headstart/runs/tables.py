@@ -125,7 +125,7 @@ class HistoryRow:
 def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) -> None:
     """Write ``predictions.csv``."""
     task = answers.task
-    predicted = task.decide(answers.probabilities, answers.thresholds)
+    predicted = task.decide(answers.outputs, answers.thresholds)
     header = [*_PREDICTION_COLUMNS, *task.table_columns(classes)]
     columns: list[Iterable[str]] = [
         answers.splits.tolist(),
@@ -133,7 +133,7 @@ def write_predictions(folder: Path, classes: Sequence[str], answers: Answers) ->
         (task.to_cell(label, classes) for label in answers.labels),
         (task.to_cell(label, classes) for label in predicted),
         (digest.hex() for digest in answers.digests),
-        *task.table(answers.labels, answers.probabilities, answers.thresholds, classes),
+        *task.table(answers.labels, answers.outputs, answers.thresholds, classes),
     ]
     texts = _text_column(answers.modality, answers.examples)
     _write(folder / PREDICTIONS, [*header, *texts], zip(*columns, *texts.values(), strict=True))

@@ -19,8 +19,8 @@ class Comparison:
         metric: name of the figure that decides.
         value: of the first and of the second.
         value_gain: (low, high), 95 % interval of the second's figure minus the first's.
-        log_loss: of the first and of the second.
-        loss_gain: (low, high), 95 % interval of the first's log loss minus the second's.
+        log_loss: of the first and of the second; None if the task has none.
+        loss_gain: (low, high), 95 % interval of the first's log loss minus the second's; None without log loss.
         fixed: number of examples that only the second gets right; None if the task does not count them.
         regressed: number of examples that only the first gets right.
         p_value: of McNemar's exact test, two-sided; None if the task does not count right answers.
@@ -31,8 +31,8 @@ class Comparison:
     metric: str
     value: tuple[float, float]
     value_gain: tuple[float, float]
-    log_loss: tuple[float, float]
-    loss_gain: tuple[float, float]
+    log_loss: tuple[float, float] | None = None
+    loss_gain: tuple[float, float] | None = None
     fixed: int | None = None
     regressed: int | None = None
     p_value: float | None = None
@@ -68,16 +68,17 @@ class Comparison:
         A lower log loss alone does not count: on validation data the second was stopped where just this loss was
         least.
         """
-        return self.gain > 0 and (self.is_significant or self.loss_gain[0] > 0)
+        is_lower_loss = self.loss_gain is not None and self.loss_gain[0] > 0
+        return self.gain > 0 and (self.is_significant or is_lower_loss)
 
     @property
     def leans_to_second(self) -> bool:
-        """Whether both figures are better: all that a few dozen examples can show.
+        """Whether the figure and, if there is one, the log loss are better: all that a few dozen examples can show.
 
         To require significance there would leave most gains unused: in three draws of 8 examples of each class of AG
         News, cross-validation saw gains of 3, 13 and 19 points, and only the last was significant.
         """
-        return self.gain > 0 and self.log_loss[1] < self.log_loss[0]
+        return self.gain > 0 and (self.log_loss is None or self.log_loss[1] < self.log_loss[0])
 
     def to_dict(self) -> dict[str, object]:
         """As plain data, for ``run.json``, where the task tells which values are better."""
@@ -106,12 +107,11 @@ class Comparison:
             subject: what the second classifier is, with ``{}`` for the number of examples.
             few: whether the examples are so few that they cannot prove a gain.
         """
-        text = (
-            f"{subject.format(f'{self.examples:,}')}: {self.format_change()}; log loss {self.log_loss[0]:.3f} to "
-            f"{self.log_loss[1]:.3f}."
-        )
+        losses = f"; log loss {self.log_loss[0]:.3f} to {self.log_loss[1]:.3f}" if self.log_loss else ""
+        text = f"{subject.format(f'{self.examples:,}')}: {self.format_change()}{losses}."
         if self.favours_second:
             return f"{text} The gain is significant."
         if few and self.leans_to_second:
-            return f"{text} So few examples cannot prove a gain, but both figures are better."
+            better = "both figures are better" if losses else "the figure is better"
+            return f"{text} So few examples cannot prove a gain, but {better}."
         return f"{text} This does not prove a gain."

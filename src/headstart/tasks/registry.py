@@ -11,12 +11,15 @@ from collections.abc import Sequence
 
 from headstart.errors import InputError
 from headstart.system.registry import Registry
+from headstart.tasks.detection import Detection
 from headstart.tasks.labels import Label
 from headstart.tasks.multi_label import MultiLabel
 from headstart.tasks.single_label import SingleLabel
 from headstart.tasks.task import Task
 
-_REGISTRY: Registry[Task] = Registry("task", (SingleLabel(), MultiLabel()), group="headstart.tasks", field="task")
+_REGISTRY: Registry[Task] = Registry(
+    "task", (SingleLabel(), MultiLabel(), Detection()), group="headstart.tasks", field="task"
+)
 
 
 def register_task(task: Task) -> None:

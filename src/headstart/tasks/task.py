@@ -1,7 +1,8 @@
 """What is predicted: the interface of a task, which owns everything that depends on the kind of label.
 
-The rest of headstart handles labels only through a task: as arrays whose first axis are the examples. A task is
-stateless; the thresholds that it chooses for one run (:meth:`Task.choose_thresholds`) are passed in again.
+The rest of headstart handles labels only through a task: as arrays whose first axis are the examples. So it does with
+*outputs*, what a model gives for each example: probabilities, or an object array of detections. A task is stateless;
+the thresholds that it chooses for one run (:meth:`Task.choose_thresholds`) are passed in again.
 """
 
 import math
@@ -13,11 +14,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from headstart.config import ClassWeights
 from headstart.tasks.answers import Answer, Cells, Decision, Scores
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.labels import SEPARATOR, Label
-from headstart.tasks.outputs import Activation
 from headstart.tasks.wording import Wording
 
 
@@ -84,7 +83,6 @@ class Task(ABC):
 
     Attributes:
         name: recorded in runs, and the value of the setting ``task``.
-        activation: turns the logits of a head into probabilities.
         metrics: the figures of a run, the most important one first.
         deciding_metric: name of the figure that decides between two models.
         wording: the words for such labels.
@@ -94,6 +92,8 @@ class Task(ABC):
         label_settings: settings that say where a table has the labels. Data for evaluation share them with the data of
             the training, because labels of this kind are not recognised without them.
         cell_settings: settings that read labels from cells as :meth:`Task.to_cell` writes them.
+        min_classes: fewest classes that can be trained on.
+        needs_absence: whether a class is learned from examples without it, too.
         allows_no_class: whether an example may have no class at all.
         allows_new_classes: whether classes can be added to a run, because no old example can be of a new one.
         imbalance_ratio: ratio of the largest to the smallest class from which an audit warns; None where their sizes
@@ -102,15 +102,12 @@ class Task(ABC):
             marks what is predicted.
         no_confidence_reason: why an answer has no single confidence, which can be calibrated and compared with a
             threshold; empty if it has one.
-        has_learning_curve: whether the share of right answers tells how much further examples would help; labels are
-            int (n,) then.
         has_label_probability: whether one probability tells how well the given label of an example fits.
         relabel_control: how a person corrects the label of an example on the page: chooses one class, or ticks several.
         openvino_info: what OpenVINO's Model API needs to know about an exported model.
     """
 
     name: ClassVar[str]
-    activation: ClassVar[Activation]
     metrics: ClassVar[tuple[Metric, ...]]
     deciding_metric: ClassVar[str]
     wording: ClassVar[Wording] = Wording()
@@ -119,17 +116,16 @@ class Task(ABC):
     class_metrics: ClassVar[tuple[Metric, ...]] = ()
     label_settings: ClassVar[tuple[str, ...]] = ()
     cell_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    min_classes: ClassVar[int] = 2
+    needs_absence: ClassVar[bool] = True
     allows_no_class: ClassVar[bool] = False
     allows_new_classes: ClassVar[bool] = True
     imbalance_ratio: ClassVar[float | None] = None
     predicts_most_probable: ClassVar[bool] = True
     no_confidence_reason: ClassVar[str] = ""
-    has_learning_curve: ClassVar[bool] = False
     has_label_probability: ClassVar[bool] = True
     relabel_control: ClassVar[Literal["choose one", "tick several"]] = "choose one"
-    openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"model_type": "Classification", "multilabel": "False"}
-    )
+    openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def metric(self, name: str) -> Metric:
         """One of ``metrics`` by its name."""
@@ -203,66 +199,13 @@ class Task(ABC):
         """Why class names cannot be used; None if they can."""
         return None
 
-    # ---- training
-
-    @abstractmethod
-    def class_weights(self, labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:
-        """Weight of an example of each class in training, float (n_classes,), with mean 1 over the examples.
-
-        Raises:
-            InputError: the choice is not possible.
-        """
-
-    @abstractmethod
-    def example_weights(self, labels: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
-        """Weight of each example in training, float (n,)."""
-
-    @abstractmethod
-    def cross_entropy(self, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Loss of several problems on the same examples, and its gradient.
-
-        Args:
-            logits: float (n, problems, classes).
-            labels: encoded, of n examples.
-
-        Returns:
-            The loss (n, problems), and its derivatives by the logits, in their shape.
-        """
-
-    @abstractmethod
-    def log_losses(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """Log loss of each example, float64 (n,), from probabilities (n, classes)."""
-
-    @abstractmethod
-    def mistakes(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """Mask of the examples with a wrong answer, bool (n,), before thresholds are chosen."""
-
-    @abstractmethod
-    def targets(self, labels: np.ndarray, n_classes: int) -> np.ndarray:
-        """Labels as the loss of Keras takes them: float32 (n, classes)."""
-
-    @abstractmethod
-    def keras_loss(self, label_smoothing: float) -> tuple[Any, list[str]]:
-        """A Keras loss on logits and :meth:`targets`, and names of Keras metrics. In a Keras process."""
-
-    def contrastive_groups(self, labels: np.ndarray) -> np.ndarray | None:
-        """Number of the group of each example, int (n,), for contrastive fine-tuning, which draws groups together.
-
-        None means that labels of this kind form no such groups.
-        """
-        return None
-
-    def scores(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-        """Figures that training reports beside the loss, as columns of ``history.csv`` without ``val_``."""
-        return {}
-
     # ---- evaluation
 
     @abstractmethod
     def evaluate(
         self,
         labels: np.ndarray,
-        probabilities: np.ndarray,
+        outputs: np.ndarray,
         classes: Sequence[str],
         thresholds: np.ndarray | None,
         *,
@@ -275,15 +218,15 @@ class Task(ABC):
             ``precision``, ``recall`` and ``f1`` in this form, and other figures that :meth:`report_sections` shows.
         """
 
-    def choose_thresholds(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
-        """The probability from which each class is predicted, float (classes,), chosen on validation examples.
+    def choose_thresholds(self, labels: np.ndarray, outputs: np.ndarray, n_classes: int) -> np.ndarray | None:
+        """The probability or score from which each class is predicted, float (classes,), from validation examples.
 
         None means that the most probable class is predicted.
         """
         return None
 
     @abstractmethod
-    def decide(self, probabilities: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
+    def decide(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
         """The predicted labels, encoded as :meth:`encode` does."""
 
     @abstractmethod
@@ -301,11 +244,11 @@ class Task(ABC):
 
     @abstractmethod
     def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
-        """Compare two models by their probabilities (n, classes) for the same examples."""
+        """Compare two models by their outputs for the same examples."""
 
     @abstractmethod
     def worst_mistakes(
-        self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray | None
+        self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The wrong answer about each example that the model was surest of.
 
@@ -315,13 +258,13 @@ class Task(ABC):
 
     @abstractmethod
     def find_label_issues(
-        self, labels: np.ndarray, probabilities: np.ndarray
+        self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Labels that look wrong, by confident learning.
+        """Labels that look wrong.
 
         Args:
             labels: encoded, of n examples.
-            probabilities: float (n, classes), by a model that was trained without the example.
+            outputs: for each example by a model that was trained without it.
 
         Returns:
             Positions of the examples, int (k,); the labels that they more likely have, encoded; the probability that
@@ -341,7 +284,7 @@ class Task(ABC):
 
     @abstractmethod
     def table(
-        self, labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray | None, classes: Sequence[str]
+        self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None, classes: Sequence[str]
     ) -> list[Iterable[str]]:
         """The cells of :meth:`table_columns`, n of each."""
 
@@ -357,8 +300,8 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def answer(self, name: str, probabilities: np.ndarray, decision: Decision, top_k: int | None) -> Answer:
-        """The answer about one example from its probabilities, float (classes,)."""
+    def answer(self, name: str, output: Any, decision: Decision, top_k: int | None) -> Answer:
+        """The answer about one example from what a model gives for it, one of the outputs."""
 
     # ---- what people see
 

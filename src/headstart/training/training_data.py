@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.features.extraction import FeatureSet
-from headstart.tasks import Task
+from headstart.tasks import ClassificationTask
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrainingData:
     """
 
     features: FeatureSet
-    task: Task
+    task: ClassificationTask
     labels: np.ndarray
     n_classes: int
     train: np.ndarray

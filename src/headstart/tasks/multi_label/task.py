@@ -9,6 +9,7 @@ import numpy as np
 from headstart.config import ClassWeights
 from headstart.errors import InputError, field_name
 from headstart.tasks.answers import Cells, Decision, Mistake, MultiLabelPrediction, Scores, ranked_probabilities
+from headstart.tasks.classification import ClassificationTask
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.label_issues import find_label_set_issues
 from headstart.tasks.labels import SEPARATOR, Label
@@ -17,13 +18,13 @@ from headstart.tasks.multi_label.metrics import LabelTable, evaluate, n_label_re
 from headstart.tasks.multi_label.thresholds import DEFAULT_THRESHOLD, MIN_POSITIVES, choose_thresholds
 from headstart.tasks.statistics import percentiles
 from headstart.tasks.stratification import assign_label_sets
-from headstart.tasks.task import Metric, Task
+from headstart.tasks.task import Metric
 from headstart.tasks.wording import Wording
 
 _MAX_NAMES = 10  # of labels in one remark
 
 
-class MultiLabel(Task):
+class MultiLabel(ClassificationTask):
     """Each example has any number of labels; labels are 0 and 1, uint8 (n, classes)."""
 
     name = "multi-label"
@@ -166,7 +167,7 @@ class MultiLabel(Task):
         """See :func:`headstart.tasks.multi_label.metrics.evaluate`."""
         return evaluate(labels, probabilities, classes, _thresholds_or_default(thresholds, len(classes)), seed=seed)
 
-    def choose_thresholds(self, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    def choose_thresholds(self, labels: np.ndarray, probabilities: np.ndarray, n_classes: int) -> np.ndarray:
         """See :func:`headstart.tasks.multi_label.thresholds.choose_thresholds`."""
         return choose_thresholds(labels, probabilities)
 

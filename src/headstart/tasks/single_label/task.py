@@ -7,6 +7,7 @@ import numpy as np
 
 from headstart.config import ClassWeights
 from headstart.tasks.answers import Cells, Decision, Mistake, Prediction, Scores, ranked_probabilities
+from headstart.tasks.classification import ClassificationTask
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.label_issues import find_single_label_issues
 from headstart.tasks.labels import Label
@@ -14,12 +15,12 @@ from headstart.tasks.single_label.losses import cross_entropy, log_losses
 from headstart.tasks.single_label.metrics import evaluate
 from headstart.tasks.statistics import mcnemar, n_resamples, percentiles
 from headstart.tasks.stratification import assign_single_labels
-from headstart.tasks.task import Metric, Task
+from headstart.tasks.task import Metric
 
 _SMALLEST = 5e-7  # what a table writes as 0.000000 is at most this
 
 
-class SingleLabel(Task):
+class SingleLabel(ClassificationTask):
     """Each example is of exactly one class; labels are int (n,)."""
 
     name = "single-label"

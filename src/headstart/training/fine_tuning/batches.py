@@ -10,7 +10,7 @@ from headstart.data.examples import example_from_json
 from headstart.data.parallel import map_ahead
 from headstart.features.augmentation import augment, to_pipeline
 from headstart.features.views import Views
-from headstart.tasks import get_task
+from headstart.tasks import classification_task, get_task
 from headstart.training.fine_tuning.job import FineTuneJob
 
 _EVALUATION_BATCH = 64
@@ -50,7 +50,7 @@ class Batches:
     """
 
     def __init__(self, job: FineTuneJob, config: FineTuneConfig, views: Views, *, is_text: bool, is_live: bool) -> None:
-        self.task = get_task(job.task)
+        self.task = classification_task(get_task(job.task))
         self.labels, self.val_labels = np.array(job.train_labels), np.array(job.val_labels)
         self.size = min(config.batch_size, len(self.labels))
         self.steps = len(self.labels) // self.size

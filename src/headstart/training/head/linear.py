@@ -37,7 +37,7 @@ from headstart.data.parallel import map_ahead
 from headstart.data.split import folds
 from headstart.errors import InputError
 from headstart.model_files.head_layers import activate
-from headstart.tasks import Task
+from headstart.tasks import ClassificationTask
 from headstart.tasks.outputs import (
     at_temperature,
     fit_temperature,
@@ -111,7 +111,7 @@ def solve(
     labels: np.ndarray,
     n_classes: int,
     *,
-    task: Task,
+    task: ClassificationTask,
     groups: np.ndarray,
     class_weights: np.ndarray,
     seed: int,
@@ -197,7 +197,9 @@ class Axes:
     directions: np.ndarray
 
     @classmethod
-    def of(cls, rows: RowReader, indices: np.ndarray, labels: np.ndarray, task: Task, max_directions: int) -> "Axes":
+    def of(
+        cls, rows: RowReader, indices: np.ndarray, labels: np.ndarray, task: ClassificationTask, max_directions: int
+    ) -> "Axes":
         """The axes of the examples at ``indices``."""
         data = _Data(rows, indices, labels, task)
         return cls(data.mean, data.scale, data.directions[:, ::-1][:, :max_directions].astype(np.float32))
@@ -224,7 +226,13 @@ class CrossValidation:
     """
 
     def __init__(
-        self, rows: np.ndarray, labels: np.ndarray, task: Task, n_classes: int, fold: np.ndarray, weights: np.ndarray
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        task: ClassificationTask,
+        n_classes: int,
+        fold: np.ndarray,
+        weights: np.ndarray,
     ) -> None:
         self._data = _Data(rows.__getitem__, np.arange(len(rows)), labels, task, standardise=False)
         self._n_classes, self._fold, self._weights = n_classes, fold, weights
@@ -240,7 +248,13 @@ class _Data:
     """Standardised features with labels, in blocks; in memory if they are small enough, else read at every step."""
 
     def __init__(
-        self, rows: RowReader, indices: np.ndarray, labels: np.ndarray, task: Task, *, standardise: bool = True
+        self,
+        rows: RowReader,
+        indices: np.ndarray,
+        labels: np.ndarray,
+        task: ClassificationTask,
+        *,
+        standardise: bool = True,
     ) -> None:
         self._rows, self._indices, self.labels, self.task = rows, indices, labels, task
         share = -(-len(indices) // (os.cpu_count() or 1))

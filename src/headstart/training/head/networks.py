@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from headstart.model_files.head_layers import Layers, activate
-from headstart.tasks import Task
+from headstart.tasks import ClassificationTask
 from headstart.training.early_stopping import EarlyStopping
 from headstart.training.head.linear import RowReader
 
@@ -60,7 +60,7 @@ class Networks:
         labels: np.ndarray,
         n_classes: int,
         *,
-        task: Task,
+        task: ClassificationTask,
         weights: np.ndarray,
         seed: int,
     ) -> None:
@@ -163,7 +163,7 @@ def cross_validate(
     fold: np.ndarray,
     weights: np.ndarray,
     *,
-    task: Task,
+    task: ClassificationTask,
     epochs: int,
     patience: int,
     seed: int,
@@ -208,7 +208,7 @@ def train(
     n_classes: int,
     weights: np.ndarray,
     *,
-    task: Task,
+    task: ClassificationTask,
     epochs: int,
     seed: int,
 ) -> Layers:

@@ -1,0 +1,73 @@
+"""What the report of a run says of detections: precision at some recalls, sizes, kinds of errors, confusions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headstart.tasks.detection.average_precision import RECALLS
+from headstart.tasks.detection.errors import KINDS
+from headstart.tasks.detection.metrics import SIZE_RANGES
+from headstart.tasks.task import ReportSection
+
+_RECALLS_SHOWN = (0.25, 0.5, 0.75, 0.9)
+_MAX_CLASSES = 12  # of a confusion matrix that is shown as a table
+_MAX_PAIRS = 15
+
+
+def report_sections(figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
+    """The sections, from the figures of :func:`headstart.tasks.detection.metrics.evaluate`."""
+    return [_errors(figures), _confusions(figures, classes), _precision(figures, classes), _sizes(figures)]
+
+
+def _errors(figures: Mapping[str, Any]) -> ReportSection:
+    rows = [[kind.replace("_", " "), meaning, f"{figures['errors'][kind]:,}"] for kind, meaning in KINDS.items()]
+    text = (
+        f"Among {figures['objects']:,} objects, at the thresholds of the classes. A detection is correct from an "
+        "intersection over union (IoU) of 0.5 with an object of its class."
+    )
+    return ReportSection("Kinds of errors", text, ("kind", "what it is", "number"), rows)
+
+
+def _confusions(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
+    title, matrix = "What objects are predicted as", figures["confusions"]
+    text = "Rows are true classes. Background means: not detected, or nothing is there."
+    names = [*classes, "background"]
+    if len(classes) <= _MAX_CLASSES:
+        rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, matrix, strict=True)]
+        return ReportSection(title, text, ("", *names), rows)
+    pairs = [
+        (count, names[i], names[k]) for i, row in enumerate(matrix) for k, count in enumerate(row) if i != k and count
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    rows = [[true, predicted, f"{count:,}"] for count, true, predicted in pairs[:_MAX_PAIRS]]
+    return ReportSection(title, f"The most frequent confusions. {text}", ("true", "predicted", "objects"), rows)
+
+
+def _precision(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
+    positions = [round(recall * (len(RECALLS) - 1)) for recall in _RECALLS_SHOWN]
+    rows = []
+    for name in classes:
+        curve = figures["per_class"][name]["curve"]
+        points = [(curve["precision"][i], curve["score"][i]) for i in positions]
+        cells = [f"{precision:.1%} (score {score:.2f})" if precision else "not reached" for precision, score in points]
+        rows.append([name, *cells])
+    text = "How many of the boxes are correct if so many of the objects have to be detected, at an IoU of 0.5."
+    header = ("class", *(f"at recall {recall:.0%}" for recall in _RECALLS_SHOWN))
+    return ReportSection("Precision and recall", text, header, rows)
+
+
+def _sizes(figures: Mapping[str, Any]) -> ReportSection:
+    sides = {name: tuple(round(area**0.5) for area in areas) for name, areas in SIZE_RANGES.items()}
+    meanings = {
+        "small": f"below {sides['small'][1]} × {sides['small'][1]} pixels",
+        "medium": f"up to {sides['medium'][1]} × {sides['medium'][1]} pixels",
+        "large": "larger",
+    }
+    rows = [
+        [f"{name}: {meanings[name]}", f"{row['objects']:,}", _figure(row["map_50_95"]), _figure(row["average_recall"])]
+        for name, row in figures["size_buckets"].items()
+    ]
+    return ReportSection("Sizes of objects", "", ("size", "objects", "mAP50-95", "average recall"), rows)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

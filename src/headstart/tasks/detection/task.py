@@ -1,0 +1,237 @@
+"""The task of object detection."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import counted
+from headstart.tasks.answers import Cells, Decision, Mistake, Scores
+from headstart.tasks.comparison import Comparison
+from headstart.tasks.detection import metrics
+from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
+from headstart.tasks.detection.boxes import Boxes, Detections
+from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes, write_detections
+from headstart.tasks.detection.errors import KINDS, BoxError, assigned, count_errors, find_errors
+from headstart.tasks.detection.report import report_sections
+from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds, choose_thresholds
+from headstart.tasks.labels import BoxLabels, Label
+from headstart.tasks.stratification import assign_label_sets
+from headstart.tasks.task import Metric, ReportSection, Task
+from headstart.tasks.wording import Wording
+
+
+class Detection(Task):
+    """Each example is an image with any number of objects; labels are an object array (n,) of :class:`Boxes`.
+
+    Outputs are an object array (n,) of :class:`Detections`; what is predicted are those above the thresholds.
+    """
+
+    name = "detection"
+    metrics = (
+        Metric("map_50_95", "mAP50-95", "mean average precision, over ten IoU thresholds from 0.5 to 0.95"),
+        Metric("map_50", "mAP50", "mean average precision at an IoU of 0.5: position counts little"),
+        Metric("average_recall", "Average recall", "share of objects found with 100 boxes of a class in an image"),
+        Metric("macro_f1", "Macro F1", "mean F1 of the classes at their thresholds and an IoU of 0.5"),
+    )
+    deciding_metric = "map_50_95"
+    wording = Wording(
+        labels_of_example="boxes around objects in each example",
+        among="with objects of",
+        membership="have an object of the class",
+        cell_form="the size of the image and its objects, such as '640x480; cat 10 20 110 220; dog 5 5 90 80'",
+        correction_form="all correct objects, such as “cat 10 20 110 220; dog 5 5 90 80”,",
+        columns_advice="name data with boxes",
+        explained="the first object",
+        issue_counts="boxes in {count} of {examined}",
+        no_issues="No box in {examined}",
+        examined="{noun}",
+        class_figures=(
+            "An object is predicted if its score reaches the threshold of its class. Thresholds maximise F1 on the "
+            "validation {noun}s. Precision, recall and F1 count a box as correct from an intersection over union (IoU) "
+            "of 0.5; AP, the average precision, summarises all thresholds of the score and of the IoU."
+        ),
+    )
+    split_figures = ("objects", "size_buckets", "errors", "confusions")
+    class_figures = ("threshold", "average_precision")
+    class_metrics = (Metric("average_precision", "AP", "average precision, which summarises all thresholds"),)
+    min_classes = 1
+    needs_absence = False
+    allows_no_class = True
+    predicts_most_probable = False
+    no_confidence_reason = "Every object has its own score, and every class its own threshold."
+    has_label_probability = False
+
+    def matches(self, labels: Sequence[Label]) -> bool:
+        """Whether all labels are boxes."""
+        return all(isinstance(label, BoxLabels) for label in labels)
+
+    def encode(self, labels: Sequence[Label], classes: Sequence[str]) -> np.ndarray:
+        """Object array (n,) of :class:`Boxes`; objects of none of the classes are left out."""
+        numbers = {name: number for number, name in enumerate(classes)}
+        encoded = np.empty(len(labels), object)  # np.array would try to stack them
+        encoded[:] = [_encode(label, numbers) for label in labels if isinstance(label, BoxLabels)]
+        return encoded
+
+    def names(self, label: Boxes | Detections, classes: Sequence[str]) -> list[str]:
+        """The names of the classes that have an object, each once, in the order of the classes."""
+        return [classes[number] for number in np.unique(_counted(label)).tolist()]
+
+    def to_cell(self, label: Boxes | Detections, classes: Sequence[str]) -> str:
+        """See :mod:`headstart.tasks.detection.cells`."""
+        return write_boxes(label, classes) if isinstance(label, Boxes) else write_detections(label, classes)
+
+    def from_cell(self, cell: str) -> Label:
+        """The objects."""
+        return read_labels(cell)
+
+    def members(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """Mask of the images with at least one object of a class that is not ignored."""
+        return np.fromiter((number in _counted(label) for label in labels), bool, len(labels))
+
+    def strata(self, labels: np.ndarray) -> list[np.ndarray]:
+        """One stratum for each class with objects, of the images that have one; and one for images without any."""
+        has_class = self._has_class(labels)
+        return [np.flatnonzero(is_member) for is_member in (*has_class.T, ~has_class.any(1))]
+
+    def assign_groups(
+        self, labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, order: np.ndarray
+    ) -> np.ndarray:
+        """By the classes in each image, see :func:`headstart.tasks.stratification.assign_label_sets`."""
+        return assign_label_sets(self._has_class(labels), groups, fractions, order)
+
+    def label_fault(self, names: Iterable[str]) -> str | None:
+        """A name that could not be read again from a cell."""
+        return name_fault(names)
+
+    def evaluate(
+        self,
+        labels: np.ndarray,
+        outputs: np.ndarray,
+        classes: Sequence[str],
+        thresholds: np.ndarray | None,
+        *,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """See :func:`headstart.tasks.detection.metrics.evaluate`."""
+        if thresholds is None:
+            thresholds = np.full(len(classes), DEFAULT_THRESHOLD)
+        return metrics.evaluate(labels, outputs, classes, thresholds, seed=seed)
+
+    def choose_thresholds(self, labels: np.ndarray, outputs: np.ndarray, n_classes: int) -> np.ndarray:
+        """See :func:`headstart.tasks.detection.thresholds.choose_thresholds`."""
+        return choose_thresholds(labels, outputs, n_classes)
+
+    def decide(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
+        """The detections whose score reaches the threshold of their class: object array (n,) of :class:`Detections`."""
+        return above_thresholds(outputs, thresholds)
+
+    def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """All of them: a class may also be detected in an image without it."""
+        return np.ones(len(labels), bool)
+
+    def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
+        """mAP50-95, by the bootstrap over images of the paired differences."""
+        return metrics.compare(labels, first, second, seed=seed)
+
+    def worst_mistakes(
+        self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The wrong detection with the highest score; a missed object counts with a score of 0."""
+        errors = _errors_by_image(labels, self.decide(outputs, thresholds))
+        worst = [of_image[0] if of_image else None for of_image in errors]
+        classes = [-1 if error is None else error.class_number for error in worst]
+        return np.array(classes, np.int64), np.array([_score(error) for error in worst])
+
+    def find_label_issues(
+        self, labels: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Not yet."""
+        raise NotImplementedError
+
+    def table_columns(self, classes: Sequence[str]) -> list[str]:
+        """The class and the score of the worst mistake, and how many objects are correct and how many are not."""
+        return ["worst", "worst_score", "correct", *KINDS]
+
+    def table(
+        self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None, classes: Sequence[str]
+    ) -> list[Iterable[str]]:
+        """The class, empty where nothing is wrong; the score, 0 for a missed object; and the counts."""
+        predicted = self.decide(outputs, thresholds)
+        columns: list[list[str]] = [[] for _ in self.table_columns(classes)]
+        for i, errors in enumerate(_errors_by_image(labels, predicted)):
+            worst = errors[0] if errors else None
+            correct = int((assigned(labels[i], predicted[i]) >= 0).sum())
+            name = "" if worst is None else classes[worst.class_number]
+            row = [name, f"{_score(worst):.6f}", str(correct), *map(str, count_errors(errors).values())]
+            for column, cell in zip(columns, row, strict=True):
+                column.append(cell)
+        return [*columns]
+
+    def read_row(self, cells: Cells, labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Scores:
+        """The worst mistake; the table has no probabilities."""
+        worst, score = cells.one_of("worst", ["", *classes]), cells.probability("worst_score")
+        return Scores({}, None, Mistake(worst, score, score, None) if worst else None)
+
+    def answer(self, name: str, output: Detections, decision: Decision, top_k: int | None) -> DetectionPrediction:
+        """The objects whose score reaches the threshold of their class."""
+        predicted = above_threshold(output, decision.thresholds)
+        boxes = [
+            PredictedBox(decision.classes[number], round(score, 6), *(round(edge, 2) for edge in edges))
+            for number, score, edges in zip(
+                predicted.classes.tolist(), predicted.scores.tolist(), predicted.coordinates.tolist(), strict=True
+            )
+        ]
+        highest = np.zeros(len(decision.classes))
+        np.maximum.at(highest, output.classes, output.scores)
+        order = np.argsort(-highest, kind="stable")[:top_k]
+        ranked = {decision.classes[number]: float(highest[number]) for number in order.tolist()}
+        return DetectionPrediction(name, boxes, ranked, decision.out_of_distribution)
+
+    def describe(self, figures: Mapping[str, Any], n_classes: int, examples: str) -> str:
+        """Both mean average precisions."""
+        texts = (f"{metric.title} {metric.format(figures[metric.name])}" for metric in self.metrics[:2])
+        return f"{', '.join(texts)}, on {examples}"
+
+    def class_remark(self, figures: Mapping[str, Any]) -> str:
+        """The threshold of the class, and the number of images with an object of it."""
+        return f"threshold {figures['threshold']:.3f}, in {counted(figures['images'], 'image')}"
+
+    def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
+        """See :mod:`headstart.tasks.detection.report`."""
+        return report_sections(figures, classes)
+
+    def _has_class(self, labels: np.ndarray) -> np.ndarray:
+        """Whether each image has an object of each class up to the last one with any: bool (n, k)."""
+        n_classes = max((int(_counted(label).max(initial=-1)) + 1 for label in labels), default=0)
+        has_class = np.zeros((len(labels), n_classes), bool)
+        for row, label in zip(has_class, labels, strict=True):
+            row[_counted(label)] = True
+        return has_class
+
+
+def _encode(label: BoxLabels, numbers: Mapping[str, int]) -> Boxes:
+    boxes = [box for box in label.boxes if box.name in numbers]
+    return Boxes(
+        np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float64).reshape(-1, 4),
+        np.array([numbers[box.name] for box in boxes], np.int64),
+        np.array([box.is_ignored for box in boxes], bool),
+        label.size,
+    )
+
+
+def _counted(label: Boxes | Detections) -> np.ndarray:
+    """Class numbers of the objects that are not ignored."""
+    return label.classes[~label.ignored] if isinstance(label, Boxes) else label.classes
+
+
+def _errors_by_image(labels: np.ndarray, predicted: np.ndarray) -> list[list[BoxError]]:
+    """The errors in each image, the worst first."""
+    errors: list[list[BoxError]] = [[] for _ in labels]
+    for error in find_errors(labels, predicted):
+        errors[error.image].append(error)
+    return errors
+
+
+def _score(error: BoxError | None) -> float:
+    return 0.0 if error is None or error.score is None else error.score
