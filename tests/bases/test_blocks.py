@@ -6,8 +6,9 @@ import pytest
 
 from headstart.bases import BaseSpec, load_base
 from headstart.bases.blocks import find_blocks
+from tests.lazy import Lazy
 
-keras = pytest.importorskip("keras")
+keras = Lazy("keras")
 
 SMALL = {
     "embedded:efficientnet-lite0": (64, 18, "block15"),

@@ -15,8 +15,6 @@ from headstart.bases import load_base
 from headstart.bases.torch_checkpoint import read_torch_checkpoint
 from headstart.errors import InputError, IntegrityError
 
-pytest.importorskip("keras")
-
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 

@@ -15,11 +15,11 @@ import headstart as hs
 from headstart.bases import load_base
 from headstart.errors import InputError
 from tests.files.keras2.make import HERE, MODELS, SIZE, nested_functional, pixels, save, set_weights
+from tests.lazy import Lazy, needs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs("tf_keras")]
 
-tf_keras = pytest.importorskip("tf_keras")
-layers = tf_keras.layers
+tf_keras, layers = Lazy("tf_keras"), Lazy("tf_keras.layers")
 
 ARCHIVE_LACKS = {"subtracted_means", "operations"}
 """Models that Keras 2 could not save as an archive: it cannot write ``...`` of a slice."""
@@ -176,15 +176,12 @@ def test_check_reads_files_of_keras_2(write):
 # --- refused files -------------------------------------------------------------------------------------------------
 
 
-class Custom(layers.Layer):
-    """A layer of a user's own."""
-
-    def call(self, x: Any) -> Any:
-        return x
-
-
 @pytest.mark.parametrize("name", ["m.h5", "m.keras"])
 def test_code_in_a_file_is_refused(write, name):
+    class Custom(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
     with pytest.raises(InputError, match=rf"{name} \(written by Keras 2\S+\) has a Lambda layer, .*Replace mine with"):
         load_base(f"file:{write(small(layers.Lambda(lambda x: x + 1, name='mine')), name)}")
     with pytest.raises(

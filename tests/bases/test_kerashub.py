@@ -15,12 +15,11 @@ from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError, UnavailableError
 from headstart.exporting.companions import write_companions
 from headstart.exporting.formats import FORMATS
+from tests.lazy import Lazy, needs
 
-keras_hub = pytest.importorskip("keras_hub")
-keras = pytest.importorskip("keras")
-sentencepiece = pytest.importorskip("sentencepiece")
+keras, keras_hub, sentencepiece = Lazy("keras"), Lazy("keras_hub"), Lazy("sentencepiece")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs("keras_hub", "sentencepiece")]
 
 SMALL = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32, "max_sequence_length": 24}
 TEXTS = ["The film is 2 hours too long, isn't it?", "good", "Two  spaces and naïve words at the end ", "ไทย 日本語 é!"]

@@ -10,9 +10,9 @@ import pytest
 from headstart.bases import load_base
 from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError
+from tests.lazy import Lazy
 
-keras = pytest.importorskip("keras")
-layers = keras.layers
+keras, layers = Lazy("keras"), Lazy("keras.layers")
 
 SIZE = 24
 

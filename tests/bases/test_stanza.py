@@ -13,9 +13,9 @@ import headstart as hs
 from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.explanation.word_weights import weigh_words
 from headstart.runs.predictor import Predictor
+from tests.lazy import needs
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("stanza")
+pytestmark = [pytest.mark.slow, needs("stanza")]
 
 TEXTS = ["A short text, of a few words.", "Another\n one,  with odd spaces and a § that no one knows", "word"]
 

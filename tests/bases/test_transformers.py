@@ -10,8 +10,9 @@ import pytest
 import headstart as hs
 from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError
+from tests.lazy import Lazy
 
-keras = pytest.importorskip("keras")
+keras = Lazy("keras")
 
 MODELS = Path(__file__).parents[1] / "files" / "transformers"
 

@@ -14,11 +14,9 @@ from PIL import Image
 import headstart as hs
 from headstart.bases import TextBase
 from headstart.errors import InputError
+from tests.lazy import needs
 
-pytest.importorskip("transformers")
-pytest.importorskip("torch")
-
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs("transformers", "torch")]
 
 WORDS = ["a", "film", "and", "long"]
 MODELS = Path(__file__).parents[1] / "files" / "transformers"

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +17,9 @@ from headstart.bases.darknet.weights import read_weights
 from headstart.bases.yolo import detection_model
 from headstart.errors import InputError
 from tests.bases.darknet_numpy import Darknet
+from tests.lazy import Lazy
 
+keras = Lazy("keras")
 pytestmark = pytest.mark.slow
 
 Write = Callable[..., Path]

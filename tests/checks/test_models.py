@@ -9,12 +9,9 @@ import pytest
 import headstart as hs
 from headstart.checks.rules.catalog import RULES
 from headstart.errors import InputError
+from tests.lazy import Lazy
 
-keras = pytest.importorskip("keras")
-layers = keras.layers
-
-
-RESCALING = layers.Rescaling(1 / 127.5, offset=-1)
+keras, layers = Lazy("keras"), Lazy("keras.layers")
 
 
 def set_variance(base, variance):
@@ -39,19 +36,17 @@ def base(trainable, variance=2.0, **options):
     return model
 
 
+def rescaling():
+    return layers.Rescaling(1 / 127.5, offset=-1)
+
+
 def add_head(
-    base,
-    scale=RESCALING,
-    units=3,
-    activation="softmax",
-    augment=None,
-    head=layers.GlobalAveragePooling2D,
-    loss=None,
-    **compile_options,
+    base, scale=None, units=3, activation="softmax", augment=None, flatten=False, loss=None, **compile_options
 ):
     inputs = keras.Input(base.input_shape[1:])
     x = layers.RandomFlip()(inputs, training=augment)
-    x = head()(base(scale(x), training=False))
+    head = layers.Flatten() if flatten else layers.GlobalAveragePooling2D()
+    x = head(base((scale or rescaling())(x), training=False))
     return compile_model(keras.Model(inputs, layers.Dense(units, activation=activation)(x)), loss, **compile_options)
 
 
@@ -85,13 +80,13 @@ def many_weights():
     partly_frozen = base(trainable=True)
     for i, layer in enumerate(partly_frozen.layers):
         layer.trainable = i > 100
-    x = add_head(partly_frozen, units=440, activation="relu", head=layers.Flatten)
+    x = add_head(partly_frozen, units=440, activation="relu", flatten=True)
     return compile_model(keras.Sequential([x, layers.Dense(1, activation="sigmoid")]))
 
 
 def with_top():
     whole_base = base(trainable=False, include_top=True)
-    model = keras.Sequential([keras.Input((96, 96, 3)), RESCALING, whole_base, layers.Dense(3, activation="softmax")])
+    model = keras.Sequential([keras.Input((96, 96, 3)), rescaling(), whole_base, layers.Dense(3, activation="softmax")])
     return compile_model(model, "binary_crossentropy")
 
 

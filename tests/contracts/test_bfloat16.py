@@ -10,15 +10,15 @@ from headstart.errors import InputError
 from headstart.features.engines import can_compute_bfloat16, resolve_precision
 from tests.conftest import SIZE
 
-needs_bfloat16 = pytest.mark.skipif(not can_compute_bfloat16(), reason="this CPU has no bfloat16")
-
 
 @pytest.fixture
 def as_fast_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine chooses, and has bfloat16."""
+    if not can_compute_bfloat16():
+        pytest.skip("this CPU has no bfloat16")
     monkeypatch.delenv("HEADSTART_PRECISION")
 
 
-@needs_bfloat16
 @pytest.mark.slow
 @pytest.mark.usefixtures("as_fast_as_can_be")
 def test_a_run_is_tuned_saved_used_and_exported(run: hs.Run, photos: Path, tmp_path: Path) -> None:
@@ -34,7 +34,6 @@ def test_a_run_is_tuned_saved_used_and_exported(run: hs.Run, photos: Path, tmp_p
     assert (made.folder / "predict.py").exists()
 
 
-@needs_bfloat16
 @pytest.mark.usefixtures("as_fast_as_can_be")
 def test_the_machine_decides_unless_it_is_told() -> None:
     assert resolve_precision("auto") == "bfloat16"

@@ -8,8 +8,9 @@ from PIL import Image
 
 import headstart as hs
 from headstart.errors import InputError
+from tests.lazy import Lazy
 
-keras = pytest.importorskip("keras")
+keras = Lazy("keras")
 
 
 def test_pictures_that_were_scaled_before_they_were_saved_are_refused(tmp_path: Path) -> None:

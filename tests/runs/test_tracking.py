@@ -9,9 +9,9 @@ import pytest
 import headstart as hs
 from headstart.errors import UnavailableError
 from tests.conftest import SIZE
+from tests.lazy import needs
 
-pytest.importorskip("tensorboardX")
-pytest.importorskip("mlflow")
+pytestmark = needs("tensorboardX", "mlflow")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,16 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 import headstart
 from headstart.system import keras_compat
+from tests.lazy import Lazy
+
+keras = Lazy("keras")
 
 PACKAGE = Path(headstart.__file__).parent
 OWN_MODULE = PACKAGE / "system/keras_compat.py"
@@ -47,31 +50,31 @@ def test_no_other_module_uses_private_attributes() -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> keras.Model:
+def model() -> Any:
     """Two Dense layers, the first of them in a nested sequential model."""
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu", name="first")], name="inner")
     start = keras.Input((4,))
     return keras.Model(start, keras.layers.Dense(2, name="last")(inner(start)))
 
 
-def test_layers_inside_layers_are_found(model: keras.Model) -> None:
+def test_layers_inside_layers_are_found(model: Any) -> None:
     names = [layer.name for layer in keras_compat.all_layers(model, include_self=False)]
     assert {"inner", "first", "last"} <= set(names)
     assert keras_compat.all_layers(model)[0] is model
 
 
-def test_a_tensor_leads_to_the_layer_that_made_it(model: keras.Model) -> None:
+def test_a_tensor_leads_to_the_layer_that_made_it(model: Any) -> None:
     node = keras_compat.node_of(model.outputs[0])
     assert node.operation is model.get_layer("last")
     assert keras_compat.node_of(node.input_tensors[0]).operation is model.get_layer("inner")
     assert node.outputs[0] is model.outputs[0]
 
 
-def test_a_graph_runs_layer_by_layer(model: keras.Model) -> None:
+def test_a_graph_runs_layer_by_layer(model: Any) -> None:
     pixels = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     names = []
 
-    def record(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def record(layer: Any) -> Any:
         names.append(layer.name)
         return layer
 

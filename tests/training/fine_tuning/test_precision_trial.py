@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -10,6 +9,9 @@ from headstart.training.fine_tuning import precision_trial
 from headstart.training.fine_tuning.batches import Batch
 from headstart.training.fine_tuning.optimizer import compile_model
 from headstart.training.fine_tuning.variables import copy_values, state_variables
+from tests.lazy import Lazy
+
+keras = Lazy("keras")
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
