@@ -1,5 +1,6 @@
 """Files of Keras 2: the rebuilt models compute what Keras 2 computed; what cannot be rebuilt is refused by name."""
 
+import importlib
 import json
 import shutil
 import warnings
@@ -14,15 +15,15 @@ import pytest
 import headstart as hs
 from headstart.bases import load_base
 from headstart.errors import InputError
-from tests.files.keras2.make import HERE, MODELS, SIZE, nested_functional, pixels, save, set_weights
+from tests.files.keras2.make import HERE, MODELS, SIZE, apply_nodes, nested_functional, pixels, save, set_weights
 from tests.lazy import Lazy, needs
 
 pytestmark = [pytest.mark.slow, needs("tf_keras")]
 
 tf_keras, layers = Lazy("tf_keras"), Lazy("tf_keras.layers")
 
-ARCHIVE_LACKS = {"subtracted_means", "operations"}
-"""Models that Keras 2 could not save as an archive: it cannot write ``...`` of a slice."""
+ARCHIVE_LACKS = {"subtracted_means", "operations", "graph_nodes"}
+"""Models that Keras 2 could not save as an archive: it cannot write ``...`` of a slice, or is older than archives."""
 
 NAMES = [
     f"{make.__name__}.{suffix}"
@@ -86,6 +87,52 @@ def test_models_compute_what_keras_2_computed(saved, name):
     np.testing.assert_allclose(outputs_of(path, **size), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_mixed_precision_is_computed_in_float32(saved):
+    """Equal to the same weights in float32; the outputs under the policy itself are off by the rounding of float16."""
+    path, in_float32 = saved("mixed_precision.h5")
+    of_policy = np.asarray(tf_keras.models.load_model(path)(pixels(), training=False))
+    outputs = outputs_of(path)
+    np.testing.assert_allclose(outputs, in_float32, rtol=1e-5, atol=1e-6)
+    assert 1e-5 < np.abs(outputs - of_policy).max() < 1e-3
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_layers_of_cudnn_are_read_in_its_layout(write, tmp_path, suffix):
+    """Keras 2 itself converts the weights of its layers for GPUs when layers for every machine read them."""
+    cudnn = {
+        name: getattr(importlib.import_module(f"tf_keras.src.layers.rnn.{module}"), name)
+        for module, name in (("cudnn_lstm", "CuDNNLSTM"), ("cudnn_gru", "CuDNNGRU"))
+    }
+
+    def make(lstm: Any, gru: Any) -> Any:
+        x = inputs = tf_keras.Input((SIZE, SIZE, 3))
+        x = layers.Reshape((16, 8))(layers.Conv2D(8, 8, strides=8, name="conv")(layers.Rescaling(1 / 25)(x)))
+        x = layers.Bidirectional(lstm(5, return_sequences=True, name="inner"), name="both")(x)
+        x = gru(3, name="gru")(lstm(4, return_sequences=True, name="lstm")(x))
+        return tf_keras.Model(inputs, layers.Dense(2, name="dense")(x))
+
+    of_gpu = make(cudnn["CuDNNLSTM"], cudnn["CuDNNGRU"])
+    set_weights(of_gpu)
+    weights, path = write(of_gpu, "weights.h5"), write(of_gpu, f"m.{suffix}")
+    of_cpu = make(layers.LSTM, layers.GRU)
+    of_cpu.load_weights(weights)
+    np.testing.assert_allclose(outputs_of(path), of_cpu(pixels()), rtol=1e-5, atol=1e-6)
+
+
+def test_nodes_that_keras_3_cannot_compute_are_refused(write):
+    import tensorflow as tf
+
+    inputs = tf_keras.Input((SIZE, SIZE, 3))
+    corners = lambda x: [tf.compat.v1.image.resize_bilinear(x, (16, 16), align_corners=True)]  # noqa: E731
+    for compute, message in (
+        (corners, r"ResizeBilinear', TensorFlow's operation tf\.image\.resize, has no .*: it samples at the corners"),
+        (lambda x: [tf.linalg.inv(x[:, :3, :3, 0])], r"is TensorFlow's operation tf\.raw_ops\.MatrixInverse, which"),
+    ):
+        path = write(tf_keras.Model(inputs, apply_nodes(tf_keras, compute, inputs)))
+        with pytest.raises(InputError, match=message):
+            load_base(f"file:{path}").build(False)
+
+
 def test_the_numbers_of_weights_in_archives_of_tensorflow_2_12():
     expected = np.load(HERE / "nested_functional.npy")
     np.testing.assert_allclose(outputs_of(HERE / "nested_functional.keras"), expected, rtol=1e-5, atol=1e-6)
@@ -144,7 +191,9 @@ def test_several_outputs_are_chosen_or_refused(write):
 # --- preprocessing inside is seen ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["scaled_by_operations", "subtracted_means", "nested_functional", "mixed_precision"])
+@pytest.mark.parametrize(
+    "name", ["scaled_by_operations", "subtracted_means", "nested_functional", "mixed_precision", "graph_nodes"]
+)
 def test_scaling_inside_the_model_is_seen(saved, name, caplog):
     assert load_base(f"file:{saved(f'{name}.h5')[0]}").preprocessing.name == "built in"
     assert not caplog.text

@@ -127,6 +127,48 @@ def operations(keras: ModuleType) -> Any:
     return keras.Model(inputs, keras.layers.Concatenate()(flat))
 
 
+def graph_nodes(keras: ModuleType) -> Any:
+    """Operations as TensorFlow 2.3 wrote them: every node of its graph is a layer."""
+    import tensorflow as tf
+
+    def compute(x: Any) -> list[Any]:
+        y = x / 127.5 - 1.0
+        mean = tf.nn.bias_add(x[..., ::-1], [-103.9, -116.8, -123.7])  # preprocess_input in the way of Caffe
+        return [
+            *(mean, tf.nn.relu(y), tf.nn.relu6(y * 8), tf.nn.leaky_relu(y, 0.3), tf.sigmoid(y), tf.nn.softmax(y)),
+            *(tf.exp(y), tf.math.rsqrt(x + 1.0), tf.abs(y), 1 - y, -y, y**2, y // 0.3, tf.maximum(y, 0.1)),
+            *(tf.math.squared_difference(y, 0.5), tf.clip_by_value(y, -0.5, 0.5), tf.cast(x, tf.float32)),
+            *(tf.reduce_mean(y, [1, 2], keepdims=True), tf.reduce_max(y, -1), tf.concat([y, y * 2], -1)),
+            *(tf.stack([y, -y], 1), tf.transpose(y, [0, 2, 1, 3]), tf.expand_dims(y, 1), tf.squeeze(y[:, :1], 1)),
+            *(y[:, 3], y[:, 2:-2, ::2, 1], y[:, tf.newaxis], tf.pad(y, [[0, 0], [1, 1], [2, 2], [0, 0]])),
+            *(tf.image.resize(y, (16, 20)), tf.reshape(y, [tf.shape(x)[0], -1]), tf.reshape(y, [-1, SIZE, SIZE * 3])),
+            *(tf.reverse(y, [1]), tf.tile(y, [1, 2, 1, 1])),
+        ]
+
+    inputs = keras.Input((SIZE, SIZE, 3))
+    flat = [keras.layers.Flatten()(part) for part in apply_nodes(keras, compute, inputs)]
+    return keras.Model(inputs, keras.layers.Concatenate()(flat))
+
+
+def apply_nodes(keras: ModuleType, compute: Callable[[Any], list[Any]], inputs: Any) -> list[Any]:
+    """Apply each node of a function's graph as a layer, as Keras did up to TensorFlow 2.3."""
+    import tensorflow as tf
+
+    layer_class = importlib.import_module(f"{keras.__name__}.src.engine.base_layer").TensorFlowOpLayer
+    with tf.Graph().as_default() as graph:
+        start = tf.compat.v1.placeholder(inputs.dtype, inputs.shape)
+        outputs = compute(start)
+    tensors = {start.name: inputs}
+    for node in graph.get_operations():
+        if node.type in ("Placeholder", "Const"):
+            continue
+        constants = {i: tf.get_static_value(x) for i, x in enumerate(node.inputs) if x.op.type == "Const"}
+        taken = [tensors[x.name] for x in node.inputs if x.op.type != "Const"]
+        layer = layer_class(node.node_def.SerializeToString(), node.name.replace("/", "_"), constants=constants)
+        tensors[node.outputs[0].name] = layer(taken if len(taken) > 1 else taken[0])
+    return [tensors[output.name] for output in outputs]
+
+
 def activations(keras: ModuleType) -> Any:
     """Every activation by name, in a layer of its own and inside another one, and layers as activations."""
     layers = keras.layers
@@ -166,6 +208,18 @@ def sequences(keras: ModuleType) -> Any:
     x = layers.Bidirectional(layers.LSTM(5, return_sequences=True))(x)
     x = layers.GRU(3)(layers.TimeDistributed(layers.Dense(4))(x))
     return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def hard_gates(keras: ModuleType) -> Any:
+    """The gates of Keras before TensorFlow 2."""
+    layers = keras.layers
+    gates = {"recurrent_activation": "hard_sigmoid"}
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Reshape((16, 8))(layers.Conv2D(8, 8, strides=8)(layers.Rescaling(1 / 25)(inputs)))
+    x = layers.Bidirectional(layers.LSTM(5, return_sequences=True, dropout=0.2, recurrent_dropout=0.2, **gates))(x)
+    x = layers.GRU(4, return_sequences=True, **gates)(x)
+    x = layers.LSTM(4, return_sequences=True, use_bias=False, **gates)(x)
+    return keras.Model(inputs, layers.Dense(2)(layers.GRU(4, reset_after=False, **gates)(x)))
 
 
 def preprocessing(keras: ModuleType) -> Any:
@@ -221,7 +275,7 @@ def mixed_precision(keras: ModuleType) -> Any:
 MODELS: list[Callable[[ModuleType], Any]] = [
     *(nested_functional, mobilenet_in_sequential, sequential_in_sequential, scaled_by_operations, subtracted_means),
     *(divided_by_deviations, operations, activations, kernels, sequences, preprocessing, shared, shared_by_models),
-    mixed_precision,
+    *(mixed_precision, graph_nodes, hard_gates),
 ]
 
 

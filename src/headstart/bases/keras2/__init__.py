@@ -7,7 +7,9 @@ no code from a file is ever run, and no name in a file is ever imported.
     known.py        which layers and operations can be built, found without Keras
     values.py       what JSON stands for: tuples, slices, arrays
     layers.py       a config of a layer -> a layer of Keras 3
+    recurrent.py    recurrent layers in cuDNN's layout, or with other gates
     operations.py   an operation of TensorFlow on tensors -> the same by keras.ops
+    nodes.py        a node of TensorFlow's graph -> such an operation
     graph.py        functional and sequential models
     weights.py      the weights of the file, each at its place
 """

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from headstart.bases.keras2.known import OPERATION_LAYERS
+from headstart.bases.keras2.known import NODE_LAYER, OPERATION_LAYERS, operation_symbol
 from headstart.bases.keras2.layers import ADVICE, WRAPPERS, build_layer, keras3_name
+from headstart.bases.keras2.nodes import node_call
 from headstart.bases.keras2.operations import (
     SEVERAL_OUTPUTS,
     UnsupportedError,
     apply_operation,
     is_tensor,
 )
+from headstart.bases.keras2.recurrent import CUDNN_GATES
 from headstart.bases.keras2.values import decode, input_dtype
 from headstart.bases.model_config import MODELS, ModelFile, layer_name, layers_of, stated_shape
 from headstart.errors import InputError, one_line
@@ -30,6 +32,7 @@ class Part:
         trainable: its own flag.
         layer: of Keras 3; None for an input or an operation, which have no weights.
         parts: of a model, its layers; of a wrapper, the wrapped ones by the names of their attributes.
+        cudnn_gates: number of gates, if its weights are in cuDNN's layout; else 0.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Part:
     trainable: bool = True
     layer: Any = None
     parts: dict[str, "Part"] = field(default_factory=dict)
+    cudnn_gates: int = 0
 
     @property
     def is_model(self) -> bool:
@@ -112,7 +116,7 @@ class Builder:
         if kind in WRAPPERS:
             return self._wrapper(config, part)
         built = build_layer(kind, inner, self.where(config))
-        part.layer = built.layer
+        part.layer, part.cudnn_gates = built.layer, CUDNN_GATES.get(kind, 0)
         return part, built
 
     def _when_called(self, config: dict[str, Any], part: Part) -> tuple[Part, Callable[..., Any]]:
@@ -146,6 +150,7 @@ class Builder:
             backward_layer=backward.layer if backward else None,
             name=keras3_name(inner),
         )
+        part.cudnn_gates = child.cudnn_gates
         return part, part.layer
 
 
@@ -212,9 +217,11 @@ class _Graph:
         """The outputs of an operation of TensorFlow."""
         import keras
 
-        symbol = layer["config"]["function"]
+        symbol, inputs = operation_symbol(layer), [first]
         try:
-            result = apply_operation(keras, symbol, first, arguments)
+            if layer["class_name"] == NODE_LAYER:
+                inputs, arguments = node_call(layer["config"], first if isinstance(first, list) else [first])
+            result = apply_operation(keras, symbol, inputs, arguments)
         except (UnsupportedError, ValueError) as exc:
             raise InputError(
                 f"{self._builder.where(layer)}, TensorFlow's operation tf.{symbol}, has no counterpart in Keras 3: "

@@ -35,6 +35,8 @@ CLASSES = {name: name for name in _SAME} | {
     "SyncBatchNormalization": "BatchNormalization",
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
+    "CuDNNGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
     "MultiHeadAttentionV2": "MultiHeadAttention",
     "RandomCrop": "Resizing",  # what it did at inference; that of Keras 3 then keeps the size
     "RandomHeight": "Identity",  # they change images during training only, where headstart has its own views
@@ -51,7 +53,11 @@ ADVICE = (
 
 WRAPPERS = ("Bidirectional", "TimeDistributed")
 
-_ADDED: dict[str, dict[str, Any]] = {"GRU": {"reset_after": False}, "RandomCrop": {"crop_to_aspect_ratio": True}}
+_ADDED: dict[str, dict[str, Any]] = {
+    "CuDNNGRU": {"reset_after": True},
+    "GRU": {"reset_after": False},
+    "RandomCrop": {"crop_to_aspect_ratio": True},
+}
 """Class in Keras 2 -> arguments that it does not state; of a GRU, the default of TensorFlow 1, which wrote none."""
 
 _RENAMED = {
@@ -185,7 +191,8 @@ def _take_activations(
         activation = function_name(arguments.get(name))
         if activation is None:
             continue
-        if isinstance(activation, str) and activation in _ACTIVATIONS:
+        is_gate = name == "recurrent_activation" and activation == "hard_sigmoid"  # see scale_hard_gates()
+        if isinstance(activation, str) and (activation in _ACTIVATIONS or is_gate):
             arguments[name] = activation
             continue
         after = None if kind in _RECURRENT else _following(activation, f"{keras3_name(config)}_activation", where)

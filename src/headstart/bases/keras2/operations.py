@@ -431,13 +431,13 @@ def find_operation(symbol: str) -> Operation | None:
     return OPERATIONS.get(name)
 
 
-def apply_operation(keras: Any, symbol: str, first: Any, arguments: dict[str, Any]) -> Any:
+def apply_operation(keras: Any, symbol: str, inputs: Sequence[Any], arguments: dict[str, Any]) -> Any:
     """Compute an operation.
 
     Args:
         keras: the module.
         symbol: its name in TensorFlow's API.
-        first: its first argument.
+        inputs: its first arguments.
         arguments: the others, by TensorFlow's names.
 
     Raises:
@@ -448,6 +448,6 @@ def apply_operation(keras: Any, symbol: str, first: Any, arguments: dict[str, An
         raise UnsupportedError("it is not known")
     set_arguments = {name: value for name, value in arguments.items() if value is not None and name != "name"}
     try:
-        return operation(keras, first, **set_arguments)
+        return operation(keras, *inputs, **set_arguments)
     except TypeError as exc:
         raise UnsupportedError(f"its arguments {sorted(set_arguments)} ({exc})") from exc

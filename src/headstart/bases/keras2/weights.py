@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.bases.keras2.graph import Part
+from headstart.bases.keras2.recurrent import cudnn_shape, from_cudnn, scale_hard_gates
 from headstart.bases.model_config import WEIGHTS, ModelFile, text_list
 from headstart.errors import InputError
 from headstart.system import keras_compat
@@ -44,15 +45,23 @@ class _Place:
         owner: name of its layer in the file.
         name: its name in Keras 2, such as ``kernel``.
         variable: of Keras 3.
+        cudnn_gates: number of gates of its layer, if the file has cuDNN's layout; else 0.
     """
 
     owner: str
     name: str
     variable: Any
+    cudnn_gates: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.variable.shape)
+        """Its shape in the file."""
+        shape = tuple(self.variable.shape)
+        return cudnn_shape(self.name, shape) if self.cudnn_gates else shape
+
+    def assign(self, values: np.ndarray) -> None:
+        """Give it the values of the file."""
+        self.variable.assign(from_cudnn(self.name, values, self.cudnn_gates) if self.cudnn_gates else values)
 
     def __str__(self) -> str:
         return f"{self.owner}/{self.name} {self.shape}"
@@ -70,10 +79,12 @@ def load_weights(file: ModelFile, model: Part) -> None:
     """
     pairs = _pairs_of_archive(file, model) if file.is_archive else _pairs_of_hdf5(file, model)
     for place, values in pairs:
-        place.variable.assign(values)
+        place.assign(values)
     for part in _leaves(model):
         if hasattr(part.layer, "finalize_state"):
             part.layer.finalize_state()
+    for layer in keras_compat.all_layers(model.layer):
+        scale_hard_gates(layer)
     _freeze(model)
 
 
@@ -98,7 +109,11 @@ def _own_places(part: Part) -> tuple[list[_Place], list[_Place]]:
     names = _NAMES.get(type(part.layer).__name__, {})
     lists = (part.layer.trainable_weights, part.layer.non_trainable_weights)
     trainable, non_trainable = (
-        [_Place(part.name, _old_name(weight.name, names), weight) for weight in weights if _is_weight(weight)]
+        [
+            _Place(part.name, _old_name(weight.name, names), weight, part.cudnn_gates)
+            for weight in weights
+            if _is_weight(weight)
+        ]
         for weights in lists
     )
     return trainable, non_trainable
@@ -321,7 +336,9 @@ def _match_layer(
         values = groups.pop(group)
         layer = keras_compat.inner_layer(part.layer, group[len(prefix) + 1 :]) if part.layer is not None else None
         places = [
-            _Place(part.name, weight.name, weight) for weight in getattr(layer, "weights", ()) if _is_weight(weight)
+            _Place(part.name, weight.name, weight, part.cudnn_gates)
+            for weight in getattr(layer, "weights", ())
+            if _is_weight(weight)
         ]
         if [place.shape for place in places] != [array.shape for array in values]:
             shapes = _join_names(str(array.shape) for array in values)
