@@ -59,6 +59,11 @@ class DataConfig(Stage):
         None, "What must stay in one split (patient, video, scene): a column; for folders `folder`, or a regular "
         "expression on the file name.", label="Keep together", form="COLUMN|folder|REGEX",
     )  # fmt: skip
+    annotations: str | None = setting(
+        None, "File or folder with the boxes of a folder of images: Pascal VOC, COCO, YOLO, CVAT, LabelMe, Label "
+        "Studio or a table. Default: found in the folder.", label="Boxes of objects", form="PATH", example="a path",
+        parse=parse_path,
+    )  # fmt: skip
     classes: tuple[str, ...] | None = setting(
         None, "Use only these classes.", label="Classes", form="A,B,…", example="a name or several", parse=parse_names
     )

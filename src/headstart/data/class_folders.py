@@ -54,7 +54,7 @@ def find_in_folder(root: Path, group_by: str | None, *, need_train: bool) -> Exa
         _warn_of_same_folders(root, rows)
     rows.examples = [rows.modality.example_of_file(root, file) for file in rows.files]
     if group_by:
-        rows.groups = [_group_of(file, group_by) for file in rows.files]
+        rows.groups = [group_of(file, group_by) for file in rows.files]
     return rows
 
 
@@ -187,7 +187,16 @@ def _join_names(names: Iterable[str]) -> str:
     return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
-def _group_of(file: str, group_by: str) -> str:
+def group_of(file: str, group_by: str) -> str:
+    """The group of a file in a folder of data.
+
+    Args:
+        file: its name in the folder.
+        group_by: ``folder``, or a regular expression that finds the group in the name.
+
+    Raises:
+        InputError: the expression is not one, or the file has no group.
+    """
     if group_by == "folder":
         return os.path.dirname(file)
     try:

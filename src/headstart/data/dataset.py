@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.boxes import find_boxes
 from headstart.data.class_folders import find_in_folder
 from headstart.data.class_names import same_name, warn_of_similar
-from headstart.data.example_rows import ExampleRows, Skipped
+from headstart.data.example_rows import ExampleRows, LabelProblem, Skipped
 from headstart.data.examples import Example
 from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
@@ -23,6 +24,7 @@ from headstart.data.table_examples import find_in_table
 from headstart.data.tables import FRAME, is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, task_for
+from headstart.tasks.detection import Detection
 from headstart.tasks.labels import NO_LABEL, label_names, renamed_labels
 
 
@@ -60,6 +62,7 @@ class Dataset:
             split of their own.
         groups: name of the patient, video, scene … of each example; None without ``group_by``.
         skipped: files and rows that are no examples.
+        label_problems: parts of labels that are wrong, such as boxes outside their image.
         earlier: predictions of the first m examples by the run that is extended; None if none is.
         modality: what the examples are.
         examples: n of them, in order.
@@ -75,6 +78,7 @@ class Dataset:
     groups: list[str] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     earlier: EarlierRun | None = None
+    label_problems: Sequence[LabelProblem] = field(default=(), kw_only=True)
     modality: Modality = field(kw_only=True)
     examples: Sequence[Example] = field(kw_only=True, repr=False)
 
@@ -121,6 +125,7 @@ def load_dataset(
     task: str | None = None,
     split_column: str | None = None,
     group_by: str | None = None,
+    annotations: str | None = None,
     classes: Sequence[str] | None = None,
     known_classes: Sequence[str] | None = None,
     added: bool = False,
@@ -129,7 +134,8 @@ def load_dataset(
 
     A folder of text files (``.txt``, ``.text``, ``.md``) holds texts; a table does if it has a column of them. The data
     are multi-label (any number of labels for each example, also none) if a table has several label columns, a column
-    of lists, or a separator between labels.
+    of lists, or a separator between labels. Boxes of objects are read from the files of annotation tools, which are
+    found in a folder by themselves (:mod:`headstart.data.boxes`), and from tables with their corners.
 
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
@@ -143,6 +149,8 @@ def load_dataset(
         split_column: of a table.
         group_by: groups that must stay together: a column of a table; for folders, the word ``folder`` (the folder of
             a file) or a regular expression whose first group, found in the file name, names the group.
+        annotations: the file or folder with the boxes of a folder of images, where it lies elsewhere or is one of
+            several.
         classes: use these classes only, in this order; None takes all.
         known_classes: those of a finished run, to evaluate it: the data may lack some, but have no others.
         added: the data are added to others, so one class is enough, and ``train`` may be missing.
@@ -157,7 +165,7 @@ def load_dataset(
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
     columns = Columns(path_column, texts, labels, split_column, group_by, label_separator)
     if is_frame(data):
-        source, root, rows = FRAME, Path.cwd(), find_in_table(data, Path.cwd(), columns)
+        source, root = FRAME, Path.cwd()
     else:
         path = Path(data).expanduser()
         if not path.exists():
@@ -165,18 +173,32 @@ def load_dataset(
         source, root = str(data), Path(os.path.abspath(path if path.is_dir() else path.parent))
         if path.is_dir():
             _check_no_columns(path, columns)
-            rows = find_in_folder(root, group_by, need_train=known_classes is None and not added)
-        elif is_table(path):
-            rows = find_in_table(path, root, columns)
-        else:
-            raise InputError(
-                f"cannot read {path} as data: expected a folder, or a .csv, .tsv, .jsonl or .parquet table."
-            )
+    rows = None
+    if task in (None, Detection.name) or annotations is not None:
+        rows = find_boxes(data, root, columns, annotations=annotations)
+    if rows is None:
+        need_train = known_classes is None and not added
+        rows = _find_examples(data, root, columns, need_train=need_train)
     if known_classes is None and not added and rows.splits and "train" not in rows.splits:
         raise InputError(f"{source} has splits, but none is 'train'.")
     if known_classes is not None:
         return _dataset_of_known(source, root, rows, known_classes, task)
     return _dataset(source, root, rows, classes, task, added=added)
+
+
+def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
+    """Examples whose labels are names."""
+    if is_frame(data):
+        return find_in_table(data, root, columns)
+    path = Path(data).expanduser()
+    if path.is_dir():
+        return find_in_folder(root, columns.group, need_train=need_train)
+    if is_table(path):
+        return find_in_table(path, root, columns)
+    raise InputError(
+        f"cannot read {path} as data: expected a folder, a .csv, .tsv, .jsonl or .parquet table, or annotations of "
+        "boxes."
+    )
 
 
 def _dataset(
@@ -213,6 +235,7 @@ def _dataset(
         given_splits=[rows.splits[i] for i in keep] if rows.splits else None,
         groups=[rows.groups[i] for i in keep] if rows.groups else None,
         skipped=skipped,
+        label_problems=rows.label_problems,
         modality=rows.modality,
         examples=[rows.examples[i] for i in keep],
     )
@@ -251,6 +274,7 @@ def _dataset_of_known(
         rows.splits,
         rows.groups,
         rows.skipped,
+        label_problems=rows.label_problems,
         modality=rows.modality,
         examples=rows.examples,
     )

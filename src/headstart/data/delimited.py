@@ -72,12 +72,7 @@ def read_delimited(path: Path) -> tuple[list[str], Iterator[Record]]:
     Raises:
         InputError: it is empty, or more than a few rows do not fit its columns.
     """
-    with open_text(path) as file:
-        sample = list(islice(file, _SAMPLED_LINES + 1))
-    marked = re.match(r"sep=(.)\s*$", sample[0]) if sample else None  # how Excel marks the delimiter
-    first = 1 if marked else 0
-    delimiter = marked[1] if marked else _delimiter(path, sample)
-    header = _split_line(sample[first], delimiter) if len(sample) > first else []
+    header, first, delimiter = _read_head(path)
     if not any(header):
         raise InputError(f"the table {path} is empty: expected a line with the names of its columns.")
     if _is_standard(path, first + 1, len(header), delimiter):
@@ -87,6 +82,21 @@ def read_delimited(path: Path) -> tuple[list[str], Iterator[Record]]:
     table = _recover(lines, len(header), delimiter, first + 1)
     table.check(path, len(header), delimiter)
     return header, iter(table.records)
+
+
+def read_header(path: Path) -> list[str]:
+    """The first line of a table as cells; no other row is checked."""
+    return _read_head(path)[0]
+
+
+def _read_head(path: Path) -> tuple[list[str], int, str]:
+    """The first line as cells, how many lines there are before it, and the delimiter."""
+    with open_text(path) as file:
+        sample = list(islice(file, _SAMPLED_LINES + 1))
+    marked = re.match(r"sep=(.)\s*$", sample[0]) if sample else None  # how Excel marks the delimiter
+    first = 1 if marked else 0
+    delimiter = marked[1] if marked else _delimiter(path, sample)
+    return _split_line(sample[first], delimiter) if len(sample) > first else [], first, delimiter
 
 
 def _delimiter(path: Path, sample: list[str]) -> str:

@@ -16,6 +16,24 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class LabelProblem(NamedTuple):
+    """Something wrong with a part of the label of an example, which is used nevertheless.
+
+    Attributes:
+        file: the example.
+        where: the part, as the file that holds it names it: ``object 3 of Annotations/1.xml``.
+        check: name of the check of the audit that reports it.
+        reason: what is wrong.
+        action: what was done.
+    """
+
+    file: str
+    where: str
+    check: str
+    reason: str
+    action: str
+
+
 @dataclass
 class ExampleRows:
     """Examples in the order of the folder or the table.
@@ -30,6 +48,7 @@ class ExampleRows:
         skipped: files and rows that are no examples.
         empty_classes: class folders without examples.
         label_columns: labels that have a column of their own.
+        label_problems: parts of labels that are wrong, such as boxes outside their image.
     """
 
     modality: Modality
@@ -41,6 +60,7 @@ class ExampleRows:
     skipped: list[Skipped] = field(default_factory=list)
     empty_classes: list[str] = field(default_factory=list)
     label_columns: Sequence[str] = ()
+    label_problems: Sequence[LabelProblem] = ()
 
     @property
     def present(self) -> set[str]:

@@ -6,8 +6,9 @@ An example is the path of an image, or a text; which of the two follows from the
 import csv
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headstart.data.cells import cell_text, file_content, path_problem
-from headstart.data.delimited import Record, open_text, read_delimited
+from headstart.data.delimited import Record, open_text, read_delimited, read_header
 from headstart.data.examples import check_pointer
 from headstart.data.images import EXTENSIONS
 from headstart.data.table_columns import Columns, TableHead, find_column, find_labels, find_texts
@@ -32,6 +33,8 @@ _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
 _FIRST_BYTES = 100
 _SAMPLED_ROWS = 20  # that decide what a column holds
+_BOX_CELLS = ("path", "x1", "y1", "x2", "y2", "label")  # of a table of boxes without a header
+_NUMBER = re.compile(r"(\d+(\.\d*)?)?")
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 
 
@@ -77,7 +80,7 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             holds something else than 0 or 1.
         UnavailableError: the package for this kind of file is not installed.
     """
-    head, rows = _open(table)
+    head, rows = open_table(table)
     texts = find_texts(head, columns)
     kinds = [kind for kind in ("path", "split", "group") if not (texts and kind == "path")]
     at = {kind: find_column(head, kind, getattr(columns, kind)) for kind in kinds}
@@ -118,6 +121,22 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
 
 
+def column_names(table: Any) -> list[str]:
+    """The names of a table's columns; of a delimited file no other row is read.
+
+    Args:
+        table: a DataFrame, or the path of a file.
+
+    Raises:
+        InputError: it cannot be read.
+        UnavailableError: the package for this kind of file is not installed.
+    """
+    if is_frame(table) or table.suffix.lower() in _READERS:
+        return open_table(table)[0].header
+    with _reading(table):
+        return _column_names(read_header(table))
+
+
 def column_roles(table: Path, columns: Columns) -> dict[str, str]:
     """The role of each column of a table file: a field of :class:`Columns`, or an empty string.
 
@@ -125,7 +144,7 @@ def column_roles(table: Path, columns: Columns) -> dict[str, str]:
         InputError: the table cannot be read.
         UnavailableError: the package for this kind of file is not installed.
     """
-    head, _ = _open(table)
+    head, _ = open_table(table)
     header, roles = head.header, dict.fromkeys(head.header, "")
     texts: list[int] = []
     with suppress(InputError):  # a column that is named is not there
@@ -140,8 +159,16 @@ def column_roles(table: Path, columns: Columns) -> dict[str, str]:
     return roles
 
 
-def _open(table: Any) -> tuple[TableHead, "_Rows"]:
-    """A table's beginning, and all its rows."""
+def open_table(table: Any) -> tuple[TableHead, Iterator[Record]]:
+    """A table's beginning, and all its rows.
+
+    Args:
+        table: a DataFrame, or the path of a file.
+
+    Raises:
+        InputError: it cannot be read.
+        UnavailableError: the package for this kind of file is not installed.
+    """
     if is_frame(table):
         name, root, header, rows = (
             "the DataFrame",
@@ -156,11 +183,18 @@ def _open(table: Any) -> tuple[TableHead, "_Rows"]:
 
 
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
+    with _reading(table):
+        return _READERS.get(table.suffix.lower(), _read_csv)(table)
+
+
+@contextmanager
+def _reading(table: Path) -> Iterator[None]:
+    """Check the beginning of a file, and name it in errors of reading it."""
     try:
         check_readable(table)
         with open(table, "rb") as file:
             check_pointer(file.read(_FIRST_BYTES))
-        return _READERS.get(table.suffix.lower(), _read_csv)(table)
+        yield
     except BadExample as exc:
         raise InputError(f"cannot read the table {table}: it is {exc}.") from exc
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
@@ -202,9 +236,17 @@ _Rows = Iterator[Record]
 
 def _read_csv(path: Path) -> tuple[list[str], _Rows]:
     header, rows = read_delimited(path)
+    names = _column_names(header)
+    return names, rows if names == header else chain([Record(1, header)], rows)  # data in the first line
+
+
+def _column_names(header: list[str]) -> list[str]:
+    """The names in the first line, or those of its cells if it is a row: an image and its label, or one box in it."""
     if not (len(header) > 1 and Path(header[0].strip()).suffix.lower() in EXTENSIONS):
-        return header, rows
-    return ["path", "label", "split"][: len(header)], chain([Record(1, header)], rows)  # data in the first line
+        return header
+    if len(header) == len(_BOX_CELLS) and all(_NUMBER.fullmatch(cell.strip()) for cell in header[1:5]):
+        return list(_BOX_CELLS)
+    return ["path", "label", "split"][: len(header)]
 
 
 def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:

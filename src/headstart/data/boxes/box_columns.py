@@ -1,0 +1,121 @@
+"""Which columns of a table hold boxes: by their usual names, in any case."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from headstart.data.boxes.records import Corners
+from headstart.data.table_columns import Columns, TableHead, find_column, find_labels
+from headstart.data.tables import column_names
+from headstart.errors import InputError, UnavailableError
+
+_X1, _Y1, _X2, _Y2 = (
+    ("x1", "xmin", "x_min", "left", "bbox_x1", "bbox_xmin"),
+    ("y1", "ymin", "y_min", "top", "bbox_y1", "bbox_ymin"),
+    ("x2", "xmax", "x_max", "right", "bbox_x2", "bbox_xmax"),
+    ("y2", "ymax", "y_max", "bottom", "bbox_y2", "bbox_ymax"),
+)
+_STARTS = ((*_X1, "x", "bbox_x", "bbox_left"), (*_Y1, "y", "bbox_y", "bbox_top"))
+_CENTRES = (("x_center", "xcenter", "center_x", "cx"), ("y_center", "ycenter", "center_y", "cy"))
+_SIDES = (("bbox_width", "box_width", "bbox_w", "w", "width"), ("bbox_height", "box_height", "bbox_h", "h", "height"))
+_IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
+_IGNORED = ("ignored", "is_ignored", "difficult", "iscrowd", "is_crowd")
+
+
+def _from_corners(v: Sequence[float]) -> Corners:
+    return v[0], v[1], v[2], v[3]
+
+
+def _from_start(v: Sequence[float]) -> Corners:
+    return v[0], v[1], v[0] + v[2], v[1] + v[3]
+
+
+def from_centre(v: Sequence[float]) -> Corners:
+    """Corners from the centre, the width and the height."""
+    x, y, w, h = v[:4]
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+_FORMS: tuple[tuple[tuple[Sequence[str], ...], Callable[[Sequence[float]], Corners]], ...] = (
+    ((_X1, _Y1, _X2, _Y2), _from_corners),
+    ((*_CENTRES, *_SIDES), from_centre),
+    ((*_STARTS, *_SIDES), _from_start),
+)
+
+
+class BoxColumns(NamedTuple):
+    """Positions of columns; None for one that is missing.
+
+    Attributes:
+        path: of the image.
+        label: of the object.
+        box: the four numbers of the box.
+        to_corners: makes corners of them.
+        size: (height, width) of the image.
+        split: ``train``, ``val`` or ``test``.
+        group: what must stay in one split.
+        is_ignored: says 1 of objects that are neither trained on nor evaluated.
+    """
+
+    path: int
+    label: int
+    box: list[int]
+    to_corners: Callable[[Sequence[float]], Corners]
+    size: list[int] | None
+    split: int | None
+    group: int | None
+    is_ignored: int | None
+
+
+def is_box_table(table: Any) -> bool:
+    """Whether a table has columns of boxes, by its header.
+
+    Args:
+        table: a DataFrame, or the path of a file.
+    """
+    try:
+        names = column_names(table)
+    except (InputError, UnavailableError):  # reading the table reports it
+        return False
+    return _find_box(TableHead("", names, [], Path())) is not None
+
+
+def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
+    """The columns of a table with boxes.
+
+    Args:
+        head: of the table.
+        columns: their names, where they are set.
+
+    Raises:
+        InputError: one that is needed is missing.
+    """
+    path, labels, box = find_column(head, "path", columns.path), find_labels(head, columns), _find_box(head)
+    if path is None or len(labels) != 1 or box is None:
+        raise InputError(
+            f"{head.name} has no columns of boxes: expected path, x1, y1, x2, y2 and one label, and it has "
+            f"{', '.join(map(repr, head.header))}."
+        )
+    positions, to_corners = box
+    size = _positions(head, _IMAGE_SIDES)
+    return BoxColumns(
+        path,
+        next(iter(labels.values())),
+        positions,
+        to_corners,
+        None if size is None or set(size) & set(positions) else size,
+        find_column(head, "split", columns.split),
+        find_column(head, "group", columns.group),
+        head.position(_IGNORED),
+    )
+
+
+def _find_box(head: TableHead) -> tuple[list[int], Callable[[Sequence[float]], Corners]] | None:
+    return next(
+        ((positions, to_corners) for names, to_corners in _FORMS if (positions := _positions(head, names))), None
+    )
+
+
+def _positions(head: TableHead, names: Sequence[Sequence[str]]) -> list[int] | None:
+    positions = [i for usual_names in names if (i := head.position(usual_names)) is not None]
+    return positions if len(positions) == len(names) else None

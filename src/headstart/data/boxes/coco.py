@@ -1,0 +1,154 @@
+"""COCO: one JSON file with all images, categories and annotations of a split.
+
+Source: https://cocodataset.org/#format-data
+"""
+
+from collections.abc import Mapping, Sequence
+from math import nan
+from pathlib import Path
+from typing import Any
+
+from headstart.data.boxes.image_files import ImageFiles
+from headstart.data.boxes.outlines import mask_corners
+from headstart.data.boxes.parsing import read_json
+from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, number
+from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
+from headstart.errors import BadExample, InputError
+
+NAME = "COCO"
+
+_PREFIX = "instances_"
+
+
+def is_coco(value: Any) -> bool:
+    """Whether a JSON value is a data set in COCO's form."""
+    return isinstance(value, dict) and isinstance(value.get("images"), list) and "annotations" in value
+
+
+def is_coco_result(value: Any) -> bool:
+    """Whether a JSON value is a list of detections in COCO's form."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], dict)
+        and {"image_id", "score"} <= set(value[0])
+    )
+
+
+def read_coco(files: Sequence[Path], images: ImageFiles) -> Annotations:
+    """Read data sets, one for each split.
+
+    Args:
+        files: JSON files, absolute.
+        images: those that may be meant.
+
+    Raises:
+        InputError: a file is not in COCO's form.
+    """
+    found = Annotations()
+    splits = SplitLists()
+    by_file: dict[str, AnnotatedImage] = {}
+    for file in files:
+        source = images.relative(str(file))
+        split = split_in_name(file.stem) or split_of_path(source)
+        for image in _read_file(file, source, images, found):
+            splits.add(image.file, split)
+            if image.file in by_file:
+                by_file[image.file].boxes += image.boxes
+            else:
+                by_file[image.file] = image
+    found.images = [*by_file.values()]
+    images.skip_others(found, "not among the images of the annotation file")
+    splits.assign(found)
+    return found
+
+
+def _read_file(file: Path, source: str, images: ImageFiles, found: Annotations) -> list[AnnotatedImage]:
+    content = read_coco_json(file)
+    names = _category_names(content)
+    found.classes += [name for name in names.values() if name not in found.classes]
+    by_id = _images(content["images"], source, _scope(file, images), found)
+    for i, annotation in enumerate(_mappings(content["annotations"]), 1):
+        where = f"annotation {annotation.get('id', f'number {i}')} of {source}"
+        image_id = _key(annotation.get("image_id"))
+        if image_id not in by_id:
+            found.leave_out(source, where, f"is of the image {image_id}, which the file does not have")
+            continue
+        image, name = by_id[image_id], names.get(_key(annotation.get("category_id")))
+        if image is None:  # which is listed
+            continue
+        if name is None:
+            found.leave_out(image.file, where, f"has the unknown category {annotation.get('category_id')!r}")
+            continue
+        image.boxes.append(RawBox(where, name, _corners(annotation), annotation.get("iscrowd") in (1, True, "1")))
+    return [image for image in by_id.values() if image is not None]
+
+
+def read_coco_json(file: Path) -> Any:
+    """The content of a file in COCO's form.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        content = read_json(file)
+    except BadExample as exc:
+        raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
+    if is_coco_result(content):
+        raise InputError(f"{file} is a list of detections with scores, not of labels: expected COCO's form of labels.")
+    if not is_coco(content):
+        raise InputError(f"{file} is not in COCO's form: expected images, annotations and categories.")
+    return content
+
+
+def _images(entries: Any, source: str, images: ImageFiles, found: Annotations) -> dict[str, AnnotatedImage | None]:
+    """Number of an image -> the image; None for one that is not there, which is listed."""
+    by_id: dict[str, AnnotatedImage | None] = {}
+    for entry in _mappings(entries):
+        name = str(entry.get("file_name") or "")
+        try:
+            image = AnnotatedImage(images.find(name), source, size=_size(entry))
+        except BadExample as exc:
+            found.skip(name or source, f"named in {source}: {exc}")
+            by_id[_key(entry.get("id"))] = None
+        else:
+            by_id[_key(entry.get("id"))] = image
+    return by_id
+
+
+def _category_names(content: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        _key(category.get("id")): str(category.get("name") or "").strip()
+        for category in _mappings(content.get("categories"))
+    }
+
+
+def _mappings(values: Any) -> list[Mapping[str, Any]]:
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def _key(number_: Any) -> str:
+    """A number as it identifies things: 3, 3.0 and "3" are the same."""
+    value = number(number_)
+    return str(int(value)) if value.is_integer() else str(number_)
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = number(entry.get("height")), number(entry.get("width"))
+    return (round(height), round(width)) if height >= 1 and width >= 1 else None
+
+
+def _corners(annotation: Mapping[str, Any]) -> Corners:
+    """From ``bbox``: x, y, width and height; without one from the outline."""
+    box = annotation.get("bbox")
+    if not box:
+        return mask_corners(annotation.get("segmentation"))
+    x, y, w, h = (*map(number, box),) if isinstance(box, list) and len(box) == 4 else (nan,) * 4
+    return x, y, x + w, y + h
+
+
+def _scope(file: Path, images: ImageFiles) -> ImageFiles:
+    """The images that a file is about: below its own folder, or in the folder that it is named for."""
+    if file.stem.startswith("_annotations"):
+        return images.within(file.parent)
+    return images.below_name(file.stem.removeprefix(_PREFIX))

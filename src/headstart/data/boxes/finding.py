@@ -1,0 +1,159 @@
+"""Images with boxes, from a folder, a table or an annotation file: the way in to this package."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.data.boxes import coco, cvat, label_studio, labelme, voc, yolo
+from headstart.data.boxes import tables as box_tables
+from headstart.data.boxes.box_columns import is_box_table
+from headstart.data.boxes.image_files import ImageFiles
+from headstart.data.boxes.layout import Reading, kind_of_file, readings
+from headstart.data.boxes.placement import place_boxes
+from headstart.data.boxes.records import Annotations
+from headstart.data.boxes.yolo_config import find_config
+from headstart.data.class_folders import group_of
+from headstart.data.example_rows import ExampleRows
+from headstart.data.examples import file_in
+from headstart.data.folders import subfolders
+from headstart.data.modalities import IMAGE
+from headstart.data.table_columns import Columns
+from headstart.data.tables import is_frame, is_table
+from headstart.errors import InputError, did_you_mean, field_name
+
+logger = logging.getLogger(__name__)
+
+_READERS: Mapping[str, Callable[[Sequence[Path], ImageFiles], Annotations]] = {
+    voc.NAME: voc.read_voc,
+    coco.NAME: coco.read_coco,
+    cvat.NAME: cvat.read_cvat,
+    labelme.NAME: labelme.read_labelme,
+    label_studio.NAME: label_studio.read_label_studio,
+}
+_SHOWN = 3
+
+
+def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | None = None) -> ExampleRows | None:
+    """Find the images with boxes of a data set.
+
+    Args:
+        data: a DataFrame; or the path of a folder, a table or an annotation file.
+        root: folder that file names are relative to, absolute.
+        columns: which column of a table is which; its group is also the pattern for folders.
+        annotations: an annotation file, or a folder of such files, that lies elsewhere or is one of several.
+
+    Returns:
+        None if the data hold no boxes: they are read in another way then.
+
+    Raises:
+        InputError: the annotations cannot be read, can be read in two ways, or name no image that is there.
+    """
+    reading = _reading(data, root, annotations)
+    if reading is None:
+        return None
+    found = _read(data, root, reading, columns)
+    logger.info(f"{'the DataFrame' if is_frame(data) else data}: boxes from {reading.format}")
+    if not found.images:
+        skipped = "; ".join(f"{item.file}: {item.reason}" for item in found.skipped[:_SHOWN])
+        raise InputError(f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}.")
+    rows = ExampleRows(IMAGE, files=[image.file for image in found.images], skipped=found.skipped)
+    rows.examples = [file_in(root, file) for file in rows.files]
+    problems = found.problems
+    labels = place_boxes(found.images, [file_in(root, file) for file in rows.files], problems)
+    rows.labels, rows.label_problems = [*labels], problems
+    _check_boxes(data, rows)
+    splits = [image.split for image in found.images]
+    rows.splits = splits if any(splits) else None
+    rows.groups = _groups(found, columns.group, is_in_table=reading.format == box_tables.NAME)
+    _log_unused_classes(found, rows)
+    return rows
+
+
+def _reading(data: Any, root: Path, annotations: str | None) -> Reading | None:
+    """Which annotations are read; None if the data hold no boxes."""
+    path = None if is_frame(data) else Path(data).expanduser()
+    if annotations is not None:
+        if path is None or not path.is_dir():
+            raise InputError(
+                "expected a folder of images as the data, whose annotations it names.", field="annotations"
+            )
+        return _named_reading(Path(annotations).expanduser(), root)
+    if path is None or (path.is_file() and is_table(path)):
+        return Reading(box_tables.NAME, []) if is_box_table(data if path is None else path) else None
+    if path.is_file():
+        kind = kind_of_file(path)
+        return Reading(kind, [Path(os.path.abspath(path))]) if kind else None
+    candidates = readings(root)
+    if not candidates and len(folders := subfolders(root)) == 1:  # an archive unpacked into a folder of its name
+        candidates = readings(folders[0])
+    return _only(candidates, str(data), root)
+
+
+def _named_reading(path: Path, root: Path) -> Reading:
+    path = Path(os.path.abspath(path))
+    if not path.exists():
+        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"no such file or folder: {path}.{did_you_mean(path.name, names)}", field="annotations")
+    reading = _only(readings(path), str(path), root) if path.is_dir() else Reading(kind_of_file(path), [path])
+    if reading is None or not reading.format:
+        raise InputError(
+            f"{path} holds no boxes in a known form: expected Pascal VOC, COCO, YOLO, CVAT for images, LabelMe, Label "
+            "Studio, or a table with the columns path, x1, y1, x2, y2 and label.",
+            field="annotations",
+        )
+    return reading
+
+
+def _only(candidates: Sequence[Reading], source: str, root: Path) -> Reading | None:
+    if len(candidates) > 1:
+        ways = " and ".join(f"{reading.format} ({os.path.relpath(reading.files[0], root)})" for reading in candidates)
+        raise InputError(
+            f"{source} holds boxes in {len(candidates)} forms: {ways}. Name the file or folder of the one to use "
+            f"({field_name('annotations')})."
+        )
+    return candidates[0] if candidates else None
+
+
+def _read(data: Any, root: Path, reading: Reading, columns: Columns) -> Annotations:
+    def images() -> ImageFiles:
+        return ImageFiles.of_folders(root, [root])
+
+    if reading.format == box_tables.NAME:
+        tables: Sequence[Any] = reading.files or [data if is_frame(data) else Path(data).expanduser()]
+        return box_tables.read_tables(tables, columns, images, root)
+    if reading.format == yolo.NAME:
+        return yolo.read_yolo(find_config(reading.files, root), images())
+    return _READERS[reading.format](reading.files, images())
+
+
+def _groups(found: Annotations, group_by: str | None, *, is_in_table: bool) -> list[str] | None:
+    if group_by is None:
+        return None
+    if is_in_table:
+        return [image.group or "" for image in found.images]
+    return [group_of(image.file, group_by) for image in found.images]
+
+
+def _check_boxes(data: Any, rows: ExampleRows) -> None:
+    """Check that a box can be used, if there are any.
+
+    Raises:
+        InputError: all were left out.
+    """
+    lost = Counter(problem.reason.partition(":")[0] for problem in rows.label_problems if problem.action == "left out")
+    if lost and not any(map(len, rows.labels)):
+        first = next(problem for problem in rows.label_problems if problem.action == "left out")
+        raise InputError(
+            f"{data} has no box that can be used: all {sum(lost.values()):,} are left out, such as {first.where} "
+            f"of {first.file}, which {first.reason}."
+        )
+
+
+def _log_unused_classes(found: Annotations, rows: ExampleRows) -> None:
+    unused = [name for name in found.classes if name not in rows.present]
+    if unused:
+        names = ", ".join(unused[:_SHOWN]) + (" …" if len(unused) > _SHOWN else "")
+        logger.info(f"classes that the annotations name, but no box has: {names}")

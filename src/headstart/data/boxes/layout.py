@@ -1,0 +1,195 @@
+"""Which annotations a folder holds, told by names and by the beginnings of a few files.
+
+A folder of class folders costs one look at the names in it and in its split folders.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from headstart.data.boxes import coco, cvat, label_studio, labelme, tables, voc, yolo
+from headstart.data.boxes.box_columns import is_box_table
+from headstart.data.boxes.image_files import is_image
+from headstart.data.boxes.parsing import read_json
+from headstart.data.folders import is_hidden
+from headstart.data.split_names import is_wrapper, split_of
+from headstart.data.tables import is_table
+from headstart.errors import BadExample
+from headstart.system.settings import check_readable
+
+_FOLDERS = {"annotations", "annotation", "labels", "jpegimages", "xml", "xmls", "json", "csv", "obj_train_data"}
+_VOC = re.compile(r"(?i)voc(devkit|\d{4}|trainval|test)?([_ -].*)?")
+_DEEPEST = 4
+_BEGINNING, _SMALL = 4096, 5_000_000  # bytes: of a file that is looked at; of one that is parsed to know its kind
+_COCO_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+_YAML = (".yaml", ".yml")
+
+
+class Reading(NamedTuple):
+    """Annotations of one format.
+
+    Attributes:
+        format: its name.
+        files: that hold them, absolute; of YOLO the description of the data set, or folders of label files.
+    """
+
+    format: str
+    files: list[Path]
+
+
+class _Listed(NamedTuple):
+    """The names of the files in a folder, sorted, by their extension in lower case."""
+
+    folder: Path
+    names: dict[str, list[str]]
+
+    def paths(self, *extensions: str) -> list[Path]:
+        return [self.folder / name for extension in extensions for name in self.names.get(extension, ())]
+
+    @property
+    def has_images(self) -> bool:
+        return any(is_image(extension) or is_image(f"x{extension}") for extension in self.names)
+
+
+def readings(folder: Path) -> list[Reading]:
+    """The ways in which a folder can be read as annotations, one for each format that it has files of.
+
+    Args:
+        folder: absolute.
+    """
+    listed = [*_list(folder)]
+    found: dict[str, list[Path]] = {}
+    for entry in listed:
+        for path in _candidates(entry):
+            kind = kind_of_file(path)
+            if kind:
+                found.setdefault(kind, []).append(path)
+    for kind in (voc.NAME, labelme.NAME):  # one file for each image: one of them tells what all are
+        extension = ".xml" if kind == voc.NAME else ".json"
+        if kind in found:
+            with_files = {path.parent for path in found[kind]}
+            found[kind] = [path for entry in listed if entry.folder in with_files for path in entry.paths(extension)]
+    if coco.NAME in found:
+        found[coco.NAME] = _of_boxes(found[coco.NAME])
+    if yolo.NAME not in found and (folders := [entry.folder for entry in listed if _has_labels(entry, folder)]):
+        found[yolo.NAME] = folders
+    if len(found) > 1:
+        found.pop(tables.NAME, None)  # lists of the images are common beside annotations
+    return [Reading(kind, files) for kind, files in found.items()]
+
+
+def kind_of_file(path: Path) -> str:
+    """The format of an annotation file; empty if it has none that is known.
+
+    Args:
+        path: absolute.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _YAML:
+        return yolo.NAME if _is_yolo_yaml(_beginning(path)) else ""
+    if suffix == ".data":
+        return yolo.NAME
+    if suffix == ".xml":
+        return _kind_of_xml(_beginning(path))
+    if suffix == ".json":
+        return _kind_of_json(path)
+    return tables.NAME if is_table(path) and suffix != ".txt" and is_box_table(path) else ""
+
+
+def _list(root: Path) -> Iterator[_Listed]:
+    """The folder and those in it that may hold annotations."""
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        names: dict[str, list[str]] = {}
+        inner = []
+        for entry in _entries(folder):
+            if entry.is_dir():
+                if depth < _DEEPEST and _is_known(entry.name):
+                    inner.append((Path(entry.path), depth + 1))
+            else:
+                names.setdefault(os.path.splitext(entry.name)[1].lower(), []).append(entry.name)
+        waiting += reversed(inner)
+        yield _Listed(folder, names)
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    try:
+        check_readable(folder)
+        with os.scandir(folder) as scan:
+            return sorted((entry for entry in scan if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    except OSError:  # reading the data reports it
+        return []
+
+
+def _is_known(name: str) -> bool:
+    """Whether a folder has a name that annotation tools give to folders of images, of labels or of splits."""
+    return name.lower() in _FOLDERS or bool(split_of(name)) or is_wrapper(name) or bool(_VOC.fullmatch(name))
+
+
+def _candidates(entry: _Listed) -> Iterator[Path]:
+    """Files that may be annotations; only the first where there may be one for each image."""
+    yield from entry.paths(*_YAML, ".data")
+    yield from entry.paths(".xml")[:1]
+    json_files = entry.paths(".json")
+    yield from json_files if len(json_files) <= 8 else json_files[:1]
+    yield from (path for extension in (".csv", ".tsv") for path in entry.paths(extension))
+
+
+def _has_labels(entry: _Listed, root: Path) -> bool:
+    """Whether a folder holds label files of YOLO: in a folder ``labels``, or beside images of the same names."""
+    texts = entry.names.get(".txt", ())
+    if not texts:
+        return False
+    stems = {
+        os.path.splitext(name)[0]
+        for extension, names in entry.names.items()
+        if is_image(f"x{extension}")
+        for name in names
+    }
+    is_below_labels = "labels" in entry.folder.relative_to(root).parts
+    files = [entry.folder / name for name in texts if is_below_labels or os.path.splitext(name)[0] in stems]
+    return any(map(yolo.is_label_file, files[:50]))
+
+
+def _of_boxes(files: list[Path]) -> list[Path]:
+    """Without COCO's files for other tasks, where there are some for boxes."""
+    boxes = [path for path in files if not path.name.startswith(_COCO_TASKS)]
+    return boxes or files
+
+
+def _beginning(path: Path) -> str:
+    try:
+        check_readable(path)
+        with open(path, "rb") as file:
+            return file.read(_BEGINNING).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _is_yolo_yaml(text: str) -> bool:
+    keys = set(re.findall(r"^(\w+)\s*:", text, re.MULTILINE))
+    return "train" in keys or ("names" in keys and bool({"val", "test", "nc", "path"} & keys))
+
+
+def _kind_of_xml(text: str) -> str:
+    first = re.search(r"<([A-Za-z]\w*)[\s/>]", text)
+    return {"annotation": voc.NAME, "annotations": cvat.NAME}.get(first[1] if first else "", "")
+
+
+def _kind_of_json(path: Path) -> str:
+    text = _beginning(path).lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")) or not re.search(
+        r'"(images|annotations|categories|licenses|info|shapes|data|image)"', text
+    ):
+        return ""
+    try:
+        if path.stat().st_size > _SMALL:
+            return coco.NAME if text.startswith("{") else label_studio.NAME
+        content = read_json(path)
+    except (BadExample, OSError):
+        return coco.NAME if path.name.startswith(("_annotations.coco", "instances_")) else ""
+    kinds = {coco.NAME: coco.is_coco, labelme.NAME: labelme.is_labelme, label_studio.NAME: label_studio.is_label_studio}
+    return next((kind for kind, is_kind in kinds.items() if is_kind(content)), "")

@@ -1,0 +1,117 @@
+"""Tables with a row for each object: path, corners and label; rows with empty corners are images without objects.
+
+Also those of TensorFlow's object detection: filename, width, height, class, xmin, ymin, xmax, ymax.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.data.boxes.box_columns import BoxColumns, find_box_columns
+from headstart.data.boxes.image_files import ImageFiles
+from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, number
+from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
+from headstart.data.cells import cell_text
+from headstart.data.examples import is_url
+from headstart.data.split_names import split_of
+from headstart.data.table_columns import Columns
+from headstart.data.tables import is_frame, open_table
+from headstart.errors import BadExample, InputError
+
+logger = logging.getLogger(__name__)
+
+NAME = "a table"
+
+
+def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], ImageFiles], root: Path) -> Annotations:
+    """Read tables: one of all images, or one for each split.
+
+    Args:
+        tables: DataFrames, or paths of files.
+        columns: which column is which.
+        images: gives those that may be meant, where a path is not that of a file.
+        root: folder that paths are relative to.
+
+    Raises:
+        InputError: a table cannot be read, or a column is missing.
+        UnavailableError: the package for this kind of file is not installed.
+    """
+    found = Annotations()
+    splits = SplitLists()
+    by_file: dict[str, AnnotatedImage] = {}
+    for table in tables:
+        source = "the DataFrame" if is_frame(table) else os.path.relpath(table, root)
+        finder = _Finder(images, root, root if is_frame(table) else Path(os.path.abspath(table)).parent)
+        head, rows = open_table(table)
+        at = find_box_columns(head, columns)
+        split_of_table = split_of_path(source) or (split_in_name(Path(source).stem) if len(tables) > 1 else "")
+        for row, cells, problem in rows:
+            where = f"row {row} of {source}"
+            texts = ["" if i >= len(cells) else cell_text(cells[i]) for i in range(len(head.header))]
+            if problem or not texts[at.path]:
+                found.skip(where, problem or "has no path")
+                continue
+            file = finder.find(texts[at.path])
+            image = by_file.setdefault(file, AnnotatedImage(file, source))
+            _add_row(where, texts, at, image)
+            splits.add(file, split_of_table if at.split is None else _split(where, texts[at.split]))
+    found.images = [*by_file.values()]
+    _use_shares(found)
+    splits.assign(found)
+    return found
+
+
+def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedImage) -> None:
+    if at.group is not None:
+        image.group = texts[at.group]
+    if at.size is not None:
+        height, width = (number(texts[i]) for i in at.size)
+        image.size = (round(height), round(width)) if height >= 1 and width >= 1 else image.size
+    values = [texts[i] for i in at.box]
+    if any(values):  # else an image without objects
+        is_ignored = at.is_ignored is not None and texts[at.is_ignored].lower() in ("1", "true")
+        image.boxes.append(RawBox(where, texts[at.label], at.to_corners([*map(number, values)]), is_ignored))
+
+
+def _split(where: str, cell: str) -> str:
+    name = split_of(cell)
+    if cell and not name:
+        raise InputError(f"{where} has the split {cell!r}: expected train, val or test.")
+    return name
+
+
+def _use_shares(found: Annotations) -> None:
+    """Take the corners as shares of width and height where none is above 1."""
+    values = [value for image in found.images for box in image.boxes for value in box.corners if math.isfinite(value)]
+    if values and max(values) <= 1:
+        logger.info("no coordinate in the table is above 1, so they are read as shares of width and height")
+        for image in found.images:
+            image.is_relative = True
+
+
+class _Finder:
+    """Finds the images that a table names. Most are where it says, so that folders are seldom searched."""
+
+    def __init__(self, images: Callable[[], ImageFiles], root: Path, folder: Path) -> None:
+        self._search, self._root, self._folder = images, root, folder
+        self._near: ImageFiles | None = None
+        self._known: dict[str, str] = {}
+
+    def find(self, name: str) -> str:
+        """The name of an image in the data set; as it is, if there is no such image: reading it reports that."""
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        return self._known[name]
+
+    def _find(self, name: str) -> str:
+        if is_url(name) or os.path.isfile(os.path.join(self._root, name)):
+            return name
+        if self._near is None:
+            self._near = self._search().within(self._folder)
+        try:
+            return self._near.find(name)
+        except BadExample:
+            return name
