@@ -19,6 +19,7 @@ class TrainKeywords(TypedDict, total=False):
     label_separator: str | None
     task: str | None
     group_by: str | None
+    annotations: str | None
     classes: str | Sequence[str] | None
     relabel: str | Path | None
     strict: bool
@@ -90,6 +91,7 @@ class ExtendKeywords(TypedDict, total=False):
     label_separator: str | None
     task: str | None
     group_by: str | None
+    annotations: str | None
     classes: str | Sequence[str] | None
     fine_tune: str
 
@@ -104,6 +106,7 @@ class CompareKeywords(TypedDict, total=False):
     label_separator: str | None
     task: str | None
     group_by: str | None
+    annotations: str | None
     classes: str | Sequence[str] | None
     val: float
     test: float
@@ -126,6 +129,7 @@ class AuditKeywords(TypedDict, total=False):
     label_separator: str | None
     task: str | None
     group_by: str | None
+    annotations: str | None
     classes: str | Sequence[str] | None
     base: str | None
 
@@ -139,4 +143,5 @@ class EvaluateKeywords(TypedDict, total=False):
     split_column: str | None
     label_separator: str | None
     task: str | None
+    annotations: str | None
     strict: bool

@@ -23,9 +23,8 @@ from headstart.data.table_columns import Columns
 from headstart.data.table_examples import find_in_table
 from headstart.data.tables import FRAME, is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
-from headstart.tasks import Task, task_for
-from headstart.tasks.detection import Detection
-from headstart.tasks.labels import NO_LABEL, label_names, renamed_labels
+from headstart.tasks import Task, get_task, task_for
+from headstart.tasks.labels import NO_LABEL, BoxLabels, label_names, renamed_labels
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def load_dataset(
         if path.is_dir():
             _check_no_columns(path, columns)
     rows = None
-    if task in (None, Detection.name) or annotations is not None:
+    if task is None or annotations is not None or get_task(task).matches([BoxLabels((), (0, 0))]):
         rows = find_boxes(data, root, columns, annotations=annotations)
     if rows is None:
         need_train = known_classes is None and not added

@@ -45,40 +45,40 @@ def read_coco(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in COCO's form.
     """
-    found = Annotations()
+    annotations = Annotations()
     splits = SplitLists()
     by_file: dict[str, AnnotatedImage] = {}
     for file in files:
         source = images.relative(str(file))
         split = split_in_name(file.stem) or split_of_path(source)
-        for image in _read_file(file, source, images, found):
+        for image in _read_file(file, source, images, annotations):
             splits.add(image.file, split)
             if image.file in by_file:
                 by_file[image.file].boxes += image.boxes
             else:
                 by_file[image.file] = image
-    found.images = [*by_file.values()]
-    images.skip_others(found, "not among the images of the annotation file")
-    splits.assign(found)
-    return found
+    annotations.images = [*by_file.values()]
+    images.skip_others(annotations, "not among the images of the annotation file")
+    splits.assign(annotations)
+    return annotations
 
 
-def _read_file(file: Path, source: str, images: ImageFiles, found: Annotations) -> list[AnnotatedImage]:
+def _read_file(file: Path, source: str, images: ImageFiles, annotations: Annotations) -> list[AnnotatedImage]:
     content = read_coco_json(file)
     names = _category_names(content)
-    found.classes += [name for name in names.values() if name not in found.classes]
-    by_id = _images(content["images"], source, _scope(file, images), found)
+    annotations.classes += [name for name in names.values() if name not in annotations.classes]
+    by_id = _images(content["images"], source, _scope(file, images), annotations)
     for i, annotation in enumerate(_mappings(content["annotations"]), 1):
         where = f"annotation {annotation.get('id', f'number {i}')} of {source}"
         image_id = _key(annotation.get("image_id"))
         if image_id not in by_id:
-            found.leave_out(source, where, f"is of the image {image_id}, which the file does not have")
+            annotations.leave_out(source, where, f"is of the image {image_id}, which the file does not have")
             continue
         image, name = by_id[image_id], names.get(_key(annotation.get("category_id")))
         if image is None:  # which is listed
             continue
         if name is None:
-            found.leave_out(image.file, where, f"has the unknown category {annotation.get('category_id')!r}")
+            annotations.leave_out(image.file, where, f"has the unknown category {annotation.get('category_id')!r}")
             continue
         image.boxes.append(RawBox(where, name, _corners(annotation), annotation.get("iscrowd") in (1, True, "1")))
     return [image for image in by_id.values() if image is not None]
@@ -101,7 +101,9 @@ def read_coco_json(file: Path) -> Any:
     return content
 
 
-def _images(entries: Any, source: str, images: ImageFiles, found: Annotations) -> dict[str, AnnotatedImage | None]:
+def _images(
+    entries: Any, source: str, images: ImageFiles, annotations: Annotations
+) -> dict[str, AnnotatedImage | None]:
     """Number of an image -> the image; None for one that is not there, which is listed."""
     by_id: dict[str, AnnotatedImage | None] = {}
     for entry in _mappings(entries):
@@ -109,7 +111,7 @@ def _images(entries: Any, source: str, images: ImageFiles, found: Annotations) -
         try:
             image = AnnotatedImage(images.find(name), source, size=_size(entry))
         except BadExample as exc:
-            found.skip(name or source, f"named in {source}: {exc}")
+            annotations.skip(name or source, f"named in {source}: {exc}")
             by_id[_key(entry.get("id"))] = None
         else:
             by_id[_key(entry.get("id"))] = image

@@ -39,7 +39,7 @@ def read_cvat(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in this form.
     """
-    found = Annotations()
+    annotations = Annotations()
     splits = SplitLists()
     for file in files:
         source = images.relative(str(file))
@@ -50,18 +50,18 @@ def read_cvat(files: Sequence[Path], images: ImageFiles) -> Annotations:
         if root.find("track") is not None:
             raise InputError(f"{file} is not in the form CVAT for images 1.1: export the task again in that form.")
         for element in root.iterfind("image"):
-            _add(element, source, images, found, splits)
-    images.skip_others(found, "not among the images of the annotation file")
-    splits.assign(found)
-    return found
+            _add(element, source, images, annotations, splits)
+    images.skip_others(annotations, "not among the images of the annotation file")
+    splits.assign(annotations)
+    return annotations
 
 
-def _add(element: Element, source: str, images: ImageFiles, found: Annotations, splits: SplitLists) -> None:
+def _add(element: Element, source: str, images: ImageFiles, annotations: Annotations, splits: SplitLists) -> None:
     name = element.get("name", "")
     try:
         file = images.find(name)
     except BadExample as exc:
-        found.skip(name or source, f"named in {source}: {exc}")
+        annotations.skip(name or source, f"named in {source}: {exc}")
         return
     height, width = number(element.get("height")), number(element.get("width"))
     image = AnnotatedImage(file, source, size=(round(height), round(width)) if height >= 1 and width >= 1 else None)
@@ -70,14 +70,16 @@ def _add(element: Element, source: str, images: ImageFiles, found: Annotations, 
         where = f"shape {i} of {name} in {source}"
         if shape.tag in _NO_AREA:
             if shape.tag != "tag":
-                found.leave_out(file, where, f"is a {shape.tag}, which has no box")
+                annotations.leave_out(file, where, f"is a {shape.tag}, which has no box")
             continue
         rotation = number(shape.get("rotation", "0"))
         if rotation:
             reason = f"is turned by {rotation:g} degrees"
-            found.problems.append(LabelProblem(file, where, APPROXIMATE, reason, "the upright box around it is used"))
+            annotations.problems.append(
+                LabelProblem(file, where, APPROXIMATE, reason, "the upright box around it is used")
+            )
         image.boxes.append(RawBox(where, shape.get("label", "").strip(), _corners(shape, rotation)))
-    found.images.append(image)
+    annotations.images.append(image)
 
 
 def _corners(shape: Element, rotation: float) -> Corners:

@@ -54,21 +54,21 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
     reading = _reading(data, root, annotations)
     if reading is None:
         return None
-    found = _read(data, root, reading, columns)
+    content = _read(data, root, reading, columns)
     logger.info(f"{'the DataFrame' if is_frame(data) else data}: boxes from {reading.format}")
-    if not found.images:
-        skipped = "; ".join(f"{item.file}: {item.reason}" for item in found.skipped[:_SHOWN])
+    if not content.images:
+        skipped = "; ".join(f"{item.file}: {item.reason}" for item in content.skipped[:_SHOWN])
         raise InputError(f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}.")
-    rows = ExampleRows(IMAGE, files=[image.file for image in found.images], skipped=found.skipped)
+    rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
     rows.examples = [file_in(root, file) for file in rows.files]
-    problems = found.problems
-    labels = place_boxes(found.images, [file_in(root, file) for file in rows.files], problems)
+    problems = content.problems
+    labels = place_boxes(content.images, [file_in(root, file) for file in rows.files], problems)
     rows.labels, rows.label_problems = [*labels], problems
     _check_boxes(data, rows)
-    splits = [image.split for image in found.images]
+    splits = [image.split for image in content.images]
     rows.splits = splits if any(splits) else None
-    rows.groups = _groups(found, columns.group, is_in_table=reading.format == box_tables.NAME)
-    _log_unused_classes(found, rows)
+    rows.groups = _groups(content, columns.group, is_in_table=reading.format == box_tables.NAME)
+    _log_unused_classes(content, rows)
     return rows
 
 
@@ -129,12 +129,12 @@ def _read(data: Any, root: Path, reading: Reading, columns: Columns) -> Annotati
     return _READERS[reading.format](reading.files, images())
 
 
-def _groups(found: Annotations, group_by: str | None, *, is_in_table: bool) -> list[str] | None:
+def _groups(content: Annotations, group_by: str | None, *, is_in_table: bool) -> list[str] | None:
     if group_by is None:
         return None
     if is_in_table:
-        return [image.group or "" for image in found.images]
-    return [group_of(image.file, group_by) for image in found.images]
+        return [image.group or "" for image in content.images]
+    return [group_of(image.file, group_by) for image in content.images]
 
 
 def _check_boxes(data: Any, rows: ExampleRows) -> None:
@@ -152,8 +152,8 @@ def _check_boxes(data: Any, rows: ExampleRows) -> None:
         )
 
 
-def _log_unused_classes(found: Annotations, rows: ExampleRows) -> None:
-    unused = [name for name in found.classes if name not in rows.present]
+def _log_unused_classes(content: Annotations, rows: ExampleRows) -> None:
+    unused = [name for name in content.classes if name not in rows.present]
     if unused:
         names = ", ".join(unused[:_SHOWN]) + (" …" if len(unused) > _SHOWN else "")
         logger.info(f"classes that the annotations name, but no box has: {names}")

@@ -73,12 +73,12 @@ class ImageFiles:
                 raise
             return self.find(named_file)
 
-    def skip_others(self, found: Annotations, reason: str) -> None:
+    def skip_others(self, annotations: Annotations, reason: str) -> None:
         """List the images that no annotation is about."""
-        named = {image.file for image in found.images} | {item.file for item in found.skipped}
+        known_files = {image.file for image in annotations.images} | {item.file for item in annotations.skipped}
         for path in self.paths:
-            if (name := self.relative(path)) not in named:
-                found.skip(name, reason)
+            if (name := self.relative(path)) not in known_files:
+                annotations.skip(name, reason)
 
     def find(self, name: str) -> str:
         """The image of a name, which may be a path of another machine, or have another extension or none.
@@ -87,7 +87,7 @@ class ImageFiles:
             Its name in the data set, or a URL as it is.
 
         Raises:
-            BadExample: there is none, or several fit equally well.
+            BadExample: no image fits, or several fit equally well.
         """
         if is_url(name):
             return name
@@ -100,8 +100,8 @@ class ImageFiles:
         lengths = [_common_end(parts[:-1], _parts(path)[:-1]) for path in candidates]
         best = [path for path, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
         if len(best) > 1:
-            shown = ", ".join(map(self.relative, best[:_SHOWN])) + (" …" if len(best) > _SHOWN else "")
-            raise BadExample(f"several images have this name: {shown}")
+            names = ", ".join(map(self.relative, best[:_SHOWN])) + (" …" if len(best) > _SHOWN else "")
+            raise BadExample(f"several images have this name: {names}")
         return self.relative(best[0])
 
 

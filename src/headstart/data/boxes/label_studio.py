@@ -51,7 +51,7 @@ def read_label_studio(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in this form.
     """
-    found = Annotations()
+    annotations = Annotations()
     splits = SplitLists()
     for file in files:
         source = images.relative(str(file))
@@ -62,32 +62,34 @@ def read_label_studio(files: Sequence[Path], images: ImageFiles) -> Annotations:
         if not is_label_studio(tasks):
             raise InputError(f"{file} is no export of Label Studio in the form JSON or JSON-MIN.")
         for task in tasks:
-            image = _read_task(task, source, images, found) if isinstance(task, Mapping) else None
+            image = _read_task(task, source, images, annotations) if isinstance(task, Mapping) else None
             if image is not None:
                 splits.add(image.file, split_in_name(file.stem) or split_of_path(image.file))
-                found.images.append(image)
-    splits.assign(found)
-    return found
+                annotations.images.append(image)
+    splits.assign(annotations)
+    return annotations
 
 
-def _read_task(task: Mapping[str, Any], source: str, images: ImageFiles, found: Annotations) -> AnnotatedImage | None:
+def _read_task(
+    task: Mapping[str, Any], source: str, images: ImageFiles, annotations: Annotations
+) -> AnnotatedImage | None:
     """The objects in the image of a task; None if it cannot be used, which is listed."""
     task_text = f"task {task.get('id', '?')} of {source}"
     address = _address(task.get("data") or task)
     if not address:
-        found.skip(task_text, "has no image")
+        annotations.skip(task_text, "has no image")
         return None
     try:
         image = AnnotatedImage(_find(address, images), source, is_relative=True)
     except BadExample as exc:
-        found.skip(address, f"named in {task_text}: {exc}")
+        annotations.skip(address, f"named in {task_text}: {exc}")
         return None
-    regions = _regions(task, image, task_text, found)
+    regions = _regions(task, image, task_text, annotations)
     if regions is None:
-        found.skip(image.file, f"{task_text} is not annotated")
+        annotations.skip(image.file, f"{task_text} is not annotated")
         return None
     for i, (kind, value, size) in enumerate(regions, 1):
-        _add(f"region {i} of {task_text}", kind, value, size, image, found)
+        _add(f"region {i} of {task_text}", kind, value, size, image, annotations)
         image.size = size or image.size
     return image
 
@@ -120,20 +122,24 @@ Region = tuple[str, Mapping[str, Any], tuple[int, int] | None]
 """Kind, value, and (height, width) of the image in pixels."""
 
 
-def _regions(task: Mapping[str, Any], image: AnnotatedImage, task_text: str, found: Annotations) -> list[Region] | None:
+def _regions(
+    task: Mapping[str, Any], image: AnnotatedImage, task_text: str, annotations: Annotations
+) -> list[Region] | None:
     """The regions of one annotation of a task; None if it has none that counts."""
     if "annotations" not in task:
         lists = [value for value in task.values() if isinstance(value, list) and _is_region_list(value)]
         return [(_kind(value), value, _size(value)) for values in lists for value in values]
-    annotations = [a for a in task["annotations"] if isinstance(a, Mapping) and not a.get("was_cancelled")]
-    if not annotations:
+    candidates = [a for a in task["annotations"] if isinstance(a, Mapping) and not a.get("was_cancelled")]
+    if not candidates:
         return None
-    chosen = next((a for a in annotations if a.get("ground_truth")), annotations[-1])
-    if len(annotations) > 1:
-        which = "the one marked as ground truth" if chosen.get("ground_truth") else "the last one"
-        reason = f"has {len(annotations)} annotations of one image"
-        found.problems.append(LabelProblem(image.file, task_text, APPROXIMATE, reason, f"{which} is used"))
-    results = [r for r in chosen.get("result") or () if isinstance(r, Mapping) and isinstance(r.get("value"), Mapping)]
+    annotation = next((a for a in candidates if a.get("ground_truth")), candidates[-1])
+    if len(candidates) > 1:
+        which = "the one marked as ground truth" if annotation.get("ground_truth") else "the last one"
+        reason = f"has {len(candidates)} annotations of one image"
+        annotations.problems.append(LabelProblem(image.file, task_text, APPROXIMATE, reason, f"{which} is used"))
+    results = [
+        r for r in annotation.get("result") or () if isinstance(r, Mapping) and isinstance(r.get("value"), Mapping)
+    ]
     labelled = {r.get("id") for r in results if _labels(r["value"])}
     return [
         (_kind(r["value"]), r["value"], _size(r))
@@ -170,17 +176,17 @@ def _add(
     value: Mapping[str, Any],
     size: tuple[int, int] | None,
     image: AnnotatedImage,
-    found: Annotations,
+    annotations: Annotations,
 ) -> None:
     if kind == "other":
-        found.leave_out(image.file, where, "has no box")
+        annotations.leave_out(image.file, where, "has no box")
         return
     rotation = number(value.get("rotation", 0))
     if rotation:
         problem = LabelProblem(
             image.file, where, APPROXIMATE, f"is turned by {rotation:g} degrees", "the upright box around it is used"
         )
-        found.problems.append(problem)
+        annotations.problems.append(problem)
     corners = _corners(kind, value, rotation, size or (100, 100))
     image.boxes += [RawBox(where, label, corners) for label in _labels(value) or [""]]
 

@@ -28,7 +28,7 @@ def read_labelme(files: Sequence[Path], images: ImageFiles) -> Annotations:
         files: JSON files, absolute; those that are no annotations of an image are listed.
         images: those that may be meant.
     """
-    found = Annotations()
+    annotations = Annotations()
     splits = SplitLists()
     for file in files:
         source = images.relative(str(file))
@@ -36,18 +36,18 @@ def read_labelme(files: Sequence[Path], images: ImageFiles) -> Annotations:
             content = _read_content(file)
             name = images.find_annotated(source, str(content.get("imagePath") or ""))
         except BadExample as exc:
-            found.skip(source, str(exc))
+            annotations.skip(source, str(exc))
             continue
         height, width = number(content.get("imageHeight")), number(content.get("imageWidth"))
         size = (round(height), round(width)) if height >= 1 and width >= 1 else None
         image = AnnotatedImage(name, source, size=size)
         for i, shape in enumerate(content["shapes"], 1):
-            _add(shape, f"shape {i} of {source}", image, found)
+            _add(shape, f"shape {i} of {source}", image, annotations)
         splits.add(name, split_of_path(source))
-        found.images.append(image)
-    images.skip_others(found, "has no annotation file: an image without objects needs one, too")
-    splits.assign(found)
-    return found
+        annotations.images.append(image)
+    images.skip_others(annotations, "has no annotation file: an image without objects needs one, too")
+    splits.assign(annotations)
+    return annotations
 
 
 def _read_content(file: Path) -> Mapping[str, Any]:
@@ -57,13 +57,13 @@ def _read_content(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _add(shape: Any, where: str, image: AnnotatedImage, found: Annotations) -> None:
+def _add(shape: Any, where: str, image: AnnotatedImage, annotations: Annotations) -> None:
     if not isinstance(shape, Mapping):
-        found.leave_out(image.file, where, "is no shape")
+        annotations.leave_out(image.file, where, "is no shape")
         return
     kind = str(shape.get("shape_type") or "polygon")
     if kind in _NO_AREA:
-        found.leave_out(image.file, where, f"is a {kind}, which has no box")
+        annotations.leave_out(image.file, where, f"is a {kind}, which has no box")
         return
     image.boxes.append(RawBox(where, str(shape.get("label") or "").strip(), _corners(kind, shape.get("points"))))
 

@@ -59,25 +59,28 @@ def readings(folder: Path) -> list[Reading]:
     Args:
         folder: absolute.
     """
-    listed = [*_list(folder)]
-    found: dict[str, list[Path]] = {}
-    for entry in listed:
+    folders = [*_list(folder)]
+    files_by_format: dict[str, list[Path]] = {}
+    for entry in folders:
         for path in _candidates(entry):
             kind = kind_of_file(path)
             if kind:
-                found.setdefault(kind, []).append(path)
+                files_by_format.setdefault(kind, []).append(path)
     for kind in (voc.NAME, labelme.NAME):  # one file for each image: one of them tells what all are
         extension = ".xml" if kind == voc.NAME else ".json"
-        if kind in found:
-            with_files = {path.parent for path in found[kind]}
-            found[kind] = [path for entry in listed if entry.folder in with_files for path in entry.paths(extension)]
-    if coco.NAME in found:
-        found[coco.NAME] = _of_boxes(found[coco.NAME])
-    if yolo.NAME not in found and (folders := [entry.folder for entry in listed if _has_labels(entry, folder)]):
-        found[yolo.NAME] = folders
-    if len(found) > 1:
-        found.pop(tables.NAME, None)  # lists of the images are common beside annotations
-    return [Reading(kind, files) for kind, files in found.items()]
+        if kind in files_by_format:
+            with_files = {path.parent for path in files_by_format[kind]}
+            files_by_format[kind] = [
+                path for entry in folders if entry.folder in with_files for path in entry.paths(extension)
+            ]
+    if coco.NAME in files_by_format:
+        files_by_format[coco.NAME] = _of_boxes(files_by_format[coco.NAME])
+    label_folders = [entry.folder for entry in folders if _has_labels(entry, folder)]
+    if label_folders:
+        files_by_format.setdefault(yolo.NAME, label_folders)
+    if len(files_by_format) > 1:
+        files_by_format.pop(tables.NAME, None)  # lists of the images are common beside annotations
+    return [Reading(kind, files) for kind, files in files_by_format.items()]
 
 
 def kind_of_file(path: Path) -> str:

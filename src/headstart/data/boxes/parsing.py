@@ -80,5 +80,5 @@ def _refuse_entity(name: str, *_: Any) -> None:
 
 
 def child_text(element: Element, path: str) -> str:
-    """The text of an element inside another, without space around it; empty if there is none."""
+    """The text of an element inside another, without space around it; empty if it is missing."""
     return (element.findtext(path) or "").strip()

@@ -55,5 +55,5 @@ def split_of_path(path: str) -> str:
 
 
 def split_in_name(name: str) -> str:
-    """The split in the name of an annotation file: train of ``instances_train2017``; empty where there is none."""
+    """The split in the name of an annotation file: train of ``instances_train2017``, or empty."""
     return split_of(_NO_MEANING.sub("", name).strip("_-. "))

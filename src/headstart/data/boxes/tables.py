@@ -39,7 +39,7 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
         InputError: a table cannot be read, or a column is missing.
         UnavailableError: the package for this kind of file is not installed.
     """
-    found = Annotations()
+    annotations = Annotations()
     splits = SplitLists()
     by_file: dict[str, AnnotatedImage] = {}
     for table in tables:
@@ -52,16 +52,16 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
             where = f"row {row} of {source}"
             texts = ["" if i >= len(cells) else cell_text(cells[i]) for i in range(len(head.header))]
             if problem or not texts[at.path]:
-                found.skip(where, problem or "has no path")
+                annotations.skip(where, problem or "has no path")
                 continue
             file = finder.find(texts[at.path])
             image = by_file.setdefault(file, AnnotatedImage(file, source))
             _add_row(where, texts, at, image)
             splits.add(file, split_of_table if at.split is None else _split(where, texts[at.split]))
-    found.images = [*by_file.values()]
-    _use_shares(found)
-    splits.assign(found)
-    return found
+    annotations.images = [*by_file.values()]
+    _use_shares(annotations)
+    splits.assign(annotations)
+    return annotations
 
 
 def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedImage) -> None:
@@ -83,12 +83,14 @@ def _split(where: str, cell: str) -> str:
     return name
 
 
-def _use_shares(found: Annotations) -> None:
+def _use_shares(annotations: Annotations) -> None:
     """Take the corners as shares of width and height where none is above 1."""
-    values = [value for image in found.images for box in image.boxes for value in box.corners if math.isfinite(value)]
+    values = [
+        value for image in annotations.images for box in image.boxes for value in box.corners if math.isfinite(value)
+    ]
     if values and max(values) <= 1:
         logger.info("no coordinate in the table is above 1, so they are read as shares of width and height")
-        for image in found.images:
+        for image in annotations.images:
             image.is_relative = True
 
 
@@ -98,13 +100,13 @@ class _Finder:
     def __init__(self, images: Callable[[], ImageFiles], root: Path, folder: Path) -> None:
         self._search, self._root, self._folder = images, root, folder
         self._near: ImageFiles | None = None
-        self._known: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def find(self, name: str) -> str:
         """The name of an image in the data set; as it is, if there is no such image: reading it reports that."""
-        if name not in self._known:
-            self._known[name] = self._find(name)
-        return self._known[name]
+        if name not in self._names:
+            self._names[name] = self._find(name)
+        return self._names[name]
 
     def _find(self, name: str) -> str:
         if is_url(name) or os.path.isfile(os.path.join(self._root, name)):

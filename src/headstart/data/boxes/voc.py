@@ -28,7 +28,7 @@ def read_voc(files: Sequence[Path], images: ImageFiles) -> Annotations:
         files: XML files, absolute.
         images: those that may be meant.
     """
-    found = Annotations()
+    annotations = Annotations()
     lists = {parent: _read_lists(parent) for parent in {file.parent.parent for file in files}}
     splits = SplitLists()
     for file in files:
@@ -37,18 +37,18 @@ def read_voc(files: Sequence[Path], images: ImageFiles) -> Annotations:
             root = read_xml(file, "annotation")
             name = images.find_annotated(source, child_text(root, "filename"))
         except BadExample as exc:
-            found.skip(source, str(exc))
+            annotations.skip(source, str(exc))
             continue
-        listed = lists[file.parent.parent]
-        if listed is not None and file.stem not in listed:
-            found.skip(name, f"in none of the lists in {'/'.join(_LISTS)}")
+        splits_by_name = lists[file.parent.parent]
+        if splits_by_name is not None and file.stem not in splits_by_name:
+            annotations.skip(name, f"in none of the lists in {'/'.join(_LISTS)}")
             continue
-        for split in [split_of_path(source)] if listed is None else listed[file.stem]:
+        for split in [split_of_path(source)] if splits_by_name is None else splits_by_name[file.stem]:
             splits.add(name, split)
-        found.images.append(AnnotatedImage(name, source, _boxes(root, source), _size(root)))
-    images.skip_others(found, "has no annotation file: an image without objects needs one, too")
-    splits.assign(found)
-    return found
+        annotations.images.append(AnnotatedImage(name, source, _boxes(root, source), _size(root)))
+    images.skip_others(annotations, "has no annotation file: an image without objects needs one, too")
+    splits.assign(annotations)
+    return annotations
 
 
 def _read_lists(folder: Path) -> dict[str, list[str]] | None:
@@ -58,12 +58,12 @@ def _read_lists(folder: Path) -> dict[str, list[str]] | None:
     files = {path: split for path, split in files.items() if split}
     if {"train", "val"} <= {split for path, split in files.items() if path.stem != _COMBINED}:
         files = {path: split for path, split in files.items() if path.stem != _COMBINED}
-    listed: dict[str, list[str]] = {}
+    splits_by_name: dict[str, list[str]] = {}
     for path, split in files.items():
         for line in read_text(path).splitlines() if path.stat().st_size else []:
             if words := line.split():
-                listed.setdefault(words[0], []).append(split)
-    return listed or None
+                splits_by_name.setdefault(words[0], []).append(split)
+    return splits_by_name or None
 
 
 def _size(root: Element) -> tuple[int, int] | None:

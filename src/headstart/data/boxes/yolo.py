@@ -38,33 +38,33 @@ def read_yolo(config: YoloConfig, images: ImageFiles) -> Annotations:
     Raises:
         InputError: a list or folder of images to train on is missing; or the rows are predictions.
     """
-    found = Annotations(classes=[*config.classes.values()])
-    splits_of = _listed(config, images, found) if config.sources else _by_folder(images)
+    annotations = Annotations(classes=[*config.classes.values()])
+    splits_of = _listed_images(config, images, annotations) if config.sources else _by_folder(images)
     files = {path: _label_file(path) for path in splits_of}
     labelled_splits = {split for path, file in files.items() if file for split in splits_of[path]}
-    reader = _RowReader(config, images, found)
+    reader = _RowReader(config, images, annotations)
     splits = SplitLists()
     for path, file in files.items():
         if not labelled_splits.intersection(splits_of[path]):
-            found.skip(images.relative(path), "has no label file, as all images of its split")
+            annotations.skip(images.relative(path), "has no label file, as all images of its split")
             continue
         image = reader.read(path, file)
         if image is None:
             continue
-        found.images.append(image)
+        annotations.images.append(image)
         for split in splits_of[path]:
             splits.add(image.file, split)
-    splits.assign(found)
+    splits.assign(annotations)
     reader.log_forms()
-    _skip_lone_files([file for file in files.values() if file], images, found)
-    return found
+    _skip_lone_files([file for file in files.values() if file], images, annotations)
+    return annotations
 
 
 def _by_folder(images: ImageFiles) -> dict[str, list[str]]:
     return {path: [split_of_path(images.relative(path))] for path in images.paths}
 
 
-def _listed(config: YoloConfig, images: ImageFiles, found: Annotations) -> dict[str, list[str]]:
+def _listed_images(config: YoloConfig, images: ImageFiles, annotations: Annotations) -> dict[str, list[str]]:
     """Image, absolute -> splits, as the description of the data set lists them."""
     splits_of: dict[str, list[str]] = {}
     for split, sources in config.sources.items():
@@ -76,12 +76,12 @@ def _listed(config: YoloConfig, images: ImageFiles, found: Annotations) -> dict[
                     raise InputError(f"{message}: looked for in {' and '.join(map(str, config.folders))}.")
                 logger.warning(f"{message}: not used")
                 continue
-            for image in _images_of(path, config, images, found):
+            for image in _images_of(path, config, images, annotations):
                 splits_of.setdefault(image, []).append(split)
     return splits_of
 
 
-def _images_of(path: Path, config: YoloConfig, images: ImageFiles, found: Annotations) -> Iterator[str]:
+def _images_of(path: Path, config: YoloConfig, images: ImageFiles, annotations: Annotations) -> Iterator[str]:
     """The images in a folder, or in a list: relative to the list, or as they were on another machine."""
     if path.is_dir():
         yield from (file for file in walk(str(path), ignore_unread) if is_image(file))
@@ -99,7 +99,7 @@ def _images_of(path: Path, config: YoloConfig, images: ImageFiles, found: Annota
             try:
                 yield os.path.join(images.root, images.find(name))
             except BadExample as exc:
-                found.skip(name, f"row {row} of {images.relative(str(path))}: {exc}")
+                annotations.skip(name, f"row {row} of {images.relative(str(path))}: {exc}")
 
 
 def _label_file(image: str) -> str | None:
@@ -119,8 +119,8 @@ def _label_file(image: str) -> str | None:
 class _RowReader:
     """Reads label files."""
 
-    def __init__(self, config: YoloConfig, images: ImageFiles, found: Annotations) -> None:
-        self._config, self._images, self._found = config, images, found
+    def __init__(self, config: YoloConfig, images: ImageFiles, annotations: Annotations) -> None:
+        self._config, self._images, self._annotations = config, images, annotations
         self._forms: Counter[str] = Counter()
 
     def read(self, path: str, file: str | None) -> AnnotatedImage | None:
@@ -132,7 +132,7 @@ class _RowReader:
         try:
             lines = read_text(Path(file)).splitlines()
         except BadExample as exc:
-            self._found.skip(name, f"its label file {source} {exc}")
+            self._annotations.skip(name, f"its label file {source} {exc}")
             return None
         image = AnnotatedImage(name, source, is_relative=True)
         for row, line in enumerate(lines, 1):
@@ -168,7 +168,7 @@ class _RowReader:
         else:
             fault = fault or f"has {counted(n, 'number')}: expected 5, or an odd number of an outline"
         if fault:
-            self._found.leave_out(name, where, fault)
+            self._annotations.leave_out(name, where, fault)
             return None
         return RawBox(where, class_name, corners)
 
@@ -185,13 +185,13 @@ class _RowReader:
 _OUTLINE, _FOUR = "outline", "four points"
 
 
-def _skip_lone_files(used: Sequence[str], images: ImageFiles, found: Annotations) -> None:
+def _skip_lone_files(used: Sequence[str], images: ImageFiles, annotations: Annotations) -> None:
     """List label files without an image, in the folders that hold label files."""
     names = {os.path.basename(file) for file in used}
     for folder in dict.fromkeys(map(os.path.dirname, used)):
         for file in sorted(os.listdir(folder)):
             if file.endswith(".txt") and file not in names and is_label_file(Path(folder, file)):
-                found.skip(images.relative(os.path.join(folder, file)), "a label file without an image")
+                annotations.skip(images.relative(os.path.join(folder, file)), "a label file without an image")
 
 
 def is_label_file(path: Path) -> bool:

@@ -64,8 +64,8 @@ def find_config(files: Sequence[Path], root: Path) -> YoloConfig:
         InputError: there are several, or it cannot be read.
     """
     descriptions = [file for file in files if file.is_file()]
-    usual = [file for file in descriptions if file.stem in _USUAL_NAMES]
-    if len(descriptions) > 1 and len(usual) != 1:
+    usual_files = [file for file in descriptions if file.stem in _USUAL_NAMES]
+    if len(descriptions) > 1 and len(usual_files) != 1:
         names = " and ".join(file.name for file in descriptions)
         raise InputError(
             f"{root} has {len(descriptions)} descriptions of a data set: {names}. Name the one to use "
@@ -75,7 +75,7 @@ def find_config(files: Sequence[Path], root: Path) -> YoloConfig:
     try:
         config = YoloConfig(root, {})
         if descriptions:
-            (path,) = usual or descriptions
+            (path,) = usual_files or descriptions
             config = read_darknet(path) if path.suffix.lower() == ".data" else read_yaml(path)
         return config if config.classes else replace(config, classes=_listed_names([*folders]))
     except BadExample as exc:
@@ -83,7 +83,7 @@ def find_config(files: Sequence[Path], root: Path) -> YoloConfig:
 
 
 def _listed_names(folders: Sequence[Path]) -> dict[int, str]:
-    """Number -> name, from the list that lies with the labels; empty where there is none."""
+    """Number -> name, from a list beside the labels; empty without one."""
     files = (folder / name for folder in folders for name in _NAME_FILES)
     path = next((file for file in files if file.is_file()), None)
     return _read_names(path) if path else {}
