@@ -162,12 +162,12 @@ def _errors_of_image(image: int, boxes: Boxes, detections: Detections) -> list[B
         k = None if at is None else int(counted_objects[at])
         if k is not None and kind in ("wrong_class", "poor_box"):
             explained_objects.add(k)
-        detected = int(detections.classes[i]), _edges(detections.coordinates[i]), float(detections.scores[i])
+        detected = int(detections.classes[i]), edges_of(detections.coordinates[i]), float(detections.scores[i])
         errors.append(BoxError(kind, image, *detected, *_object(boxes, k)))
     errors.sort(key=lambda error: -(error.score or 0.0))
     missed_objects = (k for k in counted_objects.tolist() if k not in explained_objects)
     for k in missed_objects:
-        true_class, edges = int(boxes.classes[k]), _edges(boxes.coordinates[k])
+        true_class, edges = int(boxes.classes[k]), edges_of(boxes.coordinates[k])
         errors.append(BoxError("missed", image, true_class, edges, None, k, true_class, edges))
     return errors
 
@@ -186,9 +186,10 @@ def _kind(overlaps: np.ndarray, is_same_class: np.ndarray) -> tuple[Kind, int | 
 
 
 def _object(boxes: Boxes, k: int | None) -> tuple[int, int, Edges] | tuple[()]:
-    return () if k is None else (k, int(boxes.classes[k]), _edges(boxes.coordinates[k]))
+    return () if k is None else (k, int(boxes.classes[k]), edges_of(boxes.coordinates[k]))
 
 
-def _edges(coordinates: np.ndarray) -> Edges:
+def edges_of(coordinates: np.ndarray) -> Edges:
+    """The edges of a box (4,) as plain numbers: x1, y1, x2, y2."""
     x1, y1, x2, y2 = coordinates.tolist()
     return x1, y1, x2, y2

@@ -13,6 +13,7 @@ from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
 from headstart.tasks.detection.boxes import Boxes, Detections
 from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes, write_detections
 from headstart.tasks.detection.errors import KINDS, BoxError, assigned, count_errors, find_errors
+from headstart.tasks.detection.label_issues import BoxIssue, corrected_boxes, find_box_issues
 from headstart.tasks.detection.report import report_sections
 from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds, choose_thresholds
 from headstart.tasks.labels import BoxLabels, Label
@@ -146,8 +147,17 @@ class Detection(Task):
     def find_label_issues(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Not yet."""
-        raise NotImplementedError
+        """The images with label issues, the boxes as they more likely are, and the highest score that says so.
+
+        See :mod:`headstart.tasks.detection.label_issues`.
+        """
+        issues: dict[int, list[BoxIssue]] = {}
+        for issue in find_box_issues(labels, outputs):
+            issues.setdefault(issue.image, []).append(issue)
+        suggested = np.empty(len(issues), object)
+        suggested[:] = [corrected_boxes(labels[image], issues[image]) for image in sorted(issues)]
+        of_wrong = np.array([max(issue.score for issue in issues[image]) for image in sorted(issues)])
+        return np.array(sorted(issues), np.int64), suggested, of_wrong, 1 - of_wrong
 
     def table_columns(self, classes: Sequence[str]) -> list[str]:
         """The class and the score of the worst mistake, and how many objects are correct and how many are not."""
