@@ -5,7 +5,10 @@ import pytest
 
 import headstart as hs
 from headstart.data.corrections import read_corrections
+from headstart.data.examples import FileExample
+from headstart.data.modalities import get_modality
 from headstart.errors import InputError
+from headstart.tasks import get_task
 
 
 @pytest.fixture
@@ -66,3 +69,24 @@ def test_of_several_labels_all_that_are_right_are_given(tmp_path: Path) -> None:
     assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 3, "left_out": 1}
     with pytest.raises(InputError, match="has the label 'z': expected one of the classes or several separated by ';'"):
         _read(many, tmp_path, "file,label\nrow 2,x;z\n")
+
+
+def test_boxes_are_corrected_and_the_size_of_the_image_stays(tmp_path: Path) -> None:
+    names, cells = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], ["640x480; cat 1 2 30 40", "64x48; dog 5 5 9 9", "9x9", "8x8"]
+    task, classes = get_task("detection"), ["cat", "dog"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    dataset = hs.Dataset(
+        str(tmp_path), tmp_path, names, classes, task.encode([*map(task.from_cell, cells)], classes), task,
+        modality=get_modality("image"), examples=[FileExample(str(tmp_path / name)) for name in names],
+    )  # fmt: skip
+    fixes = "file,label\na.jpg,cat 1 2 30 44; dog 0 0 5 5.5\nb.jpg,\nc.jpg,drop\nd.jpg,8x8\n"
+    found = _read(dataset, tmp_path, fixes)
+    corrected = [task.to_cell(label, dataset.classes) for label in found.labels]
+    assert corrected == ["640x480; cat 1 2 30 44; dog 0 0 5 5.5", "64x48", "9x9", "8x8"]
+    assert found.kept_mask.tolist() == [True, True, False, True]
+    assert found.facts == {"from": str(tmp_path / "fixes.csv"), "changed": 2, "left_out": 1}
+    with pytest.raises(InputError, match=r"row 2 of .* has the label 'cat 1 2 3': expected a class and four edges"):
+        _read(dataset, tmp_path, "file,label\na.jpg,cat 1 2 3\n")
+    with pytest.raises(InputError, match=r"has the label 'cta': expected the size of the image .* Did you mean 'cat'"):
+        _read(dataset, tmp_path, "file,label\na.jpg,cta 1 2 3 4\n")

@@ -149,7 +149,7 @@ def _old_examples(
         files=files,
         classes=classes,
         task=task,
-        labels=task.encode([task.from_cell(task.cell_of(row.labels)) for row in rows], classes),
+        labels=task.encode([task.from_cell(row.label_cell) for row in rows], classes),
         given_splits=[row.split for row in rows],
         groups=_groups(folder, facts, files) if recorded["group_by"] else None,
         modality=modality,

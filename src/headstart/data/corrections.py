@@ -53,28 +53,32 @@ def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
     for row, cells in read_cells(path):
         where = f"row {row} of {path}"
         indices = _find(where, cells, dataset, places)
-        label = _corrected_label(where, cells["label"], dataset)
+        label = _corrected_label(where, cells["label"], dataset, indices[0])
         if label is None:
             kept_mask[indices] = False
         else:
             labels[indices] = label
-    is_changed = (labels != dataset.labels).reshape(len(labels), -1).any(1)
+    is_changed = dataset.task.differs(labels, dataset.labels)
     facts = {"from": str(path), "changed": int((kept_mask & is_changed).sum()), "left_out": int((~kept_mask).sum())}
     return Corrections(labels, kept_mask, facts)
 
 
-def _corrected_label(where: str, label: str, dataset: Dataset) -> np.ndarray | None:
+def _corrected_label(where: str, cell: str, dataset: Dataset, index: int) -> Any:
     """The label of a row in the form of the data set; None if the example is not used."""
     task = dataset.task
-    unknown = sorted(label_names([task.from_cell(label)]).difference(dataset.classes))
+    expected = f"expected {task.wording.cell_form}, or {DROP!r} if the example is not to be used."
+    try:
+        label = task.from_cell(cell)
+    except ValueError as exc:
+        if cell == DROP:
+            return None
+        raise InputError(f"{where} has the label {cell!r}: {exc}; {expected}") from exc
+    unknown = sorted(label_names([label]).difference(dataset.classes))
     if not unknown:
-        return task.encode([task.from_cell(label)], dataset.classes)[0]
-    if label in ("", DROP):
+        return task.corrected(dataset.labels[index], label, dataset.classes)
+    if cell in ("", DROP):
         return None
-    raise InputError(
-        f"{where} has the label {unknown[0]!r}: expected {task.wording.cell_form}"
-        f", or {DROP!r} if the example is not to be used.{did_you_mean(unknown[0], dataset.classes)}"
-    )
+    raise InputError(f"{where} has the label {unknown[0]!r}: {expected}{did_you_mean(unknown[0], dataset.classes)}")
 
 
 def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str, list[int]]) -> list[int]:

@@ -276,10 +276,10 @@ def _compare(
     """
     task, thresholds, seed = predictor.task, predictor.thresholds, predictor.facts.seed
     comparison = task.compare(labels, before, after, seed=seed)
-    differs = task.decide(before, thresholds) != task.decide(after, thresholds)
+    differs = task.differs(task.decide(before, thresholds), task.decide(after, thresholds))
     figure = task.evaluate(labels, after, predictor.classes, thresholds, seed=seed)[task.deciding_metric]
     fields = {
-        "changed": int(differs.reshape(len(labels), -1).any(1).sum()),
+        "changed": int(differs.sum()),
         "before": comparison.value[0],
         "after": comparison.value[1],
         "interval": (figure["low"], figure["high"]),

@@ -59,7 +59,7 @@ def draw_sample(predictor: Predictor, headline: str | None) -> Sample:
     batches = [golden, *map(predictor.reader.batch, chunks)]
     singles = [predictor.reader.batch([array]) for array in arrays[:_SINGLES]] or [row[np.newaxis] for row in golden]
     task = predictor.task
-    labels = task.encode([task.from_cell(task.cell_of(row.labels)) for row, _ in readable], predictor.classes)
+    labels = task.encode([task.from_cell(row.label_cell) for row, _ in readable], predictor.classes)
     return Sample(batches, singles, labels, headline or "")
 
 

@@ -1,6 +1,7 @@
 """How good a run is, as its report shows it: figures, confusions, mistakes, label issues, confidence."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> di
     """The mistakes that the model was surest of, with their images or texts."""
     if not rows:
         return None
-    wrong = [_mistake(row) for row in rows if row.predicted != row.labels]
+    wrong = [_mistake(row) for row in rows if row.scores.mistake]
     wrong.sort(key=lambda mistake: -mistake["confidence"])
     evidence = read_evidence(folder, facts)
     shown_rows = [
@@ -183,7 +184,8 @@ def calibration(facts: CalibrationFacts | None) -> list[dict[str, Any]]:
 
 def labels_in_words(names: Iterable[str]) -> str:
     """The labels of an example as people read them."""
-    return ", ".join(names) or NO_LABEL
+    counts = Counter(names).items()
+    return ", ".join(name if n == 1 else f"{n:,} {name}" for name, n in counts) or NO_LABEL
 
 
 def _by_threshold(rows: Sequence[PredictionRow], run_threshold: float | None) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from headstart.data.modalities import Modality, get_modality
 from headstart.runs.records import FieldError, Record
 from headstart.tasks import Task
 
-FORMAT_VERSION: Literal[3] = 3
+FORMAT_VERSION: Literal[4] = 4
 PER_CLASS = "per_class"
 
 Kind = Literal["trained", "evaluation", "adopted"]
@@ -43,10 +43,10 @@ class ClassFigures(Record):
     """One class, or one label of multi-label data.
 
     Attributes:
-        support: examples of it.
+        support: examples of it, or objects.
         precision: of the predictions; also ``recall`` and ``f1``.
-        threshold: probability from which on the label is given; None where each example has one class.
-        average_precision: of the label; None if not multi-label.
+        threshold: probability or score from which it is predicted; None where each example has one class.
+        average_precision: of the label, or of the objects of the class; None where each example has one class.
     """
 
     support: int
@@ -162,7 +162,7 @@ class Figures(Record):
         leak_free: without examples that were trained on; None where there are none of these.
     """
 
-    format_version: Literal[1, 2, 3] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
     headline: str | None
     metrics: list[str]
     interval: IntervalMethod | None
@@ -507,8 +507,8 @@ class ComparisonFacts(Record):
     metric: str
     value: tuple[float, float]
     value_gain: tuple[float, float]
-    log_loss: tuple[float, float]
-    loss_gain: tuple[float, float]
+    log_loss: tuple[float, float] | None
+    loss_gain: tuple[float, float] | None
     fixed: int | None
     regressed: int | None
     p_value: float | None
@@ -837,7 +837,7 @@ class RunFacts(Record):
         files: name of a file in the folder -> its SHA-256, hex; of those only that headstart alone writes.
     """
 
-    format_version: Literal[1, 2, 3] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
     kind: Kind
     headstart: str
     created: str

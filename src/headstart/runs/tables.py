@@ -56,6 +56,8 @@ class PredictionRow:
         file: its path below the root of the data, or what a text is called.
         labels: its class, or all its labels.
         predicted: the class, or all labels, that the run predicts.
+        label_cell: its labels as the table has them; so ``predicted_cell``: what is predicted.
+        predicted_cell: see :meth:`headstart.tasks.Task.to_cell`.
         sha256: of its content, hex; empty where unknown.
         text: its content, if tables hold it; else empty.
         scores: probabilities, and the worst mistake.
@@ -65,6 +67,8 @@ class PredictionRow:
     file: str
     labels: tuple[str, ...]
     predicted: tuple[str, ...]
+    label_cell: str
+    predicted_cell: str
     sha256: str
     text: str
     scores: Scores
@@ -79,6 +83,8 @@ class LabelIssue:
         file: its path below the root of the data, or what a text is called.
         labels: its class, or all its labels.
         suggested: the class, or the labels, that it rather has.
+        label_cell: its labels as the table has them; so ``suggested_cell``: those that it rather has.
+        suggested_cell: see :meth:`headstart.tasks.Task.to_cell`.
         probability: of the suggestion, by a head that was trained without the example; of multi-label data, of the
             label that is likeliest to be wrong.
         label_probability: of the class that it is labelled with; of multi-label data, of that label being right.
@@ -90,6 +96,8 @@ class LabelIssue:
     file: str
     labels: tuple[str, ...]
     suggested: tuple[str, ...]
+    label_cell: str
+    suggested_cell: str
     probability: float
     label_probability: float
     sha256: str
@@ -235,6 +243,8 @@ def read_label_issues(folder: Path, facts: RunFacts) -> list[LabelIssue]:
             file=cells.filled("file"),
             labels=() if cells["label"] in ("", DROP) else cells.labels("label", facts),
             suggested=cells.labels("suggested", facts),
+            label_cell=cells["label"],
+            suggested_cell=cells["suggested"],
             probability=cells.probability("probability"),
             label_probability=cells.probability("label_probability"),
             sha256=cells.digest("sha256"),
@@ -328,7 +338,7 @@ class _Cells:
     def labels(self, column: str, facts: RunFacts) -> tuple[str, ...]:
         """Classes of the run: one, or any number, as its task has it."""
         task = get_task(facts.task)
-        label = task.from_cell(self._cells[column])
+        label = self.convert(column, task.from_cell, task.wording.cell_form)
         names = (label,) if isinstance(label, str) else tuple(label)
         if not set(names) <= set(facts.classes):
             raise self.wrong_value(column, task.wording.cell_form)
@@ -368,6 +378,8 @@ def _prediction(cells: _Cells, facts: RunFacts, task: Task, splits: Sequence[str
         "file": cells.filled("file"),
         "labels": cells.labels("label", facts),
         "predicted": cells.labels("predicted", facts),
+        "label_cell": cells["label"],
+        "predicted_cell": cells["predicted"],
         "sha256": cells.digest("sha256"),
         "text": cells.get("text"),
     }

@@ -160,7 +160,25 @@ class Task(ABC):
 
     @abstractmethod
     def from_cell(self, cell: str) -> Label:
-        """The inverse of :meth:`to_cell`, as a label that :meth:`encode` takes."""
+        """The inverse of :meth:`to_cell`, as a label that :meth:`encode` takes.
+
+        Raises:
+            ValueError: the cell is not of the form that :meth:`to_cell` gives.
+        """
+
+    def corrected(self, old: Any, label: Label, classes: Sequence[str]) -> Any:
+        """The encoded label of one example after a correction.
+
+        Args:
+            old: the encoded label before.
+            label: as the correction has it.
+            classes: class names.
+        """
+        return self.encode([label], classes)[0]
+
+    def differs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether two labels of each example differ: bool (n,)."""
+        return (first != second).reshape(len(first), -1).any(1)
 
     def is_usable(self, label: Label, classes: Collection[str]) -> bool:
         """Whether an example with this label can be used if only some classes are."""

@@ -163,7 +163,7 @@ def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run, task: 
     if task.relabel_control == "tick several" and choice == _TICKED:
         return task.cell_of(name for name in run.classes if name in ticked)
     label = "".join(ticked[:1]) or choice
-    return label if label in (DROP, *run.classes) else task.cell_of(issue.labels)
+    return label if label in (DROP, *run.classes) else issue.label_cell
 
 
 def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -> Path:
@@ -181,7 +181,7 @@ def _write_corrections(root_folder: RootFolder, run: Run, fields: QueryParams) -
     before = dict(corrections)
     for i, issue in enumerate(issues):
         label = _verdict(issue, fields.get(f"verdict-{i}", ""), fields.getlist(f"other-{i}"), run, task)
-        if label != task.cell_of(issue.labels):
+        if label != issue.label_cell:
             corrections[issue.file] = (label, issue.sha256)
     if corrections == before:
         raise InputError("no label was changed: change at least one label, then train again.")

@@ -56,6 +56,16 @@ class Detections:
         return type(self)(self.coordinates[selected], self.classes[selected], self.scores[selected])
 
 
+def same_objects(first: Boxes | Detections, second: Boxes | Detections) -> bool:
+    """Whether two images have the same objects in the same order; sizes and scores do not count."""
+    return bool(
+        len(first) == len(second)
+        and (first.classes == second.classes).all()
+        and (first.coordinates == second.coordinates).all()
+        and (_ignored(first) == _ignored(second)).all()
+    )
+
+
 def areas(boxes: np.ndarray) -> np.ndarray:
     """Areas of boxes (…, 4), in square pixels: (…); 0 for a box with its edges in the wrong order."""
     sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
@@ -74,3 +84,7 @@ def ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     common = overlaps(first, second)
     union = areas(first)[:, None] + areas(second)[None] - common
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def _ignored(boxes: Boxes | Detections) -> np.ndarray:
+    return boxes.ignored if isinstance(boxes, Boxes) else np.zeros(len(boxes), bool)

@@ -60,7 +60,7 @@ class BoxIssue:
 
 
 @dataclass(frozen=True)
-class _Usual:
+class _Limits:
     """What is usual for the detections of each class; nan where a class is not examined.
 
     Attributes:
@@ -81,11 +81,11 @@ def find_box_issues(labels: np.ndarray, outputs: np.ndarray) -> list[BoxIssue]:
     """
     n_classes = 1 + max((int(item.classes.max(initial=-1)) for item in (*labels, *outputs)), default=-1)
     predicted = above_thresholds(outputs, choose_thresholds(labels, outputs, n_classes))
-    usual = _usual(labels, predicted, n_classes)
+    limits = _limits(labels, predicted, n_classes)
     issues = [
         issue
         for image, (boxes, detections) in enumerate(zip(labels, predicted, strict=True))
-        for issue in _issues_of_image(image, boxes, detections, usual)
+        for issue in _issues_of_image(image, boxes, detections, limits)
     ]
     return sorted(issues, key=lambda issue: -issue.score)
 
@@ -107,8 +107,8 @@ def corrected_boxes(boxes: Boxes, issues: list[BoxIssue]) -> Boxes:
     )
 
 
-def _usual(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> _Usual:
-    usual = _Usual(np.full(n_classes, np.nan), np.full(n_classes, np.nan))
+def _limits(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> _Limits:
+    limits = _Limits(np.full(n_classes, np.nan), np.full(n_classes, np.nan))
     scores, overlaps, classes = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)]
     for boxes, detections in zip(labels, predicted, strict=True):
         scores.append(detections.scores.astype(np.float64))
@@ -119,19 +119,19 @@ def _usual(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> _Usual:
         is_correct = (all_classes == number) & (all_overlaps >= _SAME)
         if is_correct.sum() < MIN_CORRECT:
             continue
-        usual.scores[number] = np.quantile(all_scores[is_correct], 0.25)
-        of_confident = all_overlaps[is_correct & (all_scores >= usual.scores[number])]
+        limits.scores[number] = np.quantile(all_scores[is_correct], 0.25)
+        of_confident = all_overlaps[is_correct & (all_scores >= limits.scores[number])]
         quartile, median = np.quantile(of_confident, [0.25, 0.5])
-        usual.ious[number] = min(_GREATEST_LIMIT, median - _DISTANCES * (median - quartile))
-    return usual
+        limits.ious[number] = min(_GREATEST_LIMIT, median - _DISTANCES * (median - quartile))
+    return limits
 
 
-def _issues_of_image(image: int, boxes: Boxes, detections: Detections, usual: _Usual) -> list[BoxIssue]:
+def _issues_of_image(image: int, boxes: Boxes, detections: Detections, limits: _Limits) -> list[BoxIssue]:
     """What the confident detections of an image say, once for each object and place, the highest score first."""
-    scene = _Scene(boxes, detections, usual)
+    scene = _Scene(boxes, detections, limits)
     issues: dict[int, BoxIssue] = {}  # object -> its issue
     missing: list[int] = []
-    for i in np.flatnonzero(detections.scores >= usual.scores[detections.classes]).tolist():
+    for i in np.flatnonzero(detections.scores >= limits.scores[detections.classes]).tolist():
         if scene.is_right(i):
             continue
         if scene.is_alone(i):
@@ -146,10 +146,10 @@ def _issues_of_image(image: int, boxes: Boxes, detections: Detections, usual: _U
 class _Scene:
     """The objects and the detections of one image, the highest score first."""
 
-    def __init__(self, boxes: Boxes, detections: Detections, usual: _Usual) -> None:
+    def __init__(self, boxes: Boxes, detections: Detections, limits: _Limits) -> None:
         self._ious: np.ndarray = ious_with_objects(detections.coordinates.astype(np.float64), boxes)
         self._of_class = _ious_of_class(boxes, detections)
-        self._limits = np.nan_to_num(usual.ious, nan=_SAME)[detections.classes]
+        self._limits = np.nan_to_num(limits.ious, nan=_SAME)[detections.classes]
         is_confirmed = (self._of_class >= self._limits[:, None]).any(0)
         self._is_detected = self._of_class.max(0, initial=0) >= _SAME
         self._open_ious = np.where(is_confirmed | boxes.ignored, 0, self._ious)

@@ -1,6 +1,7 @@
 """The task of object detection."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from headstart.tasks.answers import Cells, Decision, Mistake, Scores
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.detection import metrics
 from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
-from headstart.tasks.detection.boxes import Boxes, Detections
+from headstart.tasks.detection.boxes import Boxes, Detections, same_objects
 from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes, write_detections
 from headstart.tasks.detection.errors import KINDS, BoxError, assigned, count_errors, find_errors
 from headstart.tasks.detection.label_issues import BoxIssue, corrected_boxes, find_box_issues
@@ -85,6 +86,14 @@ class Detection(Task):
     def from_cell(self, cell: str) -> Label:
         """The objects."""
         return read_labels(cell)
+
+    def corrected(self, old: Boxes, label: Label, classes: Sequence[str]) -> Boxes:
+        """The corrected objects, and the size of the image, which a correction need not repeat."""
+        return replace(super().corrected(old, label, classes), size=old.size)
+
+    def differs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether the objects differ, or their order."""
+        return np.fromiter((not same_objects(*pair) for pair in zip(first, second, strict=True)), bool, len(first))
 
     def members(self, labels: np.ndarray, number: int) -> np.ndarray:
         """Mask of the images with at least one object of a class that is not ignored."""
