@@ -12,7 +12,8 @@ from pycocotools.cocoeval import COCOeval
 
 from headstart.tasks.detection import Detection
 from headstart.tasks.detection.metrics import compare, evaluate
-from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, choose_thresholds
+from headstart.tasks.detection.threshold_choice import choose_thresholds
+from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD
 from tests.tasks.detection_cases import array, boxes, detections, scene
 
 CLASSES = ["cell", "platelet", "white cell"]

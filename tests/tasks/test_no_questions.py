@@ -18,7 +18,7 @@ QUESTIONS = {
     "the metrics of the task": r"[\"'](accuracy|mean_average_precision|average_precision)[\"'] in\b",
     "the separator of labels": r"\bSEPARATOR\b",
     "a module of one task": (
-        r"(from|import) headstart\.tasks\.(single_label|multi_label|detection\.(task|metrics|thresholds|cells|answers))"
+        r"(from|import) headstart\.tasks\.(single_label|multi_label|detection\.(task|metrics|cells|answers|table))"
         r"|headstart\.tasks\.detection import .*\bDetection\b"
     ),
 }

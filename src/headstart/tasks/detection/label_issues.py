@@ -27,7 +27,8 @@ import numpy as np
 from headstart.tasks.detection.boxes import Boxes, Detections, ious
 from headstart.tasks.detection.errors import Edges, edges_of
 from headstart.tasks.detection.matching import ious_with_objects
-from headstart.tasks.detection.thresholds import above_thresholds, choose_thresholds
+from headstart.tasks.detection.threshold_choice import choose_thresholds
+from headstart.tasks.detection.thresholds import above_thresholds
 
 MIN_CORRECT = 10
 """Correct detections that a class needs to be examined."""

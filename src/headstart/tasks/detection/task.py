@@ -1,4 +1,7 @@
-"""The task of object detection."""
+"""The task of object detection.
+
+Modules that only evaluation needs are imported where they are used: prediction starts without them.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,14 +12,10 @@ import numpy as np
 from headstart.errors import counted
 from headstart.tasks.answers import Cells, Decision, Mistake, Scores
 from headstart.tasks.comparison import Comparison
-from headstart.tasks.detection import metrics
 from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
 from headstart.tasks.detection.boxes import Boxes, Detections, same_objects
 from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes, write_detections
-from headstart.tasks.detection.errors import KINDS, BoxError, assigned, count_errors, find_errors
-from headstart.tasks.detection.label_issues import BoxIssue, corrected_boxes, find_box_issues
-from headstart.tasks.detection.report import report_sections
-from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds, choose_thresholds
+from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds
 from headstart.tasks.labels import BoxLabels, Label
 from headstart.tasks.stratification import assign_label_sets
 from headstart.tasks.task import Metric, ReportSection, Task
@@ -43,7 +42,7 @@ class Detection(Task):
         membership="have an object of the class",
         cell_form="the size of the image and its objects, such as '640x480; cat 10 20 110 220; dog 5 5 90 80'",
         correction_form="all correct objects, such as “cat 10 20 110 220; dog 5 5 90 80”,",
-        columns_advice="name data with boxes",
+        columns_advice="name a folder or a file with boxes",
         explained="the first object",
         issue_counts="boxes in {count} of {examined}",
         no_issues="No box in {examined}",
@@ -124,12 +123,16 @@ class Detection(Task):
         seed: int = 0,
     ) -> dict[str, Any]:
         """See :func:`headstart.tasks.detection.metrics.evaluate`."""
+        from headstart.tasks.detection import metrics
+
         if thresholds is None:
             thresholds = np.full(len(classes), DEFAULT_THRESHOLD)
         return metrics.evaluate(labels, outputs, classes, thresholds, seed=seed)
 
     def choose_thresholds(self, labels: np.ndarray, outputs: np.ndarray, n_classes: int) -> np.ndarray:
-        """See :func:`headstart.tasks.detection.thresholds.choose_thresholds`."""
+        """See :func:`headstart.tasks.detection.threshold_choice.choose_thresholds`."""
+        from headstart.tasks.detection.threshold_choice import choose_thresholds
+
         return choose_thresholds(labels, outputs, n_classes)
 
     def decide(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
@@ -142,16 +145,17 @@ class Detection(Task):
 
     def compare(self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
         """mAP50-95, by the bootstrap over images of the paired differences."""
+        from headstart.tasks.detection import metrics
+
         return metrics.compare(labels, first, second, seed=seed)
 
     def worst_mistakes(
         self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The wrong detection with the highest score; a missed object counts with a score of 0."""
-        errors = _errors_by_image(labels, self.decide(outputs, thresholds))
-        worst = [of_image[0] if of_image else None for of_image in errors]
-        classes = [-1 if error is None else error.class_number for error in worst]
-        return np.array(classes, np.int64), np.array([_score(error) for error in worst])
+        """See :func:`headstart.tasks.detection.table.worst_mistakes`."""
+        from headstart.tasks.detection.table import worst_mistakes
+
+        return worst_mistakes(labels, self.decide(outputs, thresholds))
 
     def find_label_issues(
         self, labels: np.ndarray, outputs: np.ndarray
@@ -160,7 +164,9 @@ class Detection(Task):
 
         See :mod:`headstart.tasks.detection.label_issues`.
         """
-        issues: dict[int, list[BoxIssue]] = {}
+        from headstart.tasks.detection.label_issues import corrected_boxes, find_box_issues
+
+        issues: dict[int, list[Any]] = {}
         for issue in find_box_issues(labels, outputs):
             issues.setdefault(issue.image, []).append(issue)
         suggested = np.empty(len(issues), object)
@@ -169,23 +175,18 @@ class Detection(Task):
         return np.array(sorted(issues), np.int64), suggested, of_wrong, 1 - of_wrong
 
     def table_columns(self, classes: Sequence[str]) -> list[str]:
-        """The class and the score of the worst mistake, and how many objects are correct and how many are not."""
-        return ["worst", "worst_score", "correct", *KINDS]
+        """See :mod:`headstart.tasks.detection.table`."""
+        from headstart.tasks.detection.table import COLUMNS
+
+        return [*COLUMNS]
 
     def table(
         self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None, classes: Sequence[str]
     ) -> list[Iterable[str]]:
-        """The class, empty where nothing is wrong; the score, 0 for a missed object; and the counts."""
-        predicted = self.decide(outputs, thresholds)
-        columns: list[list[str]] = [[] for _ in self.table_columns(classes)]
-        for i, errors in enumerate(_errors_by_image(labels, predicted)):
-            worst = errors[0] if errors else None
-            correct = int((assigned(labels[i], predicted[i]) >= 0).sum())
-            name = "" if worst is None else classes[worst.class_number]
-            row = [name, f"{_score(worst):.6f}", str(correct), *map(str, count_errors(errors).values())]
-            for column, cell in zip(columns, row, strict=True):
-                column.append(cell)
-        return [*columns]
+        """See :func:`headstart.tasks.detection.table.table`."""
+        from headstart.tasks.detection.table import table
+
+        return table(labels, self.decide(outputs, thresholds), classes)
 
     def read_row(self, cells: Cells, labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Scores:
         """The worst mistake; the table has no probabilities."""
@@ -218,6 +219,8 @@ class Detection(Task):
 
     def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
         """See :mod:`headstart.tasks.detection.report`."""
+        from headstart.tasks.detection.report import report_sections
+
         return report_sections(figures, classes)
 
     def _has_class(self, labels: np.ndarray) -> np.ndarray:
@@ -242,15 +245,3 @@ def _encode(label: BoxLabels, numbers: Mapping[str, int]) -> Boxes:
 def _counted(label: Boxes | Detections) -> np.ndarray:
     """Class numbers of the objects that are not ignored."""
     return label.classes[~label.ignored] if isinstance(label, Boxes) else label.classes
-
-
-def _errors_by_image(labels: np.ndarray, predicted: np.ndarray) -> list[list[BoxError]]:
-    """The errors in each image, the worst first."""
-    errors: list[list[BoxError]] = [[] for _ in labels]
-    for error in find_errors(labels, predicted):
-        errors[error.image].append(error)
-    return errors
-
-
-def _score(error: BoxError | None) -> float:
-    return 0.0 if error is None or error.score is None else error.score

@@ -1,36 +1,11 @@
-"""The score from which each class is predicted."""
+"""Which detections are predicted: those whose score reaches the threshold of their class."""
 
 import numpy as np
 
 from headstart.tasks.detection.boxes import Detections
-from headstart.tasks.detection.matching import Candidates, Matches
 
 DEFAULT_THRESHOLD = 0.3
-"""Where there are too few validation objects of all classes together."""
-
-MIN_OBJECTS = 10
-"""Validation objects of a class that a threshold of its own needs."""
-
-
-def choose_thresholds(labels: np.ndarray, outputs: np.ndarray, n_classes: int) -> np.ndarray:
-    """Choose for each class the threshold with the greatest F1 at an IoU of 0.5.
-
-    It lies midway between the last score that is predicted and the next one.
-
-    Args:
-        labels: object array (n,) of the true objects of validation images; n may be 0.
-        outputs: object array (n,) of the detections.
-        n_classes: number of classes.
-
-    Returns:
-        float64 (classes,). A class with fewer than :data:`MIN_OBJECTS` objects has the threshold with the greatest F1
-        of all classes together, or :data:`DEFAULT_THRESHOLD` if even these have too few.
-    """
-    by_class = [Candidates(labels, outputs, number).match() for number in range(n_classes)]
-    common = _best([*by_class])
-    own = [_best([matches]) for matches in by_class]
-    fallback = DEFAULT_THRESHOLD if common is None else common
-    return np.array([fallback if threshold is None else threshold for threshold in own])
+"""Of every class, where thresholds were not chosen on enough objects."""
 
 
 def above_thresholds(outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
@@ -49,19 +24,3 @@ def above_threshold(detections: Detections, thresholds: np.ndarray | None) -> De
     """The detections of one image whose score reaches the threshold of their class."""
     least = DEFAULT_THRESHOLD if thresholds is None else thresholds[detections.classes]
     return detections.take(detections.scores >= least)
-
-
-def _best(matches: list[Matches]) -> float | None:
-    """The threshold with the greatest F1 over some classes; None if they have too few objects."""
-    n_objects = sum(int(of_class.objects.sum()) for of_class in matches)
-    scores = np.concatenate([np.empty(0), *(of_class.scores[~of_class.ignored[0]] for of_class in matches)])
-    if n_objects < MIN_OBJECTS or not len(scores):
-        return None
-    is_correct = np.concatenate([of_class.correct[0][~of_class.ignored[0]] for of_class in matches])
-    order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], np.cumsum(is_correct[order])
-    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + n_objects)
-    f1[:-1][np.diff(scores) == 0] = 0  # there is no threshold between equal scores
-    best = int(f1.argmax())
-    following = scores[best + 1] if best + 1 < len(scores) else 0.0
-    return float((scores[best] + following) / 2)
