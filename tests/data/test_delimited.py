@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from headstart.data.audit.cleaning import write_manifest
+from headstart.data.corrections import read_corrections
 from headstart.data.dataset import Dataset, load_dataset
+from headstart.data.examples import UnusableExample
+from headstart.data.modalities import TEXT
 from headstart.errors import InputError
 
 WORDS = ("the", "quick", "fox", "was", "not", "over", "lazy", "dogs", "and", "it", "came", "back", "again", "to", "us")
@@ -72,7 +76,7 @@ def test_a_few_rows_with_too_many_cells_are_named(tmp_path: Path) -> None:
     dataset = _load(tmp_path, "t.csv", ["text,label", *map(",".join, rows)])
     assert len(dataset) == 98
     assert dataset.classes == ["bad", "good"]
-    assert [item.reason.split(" of ")[0] + item.reason.split("t.csv")[1] for item in dataset.skipped] == [
+    assert [f"{item.file.split(' of ')[0]} {item.reason}" for item in dataset.skipped] == [
         "row 12 has 3 cells, and the header has 2", "row 22 has 4 cells, and the header has 2",
     ]  # fmt: skip
 
@@ -118,3 +122,84 @@ def test_reading_stays_fast(tmp_path: Path) -> None:
     rows = _texts(60_000)
     (tmp_path / "t.tsv").write_text("\n".join(["text\tlabel", *map("\t".join, rows[:-1]), '"' + "\t".join(rows[-1])]))
     assert len(load_dataset(tmp_path / "t.tsv")) == 60_000
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("again", ["text{}label", "Text{}LABEL", "\ufefftext{}label"], ids=["same", "case", "BOM"])
+def test_the_header_of_a_joined_file_is_no_row(tmp_path: Path, again: str, separator: str) -> None:
+    lines = [separator.join(row) for row in _texts(40)]
+    header = f"text{separator}label"
+    dataset = _load(tmp_path, "t.csv", [header, *lines[:20], again.format(separator), *lines[20:], header])
+    assert dataset.texts == [text for text, _ in _texts(40)]
+    assert dataset.classes == ["bad", "good"]
+    assert [f"{item.file.split(' of ')[0]} {item.reason}" for item in dataset.skipped] == [
+        "row 22 repeats the header", "row 43 repeats the header"
+    ]  # fmt: skip
+    listed = TEXT.list_examples([tmp_path / "t.csv"])
+    assert [example.text for example in listed if not isinstance(example, UnusableExample)] == dataset.texts
+    assert len(listed) == 42
+
+
+def test_a_joined_file_with_other_columns_is_refused(tmp_path: Path) -> None:
+    rows = _texts(10)
+    lines = ["text,label", *map(",".join, rows[:5]), "label,text", *(f"{label},{text}" for text, label in rows[5:])]
+    with pytest.raises(
+        InputError, match=r"row 7 of .*t\.csv has the names of the columns in another order.*'label', 'text'"
+    ):
+        _load(tmp_path, "t.csv", lines)
+    more = ["text,label", *map(",".join, rows[:5]), "text,label,x", *(f"{text},{label},1" for text, label in rows[5:])]
+    with pytest.raises(InputError, match=r"6 rows .* with more cells than the header"):
+        _load(tmp_path, "t.csv", more)
+
+
+def test_values_that_are_names_of_columns_are_rows(tmp_path: Path) -> None:
+    dataset = _load(tmp_path, "t.csv", ["text,label", "text,good", "label,bad", "label,text label", '"text","good"'])
+    assert len(dataset) == 4
+    (tmp_path / "p.csv").write_text("1.jpg,cat\n2.jpg,dog\n1.jpg,cat\n")  # without a header
+    assert load_dataset(tmp_path / "p.csv").files == ["1.jpg", "2.jpg", "1.jpg"]
+
+
+NULLS = ["\\N", "NULL", "null", "(null)", "<null>", "NaN", "nan", "<NA>", "NaT", "#N/A", ""]
+
+
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize("escaped", [False, True], ids=["standard", "backslashes"])
+def test_missing_values_without_quotes_are_no_classes_and_no_texts(tmp_path: Path, null: str, escaped: bool) -> None:
+    rows = [(f'He said \\"{i}\\"' if escaped else f"He said {i}", ("good", "bad")[i % 2]) for i in range(20)]
+    lines = [f'"{text}",{label}' for text, label in rows]
+    dataset = _load(tmp_path, "t.csv", ["text,label", *lines, f'"no label",{null}', f"{null},good"])
+    assert dataset.classes == ["bad", "good"]
+    assert dataset.texts == [text.replace("\\", "") for text, _ in rows]
+    remark = f": {null} is a missing value" if null else ""
+    assert [item.reason for item in dataset.skipped] == [f"has no label{remark}", f"has no text{remark}"]
+
+
+def test_missing_values_in_quotes_and_in_other_formats_are_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = _load(tmp_path, "t.csv", ["text,label", '"null","NULL"', '"nan",good', "NULL and void,NA", "none,None"])
+    assert dataset.texts == ["null", "nan", "NULL and void", "none"]
+    assert dataset.classes == ["NA", "NULL", "None", "good"]
+    (tmp_path / "t.jsonl").write_text('{"text": "null", "label": "nan"}\n{"text": "x", "label": "good"}\n')
+    assert load_dataset(tmp_path / "t.jsonl").classes == ["good", "nan"]
+    for name in ("NULL", "NA", "None", "nan"):
+        assert f"the label {name!r} of 1 example may stand for a missing value" in caplog.text
+
+
+def test_missing_splits_groups_and_labels_in_columns_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,a,b,group\nx,1,NULL,g\ny,\\N,1,NULL\nz,0,1,\n")
+    dataset = load_dataset(tmp_path / "t.csv", label_column=["a", "b"], group_by="group")
+    assert dataset.labels.tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert dataset.groups == ["g", "", ""]
+
+
+def test_corrections_and_cleaned_tables_may_name_a_class_like_a_missing_value(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "x", "label": "null"}\n{"text": "nan", "label": "good"}\n')
+    dataset = load_dataset(tmp_path / "t.jsonl")
+    (tmp_path / "fixes.csv").write_text("file,label\nrow 2,null\nfile,label\n")
+    fixed = read_corrections(tmp_path / "fixes.csv", dataset)
+    assert fixed.labels.tolist() == [1, 1]
+    assert fixed.kept_mask.all()
+    write_manifest(tmp_path / "clean.csv", dataset, [0, 1])
+    again = load_dataset(tmp_path / "clean.csv")
+    assert (again.texts, again.class_names) == (["x", "nan"], ["null", "good"])

@@ -78,7 +78,7 @@ def test_a_missing_list_is_no_empty_list(tmp_path: Path) -> None:
     rows = [json.dumps({"text": "a", "label": ["x", "y"]}), json.dumps({"text": "b", "label": None})]
     dataset = load_dataset(_csv(tmp_path / "a.jsonl", *rows))
     assert len(dataset) == 1
-    assert [item.reason.partition(" of ")[0] for item in dataset.skipped] == ["row 2"]
+    assert [item.file.partition(" of ")[0] for item in dataset.skipped] == ["row 2"]
 
 
 @pytest.mark.parametrize(

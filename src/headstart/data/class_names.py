@@ -6,12 +6,16 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from headstart.errors import counted
 from headstart.tasks.labels import Label, label_names, renamed_labels
 
 logger = logging.getLogger(__name__)
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d{1,15}\.?\d{0,15}|\.\d{1,15})(e[+-]?\d{1,2})?")
+_MISSING = frozenset(
+    ("NA", "N/A", "n/a", "na", "None", "nan", "NaN", "NULL", "null", "<NA>", "NaT", "#N/A", "\\N", "nil", "?", "-", ".")
+)
 _SEPARATORS = re.compile(r"(?<=\w)[-_\s]+(?=\w)")
 
 
@@ -38,6 +42,22 @@ def warn_of_similar(source: str, classes: Iterable[str]) -> None:
         logger.warning(
             f"{source} has classes with nearly the same name: {name_list}. They are different classes; to "
             "make them one, give them the same name."
+        )
+
+
+def warn_of_missing(source: str, labels: Sequence[Label]) -> None:
+    """Log which labels of a table may stand for a missing value.
+
+    Args:
+        source: of the data.
+        labels: one for each example, or a list of them.
+    """
+    doubtful = [name for name in sorted(label_names(labels)) if name in _MISSING]
+    for name in doubtful:
+        n = sum(name == label or (isinstance(label, list) and name in label) for label in labels)
+        logger.warning(
+            f"{source}: the label {name!r} of {counted(n, 'example')} may stand for a missing value. It is read as a "
+            "class; leave the cells empty if the labels are not known."
         )
 
 

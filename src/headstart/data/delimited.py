@@ -22,6 +22,12 @@ DELIMITERS = "\t,;|"
 MOST_CHARACTERS = 100_000_000
 """Of a cell. Python's own limit is 131,072, and texts are longer."""
 
+NULLS = frozenset(
+    # as databases, NumPy, pandas and Excel write them; not NA, N/A and None, which are names of classes as well
+    ("\\N", "NULL", "null", "Null", "(null)", "<null>", "NaN", "nan", "-nan", "<NA>", "NaT", "#N/A", "#NA")
+)
+"""What stands for a missing value, if it is not in quotes."""
+
 csv.field_size_limit(MOST_CHARACTERS)  # for all of Python, as csv has no other way
 
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -39,11 +45,13 @@ class Record(NamedTuple):
         number: of its last line, from 1.
         cells: of the row; of one with a problem as far as they can be told apart.
         problem: why it is not a row of the table; empty if it is.
+        nulls: positions of cells that say that a value is missing, such as ``NULL`` without quotes.
     """
 
     number: int
     cells: Sequence[Any]
     problem: str = ""
+    nulls: Sequence[int] = ()
 
 
 class _Dialect(NamedTuple):
@@ -54,6 +62,9 @@ class _Dialect(NamedTuple):
     skip_space: bool = False
 
     def reader(self, lines: Iterable[str]) -> Any:
+        if self.escape:  # or \N of MySQL would be read as N
+            null = re.compile(rf"(?:^|(?<={re.escape(self.delimiter)}))\\N(?=[\r\n{re.escape(self.delimiter)}]|$)")
+            lines = (null.sub(r"\\\\N", line) for line in lines)
         return csv.reader(
             lines, delimiter=self.delimiter, escapechar=self.escape, skipinitialspace=self.skip_space, strict=True
         )
@@ -119,14 +130,17 @@ def _split_line(line: str, delimiter: str) -> list[str]:
 
 
 def _standard_rows(path: Path, skipped_lines: int, delimiter: str) -> Iterator[Record]:
-    with open_text(path) as file:
-        reader = csv.reader(islice(file, skipped_lines, None), delimiter=delimiter)
-        yield from (Record(reader.line_num + skipped_lines, cells) for cells in reader if cells)
+    for number, cells, lines in _parsed(path, skipped_lines, delimiter):
+        yield Record(number, cells, nulls=_nulls(cells, lines))
 
 
-def _is_standard(path: Path, skipped_lines: int, width: int, delimiter: str) -> bool:
-    """Whether every row has the width of the header, and no cell holds what looks like rows."""
-    dialect, lines = _Dialect(delimiter), []
+def _parsed(path: Path, skipped_lines: int, delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Rows in the standard dialect: number, cells and lines of each.
+
+    Raises:
+        csv.Error: a row is in another dialect.
+    """
+    lines: list[str] = []
     with open_text(path) as file:
 
         def remembered() -> Iterator[str]:
@@ -134,13 +148,29 @@ def _is_standard(path: Path, skipped_lines: int, width: int, delimiter: str) -> 
                 lines.append(line)
                 yield line
 
-        try:
-            for cells in dialect.reader(remembered()):
-                if not _fits(cells, width) or (len(lines) > 1 and _are_all_rows(lines, width, delimiter)):
-                    return False
-                lines.clear()
-        except csv.Error:
-            return False
+        reader = _Dialect(delimiter).reader(remembered())
+        for cells in reader:
+            if cells:
+                yield reader.line_num + skipped_lines, cells, lines
+            lines.clear()
+
+
+def _nulls(cells: Sequence[str], lines: Sequence[str]) -> Sequence[int]:
+    """Positions of the cells that say that a value is missing: in quotes they are texts."""
+    if NULLS.isdisjoint(map(str.strip, cells)):
+        return ()
+    text = "".join(lines)
+    return [i for i, cell in enumerate(cells) if cell.strip() in NULLS and f'"{cell}"' not in text]
+
+
+def _is_standard(path: Path, skipped_lines: int, width: int, delimiter: str) -> bool:
+    """Whether every row has the width of the header, and no cell holds what looks like rows."""
+    try:
+        for _, cells, lines in _parsed(path, skipped_lines, delimiter):
+            if not _fits(cells, width) or (len(lines) > 1 and _are_all_rows(lines, width, delimiter)):
+                return False
+    except csv.Error:
+        return False
     return True
 
 
@@ -235,8 +265,9 @@ def _read_lines(
             table.literal.append(i + 1 + skipped_lines)
         cells, n_lines = (plain, 1) if cells is None else (cells, n_lines)
         problem = "" if _fits(cells, width) else f"has {len(cells)} cells, and the header has {width}"
+        nulls = _nulls(cells, lines[i : i + n_lines])
         i += n_lines
-        table.records.append(Record(i + skipped_lines, cells, problem))
+        table.records.append(Record(i + skipped_lines, cells, problem, nulls))
     return table
 
 

@@ -214,6 +214,26 @@ def file_version(path: str) -> str | None:
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
+@dataclass(frozen=True)
+class UnusableExample(TextExample):
+    """A row of a table that is no example.
+
+    Attributes:
+        reason: why it is none.
+    """
+
+    content: str = ""
+    reason: str = ""
+
+    def read(self) -> bytes:
+        """Give the reason.
+
+        Raises:
+            BadExample: always.
+        """
+        raise BadExample(self.reason)
+
+
 def example_from_json(fields: dict[str, str]) -> Example:
     """The example that :meth:`Example.to_json` described."""
     return FileExample(**fields) if "address" in fields else TextExample(**fields)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.class_names import whole_numbers
+from headstart.data.class_names import warn_of_missing, whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.listed_labels import check_not_bits, hint_at_separator, listed_labels
 from headstart.data.modalities import modality_of_table
@@ -37,7 +37,7 @@ def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
     add_image = _image_store(table, root, columns)
     for row in read_rows(table, columns):
         if reason := _reason_to_skip(row):
-            rows.skipped.append(Skipped(row.path or row.where, reason))
+            rows.skipped.append(Skipped(row.path, f"{row.where} {reason}") if row.path else Skipped(row.where, reason))
             continue
         _check_label(row, rows)
         if row.split is not None:
@@ -75,13 +75,14 @@ def _image_store(table: Any, root: Path, columns: Columns) -> Callable[[Row], st
 
 def _reason_to_skip(row: Row) -> str:
     """Why a row is no example; empty if it is one."""
+    null = f": {row.null} is a missing value" if row.null else ""
     if row.problem:
-        return f"{row.where} {row.problem}"
+        return row.problem
     if not (row.content or row.text or row.path):
-        return f"{row.where} has no {'path' if row.text is None else 'text'}"
+        return f"has no {'path' if row.text is None else 'text'}{null}"
     if row.label == "":
-        return f"{row.where} has no label"
-    return "" if _is_unicode("".join(row.label)) else f"the label in {row.where} is not UTF-8"
+        return f"has no label{null}"
+    return "" if _is_unicode("".join(row.label)) else "has a label that is not UTF-8"
 
 
 def _split(row: Row) -> str:
@@ -100,6 +101,7 @@ def _unify_labels(source: str, rows: ExampleRows) -> None:
     else:
         hint_at_separator(source, labels)
     rows.labels = whole_numbers(labels)
+    warn_of_missing(source, rows.labels)
 
 
 def _check_names(where: str, labels: Sequence[Label]) -> None:

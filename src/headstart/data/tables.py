@@ -35,15 +35,26 @@ _FIRST_BYTES = 100
 _SAMPLED_ROWS = 20  # that decide what a column holds
 _BOX_CELLS = ("path", "x1", "y1", "x2", "y2", "label")  # of a table of boxes without a header
 _NUMBER = re.compile(r"(\d+(\.\d*)?)?")
+_REPEATED_HEADER = "repeats the header"
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 
 
 class Row(NamedTuple):
-    """One row; ``where`` names it in messages. What the table has no column for is None.
+    """One row. What the table has no column for is None.
 
-    ``content`` is that of an image which is in the table itself. ``label`` is a class, or empty; or a list of any
-    number of labels. ``problem`` says why it is no example; empty if it is one. Bytes that are not UTF-8 are there as
-    lone surrogates, as in file names.
+    Bytes that are not UTF-8 are there as lone surrogates, as in file names.
+
+    Attributes:
+        number: of the row, from 1.
+        where: names it in messages.
+        path: of the file that it names.
+        content: of an image that is in the table itself.
+        text: the example, in a table of texts.
+        label: a class, or empty; or a list of any number of labels.
+        split: as it is written.
+        group: of the example.
+        problem: why it is no example; empty if it is one.
+        null: a cell of the example or the label that says that the value is missing, such as ``NULL``; else empty.
     """
 
     number: int
@@ -55,6 +66,7 @@ class Row(NamedTuple):
     split: str | None
     group: str | None
     problem: str
+    null: str = ""
 
 
 def is_frame(data: Any) -> bool:
@@ -87,10 +99,14 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
     labels = find_labels(head, columns) if labelled else {}
     path = at.get("path")
     holds_images = path is not None and head.holds_images(path)
-    for number, cells, problem in rows:
+    needed = {*texts, *labels.values(), *([] if path is None else [path])}
+    for number, cells, problem, nulls in rows:
+        null = next((cell_text(cells[i]) for i in nulls if i in needed), "")
+        if nulls:
+            cells = ["" if i in nulls else cell for i, cell in enumerate(cells)]
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
         where = f"row {number} of {head.name}"
-        content = file_content(cells[path]) if path is not None and holds_images else None
+        content = file_content(cells[path]) if path is not None and holds_images and path < len(cells) else None
         if path is not None and path < len(cells) and content is None and not problem:
             problem = path_problem(cells[path])
         shown_path = "" if content is not None or problem else value.get("path")
@@ -104,18 +120,23 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             value["split"],
             value["group"],
             problem,
+            null,
         )
 
 
 def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a table file row by row: the row's number, and its cells as text by the names of their columns.
 
+    A row that repeats the header is passed over.
+
     Raises:
         InputError: it cannot be read, or a row has more cells than the header.
         UnavailableError: the package for this kind of file is not installed.
     """
     header, rows = _read_table(table)
-    for number, cells, problem in rows:
+    for number, cells, problem, _ in rows:
+        if problem == _REPEATED_HEADER:
+            continue
         if problem:
             raise InputError(f"row {number} of {table} {problem}.")
         yield number, {name: _cell(cells, i) for i, name in enumerate(header)}
@@ -237,7 +258,9 @@ _Rows = Iterator[Record]
 def _read_csv(path: Path) -> tuple[list[str], _Rows]:
     header, rows = read_delimited(path)
     names = _column_names(header)
-    return names, rows if names == header else chain([Record(1, header)], rows)  # data in the first line
+    if names == header:
+        return header, _without_headers(path, header, rows)
+    return names, chain([Record(1, header)], rows)  # data in the first line
 
 
 def _column_names(header: list[str]) -> list[str]:
@@ -247,6 +270,31 @@ def _column_names(header: list[str]) -> list[str]:
     if len(header) == len(_BOX_CELLS) and all(_NUMBER.fullmatch(cell.strip()) for cell in header[1:5]):
         return list(_BOX_CELLS)
     return ["path", "label", "split"][: len(header)]
+
+
+def _without_headers(path: Path, header: Sequence[str], rows: _Rows) -> _Rows:
+    """Rows with a problem where one repeats the header, as in files that were joined.
+
+    Raises:
+        InputError: a row has the names of the header in another order: the rows after it have, too.
+    """
+    names = [_column_name(name) for name in header]
+    fewest = min(2, len(names))
+    for record in rows:
+        if record.cells and _column_name(record.cells[0]) in names and not record.problem:
+            cells = [_column_name(cell) for cell in record.cells]
+            if len(cells) >= fewest and cells == names[: len(cells)]:
+                record = record._replace(problem=_REPEATED_HEADER)
+            elif len(names) > 1 and sorted(cells) == sorted(names):
+                raise InputError(
+                    f"row {record.number} of {path} has the names of the columns in another order than the first line: "
+                    f"{', '.join(map(repr, record.cells))}. Join files with the same columns only."
+                )
+        yield record
+
+
+def _column_name(cell: str) -> str:
+    return cell.strip("\ufeff \t").casefold()
 
 
 def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:

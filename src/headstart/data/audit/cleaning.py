@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
 from headstart.data.dataset import Dataset
+from headstart.data.delimited import NULLS
 from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo
 
@@ -85,7 +86,9 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
     columns["label"] = [dataset.task.to_cell(label, dataset.classes) for label in dataset.labels]
     columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
     columns |= {"group": dataset.groups} if dataset.groups else {}
+    has_nulls = not NULLS.isdisjoint(cell for column in columns.values() for cell in column)
+    quoting = csv.QUOTE_ALL if has_nulls else csv.QUOTE_MINIMAL  # without quotes, NULL would be a missing value
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, quoting=quoting)
         writer.writerow(columns)
         writer.writerows([column[i] for column in columns.values()] for i in indices)

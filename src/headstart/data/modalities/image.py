@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.bit_depth import SampleRange
-from headstart.data.examples import Example, FileExample, is_url
+from headstart.data.examples import Example, FileExample, UnusableExample, is_url
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.folders import walk
 from headstart.data.images import EXTENSIONS, Decoder, measure_sample_range, upright_size
@@ -120,17 +120,20 @@ class Image(Modality):
 
     def _in_table(self, table: Path) -> list[Example]:
         """The images of a table: the files that its rows name, or the rows themselves."""
-        return [
-            self.example_in(table.parent, str(RowAddress(table.name, row.number)))
-            if row.content
-            else FileExample(str(table.parent / row.path) if row.path else "", name=row.path or row.where)
-            for row in read_rows(table, Columns(), labelled=False)
-        ]
-
-
-def _absolute(root: Path, path: str) -> str:
-    return os.path.abspath(root / path)
+        examples: list[Example] = []
+        for row in read_rows(table, Columns(), labelled=False):
+            if row.content:
+                examples.append(self.example_in(table.parent, str(RowAddress(table.name, row.number))))
+            elif row.path:
+                examples.append(self.example_in(table.parent, row.path))
+            else:
+                examples.append(UnusableExample(name=row.where, reason=row.problem or "has no path"))
+        return examples
 
 
 IMAGE = Image()
 """The modality of images."""
+
+
+def _absolute(root: Path, path: str) -> str:
+    return os.path.abspath(root / path)

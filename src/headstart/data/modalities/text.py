@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.examples import Example, FileExample, TextExample, is_url
+from headstart.data.examples import Example, FileExample, TextExample, UnusableExample, is_url
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.folders import walk
 from headstart.data.modalities.modality import Modality
@@ -110,7 +110,12 @@ class Text(Modality):
             return [TextExample(read_text(file), name=str(file)) for file in files]
         if is_table(path) and path.suffix.lower() not in self.extensions:
             rows = read_rows(path, Columns(text=text_column), labelled=False)
-            return [TextExample(row.text or "", name=f"row {row.number} of {item}") for row in rows]
+            return [
+                UnusableExample(name=f"row {row.number} of {item}", reason=row.problem)
+                if row.problem
+                else TextExample(row.text or "", name=f"row {row.number} of {item}")
+                for row in rows
+            ]
         return [TextExample(read_text(path), name=item)]
 
     def _find_matches(self, pattern: str, text_column: Sequence[str] | None) -> list[Example]:
