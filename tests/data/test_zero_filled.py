@@ -50,6 +50,38 @@ def test_zeros_in_place_of_the_end_are_damage(kind: str, share: float) -> None:
         DECODER.decode(whole[:cut] + bytes(len(whole) - cut))
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "16 bits", "bilevel tiff", "bilevel bmp", "palette", "alpha"])
+def test_a_file_that_is_cut_is_damage_wherever_it_is_cut(kind: str) -> None:
+    image, out = Image.fromarray(_pixels(61, 83)), io.BytesIO()
+    others = {
+        "16 bits": (Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257), {"format": "TIFF"}),
+        "bilevel tiff": (image.convert("1"), {"format": "TIFF", "compression": "group4"}),
+        "bilevel bmp": (image.convert("1"), {"format": "BMP"}),
+        "palette": (image.convert("P"), {"format": "BMP"}),
+        "alpha": (image.convert("RGBA"), {"format": "WEBP"}),
+    }
+    of_kind, options = others.get(kind) or (image, KINDS[kind])
+    of_kind.save(out, **options)
+    whole = out.getvalue()
+    DECODER.decode(whole)
+    for part in range(1, 21):
+        with pytest.raises(BadExample):
+            DECODER.decode(whole[: part * len(whole) // 21])
+
+
+@pytest.mark.parametrize("column", [1, 2, 3, 40, 78, 79, 80])
+@pytest.mark.parametrize("kind", ["bmp", "tiff"])
+def test_zeros_that_begin_near_the_end_of_a_row_are_damage(kind: str, column: int) -> None:
+    """Of 82 pixels, 246 bytes, to which BMP adds 2: only zeros that begin with a row could be a black area."""
+    whole = _encode(_pixels(60, 82), kind)
+    row, begin = (248, 54) if kind == "bmp" else (246, Image.open(io.BytesIO(whole)).tag_v2[273][0])  # type: ignore[attr-defined]
+    cut = begin + 50 * row
+    DECODER.decode(whole[:cut] + bytes(len(whole) - cut))
+    for byte in range(3):
+        with pytest.raises(BadExample, match="only zeros"):
+            DECODER.decode(whole[: cut + 3 * column + byte] + bytes(len(whole) - cut - 3 * column - byte))
+
+
 @pytest.mark.parametrize("fill", [0, 255])
 @pytest.mark.parametrize("area", ["half", "circle", "corner", "slope", "all"])
 @pytest.mark.parametrize("kind", KINDS)

@@ -99,9 +99,9 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
     labels = find_labels(head, columns) if labelled else {}
     path = at.get("path")
     holds_images = path is not None and head.holds_images(path)
-    needed = {*texts, *labels.values(), *([] if path is None else [path])}
+    used_columns = {*texts, *labels.values(), *([] if path is None else [path])}
     for number, cells, problem, nulls in rows:
-        null = next((cell_text(cells[i]) for i in nulls if i in needed), "")
+        null = next((cell_text(cells[i]) for i in nulls if i in used_columns), "")
         if nulls:
             cells = ["" if i in nulls else cell for i, cell in enumerate(cells)]
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}

@@ -25,9 +25,10 @@ _BYTES_OF_FLAT = {"VP8 ": 16, "VP8L": 600}  # most zeros for each flat block; 7 
 _MORE_BLOCKS = 4
 _NOT_BLACK = 0.7  # of the pixels around the place where zeros begin
 _FEWEST_PIXELS = 4
-_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES, _COMPRESSION, _BITS, _SAMPLES, _TILE_WIDTH = (
-    273, 279, 324, 325, 259, 258, 277, 322
+_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES, _COMPRESSION, _BITS, _SAMPLES, _PLANES, _TILE_WIDTH = (
+    273, 279, 324, 325, 259, 258, 277, 284, 322
 )  # fmt: skip
+_SEPARATE = 2  # planes: one after another
 
 
 def first_zero(data: bytes) -> int:
@@ -143,8 +144,8 @@ def _bmp(data: bytes, start: int, image: Image.Image) -> bool:
     bits = struct.unpack_from("<H", data, 24 if header == 12 else 28)[0]
     if header > 12 and struct.unpack_from("<I", data, 30)[0] in (1, 2):  # run lengths, which have a marker at the end
         return data[start - 2 : start] != b"\0\1"
-    row = (bits * image.width + 31) // 32 * 4
-    return _is_cut(data[: offset + row * image.height], offset, start, row, max(1, bits // 8))
+    row, width = (bits * image.width + 31) // 32 * 4, (bits * image.width + 7) // 8
+    return _is_cut(data[: offset + row * image.height], offset, start, row, width, max(1, bits // 8))
 
 
 def _tiff(data: bytes, start: int, image: Image.Image) -> bool:
@@ -160,12 +161,14 @@ def _tiff(data: bytes, start: int, image: Image.Image) -> bool:
         return any(min(end, len(data)) - max(start, begin) >= min(_FEWEST, end - begin) for begin, end in pieces)
     if any(end != begin for (_, end), (begin, _) in pairwise(pieces)):
         return False
-    pixel = max(1, sum(tags.get(_BITS, (1,))) * (tags.get(_SAMPLES, 1) if len(tags.get(_BITS, (1,))) == 1 else 1) // 8)
-    row = (tags[_TILE_WIDTH] if tiled else image.width) * pixel
-    return _is_cut(data[: pieces[-1][1]], pieces[0][0], start, row, pixel)
+    samples, bits = tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))
+    is_planar = tags.get(_PLANES, 1) == _SEPARATE
+    bits_of_pixel = bits[0] if is_planar else sum(bits) if len(bits) == samples else bits[0] * samples
+    row = ((tags[_TILE_WIDTH] if tiled else image.width) * bits_of_pixel + 7) // 8
+    return _is_cut(data[: pieces[-1][1]], pieces[0][0], start, row, row, max(1, bits_of_pixel // 8))
 
 
-def _is_cut(data: bytes, offset: int, start: int, row: int, pixel: int) -> bool:
+def _is_cut(data: bytes, offset: int, start: int, row: int, width: int, pixel: int) -> bool:
     """Whether zeros begin within a row of pixels, as no black area does.
 
     Args:
@@ -173,23 +176,24 @@ def _is_cut(data: bytes, offset: int, start: int, row: int, pixel: int) -> bool:
         offset: of the first pixel.
         start: of the zeros.
         row: bytes of a row.
+        width: bytes of the pixels in it, which padding may follow.
         pixel: bytes of a pixel.
     """
-    if len(data) - start < 2 * row or start - offset < row:
+    position = (start - offset) % row
+    if len(data) - start < 2 * row or start - offset < row or not 0 < position <= width - pixel:
         return False
-    column = (start - offset) % row // pixel * pixel
-    begin = start - (start - offset) % row
-    before = data[begin : begin + column]
-    above = data[begin - row + column + pixel : begin]
-    return all(_share_not_black(pixels, pixel) >= _NOT_BLACK for pixels in (before, above))
+    column = position // pixel * pixel
+    begin = start - position
+    before = data[begin : begin + max(column, pixel)]
+    above = data[begin - row + column + pixel : begin - row + width]
+    n_pixels = (len(before) + len(above)) // pixel
+    return n_pixels >= _FEWEST_PIXELS and all(_share_not_black(part, pixel) >= _NOT_BLACK for part in (before, above))
 
 
 def _share_not_black(data: bytes, pixel: int) -> float:
-    """The share of pixels that are not zero; 0 of fewer pixels than say something."""
+    """The share of pixels that are not zero; 1 of none."""
     n = len(data) // pixel
-    if n < _FEWEST_PIXELS:
-        return 0.0
-    return float(np.frombuffer(data[: n * pixel], np.uint8).reshape(n, pixel).any(1).mean())
+    return float(np.frombuffer(data[: n * pixel], np.uint8).reshape(n, pixel).any(1).mean()) if n else 1.0
 
 
 _CHECKS: dict[str, Callable[[bytes, int, Image.Image], bool]] = {

@@ -87,8 +87,8 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
     columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
     columns |= {"group": dataset.groups} if dataset.groups else {}
     has_nulls = not NULLS.isdisjoint(cell for column in columns.values() for cell in column)
-    quoting = csv.QUOTE_ALL if has_nulls else csv.QUOTE_MINIMAL  # without quotes, NULL would be a missing value
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, quoting=quoting)
+        # without quotes, NULL would be a missing value
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL if has_nulls else csv.QUOTE_MINIMAL)
         writer.writerow(columns)
         writer.writerows([column[i] for column in columns.values()] for i in indices)
