@@ -16,6 +16,7 @@ from PIL import Image, TiffImagePlugin
 import headstart as hs
 from headstart.data.examples import FileExample
 from headstart.data.images import Decoder, measure_sample_range
+from headstart.errors import BadExample
 from headstart.exporting.companions import write_companions
 from headstart.exporting.formats import FORMATS
 from tests.conftest import SIZE
@@ -37,7 +38,76 @@ def _spread(grey: np.ndarray, high: float) -> np.ndarray:
     return np.rint(grey * (high / 255))
 
 
+def _colours(grey: np.ndarray, bits: int, *, opaque: bool = False) -> np.ndarray:
+    """Grey, mirrored and inverted as red, green and blue."""
+    channels = [grey, grey[:, ::-1], 255 - grey]
+    values = [_spread(channel, 2**bits - 1).astype(np.uint16) for channel in channels]
+    return np.stack(values + [np.full(grey.shape, 65535, np.uint16)] * opaque, axis=-1)
+
+
+def _png(values: np.ndarray, key: int | None = None) -> bytes:
+    """A PNG with 16 bits a channel, uint16 (h, w, channels), which Pillow cannot write; ``key`` is transparent."""
+    h, w, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    above = np.zeros(w * channels * 2, np.uint8)
+    rows = b""
+    for row in values.astype(">u2").view(np.uint8).reshape(h, -1):
+        rows += b"\2" + (row - above).tobytes()  # as the difference to the row above
+        above = row
+    key_chunk = [(b"tRNS", struct.pack(f">{channels}H", *[key] * channels))] if key is not None else []
+    header = struct.pack(">IIBBBBB", w, h, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), *key_chunk, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def _tiff(values: np.ndarray, order: str = "<", *, packed: bool = False, planes: int = 1) -> bytes:
+    """A TIFF with 16 bits a channel, uint16 (h, w, 3 or 4); if packed as differences of neighbours, with zlib."""
+    h, w, channels = values.shape
+    differences = np.concatenate([values[:, :1], values[:, 1:] - values[:, :-1]], axis=1)
+    content = zlib.compress(differences.astype(f"{order}u2").tobytes()) if packed else b""
+    content = content or (values if planes == 1 else values.transpose(2, 0, 1)).astype(f"{order}u2").tobytes()
+    offset = 8
+    tags = {256: w, 257: h, 258: offset + len(content), 259: 8 if packed else 1, 262: 2, 273: offset, 277: channels,
+            278: h, 279: len(content), 284: planes, 317: 2 if packed else 1}  # fmt: skip
+    if planes == 2:
+        n = len(content) // channels
+        tags |= {273: tags[258] + 2 * channels, 279: tags[258] + 6 * channels}
+    counts = {258: channels, **dict.fromkeys((273, 279) if planes == 2 else (), channels)}
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    if planes == 2:
+        offsets, sizes = [offset + n * i for i in range(channels)], [n] * channels
+        bits += struct.pack(f"{order}{2 * channels}I", *offsets, *sizes)
+    directory = struct.pack(f"{order}H", len(tags)) + b"".join(
+        struct.pack(f"{order}HHII", tag, 3 if tag == 258 else 4, counts.get(tag, 1), value)
+        for tag, value in tags.items()
+    )
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(content) + len(bits))
+    return start + content + bits + directory + bytes(4)
+
+
+def _write_bytes(content: bytes, path: Path) -> Path:
+    path.write_bytes(content)
+    return path
+
+
 WRITERS: dict[str, Writer] = {
+    "16 bits in colour PNG": lambda grey, path: _write_bytes(_png(_colours(grey, 16)), path.with_suffix(".png")),
+    "12 bits in colour PNG": lambda grey, path: _write_bytes(_png(_colours(grey, 12)), path.with_suffix(".png")),
+    "12 bits in opaque PNG": lambda grey, path: _write_bytes(
+        _png(_colours(grey, 12, opaque=True)), path.with_suffix(".png")
+    ),
+    "12 bits in opaque grey": lambda grey, path: _write_bytes(
+        _png(_colours(grey, 12, opaque=True)[..., ::3]), path.with_suffix(".png")
+    ),
+    "12 bits in colour TIFF": lambda grey, path: _write_bytes(_tiff(_colours(grey, 12)), path.with_suffix(".tif")),
+    "12 bits in big-endian TIFF": lambda grey, path: _write_bytes(
+        _tiff(_colours(grey, 12), ">"), path.with_suffix(".tif")
+    ),
+    "12 bits in packed TIFF": lambda grey, path: _write_bytes(
+        _tiff(_colours(grey, 12), ">", packed=True), path.with_suffix(".tif")
+    ),
     "16 bits in PNG": lambda grey, path: _write(_spread(grey, 65535).astype(np.uint16), path.with_suffix(".png")),
     "10 bits in PNG": lambda grey, path: _write(_spread(grey, 1023).astype(np.uint16), path.with_suffix(".png")),
     "12 bits in TIFF": lambda grey, path: _write(_spread(grey, 4095).astype(np.uint16), path.with_suffix(".tif")),
@@ -88,20 +158,40 @@ def test_every_depth_gives_the_pixels_of_8_bits(
         np.testing.assert_array_equal(read(file)[0], own.read(file))
 
 
-@pytest.mark.parametrize(("bits", "is_warned"), [(12, True), (16, False)])
-def test_colours_that_pillow_cannot_read_are_named(
-    tmp_path: Path, bits: int, is_warned: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    values = np.random.default_rng(0).integers(0, 2**bits, (8, 8, 3)).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in values)  # Pillow cannot write such a file
-    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    content = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-    assert measure_sample_range([FileExample(str(tmp_path / "image.png"))]) is None
-    assert ("only the upper 8 bits can be read, and they are at most 15 of 255" in caplog.text) == is_warned
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_transparent_pixels_of_16_bits_are_white(channels: int) -> None:
+    values = np.random.default_rng(0).integers(100, 4096, (8, 8, channels)).astype(np.uint16)
+    if channels % 2:
+        values[:4] = 7
+        content = _png(values, key=7)
+    else:
+        values[:4, :, -1], values[4:, :, -1] = 0, 65535
+        content = _png(values)
+    pixels = Decoder((8, 8), sample_range=(0, 4095)).decode(content)
+    assert (pixels[:4] == 255).all()
+    colours = values[4:, :, : channels - 1 + channels % 2] * (255 / 4095)
+    np.testing.assert_allclose(pixels[4:], np.broadcast_to(colours, (4, 8, 3)), atol=0.51)
+
+
+def test_all_channels_of_a_colour_have_one_range(greys: list[np.ndarray]) -> None:
+    colours = _colours(greys[0], 12)
+    for content in (_png(colours), _tiff(colours), _tiff(colours, ">", packed=True)):
+        pixels = Decoder(greys[0].shape, sample_range=(0, 4095)).decode(content)  # type: ignore[arg-type]
+        np.testing.assert_allclose(pixels, _colours(greys[0], 8), atol=1)
+
+
+def test_a_damaged_image_of_16_bits_is_named_and_not_measured(greys: list[np.ndarray], tmp_path: Path) -> None:
+    whole = _png(_colours(greys[0], 12))
+    with pytest.raises(BadExample, match="truncated"):
+        Decoder((8, 8)).decode(whole[: len(whole) // 2])
+    files = [_write_bytes(whole[:-2000], tmp_path / "cut.png"), _write_bytes(whole, tmp_path / "whole.png")]
+    assert measure_sample_range([FileExample(str(file)) for file in files]) == (0, 4095)
+
+
+def test_channels_of_16_bits_that_lie_apart_are_refused(greys: list[np.ndarray]) -> None:
+    """Pillow would decode them as 8 bits, and give another image."""
+    with pytest.raises(BadExample, match="16 bits with its channels apart"):
+        Decoder((8, 8)).decode(_tiff(_colours(greys[0], 12), planes=2))
 
 
 def test_one_hot_pixel_does_not_darken_a_data_set(greys: list[np.ndarray], tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def warn_of_missing(source: str, labels: Sequence[Label]) -> None:
     """
     doubtful = [name for name in sorted(label_names(labels)) if name in _MISSING]
     for name in doubtful:
-        n = sum(name == label or (isinstance(label, list) and name in label) for label in labels)
+        n = sum(name in label_names([label]) for label in labels)
         logger.warning(
             f"{source}: the label {name!r} of {counted(n, 'example')} may stand for a missing value. It is read as a "
             "class; leave the cells empty if the labels are not known."

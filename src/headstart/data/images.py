@@ -6,7 +6,6 @@ animation gives its first frame.
 """
 
 import io
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,15 +25,13 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.bit_depth import SampleRange, has_many_bits, has_wide_colours, measure_range, to_8_bits
+from headstart.data.bit_depth import SampleRange, exceeds_8_bits, has_separate_wide_planes, measure_range, to_8_bits
 from headstart.data.cells import image_extension
 from headstart.data.examples import Example, FileExample
 from headstart.data.readers import Resize, decode_example
 from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
 from headstart.data.zero_filled import first_zero, is_zero_filled
 from headstart.errors import BadExample
-
-logger = logging.getLogger(__name__)
 
 DECODER_VERSION = 3
 """Part of every cache key: raise it when the same bytes would give other pixels."""
@@ -52,7 +49,6 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
 }
 _MANY_BITS = (".png", ".tif", ".tiff")
-_DARK = 64  # of 255: the highest value that 14 bits in 16 give
 _MEASURED = 200  # images that tell the range of a data set
 _PLUGINS = (
     BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -179,9 +175,11 @@ class Decoder:
 
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size
+        if exceeds_8_bits(image):  # asked first: looking for EXIF data loads a PNG
+            image = to_8_bits(image, self.sample_range)
         sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
         reduced, content = self._draft(image, (h, w) if sideways else (w, h))
-        rgb = _to_rgb(image, self.sample_range)
+        rgb = _to_rgb(image)
         orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
         if not self.rule.fast and orientation in _TURNS:  # a model's own processor gets upright images
             rgb, orientation = rgb.transpose(_TURNS[orientation]), 1
@@ -239,25 +237,21 @@ def measure_sample_range(examples: Sequence[Example]) -> SampleRange | None:
     """
     possible = [example for example in examples if not example.suffix or example.suffix.lower() in _MANY_BITS]
     sample = possible[:: max(1, len(possible) // _MEASURED)]
-    highest_colours: list[int] = []
-    sample_range = measure_range(_readable(sample, highest_colours))
-    if highest_colours and max(highest_colours) < _DARK:
-        logger.warning(
-            f"colour images with 16 bits a channel: only the upper 8 bits can be read, and they are at most "
-            f"{max(highest_colours)} of 255. These images are nearly black: convert them to 8 bits a channel."
-        )
-    return sample_range
+    return measure_range(_opened_images(sample))
 
 
-def _readable(examples: Iterable[Example], highest_colours: list[int]) -> Iterator[Image.Image]:
-    """Opened images with more than 8 bits in one channel; of those in colour the highest value is added to a list."""
+def _opened_images(examples: Iterable[Example]) -> Iterator[Image.Image]:
+    """Images with more than 8 bits that are not damaged."""
     for example in examples:
-        with suppress(BadExample), _opened(example.read(), None) as image:
-            if has_wide_colours(image):
-                highest_colours.append(int(np.asarray(image.convert("RGB")).max()))
-            elif has_many_bits(image):
-                image.load()
-                yield image
+        with suppress(BadExample):
+            data = example.read()
+            with _opened(data, None) as image:
+                is_deep = exceeds_8_bits(image)
+                if is_deep:
+                    image.load()
+            if is_deep:
+                with _opened(data, None) as image:
+                    yield image
 
 
 @contextmanager
@@ -281,6 +275,10 @@ def _check(image: Image.Image, suffix: str | None) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise BadExample(
             f"too large: {image.width:,} x {image.height:,} pixels, and at most {MAX_PIXELS // 10**6} million are read"
+        )
+    if has_separate_wide_planes(image):
+        raise BadExample(
+            "a TIFF of 16 bits with its channels apart cannot be read: save it with those of a pixel together"
         )
     extensions = FORMATS[str(image.format)]
     if suffix and suffix.lower() in EXTENSIONS and suffix.lower() not in extensions:
@@ -308,14 +306,12 @@ def _unidentified(data: bytes) -> str:
     return f"not an image in a known format ({', '.join(_OPENED)}), or damaged at its start"
 
 
-def _to_rgb(image: Image.Image, sample_range: SampleRange | None) -> Image.Image:
-    if image.mode == "RGB":
-        image.load()
-        return image
-    if has_many_bits(image):
-        return to_8_bits(image, sample_range).convert("RGB")
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")
+    if image.mode == "RGB":
+        image.load()
+        return image
     return image.convert("RGB")

@@ -38,7 +38,7 @@ class _Reading(NamedTuple):
 _PIXELS = _Reading(
     "pixels",
     "pillow ",
-    "from bit_depth import has_many_bits, to_8_bits\nfrom PIL import Image, ImageOps",
+    "from bit_depth import exceeds_8_bits, to_8_bits\nfrom PIL import Image, ImageOps",
     bit_depth,
 )
 _TOKENS = {
