@@ -48,9 +48,9 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
         head, rows = open_table(table)
         at = find_box_columns(head, columns)
         split_of_table = split_of_path(source) or (split_in_name(Path(source).stem) if len(tables) > 1 else "")
-        for row, cells, problem in rows:
+        for row, cells, problem, nulls in rows:
             where = f"row {row} of {source}"
-            texts = ["" if i >= len(cells) else cell_text(cells[i]) for i in range(len(head.header))]
+            texts = ["" if i >= len(cells) or i in nulls else cell_text(cells[i]) for i in range(len(head.header))]
             if problem or not texts[at.path]:
                 annotations.skip(where, problem or "has no path")
                 continue
