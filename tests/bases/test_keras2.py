@@ -15,7 +15,7 @@ import pytest
 import headstart as hs
 from headstart.bases import load_base
 from headstart.errors import InputError
-from tests.files.keras2.make import HERE, MODELS, SIZE, apply_nodes, nested_functional, pixels, save, set_weights
+from tests.files.keras2.make import HERE, MODELS, SIZE, apply_nodes, pixels, save, set_weights
 from tests.lazy import Lazy, needs
 
 pytestmark = [pytest.mark.slow, needs("tf_keras")]
@@ -301,16 +301,12 @@ def test_left_over_weights_are_refused(write):
         load_base(f"file:{path}").build(False)
 
 
-def test_weights_without_a_model_and_folders(write, tmp_path):
-    model = small()
-    model.save_weights(tmp_path / "w.h5")
+def test_weights_without_a_model_are_refused(tmp_path):
+    small().save_weights(tmp_path / "w.h5")
     with pytest.raises(
         InputError, match=r"w\.h5 contains weights only \(of Keras 2\.\S+\), without a model.*load_weights"
     ):
         load_base(f"file:{tmp_path / 'w.h5'}")
-    folder = write(nested_functional(tf_keras), "folder", save_format="tf")
-    with pytest.raises(InputError, match=r"is a SavedModel folder, written by Keras 2\.\S+: .*tfhub:"):
-        load_base(f"file:{folder}")
 
 
 def test_keras_1_is_refused(write):

@@ -373,6 +373,38 @@ def test_updates_that_depend_on_a_tensor_are_refused(tmp_path: Path) -> None:
         hs.load_base(f"tfhub:{tmp_path}/conditional")
 
 
+@pytest.mark.parametrize("writer", ["keras", "tf_keras"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_the_users_own_opens_as_a_file(
+    writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``export()`` of Keras 3 and ``save()`` of Keras 2: a classifier, whose top is removed, on raw pixels."""
+    keras = pytest.importorskip(writer)
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(20, 3, 2)(inputs))
+    pooled = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(5, activation="softmax")(keras.layers.Dropout(0.3)(pooled))
+    model = keras.Model(inputs, outputs)
+    if writer == "keras":
+        model.export(tmp_path / "model", verbose=False)
+    else:
+        model.save(tmp_path / "model", save_format="tf")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    expected = np.asarray(keras.Model(inputs, pooled)(pixels.astype("float32")))
+    monkeypatch.chdir(tmp_path)
+    base = hs.load_base("file:model")
+    assert base.handle == f"file:{tmp_path}/model"
+    assert "raw pixels from 0 to 255" in caplog.text
+    np.testing.assert_allclose(base.model()(pixels), expected, rtol=1e-5, atol=1e-4)
+    if writer == "keras":
+        hs.fetch(["file:model"], to="bundle")
+        shutil.rmtree("model")
+        monkeypatch.setenv("HEADSTART_BUNDLE", "bundle")
+        np.testing.assert_allclose(hs.load_base("file:model").model()(pixels), expected, rtol=1e-5, atol=1e-4)
+        with pytest.raises(InputError, match="in which layers have no names: leave out feature_layer"):
+            hs.load_base("file:model", feature_layer="conv2d")
+
+
 def test_other_backends_of_keras_are_refused_by_name() -> None:
     program = "from headstart.bases.graph_layer import GraphLayer; GraphLayer('', 'x', 'y', [])"
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}

@@ -47,7 +47,7 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> Base:
         spec = replace(spec, handle=f"kaggle:{'/'.join(name.split('/')[:4])}/{folder.name}")
     if (folder / "config.json").is_file():
         return (huggingface if huggingface.is_model(folder) else kerashub).from_folder(folder, spec)
-    if (folder / "saved_model.pb").is_file():
+    if saved_model.is_saved_model(folder):
         return saved_model.from_folder(folder, spec)
     files = [path for suffix in ("*.keras", "*.h5", "*.hdf5") for path in sorted(folder.rglob(suffix))]
     if len(files) == 1:

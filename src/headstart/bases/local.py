@@ -1,4 +1,4 @@
-"""The source ``file:``: a Keras model of the user's own, as ``.keras`` or full-model ``.h5``, without its top.
+"""The source ``file:``: a Keras model of the user's own without its top: ``.keras``, full-model ``.h5`` or SavedModel.
 
 The file's configuration is read and checked without Keras, so that a wrong file is refused at once. No code from a file
 is ever executed: models that need Python code of their own (Lambda, custom classes) are refused. Files of Keras 2 are
@@ -7,14 +7,13 @@ rebuilt by :mod:`headstart.bases.keras2`.
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headstart.bases import keras2, teachable_machine
+from headstart.bases import keras2, saved_model, teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
 from headstart.bases.handle import parse_handle
 from headstart.bases.model_config import ModelFile, all_layers, layer_name, read_model_file
@@ -40,10 +39,15 @@ def names() -> list[str]:
 
 
 def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
-    """Load a model file; see :func:`from_file`."""
+    """Load a model file, see :func:`from_file`, or a SavedModel."""
     name = Path(parse_handle(spec.handle).name)
+    if spec.folder and saved_model.is_saved_model(Path(spec.folder)):
+        return _from_saved_model(Path(spec.folder), spec)
     path = _model_path(Path(spec.folder, name.name) if spec.folder else name)
-    base = from_file(path, spec if spec.folder else replace(spec, handle=f"file:{path}"))
+    spec = spec if spec.folder else replace(spec, handle=f"file:{path}")
+    if path.is_dir():
+        return _from_saved_model(path, spec)
+    base = from_file(path, spec)
     # For a run folder, the bundle contains the folder too, so that the same handle works with the bundle.
     return base if path.name == name.name else replace(base, files={f"{name.name}/{path.name}": path})
 
@@ -66,11 +70,7 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
         preprocessing = _BUILT_IN
     else:
         preprocessing = _NONE
-        logger.warning(
-            f"{spec.handle} seems to contain no preprocessing (no Rescaling or Normalization before its first "
-            "weights): it will receive raw pixels from 0 to 255. If it was trained on other values, put a Rescaling "
-            "layer in front of it and save it again."
-        )
+        _warn_about_scaling(spec)
     return ImageBase(
         spec=spec,
         input_size=_input_size(file, spec),
@@ -84,29 +84,41 @@ def from_file(path: Path, spec: BaseSpec) -> ImageBase:
 
 
 def _model_path(name: Path) -> Path:
-    """The absolute path of the model file; for a run folder, of its model."""
+    """The absolute path of the model file, or of a SavedModel's folder; for a run folder, of its model."""
     path = Path(os.path.abspath(name.expanduser()))  # a child process may have another working directory
     if path.is_dir() and (path / "model.keras").is_file():
         path = path / "model.keras"
-    if (path / "saved_model.pb").is_file():
-        raise _saved_model_error(path)
+    if saved_model.is_saved_model(path):
+        return path
     if not path.is_file():
-        raise InputError(f"no model file at {path}: expected a .keras or full-model .h5 file, or a run folder.")
+        raise InputError(
+            f"no model file at {path}: expected a .keras or full-model .h5 file, the folder of a SavedModel, or a run "
+            "folder."
+        )
     if path.suffix not in _SUFFIXES:
         raise InputError(f"cannot use {path} as a base: expected a file that ends in .keras or .h5.")
     return path
 
 
-def _saved_model_error(folder: Path) -> InputError:
-    """The error for a SavedModel, which Keras 2 wrote for a name without ``.h5`` or ``.keras``."""
-    metadata = folder / "keras_metadata.pb"
-    content = metadata.read_bytes() if metadata.is_file() else b""
-    version = re.search(rb'"keras_version": ?"([^"]+)"', content)
-    writer = f", written by Keras {version[1].decode()}" if version else ""
-    return InputError(
-        f"{folder} is a SavedModel folder{writer}: expected a .keras or .h5 file. Load it with the version of Keras "
-        "that wrote it and save it as one file, tf.keras.models.load_model(FOLDER).save('model.h5'); or, if its output "
-        f"is features and not classes, set {field_name('base', f'tfhub:{folder}')}."
+def _from_saved_model(folder: Path, spec: BaseSpec) -> ImageBase:
+    """A SavedModel: Keras 2 writes it for a name without ``.h5`` or ``.keras``, ``export()`` of Keras 3 always."""
+    refuse_weights(spec)
+    if spec.feature_layer:
+        raise InputError(
+            f"{folder} is a SavedModel, in which layers have no names: leave out {field_name('feature_layer')}, or "
+            "save the model as a .keras or .h5 file."
+        )
+    base = saved_model.from_folder(folder, spec, unscaled=_NONE)
+    if base.preprocessing == _NONE:
+        _warn_about_scaling(spec)
+    return replace(base, licence="your own file")
+
+
+def _warn_about_scaling(spec: BaseSpec) -> None:
+    logger.warning(
+        f"{spec.handle} seems to contain no preprocessing (no Rescaling or Normalization before its first weights): it "
+        "will receive raw pixels from 0 to 255. If it was trained on other values, put a Rescaling layer in front of "
+        "it and save it again."
     )
 
 

@@ -53,9 +53,23 @@ def load(spec: BaseSpec, progress: Progress = NO_PROGRESS) -> ImageBase:
     return from_folder(folder, spec if "://" in spec.handle else replace(spec, handle=f"tfhub:{folder}"))
 
 
-def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
-    """Load a SavedModel from a local folder as the base of a spec."""
-    if not (folder / "saved_model.pb").is_file():
+def is_saved_model(folder: Path) -> bool:
+    """Whether a folder holds a SavedModel."""
+    return (folder / "saved_model.pb").is_file()
+
+
+def from_folder(folder: Path, spec: BaseSpec, unscaled: Preprocessing = UNIT_RANGE) -> ImageBase:
+    """Load a SavedModel from a local folder as the base of a spec.
+
+    Args:
+        folder: of the SavedModel.
+        spec: of the base.
+        unscaled: preprocessing for a model that does not scale pixels itself.
+
+    Raises:
+        InputError: see :func:`load`.
+    """
+    if not is_saved_model(folder):
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
     digest = files_sha256(_files(folder))
     cached = cache_folder() / "saved-models" / f"{digest[:32]}-2"  # 2: the version of what is written there
@@ -65,7 +79,7 @@ def from_folder(folder: Path, spec: BaseSpec) -> ImageBase:
     return ImageBase(
         spec=spec,
         input_size=size,
-        preprocessing=_BUILT_IN if facts["scales_itself"] else UNIT_RANGE,
+        preprocessing=_BUILT_IN if facts["scales_itself"] else unscaled,
         build=partial(_build, cached, size),
         weights_path=folder / "saved_model.pb",
         weights_sha256=digest,
@@ -83,7 +97,7 @@ def _find_folder(name: str, progress: Progress) -> Path:
     # The cache of tensorflow_hub, so that the two share their downloads.
     cache = Path(os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir(), "tfhub_modules")).expanduser()
     folder = cache / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
-    if not (folder / "saved_model.pb").is_file():
+    if not is_saved_model(folder):
         separator = "&" if "?" in name else "?"
         fetch_archive(f"{name}{separator}tf-hub-format=compressed", folder, f"tfhub:{name}", progress)
     return folder
