@@ -28,13 +28,15 @@ VOC_OBJECT = """  <object>
 """
 
 
-def draw(path: Path, size: tuple[int, int] = (100, 80), orientation: int = 1) -> Path:
+def draw(path: Path, size: tuple[int, int] = (100, 80), orientation: int = 1, shade: int = 90) -> Path:
     """An image of (width, height) pixels as stored; the EXIF orientation says how to turn it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[0x0112] = orientation
     stream = io.BytesIO()
-    Image.new("RGB", size, (len(path.name) * 7 % 255, 80, 120)).save(stream, "JPEG", exif=exif)
+    image = Image.new("RGB", size, (shade, 80, 120))
+    image.paste((255 - shade, 200, 40), (shade // 4, 10, shade // 4 + 30, 60))
+    image.save(stream, "JPEG", exif=exif)
     path.write_bytes(stream.getvalue())
     return path
 

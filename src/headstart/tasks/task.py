@@ -92,6 +92,7 @@ class Task(ABC):
         label_settings: settings that say where a table has the labels. Data for evaluation share them with the data of
             the training, because labels of this kind are not recognised without them.
         cell_settings: settings that read labels from cells as :meth:`Task.to_cell` writes them.
+        has_boxes: whether a label is the :class:`headstart.tasks.detection.Boxes` of an image.
         min_classes: fewest classes that can be trained on.
         needs_absence: whether a class is learned from examples without it, too.
         allows_no_class: whether an example may have no class at all.
@@ -116,6 +117,7 @@ class Task(ABC):
     class_metrics: ClassVar[tuple[Metric, ...]] = ()
     label_settings: ClassVar[tuple[str, ...]] = ()
     cell_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    has_boxes: ClassVar[bool] = False
     min_classes: ClassVar[int] = 2
     needs_absence: ClassVar[bool] = True
     allows_no_class: ClassVar[bool] = False

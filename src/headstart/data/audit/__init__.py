@@ -1,8 +1,8 @@
 """What is wrong with the data, found before anything is trained on them, and said in words and with files.
 
 Checks have a code and a name (``checks.py``) and are sorted by what they look at: files that cannot be used
-(``reading.py``), images (``images.py``), texts (``texts.py``), the same twice (``copies.py``) and classes
-(``classes.py``). What is looked for among features is in :mod:`headstart.features.outliers`.
+(``reading.py``), images (``images.py``), texts (``texts.py``), boxes (``boxes.py``), the same twice (``copies.py``)
+and classes (``classes.py``). What is looked for among features is in :mod:`headstart.features.outliers`.
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.data.audit.boxes import check_boxes
 from headstart.data.audit.checks import (
     CHECKS,
     SEVERITIES,
@@ -97,6 +98,7 @@ def audit(
     ]
     usable = np.array([i for i in range(len(dataset)) if i not in left_out], np.int64)
     findings += _check_contents(dataset, [i for i in range(len(dataset)) if i not in problems], image_infos)
+    findings += check_boxes(dataset) if dataset.task.has_boxes else []
     findings += check_classes(dataset.task, dataset.labels[usable], dataset.classes)
     skipped = dataset.skipped + [Skipped(dataset.files[i], left_out[i]) for i in sorted(left_out)]
     return Audit(usable, findings, skipped, _near(dataset, usable, digests, image_infos))

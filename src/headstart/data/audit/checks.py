@@ -72,10 +72,23 @@ CHECKS = {
         Check("HS044", "without-labels", "info"),
         # Features
         Check("HS051", "outliers", "info"),
+        # Boxes of objects
+        Check("HS061", "unreadable-boxes", "error", "image"),
+        Check("HS062", "boxes-outside", "warning", "image"),
+        Check("HS063", "tiny-boxes", "warning", "image"),
+        Check("HS064", "boxes-twice", "warning", "image"),
+        Check("HS065", "same-object-twice", "warning", "image"),
+        Check("HS066", "swapped-corners", "info", "image"),
+        Check("HS067", "swapped-axes", "error", "image"),
+        Check("HS068", "annotation-sizes", "warning", "image"),
+        Check("HS069", "rotated-boxes", "info", "image"),
+        Check("HS070", "outlines-as-boxes", "info", "image"),
+        Check("HS071", "box-statistics", "info", "image"),
     )
 }
 """Name -> check, in the order of the codes. ``reports/templates/audit.md`` explains each."""
 
+_NO_BOXES = "The labels are not boxes of objects."
 _ABSENT = {
     "too-long": "The base has another kind of tokenizer.",
     "unknown-words": "The base has another kind of tokenizer.",
@@ -85,6 +98,7 @@ _ABSENT = {
     "imbalance": "For labels of this kind, classes may have any size.",
     "classes-in-splits": "The data have no split of their own.",
     "without-labels": "Every example has a class.",
+    **{check.name: _NO_BOXES for check in CHECKS.values() if check.code >= "HS061"},
 }
 """Check that does not run on all data -> why it did not."""
 

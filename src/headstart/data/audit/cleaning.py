@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.audit.copies import KEPT_FIRST, NEAR_CHECKS, copies_of
+from headstart.data.boxes.box_columns import BOX_COLUMNS
 from headstart.data.dataset import Dataset
 from headstart.data.delimited import NULLS
 from headstart.data.example_rows import Skipped
@@ -73,7 +74,8 @@ def _pairs(digests: Sequence[bytes | None], near: np.ndarray | None) -> Iterator
 def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None:
     """Write a table that ``headstart train`` takes: path or text, label, and split and group where there are any.
 
-    Several labels of one example are joined by ``;``.
+    Several labels of one example are joined by ``;``. Each box of an image has a row of its own, with its corners in
+    pixels of the upright image; an image without objects has one row, in which they are empty.
 
     Args:
         path: of the CSV file; paths of images that lie below its folder are relative to it.
@@ -82,13 +84,28 @@ def write_manifest(path: Path, dataset: Dataset, indices: Sequence[int]) -> None
     """
     above = Path(os.path.abspath(path.parent))
     cells = [example.cell(above) for example in dataset.examples]
-    columns: dict[str, Sequence[str]] = {cells[0][0]: [cell for _, cell in cells]}
-    columns["label"] = [dataset.task.to_cell(label, dataset.classes) for label in dataset.labels]
-    columns |= {"split": dataset.given_splits} if dataset.given_splits else {}
-    columns |= {"group": dataset.groups} if dataset.groups else {}
-    has_nulls = not NULLS.isdisjoint(cell for column in columns.values() for cell in column)
+    other_columns: dict[str, Sequence[str]] = {"split": dataset.given_splits} if dataset.given_splits else {}
+    other_columns |= {"group": dataset.groups} if dataset.groups else {}
+    header = [cells[0][0], *(BOX_COLUMNS if dataset.task.has_boxes else ["label"]), *other_columns]
+    rows = [
+        [cells[i][1], *label_cells, *(column[i] for column in other_columns.values())]
+        for i in indices
+        for label_cells in _label_cells(dataset, i)
+    ]
+    has_nulls = not NULLS.isdisjoint(cell for row in rows for cell in row)
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         # without quotes, NULL would be a missing value
         writer = csv.writer(file, quoting=csv.QUOTE_ALL if has_nulls else csv.QUOTE_MINIMAL)
-        writer.writerow(columns)
-        writer.writerows([column[i] for column in columns.values()] for i in indices)
+        writer.writerows([header, *rows])
+
+
+def _label_cells(dataset: Dataset, i: int) -> list[list[str]]:
+    """The cells of the label of an example, in one row or several."""
+    label = dataset.labels[i]
+    if not dataset.task.has_boxes:
+        return [[dataset.task.to_cell(label, dataset.classes)]]
+    rows = zip(label.coordinates.tolist(), label.classes.tolist(), label.ignored.tolist(), strict=True)
+    return [
+        [*map(repr, corners), dataset.classes[number], "1" if is_ignored else ""]
+        for corners, number, is_ignored in rows
+    ] or [[""] * len(BOX_COLUMNS)]

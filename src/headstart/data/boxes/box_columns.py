@@ -21,6 +21,9 @@ _SIDES = (("bbox_width", "box_width", "bbox_w", "w", "width"), ("bbox_height", "
 _IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
 _IGNORED = ("ignored", "is_ignored", "difficult", "iscrowd", "is_crowd")
 
+BOX_COLUMNS = ("x1", "y1", "x2", "y2", "label", "ignored")
+"""What the tables that headstart writes call the columns of a box."""
+
 
 def _from_corners(v: Sequence[float]) -> Corners:
     return v[0], v[1], v[2], v[3]

@@ -56,6 +56,7 @@ class Detection(Task):
     split_figures = ("objects", "size_buckets", "errors", "confusions")
     class_figures = ("threshold", "average_precision")
     class_metrics = (Metric("average_precision", "AP", "average precision, which summarises all thresholds"),)
+    has_boxes = True
     min_classes = 1
     needs_absence = False
     allows_no_class = True
