@@ -92,8 +92,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no new connections, wait for requests on open connections, then shut down."""
         self.config.app.state.is_ending = True  # type: ignore[union-attr]
-        # In place: the answers to requests that are in work have this list as well.
-        self.server_state.default_headers.append((b"connection", b"close"))
+        headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        self.server_state.default_headers = headers
+        for connection in self.server_state.connections:
+            if isinstance(connection, _Protocol):
+                connection.set_default_headers(headers)
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -133,6 +136,11 @@ class _Protocol(H11Protocol):
         # A client that was refused early may send the rest of its request for a limited time, to read the answer.
         idle_s = 0.0 if self.cycle.more_body else _KEEP_ALIVE_S
         self._timer = self.loop.call_later(idle_s + _HEADER_TIMEOUT_S, self._close_unless_busy)
+
+    def set_default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Answer a request in work with these headers; it has those of the second in which it began."""
+        if self.cycle is not None:
+            self.cycle.default_headers = headers
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
