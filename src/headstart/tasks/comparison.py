@@ -25,6 +25,7 @@ class Comparison:
         regressed: number of examples that only the first gets right.
         p_value: of McNemar's exact test, two-sided; None if the task does not count right answers.
         higher_is_better: whether a higher figure is better.
+        title: of the figure within a sentence; empty if its name says enough.
     """
 
     examples: int
@@ -37,6 +38,7 @@ class Comparison:
     regressed: int | None = None
     p_value: float | None = None
     higher_is_better: bool = True
+    title: str = ""
 
     @property
     def gain(self) -> float:
@@ -81,9 +83,9 @@ class Comparison:
         return self.gain > 0 and (self.log_loss is None or self.log_loss[1] < self.log_loss[0])
 
     def to_dict(self) -> dict[str, object]:
-        """As plain data, for ``run.json``, where the task tells which values are better."""
+        """As plain data, for ``run.json``, where the task tells which values are better and their title."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
-        del plain["higher_is_better"]
+        del plain["higher_is_better"], plain["title"]
         return plain
 
     def format_change(self) -> str:
@@ -98,7 +100,7 @@ class Comparison:
         )
         if counts:
             details += f"; {self.fixed} fixed, {self.regressed} regressed, p = {self.p_value:.2g}"
-        return f"{self.metric.replace('_', ' ')} {first} to {second} ({details})"
+        return f"{self.title or self.metric.replace('_', ' ')} {first} to {second} ({details})"
 
     def verdict(self, subject: str, *, few: bool = False) -> str:
         """What the test says, in two sentences.

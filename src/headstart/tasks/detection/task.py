@@ -148,7 +148,7 @@ class Detection(Task):
         """mAP50-95, by the bootstrap over images of the paired differences."""
         from headstart.tasks.detection import metrics
 
-        return metrics.compare(labels, first, second, seed=seed)
+        return replace(metrics.compare(labels, first, second, seed=seed), title=self.deciding.title)
 
     def worst_mistakes(
         self, labels: np.ndarray, outputs: np.ndarray, thresholds: np.ndarray | None
