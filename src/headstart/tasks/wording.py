@@ -25,6 +25,7 @@ class Wording:
         no_issues: the same if there are none.
         examined: what is examined for label issues.
         imbalance_advice: what to do about classes of unequal size.
+        support: what is counted of a class in the table of the classes in a report.
         class_figures: what the table of the classes in a report needs to be understood; may be empty.
     """
 
@@ -41,6 +42,7 @@ class Wording:
     no_issues: str = "None of {examined}"
     examined: str = "label"
     imbalance_advice: str = "look at balanced accuracy, not at accuracy"
+    support: str = "{noun}s"
     class_figures: str = ""
 
     def label_issues(self, count: int, examined: int, noun: str) -> str:

@@ -47,6 +47,7 @@ class Detection(Task):
         issue_counts="boxes in {count} of {examined}",
         no_issues="No box in {examined}",
         examined="{noun}",
+        support="objects",
         class_figures=(
             "An object is predicted if its score reaches the threshold of its class. Thresholds maximise F1 on the "
             "validation {noun}s. Precision, recall and F1 count a box as correct from an intersection over union (IoU) "
