@@ -33,15 +33,18 @@ Kind = Literal["missed", "ghost", "wrong_class", "poor_box", "wrong_class_poor_b
 
 Edges = tuple[float, float, float, float]
 
-KINDS: dict[Kind, str] = {
-    "missed": "an object without a detection",
-    "ghost": "a detection where nothing is",
-    "wrong_class": "a detection of an object of another class",
-    "poor_box": "a detection that overlaps an object of its class too little",
-    "wrong_class_poor_box": "a detection that overlaps an object of another class, and too little",
-    "duplicate": "a second detection of an object",
+KINDS: dict[Kind, tuple[str, str]] = {
+    "missed": ("missed", "an object without a detection"),
+    "ghost": ("ghost", "a detection where nothing is"),
+    "wrong_class": ("wrong class", "a detection on an object of another class"),
+    "poor_box": ("poor box", "a detection that overlaps an object of its class too little"),
+    "wrong_class_poor_box": (
+        "wrong class and poor box",
+        "a detection that overlaps an object of another class, and too little",
+    ),
+    "duplicate": ("duplicate", "a second detection of an object"),
 }
-"""Kind of an error -> what it is."""
+"""Kind of an error -> its title, and what it is."""
 
 NOTHING, IGNORED = -1, -2
 

@@ -19,12 +19,12 @@ def report_sections(figures: Mapping[str, Any], classes: Sequence[str]) -> list[
 
 
 def _errors(figures: Mapping[str, Any]) -> ReportSection:
-    rows = [[kind.replace("_", " "), meaning, f"{figures['errors'][kind]:,}"] for kind, meaning in KINDS.items()]
+    rows = [[f"{title}: {meaning}", f"{figures['errors'][kind]:,}"] for kind, (title, meaning) in KINDS.items()]
     text = (
         f"Among {figures['objects']:,} objects, at the thresholds of the classes. A detection is correct from an "
         "intersection over union (IoU) of 0.5 with an object of its class."
     )
-    return ReportSection("Kinds of errors", text, ("kind", "what it is", "number"), rows)
+    return ReportSection("Kinds of errors", text, ("kind", "number"), rows)
 
 
 def _confusions(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
@@ -48,19 +48,22 @@ def _precision(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSect
     for name in classes:
         curve = figures["per_class"][name]["curve"]
         points = [(curve["precision"][i], curve["score"][i]) for i in positions]
-        cells = [f"{precision:.1%} (score {score:.2f})" if precision else "not reached" for precision, score in points]
+        cells = [f"{precision:.1%} ({score:.2f})" if precision else "not reached" for precision, score in points]
         rows.append([name, *cells])
-    text = "How many of the boxes are correct if so many of the objects have to be detected, at an IoU of 0.5."
-    header = ("class", *(f"at recall {recall:.0%}" for recall in _RECALLS_SHOWN))
+    text = (
+        "How many of the boxes are correct if so many of the objects have to be detected, at an IoU of 0.5. In "
+        "brackets: the score from which this is so."
+    )
+    header = ("class", *(f"recall {recall:.0%}" for recall in _RECALLS_SHOWN))
     return ReportSection("Precision and recall", text, header, rows)
 
 
 def _sizes(figures: Mapping[str, Any]) -> ReportSection:
     sides = {name: tuple(round(area**0.5) for area in areas) for name, areas in SIZE_RANGES.items()}
     meanings = {
-        "small": f"below {sides['small'][1]} × {sides['small'][1]} pixels",
+        "small": f"up to {sides['small'][1]} × {sides['small'][1]} pixels",
         "medium": f"up to {sides['medium'][1]} × {sides['medium'][1]} pixels",
-        "large": "larger",
+        "large": "above that",
     }
     rows = [
         [f"{name}: {meanings[name]}", f"{row['objects']:,}", _figure(row["map_50_95"]), _figure(row["average_recall"])]
