@@ -48,6 +48,17 @@ def test_a_head_that_is_too_sure_is_calibrated() -> None:
     assert (cooled.argmax(1) == probabilities.argmax(1)).all()
 
 
+def test_a_head_that_has_learned_nothing_keeps_its_answers() -> None:
+    """The best temperature would be infinite: then rounding would decide, and every engine rounds in its own way."""
+    probabilities = softmax(np.random.default_rng(0).normal(size=(200, 2)) * 0.001).astype(np.float32)
+    labels = np.repeat([0, 1], 200)  # each answer is right once and wrong once
+    temperature = fit_temperature(labels, np.concatenate([probabilities, probabilities]))
+    assert temperature > 10
+    flat = at_temperature(probabilities, temperature)
+    assert (flat.argmax(1) == probabilities.argmax(1)).all()
+    assert (flat[:, 0] != flat[:, 1]).all()
+
+
 def test_what_does_not_help_is_not_kept() -> None:
     """Of these draws of well-calibrated answers some have a temperature that does no good to the others."""
     outcomes = set()

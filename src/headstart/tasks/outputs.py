@@ -11,7 +11,8 @@ MIN_PROBABILITY = 1e-12
 
 _MIN_FOR_LOGIT = 1e-30  # the smallest probability whose logarithm is used as a logit
 _ODDS_MARGIN = 1e-7  # float32 has few numbers between 1 minus this and 1
-_MIN_TEMPERATURE, _MAX_TEMPERATURE = 1e-3, 1e3
+_MIN_TEMPERATURE = 1e-3
+_MAX_TEMPERATURE = 20.0  # a higher one makes probabilities equal in float32, and rounding chooses the class
 _STEPS = 30
 
 
