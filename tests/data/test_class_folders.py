@@ -178,3 +178,29 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     assert [(item.file, item.reason) for item in load_dataset(root).skipped] == [
         ("a/pipe.jpg", "neither a file nor a folder")
     ]
+
+
+def test_files_that_are_no_examples_are_named_by_what_they_are(tmp_path: Path) -> None:
+    root = make_tree(tmp_path, "a/1.jpg", "b/1.jpg", "a/2.HEIC", "a/3.pdf", "a/README")
+    (root / "a/loop").symlink_to("loop")
+    (root / "a/gone").symlink_to("nowhere")
+    (root / "link").symlink_to("link")
+    reasons = {item.file: item.reason for item in load_dataset(root).skipped}
+    assert reasons == {
+        "a/2.HEIC": "its extension .HEIC is that of an image in a format that is not read: convert it to JPEG or PNG",
+        "a/3.pdf": "its extension .pdf is not that of an image",
+        "a/README": "it has no extension",
+        "a/gone": "a symbolic link to nothing",
+        "a/loop": "a symbolic link that leads to itself",
+        "link": "a symbolic link that leads to itself",
+    }
+    only = make_tree(tmp_path / "only", "a/1.heic", "b/1.heic")
+    with pytest.raises(InputError, match=r"a/1\.heic \(its extension \.heic is that of an image in a format"):
+        load_dataset(only)
+
+
+def test_an_empty_held_out_folder_is_named_as_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = make_tree(tmp_path, "train/a/1.jpg", "train/b/1.jpg")
+    (root / "test").mkdir()
+    assert load_dataset(root).skipped == [("test/", "it holds no images")]
+    assert "without labels" not in caplog.text

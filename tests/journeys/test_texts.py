@@ -143,7 +143,7 @@ def test_text_files_in_class_folders(sentences: Path, tmp_path: Path) -> None:
     assert reasons == {
         "data/latin.txt": "it is not UTF-8: byte 0xfc at position 10; save it as UTF-8",
         "data/empty.txt": "it has no text",
-        "data/notes.pdf": "its extension .pdf is not that of a text",
+        "data/notes.pdf": "its extension .pdf is that of a document: save its text as a .txt file",
     }
     assert {Path(row["file"]).suffix for row in _rows(run.folder / "predictions.csv")} == {".txt"}
     assert run.predict(tmp_path / "books/python/150.txt").predicted in run.classes

@@ -1,5 +1,6 @@
 """Examples in class folders: ``cat/1.jpg``, ``train/cat/1.jpg`` or ``cat/train/1.jpg``."""
 
+import errno
 import logging
 import os
 import re
@@ -8,14 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headstart.data.example_rows import ExampleRows, Skipped
-from headstart.data.folders import is_hidden, subfolders, walk
-from headstart.data.modalities import modality_of_folder
+from headstart.data.folders import ignore_unread, is_hidden, subfolders, walk
+from headstart.data.modalities import IMAGE, Modality, modality_of_folder
 from headstart.data.split_names import is_unlabelled, is_wrapper, split_of, splits_of
 from headstart.errors import InputError, counted
 
 logger = logging.getLogger(__name__)
 
 _NAMED = 4  # folders that a message names
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class _Layout(NamedTuple):
@@ -65,6 +67,8 @@ def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
     splits = {inner: split_of_name[folder.name] for folder, inner in candidates.items() if subfolders(inner)}
     unlabelled = [inner for inner in candidates.values() if inner not in splits]
     other_folders = [folder for folder in folders if folder.name not in split_of_name]
+    if not splits and need_train and not other_folders:
+        _check_class_folders(root, {folder.name: split_of_name[folder.name] for folder in candidates}, rows)
     if not splits or ("train" not in splits.values() and other_folders):  # such as the classes valid and invalid
         return _Layout({root: ""}, [])
     without_examples = [folder for folder in other_folders if not rows.modality.has_file(walk(str(folder)))]
@@ -91,6 +95,24 @@ def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
     lone = _lone_folders(splits)
     labelled = {folder: split for folder, split in splits.items() if folder not in lone}
     return _Layout(labelled, sorted([*unlabelled, *flat, *lone]))
+
+
+def _check_class_folders(root: Path, split_of_name: dict[str, str], rows: ExampleRows) -> None:
+    """Check that ``train`` and ``test`` without folders in them are not taken for classes.
+
+    Raises:
+        InputError: they would be.
+    """
+    names = [name for name in split_of_name if rows.modality.has_file(walk(str(root / name), ignore_unread))]
+    splits = {split_of_name[name] for name in names}
+    if "train" in splits and len(splits) > 1:
+        tables = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in _TABLES]
+        hint = f" Did you mean the table {root / tables[0]}?" if tables else ""
+        raise InputError(
+            f"{root} has the split folders {_join_names(names)} without class folders in them, so the labels of their "
+            f"{rows.modality.plural} are not known: expected one folder per class in each, or a table with the labels."
+            f"{hint}"
+        )
 
 
 def _unwrapped(folder: Path) -> Path:
@@ -132,20 +154,39 @@ def _collect(root: Path, parent: Path, rows: ExampleRows) -> None:
             continue
         before = len(rows.files)
         for file in walk(entry.path, skip):
-            name = os.path.relpath(file, root)
             if Path(file).suffix.lower() in rows.modality.extensions:
-                rows.files.append(name)
+                rows.files.append(os.path.relpath(file, root))
                 rows.labels.append(entry.name)
             else:
-                suffix, kind = Path(file).suffix, f"{rows.modality.article} {rows.modality.noun}"
-                reason = f"its extension {suffix} is not that of {kind}" if suffix else "it has no extension"
-                rows.skipped.append(Skipped(name, reason))
+                skip(file, _not_an_example(file, rows.modality))
         if len(rows.files) == before:
             rows.empty_classes.append(os.path.relpath(entry.path, root))
 
 
+def _not_an_example(path: str, modality: Modality) -> str:
+    """Why a file in a class folder is not used."""
+    suffix = Path(path).suffix
+    if os.path.islink(path) and not os.path.exists(path):
+        return _broken_link(path)
+    if not suffix:
+        return "it has no extension"
+    for kind in (modality, IMAGE):
+        if suffix.lower() in kind.unread_extensions:
+            return f"its extension {suffix} is that of {kind.unread_advice}"
+    return f"its extension {suffix} is not that of {modality.article} {modality.noun}"
+
+
 def _stray(path: str) -> str:
-    return "lies outside the class folders" if os.path.exists(path) else "a symbolic link to nothing"
+    return "lies outside the class folders" if os.path.exists(path) else _broken_link(path)
+
+
+def _broken_link(path: str) -> str:
+    try:
+        os.stat(path)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return "a symbolic link that leads to itself"
+    return "a symbolic link to nothing"
 
 
 def _inner_splits(root: Path, rows: ExampleRows) -> list[str] | None:
@@ -161,6 +202,9 @@ def _inner_splits(root: Path, rows: ExampleRows) -> list[str] | None:
 
 def _warn_of_unlabelled(root: Path, folder: Path, rows: ExampleRows) -> None:
     n = sum(Path(file).suffix.lower() in rows.modality.extensions for file in walk(str(folder)))
+    if not n:
+        rows.skipped.append(Skipped(f"{os.path.relpath(folder, root)}{os.sep}", f"it holds no {rows.modality.plural}"))
+        return
     logger.warning(
         f"{os.path.relpath(folder, root)} has no class folders: {counted(n, rows.modality.noun)} without labels, "
         f"neither trained nor evaluated on. Predict them with `headstart predict RUN {folder}`."

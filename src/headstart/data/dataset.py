@@ -20,7 +20,8 @@ from headstart.data.examples import Example
 from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
 from headstart.data.table_columns import Columns
-from headstart.data.table_examples import find_in_table
+from headstart.data.table_examples import Part, find_in_tables
+from headstart.data.table_folders import find_metadata, find_parts
 from headstart.data.tables import FRAME, is_frame, is_table
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, get_task, task_for
@@ -138,8 +139,8 @@ def load_dataset(
 
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
-            ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file; or a DataFrame. Paths in a file are relative to it,
-            paths in a DataFrame to the current folder. A Dataset is given back as it is.
+            ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, or a folder of such files; or a DataFrame. Paths in a
+            file are relative to it, paths in a DataFrame to the current folder. A Dataset is given back as it is.
         path_column: of a table of images; found by its usual names when None, as are the next two and ``split_column``.
         text_column: of a table of texts; several are joined.
         label_column: of a table; several hold 0 or 1, each for the label that it is named after.
@@ -170,8 +171,6 @@ def load_dataset(
         if not path.exists():
             raise InputError(f"no such file or folder: {path}. Expected a folder or a table.{_near(path)}")
         source, root = str(data), Path(os.path.abspath(path if path.is_dir() else path.parent))
-        if path.is_dir():
-            _check_no_columns(path, columns)
     rows = None
     if task is None or annotations is not None or get_task(task).matches([BoxLabels((), (0, 0))]):
         rows = find_boxes(data, root, columns, annotations=annotations)
@@ -188,16 +187,27 @@ def load_dataset(
 def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
     """Examples whose labels are names."""
     if is_frame(data):
-        return find_in_table(data, root, columns)
+        return find_in_tables([Part(data)], root, columns, "the DataFrame")
     path = Path(data).expanduser()
     if path.is_dir():
-        return find_in_folder(root, columns.group, need_train=need_train)
+        return _find_in_folder(root, columns, need_train=need_train)
     if is_table(path):
-        return find_in_table(path, root, columns)
+        return find_in_tables([Part(path)], root, columns, str(path))
     raise InputError(
         f"cannot read {path} as data: expected a folder, a .csv, .tsv, .jsonl or .parquet table, or annotations of "
         "boxes."
     )
+
+
+def _find_in_folder(root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
+    """Examples in class folders, or in the tables of a folder without any."""
+    if metadata := find_metadata(root, columns):
+        return find_in_tables(metadata, root, columns, str(root))
+    rows = find_in_folder(root, columns.group, need_train=need_train)
+    if not rows.files and (parts := find_parts(root, columns)):
+        return find_in_tables(parts, root, columns, str(root))
+    _check_no_columns(root, columns)
+    return rows
 
 
 def _dataset(
@@ -313,7 +323,8 @@ def _check_no_columns(path: Path, columns: Columns) -> None:
 def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[str]) -> str:
     if rows.files and classes:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
-        return f"{source} has one class only ({only}): expected at least two.{_one_level_up(root, classes)}"
+        hint = _one_level_up(root, classes) or _table_beside(source, root)
+        return f"{source} has one class only ({only}): expected at least two.{hint}"
     is_folder = source != FRAME and Path(source).is_dir()
     if is_folder and (root / "run.json").is_file():
         return f"{source} is a run, not data: expected a folder with one folder per class, or a table."
@@ -331,6 +342,14 @@ def _one_level_up(root: Path, classes: list[str]) -> str:
     folder = root / classes[0]
     inner = [entry.name for entry in subfolders(folder)] if folder.is_dir() else []
     return f" Did you mean {folder}, which has the folders {', '.join(inner[:4])}?" if len(inner) > 1 else ""
+
+
+def _table_beside(source: str, root: Path) -> str:
+    """A hint where a folder of examples has a table, which may have the labels."""
+    if source == FRAME or not Path(source).is_dir():
+        return ""
+    tables = sorted(path for path in root.iterdir() if is_table(path) and path.suffix.lower() != ".txt")
+    return f" Did you mean the table {tables[0]}?" if tables else ""
 
 
 def _file_kinds() -> str:

@@ -41,7 +41,7 @@ def walk(folder: str, report: Report = log_unread) -> Iterator[str]:
     while waiting:
         folders = []
         for entry in _entries(waiting.pop(), report):
-            if _is_folder(entry):
+            if is_folder(entry):
                 if (identity := _identity(entry.path)) in visited:
                     report(entry.path, _LOOP if _lies_in(entry.path) else _AGAIN)
                 else:
@@ -70,6 +70,14 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _NOT_DATA
 
 
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _lies_in(link: str) -> bool:
     """Whether a link leads to a folder that it lies in."""
     return Path(os.path.realpath(os.path.dirname(link))).is_relative_to(os.path.realpath(link))
@@ -82,18 +90,11 @@ def _entries(folder: str, report: Report) -> "list[os.DirEntry[str]]":
         with os.scandir(folder) as scan:
             return sorted(
                 (entry for entry in scan if not is_hidden(entry.name)),
-                key=lambda entry: (entry.is_symlink() and _is_folder(entry), entry.name),
+                key=lambda entry: (entry.is_symlink() and is_folder(entry), entry.name),
             )
     except OSError as exc:
         report(folder, f"cannot be read: {exc.strerror or exc}")
         return []
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def _identity(folder: str) -> tuple[int, int]:

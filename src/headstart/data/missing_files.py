@@ -13,8 +13,8 @@ from headstart.data.example_rows import Skipped
 from headstart.data.examples import is_url
 from headstart.data.folders import ignore_unread, subfolders, walk
 from headstart.data.table_images import TableImage
-from headstart.data.tables import FRAME
-from headstart.errors import InputError, counted
+from headstart.data.tables import FRAME, is_table, open_table
+from headstart.errors import InputError, counted, field_name
 from headstart.system.settings import check_readable
 
 _SEARCHED_FOLDERS, _SEARCHED_FILES = 50, 20_000
@@ -40,6 +40,7 @@ def check_files(dataset: Dataset) -> None:
     raise InputError(
         f"{dataset.source} has no example that can be used: none of {counted(len(locations), 'file')} is there."
         + _where(dataset, dataset.files[dataset.settled])
+        + _text_hint(dataset.source)
     )
 
 
@@ -73,6 +74,16 @@ def _where(dataset: Dataset, file: str) -> str:
     start = "the current folder" if dataset.source == FRAME else f"the folder {dataset.root}"
     relative = "" if os.path.isabs(file) else f" Relative paths start from {start}."
     return f" The first, {file!r}, was looked for as {path}.{relative}{_likely_reason(dataset.root, file)}"
+
+
+def _text_hint(source: str) -> str:
+    """A hint where a table that names files has a column of texts, which may be the examples."""
+    if source == FRAME or not Path(source).is_file() or not is_table(Path(source)):
+        return ""
+    head, _ = open_table(Path(source))
+    names = [name for i, name in enumerate(head.header) if head.holds_sentences(i)]
+    field = field_name("text_column", names[0]) if names else ""
+    return f" If the examples are the texts in the column {names[0]!r}, set {field}." if names else ""
 
 
 def _likely_reason(root: Path, file: str) -> str:

@@ -20,9 +20,10 @@ _USUAL_NAMES = {
 }
 _TEXT_NAMES = (
     "text", "sentence", "review", "content", "body", "message", "comment", "tweet", "post", "document", "abstract",
-    "question", "utterance", "query",
+    "question", "utterance", "query", "caption",
 )  # fmt: skip
 _SURE_TEXT_NAMES = ("text", "sentence", "review", "tweet", "document", "utterance")  # texts also beside a path
+_WORDS = 3  # of a value, on average, in a column of sentences
 _TEXT_PARTS = ("title", "headline", "subject", "summary", "description")  # used together if the table has none of those
 
 
@@ -65,6 +66,11 @@ class TableHead(NamedTuple):
         lower = [name.strip().lower() for name in self.header]
         positions = (lower.index(name) for name in names if name in lower)
         return next((i for i in positions if self.header[i] not in other_columns), None)
+
+    def holds_sentences(self, column: int) -> bool:
+        """Whether the first values of a column have several words each."""
+        texts = [value for value in self.values(column) if isinstance(value, str)]
+        return bool(texts) and sum(len(text.split()) for text in texts) >= _WORDS * len(texts)
 
     def holds_images(self, column: int) -> bool:
         """Whether the first values of a column are the content of image files."""

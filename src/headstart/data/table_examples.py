@@ -3,74 +3,109 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headstart.data.class_names import warn_of_missing, whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
+from headstart.data.examples import is_url
 from headstart.data.listed_labels import check_not_bits, hint_at_separator, listed_labels
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
 from headstart.data.table_images import RowAddress, add_frame_image, images_of
 from headstart.data.tables import Row, is_frame, read_rows
-from headstart.errors import InputError
+from headstart.errors import InputError, counted
 from headstart.tasks import task_for
 from headstart.tasks.labels import Label, label_names
 
 
-def find_in_table(table: Any, root: Path, columns: Columns) -> ExampleRows:
-    """Find the examples of a table.
+class Part(NamedTuple):
+    """One of the tables of a data set.
+
+    Attributes:
+        table: a DataFrame, or the path of a file.
+        split: of its rows, where it has no column of splits; empty if that is not known.
+    """
+
+    table: Any
+    split: str = ""
+
+
+def find_in_tables(parts: Sequence[Part], root: Path, columns: Columns, source: str) -> ExampleRows:
+    """Find the examples of a table, or of several with the same columns.
 
     Args:
-        table: a DataFrame, or the path of a file.
-        root: folder that relative paths start from.
+        parts: the tables.
+        root: folder that names of files are relative to.
         columns: which column is which.
+        source: of the data, for messages.
 
     Raises:
-        InputError: it cannot be read, a column is missing, or a label or a split is not valid.
+        InputError: one cannot be read, a column is missing, or a label or a split is not valid.
         UnavailableError: the package for this kind of file is not installed.
     """
     rows = ExampleRows(modality_of_table([], []))  # until the rows are read
     splits: list[str] = []
     groups: list[str] = []
     texts: list[str] = []
-    add_image = _image_store(table, root, columns)
-    for row in read_rows(table, columns):
-        if reason := _reason_to_skip(row):
-            rows.skipped.append(Skipped(row.path, f"{row.where} {reason}") if row.path else Skipped(row.where, reason))
-            continue
-        _check_label(row, rows)
-        if row.split is not None:
-            splits.append(_split(row))
-        if row.group is not None:
-            groups.append(row.group)
-        if row.text is not None:
-            texts.append(row.text)
-        rows.files.append(add_image(row) if row.content else row.path or f"row {row.number}")
-        rows.labels.append(row.label)
+    for part in parts:
+        name = _names(part.table, root, columns, is_single=source == str(part.table))
+        skipped: list[Skipped] = []
+        n_before = len(rows.files)
+        for row in read_rows(part.table, columns):
+            if reason := _reason_to_skip(row):
+                file = row.path and name(row)
+                skipped.append(Skipped(file, f"{row.where} {reason}") if file else Skipped(row.where, reason))
+                continue
+            _check_label(row, rows)
+            splits.append(part.split if row.split is None else _split(row))
+            if row.group is not None:
+                groups.append(row.group)
+            if row.text is not None:
+                texts.append(row.text)
+            rows.files.append(name(row))
+            rows.labels.append(row.label)
+        rows.skipped += _without_labels(part, skipped, has_examples=len(rows.files) > n_before) or skipped
     if columns.label and len(columns.label) > 1:
         rows.label_columns = columns.label
     else:
-        _unify_labels("the DataFrame" if is_frame(table) else str(table), rows)
+        _unify_labels(source, rows)
+    if texts and len(texts) < len(rows.files):
+        raise InputError(f"{source}: some tables have texts, and others name images. Expected the same columns in all.")
     rows.modality = modality_of_table(rows.files, texts)
     contents = texts or [""] * len(rows.files)
     rows.examples = [rows.modality.example_in(root, *pair) for pair in zip(rows.files, contents, strict=True)]
-    rows.splits, rows.groups = splits or None, groups or None
+    rows.splits, rows.groups = splits if any(splits) else None, groups or None
     return rows
 
 
-def _image_store(table: Any, root: Path, columns: Columns) -> Callable[[Row], str]:
-    """A function that writes the image in a row into the cache, and returns its address as the data set names it."""
+def _names(table: Any, root: Path, columns: Columns, *, is_single: bool) -> Callable[[Row], str]:
+    """A function that names the example in a row; an image that is in the row itself is written into the cache."""
     if is_frame(table):
-        return lambda row: str(add_frame_image(row.number, row.content or b""))
+        return lambda row: (
+            str(add_frame_image(row.number, row.content)) if row.content else row.path or f"row {row.number}"
+        )
     location, column = os.path.abspath(table), columns.path or ""
-    images, name = images_of(location, column), os.path.relpath(location, root)
+    images, table_name = images_of(location, column), os.path.relpath(location, root)
+    folder = os.path.dirname(table_name)
 
-    def add(row: Row) -> str:
-        images.add(row.number, row.content or b"")
-        return str(RowAddress(name, row.number, column))
+    def name(row: Row) -> str:
+        if row.content:
+            images.add(row.number, row.content)
+            return str(RowAddress(table_name, row.number, column))
+        if row.path:
+            return row.path if is_url(row.path) else os.path.join(folder, row.path)
+        return f"row {row.number}" if is_single else str(RowAddress(table_name, row.number))
 
-    return add
+    return name
+
+
+def _without_labels(part: Part, skipped: Sequence[Skipped], *, has_examples: bool) -> list[Skipped]:
+    """The whole table instead of its rows, if it is held out and no row has a label, as in competitions."""
+    is_unlabelled = part.split in ("val", "test") and not has_examples
+    if not (is_unlabelled and skipped and all(item.reason.endswith("has no label") for item in skipped)):
+        return []
+    return [Skipped(str(part.table), f"none of its {counted(len(skipped), 'row')} has a label")]
 
 
 def _reason_to_skip(row: Row) -> str:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.data.folders import is_folder
 from headstart.data.tables import is_table
 from headstart.errors import InputError, field_name
 from headstart.runs.folder import check_name
@@ -113,7 +114,7 @@ class RootFolder:
             if item.name.startswith(".") or target == self.runs or not target.is_relative_to(self.root):
                 continue
             if target.is_dir():
-                subfolders = sum(item.is_dir() and not item.name.startswith(".") for item in _scan(target))
+                subfolders = sum(is_folder(item) and not item.name.startswith(".") for item in _scan(target))
                 entries.append(Entry(self.relative(item), item.name, False, subfolders))
             elif is_table(item) and target.is_file():
                 entries.append(Entry(self.relative(item), item.name, True))

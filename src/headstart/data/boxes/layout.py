@@ -13,7 +13,7 @@ from headstart.data.boxes import coco, cvat, label_studio, labelme, tables, voc,
 from headstart.data.boxes.box_columns import is_box_table
 from headstart.data.boxes.image_files import is_image
 from headstart.data.boxes.parsing import read_json
-from headstart.data.folders import is_hidden
+from headstart.data.folders import is_folder, is_hidden
 from headstart.data.split_names import is_wrapper, split_of
 from headstart.data.tables import is_table
 from headstart.errors import BadExample
@@ -109,7 +109,7 @@ def _list(root: Path) -> Iterator[_Listed]:
         names: dict[str, list[str]] = {}
         inner = []
         for entry in _entries(folder):
-            if entry.is_dir():
+            if is_folder(entry):
                 if depth < _DEEPEST and _is_known(entry.name):
                     inner.append((Path(entry.path), depth + 1))
             else:

@@ -31,6 +31,11 @@ class Image(Modality):
     plural = "images"
     article = "an"
     extensions = tuple(sorted(EXTENSIONS))
+    unread_extensions = (
+        ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".svg", ".psd", ".ico", ".tga", ".ppm", ".pgm", ".pbm",
+        ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".exr", ".hdr", ".eps",
+    )  # fmt: skip
+    unread_advice = "an image in a format that is not read: convert it to JPEG or PNG"
     has_pixels = True
     is_exportable = True
     base_fields = ("input_size", "preprocessing", "resize")

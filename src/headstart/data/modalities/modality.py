@@ -27,6 +27,8 @@ class Modality(ABC):
         plural: of the noun; what progress bars count, and the field of a request to the server.
         article: of the noun.
         extensions: of its files in a folder of data, in lower case.
+        unread_extensions: of files of this kind that are not read, in lower case.
+        unread_advice: what such a file is, and what to do.
         is_in_tables: whether tables hold the content of the examples, in a column ``text``. If not, examples are files.
         has_pixels: whether its readers give pixels (h, w, 3) of one size, which can be augmented and shown. If not,
             they give token ids (t,), of different length.
@@ -46,6 +48,8 @@ class Modality(ABC):
     plural: ClassVar[str]
     article: ClassVar[str] = "a"
     extensions: ClassVar[Sequence[str]]
+    unread_extensions: ClassVar[Sequence[str]] = ()
+    unread_advice: ClassVar[str] = ""
     is_in_tables: ClassVar[bool] = False
     has_pixels: ClassVar[bool] = False
     has_words: ClassVar[bool] = False

@@ -31,6 +31,8 @@ class Text(Modality):
     noun = "text"
     plural = "texts"
     extensions = (".txt", ".text", ".md")
+    unread_extensions = (".pdf", ".doc", ".docx", ".odt", ".rtf", ".html", ".htm", ".epub", ".tex")
+    unread_advice = "a document: save its text as a .txt file"
     is_in_tables = True
     has_words = True
     is_exportable = True
