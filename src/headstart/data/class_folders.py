@@ -98,7 +98,7 @@ def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
 
 
 def _check_class_folders(root: Path, split_of_name: dict[str, str], rows: ExampleRows) -> None:
-    """Check that ``train`` and ``test`` without folders in them are not taken for classes.
+    """Check that ``train`` and ``test`` without folders in them are not read as classes.
 
     Raises:
         InputError: they would be.
