@@ -172,3 +172,17 @@ def test_a_folder_of_texts_in_class_folders_is_no_yolo(tmp_path: Path) -> None:
     for name in ("train/pos/1.txt", "train/neg/2.txt", "test/pos/3.txt", "labels/4.txt", "images/5.txt"):
         write(tmp_path / name, "1 fine film")
     assert find_boxes(tmp_path, tmp_path, Columns()) is None
+
+
+def test_label_files_elsewhere(tmp_path: Path) -> None:
+    for name in ("photos/a/1.jpg", "photos/b/1.jpg", "photos/2.jpg"):
+        draw(tmp_path / name)
+    for name, number in {"a/1": 0, "b/1": 1, "2": 1}.items():
+        write(tmp_path / f"exported/{name}.txt", f"{number} 0.5 0.5 0.2 0.5\n")
+    write(tmp_path / "exported/classes.txt", "cat\ndog\n")
+    found = labels(read(tmp_path / "photos", tmp_path / "exported"))
+    assert {file: [*label] for file, label in found.items()} == {
+        "2.jpg": ["dog"],
+        "a/1.jpg": ["cat"],
+        "b/1.jpg": ["dog"],
+    }

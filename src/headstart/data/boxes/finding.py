@@ -97,7 +97,9 @@ def _named_reading(path: Path, root: Path) -> Reading:
     if not path.exists():
         names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no such file or folder: {path}.{did_you_mean(path.name, names)}", field="annotations")
-    reading = _only(readings(path), str(path), root) if path.is_dir() else Reading(kind_of_file(path), [path])
+    reading = (
+        _only(readings(path, is_named=True), str(path), root) if path.is_dir() else Reading(kind_of_file(path), [path])
+    )
     if reading is None or not reading.format:
         raise InputError(
             f"{path} holds no boxes in a known form: expected Pascal VOC, COCO, YOLO, CVAT for images, LabelMe, Label "
@@ -125,7 +127,8 @@ def _read(data: Any, root: Path, reading: Reading, columns: Columns) -> Annotati
         tables: Sequence[Any] = reading.files or [data if is_frame(data) else Path(data).expanduser()]
         return box_tables.read_tables(tables, columns, images, root)
     if reading.format == yolo.NAME:
-        return yolo.read_yolo(find_config(reading.files, root), images())
+        folders = [path for path in reading.files if path.is_dir()]
+        return yolo.read_yolo(find_config(reading.files, root), images(), folders)
     return _READERS[reading.format](reading.files, images())
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from headstart.data.boxes.records import Annotations
@@ -66,12 +67,11 @@ class ImageFiles:
         Raises:
             BadExample: neither is there.
         """
-        try:
-            return self.find(source)
-        except BadExample:
-            if not named_file:
-                raise
-            return self.find(named_file)
+        beside = os.path.join(os.path.dirname(source), (_parts(named_file) or [""])[-1])
+        for name in (source, beside) if named_file else ():
+            with suppress(BadExample):
+                return self.find(name)
+        return self.find(named_file or source)
 
     def skip_others(self, annotations: Annotations, reason: str) -> None:
         """List the images that no annotation is about."""

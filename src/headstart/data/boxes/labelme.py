@@ -79,4 +79,6 @@ def _corners(kind: str, points: Any) -> Corners:
         (x, y), edge = pairs
         radius = math.dist((x, y), edge)
         return x - radius, y - radius, x + radius, y + radius
-    return enclosing([x for x, _ in pairs], [y for _, y in pairs])
+    x1, y1, x2, y2 = enclosing([x for x, _ in pairs], [y for _, y in pairs])
+    last = kind == "mask"  # whose corners are its first and its last pixel
+    return x1, y1, x2 + last, y2 + last

@@ -53,13 +53,14 @@ class _Listed(NamedTuple):
         return any(is_image(extension) or is_image(f"x{extension}") for extension in self.names)
 
 
-def readings(folder: Path) -> list[Reading]:
+def readings(folder: Path, *, is_named: bool = False) -> list[Reading]:
     """The ways in which a folder can be read as annotations, one for each format that it has files of.
 
     Args:
         folder: absolute.
+        is_named: whether it is known to hold annotations, so that all folders in it are looked at.
     """
-    folders = [*_list(folder)]
+    folders = [*_list(folder, is_named=is_named)]
     files_by_format: dict[str, list[Path]] = {}
     for entry in folders:
         for path in _candidates(entry):
@@ -75,7 +76,7 @@ def readings(folder: Path) -> list[Reading]:
             ]
     if coco.NAME in files_by_format:
         files_by_format[coco.NAME] = _of_boxes(files_by_format[coco.NAME])
-    label_folders = [entry.folder for entry in folders if _has_labels(entry, folder)]
+    label_folders = [entry.folder for entry in folders if _has_labels(entry, folder, is_named=is_named)]
     if label_folders:
         files_by_format.setdefault(yolo.NAME, label_folders)
     if len(files_by_format) > 1:
@@ -101,17 +102,17 @@ def kind_of_file(path: Path) -> str:
     return tables.NAME if is_table(path) and suffix != ".txt" and is_box_table(path) else ""
 
 
-def _list(root: Path) -> Iterator[_Listed]:
-    """The folder and those in it that may hold annotations."""
-    waiting = [(root, 0)]
+def _list(root: Path, *, is_named: bool) -> Iterator[_Listed]:
+    """The folder and those in it that may hold annotations; all of them below one that is named for them."""
+    waiting = [(root, 0, is_named)]
     while waiting:
-        folder, depth = waiting.pop()
+        folder, depth, takes_all = waiting.pop()
         names: dict[str, list[str]] = {}
         inner = []
         for entry in _entries(folder):
             if is_folder(entry):
-                if depth < _DEEPEST and _is_known(entry.name):
-                    inner.append((Path(entry.path), depth + 1))
+                if depth < _DEEPEST and (takes_all or _is_known(entry.name)):
+                    inner.append((Path(entry.path), depth + 1, takes_all or entry.name.lower() in _FOLDERS))
             else:
                 names.setdefault(os.path.splitext(entry.name)[1].lower(), []).append(entry.name)
         waiting += reversed(inner)
@@ -141,7 +142,7 @@ def _candidates(entry: _Listed) -> Iterator[Path]:
     yield from (path for extension in (".csv", ".tsv") for path in entry.paths(extension))
 
 
-def _has_labels(entry: _Listed, root: Path) -> bool:
+def _has_labels(entry: _Listed, root: Path, *, is_named: bool) -> bool:
     """Whether a folder holds label files of YOLO: in a folder ``labels``, or beside images of the same names."""
     texts = entry.names.get(".txt", ())
     if not texts:
@@ -152,7 +153,7 @@ def _has_labels(entry: _Listed, root: Path) -> bool:
         if is_image(f"x{extension}")
         for name in names
     }
-    is_below_labels = "labels" in entry.folder.relative_to(root).parts
+    is_below_labels = is_named or "labels" in entry.folder.relative_to(root).parts
     files = [entry.folder / name for name in texts if is_below_labels or os.path.splitext(name)[0] in stems]
     return any(map(yolo.is_label_file, files[:50]))
 

@@ -26,7 +26,7 @@ _BOX, _SCORED_BOX, _FOUR_POINTS, _SMALLEST_OUTLINE = 5, 6, 9, 7  # numbers in a 
 _IMAGES, _LABELS = "images", "labels"
 
 
-def read_yolo(config: YoloConfig, images: ImageFiles) -> Annotations:
+def read_yolo(config: YoloConfig, images: ImageFiles, folders: Sequence[Path] = ()) -> Annotations:
     """Read the labels of images.
 
     An image without a label file has no objects, unless no image of its split has one.
@@ -34,13 +34,14 @@ def read_yolo(config: YoloConfig, images: ImageFiles) -> Annotations:
     Args:
         config: what the classes are called; and where the images are, else all of ``images`` are read.
         images: of the data set.
+        folders: of label files that may lie elsewhere.
 
     Raises:
         InputError: a list or folder of images to train on is missing; or the rows are predictions.
     """
     annotations = Annotations(classes=[*config.classes.values()])
     splits_of = _listed_images(config, images, annotations) if config.sources else _by_folder(images)
-    files = {path: _label_file(path) for path in splits_of}
+    files = {path: _label_file(path, images.root, folders) for path in splits_of}
     labelled_splits = {split for path, file in files.items() if file for split in splits_of[path]}
     reader = _RowReader(config, images, annotations)
     splits = SplitLists()
@@ -102,8 +103,11 @@ def _images_of(path: Path, config: YoloConfig, images: ImageFiles, annotations: 
                 annotations.skip(name, f"row {row} of {images.relative(str(path))}: {exc}")
 
 
-def _label_file(image: str) -> str | None:
-    """The label file of an image: in ``labels`` in place of ``images``, beside it, or in a ``labels`` near it."""
+def _label_file(image: str, root: Path, folders: Sequence[Path]) -> str | None:
+    """The label file of an image: in ``labels`` in place of ``images``, beside it, or in a ``labels`` near it.
+
+    Else in one of some folders, under the same path as the image or under its name alone.
+    """
     parts = list(PurePath(image).with_suffix(".txt").parts)
     candidates = [
         PurePath(*parts),
@@ -113,6 +117,9 @@ def _label_file(image: str) -> str | None:
     if _IMAGES in parts[:-1]:
         last = max(i for i, part in enumerate(parts[:-1]) if part == _IMAGES)
         candidates.insert(0, PurePath(*parts[:last], _LABELS, *parts[last + 1 :]))
+    path = PurePath(image).with_suffix(".txt")
+    inner = path.relative_to(root) if path.is_relative_to(root) else path
+    candidates += [folder / name for folder in folders for name in (inner, path.name)]
     return next((str(path) for path in candidates if os.path.isfile(path)), None)
 
 
