@@ -139,3 +139,8 @@ def test_where_no_box_can_be_used_that_is_an_error(tmp_path: Path) -> None:
         InputError, match="no box that can be used: all 1 are left out, such as object 1 of Annotations"
     ):
         read(_voc(tmp_path, [("cat", 500, 500, 600, 600)]))
+
+
+def test_columns_are_for_tables(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="label_column: it is for tables, and the boxes are in the form of Pascal VOC"):
+        read(_voc(tmp_path, [("cat", 1, 1, 9, 9)]), label=["name"])

@@ -126,10 +126,24 @@ def _read(data: Any, root: Path, reading: Reading, columns: Columns) -> Annotati
     if reading.format == box_tables.NAME:
         tables: Sequence[Any] = reading.files or [data if is_frame(data) else Path(data).expanduser()]
         return box_tables.read_tables(tables, columns, images, root)
+    _check_no_columns(reading, columns)
     if reading.format == yolo.NAME:
         folders = [path for path in reading.files if path.is_dir()]
         return yolo.read_yolo(find_config(reading.files, root), images(), folders)
     return _READERS[reading.format](reading.files, images())
+
+
+def _check_no_columns(reading: Reading, columns: Columns) -> None:
+    """Check that no column is named where no table is read.
+
+    Raises:
+        InputError: one is.
+    """
+    for name in ("path", "text", "label", "split"):
+        if getattr(columns, name):
+            raise InputError(
+                f"it is for tables, and the boxes are in the form of {reading.format}.", field=f"{name}_column"
+            )
 
 
 def _groups(content: Annotations, group_by: str | None, *, is_in_table: bool) -> list[str] | None:
