@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.examples import Example
-from headstart.data.images import upright_size, whole_image
+from headstart.data.images import Box, upright_size, whole_image
 from headstart.errors import BadExample
 
 
@@ -31,6 +31,49 @@ def thumbnail(example: Example, longest_px: int) -> Thumbnail | None:
         return Thumbnail(whole_image(data, longest_px), upright_size(data))
     except BadExample:
         return None
+
+
+class Closeup(NamedTuple):
+    """A square part of an upright image.
+
+    Attributes:
+        pixels: uint8 (h, w, 3).
+        box: the part, in pixels of the original image.
+    """
+
+    pixels: np.ndarray
+    box: Box
+
+
+def closeup(example: Example, box: Box, least_share: float, longest_px: int) -> Closeup | None:
+    """The square part of an image around a box; None if its file is gone or cannot be read.
+
+    Args:
+        example: the image.
+        box: in pixels of the upright image; what is outside of it is left out.
+        least_share: least side of the part, as a share of the longer side of the image.
+        longest_px: greatest side of the result.
+    """
+    try:
+        data = example.read()
+        height, width = upright_size(data)
+        x1, y1, x2, y2 = box
+        side = max(x2 - x1, y2 - y1, least_share * max(height, width), 1.0)
+        left, upper = _within((x1 + x2) / 2, side, width), _within((y1 + y2) / 2, side, height)
+        right, lower = min(left + side, width), min(upper + side, height)
+        pixels = whole_image(data, max(1, round(max(height, width) * min(1.0, longest_px / side))))
+    except BadExample:
+        return None
+    scale = pixels.shape[1] / width
+    rows, columns = (
+        slice(int(a * scale), max(int(a * scale) + 1, round(b * scale))) for a, b in ((upper, lower), (left, right))
+    )
+    return Closeup(pixels[rows, columns], (left, upper, right, lower))
+
+
+def _within(centre: float, side: float, length: float) -> float:
+    """Where a part of a length begins, moved into it; 0 where the part is longer."""
+    return max(0.0, min(centre - side / 2, length - side))
 
 
 def jpeg(pixels: np.ndarray, quality: int = 80) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.reports import plots
 from headstart.reports.examples import Evidence, marked_words, read_evidence, show_example
+from headstart.reports.regions import marks
 from headstart.runs.schema import (
     CalibrationFacts,
     ChangeFacts,
@@ -20,7 +21,7 @@ from headstart.runs.schema import (
     SplitFigures,
 )
 from headstart.runs.tables import LabelIssue, PredictionRow, read_label_issues
-from headstart.tasks import Task
+from headstart.tasks import Region, Task, get_task
 from headstart.tasks.labels import NO_LABEL
 
 SPLIT_NAMES = {"val": "validation", "train": "training"}
@@ -130,20 +131,20 @@ def per_class(
     return {"rows": rows, "floor": min(max(floor, 0.0), 0.9)}
 
 
-def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow]) -> dict[str, Any] | None:
+def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow], task: Task) -> dict[str, Any] | None:
     """The mistakes that the model was surest of, with their images or texts."""
     if not rows:
         return None
-    wrong = [_mistake(row) for row in rows if row.scores.mistake]
-    wrong.sort(key=lambda mistake: -mistake["confidence"])
+    wrong = [(row, _mistake(row)) for row in rows if row.scores.mistake]
+    wrong.sort(key=lambda pair: -pair[1]["confidence"])
     evidence = read_evidence(folder, facts)
     shown_rows = [
         {
             **mistake,
-            **_example(facts, mistake["file"], mistake["text"], evidence),
-            "words": marked_words(evidence.words.get(mistake["file"])),
+            **_example(facts, row, evidence, task.regions(row.label_cell, row.predicted_cell, facts.classes)),
+            "words": marked_words(evidence.words.get(row.file)),
         }
-        for mistake in wrong[: facts.modality.mistakes_shown]
+        for row, mistake in wrong[: facts.modality.mistakes_shown]
     ]
     with_heat = any(mistake["image"] and "heat" in mistake["image"] for mistake in shown_rows)
     return {"shown": shown_rows, "with_heat": with_heat, "total": len(wrong), "examples": len(rows)}
@@ -154,7 +155,10 @@ def label_issues(folder: Path, facts: RunFacts, n_rows: int) -> dict[str, Any] |
     if facts.label_issues is None:
         return None
     issues = read_label_issues(folder, facts)[:n_rows]
-    return {**facts.label_issues.to_json(), "shown": [_label_issue(issue, facts) for issue in issues]}
+    return {
+        **facts.label_issues.to_json(),
+        "shown": [_label_issue(issue, facts, get_task(facts.task)) for issue in issues],
+    }
 
 
 def confidence(
@@ -227,7 +231,7 @@ def _mistake(row: PredictionRow) -> dict[str, Any]:
     }
 
 
-def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
+def _label_issue(issue: LabelIssue, facts: RunFacts, task: Task) -> dict[str, Any]:
     """An example whose label looks wrong, with its ``current_labels`` and the ``doubted_labels``."""
     current_labels, suggested_labels = set(issue.labels), set(issue.suggested)
     return {
@@ -238,10 +242,15 @@ def _label_issue(issue: LabelIssue, facts: RunFacts) -> dict[str, Any]:
         "label_probability": issue.label_probability,
         "current_labels": current_labels,
         "doubted_labels": sorted(current_labels ^ suggested_labels),
-        **_example(facts, issue.file, issue.text),
+        **_example(facts, issue, None, task.regions(issue.label_cell, issue.suggested_cell, facts.classes)),
     }
 
 
-def _example(facts: RunFacts, file: str, text: str, evidence: Evidence | None = None) -> dict[str, Any]:
-    example = facts.modality.example_in(Path(facts.data_root), file, text)
-    return show_example(facts.modality, example, file, evidence)
+def _example(
+    facts: RunFacts, row: PredictionRow | LabelIssue, evidence: Evidence | None, regions: Sequence[Region]
+) -> dict[str, Any]:
+    example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
+    shown_example = show_example(facts.modality, example, row.file, evidence)
+    if shown_example["image"] and regions:
+        shown_example["image"]["marks"] = marks(regions)
+    return shown_example

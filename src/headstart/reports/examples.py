@@ -106,6 +106,7 @@ def _page_image(modality: Modality, example: Example, file: str, evidence: Evide
     if small is None:
         return None
     thumbnail = {"address": address(small.pixels), "tiny": max(small.pixels.shape) < _THUMBNAIL_PX // 3}
+    thumbnail["view"] = (0, 0, small.size[1], small.size[0])
     if evidence and file in evidence.heat and evidence.base.input_size and evidence.base.resize:
         details = evidence.base.resize_rule
         rule = ResizeRule.from_json(details.to_json() if details else None)

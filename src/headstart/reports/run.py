@@ -21,6 +21,7 @@ from headstart.data.run_examples import EXAMPLES
 from headstart.reports import evaluation, training
 from headstart.reports.evaluation import SPLIT_NAMES
 from headstart.reports.page import open_template
+from headstart.reports.regions import worst_by_kind
 from headstart.runs.files import read_facts, read_figures
 from headstart.runs.schema import CostFacts, DataFacts, HeadSettings, RunFacts
 from headstart.runs.tables import read_history, read_predictions, read_skipped
@@ -84,7 +85,8 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "confusion": evaluation.confusion(classes, counts),
         "per_class": evaluation.per_class(classes, counts, split, task),
         "sections": task.report_sections(split.of_task(), classes) if split else [],
-        "mistakes": evaluation.mistakes(folder, facts, rows),
+        "worst_by_kind": worst_by_kind(rows, facts, task),
+        "mistakes": evaluation.mistakes(folder, facts, rows, task),
         "label_issues": evaluation.label_issues(folder, facts, issues_shown),
         "confidence": evaluation.confidence(split, rows, facts.selective_prediction),
         "calibration": evaluation.calibration(facts.calibration),

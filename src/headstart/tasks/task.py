@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,28 @@ class ReportSection:
     text: str = ""
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+
+
+class Region(NamedTuple):
+    """A region of an image that a report marks.
+
+    Attributes:
+        kind: of the mistake there, such as ``ghost``; empty where the answer is right.
+        meaning: what this kind is; empty where the answer is right.
+        text: beside the region.
+        box: (x1, y1, x2, y2) in pixels of the upright image.
+        true_box: where it should be, if that is another place; None if it is the same, or nowhere.
+        rank: higher for a worse mistake among those of its kind.
+        is_predicted: whether it was predicted; False for what was missed.
+    """
+
+    kind: str
+    meaning: str
+    text: str
+    box: tuple[float, float, float, float]
+    true_box: tuple[float, float, float, float] | None = None
+    rank: float = 0.0
+    is_predicted: bool = True
 
 
 class Task(ABC):
@@ -343,6 +365,16 @@ class Task(ABC):
     def class_remark(self, figures: Mapping[str, Any]) -> str:
         """What the report says below the name of a class, from the figures of the class; may be empty."""
         return ""
+
+    def regions(self, label_cell: str, predicted_cell: str, classes: Sequence[str]) -> list[Region]:
+        """What is marked in an image: where answers are right and where they are wrong.
+
+        Args:
+            label_cell: the labels of the image, as :meth:`to_cell` writes them.
+            predicted_cell: what is predicted for it, in the same way.
+            classes: class names.
+        """
+        return []
 
     def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
         """Sections that are added to the report, from the figures of the split that counts."""

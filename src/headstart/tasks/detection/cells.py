@@ -14,8 +14,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from headstart.tasks.detection.boxes import Boxes, Detections
 from headstart.tasks.labels import SEPARATOR, BoxLabels, LabelledBox
+
+NO_SCORE = 1.0
+"""Of an object that a cell has no score of."""
 
 _IGNORED = "ignored"
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
@@ -96,6 +101,28 @@ def read_labels(cell: str) -> BoxLabels:
     return BoxLabels(tuple(item.box for item in objects), size)
 
 
+def read_boxes(cell: str, classes: Sequence[str]) -> Boxes:
+    """A cell as the true objects of an image.
+
+    Raises:
+        ValueError: it is not of this form, or has a class that is none of ``classes``.
+    """
+    objects, size = read_cell(cell)
+    ignored = np.array([item.box.is_ignored for item in objects], bool)
+    return Boxes(_coordinates(objects), _numbers(objects, classes), ignored, size)
+
+
+def read_detections(cell: str, classes: Sequence[str]) -> Detections:
+    """A cell as detected objects; one without a score has :data:`NO_SCORE`.
+
+    Raises:
+        ValueError: it is not of this form, or has a class that is none of ``classes``.
+    """
+    objects, _ = read_cell(cell)
+    scores = np.array([NO_SCORE if item.score is None else item.score for item in objects], np.float32)
+    return Detections(_coordinates(objects).astype(np.float32), _numbers(objects, classes), scores)
+
+
 def name_fault(names: Iterable[str]) -> str | None:
     """Why names of classes cannot be written into cells; None if they can."""
     for name in names:
@@ -104,6 +131,18 @@ def name_fault(names: Iterable[str]) -> str | None:
         if not name or name != name.strip():
             return f"has the class {name!r}: expected a name that neither begins nor ends with a space."
     return None
+
+
+def _coordinates(objects: Sequence[CellObject]) -> np.ndarray:
+    return np.array([item.box[1:5] for item in objects], np.float64).reshape(-1, 4)
+
+
+def _numbers(objects: Sequence[CellObject], classes: Sequence[str]) -> np.ndarray:
+    numbers = {name: number for number, name in enumerate(classes)}
+    unknown = [item.box.name for item in objects if item.box.name not in numbers]
+    if unknown:
+        raise ValueError(f"expected one of the classes, got {unknown[0]!r}")
+    return np.array([numbers[item.box.name] for item in objects], np.int64)
 
 
 def _exact(value: float) -> str:

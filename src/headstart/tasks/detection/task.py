@@ -18,7 +18,7 @@ from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes
 from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds
 from headstart.tasks.labels import BoxLabels, Label
 from headstart.tasks.stratification import assign_label_sets
-from headstart.tasks.task import Metric, ReportSection, Task
+from headstart.tasks.task import Metric, Region, ReportSection, Task
 from headstart.tasks.wording import Wording
 
 
@@ -218,6 +218,12 @@ class Detection(Task):
     def class_remark(self, figures: Mapping[str, Any]) -> str:
         """The threshold of the class, and the number of images with an object of it."""
         return f"threshold {figures['threshold']:.3f}, in {counted(figures['images'], 'image')}"
+
+    def regions(self, label_cell: str, predicted_cell: str, classes: Sequence[str]) -> list[Region]:
+        """See :mod:`headstart.tasks.detection.regions`."""
+        from headstart.tasks.detection.regions import regions
+
+        return regions(label_cell, predicted_cell, classes)
 
     def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
         """See :mod:`headstart.tasks.detection.report`."""
