@@ -183,6 +183,8 @@ def test_the_files_of_a_kaggle_model_show_its_kind(
     handle = "kaggle:some/model/keras/tiny"
     with pytest.raises(UnavailableError, match=rf"{handle} is not on this .* Or copy its files into {variation}"):
         hs.load_base(handle)
+    with pytest.raises(UnavailableError, match=rf"into {variation}/7, and create an empty file 7\.complete beside it"):
+        hs.load_base(f"{handle}/7")
     for version in (2, 10):
         (variation / str(version)).symlink_to(resnet)
     (variation / "2.complete").touch()  # version 10 is incomplete

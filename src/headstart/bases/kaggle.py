@@ -78,7 +78,8 @@ def find_or_fetch(handle: str, name: str) -> Path:
     cached_version = _version_on_this_machine(variation, version, partly=bool(reason))
     if cached_version:
         return cached_version
-    alternative = f"Or copy its files into {variation}/VERSION, and create an empty file VERSION.complete beside it."
+    number = version or "VERSION"
+    alternative = f"Or copy its files into {variation}/{number}, and create an empty file {number}.complete beside it."
     if reason:
         raise unavailable_error(name, reason, alternative)
     client = require("kagglehub", extra="kerashub", purpose=f"fetching {name}")
