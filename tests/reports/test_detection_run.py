@@ -92,6 +92,7 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
         "class objects precision",
     ):
         assert expected in text
+    assert page.count('aria-label="precision by recall →: ') == 2
     assert page.count('<rect class="mark-wrong"') == 4  # two mistakes, from nearby and in the whole image
     assert page.count('<rect class="mark-true"') == 2
     assert page.count('<rect class="mark-missed"') == 2

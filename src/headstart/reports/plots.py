@@ -174,6 +174,17 @@ def epoch_curve(train: Sequence[Point], val: Sequence[Point], name: str, best_ep
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 
+def curve(title: str, axes: tuple[str, str], points: Sequence[Point], mark: Point | None) -> Markup:
+    """A curve on axes from 0 to 1, see :class:`headstart.tasks.Curve`."""
+    frame = _Frame((0, 1), (0, 1), height=190, exact=True)
+    elements = [frame.axes(*axes), _text(_WIDTH - _RIGHT, 11, title, "axis end"), frame.line(points, "val")]
+    if mark is not None:
+        elements.append(
+            frame.dot(mark, "dot val", f"{axes[1]} {mark[1]:.3f} at {axes[0].strip(' →')} {mark[0]:.3f}", 5)
+        )
+    return _svg((_WIDTH, frame.top + frame.height + 38), f"{axes[1]} by {axes[0]}: {title}", Markup().join(elements))
+
+
 def trials(points: Sequence[Point], default_loss: float) -> Markup:
     """The loss of every trial of a search in their order, and the lowest one so far.
 

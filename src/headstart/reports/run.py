@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.data.example_rows import Skipped
 from headstart.data.run_examples import EXAMPLES
-from headstart.reports import evaluation, training
+from headstart.reports import evaluation, plots, training
 from headstart.reports.evaluation import SPLIT_NAMES
 from headstart.reports.page import open_template
 from headstart.reports.regions import worst_by_kind
@@ -84,7 +84,10 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "change": evaluation.change(facts.change, split),
         "confusion": evaluation.confusion(classes, counts),
         "per_class": evaluation.per_class(classes, counts, split, task),
-        "sections": task.report_sections(split.of_task(), classes) if split else [],
+        "sections": [
+            (section, [plots.curve(*curve) for curve in section.curves])
+            for section in (task.report_sections(split.of_task(), classes) if split else ())
+        ],
         "worst_by_kind": worst_by_kind(rows, facts, task),
         "mistakes": evaluation.mistakes(folder, facts, rows, task),
         "label_issues": evaluation.label_issues(folder, facts, issues_shown),

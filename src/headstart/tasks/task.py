@@ -61,21 +61,39 @@ class Metric:
         return f"{self.format_value(value)} (95 % interval {self.format_value(low)} to {self.format_value(high)})"
 
 
+class Curve(NamedTuple):
+    """A curve in a report, both of whose axes go from 0 to 1.
+
+    Attributes:
+        title: of the curve.
+        axes: what lies across, and upwards.
+        points: (across, upwards) of each point, from left to right.
+        mark: the point that is used; None if none is.
+    """
+
+    title: str
+    axes: tuple[str, str]
+    points: Sequence[tuple[float, float]]
+    mark: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True)
 class ReportSection:
-    """A section that a task adds to the report of a run: a table under a title.
+    """A section that a task adds to the report of a run: a table under a title, and curves.
 
     Attributes:
         title: of the section.
         text: a sentence or two above the table; may be empty.
         header: of the columns; may be empty, where there is no table.
         rows: of the table.
+        curves: below the table.
     """
 
     title: str
     text: str = ""
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    curves: Sequence[Curve] = ()
 
 
 class Region(NamedTuple):

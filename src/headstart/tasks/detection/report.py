@@ -6,11 +6,12 @@ from typing import Any
 from headstart.tasks.detection.average_precision import RECALLS
 from headstart.tasks.detection.errors import KINDS
 from headstart.tasks.detection.metrics import SIZE_RANGES
-from headstart.tasks.task import ReportSection
+from headstart.tasks.task import Curve, ReportSection
 
 _RECALLS_SHOWN = (0.25, 0.5, 0.75, 0.9)
 _MAX_CLASSES = 12  # of a confusion matrix that is shown as a table
 _MAX_PAIRS = 15
+_CURVES = 6  # of the classes with most objects
 
 
 def report_sections(figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
@@ -50,12 +51,24 @@ def _precision(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSect
         points = [(curve["precision"][i], curve["score"][i]) for i in positions]
         cells = [f"{precision:.1%} ({score:.2f})" if precision else "not reached" for precision, score in points]
         rows.append([name, *cells])
+    by_support = sorted(classes, key=lambda name: -figures["per_class"][name]["support"])
     text = (
         "How many of the boxes are correct if so many of the objects have to be detected, at an IoU of 0.5. In "
-        "brackets: the score from which this is so."
+        "brackets: the score from which this is so. The dot is the threshold of the class."
     )
     header = ("class", *(f"recall {recall:.0%}" for recall in _RECALLS_SHOWN))
-    return ReportSection("Precision and recall", text, header, rows)
+    curves = [_curve(name, figures["per_class"][name]) for name in by_support[:_CURVES]]
+    return ReportSection("Precision and recall", text, header, rows, curves)
+
+
+def _curve(name: str, figures: Mapping[str, Any]) -> Curve:
+    points = [
+        (recall, precision)
+        for recall, precision in zip(RECALLS.tolist(), figures["curve"]["precision"], strict=True)
+        if precision
+    ]
+    used = figures["recall"]["value"], figures["precision"]["value"]
+    return Curve(name, ("recall →", "precision"), points or [(0.0, 0.0)], None if None in used else used)
 
 
 def _sizes(figures: Mapping[str, Any]) -> ReportSection:
