@@ -144,3 +144,8 @@ def test_where_no_box_can_be_used_that_is_an_error(tmp_path: Path) -> None:
 def test_columns_are_for_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label_column: it is for tables, and the boxes are in the form of Pascal VOC"):
         read(_voc(tmp_path, [("cat", 1, 1, 9, 9)]), label=["name"])
+
+
+def test_a_class_that_the_tables_of_a_run_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has the class 'cat;dog'"):
+        read(_voc(tmp_path, [("cat;dog", 1, 1, 9, 9)]))

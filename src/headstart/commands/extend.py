@@ -288,6 +288,7 @@ def _together(old: Dataset, new: Dataset) -> Dataset:
         given_splits=[*(old.given_splits or ()), *(new.given_splits or [""] * len(new))],
         groups=[*(old.groups or apart), *new.groups] if new.groups else None,
         skipped=new.skipped,
+        label_problems=new.label_problems,
         modality=old.modality,
         examples=examples,
         earlier=old.earlier,

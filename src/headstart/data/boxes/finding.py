@@ -23,6 +23,7 @@ from headstart.data.modalities import IMAGE
 from headstart.data.table_columns import Columns
 from headstart.data.tables import is_frame, is_table
 from headstart.errors import InputError, did_you_mean, field_name
+from headstart.tasks import task_for
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
     logger.info(f"{'the DataFrame' if is_frame(data) else data}: boxes from {reading.format}")
     if not content.images:
         skipped = "; ".join(f"{item.file}: {item.reason}" for item in content.skipped[:_SHOWN])
-        raise InputError(f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}.")
+        raise InputError(
+            f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}. If the boxes are "
+            f"not meant, set the kind of labels ({field_name('task')})."
+        )
     rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
     rows.examples = [file_in(root, file) for file in rows.files]
     problems = content.problems
@@ -155,11 +159,13 @@ def _groups(content: Annotations, group_by: str | None, *, is_in_table: bool) ->
 
 
 def _check_boxes(data: Any, rows: ExampleRows) -> None:
-    """Check that a box can be used, if there are any.
+    """Check that a box can be used, if there are any, and that the tables of a run can hold the names of classes.
 
     Raises:
-        InputError: all were left out.
+        InputError: all boxes were left out, or a name cannot be written.
     """
+    if fault := task_for(rows.labels).label_fault(rows.present):
+        raise InputError(f"{data} {fault}")
     lost = Counter(problem.reason.partition(":")[0] for problem in rows.label_problems if problem.action == "left out")
     if lost and not any(map(len, rows.labels)):
         first = next(problem for problem in rows.label_problems if problem.action == "left out")

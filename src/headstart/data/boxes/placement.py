@@ -219,13 +219,15 @@ def _scaled(corners: Corners, frame: _Frame, is_relative: bool) -> Corners:
 
 def _turned(corners: Corners, frame: _Frame) -> Corners:
     """In the upright image, which EXIF's orientation makes of the stored one."""
+    if frame.turn == 1:
+        return corners
     x1, y1, x2, y2 = corners
     h, w = frame.size
     return {
         2: (w - x2, y1, w - x1, y2), 3: (w - x2, h - y2, w - x1, h - y1), 4: (x1, h - y2, x2, h - y1),
         5: (y1, x1, y2, x2), 6: (h - y2, x1, h - y1, x2), 7: (h - y2, w - x2, h - y1, w - x1),
         8: (y1, w - x2, y2, w - x1),
-    }.get(frame.turn, corners)  # fmt: skip
+    }[frame.turn]  # fmt: skip
 
 
 def _clipped(corners: Corners, size: Size) -> Corners:
