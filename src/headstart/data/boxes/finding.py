@@ -60,7 +60,7 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
     if not content.images:
         skipped = "; ".join(f"{item.file}: {item.reason}" for item in content.skipped[:_SHOWN])
         raise InputError(
-            f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}. If the boxes are "
+            f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}. If boxes are "
             f"not meant, set the kind of labels ({field_name('task')})."
         )
     rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
