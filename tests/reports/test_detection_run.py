@@ -64,7 +64,7 @@ def evaluation(tmp_path: Path) -> Path:
 
 def test_tables_are_read_as_they_were_written(evaluation: Path) -> None:
     facts = read_facts(evaluation)
-    assert read_figures(evaluation, facts).headline_figures.of_task()["errors"]["ghost"] == 1
+    assert read_figures(evaluation, facts).headline_figures.of_task()["errors"]["ghost"]["number"] == 1
     first, second, third = read_predictions(evaluation, facts)
     assert (first.labels, first.predicted) == (("cat & co", "dog"), ("cat & co", "cat & co"))
     assert first.label_cell == "80x60; cat & co 10 10 30 30; dog 40 10 70 50"
@@ -84,7 +84,7 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
     text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
     for expected in (
         "mAP50-95",
-        "ghost: a detection where nothing is 1",
+        "ghost: a detection where nothing is 1 +0.000",
         "missed 1: an object without a detection",
         "wrong class 1: a detection on an object of another class",
         "cat &amp; co 0.80, label dog",

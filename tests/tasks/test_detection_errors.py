@@ -1,8 +1,13 @@
 """Kinds of errors: one planted case for each."""
 
 import numpy as np
+import pytest
 
+from headstart.tasks.detection import Detections
 from headstart.tasks.detection.errors import confusions, count_errors, find_errors, worst_errors
+from headstart.tasks.detection.gains import gains_of_fixing
+from headstart.tasks.detection.metrics import DetectionTable, mean_average_precisions
+from headstart.tasks.detection.thresholds import above_thresholds
 from tests.tasks.detection_cases import array, boxes, detections, scene
 
 LABELS = array(
@@ -69,3 +74,37 @@ def test_confusions_count_every_object_once_and_all_other_detections_as_backgrou
     counted = sum(np.bincount(boxes.classes[~boxes.ignored], minlength=3) for boxes in labels)
     assert matrix[:3].sum(1).tolist() == counted.tolist()
     assert (matrix >= 0).all()
+
+
+def _gains(labels: np.ndarray, outputs: np.ndarray, n_classes: int) -> dict[str, float | None]:
+    thresholds = np.full(n_classes, 0.3)
+    errors = find_errors(labels, above_thresholds(outputs, thresholds))
+    matches = DetectionTable(labels, outputs, n_classes, None).matches
+    return gains_of_fixing(labels, outputs, thresholds, errors, matches)
+
+
+def test_the_gain_of_fixing_a_kind_is_that_of_repaired_detections() -> None:
+    gains = _gains(LABELS, PREDICTED, 2)
+    before = mean_average_precisions(LABELS, PREDICTED, 2)[1]
+
+    def repaired(*changes: tuple[float, ...], without: int) -> float:
+        found = PREDICTED.copy()
+        rows = [row for i, row in enumerate(_rows(found[0])) if i != without]
+        found[0] = detections(*rows, *changes)
+        return mean_average_precisions(LABELS, found, 2)[1] - before
+
+    assert gains["wrong_class"] == pytest.approx(repaired((1, 200, 0, 300, 90, 0.9), without=1))
+    assert gains["poor_box"] == pytest.approx(repaired((0, 0, 200, 100, 300, 0.8), without=2))
+    assert gains["wrong_class_poor_box"] == pytest.approx(repaired(without=3))
+    assert gains["duplicate"] == pytest.approx(repaired(without=5))
+    without_missed = array([LABELS[0].take(np.arange(3)), boxes((0, 400, 400, 450, 450), ignored=[0]), boxes()])
+    assert gains["missed"] == pytest.approx(mean_average_precisions(without_missed, PREDICTED, 2)[1] - before)
+    assert all(gain is not None and gain > -0.02 for gain in _gains(*scene(4, n=20), 3).values())
+    assert set(_gains(array([boxes()] * 3), PREDICTED, 2).values()) == {None}
+
+
+def _rows(found: Detections) -> list[tuple[float, ...]]:
+    return [
+        (int(number), *edges, float(score))
+        for number, edges, score in zip(found.classes, found.coordinates.tolist(), found.scores, strict=True)
+    ]

@@ -30,6 +30,13 @@ def average_precisions(matches: Matches, weights: np.ndarray) -> tuple[np.ndarra
     return precision, recall
 
 
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Means over the classes, (resamples,), of values (resamples, classes) that are not nan; nan where all are."""
+    is_defined = ~np.isnan(values)
+    n = is_defined.sum(1)
+    return np.where(n > 0, np.where(is_defined, values, 0).sum(1) / np.maximum(n, 1), np.nan)
+
+
 def precision_curve(matches: Matches) -> tuple[np.ndarray, np.ndarray]:
     """Precision at each of :data:`RECALLS`, and the score from which it is reached, at the first IoU threshold.
 

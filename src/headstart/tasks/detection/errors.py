@@ -60,7 +60,8 @@ class BoxError:
         image: position of the image.
         class_number: of the detection, or of the missed object.
         box: (x1, y1, x2, y2) of the detection, or of the missed object, in pixels of the upright image.
-        score: of the detection; None for a missed object.
+        score: of the detection; None for a missed object, like the next.
+        detection_number: position of the detection among those of the image.
         object_number: position, among the true objects of the image, of the one that the error is about; None for a
             ghost, like the next two.
         true_class: of this object.
@@ -71,7 +72,8 @@ class BoxError:
     image: int
     class_number: int
     box: Edges
-    score: float | None
+    score: float | None = None
+    detection_number: int | None = None
     object_number: int | None = None
     true_class: int | None = None
     true_box: Edges | None = None
@@ -165,13 +167,13 @@ def _errors_of_image(image: int, boxes: Boxes, detections: Detections) -> list[B
         k = None if at is None else int(counted_objects[at])
         if k is not None and kind in ("wrong_class", "poor_box"):
             explained_objects.add(k)
-        detected = int(detections.classes[i]), edges_of(detections.coordinates[i]), float(detections.scores[i])
+        detected = int(detections.classes[i]), edges_of(detections.coordinates[i]), float(detections.scores[i]), i
         errors.append(BoxError(kind, image, *detected, *_object(boxes, k)))
     errors.sort(key=lambda error: -(error.score or 0.0))
     missed_objects = (k for k in counted_objects.tolist() if k not in explained_objects)
     for k in missed_objects:
         true_class, edges = int(boxes.classes[k]), edges_of(boxes.coordinates[k])
-        errors.append(BoxError("missed", image, true_class, edges, None, k, true_class, edges))
+        errors.append(BoxError("missed", image, true_class, edges, None, None, k, true_class, edges))
     return errors
 
 

@@ -61,8 +61,10 @@ class Candidates:
         self._pairs: list[list[tuple[int, float, int]]] = []  # for each detection: object, IoU, bits of the thresholds
         first = 0
         for image, (boxes, detections) in enumerate(zip(labels, outputs, strict=True)):
-            objects = boxes.take(boxes.classes == number)
-            of_class = best_of_class(detections, number)
+            is_object, is_detection = boxes.classes == number, detections.classes == number
+            if not (is_object.any() or is_detection.any()):  # most images, where there are many classes
+                continue
+            objects, of_class = boxes.take(is_object), _best(detections, is_detection)
             images.append(np.full(len(of_class), image))
             scores.append(of_class.scores.astype(np.float64))
             coordinates = of_class.coordinates.astype(np.float64)
@@ -109,13 +111,6 @@ class Candidates:
         return _bits(correct), _bits(ignored)
 
 
-def best_of_class(detections: Detections, number: int) -> Detections:
-    """The detections of one class that are evaluated, the highest score first."""
-    of_class = np.flatnonzero(detections.classes == number)
-    order = np.argsort(-detections.scores[of_class], kind="stable")[:MAX_DETECTIONS]
-    return detections.take(of_class[order])
-
-
 def ious_with_objects(coordinates: np.ndarray, objects: Boxes) -> np.ndarray:
     """IoU of boxes (m, 4) with k objects; with an ignored one, the share of the box that it covers: (m, k)."""
     values = ious(coordinates, objects.coordinates)
@@ -123,6 +118,13 @@ def ious_with_objects(coordinates: np.ndarray, objects: Boxes) -> np.ndarray:
         common, own_areas = overlaps(coordinates, objects.coordinates[objects.ignored]), areas(coordinates)[:, None]
         values[:, objects.ignored] = np.divide(common, own_areas, out=np.zeros_like(common), where=own_areas > 0)
     return values
+
+
+def _best(detections: Detections, is_selected: np.ndarray) -> Detections:
+    """The selected detections that are evaluated, the highest score first."""
+    selected = np.flatnonzero(is_selected)
+    order = np.argsort(-detections.scores[selected], kind="stable")[:MAX_DETECTIONS]
+    return detections.take(selected[order])
 
 
 def _pairs(coordinates: np.ndarray, objects: Boxes, first: int) -> list[list[tuple[int, float, int]]]:

@@ -20,12 +20,16 @@ def report_sections(figures: Mapping[str, Any], classes: Sequence[str]) -> list[
 
 
 def _errors(figures: Mapping[str, Any]) -> ReportSection:
-    rows = [[f"{title}: {meaning}", f"{figures['errors'][kind]:,}"] for kind, (title, meaning) in KINDS.items()]
+    rows = []
+    for kind, (title, meaning) in KINDS.items():
+        of_kind = figures["errors"][kind]
+        gain = of_kind["map_50_gain"]
+        rows.append([f"{title}: {meaning}", f"{of_kind['number']:,}", "–" if gain is None else f"{gain:+.3f}"])
     text = (
         f"Among {figures['objects']:,} objects, at the thresholds of the classes. A detection is correct from an "
         "intersection over union (IoU) of 0.5 with an object of its class."
     )
-    return ReportSection("Kinds of errors", text, ("kind", "number"), rows)
+    return ReportSection("Kinds of errors", text, ("kind", "number", "mAP50 if fixed"), rows)
 
 
 def _confusions(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
