@@ -116,3 +116,19 @@ def test_a_file_elsewhere(tmp_path: Path) -> None:
     )
     rows = read(tmp_path / "photos", file)
     assert rows.files == ["deep/1.jpg"]
+
+
+def test_the_file_itself_as_the_data(tmp_path: Path) -> None:
+    draw(tmp_path / "images/1.jpg")
+    draw(tmp_path / "images/small/1.jpg")
+    content = coco([{"id": 1, "file_name": "images/1.jpg"}], [_annotation(1, 1, 0, 0, 9, 9)], CAT_DOG)
+    assert read(write_json(tmp_path / "coco.json", content)).files == ["images/1.jpg"]
+    rows = read(write_json(tmp_path / "annotations/coco.json", {**content, "images": content["images"][:1]}))
+    assert rows.files == [str(tmp_path / "images/1.jpg")]
+
+
+def test_an_archive_in_a_folder_of_its_name(tmp_path: Path) -> None:
+    draw(tmp_path / "blood.v1/train/1.jpg")
+    content = coco([{"id": 1, "file_name": "1.jpg"}], [_annotation(1, 1, 0, 0, 9, 9)], CAT_DOG)
+    write_json(tmp_path / "blood.v1/train/_annotations.coco.json", content)
+    assert read(tmp_path).files == ["blood.v1/train/1.jpg"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headstart.data.boxes import find_boxes
+from headstart.data.dataset import load_dataset
 from headstart.data.table_columns import Columns
 from headstart.errors import InputError
 from tests.data.box_files import boxes, draw, labels, problems, read, skipped, splits, write
@@ -186,3 +187,11 @@ def test_label_files_elsewhere(tmp_path: Path) -> None:
         "a/1.jpg": ["cat"],
         "b/1.jpg": ["dog"],
     }
+
+
+def test_settings_and_tables_beside_class_folders_are_no_descriptions(tmp_path: Path) -> None:
+    for name in ("cat/1.jpg", "dog/2.jpg"):
+        draw(tmp_path / name)
+    write(tmp_path / "config.yaml", "train:\n  epochs: 10\nval: 0.2\n")
+    write(tmp_path / "iris.data", "5.1,3.5,1.4,0.2,Iris-setosa\n")
+    assert load_dataset(tmp_path).classes == ["cat", "dog"]

@@ -19,7 +19,7 @@ _STARTS = ((*_X1, "x", "bbox_x", "bbox_left"), (*_Y1, "y", "bbox_y", "bbox_top")
 _CENTRES = (("x_center", "xcenter", "center_x", "cx"), ("y_center", "ycenter", "center_y", "cy"))
 _SIDES = (("bbox_width", "box_width", "bbox_w", "w", "width"), ("bbox_height", "box_height", "bbox_h", "h", "height"))
 _IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
-_IGNORED = ("ignored", "is_ignored", "difficult", "iscrowd", "is_crowd")
+_IGNORED = ("ignored", "is_ignored", "difficult", "iscrowd", "is_crowd", "isgroupof")
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "label", "ignored")
 """What the tables that headstart writes call the columns of a box."""

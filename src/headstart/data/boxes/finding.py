@@ -125,7 +125,9 @@ def _only(candidates: Sequence[Reading], source: str, root: Path) -> Reading | N
 
 def _read(data: Any, root: Path, reading: Reading, columns: Columns) -> Annotations:
     def images() -> ImageFiles:
-        return ImageFiles.of_folders(root, [root])
+        inner = ImageFiles.of_folders(root, [root])
+        is_file = not is_frame(data) and not Path(data).expanduser().is_dir()
+        return inner if inner.paths or not is_file else ImageFiles.of_folders(root, [root.parent])
 
     if reading.format == box_tables.NAME:
         tables: Sequence[Any] = reading.files or [data if is_frame(data) else Path(data).expanduser()]

@@ -23,10 +23,11 @@ class ImageFiles:
     Args:
         root: folder that names of files are relative to.
         paths: of the images, absolute.
+        bases: folders that names of images may be relative to, absolute.
     """
 
-    def __init__(self, root: Path, paths: Iterable[str]) -> None:
-        self.root = root
+    def __init__(self, root: Path, paths: Iterable[str], bases: Sequence[Path]) -> None:
+        self.root, self._bases = root, bases
         self.paths = list(paths)
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
@@ -39,7 +40,7 @@ class ImageFiles:
     def of_folders(cls, root: Path, folders: Sequence[Path]) -> "ImageFiles":
         """The images in some folders and in all folders below them."""
         files = (file for folder in folders for file in walk(str(folder), ignore_unread))
-        return cls(root, (file for file in dict.fromkeys(files) if is_image(file)))
+        return cls(root, (file for file in dict.fromkeys(files) if is_image(file)), folders)
 
     def relative(self, path: str) -> str:
         """The name of a file in the data set."""
@@ -48,12 +49,12 @@ class ImageFiles:
     def within(self, folder: Path) -> "ImageFiles":
         """The images below one folder; all if it has none."""
         paths = [path for path in self.paths if Path(path).is_relative_to(folder)]
-        return ImageFiles(self.root, paths) if paths else self
+        return ImageFiles(self.root, paths, [folder]) if paths else self
 
     def below_name(self, name: str) -> "ImageFiles":
         """The images that lie in folders of this name; all if there are none."""
         paths = [path for path in self.paths if name in PurePath(self.relative(path)).parts[:-1]]
-        return ImageFiles(self.root, paths) if paths and name else self
+        return ImageFiles(self.root, paths, self._bases) if paths and name else self
 
     def find_annotated(self, source: str, named_file: str) -> str:
         """The image of an annotation file: the one of the same name, else the one that the file names.
@@ -97,6 +98,9 @@ class ImageFiles:
         candidates = self._by_name.get(file) or self._by_stem.get(stem) or []
         if not candidates:
             raise BadExample(f"there is no image of this name: {name}")
+        exact = next((path for base in self._bases if (path := os.path.join(base, *parts)) in candidates), None)
+        if exact is not None:
+            return self.relative(exact)
         lengths = [_common_end(parts[:-1], _parts(path)[:-1]) for path in candidates]
         best = [path for path, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
         if len(best) > 1:

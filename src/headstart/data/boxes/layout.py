@@ -94,7 +94,7 @@ def kind_of_file(path: Path) -> str:
     if suffix in _YAML:
         return yolo.NAME if _is_yolo_yaml(_beginning(path)) else ""
     if suffix == ".data":
-        return yolo.NAME
+        return yolo.NAME if re.search(r"^\s*(train|valid|names)\s*=", _beginning(path), re.MULTILINE) else ""
     if suffix == ".xml":
         return _kind_of_xml(_beginning(path))
     if suffix == ".json":
@@ -175,7 +175,7 @@ def _beginning(path: Path) -> str:
 
 def _is_yolo_yaml(text: str) -> bool:
     keys = set(re.findall(r"^(\w+)\s*:", text, re.MULTILINE))
-    return "train" in keys or ("names" in keys and bool({"val", "test", "nc", "path"} & keys))
+    return bool({"names", "nc"} & keys) and bool({"train", "val", "test", "path", "nc"} & keys)
 
 
 def _kind_of_xml(text: str) -> str:

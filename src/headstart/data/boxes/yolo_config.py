@@ -13,7 +13,7 @@ from headstart.errors import BadExample, InputError, field_name
 
 _NOTHING = ("", "~", "null", "Null", "NULL")
 _USUAL_NAMES = ("data", "dataset", "obj")
-_NAME_FILES = ("classes.txt", "obj.names", "predefined_classes.txt", "labels.txt")
+_NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 _SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 
 
