@@ -199,6 +199,8 @@ def test_two_detectors_are_compared_on_the_same_images() -> None:
     assert "log loss" not in verdict
     same = Detection().compare(labels, outputs, outputs)
     assert (same.value_gain, same.favours_second, same.is_significant) == ((0, 0), False, False)
+    nothing = Detection().compare(array([boxes()] * 40), worse, outputs)
+    assert (nothing.value, nothing.value_gain, nothing.favours_second) == ((0, 0), (0, 0), False)
 
 
 def test_a_hundred_images_with_1500_objects_take_less_than_two_seconds() -> None:

@@ -74,9 +74,11 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Areas that boxes (m, 4) and (k, 4) have in common, in square pixels: (m, k)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return areas(np.concatenate([low, high], axis=-1))
+    widths, heights = (
+        np.minimum(first[:, None, i + 2], second[:, i + 2]) - np.maximum(first[:, None, i], second[:, i])
+        for i in (0, 1)
+    )
+    return np.maximum(widths, 0) * np.maximum(heights, 0)
 
 
 def ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:

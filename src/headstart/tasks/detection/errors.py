@@ -14,9 +14,9 @@ with an IoU of at least 0.5 is an error, of the kind that the objects around it 
 An object that no detection takes, and that is not the object of a wrong class or a poor box, is ``missed``. Ignored
 objects are neither.
 
+Where two kinds would suit a detection, the object that it overlaps most decides.
+
 Source: Bolya, Foley, Hays and Hoffman, "TIDE: a general toolbox for identifying object detection errors", ECCV 2020.
-There, a detection that suits two kinds counts as the one that is found first; here the object that it overlaps most
-decides.
 """
 
 from collections import Counter

@@ -9,14 +9,17 @@ from headstart.tasks.comparison import Comparison
 from headstart.tasks.detection.average_precision import average_precisions, mean_of_defined, precision_curve
 from headstart.tasks.detection.errors import confusions, count_errors, find_errors
 from headstart.tasks.detection.gains import gains_of_fixing
-from headstart.tasks.detection.matching import EVERY_SIZE, Candidates
+from headstart.tasks.detection.matching import EVERY_SIZE, Candidates, Matches
 from headstart.tasks.detection.thresholds import above_thresholds
-from headstart.tasks.statistics import interval, percentiles, wilson
+from headstart.tasks.statistics import Interval, interval, percentiles, wilson
 
 METRICS = ("map_50_95", "map_50", "average_recall", "macro_f1")
 
 SIZE_RANGES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, EVERY_SIZE[1])}
-"""Least and greatest area of the objects of each size in square pixels of the upright image, as COCO has them."""
+"""Least and greatest area of the objects of each size in square pixels of the upright image, as COCO has them.
+
+The area is that of the box; files of COCO may tell that of an outline instead.
+"""
 
 _CLASS_FIGURES = ("precision", "recall", "f1", "average_precision", "average_precision_50")
 _RESAMPLES, _FEW_RESAMPLES, _MANY_DETECTIONS = 200, 100, 200_000
@@ -31,19 +34,25 @@ class DetectionTable:
         n_classes: number of classes.
         thresholds: float (classes,), the score from which each class is predicted; None where the figures at these
             thresholds are not needed.
+
+    Attributes:
+        matches: of each class.
+        objects: int (n, classes), number of objects in each image.
+        predicted: float (n, classes), number of detections that reach their threshold.
+        n_detections: number of detections that are evaluated.
     """
 
     def __init__(self, labels: np.ndarray, outputs: np.ndarray, n_classes: int, thresholds: np.ndarray | None) -> None:
         self._n = len(labels)
-        self.candidates = [Candidates(labels, outputs, number) for number in range(n_classes)]
-        self.matches = [candidates.match() for candidates in self.candidates]
-        self.objects = np.stack([matches.objects for matches in self.matches], 1)  # (n, classes)
+        self._candidates = [Candidates(labels, outputs, number) for number in range(n_classes)]
+        self.matches = [candidates.match() for candidates in self._candidates]
+        self.objects = np.stack([matches.objects for matches in self.matches], 1)
         self.n_detections = sum(len(matches.images) for matches in self.matches)
-        self._hits, self._predicted = np.zeros((2, self._n, n_classes))
+        self._hits, self.predicted = np.zeros((2, self._n, n_classes))
         for number, threshold in enumerate([] if thresholds is None else thresholds.tolist()):
             matches = self.matches[number]
             is_predicted = (matches.scores >= threshold) & ~matches.ignored[0]
-            self._predicted[:, number] = self._count(matches.images[is_predicted])
+            self.predicted[:, number] = self._count(matches.images[is_predicted])
             self._hits[:, number] = self._count(matches.images[is_predicted & matches.correct[0]])
 
     def mean_average_precision(self, weights: np.ndarray) -> np.ndarray:
@@ -54,10 +63,8 @@ class DetectionTable:
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric, float (resamples,), and every figure of the classes, (resamples, classes)."""
         averages = [average_precisions(matches, weights) for matches in self.matches]
-        precision, recall = (
-            np.stack(values, 1) for values in zip(*averages, strict=True)
-        )  # (resamples, classes, thresholds)
-        hits, predicted, objects = (weights @ counts for counts in (self._hits, self._predicted, self.objects))
+        precision, recall = (np.stack(values, 1) for values in zip(*averages, strict=True))  # by IoU threshold, too
+        hits, predicted, objects = (weights @ counts for counts in (self._hits, self.predicted, self.objects))
         with np.errstate(invalid="ignore", divide="ignore"):
             f1 = np.where(objects > 0, 2 * hits / (objects + predicted), np.nan)
             return {
@@ -76,7 +83,7 @@ class DetectionTable:
         """Size -> number of objects, mAP50-95 and average recall of the objects of this size."""
         buckets = {}
         for name, size_range in SIZE_RANGES.items():
-            matches = [candidates.match(size_range) for candidates in self.candidates]
+            matches = [candidates.match(size_range) for candidates in self._candidates]
             averages = [average_precisions(of_class, np.ones((1, self._n))) for of_class in matches]
             precision, recall = (np.stack(values, 1).mean(2) for values in zip(*averages, strict=True))
             buckets[name] = {
@@ -125,23 +132,16 @@ def evaluate(
     for name in METRICS:
         value = float(point[name])
         result[name] = interval(value, spread[name], wilson(value, int(support.sum())))
-    result["per_class"] = {}
-    for number, name in enumerate(classes):
-        figures = {
-            metric: interval(
-                float(point[metric][number]),
-                spread[metric][:, number],
-                wilson(float(point[metric][number]), int(support[number])),
-            )
-            for metric in _CLASS_FIGURES
-        }
-        result["per_class"][name] = {
+    result["per_class"] = {
+        name: {
             "support": int(support[number]),
             "images": int((table.objects[:, number] > 0).sum()),
             "threshold": float(thresholds[number]),
-            **figures,
-            "curve": dict(zip(("precision", "score"), _curve(table, number), strict=True)),
+            **_class_figures(table, number, point, spread),
+            "curve": _curve(table.matches[number]),
         }
+        for number, name in enumerate(classes)
+    }
     decided = above_thresholds(outputs, thresholds)
     errors = find_errors(labels, decided)
     counts, gains = count_errors(errors), gains_of_fixing(labels, outputs, thresholds, errors, table.matches)
@@ -162,12 +162,15 @@ def mean_average_precisions(labels: np.ndarray, outputs: np.ndarray, n_classes: 
 
 
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Comparison:
-    """Compare two detectors on the same images, by the bootstrap of the paired differences of mAP50-95."""
+    """Compare two detectors on the same images, by the bootstrap of the paired differences of mAP50-95.
+
+    Without any object both have 0.
+    """
     n = len(labels)
     n_classes = max((int(boxes.classes.max()) + 1 for boxes in labels if len(boxes)), default=1)
     tables = [DetectionTable(labels, outputs, n_classes, None) for outputs in (first, second)]
     weights = resample(n, max(table.n_detections for table in tables), seed)
-    values = [float(table.mean_average_precision(np.ones((1, n)))[0]) for table in tables]
+    values = [float(np.nan_to_num(table.mean_average_precision(np.ones((1, n)))[0])) for table in tables]
     before, after = (table.mean_average_precision(weights) for table in tables)
     gains = (after - before)[~np.isnan(after - before)]
     return Comparison(
@@ -185,9 +188,22 @@ def resample(n: int, n_detections: int, seed: int) -> np.ndarray:
     return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(count)]).astype(np.float64)
 
 
-def _curve(table: DetectionTable, number: int) -> tuple[list[float], list[float]]:
-    precision, scores = precision_curve(table.matches[number])
-    return precision.round(4).tolist(), scores.round(4).tolist()
+def _class_figures(
+    table: DetectionTable, number: int, point: dict[str, np.ndarray], spread: dict[str, np.ndarray]
+) -> dict[str, Interval]:
+    """The figures of a class with their intervals, from those of all images and of the resamples."""
+    n_objects, n_predicted = int(table.objects[:, number].sum()), int(table.predicted[:, number].sum())
+    figures = {}
+    for name in _CLASS_FIGURES:
+        value = float(point[name][number])
+        n = n_predicted if name == "precision" else n_objects
+        figures[name] = interval(value, spread[name][:, number], wilson(value, n))
+    return figures
+
+
+def _curve(matches: Matches) -> dict[str, list[float]]:
+    precision, scores = precision_curve(matches)
+    return {"precision": precision.round(4).tolist(), "score": scores.round(4).tolist()}
 
 
 def _plain(value: float) -> float | None:
