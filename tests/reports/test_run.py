@@ -513,3 +513,21 @@ def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
 )
 def test_percent(share: float | None, shown: str) -> None:
     assert percent(share).replace("\u202f", " ") == shown
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "labels"),
+    [
+        (1e-6, 1e2, ["10⁻⁶", "10⁻⁵", "10⁻⁴", "0.001", "0.01", "0.1", "1", "10", "100"]),
+        (2e-4, 2e-2, ["0.001", "0.01"]),
+        (2e-3, 2e-2, ["0.003", "0.01"]),
+        (1.2e-5, 4e-5, ["10⁻⁵", "3·10⁻⁵"]),
+        (0.05, 0.05, ["0.04", "0.05", "0.06"]),
+        (3e-5, 3e-5, ["3·10⁻⁵"]),
+    ],
+)
+def test_the_axis_of_l2_has_ticks_at_round_values(lowest: float, highest: float, labels: list[str]) -> None:
+    values = [lowest, (lowest * highest) ** 0.5, highest] if lowest < highest else [lowest]
+    points = [{"l2": l2, "val_loss": 0.3 + 0.01 * i, "val_accuracy": 0.9} for i, l2 in enumerate(values)]
+    ticks = re.findall(r'class="tick middle"[^>]*>([^<]+)<', plots.l2_curve(points, lowest))
+    assert ticks == labels

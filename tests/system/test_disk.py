@@ -47,6 +47,7 @@ def test_a_cache_without_room_is_named_with_sizes(photos: Path, tmp_path: Path, 
     assert answer.returncode == 3, answer.stderr
     assert expected.format(disk=disk) in answer.stderr
     assert "Free disk space" in answer.stderr
+    assert "--runs for runs, HEADSTART_CACHE for the cache" in answer.stderr
     assert not list((tmp_path / "runs").glob("[!.]*"))
 
 

@@ -27,6 +27,7 @@ from headstart.errors import InputError, IntegrityError, UnavailableError, field
 from headstart.system.checksums import file_sha256
 from headstart.system.locks import patient_lock
 from headstart.system.progress import NO_PROGRESS, Bar, Progress
+from headstart.system.scratch import make_folder
 from headstart.system.settings import bundle_folder, is_offline
 
 MANIFEST = "manifest.json"
@@ -162,7 +163,7 @@ def add(bundle: Path, bases: Mapping[str, Base], progress: Progress = NO_PROGRES
         OSError: the bundle cannot be written.
     """
     bundle = Path(os.path.abspath(bundle.expanduser()))
-    bundle.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(bundle.parent)
     staging = bundle.with_name(f".{bundle.name}.fetching")
     with patient_lock(f"{staging}.lock", f"writing {bundle}") as is_alone:
         if not is_alone:

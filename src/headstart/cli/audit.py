@@ -76,9 +76,9 @@ def audit(
     from headstart.system.settings import check_place
 
     if fix:
-        check_place(fix, ".csv")
+        check_place(fix, ".csv", field="fix")
     if report:
-        check_place(report, ".html", replaced=True)
+        check_place(report, ".html", replaced=True, field="report")
     audited = audit_data(data, **options, progress=current_progress())
     if as_json:
         output.result_json(audited.facts())

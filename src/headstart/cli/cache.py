@@ -54,7 +54,7 @@ def _clear(older_than: float, *, as_json: bool) -> None:
     from headstart.commands import cache as contents
     from headstart.system.settings import cache_folder
 
-    removed_items, used_items = contents.clear(older_than_days=older_than)
+    removed_items, used_items = contents.clear(older_than=older_than)
     removed_paths, used_paths = ([str(item.path) for item in items] for items in (removed_items, used_items))
     if as_json:
         output.result_json({"removed": removed_paths, "kept": used_paths})

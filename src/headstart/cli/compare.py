@@ -54,7 +54,7 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
     if min_accuracy is not None and 0 < min_accuracy <= 1:
         raise InputError(f"--min-accuracy {min_accuracy:g} looks like a fraction: expected percent, for instance 90.")
     if report:
-        check_place(report, ".html", replaced=True)
+        check_place(report, ".html", replaced=True, field="report")
     comparison = compare_bases(
         data, min_accuracy=min_accuracy and min_accuracy / 100, **options, progress=current_progress()
     )

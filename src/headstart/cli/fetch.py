@@ -35,9 +35,11 @@ bundle_option = click.option(
     help="Copy the bases to this bundle, a folder for machines without network.",
 )
 @click.option(
-    "--input-size", type=click.IntRange(min=1), metavar="PIXELS", help="Input size, for bases that have a choice."
+    "--input-size",
+    metavar="PIXELS|HxW",
+    help="Input size, such as 192 or 192x256, for bases that have a choice.",
 )
-def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> None:
+def fetch(handles: tuple[str, ...], to: Path | None, input_size: str | None) -> None:
     """Download bases for use without network.
 
     Bases are stored in the caches of their sources; then `--offline` works. With --to, all their files are also copied
@@ -45,9 +47,11 @@ def fetch(handles: tuple[str, ...], to: Path | None, input_size: int | None) -> 
     `headstart train DATA --base HANDLE --bundle FOLDER` needs no network there.
     """
     from headstart.commands.fetch import fetch as fetch_bases
+    from headstart.config import InputConfig
 
     os.environ.pop("HEADSTART_BUNDLE", None)  # bases come from their sources, not from another bundle
-    fetched = fetch_bases(handles, to=to, input_size=input_size, progress=current_progress())
+    parsed_size = InputConfig(input_size=input_size).input_size  # type: ignore[arg-type]  # it parses text
+    fetched = fetch_bases(handles, to=to, input_size=parsed_size, progress=current_progress())
     rows = [
         (base.handle, f"{base.size / _MB:,.1f}", base.licence, str(base.folder) if to is None else str(to))
         for base in fetched

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from headstart.cli import output
 from headstart.cli.progress import choose_progress
 from headstart.errors import HeadstartError, did_you_mean
 from headstart.system import disk
+from headstart.system.settings import cache_folder
 
 COMMANDS = {
     "train": ("headstart.cli.train", "Train a classifier on your images or texts."),
@@ -181,13 +183,17 @@ def spell_option(name: str, value: str | None) -> str:
 
 
 def _machine_error(exc: OSError, *, debug: bool) -> int:
-    if debug or not (exc.errno in _MACHINE_ERRORS or disk.is_full(exc)):
+    if debug or not (exc.errno in _MACHINE_ERRORS or disk.is_full(exc) or _is_in_cache(exc.filename)):
         return _bug(exc, debug=debug)
     if disk.is_full(exc):
         output.error(disk.full_disk_error(exc).render(spell_option))
     else:
         output.error(f"{exc.strerror}: {exc.filename}. Choose another folder (--runs, HEADSTART_CACHE).")
     return 3
+
+
+def _is_in_cache(path: object) -> bool:
+    return isinstance(path, str | Path) and Path(path).is_relative_to(cache_folder())
 
 
 def _bug(exc: Exception, *, debug: bool) -> int:

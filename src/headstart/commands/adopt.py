@@ -49,8 +49,7 @@ def adopt(
         InputError: no such files, another kind of model, or not as many names as it has classes.
         IntegrityError: the run computes something else than the export does.
     """
-    path = Path(export).expanduser()
-    path = path / MODEL if path.is_dir() else path
+    path = _model_file(Path(export).expanduser())
     base = load_base(f"file:{path}", progress=False).for_images()
     if base.preprocessing != teachable_machine.PREPROCESSING:
         raise InputError(
@@ -99,6 +98,23 @@ def adopt(
         Predictor(folder, expected=1)  # replays the golden samples
 
     return Run(write_folder(Path(runs), run_name, fill))
+
+
+def _model_file(export: Path) -> Path:
+    """The model file of an export.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = export / MODEL if export.is_dir() else export
+    if path.is_file() and path.suffix.lower() in (".h5", ".keras"):
+        return path
+    problem = f"it has no {MODEL} in it" if export.is_dir() else "there is no such file or folder"
+    problem = "it is no model file" if path.is_file() else problem
+    raise InputError(
+        f"{export} is not an export of Teachable Machine: {problem}. Expected the folder that it exports for Keras, "
+        f"with {MODEL} and {LABELS}, or its model file."
+    )
 
 
 def _read_names(path: Path) -> list[str]:

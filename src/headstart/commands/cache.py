@@ -64,12 +64,12 @@ def items(folder: Path | None = None) -> list[Item]:
     return [item for kind in KINDS for item in _items(folder, kind)]
 
 
-def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[list[Item], list[Item]]:
+def clear(folder: Path | None = None, *, older_than: float = 0) -> tuple[list[Item], list[Item]]:
     """Remove what has not been used for some time.
 
     Args:
         folder: the cache; the user's when None.
-        older_than_days: of disuse; 0 removes everything.
+        older_than: days of disuse; 0 removes everything.
 
     Returns:
         What was removed, and what would have been but is in use.
@@ -77,10 +77,10 @@ def clear(folder: Path | None = None, *, older_than_days: float = 0) -> tuple[li
     Raises:
         InputError: a negative number of days.
     """
-    if older_than_days < 0:
-        raise InputError(f"expected an age of at least 0 days, such as 30, got {older_than_days:g}.")
-    latest = time.time() - older_than_days * _DAY_S
-    old = [item for item in items(folder) if not older_than_days or item.used < latest]
+    if older_than < 0:
+        raise InputError(f"expected at least 0 days, such as 30, got {older_than:g}.", field="older_than")
+    latest = time.time() - older_than * _DAY_S
+    old = [item for item in items(folder) if not older_than or item.used < latest]
     used_items = [item for item in old if item.in_use]
     removed = [item for item in old if item not in used_items]
     for item in removed:

@@ -55,7 +55,7 @@ from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
-from headstart.system.scratch import sweep
+from headstart.system.scratch import check_folder, sweep
 from headstart.tasks import classification_task
 from headstart.tasks.outputs import at_temperature
 from headstart.training import (
@@ -145,6 +145,7 @@ def _train(
     with cost.stage("data"):
         dataset = load_dataset(data, **reading_settings(config))
         check_files(dataset)
+        check_folder(runs, "runs")  # or training would fail at its end
         corrections = read_corrections(config.data.relabel, dataset)
         config = replace(config, input=with_sample_range(config.input, dataset))
     choice = _choose_base(config, dataset, cost, cache, progress)

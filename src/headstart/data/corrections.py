@@ -1,5 +1,6 @@
 """Corrections of labels by the user: other labels for some examples, and examples that are not used."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.tables import read_cells
-from headstart.errors import InputError, did_you_mean, field_name
+from headstart.errors import BadExample, InputError, did_you_mean, field_name
 from headstart.tasks.labels import label_names
 
 DROP = "drop"
@@ -47,20 +48,28 @@ def read_corrections(table: str | Path | None, dataset: Dataset) -> Corrections:
     path = Path(table).expanduser()
     if not path.is_file():
         raise InputError(f"no such file: {path}. Expected a table such as the suspects.csv of a run.", field="relabel")
-    places: dict[str, list[int]] = {}
-    for i, file in enumerate(dataset.files):
-        places.setdefault(file, []).append(i)
-    for row, cells in read_cells(path):
-        where = f"row {row} of {path}"
-        indices = _find(where, cells, dataset, places)
-        label = _corrected_label(where, cells["label"], dataset, indices[0])
-        if label is None:
-            kept_mask[indices] = False
-        else:
-            labels[indices] = label
+    try:
+        for indices, label in _read(path, dataset):
+            if label is None:
+                kept_mask[indices] = False
+            else:
+                labels[indices] = label
+    except InputError as exc:
+        raise InputError(exc.message, field="relabel") from exc
     is_changed = dataset.task.differs(labels, dataset.labels)
     facts = {"from": str(path), "changed": int((kept_mask & is_changed).sum()), "left_out": int((~kept_mask).sum())}
     return Corrections(labels, kept_mask, facts)
+
+
+def _read(table: Path, dataset: Dataset) -> Iterator[tuple[list[int], Any]]:
+    """The rows of a table: indices of the examples that each is about, and their label; None to leave them out."""
+    places: dict[str, list[int]] = {}
+    for i, file in enumerate(dataset.files):
+        places.setdefault(file, []).append(i)
+    for row, cells in read_cells(table):
+        where = f"row {row} of {table}"
+        indices = _find(where, cells, dataset, places)
+        yield indices, _corrected_label(where, cells["label"], dataset, indices[0])
 
 
 def _corrected_label(where: str, cell: str, dataset: Dataset, index: int) -> Any:
@@ -89,7 +98,11 @@ def _find(where: str, cells: dict[str, str], dataset: Dataset, places: dict[str,
     file, digest = cells["file"], cells.get("sha256")
     if file not in places:
         raise InputError(f"{where} names {file!r}, which {dataset.source} does not have.{did_you_mean(file, places)}")
-    if digest and digest != dataset.examples[places[file][0]].digest().hex():
+    try:
+        is_changed = digest and digest != dataset.examples[places[file][0]].digest().hex()
+    except BadExample as exc:
+        raise InputError(f"{where}: {file} {exc}.") from exc
+    if is_changed:
         raise InputError(
             f"{where}: the content of {file} has changed since its label issue was found. Train again without "
             f"{field_name('relabel')}, and check the new suspects.csv."

@@ -27,7 +27,7 @@ from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import RunFolder
 from headstart.system import keras_worker
-from headstart.system.scratch import scratch_folder
+from headstart.system.scratch import make_folder, scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +124,9 @@ def _scratch_folder(parent: Path) -> Iterator[Path]:
     """A folder in ``parent`` for unfinished exports. A new ``parent`` that stays empty is removed."""
     is_new = not parent.exists()
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, FileNotFoundError) as exc:
-        raise InputError(f"no folder can be made at {parent} ({exc.strerror}).", field="out") from exc
+        make_folder(parent)
+    except InputError as exc:
+        raise InputError(exc.message, field="out") from exc
     try:
         with scratch_folder(parent, "exporting") as scratch:
             yield scratch.resolve()

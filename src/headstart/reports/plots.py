@@ -32,7 +32,7 @@ class _Frame:
         x: smallest and largest value across; widened to whole ticks unless ``log_x``.
         y: vertical position, upwards.
         height: of the area, in pixels.
-        log_x: the x axis is logarithmic, with a tick at every power of ten.
+        log_x: the x axis is logarithmic, with a tick at every power of ten, or closer ones where there are few powers.
         exact: the ranges are to be kept as they are.
         whole_x: ticks of the x axis are whole numbers.
     """
@@ -44,7 +44,7 @@ class _Frame:
         self.y_ticks = _ticks(*y)
         if log_x:
             x = (math.log10(x[0]) - 0.12, math.log10(x[1]) + 0.12)
-            self.x_ticks = [float(t) for t in range(math.ceil(x[0]), math.floor(x[1]) + 1)]
+            self.x_ticks = _log_ticks(*x)
         else:
             self.x_ticks = _ticks(*x, smallest_step=float(whole_x))
             if whole_x:
@@ -376,7 +376,21 @@ def _number(value: float, ticks: Sequence[float]) -> str:
     return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-6))}f}"
 
 
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Decimal logarithms of round numbers in a range of logarithms: of at least two, where there are as many."""
+    ticks: list[float] = []
+    for factors in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        exponents = range(math.floor(low), math.floor(high) + 1)
+        ticks = [tick for e in exponents for factor in factors if low <= (tick := e + math.log10(factor)) <= high]
+        if len(ticks) > 1:
+            break
+    return ticks
+
+
 def _power(exponent: float) -> str:
-    if -3 <= exponent <= 3:
-        return f"{10.0**exponent:g}"
-    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    if -3.01 < exponent <= 3:
+        return f"{10.0**exponent:.3g}"
+    whole = math.floor(exponent + 1e-9)
+    factor = f"{10 ** (exponent - whole):.0f}"
+    start = "" if factor == "1" else f"{factor}·"
+    return f"{start}10" + f"{whole}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

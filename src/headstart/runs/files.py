@@ -30,7 +30,8 @@ def read_facts(folder: str | Path) -> RunFacts:
     """
     path = Path(folder, FACTS)
     if not path.is_file():
-        reason = f"there is no {FACTS} in it" if Path(folder).is_dir() else "there is no such folder"
+        is_file = "it is a file" if Path(folder).is_file() else "there is no such folder"
+        reason = f"there is no {FACTS} in it" if Path(folder).is_dir() else is_file
         raise InputError(f"{folder} is not a run: {reason}. Expected a folder that `headstart train` made.")
     facts = _read(path, RunFacts, migrate_run, RunFacts.faults)
     try:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from headstart.errors import UnavailableError
+from headstart.errors import UnavailableError, field_name
 from headstart.system.settings import cache_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -65,7 +65,7 @@ def no_room_error(folder: Path, purpose: str) -> UnavailableError:
 
 _ADVICE = (
     "Free disk space (`headstart cache` shows what the cache holds), or choose a folder on another disk: "
-    "HEADSTART_CACHE for the cache, TMPDIR for temporary files."
+    f"{field_name('runs')} for runs, HEADSTART_CACHE for the cache, TMPDIR for temporary files."
 )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 from typing import Literal, cast
 
@@ -65,21 +66,33 @@ def check_readable(path: Path) -> None:
         raise PermissionError(errno.EACCES, f"is outside {root}, and only files inside it may be read", str(path))
 
 
-def check_place(path: str | Path, suffix: str, *, replaced: bool = False) -> None:
+def check_place(path: str | Path, suffix: str, *, replaced: bool = False, field: str | None = None) -> None:
     """See that a file can be written there.
 
     Args:
         path: of the file.
         suffix: that it has to have.
         replaced: whether it may be there already.
+        field: the setting that names it, for messages.
 
     Raises:
         InputError: it cannot.
     """
     path = Path(path)
+    folder = path.absolute().parent
     if path.suffix.lower() != suffix:
-        raise InputError(f"{path}: expected the name of a {suffix} file.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}.")
+        raise InputError(f"{path}: expected the name of a {suffix} file.", field=field)
+    if not folder.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}.", field=field)
     if path.exists() and not replaced:
-        raise InputError(f"{path} is there already: choose another name, or remove it.")
+        raise InputError(f"{path} is there already: choose another name, or remove it.", field=field)
+    try:
+        if path.exists():
+            with open(path, "rb+"):
+                pass
+        else:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as exc:
+        reason = exc.strerror if path.exists() else f"{exc.strerror} in {folder}"
+        raise InputError(f"{path} cannot be written ({reason}): choose another place.", field=field) from exc
