@@ -104,7 +104,7 @@ def _model_file(export: Path) -> Path:
     """The model file of an export.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder has none, or the file is no model.
     """
     path = export / MODEL if export.is_dir() else export
     if path.is_file() and path.suffix.lower() in (".h5", ".keras"):
