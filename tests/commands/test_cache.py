@@ -43,12 +43,12 @@ def test_what_is_in_use_or_new_stays(tmp_path: Path) -> None:
         for path in (entry / "values.npy", entry):
             os.utime(path, (long_ago, long_ago))
     with FileLock(tmp_path / "tuning" / "one.lock"):
-        removed, kept = clear(tmp_path, older_than_days=30)
+        removed, kept = clear(tmp_path, older_than=30)
     assert [item.kind for item in removed] == ["features"]
     assert [item.kind for item in kept] == ["tuning"]
     assert (tmp_path / "heads/one/values.npy").exists()
     with pytest.raises(InputError, match="at least 0 days, such as 30, got -1"):
-        clear(tmp_path, older_than_days=-1)
+        clear(tmp_path, older_than=-1)
 
 
 def test_the_command(run: hs.Run, capfd: pytest.CaptureFixture[str]) -> None:

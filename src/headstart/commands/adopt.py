@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from headstart.bases import BaseSpec, load_base, teachable_machine
+from headstart.bases import Base, BaseSpec, load_base, teachable_machine
 from headstart.commands.load import Run
 from headstart.config import HeadConfig
 from headstart.errors import InputError
-from headstart.features.engines import prepare
+from headstart.features.engines import Prepared, prepare
 from headstart.model_files.head_layers import HeadLayers, load_layers, save_layers
 from headstart.model_files.keras_file import fill_template
 from headstart.model_files.openvino_file import write_engine
@@ -73,21 +73,8 @@ def adopt(
         if kernels[-1][1] != len(classes):
             raise InputError(f"{path} has {kernels[-1][1]} classes, and {len(classes)} names are given: {classes}.")
         head_config = HeadConfig(head="mlp", dense=tuple(width for _, width in kernels[:-1]), dropout=0.0)
-        facts = RunFacts(
-            kind="adopted",
-            headstart=versions()["headstart"],
-            created=now(),
-            name=final_name,
-            classes=classes,
-            task=SingleLabel.name,
-            base=base_facts(base, kernels[0][0]),
-            engine=engine_facts(prepared, "float32"),  # it answers as the export does
-            seed=head_config.seed,
-            versions=versions(),
-            audit=[],
-            golden=GoldenFacts(count=len(pixels)),
-            adopted=AdoptionFacts(path=str(path.resolve()), sha256=base.weights_sha256),
-        )
+        adopted = AdoptionFacts(path=str(path.resolve()), sha256=base.weights_sha256)
+        facts = _run_facts(final_name, classes, base, prepared, adopted, dim=kernels[0][0], n_golden=len(pixels))
         fill_template(template_for(base, head_config, prepared, pixels), head, inside(facts), folder / "model.keras")
         if prepared.xml:
             (folder / "engine").mkdir()
@@ -98,6 +85,27 @@ def adopt(
         Predictor(folder, expected=1)  # replays the golden samples
 
     return Run(write_folder(Path(runs), run_name, fill))
+
+
+def _run_facts(
+    name: str, classes: list[str], base: Base, prepared: Prepared, adopted: AdoptionFacts, *, dim: int, n_golden: int
+) -> RunFacts:
+    """What ``run.json`` says of an adopted run: nothing of its data, which nobody knows."""
+    return RunFacts(
+        kind="adopted",
+        headstart=versions()["headstart"],
+        created=now(),
+        name=name,
+        classes=classes,
+        task=SingleLabel.name,
+        base=base_facts(base, dim),
+        engine=engine_facts(prepared, "float32"),  # it answers as the export does
+        seed=HeadConfig().seed,
+        versions=versions(),
+        audit=[],
+        golden=GoldenFacts(count=n_golden),
+        adopted=adopted,
+    )
 
 
 def _model_file(export: Path) -> Path:
