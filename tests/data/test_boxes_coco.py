@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from headstart.data.boxes import layout
+from headstart.data.dataset import load_dataset
 from headstart.errors import InputError
 from tests.data.box_files import boxes, coco, draw, labels, problems, read, skipped, splits, write_json
 
@@ -104,7 +106,7 @@ def test_results_are_not_labels(tmp_path: Path) -> None:
     draw(tmp_path / "1.jpg")
     detections = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.9}]
     file = write_json(tmp_path / "results/found.json", detections)
-    with pytest.raises(InputError, match="holds no boxes in a known form"):
+    with pytest.raises(InputError, match="holds no labels of boxes in a known form"):
         read(tmp_path, file)
 
 
@@ -132,3 +134,15 @@ def test_an_archive_in_a_folder_of_its_name(tmp_path: Path) -> None:
     content = coco([{"id": 1, "file_name": "1.jpg"}], [_annotation(1, 1, 0, 0, 9, 9)], CAT_DOG)
     write_json(tmp_path / "blood.v1/train/_annotations.coco.json", content)
     assert read(tmp_path).files == ["blood.v1/train/1.jpg"]
+
+
+def test_classes_of_whole_images_are_no_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("plants/1.jpg", "birds/2.jpg"):
+        draw(tmp_path / name)
+    images = [{"id": 1, "file_name": "plants/1.jpg"}]
+    write_json(tmp_path / "train2019.json", coco(images, [{"image_id": 1, "category_id": 1}], CAT_DOG))
+    assert load_dataset(tmp_path).classes == ["birds", "plants"]
+    monkeypatch.setattr(layout, "_SMALL", 100)  # such files are not parsed to know their kind
+    assert load_dataset(tmp_path).classes == ["birds", "plants"]
+    write_json(tmp_path / "train2019.json", coco(images, [_annotation(1, 1, 0, 0, 9, 9)], CAT_DOG))
+    assert load_dataset(tmp_path).classes == ["cat"]

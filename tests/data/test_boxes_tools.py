@@ -196,7 +196,7 @@ def test_forms_that_are_not_known_are_no_boxes(tmp_path: Path) -> None:
         write_json(tmp_path / name, content)
     write(tmp_path / "broken.json", '{"images": [')
     write(tmp_path / "notes.xml", "<notes/>")
-    with pytest.raises(InputError, match="holds no boxes in a known form"):
+    with pytest.raises(InputError, match="holds no labels of boxes in a known form"):
         read(tmp_path, tmp_path / "meta.json")
     with pytest.raises(AssertionError):
         read(tmp_path)

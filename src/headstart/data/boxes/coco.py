@@ -10,8 +10,8 @@ from typing import Any
 
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.outlines import mask_corners
-from headstart.data.boxes.parsing import read_json
-from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, number
+from headstart.data.boxes.parsing import mappings, read_json
+from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.errors import BadExample, InputError
 
@@ -21,18 +21,11 @@ _PREFIX = "instances_"
 
 
 def is_coco(value: Any) -> bool:
-    """Whether a JSON value is a data set in COCO's form."""
-    return isinstance(value, dict) and isinstance(value.get("images"), list) and "annotations" in value
-
-
-def is_coco_result(value: Any) -> bool:
-    """Whether a JSON value is a list of detections in COCO's form."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], dict)
-        and {"image_id", "score"} <= set(value[0])
-    )
+    """Whether a JSON value is a data set in COCO's form, with boxes or masks; captions and classes have none."""
+    if not (isinstance(value, dict) and isinstance(value.get("images"), list) and "annotations" in value):
+        return False
+    annotations = mappings(value["annotations"])
+    return not annotations or any("bbox" in entry or "segmentation" in entry for entry in annotations)
 
 
 def read_coco(files: Sequence[Path], images: ImageFiles) -> Annotations:
@@ -68,7 +61,7 @@ def _read_file(file: Path, source: str, images: ImageFiles, annotations: Annotat
     names = _category_names(content)
     annotations.classes += [name for name in names.values() if name not in annotations.classes]
     by_id = _images(content["images"], source, _scope(file, images), annotations)
-    for i, annotation in enumerate(_mappings(content["annotations"]), 1):
+    for i, annotation in enumerate(mappings(content["annotations"]), 1):
         where = f"annotation {annotation.get('id', f'number {i}')} of {source}"
         image_id = _key(annotation.get("image_id"))
         if image_id not in by_id:
@@ -94,8 +87,6 @@ def read_coco_json(file: Path) -> Any:
         content = read_json(file)
     except BadExample as exc:
         raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
-    if is_coco_result(content):
-        raise InputError(f"{file} is a list of detections with scores, not of labels: expected COCO's form of labels.")
     if not is_coco(content):
         raise InputError(f"{file} is not in COCO's form: expected images, annotations and categories.")
     return content
@@ -106,10 +97,10 @@ def _images(
 ) -> dict[str, AnnotatedImage | None]:
     """Number of an image -> the image; None for one that is not there, which is listed."""
     by_id: dict[str, AnnotatedImage | None] = {}
-    for entry in _mappings(entries):
+    for entry in mappings(entries):
         name = str(entry.get("file_name") or "")
         try:
-            image = AnnotatedImage(images.find(name), source, size=_size(entry))
+            image = AnnotatedImage(images.find(name), source, size=image_size(entry.get("height"), entry.get("width")))
         except BadExample as exc:
             annotations.skip(name or source, f"named in {source}: {exc}")
             by_id[_key(entry.get("id"))] = None
@@ -121,23 +112,14 @@ def _images(
 def _category_names(content: Mapping[str, Any]) -> dict[str, str]:
     return {
         _key(category.get("id")): str(category.get("name") or "").strip()
-        for category in _mappings(content.get("categories"))
+        for category in mappings(content.get("categories"))
     }
-
-
-def _mappings(values: Any) -> list[Mapping[str, Any]]:
-    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
 
 
 def _key(number_: Any) -> str:
     """A number as it identifies things: 3, 3.0 and "3" are the same."""
     value = number(number_)
     return str(int(value)) if value.is_integer() else str(number_)
-
-
-def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = number(entry.get("height")), number(entry.get("width"))
-    return (round(height), round(width)) if height >= 1 and width >= 1 else None
 
 
 def _corners(annotation: Mapping[str, Any]) -> Corners:

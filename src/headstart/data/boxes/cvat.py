@@ -17,6 +17,7 @@ from headstart.data.boxes.records import (
     Corners,
     RawBox,
     enclosing,
+    image_size,
     number,
 )
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
@@ -63,8 +64,7 @@ def _add(element: Element, source: str, images: ImageFiles, annotations: Annotat
     except BadExample as exc:
         annotations.skip(name or source, f"named in {source}: {exc}")
         return
-    height, width = number(element.get("height")), number(element.get("width"))
-    image = AnnotatedImage(file, source, size=(round(height), round(width)) if height >= 1 and width >= 1 else None)
+    image = AnnotatedImage(file, source, size=image_size(element.get("height"), element.get("width")))
     splits.add(file, split_in_name(element.get("subset", "")) or split_of_path(file))
     for i, shape in enumerate(element, 1):
         where = f"shape {i} of {name} in {source}"

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from headstart.data.boxes.image_files import ImageFiles, is_image
 from headstart.data.boxes.outlines import turned_corners
-from headstart.data.boxes.parsing import read_json
+from headstart.data.boxes.parsing import mappings, read_json
 from headstart.data.boxes.records import (
     APPROXIMATE,
     AnnotatedImage,
@@ -19,6 +19,7 @@ from headstart.data.boxes.records import (
     Corners,
     RawBox,
     enclosing,
+    image_size,
     number,
 )
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
@@ -128,8 +129,12 @@ def _regions(
     """The regions of one annotation of a task; None if it has none that counts."""
     if "annotations" not in task:
         lists = [value for value in task.values() if isinstance(value, list) and _is_region_list(value)]
-        return [(_kind(value), value, _size(value)) for values in lists for value in values]
-    candidates = [a for a in task["annotations"] if isinstance(a, Mapping) and not a.get("was_cancelled")]
+        return [
+            (_kind(value), value, image_size(value.get("original_height"), value.get("original_width")))
+            for values in lists
+            for value in values
+        ]
+    candidates = [a for a in mappings(task["annotations"]) if not a.get("was_cancelled")]
     if not candidates:
         return None
     annotation = next((a for a in candidates if a.get("ground_truth")), candidates[-1])
@@ -137,12 +142,10 @@ def _regions(
         which = "the one marked as ground truth" if annotation.get("ground_truth") else "the last one"
         reason = f"has {len(candidates)} annotations of one image"
         annotations.problems.append(LabelProblem(image.file, task_text, APPROXIMATE, reason, f"{which} is used"))
-    results = [
-        r for r in annotation.get("result") or () if isinstance(r, Mapping) and isinstance(r.get("value"), Mapping)
-    ]
+    results = [r for r in mappings(annotation.get("result")) if isinstance(r.get("value"), Mapping)]
     labelled = {r.get("id") for r in results if _labels(r["value"])}
     return [
-        (_kind(r["value"]), r["value"], _size(r))
+        (_kind(r["value"]), r["value"], image_size(r.get("original_height"), r.get("original_width")))
         for r in results
         if "choices" not in r["value"] and (_labels(r["value"]) or r.get("id") not in labelled)
     ]
@@ -153,7 +156,7 @@ def _is_region_list(values: list[Any]) -> bool:
 
 
 def _kind(value: Mapping[str, Any]) -> str:
-    if "points" in value:
+    if isinstance(value.get("points"), list):
         return "polygon"
     if "radiusX" in value:
         return "ellipse"
@@ -163,11 +166,6 @@ def _kind(value: Mapping[str, Any]) -> str:
 def _labels(value: Mapping[str, Any]) -> list[str]:
     lists = (labels for key, labels in value.items() if key.endswith("labels") and isinstance(labels, list))
     return [str(label).strip() for labels in lists for label in labels]
-
-
-def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = number(region.get("original_height")), number(region.get("original_width"))
-    return (round(height), round(width)) if height >= 1 and width >= 1 else None
 
 
 def _add(

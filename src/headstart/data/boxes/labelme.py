@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.parsing import read_json
-from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, enclosing, number
+from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, enclosing, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_of_path
 from headstart.errors import BadExample
 
@@ -38,8 +38,7 @@ def read_labelme(files: Sequence[Path], images: ImageFiles) -> Annotations:
         except BadExample as exc:
             annotations.skip(source, str(exc))
             continue
-        height, width = number(content.get("imageHeight")), number(content.get("imageWidth"))
-        size = (round(height), round(width)) if height >= 1 and width >= 1 else None
+        size = image_size(content.get("imageHeight"), content.get("imageWidth"))
         image = AnnotatedImage(name, source, size=size)
         for i, shape in enumerate(content["shapes"], 1):
             _add(shape, f"shape {i} of {source}", image, annotations)

@@ -3,6 +3,7 @@
 A folder of class folders costs one look at the names in it and in its split folders.
 """
 
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _VOC = re.compile(r"(?i)voc(devkit|\d{4}|trainval|test)?([_ -].*)?")
 _DEEPEST = 4
 _BEGINNING, _SMALL = 4096, 5_000_000  # bytes: of a file that is looked at; of one that is parsed to know its kind
 _COCO_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+_SAMPLED, _MOST_SETS = 3, 8  # files of one for each image; files of data sets in one folder
 _YAML = (".yaml", ".yml")
 
 
@@ -134,11 +136,11 @@ def _is_known(name: str) -> bool:
 
 
 def _candidates(entry: _Listed) -> Iterator[Path]:
-    """Files that may be annotations; only the first where there may be one for each image."""
+    """Files that may be annotations; only the first ones where there may be one for each image."""
     yield from entry.paths(*_YAML, ".data")
-    yield from entry.paths(".xml")[:1]
+    yield from entry.paths(".xml")[:_SAMPLED]
     json_files = entry.paths(".json")
-    yield from json_files if len(json_files) <= 8 else json_files[:1]
+    yield from json_files if len(json_files) <= _MOST_SETS else json_files[:_SAMPLED]
     yield from (path for extension in (".csv", ".tsv") for path in entry.paths(extension))
 
 
@@ -183,6 +185,12 @@ def _kind_of_xml(text: str) -> str:
     return {"annotation": voc.NAME, "annotations": cvat.NAME}.get(first[1] if first else "", "")
 
 
+def _has_boxes(path: Path) -> bool:
+    """Whether a large JSON file has boxes, and not only classes or captions: it holds their names."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return any(content.find(name) >= 0 for name in (b'"bbox"', b'"segmentation"', b"labels"))
+
+
 def _kind_of_json(path: Path) -> str:
     text = _beginning(path).lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[")) or not re.search(
@@ -191,7 +199,7 @@ def _kind_of_json(path: Path) -> str:
         return ""
     try:
         if path.stat().st_size > _SMALL:
-            return coco.NAME if text.startswith("{") else label_studio.NAME
+            return (coco.NAME if text.startswith("{") else label_studio.NAME) if _has_boxes(path) else ""
         content = read_json(path)
     except (BadExample, OSError):
         return coco.NAME if path.name.startswith(("_annotations.coco", "instances_")) else ""

@@ -28,7 +28,8 @@ def mask_corners(segmentation: Any) -> Corners:
     height = number(size[0]) if isinstance(size, Sequence) and len(size) == 2 else nan
     if not height >= 1:
         return _NONE
-    runs = [*_runs_of_text(counts)] if isinstance(counts, str) else [*map(number, counts or ())]
+    runs: list[float] = [*_runs_of_text(counts)] if isinstance(counts, str) else []
+    runs = [*map(number, counts)] if isinstance(counts, list) else runs
     return _corners_of_runs(runs, int(height))
 
 

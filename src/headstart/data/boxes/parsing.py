@@ -1,13 +1,14 @@
 """XML and JSON files of annotation tools, read with care: they come from anywhere."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from headstart.data.examples import FileExample
-from headstart.errors import BadExample
+from headstart.errors import BadExample, InputError
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -21,12 +22,26 @@ def read_bytes(path: Path) -> bytes:
     return FileExample(str(path)).read()
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list that an annotation tool wrote; see :func:`read_text`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return read_text(path).splitlines()
+    except BadExample as exc:
+        raise InputError(f"cannot read the list {path}: {exc}.") from exc
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without a mark at its beginning; other bytes become lone surrogates.
 
     Raises:
-        BadExample: it cannot be read, is empty, or too large.
+        BadExample: it cannot be read, or is too large.
     """
+    if path.is_file() and not path.stat().st_size:
+        return ""
     return read_bytes(path).removeprefix(_BOM).decode("utf-8", "surrogateescape")
 
 
@@ -77,6 +92,11 @@ def read_xml(path: Path, tag: str) -> Element:
 
 def _refuse_entity(name: str, *_: Any) -> None:
     raise BadExample(f"XML that defines an entity, {name!r}: not read")
+
+
+def mappings(values: Any) -> list[Mapping[str, Any]]:
+    """The JSON objects in a list; others, and what is no list, are left out."""
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
 
 
 def child_text(element: Element, path: str) -> str:

@@ -10,6 +10,8 @@ from headstart.data.example_rows import LabelProblem, Skipped
 Corners = tuple[float, float, float, float]
 """x1, y1, x2, y2 from the outer edge of the first pixel; NaN where the file has no number."""
 
+_LARGEST_SIDE = 2**31  # pixels
+
 UNREADABLE = "unreadable-boxes"
 OUTSIDE = "boxes-outside"
 TINY = "tiny-boxes"
@@ -92,6 +94,12 @@ def number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def image_size(height: Any, width: Any) -> tuple[int, int] | None:
+    """(height, width) in pixels as a file names them; None if these are no sizes of an image."""
+    sides = number(height), number(width)
+    return (round(sides[0]), round(sides[1])) if all(1 <= side < _LARGEST_SIDE for side in sides) else None
 
 
 def enclosing(xs: Iterable[float], ys: Iterable[float]) -> Corners:

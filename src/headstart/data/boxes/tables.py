@@ -12,9 +12,9 @@ from typing import Any
 
 from headstart.data.boxes.box_columns import BoxColumns, find_box_columns
 from headstart.data.boxes.image_files import ImageFiles
-from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, number
+from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
-from headstart.data.cells import cell_text
+from headstart.data.cells import cell_text, path_problem
 from headstart.data.examples import is_url
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
@@ -51,8 +51,9 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
         for row, cells, problem, nulls in rows:
             where = f"row {row} of {source}"
             texts = ["" if i >= len(cells) or i in nulls else cell_text(cells[i]) for i in range(len(head.header))]
-            if problem or not texts[at.path]:
-                annotations.skip(where, problem or "has no path")
+            problem = problem or path_problem(texts[at.path]) or ("" if texts[at.path] else "has no path")
+            if problem:
+                annotations.skip(where, problem)
                 continue
             file = finder.find(texts[at.path])
             image = by_file.setdefault(file, AnnotatedImage(file, source))
@@ -68,8 +69,7 @@ def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedI
     if at.group is not None:
         image.group = texts[at.group]
     if at.size is not None:
-        height, width = (number(texts[i]) for i in at.size)
-        image.size = (round(height), round(width)) if height >= 1 and width >= 1 else image.size
+        image.size = image_size(*(texts[i] for i in at.size)) or image.size
     values = [texts[i] for i in at.box]
     if any(values):  # else an image without objects
         is_ignored = at.is_ignored is not None and texts[at.is_ignored].lower() in ("1", "true")

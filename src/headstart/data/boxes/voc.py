@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from headstart.data.boxes.image_files import ImageFiles
-from headstart.data.boxes.parsing import child_text, read_text, read_xml
-from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, number
+from headstart.data.boxes.parsing import child_text, read_lines, read_xml
+from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_of_path
 from headstart.data.split_names import split_of
 from headstart.errors import BadExample
@@ -45,7 +45,8 @@ def read_voc(files: Sequence[Path], images: ImageFiles) -> Annotations:
             continue
         for split in [split_of_path(source)] if splits_by_name is None else splits_by_name[file.stem]:
             splits.add(name, split)
-        annotations.images.append(AnnotatedImage(name, source, _boxes(root, source), _size(root)))
+        size = image_size(child_text(root, "size/height"), child_text(root, "size/width"))
+        annotations.images.append(AnnotatedImage(name, source, _boxes(root, source), size))
     images.skip_others(annotations, "has no annotation file: an image without objects needs one, too")
     splits.assign(annotations)
     return annotations
@@ -60,16 +61,10 @@ def _read_lists(folder: Path) -> dict[str, list[str]] | None:
         files = {path: split for path, split in files.items() if path.stem != _COMBINED}
     splits_by_name: dict[str, list[str]] = {}
     for path, split in files.items():
-        for line in read_text(path).splitlines() if path.stat().st_size else []:
+        for line in read_lines(path):
             if words := line.split():
                 splits_by_name.setdefault(words[0], []).append(split)
     return splits_by_name or None
-
-
-def _size(root: Element) -> tuple[int, int] | None:
-    """(height, width); None where the file does not say, or says 0."""
-    height, width = (number(child_text(root, f"size/{name}")) for name in ("height", "width"))
-    return (round(height), round(width)) if height >= 1 and width >= 1 else None
 
 
 def _boxes(root: Element, source: str) -> list[RawBox]:

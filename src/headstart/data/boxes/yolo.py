@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from headstart.data.boxes.box_columns import from_centre
 from headstart.data.boxes.image_files import ImageFiles, is_image
-from headstart.data.boxes.parsing import read_text
+from headstart.data.boxes.parsing import read_lines, read_text
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, enclosing, number
 from headstart.data.boxes.splits import SplitLists, split_of_path
 from headstart.data.boxes.yolo_config import YoloConfig
@@ -90,7 +90,7 @@ def _images_of(path: Path, config: YoloConfig, images: ImageFiles, annotations: 
     if is_image(path.name):
         yield str(path)
         return
-    for row, line in enumerate(read_text(path).splitlines(), 1):
+    for row, line in enumerate(read_lines(path), 1):
         name = line.strip()
         candidates = [folder / name for folder in (path.parent, *config.folders)]
         file = next((file for file in candidates if name and file.is_file()), None)
@@ -133,8 +133,8 @@ class _RowReader:
     def read(self, path: str, file: str | None) -> AnnotatedImage | None:
         """The objects in an image; None if its label file cannot be read, which is listed."""
         name = self._images.relative(path)
-        if file is None or not os.path.getsize(file):
-            return AnnotatedImage(name, self._images.relative(file) if file else "", is_relative=True)
+        if file is None:
+            return AnnotatedImage(name, "", is_relative=True)
         source = self._images.relative(file)
         try:
             lines = read_text(Path(file)).splitlines()
