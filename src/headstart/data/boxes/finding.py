@@ -106,8 +106,8 @@ def _named_reading(path: Path, root: Path) -> Reading:
     )
     if reading is None or not reading.format:
         raise InputError(
-            f"{path} holds no labels of boxes in a known form: expected Pascal VOC, COCO (labels, not results), YOLO, CVAT "
-            "for images, LabelMe, Label Studio, or a table with the columns path, x1, y1, x2, y2 and label.",
+            f"{path} holds no labels of boxes in a known form: expected Pascal VOC, COCO (labels, not results), YOLO, "
+            "CVAT for images, LabelMe, Label Studio, or a table with the columns path, x1, y1, x2, y2 and label.",
             field="annotations",
         )
     return reading
