@@ -71,7 +71,7 @@ def test_what_is_hot_matters_more_than_what_is_not(run: hs.Run, halves: list[Pat
         assert masks.mean((1, 2)) == pytest.approx(0.2, abs=0.01)
         hidden = np.where(masks[..., np.newaxis], pixels.mean((0, 1)), pixels).astype(np.uint8)
         shrunk = [Image.fromarray(image).resize((160, 160), Image.Resampling.BICUBIC) for image in hidden]
-        rest = predictor.probabilities(np.stack(shrunk))[:, run.classes.index(one.class_name)]
+        rest = predictor.values(np.stack(shrunk))[:, run.classes.index(one.class_name)]
         fallen_hot.append(one.probability - rest[0])
         fallen_any.append(one.probability - rest[1:].mean())
     assert np.mean(fallen_hot) > 0.1 > 2 * abs(np.mean(fallen_any))

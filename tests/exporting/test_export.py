@@ -230,7 +230,7 @@ def test_an_export_that_computes_something_else_leaves_nothing_behind(run: hs.Ru
 def test_a_significant_loss_is_an_error(run: hs.Run, caplog: pytest.LogCaptureFixture) -> None:
     predictor = Predictor(run.folder)
     sample = draw_sample(predictor, "test")
-    probabilities = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
+    probabilities = np.concatenate([predictor.values(batch) for batch in sample.batches])
     same = verify(FORMATS["litert:int8"], probabilities, 1.0, probabilities, sample, predictor)
     assert (same.changed, same.before) == (0, same.after)
     one_change = probabilities.copy()

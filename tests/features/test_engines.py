@@ -15,7 +15,7 @@ def test_threads_get_their_own_answers(run: hs.Run, at_once: int) -> None:
     predictor = Predictor(run.folder, at_once=at_once)
     rng = np.random.default_rng(0)
     batches = [rng.integers(0, 256, (size, *predictor.samples.shape[1:]), np.uint8) for size in (1, 2, 5, 3) * 4]
-    expected = [predictor.probabilities(batch) for batch in batches]
+    expected = [predictor.values(batch) for batch in batches]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(predictor.probabilities, batches))
     for one, other in zip(found, expected, strict=True):

@@ -300,7 +300,7 @@ def test_other_data_and_new_classes_are_refused_in_the_words_of_the_task(
 def test_a_lower_figure_can_be_the_better_one(stepped: hs.Run, caplog: pytest.LogCaptureFixture) -> None:
     predictor = Predictor(stepped.folder)
     sample = draw_sample(predictor, "test")
-    probabilities = np.concatenate([predictor.probabilities(batch) for batch in sample.batches])
+    probabilities = np.concatenate([predictor.values(batch) for batch in sample.batches])
     n = len(sample.labels)
     right, wrong = probabilities.copy(), probabilities.copy()
     right[-n:] = np.eye(3, dtype=np.float32)[sample.labels]

@@ -29,6 +29,7 @@ ALLOWED = {
     ("runs/migrations.py", "the metrics of the task"),
     ("commands/adopt.py", "a module of one task"),  # the task of the run that is made, not a question
     ("evaluation/calibration.py", "a module of one task"),  # a figure of confidence
+    ("training/detection/trainer.py", "a module of one task"),  # it trains for this task alone
     ("runs/tables.py", "the shape of the labels"),  # labels as tables have them
     ("data/dataset.py", "the shape of the labels"),
 }

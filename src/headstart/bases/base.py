@@ -87,6 +87,7 @@ class BaseSpec:
         taps: outputs of blocks that replace the base's own features, see :func:`headstart.bases.derived.with_taps`.
         sample_range: values that are black and white in images with more than 8 bits, see
             :mod:`headstart.data.bit_depth`.
+        maps: blocks whose outputs are the features, see :func:`headstart.bases.maps.with_maps`.
     """
 
     handle: str
@@ -100,6 +101,7 @@ class BaseSpec:
     folder: str | None = None
     taps: tuple[str, ...] | None = None
     sample_range: tuple[float, float] | None = None
+    maps: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A dict that :meth:`from_json` reads."""
@@ -108,7 +110,7 @@ class BaseSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "BaseSpec":
         """The inverse of :meth:`to_json`."""
-        sequences = {name: value.get(name) for name in ("input_size", "taps", "sample_range")}
+        sequences = {name: value.get(name) for name in ("input_size", "taps", "sample_range", "maps")}
         return cls(**{**value, **{name: tuple(items) if items else None for name, items in sequences.items()}})
 
 
@@ -164,6 +166,7 @@ class Base(ABC):
             "tuned": self.tuned_weights_sha256,
             "ends_after": self.spec.last_block,
             "taps": self.spec.taps,
+            **({"maps": self.spec.maps} if self.spec.maps else {}),
             **self._network_facts(),
             "keras": version("keras"),
         }
@@ -330,6 +333,18 @@ class ImageBase(Base):
             return (layers.GlobalAveragePooling2D if pooling == "mean" else layers.GlobalMaxPooling2D)()(x)
         over_tokens = layers.GlobalAveragePooling1D if pooling == "mean" else layers.GlobalMaxPooling1D
         return over_tokens(data_format="channels_last")(x)
+
+    def features(self, x: Any) -> Any:
+        """As :meth:`Base.features`; of a base with maps their values, one map after the other, (n, d)."""
+        import keras
+
+        if self.spec.maps is None:
+            return super().features(x)
+        maps = x if isinstance(x, list | tuple) else [x]
+        if keras.config.image_data_format() == "channels_first":
+            maps = [keras.layers.Permute((2, 3, 1))(level) for level in maps]
+        flat = [keras.layers.Flatten(data_format="channels_last")(level) for level in maps]
+        return keras.layers.Concatenate(name="maps")(flat) if len(flat) > 1 else flat[0]
 
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`."""

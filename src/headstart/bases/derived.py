@@ -9,12 +9,16 @@ import numpy as np
 
 from headstart.bases.base import Base, BaseSpec, tapped_blocks
 from headstart.bases.blocks import find_blocks
+from headstart.bases.maps import with_maps
 from headstart.system.checksums import file_sha256
 
 
 def derive(base: Base, spec: BaseSpec) -> Base:
     """Apply the parts of ``spec`` that no source handles: tuned weights, taps and the last block."""
-    return truncate_after(with_taps(with_tuned_weights(base, spec.tuned_weights), spec.taps), spec.last_block)
+    base = with_taps(with_tuned_weights(base, spec.tuned_weights), spec.taps)
+    if spec.maps is not None:
+        base = with_maps(base.for_images(), spec.maps)
+    return truncate_after(base, spec.last_block)
 
 
 def with_tuned_weights(base: Base, path: str | Path | None) -> Base:

@@ -99,7 +99,9 @@ def _run_facts(
         classes=classes,
         task=SingleLabel.name,
         base=base_facts(base, dim),
-        engine=engine_facts(prepared, "float32"),  # it answers as the export does
+        engine=engine_facts(
+            "float32", by_openvino=prepared.xml is not None, difference=prepared.facts.get("difference")
+        ),  # it answers as the export does
         seed=HeadConfig().seed,
         versions=versions(),
         audit=[],

@@ -229,12 +229,11 @@ def _answers(
             bar.advance()
     order = sorted(outputs)
     usable = indices[order]
-    shape = (0, len(predictor.classes))
     answers = Answers(
         splits=np.full(len(order), SPLIT),
         files=[dataset.files[i] for i in usable],
         labels=dataset.labels[usable],
-        outputs=np.stack([outputs[i].probabilities for i in order]) if order else np.empty(shape, np.float32),
+        outputs=predictor.task.stack_outputs([outputs[i].value for i in order], len(predictor.classes)),
         digests=[digests[i] for i in order],
         examples=[all_examples[i] for i in usable],
         modality=dataset.modality,

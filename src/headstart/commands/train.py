@@ -18,6 +18,12 @@ from headstart.commands.compare import compare_on
 from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
+from headstart.commands.train_detector import (
+    detector_answers,
+    detector_precision,
+    fit_detector_layers,
+    with_detector_input,
+)
 from headstart.config import AUTO, Config, HeadConfig, TrainConfig, merge_settings, unused_settings
 from headstart.config.commands import TRAIN, reading_settings, shows_settings
 from headstart.config.keywords import TrainKeywords
@@ -48,7 +54,8 @@ from headstart.features import FeatureSet, extract
 from headstart.reports.run import write_report
 from headstart.runs.answers import Answers
 from headstart.runs.assembly import Pages, write_run
-from headstart.runs.facts import HeadChoice, Material
+from headstart.runs.detector_run import DetectorMaterial, write_detector_run
+from headstart.runs.facts import HeadChoice, HeadMaterial, Material
 from headstart.runs.folder import check_name, name_of
 from headstart.runs.schema import LeakFree, SplitFigures
 from headstart.runs.tracking import check_tracking, track
@@ -148,6 +155,8 @@ def _train(
         check_folder(runs, "runs")  # or training would fail at its end
         corrections = read_corrections(config.data.relabel, dataset)
         config = replace(config, input=with_sample_range(config.input, dataset))
+        if dataset.task.trains_on == "maps":
+            config = replace(config, input=with_detector_input(config.input, dataset))
     choice = _choose_base(config, dataset, cost, cache, progress)
     with cost.stage("base"):
         base = _load(choice.best if choice else config.base.base, config, dataset, cache, check_base, progress)
@@ -156,6 +165,25 @@ def _train(
         return extract(base, dataset.examples, only=indices, **asdict(config.compute), cache=cache, progress=progress)
 
     prepared = prepare_data(dataset, corrections, base, config, extract_features, cost)
+    common: dict[str, Any] = {
+        "choice": choice.to_json() if choice else None, "dataset": prepared.dataset, "corrections": corrections,
+        "audit": prepared.audit, "findings": prepared.findings, "config": _recorded(config, base),
+        "data_path": _data_path(data), "splits": prepared.split.split_of_each(),
+    }  # fmt: skip
+    if dataset.task.trains_on == "maps":
+        detector = _train_detector(prepared, base, config, common, cost, cache, progress)
+        with cost.stage("run"):
+            return Run(write_detector_run(runs, run_name, detector, cost, _pages(detector)))
+    material = _train_head(prepared, base, config, common, extract_features, cost, cache, progress)
+    with cost.stage("run"):
+        return Run(write_run(runs, run_name, material, cost, cache, _pages(material)))
+
+
+def _train_head(
+    prepared: PreparedData, base: Base, config: TrainConfig, common: dict[str, Any], extract_features: Extract,
+    cost: Cost, cache: Path | None, progress: Progress,
+) -> HeadMaterial:  # fmt: skip
+    """From features to a head that is evaluated; the base is fine-tuned if that helps."""
     dataset, split = prepared.dataset, prepared.split
     with cost.stage("head"):
         training_data = _training_data(prepared)
@@ -174,22 +202,41 @@ def _train(
     with cost.stage("evaluation"):
         training_data = head_choice.data
         head, calibration, selective = _calibrate(training_data, features, head, config.evaluation.min_precision)
-        answers = _answers(dataset, split, features, head)
-        figures, leak_free = _evaluate(prepared.audit, split, answers, dataset.classes, config.split.seed)
-    with cost.stage("run"):
-        material = Material(
-            base=base, choice=choice.to_json() if choice else None, dataset=dataset, corrections=corrections,
-            features=features, audit=prepared.audit, findings=prepared.findings, head_choice=head_choice, head=head,
-            label_issues=label_issues, learning_curve=learning_curve, tuned=tuned, verdict=verdict,
-            calibration=calibration, selective_prediction=selective,
-            detector=fit_detector(features.rows, training_data.train, training_data.val, config.split.seed),
-            answers=answers, figures=figures, leak_free=leak_free,
-            config=_recorded(config, base), data_path=_data_path(data), splits=split.split_of_each(),
-            change=class_changes(
-                dataset, split.usable, split.splits, answers.outputs, answers.thresholds, seed=config.split.seed
-            ),
-        )  # fmt: skip
-        return Run(write_run(runs, run_name, material, cost, cache, _pages(material)))
+        evaluated = _evaluated(prepared, _answers(dataset, split, features, head), config.split.seed)
+    return HeadMaterial(
+        **common, base=base, features=features, head_choice=head_choice, head=head,
+        label_issues=label_issues, learning_curve=learning_curve, tuned=tuned, verdict=verdict,
+        calibration=calibration, selective_prediction=selective,
+        detector=fit_detector(features.rows, training_data.train, training_data.val, config.split.seed),
+        **evaluated,
+    )  # fmt: skip
+
+
+def _train_detector(
+    prepared: PreparedData, base: Base, config: TrainConfig, common: dict[str, Any], cost: Cost, cache: Path | None,
+    progress: Progress,
+) -> DetectorMaterial:  # fmt: skip
+    """From images with boxes to a detector that is evaluated."""
+    with cost.stage("detector"):
+        result = fit_detector_layers(prepared, base, config, cache, progress)
+    with cost.stage("evaluation"):
+        precision = detector_precision(result, config.compute)
+        answers = detector_answers(
+            result, precision, prepared.dataset, prepared.split, prepared.features.digests, progress
+        )
+        evaluated = _evaluated(prepared, answers, config.split.seed)
+    return DetectorMaterial(
+        **common, base=result.base, features=prepared.features, label_issues=None, result=result, precision=precision,
+        **evaluated,
+    )  # fmt: skip
+
+
+def _evaluated(prepared: PreparedData, answers: Answers, seed: int) -> dict[str, Any]:
+    """Answers and their figures, as fields of the material of a run."""
+    dataset, split = prepared.dataset, prepared.split
+    figures, leak_free = _evaluate(prepared.audit, split, answers, dataset.classes, seed)
+    change = class_changes(dataset, split.usable, split.splits, answers.outputs, answers.thresholds, seed=seed)
+    return {"answers": answers, "figures": figures, "leak_free": leak_free, "change": change}
 
 
 def _training_data(prepared: PreparedData) -> TrainingData:

@@ -52,6 +52,9 @@ class TrainKeywords(TypedDict, total=False):
     views: int
     time_limit: float | str | None
     fine_tune_precision: Literal["auto", "float32", "bfloat16"]
+    detector_epochs: int | None
+    detector_views: int | None
+    no_mirror: bool
     min_precision: float
     bases: str | Sequence[str]
     max_mb: float | None

@@ -257,6 +257,23 @@ class FineTuneConfig(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectorConfig(Stage):
+    """Detector, for data with boxes."""
+
+    detector_epochs: int | None = setting(
+        None, "Epochs of a detector. Default: by the number of images, about 460 steps.", label="Epochs of a detector",
+        form="N", low=1,
+    )  # fmt: skip
+    detector_views: int | None = setting(
+        None, "Views of each training image for a detector, the image itself among them. Default: 6, less with more "
+        "than 1,000 images.", label="Views for a detector", form="N", low=1,
+    )  # fmt: skip
+    no_mirror: bool = setting(
+        False, "Do not mirror images: for objects that look different then, such as text.", label="No mirroring"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(Stage):
     """Evaluation."""
 

@@ -16,6 +16,7 @@ from headstart.config.stages import (
     ChoiceConfig,
     ComputeConfig,
     DataConfig,
+    DetectorConfig,
     EvaluationConfig,
     FineTuneConfig,
     HeadConfig,
@@ -41,6 +42,7 @@ class TrainConfig:
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     fine_tuning: FineTuneConfig = dataclasses.field(default_factory=FineTuneConfig)
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     choice: ChoiceConfig = dataclasses.field(default_factory=ChoiceConfig)
     compute: ComputeConfig = dataclasses.field(default_factory=ComputeConfig)

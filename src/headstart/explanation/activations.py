@@ -21,6 +21,7 @@ from headstart.model_files.head_layers import Activation, HeadLayers
 from headstart.model_files.openvino_file import FEATURES
 from headstart.runs.predictor import Predictor, precision_here
 from headstart.system import keras_worker
+from headstart.tasks import classification_task
 
 _POOLINGS = {"ReduceMean", "ReduceMax"}
 _KERAS_POOLINGS = {"GlobalAveragePooling2D", "GlobalMaxPooling2D"}
@@ -70,9 +71,13 @@ def open_activations(predictor: Predictor) -> Activations:
     """Open the model of a run so that it returns its activations."""
     engine, folder = predictor.facts.engine, predictor.folder
     if engine.kind == "openvino":
-        return OpenVINOActivations(folder / "engine" / "model.xml", precision_here(engine), predictor.task.activation)
+        return OpenVINOActivations(
+            folder / "engine" / "model.xml", precision_here(engine), classification_task(predictor.task).activation
+        )
     keras = keras_worker.import_keras()
-    return KerasActivations(keras.models.load_model(folder / "model.keras"), predictor.task.activation)
+    return KerasActivations(
+        keras.models.load_model(folder / "model.keras"), classification_task(predictor.task).activation
+    )
 
 
 class OpenVINOActivations:

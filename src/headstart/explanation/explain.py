@@ -21,6 +21,7 @@ from headstart.explanation.occlusion import occlusion
 from headstart.explanation.word_weights import Weights, weigh_words
 from headstart.runs.predictor import MinConfidence, Predictor, Problem
 from headstart.system.progress import NO_PROGRESS, Progress
+from headstart.tasks import classification_task
 from headstart.tasks.answers import Answer
 from headstart.tasks.outputs import log_odds
 
@@ -184,6 +185,6 @@ class Explainer:
         predictor = self.predictor
 
         def score(images: np.ndarray) -> np.ndarray:
-            return log_odds(predictor.probabilities(images), class_number, predictor.task.activation)
+            return log_odds(predictor.values(images), class_number, classification_task(predictor.task).activation)
 
         return occlusion(score, inputs[0]), FULL_INPUT

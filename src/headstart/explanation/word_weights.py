@@ -15,6 +15,7 @@ from headstart.data.examples import TextExample
 from headstart.data.readers import decode_examples
 from headstart.data.segmenter import Segmenter
 from headstart.runs.predictor import Predictor
+from headstart.tasks import classification_task
 from headstart.tasks.outputs import log_odds
 
 _MIN_SPANS, _MAX_SPANS = 12, 60  # of neighbouring words in a text; each costs one prediction
@@ -47,7 +48,9 @@ def weigh_words(predictor: Predictor, text: str, class_name: str) -> Weights:
         return [(text, 1.0)]
     shortened = ["".join(spans[:i] + spans[i + 1 :]) for i in range(len(spans))]
     class_number = predictor.classes.index(class_name)
-    full, *reduced = log_odds(_probabilities(predictor, [text, *shortened]), class_number, predictor.task.activation)
+    full, *reduced = log_odds(
+        _probabilities(predictor, [text, *shortened]), class_number, classification_task(predictor.task).activation
+    )
     return [(span, round(float(full - value), 4)) for span, value in zip(spans, reduced, strict=True)]
 
 
@@ -67,5 +70,5 @@ def _words(text: str, segmenter: Segmenter | None) -> list[str]:
 def _probabilities(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
     pieces = [texts[i : i + 16] for i in range(0, len(texts), 16)]
     return np.concatenate(
-        [predictor.probabilities(decode_examples(predictor.reader, map(TextExample, piece))) for piece in pieces]
+        [predictor.values(decode_examples(predictor.reader, map(TextExample, piece))) for piece in pieces]
     )

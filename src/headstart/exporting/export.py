@@ -198,9 +198,7 @@ def _reference(predictor: Predictor, sample: Sample) -> np.ndarray:
     xml = predictor.folder / "engine" / "model.xml"
     engine = OpenVINOEngine(xml, "float32") if xml.exists() else None
     n = len(predictor.classes)
-    return np.concatenate(
-        [engine(batch)[:, :n] if engine else predictor.probabilities(batch) for batch in sample.batches]
-    )
+    return np.concatenate([engine(batch)[:, :n] if engine else predictor.values(batch) for batch in sample.batches])
 
 
 def _replay_all(formats: Sequence[Format], scratch: Path, sample: Sample) -> dict[str, tuple[np.ndarray, float]]:

@@ -238,7 +238,7 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     best: dict[str, Any] = {"converted": False, "handle": base.handle, "problems": []}
     with scratch_folder(folder.parent, "converting") as scratch:
         np.save(Path(scratch, "probe.npy"), probe)
-        template = None if base.spec.last_block else Path(scratch, "linear.keras")
+        template = None if base.spec.last_block or base.spec.maps else Path(scratch, "linear.keras")
         for backend in backends:
             out = Path(scratch, backend)
             out.mkdir()

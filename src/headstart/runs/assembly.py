@@ -18,6 +18,7 @@ from headstart.model_files.keras_file import FreezeProof, Frozen, fill_template
 from headstart.model_files.openvino_file import write_engine
 from headstart.runs.answers import figures_of
 from headstart.runs.facts import (
+    HeadMaterial,
     Material,
     base_facts,
     cost_facts,
@@ -56,7 +57,7 @@ class Pages:
     report: Callable[[Path], object]
 
 
-def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path | None, pages: Pages) -> Path:
+def write_run(runs: Path, name: str, material: HeadMaterial, cost: Cost, cache: Path | None, pages: Pages) -> Path:
     """Write the run folder, open it as a user would, and check that it computes what was measured.
 
     Args:
@@ -73,10 +74,10 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     Raises:
         IntegrityError: a frozen tensor has changed, or the finished model gives other probabilities.
     """
-    golden = _golden_indices(material)
+    golden = golden_indices(material)
     golden_examples = material.audit.usable[golden].tolist()
     examples = [material.dataset.examples[i] for i in golden_examples]
-    _check_unchanged(examples, [material.features.digests[i] for i in golden_examples])
+    check_unchanged(examples, [material.features.digests[i] for i in golden_examples])
     inputs = decode_examples(material.base.reader(), examples)
     expected = material.answers.outputs[golden]
     prepared = prepare(material.base, cache or cache_folder(), inputs)
@@ -96,8 +97,8 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
         )
         write_facts(folder, facts)
         finished = Predictor(folder, expected=1)  # replays the golden samples through the finished model
-        difference = check_golden(folder, finished.probabilities(inputs), expected, facts.engine.precision)
-        _write_tables(folder, material)
+        difference = check_golden(folder, finished.values(inputs), expected, facts.engine.precision)
+        write_tables(folder, material)
         write_figures(folder, figures_of(material.figures, material.headline, material.leak_free))
         pages.explain(finished, material.headline, folder)
         samples = samples.replace(difference=difference)
@@ -107,7 +108,7 @@ def write_run(runs: Path, name: str, material: Material, cost: Cost, cache: Path
     return write_folder(runs, name, fill)
 
 
-def _check_unchanged(examples: Sequence[Example], digests: Sequence[bytes | None]) -> None:
+def check_unchanged(examples: Sequence[Example], digests: Sequence[bytes | None]) -> None:
     """See that examples still have the content that their features are of.
 
     Raises:
@@ -119,7 +120,7 @@ def _check_unchanged(examples: Sequence[Example], digests: Sequence[bytes | None
 
 
 def _write_model(
-    folder: Path, material: Material, prepared: Prepared, inputs: np.ndarray, name: str
+    folder: Path, material: HeadMaterial, prepared: Prepared, inputs: np.ndarray, name: str
 ) -> tuple[RunFacts, FreezeProof]:
     """Write the model in both its forms, and what lies beside it."""
     base, detector = material.base, material.detector if prepared.xml else None
@@ -136,7 +137,7 @@ def _write_model(
     return facts, proof
 
 
-def _write_tables(folder: Path, material: Material) -> None:
+def write_tables(folder: Path, material: Material) -> None:
     """Write every table that the run has."""
     write_predictions(folder, material.dataset.classes, material.answers)
     write_skipped(folder, material.audit.skipped)
@@ -167,7 +168,7 @@ def template_for(base: Base, head_config: HeadConfig, prepared: Prepared, inputs
     return folder / "template.keras"
 
 
-def _golden_indices(material: Material) -> np.ndarray:
+def golden_indices(material: Material) -> np.ndarray:
     """Positions of a few examples, spread over the data."""
     n = len(material.audit.usable)
     return np.unique(np.linspace(0, n - 1, min(n, GOLDEN_SAMPLES)).astype(int))
@@ -179,7 +180,7 @@ def inside(facts: RunFacts) -> dict[str, Any]:
     return {name: plain[name] for name in ("headstart", "name", "classes", "task", "thresholds", "base")}
 
 
-def _frozen(material: Material) -> Frozen | None:
+def _frozen(material: HeadMaterial) -> Frozen | None:
     """What was frozen in fine-tuning; None where all of the base was."""
     is_kept = material.verdict.outcome == "kept"
     return material.tuned.frozen if is_kept and isinstance(material.tuned, FineTuneResult) else None

@@ -72,26 +72,18 @@ class HeadChoice:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Material:
-    """Everything the stages gave.
+    """What the stages of every training gave.
 
     Attributes:
         base: the finished base, fine-tuned or not.
         dataset: the examples.
         corrections: of their labels.
-        features: of the examples, by the finished base.
+        features: of the examples, by the finished base; by the frozen one for a detector.
         audit: of the data.
         findings: of the audit and of what came after it.
-        head_choice: the head before fine-tuning.
-        head: the finished head.
         label_issues: labels that look wrong; None where none were examined.
-        learning_curve: None if not computed.
-        tuned: what fine-tuning made.
-        verdict: whether that is kept.
-        calibration: of the probabilities.
-        selective_prediction: None where there is no threshold to choose.
-        detector: of out-of-distribution examples; None where there are too few examples.
         answers: about all examples.
         figures: split -> its figures.
         leak_free: the figures without examples seen in training.
@@ -108,15 +100,7 @@ class Material:
     features: FeatureSet
     audit: Audit
     findings: list[Finding]
-    head_choice: HeadChoice
-    head: Head
     label_issues: LabelIssues | None
-    learning_curve: Forecast | None
-    tuned: FineTuneResult | NotTried
-    verdict: Verdict
-    calibration: Calibration
-    selective_prediction: SelectivePrediction | None
-    detector: OutOfDistributionDetector | None
     answers: Answers
     figures: dict[str, SplitFigures]
     leak_free: LeakFree | None
@@ -134,6 +118,36 @@ class Material:
     @property
     def history(self) -> list[HistoryRow]:
         """Rows for ``history.csv``."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMaterial(Material):
+    """What the stages of a training of a head gave.
+
+    Attributes:
+        head_choice: the head before fine-tuning.
+        head: the finished head.
+        learning_curve: None if not computed.
+        tuned: what fine-tuning made.
+        verdict: whether that is kept.
+        calibration: of the probabilities.
+        selective_prediction: None where there is no threshold to choose.
+        detector: of out-of-distribution examples; None where there are too few examples.
+    """
+
+    head_choice: HeadChoice
+    head: Head
+    learning_curve: Forecast | None
+    tuned: FineTuneResult | NotTried
+    verdict: Verdict
+    calibration: Calibration
+    selective_prediction: SelectivePrediction | None
+    detector: OutOfDistributionDetector | None
+
+    @property
+    def history(self) -> list[HistoryRow]:
+        """Rows for ``history.csv``."""
         trials = self.head_choice.facts["tried"] if self.head_choice.facts else []
         measured: list[Mapping[str, Any]] = [
             *self.head.history,
@@ -144,7 +158,7 @@ class Material:
 
 
 def run_facts(
-    material: Material,
+    material: HeadMaterial,
     prepared: Prepared,
     name: str,
     base: BaseFacts,
@@ -159,22 +173,18 @@ def run_facts(
         base: see :func:`base_facts`.
         out_of_distribution: see :func:`out_of_distribution_facts`.
     """
-    head_config, optional = material.head_choice.config, _optional_facts(material)
-    return RunFacts(
-        kind="trained",
-        headstart=versions()["headstart"],
-        created=now(),
+    head_config = material.head_choice.config
+    return common_facts(
+        material,
         name=name,
-        classes=list(material.dataset.classes),
-        task=material.dataset.task.name,
-        thresholds=thresholds_of(material),
         base=base,
-        engine=engine_facts(prepared, material.features.precision, by_keras=material.features.by_keras),
+        engine=engine_facts(
+            material.features.precision,
+            by_openvino=prepared.xml is not None,
+            difference=prepared.facts.get("difference"),
+            features_by_keras=material.features.by_keras,
+        ),
         seed=head_config.seed,
-        versions=versions(),
-        config=material.config,
-        data=_data_facts(material),
-        audit=finding_facts(material.findings),
         head_settings=decode(
             HeadSettings, {**asdict(head_config), "head": head_config.kind, "dense": head_config.units}
         ),
@@ -182,7 +192,33 @@ def run_facts(
         fine_tuning=_fine_tuning_facts(material),
         calibration=decode(CalibrationFacts, asdict(material.calibration)),
         out_of_distribution=out_of_distribution,
-        **optional,
+        **_optional_facts(material),
+    )
+
+
+def common_facts(material: Material, **fields: Any) -> RunFacts:
+    """``run.json`` of a training: what every one has.
+
+    Args:
+        material: what the stages gave.
+        fields: of :class:`RunFacts`, beside those.
+    """
+    issues = material.label_issues
+    return RunFacts(
+        kind="trained",
+        headstart=versions()["headstart"],
+        created=now(),
+        classes=list(material.dataset.classes),
+        task=material.dataset.task.name,
+        thresholds=thresholds_of(material),
+        versions=versions(),
+        config=material.config,
+        data=_data_facts(material),
+        audit=finding_facts(material.findings),
+        choice=_choice_facts(material.choice) if material.choice else None,
+        change=decode(ChangeFacts, material.change.to_dict()) if material.change else None,
+        label_issues=LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
+        **fields,
     )
 
 
@@ -223,20 +259,23 @@ def base_facts(base: Base, feature_dim: int, tokenizer: dict[str, Any] | None = 
     )
 
 
-def engine_facts(prepared: Prepared, precision: Any, *, by_keras: bool = False) -> EngineFacts:
+def engine_facts(
+    precision: Any, *, by_openvino: bool, difference: float | None, features_by_keras: bool = False
+) -> EngineFacts:
     """The engine.
 
     Args:
-        prepared: the base for it.
         precision: of its arithmetic.
-        by_keras: whether Keras computed the features of the training examples.
+        by_openvino: whether it is OpenVINO, and not Keras.
+        difference: largest difference from Keras that was measured; None where Keras is the engine.
+        features_by_keras: whether Keras computed the features of the training examples.
     """
     return EngineFacts(
-        kind="openvino" if prepared.xml else "keras",
+        kind="openvino" if by_openvino else "keras",
         precision=precision,
         tolerance=TOLERANCE[precision],
-        difference_from_keras=prepared.facts.get("difference"),
-        features_by_keras=by_keras,
+        difference_from_keras=difference,
+        features_by_keras=features_by_keras,
     )
 
 
@@ -284,13 +323,10 @@ def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.nd
     return whole.hexdigest()
 
 
-def _optional_facts(material: Material) -> dict[str, Any]:
-    """What not every run has, by the names of its fields."""
-    issues, curve, selective = material.label_issues, material.learning_curve, material.selective_prediction
+def _optional_facts(material: HeadMaterial) -> dict[str, Any]:
+    """What not every head has, by the names of its fields."""
+    curve, selective = material.learning_curve, material.selective_prediction
     return {
-        "choice": _choice_facts(material.choice) if material.choice else None,
-        "change": decode(ChangeFacts, material.change.to_dict()) if material.change else None,
-        "label_issues": LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
         "learning_curve": decode(LearningCurveFacts, asdict(curve)) if curve else None,
         "selective_prediction": _selective_prediction_facts(selective) if selective else None,
         "search": _search_facts(material.head_choice),
@@ -325,7 +361,7 @@ def _correction_facts(plain: Mapping[str, Any]) -> CorrectionFacts:
     return CorrectionFacts(table=plain["from"], changed=plain["changed"], left_out=plain["left_out"])
 
 
-def _head_facts(material: Material) -> HeadFacts:
+def _head_facts(material: HeadMaterial) -> HeadFacts:
     head_config, head, weights = material.head_choice.config, material.head, material.head.class_weights
     return HeadFacts(
         kind=head_config.kind,
@@ -345,7 +381,7 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _fine_tuning_facts(material: Material) -> FineTuningFacts:
+def _fine_tuning_facts(material: HeadMaterial) -> FineTuningFacts:
     process, tuned = None, material.tuned
     if isinstance(tuned, FineTuneResult):
         optional = [name for name in FineTuningProcess.field_types if hasattr(FineTuningProcess, name)]

@@ -313,6 +313,14 @@ def _run_3(old: _Plain) -> _Plain:
     return {**new, "golden": rest, "files": {"golden.npz": golden["sha256"]}}
 
 
-# Format 4 only allows more: a comparison without log loss.
-_RUN_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _run_2, 2: _run_3, 3: dict}
+# --- format 3 to 4 -------------------------------------------------------------------------------------------------
+
+
+def _run_4(old: _Plain) -> _Plain:
+    """There were no detectors. Beside them, format 4 allows a comparison without log loss."""
+    base = _Fields(old, "").below("base")
+    return {**old, "detector": None, "base": {**base.plain, "spec": {**base.below("spec").plain, "maps": None}}}
+
+
+_RUN_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _run_2, 2: _run_3, 3: _run_4}
 _FIGURES_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _figures_2, 2: dict, 3: dict}

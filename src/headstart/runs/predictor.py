@@ -29,9 +29,9 @@ from headstart.features.engines import (
 from headstart.runs import migrations
 from headstart.runs.files import ADVICE, checked_file, read_facts
 from headstart.runs.schema import BaseFacts, EngineFacts, RunFacts
-from headstart.tasks import Task, classification_task, get_task
+from headstart.tasks import Task, get_task
 from headstart.tasks.answers import Answer as TaskAnswer
-from headstart.tasks.answers import Decision
+from headstart.tasks.answers import Decision, Frame
 
 _FEW = 4  # up to this many examples the engine is set up to be quick for one, beyond it to be quick for many
 
@@ -52,15 +52,27 @@ Answer = TaskAnswer | Problem
 MinConfidence = float | Literal["auto"]
 
 
+class Input(NamedTuple):
+    """What a model takes of one example.
+
+    Attributes:
+        array: as the reader gives it.
+        frame: where the array lies in the image; None if the answers of the task do not depend on it.
+    """
+
+    array: np.ndarray
+    frame: Frame | None
+
+
 class Output(NamedTuple):
     """What a model computes for one example.
 
     Attributes:
-        probabilities: float32 (classes,).
+        value: one of the outputs of the task, such as probabilities, float32 (classes,).
         out_of_distribution: whether the example is unlike the training examples; None if the run cannot tell.
     """
 
-    probabilities: np.ndarray
+    value: Any
     out_of_distribution: bool | None
 
 
@@ -98,7 +110,7 @@ class Predictor:
     ) -> None:
         self.folder = folder
         self.facts = read_facts(folder)
-        self.task = classification_task(get_task(self.facts.task))
+        self.task = get_task(self.facts.task)
         self.min_confidence = _resolve_min_confidence(min_confidence, self.facts, self.task)
         if self.facts.golden is None:
             raise InputError(
@@ -117,15 +129,29 @@ class Predictor:
         self.detector = self._load_detector()
         self._replay_golden()
         if tta:
-            self._engine = _WithMirror(self._engine)
+            self._engine = _with_mirror(self._engine, self.task)
 
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for what the reader gives: pixels (n, h, w, 3) or token ids (n, t)."""
-        return self._engine(inputs)[:, : len(self.classes)]
+    def values(self, inputs: np.ndarray) -> np.ndarray:
+        """What the finished model gives for what the reader gives: pixels (n, h, w, 3) or token ids (n, t).
 
-    def compute(self, inputs: np.ndarray) -> list[Output]:
-        """Outputs for n examples, from what the reader gives. Safe to call from any thread."""
-        return self._split_values(self._engine(inputs))
+        Returns:
+            Of classification probabilities, float32 (n, classes); see :meth:`headstart.tasks.Task.model_values`.
+        """
+        return self.task.model_values(self._engine(inputs), len(self.classes))
+
+    def read(self, data: bytes, suffix: str | None = None) -> Input:
+        """What the model takes of the content of an example. Safe to call from any thread.
+
+        Raises:
+            BadExample: the content cannot be used.
+        """
+        array = self.reader.decode(data, suffix)
+        return Input(array, self.modality.frame(self.reader, data) if self.task.needs_frames else None)
+
+    def compute(self, inputs: Sequence[Input]) -> list[Output]:
+        """Outputs for n examples. Safe to call from any thread."""
+        values = self._engine(self.reader.batch([item.array for item in inputs]))
+        return self._read_values(values, [item.frame for item in inputs])
 
     @property
     def batch_size(self) -> int:
@@ -150,24 +176,27 @@ class Predictor:
         pieces = [list(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)]
         problems: list[tuple[int, str]] = []
 
-        def read(indices: list[int]) -> tuple[list[int], list[np.ndarray]]:
-            readable, arrays = [], []
+        def read(indices: list[int]) -> dict[int, Input]:
+            inputs: dict[int, Input] = {}
             for i in indices:
                 try:
                     data = examples[i].read()
-                    array = self.reader.decode(data, examples[i].suffix)
+                    inputs[i] = self.read(data, examples[i].suffix)
                 except BadExample as exc:
                     problems.append((i, str(exc)))
                     continue
                 if on_read:
-                    on_read(i, data, array)
-                arrays.append(array)
-                readable.append(i)
-            return readable, arrays
+                    on_read(i, data, inputs[i].array)
+            return inputs
 
-        batches = ((readable, self.reader.batch(arrays)) for readable, arrays in map_ahead(read, pieces) if readable)
-        for indices, values in self._engine.stream(batches):
-            yield from zip(indices, self._split_values(values), strict=True)
+        batches = (
+            (inputs, self.reader.batch([item.array for item in inputs.values()]))
+            for inputs in map_ahead(read, pieces)
+            if inputs
+        )
+        for inputs, values in self._engine.stream(batches):
+            frames = [item.frame for item in inputs.values()]
+            yield from zip(inputs, self._read_values(values, frames), strict=True)
             while problems:
                 yield problems.pop()
         yield from problems
@@ -191,26 +220,26 @@ class Predictor:
     def predict_bytes(self, name: str, data: bytes, *, top_k: int | None = None) -> Answer:
         """The answer for the content of one image or text file."""
         try:
-            array = self.reader.decode(data)
+            item = self.read(data)
         except BadExample as exc:
             return Problem(name, str(exc))
-        (output,) = self.compute(self.reader.batch([array]))
+        (output,) = self.compute([item])
         return self.answer(name, output, top_k)
 
-    def outputs_of(self, probabilities: np.ndarray, features: np.ndarray) -> list[Output]:
-        """Outputs for n examples from their probabilities (n, classes) and features (n, d)."""
-        if self.detector is None:
-            return [Output(row, None) for row in probabilities]
-        return [*map(Output, probabilities, self.detector.is_out_of_distribution(features).tolist())]
+    def outputs_of(self, outputs: np.ndarray, features: np.ndarray | None) -> list[Output]:
+        """Outputs for n examples from those of the task, (n, …), and their features (n, d)."""
+        if self.detector is None or features is None:
+            return [Output(value, None) for value in outputs]
+        return [*map(Output, outputs, self.detector.is_out_of_distribution(features).tolist())]
 
     def answer(self, file: str, output: Output, top_k: int | None = None) -> TaskAnswer:
         """An output as an answer about something called ``file``; with ``top_k`` classes, or all."""
         decision = Decision(self.classes, self.thresholds, self.min_confidence, output.out_of_distribution)
-        return self.task.answer(file, output.probabilities, decision, top_k)
+        return self.task.answer(file, output.value, decision, top_k)
 
-    def _split_values(self, values: np.ndarray) -> list[Output]:
-        """Outputs from what an engine gives: probabilities and features side by side."""
-        return self.outputs_of(*np.split(values, [len(self.classes)], axis=1))
+    def _read_values(self, values: np.ndarray, frames: Sequence[Frame | None]) -> list[Output]:
+        """Outputs from what an engine gives."""
+        return self.outputs_of(*self.task.read_values(values, len(self.classes), frames))
 
     def _load_detector(self) -> OutOfDistributionDetector | None:
         if self.facts.out_of_distribution is None:
@@ -231,7 +260,13 @@ class Predictor:
         if texts:  # they prove the tokenizer as well
             inputs = decode_examples(self.reader, map(TextExample, texts))
         self.samples: np.ndarray = inputs
-        check_golden(self.folder, self.probabilities(inputs), expected, self.facts.engine.precision)
+        check_golden(self.folder, self.values(inputs), expected, self.facts.engine.precision)
+
+
+def _with_mirror(engine: Engine, task: Task) -> Engine:
+    if task.needs_frames:
+        raise InputError(f"it averages probabilities of whole images: a {task.name} run has none.", field="tta")
+    return _WithMirror(engine)
 
 
 class _WithMirror:

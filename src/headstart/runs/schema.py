@@ -224,6 +224,7 @@ class SpecFacts(Record):
     folder: str | None
     taps: list[str] | None
     sample_range: tuple[float, float] | None
+    maps: list[str] | None
 
 
 class PreprocessingFacts(Record):
@@ -735,6 +736,48 @@ class ChangeFacts(Record):
 # --- run.json: proofs and cost -------------------------------------------------------------------------------------
 
 
+class MapFacts(Record):
+    """A feature map of the base, see :class:`headstart.bases.maps.FeatureMap`."""
+
+    block: str
+    shape: tuple[int, int, int]
+    stride: int
+
+
+class DetectorFacts(Record):
+    """Neck and head of a detector, and how they were trained.
+
+    Attributes:
+        maps: of the base, the finest first.
+        points: at which boxes are predicted.
+        parameters: trained weights.
+        views: of each training image, the image itself among them.
+        epochs: that were trained.
+        batch_size: views in a step.
+        learning_rate: the highest one.
+        seconds: of training.
+        views_s: seconds until the views were made.
+        examples_per_s: views trained on in a second.
+        cached_mb: size of the views in the cache, while it was trained.
+        backend: of Keras.
+        stopped: why training ended.
+    """
+
+    maps: list[MapFacts]
+    points: int
+    parameters: int
+    views: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seconds: float
+    views_s: float
+    examples_per_s: float
+    cached_mb: float
+    backend: str
+    stopped: str
+
+
 class FreezeProofFacts(Record):
     """Proof that the base did not change, see :class:`headstart.model_files.keras_file.FreezeProof`."""
 
@@ -828,6 +871,8 @@ class RunFacts(Record):
         selective_prediction: None for multi-label data, and where nothing was held out.
         out_of_distribution: None where there are too few examples to tell.
         change: None unless an earlier run was extended.
+        detector: neck and head of a detector; None for others. A detector has no head settings, head, fine-tuning and
+            calibration.
         freeze_proof: None unless trained.
         golden: None for an evaluation.
         cost: None for an adopted run.
@@ -863,6 +908,7 @@ class RunFacts(Record):
     selective_prediction: SelectivePredictionFacts | None = None
     out_of_distribution: OutOfDistributionFacts | None = None
     change: ChangeFacts | None = None
+    detector: DetectorFacts | None = None
     freeze_proof: FreezeProofFacts | None = None
     golden: GoldenFacts | None = None
     cost: CostFacts | None = None
@@ -888,7 +934,8 @@ class RunFacts(Record):
 
     def faults(self) -> Iterator[FieldError]:
         """Fields that are missing for this kind of run, or that contradict each other."""
-        for name in _NEEDED_BY_KIND[self.kind]:
+        of_head = _NEEDED_OF_HEADS if self.kind == "trained" and self.detector is None else ()
+        for name in (*_NEEDED_BY_KIND[self.kind], *of_head):
             if getattr(self, name) is None:
                 yield FieldError(name, f"expected an object: the run is of the kind {self.kind}, got null")
         modality = self.modality
@@ -902,9 +949,8 @@ class RunFacts(Record):
 
 
 _NEEDED_BY_KIND: dict[str, tuple[str, ...]] = {
-    "trained": (
-        "config", "data", "head_settings", "head", "fine_tuning", "calibration", "freeze_proof", "golden", "cost",
-    ),
+    "trained": ("config", "data", "freeze_proof", "golden", "cost"),
     "evaluation": ("evaluation_of", "data", "cost"),
     "adopted": ("adopted", "golden"),
-}  # fmt: skip
+}
+_NEEDED_OF_HEADS = ("head_settings", "head", "fine_tuning", "calibration")

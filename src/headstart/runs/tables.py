@@ -42,7 +42,7 @@ PREDICTIONS, LABEL_ISSUES, HISTORY, SKIPPED = "predictions.csv", "suspects.csv",
 
 _PREDICTION_COLUMNS = ("split", "file", "label", "predicted", "sha256")  # before those of the task
 _ISSUE_COLUMNS = ("split", "file", "label", "suggested", "probability", "label_probability", "sha256")
-_HISTORY_COLUMNS = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy")
+_HISTORY_COLUMNS = ("phase", "epoch", "l2", "loss", "accuracy", "val_loss", "val_accuracy", "val_map")
 _SKIPPED_COLUMNS = ("file", "reason")
 _LONGEST = 60  # characters of a wrong cell that are shown
 
@@ -109,13 +109,15 @@ class HistoryRow:
     """What was measured once; None where it was not, or is not finite.
 
     Attributes:
-        phase: ``cross-validation`` (of a solved head), ``head`` (of an mlp), ``search`` or ``fine-tuning``.
+        phase: ``cross-validation`` (of a solved head), ``head`` (of an mlp), ``search``, ``fine-tuning`` or
+            ``detector``.
         epoch: of the phase, or number of the trial.
         l2: regularisation that was tried.
         loss: on the training examples; so is ``accuracy``.
         accuracy: share of right answers.
         val_loss: on examples that were not trained on; so is ``val_accuracy``.
         val_accuracy: share of right answers.
+        val_map: mean average precision of detections.
     """
 
     phase: str
@@ -125,6 +127,7 @@ class HistoryRow:
     accuracy: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    val_map: float | None = None
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -263,13 +266,14 @@ def read_history(folder: Path, facts: RunFacts) -> list[HistoryRow]:
     path = folder / HISTORY
     if facts.kind != "trained" or (facts.format_version == 1 and not path.exists()):  # format 1 wrote no empty ones
         return []
+    columns = _HISTORY_COLUMNS[: len(_HISTORY_COLUMNS) - (facts.format_version < 4)]  # the last one came with format 4
     return [
         HistoryRow(
             phase=cells.filled("phase"),
             epoch=cells.convert("epoch", int, "a whole number") if cells["epoch"] else None,
-            **{name: cells.figure(name) for name in _HISTORY_COLUMNS[2:]},
+            **{name: cells.figure(name) for name in columns[2:]},
         )
-        for cells in _read(path, _HISTORY_COLUMNS, facts)
+        for cells in _read(path, columns, facts)
     ]
 
 

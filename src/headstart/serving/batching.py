@@ -12,15 +12,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-import numpy as np
-
 from headstart.errors import BadExample
-from headstart.runs.predictor import Output, Predictor
+from headstart.runs.predictor import Input, Output, Predictor
 from headstart.serving.limits import RefusedError
 
 _MAX_WAIT_S = 0.004
 
-_Decoded = tuple[np.ndarray, "asyncio.Future[Output]"]
+_Decoded = tuple[Input, "asyncio.Future[Output]"]
 
 
 class Batcher:
@@ -94,29 +92,29 @@ class Batcher:
         answer: asyncio.Future[Output] = self._loop.create_future()
         with self._changed:
             self._decoding += 1
-        array = None
+        item = None
         try:
-            array = await self._loop.run_in_executor(self._pool, self._decode, content)
+            item = await self._loop.run_in_executor(self._pool, self._decode, content)
         except BadExample as exc:
             return str(exc)
         finally:
             with self._changed:
                 self._decoding -= 1
-                if array is not None:
-                    self._decoded.append((array, answer))
+                if item is not None:
+                    self._decoded.append((item, answer))
                 self._changed.notify_all()
         return await answer
 
-    def _decode(self, content: bytes) -> np.ndarray:
+    def _decode(self, content: bytes) -> Input:
         self._check(content)
-        return self._predictor.reader.decode(content)
+        return self._predictor.read(content)
 
     def _compute_batches(self) -> None:
         """Compute batches until :meth:`close`; runs in each engine thread."""
         while batch := self._next_batch():
-            arrays, answers = zip(*batch, strict=True)
+            inputs, answers = zip(*batch, strict=True)
             try:
-                outputs = self._predictor.compute(self._predictor.reader.batch(arrays))
+                outputs = self._predictor.compute(inputs)
             except Exception as exc:  # noqa: BLE001 - raised in the requests that wait for it
                 self._loop.call_soon_threadsafe(_fail, answers, exc)
                 continue

@@ -67,7 +67,7 @@ def open_run(folder: Path) -> tuple[Predictor, Stamp]:
     with ThreadPoolExecutor(predictor.at_once) as executor:
         while size:
             batch = np.resize(predictor.samples, (size, *predictor.samples.shape[1:]))
-            list(executor.map(predictor.compute, [batch] * predictor.at_once))
+            list(executor.map(predictor.values, [batch] * predictor.at_once))
             size //= 2
     return predictor, stamp
 

@@ -25,6 +25,18 @@ class Decision(NamedTuple):
     out_of_distribution: bool | None = None
 
 
+class Frame(NamedTuple):
+    """Where the input of a model lies in an image.
+
+    Attributes:
+        size: (height, width) of the upright image, in pixels.
+        visible_box: left, top, right and bottom of what the input shows, in pixels of the upright image.
+    """
+
+    size: tuple[int, int]
+    visible_box: tuple[float, float, float, float]
+
+
 class Cells(Protocol):
     """One row of a table, read with a check of each cell."""
 

@@ -1,7 +1,7 @@
 """The interface of tasks whose heads are trained on feature vectors: each example has a probability for every class."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.config import ClassWeights
 from headstart.errors import InputError
+from headstart.tasks.answers import Frame
 from headstart.tasks.outputs import Activation
 from headstart.tasks.task import Task
 
@@ -27,6 +28,21 @@ class ClassificationTask(Task):
     openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"model_type": "Classification", "multilabel": "False"}
     )
+
+    def read_values(
+        self, values: np.ndarray, n_classes: int, frames: Sequence[Frame | None]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probabilities (n, classes), and behind them the features."""
+        probabilities, features = np.split(values, [n_classes], axis=1)
+        return probabilities, features if features.shape[1] else None
+
+    def model_values(self, values: np.ndarray, n_classes: int) -> np.ndarray:
+        """The probabilities."""
+        return values[:, :n_classes]
+
+    def stack_outputs(self, outputs: Sequence[Any], n_classes: int) -> np.ndarray:
+        """Float32 (n, classes)."""
+        return np.stack(outputs) if len(outputs) else np.empty((0, n_classes), np.float32)
 
     @abstractmethod
     def class_weights(self, labels: np.ndarray, n_classes: int, choice: ClassWeights) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from headstart.tasks.answers import Answer, Cells, Decision, Scores
+from headstart.tasks.answers import Answer, Cells, Decision, Frame, Scores
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.labels import SEPARATOR, Label
 from headstart.tasks.wording import Wording
@@ -144,6 +144,8 @@ class Task(ABC):
         no_confidence_reason: why an answer has no single confidence, which can be calibrated and compared with a
             threshold; empty if it has one.
         has_label_probability: whether one probability tells how well the given label of an example fits.
+        trains_on: what a head is trained on: vectors of features, or the feature maps of the base.
+        needs_frames: whether answers say where something is in an image, so that :meth:`read_values` needs frames.
         relabel_control: how a person corrects the label of an example on the page: chooses one class, or ticks several.
         openvino_info: what OpenVINO's Model API needs to know about an exported model.
     """
@@ -166,6 +168,8 @@ class Task(ABC):
     predicts_most_probable: ClassVar[bool] = True
     no_confidence_reason: ClassVar[str] = ""
     has_label_probability: ClassVar[bool] = True
+    trains_on: ClassVar[Literal["features", "maps"]] = "features"
+    needs_frames: ClassVar[bool] = False
     relabel_control: ClassVar[Literal["choose one", "tick several"]] = "choose one"
     openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
@@ -258,6 +262,31 @@ class Task(ABC):
     def label_fault(self, names: Iterable[str]) -> str | None:
         """Why class names cannot be used; None if they can."""
         return None
+
+    # ---- outputs
+
+    @abstractmethod
+    def read_values(
+        self, values: np.ndarray, n_classes: int, frames: Sequence[Frame | None]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the values that a finished model gives mean.
+
+        Args:
+            values: float32 (n, …), as the engine gives them.
+            n_classes: number of classes.
+            frames: of the n examples; None where :attr:`needs_frames` is False.
+
+        Returns:
+            The outputs of the examples; and their features, float32 (n, d), if the engine gives them as well.
+        """
+
+    @abstractmethod
+    def model_values(self, values: np.ndarray, n_classes: int) -> np.ndarray:
+        """Those values that golden samples compare, and that exported models give: (n, …), between 0 and 1."""
+
+    @abstractmethod
+    def stack_outputs(self, outputs: Sequence[Any], n_classes: int) -> np.ndarray:
+        """The outputs of some examples as one array; there may be none."""
 
     # ---- evaluation
 

@@ -15,12 +15,14 @@ from headstart.data.folders import walk
 from headstart.data.images import EXTENSIONS, Decoder, measure_sample_range, upright_size
 from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_images
+from headstart.data.readers import Reader
 from headstart.data.resizing import ResizeRule
 from headstart.data.table_columns import Columns
 from headstart.data.table_images import RowAddress, TableImage, parse_address
 from headstart.data.tables import FRAME, is_table, read_rows
 from headstart.data.thumbnails import Thumbnail, thumbnail
 from headstart.errors import BadExample, InputError
+from headstart.tasks.answers import Frame
 
 
 class Image(Modality):
@@ -90,6 +92,13 @@ class Image(Modality):
     def sample_range(self, examples: Sequence[Example]) -> SampleRange | None:
         """Measured on some of the images."""
         return measure_sample_range(examples)
+
+    def frame(self, reader: Reader, data: bytes) -> Frame | None:
+        """The size of the upright image, and the part of it that a decoder shows."""
+        if not isinstance(reader, Decoder):
+            return None
+        size = upright_size(data)
+        return Frame(size, reader.visible_box(size))
 
     def thumbnail(self, example: Example, longest_px: int) -> Thumbnail | None:
         """The image itself; None if its file is gone or cannot be read."""

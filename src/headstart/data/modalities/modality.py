@@ -16,6 +16,7 @@ from headstart.data.examples import Example, FileExample, TextExample, file_in
 from headstart.data.fingerprints import ImageInfo
 from headstart.data.readers import Reader
 from headstart.data.thumbnails import Thumbnail
+from headstart.tasks.answers import Frame
 
 
 class Modality(ABC):
@@ -154,6 +155,10 @@ class Modality(ABC):
         """
 
     # ---- showing examples
+
+    def frame(self, reader: Reader, data: bytes) -> Frame | None:
+        """Where the array that a reader makes of an image lies in the image; None for what is no image."""
+        return None
 
     def thumbnail(self, example: Example, longest_px: int) -> Thumbnail | None:
         """An example as a small image, no side longer than this; None if it cannot be shown as one."""

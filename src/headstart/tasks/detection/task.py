@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import counted
-from headstart.tasks.answers import Cells, Decision, Mistake, Scores
+from headstart.tasks.answers import Cells, Decision, Frame, Mistake, Scores
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
 from headstart.tasks.detection.boxes import Boxes, Detections, same_objects
@@ -64,6 +64,8 @@ class Detection(Task):
     predicts_most_probable = False
     no_confidence_reason = "Every object has its own score, and every class its own threshold."
     has_label_probability = False
+    trains_on = "maps"
+    needs_frames = True
 
     def matches(self, labels: Sequence[Label]) -> bool:
         """Whether all labels are boxes."""
@@ -114,6 +116,32 @@ class Detection(Task):
     def label_fault(self, names: Iterable[str]) -> str | None:
         """A name that could not be read again from a cell."""
         return name_fault(names)
+
+    def read_values(
+        self, values: np.ndarray, n_classes: int, frames: Sequence[Frame | None]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Detections in pixels of each image.
+
+        Values are boxes in shares of the input, and scores: (n, points, 4 + classes).
+        """
+        from headstart.tasks.detection.decoding import decode
+
+        detections = [
+            decode(of_image, (1, 1), frame.visible_box, frame.size)
+            for of_image, frame in zip(values, frames, strict=True)
+            if frame is not None
+        ]
+        return self.stack_outputs(detections, n_classes), None
+
+    def model_values(self, values: np.ndarray, n_classes: int) -> np.ndarray:
+        """All of them: boxes and scores at all points."""
+        return values
+
+    def stack_outputs(self, outputs: Sequence[Any], n_classes: int) -> np.ndarray:
+        """Object array (n,)."""
+        stacked = np.empty(len(outputs), object)  # np.array would try to stack them
+        stacked[:] = outputs
+        return stacked
 
     def evaluate(
         self,

@@ -1,0 +1,137 @@
+"""Trains a detector: what follows the audit and the split when the labels are boxes."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.bases.base import Base
+from headstart.commands.data_preparation import PreparedData
+from headstart.config import ComputeConfig, InputConfig, TrainConfig
+from headstart.data.dataset import Dataset
+from headstart.data.images import Decoder
+from headstart.data.parallel import map_ahead
+from headstart.data.split import Split
+from headstart.features.engines import KerasEngine, resolve_precision
+from headstart.runs.answers import Answers
+from headstart.system.progress import Progress
+from headstart.training.detection import DetectorResult, LabelledImages, open_detector, train_detector
+
+logger = logging.getLogger(__name__)
+
+_PIXELS = 288 * 384  # of the input, unless set; the size on which the prototype was measured
+_SIDE_STEP = 32  # pixels: the coarsest stride
+_SIDES = (160, 640)
+_ASPECT_TOLERANCE = 1.15  # images of other shapes than this factor from the median are padded, not stretched
+_STRETCHED_SHARE = 0.9  # of the images within the tolerance
+
+
+def with_detector_input(config: InputConfig, dataset: Dataset) -> InputConfig:
+    """The settings of the input, with a size and a way to resize that suit the images, where none is set.
+
+    The input has the shape of the median image and about 110,000 pixels. Images are stretched to it if nearly all have
+    about this shape, else padded.
+    """
+    sizes = np.array([boxes.size for boxes in dataset.labels], float)
+    aspects = sizes[:, 1] / sizes[:, 0]
+    aspect = float(np.median(aspects))
+    size = config.input_size or _size_of(aspect)
+    shape = size[1] / size[0]
+    factor = np.maximum(aspects / shape, shape / aspects)
+    stretch = np.mean(factor <= _ASPECT_TOLERANCE) >= _STRETCHED_SHARE
+    return replace(config, input_size=size, resize=config.resize or ("stretch" if stretch else "pad"))
+
+
+def _size_of(aspect: float) -> tuple[int, int]:
+    """(height, width) for a ratio of width to height."""
+    height = (_PIXELS / aspect) ** 0.5
+    sides = np.clip(np.rint(np.array([height, height * aspect]) / _SIDE_STEP) * _SIDE_STEP, *_SIDES)
+    return int(sides[0]), int(sides[1])
+
+
+def fit_detector_layers(
+    prepared: PreparedData, base: Base, config: TrainConfig, cache: Path | None, progress: Progress
+) -> DetectorResult:
+    """Train a detector on the training images.
+
+    Raises:
+        InputError: the base has no feature maps, or the disk has no room.
+        UnavailableError: no Keras backend that can train is installed.
+    """
+    return train_detector(
+        base.for_images(),
+        _images(prepared, "train"),
+        _images(prepared, "val"),
+        len(prepared.dataset.classes),
+        config.detector,
+        seed=config.split.seed,
+        time_limit=config.fine_tuning.time_limit,
+        **asdict(config.compute),
+        cache=cache,
+        progress=progress,
+    )
+
+
+def _images(prepared: PreparedData, split: str) -> LabelledImages:
+    indices = prepared.split.index(split).tolist()
+    dataset, digests = prepared.dataset, prepared.features.digests
+    return LabelledImages(
+        [dataset.examples[i] for i in indices],
+        [digests[i] or b"" for i in indices],
+        [dataset.labels[i] for i in indices],
+    )
+
+
+def detector_precision(result: DetectorResult, compute: ComputeConfig) -> str:
+    """The precision in which a detector computes."""
+    return resolve_precision(compute.precision) if result.xml else KerasEngine.precision
+
+
+def detector_answers(
+    result: DetectorResult, precision: str, dataset: Dataset, split: Split, digests: Sequence[bytes | None],
+    progress: Progress,
+) -> Answers:  # fmt: skip
+    """The detections in all images of the split, with thresholds chosen on the validation images."""
+    usable = split.usable.tolist()
+    task, labels = dataset.task, dataset.labels[split.usable]
+    outputs = task.stack_outputs(_detections(result, precision, dataset, usable, progress), len(dataset.classes))
+    val = split.splits == "val"
+    return Answers(
+        split.splits,
+        [dataset.files[i] for i in usable],
+        labels,
+        outputs,
+        [digests[i] or b"" for i in usable],
+        task,
+        [dataset.examples[i] for i in usable],
+        dataset.modality,
+        task.choose_thresholds(labels[val], outputs[val], len(dataset.classes)),
+    )
+
+
+def _detections(
+    result: DetectorResult, precision: str, dataset: Dataset, indices: list[int], progress: Progress
+) -> list[Any]:
+    engine, decoder = open_detector(result, precision), result.base.reader()
+
+    def read(batch: list[int]) -> tuple[list[int], np.ndarray]:
+        return batch, _pixels(decoder, dataset, batch)
+
+    size = engine.batch_size
+    batches = map_ahead(read, (indices[start : start + size] for start in range(0, len(indices), size)))
+    detections: list[Any] = []
+    with progress.start("detecting", len(indices), dataset.modality.plural) as bar:
+        for batch, values in engine.stream(batches):
+            frames = [dataset.modality.frame(decoder, dataset.examples[i].read()) for i in batch]
+            outputs, _ = dataset.task.read_values(values, len(dataset.classes), frames)
+            detections.extend(outputs)
+            bar.advance(len(batch))
+    return detections
+
+
+def _pixels(decoder: Decoder, dataset: Dataset, indices: list[int]) -> np.ndarray:
+    examples = [dataset.examples[i] for i in indices]
+    return decoder.batch([decoder.decode(example.read(), example.suffix) for example in examples])
