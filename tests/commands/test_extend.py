@@ -157,6 +157,9 @@ def test_groups_go_where_they_are(photos: Path, tmp_path: Path) -> None:
     assert tuned.facts.data.digest == extended.facts.data.digest
     with open(tuned.folder / "examples.jsonl", encoding="utf-8") as file:
         assert json.loads(next(file))["group"] == "00"
+    _digits(tmp_path / "again/digit", range(26, 30))
+    twice = hs.extend(extended.folder, tmp_path / "again")
+    assert len(_rows(twice.folder)) == len(_rows(extended.folder)) + 4
 
 
 def test_what_cannot_be_added_is_said(run: hs.Run, sentences: Path, more: Path, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from headstart.errors import HeadstartError, InputError, IntegrityError
 from headstart.runs.files import read_facts
 from headstart.runs.schema import FORMAT_VERSION
 from headstart.runs.tables import (
-    probabilities_of,
     read_history,
     read_label_issues,
+    read_outputs,
     read_predictions,
     read_skipped,
 )
@@ -75,7 +75,7 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     assert [len([row for row in rows if row.split == split]) for split in ("train", "val", "test")] == [20, 10, 10]
     assert all((row.scores.mistake is None) == (row.predicted == row.labels) for row in rows)
     task, thresholds = get_task(facts.task), facts.thresholds and np.array(list(facts.thresholds.values()))
-    decided = task.decide(probabilities_of(rows, facts.classes), thresholds)
+    decided = task.decide(read_outputs(rows, task, facts.classes), thresholds)
     assert [list(row.predicted) for row in rows] == [task.names(label, facts.classes) for label in decided]
     issues = read_label_issues(folder, facts)
     assert len(issues) == facts.label_issues.count

@@ -159,6 +159,29 @@ def test_the_table_has_the_worst_mistake_and_counts() -> None:
     assert (classes.tolist(), confidence.tolist()) == ([1, -1, 0], pytest.approx([0.8, 0, 0]))
 
 
+def test_a_table_tells_what_was_predicted_and_comparisons_know_no_more() -> None:
+    labels, outputs = scene(3, n=10)
+    names, thresholds = CLASSES[:3], np.full(3, 0.4)
+    cells = [TASK.to_cell(found, names) for found in TASK.decide(outputs, thresholds)]
+    told = TASK.outputs_of_table([], cells, names)
+    known = TASK.told_by_table(outputs, thresholds)
+    assert [len(found) for found in told] == [len(found) for found in known]
+    assert [len(found) for found in TASK.decide(told, thresholds)] == [len(found) for found in known]
+    comparison = TASK.compare(labels, told, known)
+    assert comparison.value[0] == pytest.approx(comparison.value[1], abs=0.02)  # the table rounds
+    assert TASK.compare(labels, told, outputs).value[1] > comparison.value[1]
+
+
+def test_labels_are_plain_data_in_json() -> None:
+    labels, _ = scene(4, n=6)
+    names = CLASSES[:3]
+    plain = json.loads(json.dumps([TASK.to_json(label, names) for label in labels]))
+    assert not TASK.differs(labels, TASK.encode([TASK.from_json(value) for value in plain], names)).any()
+    for name, label in (("single-label", "a"), ("multi-label", ["a", "b"])):
+        task = get_task(name)
+        assert task.to_json(task.encode([label], ["a", "b"])[0], ["a", "b"]) == label == task.from_json(label)
+
+
 def test_its_figures_suit_the_files_and_the_report_of_a_run() -> None:
     labels, outputs = scene(2, n=20)
     names = CLASSES[:3]

@@ -31,7 +31,7 @@ from headstart.features.examination import Examined, examine
 from headstart.runs.files import read_facts
 from headstart.runs.predictor import open_reader
 from headstart.runs.schema import RunFacts
-from headstart.runs.tables import probabilities_of, read_predictions
+from headstart.runs.tables import read_outputs, read_predictions
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.tasks import Task, get_task
@@ -157,7 +157,7 @@ def _old_examples(
         earlier=EarlierRun(
             str(folder),
             classes,
-            probabilities_of(rows, classes),
+            read_outputs(rows, task, classes),
             np.array([thresholds[name] for name in classes]) if thresholds else None,
         ),
     )
@@ -192,7 +192,7 @@ def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
             "with all data again."
         )
     if path == EXAMPLES:
-        source = read_examples(folder, (), get_task(facts.task), facts.modality)
+        source = read_examples(folder, facts.classes, get_task(facts.task), facts.modality)
     else:
         source = load_dataset(path, **{name: config[name] for name in READ})
     group_of_file = dict(zip(source.files, source.groups or (), strict=True))

@@ -35,14 +35,14 @@ class EarlierRun:
     Attributes:
         run: its folder.
         classes: its classes.
-        probabilities: float (m, classes). With one class for each example only those of the predicted and of the true
-            class are known, and the others are 0.
+        outputs: of its model for m examples, as far as its table tells, see
+            :meth:`headstart.tasks.Task.outputs_of_table`.
         thresholds: float (classes,), smallest probability at which a label was predicted; None with one class each.
     """
 
     run: str
     classes: list[str]
-    probabilities: np.ndarray
+    outputs: np.ndarray
     thresholds: np.ndarray | None = None
 
 
@@ -88,7 +88,7 @@ class Dataset:
     @property
     def settled(self) -> int:
         """How many examples, from the first on, belong to the run that is extended: they are always used."""
-        return len(self.earlier.probabilities) if self.earlier else 0
+        return len(self.earlier.outputs) if self.earlier else 0
 
     @property
     def texts(self) -> list[str]:

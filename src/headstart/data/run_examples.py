@@ -27,10 +27,9 @@ def write_examples(folder: Path, dataset: Dataset, splits: Sequence[str]) -> Non
     """
     with open(folder / EXAMPLES, "w", encoding="utf-8") as file:
         for i, label in enumerate(dataset.labels):
-            label_cell = dataset.task.from_cell(dataset.task.to_cell(label, dataset.classes))
             row = {
                 **dict([dataset.examples[i].cell()]),
-                "label": label_cell if splits[i] else "",
+                "label": dataset.task.to_json(label, dataset.classes) if splits[i] else "",
                 "split": splits[i],
                 **({"group": dataset.groups[i]} if dataset.groups else {}),
             }
@@ -56,7 +55,7 @@ def read_examples(folder: Path, classes: Sequence[str], task: Task, modality: Mo
         root=folder.absolute(),
         files=files,
         classes=list(classes),
-        labels=task.encode([row["label"] for row in rows.values()], classes),
+        labels=task.encode([task.from_json(row["label"]) for row in rows.values()], classes),
         task=task,
         given_splits=[row["split"] for row in rows.values()],
         groups=[row["group"] for row in rows.values()] if "group" in first else None,

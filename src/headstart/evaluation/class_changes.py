@@ -101,7 +101,7 @@ def class_changes(
     dataset: Dataset,
     positions: np.ndarray,
     splits: np.ndarray,
-    probabilities: np.ndarray,
+    outputs: np.ndarray,
     thresholds: np.ndarray | None,
     *,
     seed: int = 0,
@@ -112,7 +112,7 @@ def class_changes(
         dataset: all examples; the first classes are those of the earlier run.
         positions: int (n,), indices into it of the examples that were evaluated.
         splits: str (n,), their splits.
-        probabilities: float (n, classes), of the new model.
+        outputs: of the new model.
         thresholds: of the new model, as :meth:`headstart.tasks.Task.choose_thresholds` gives them.
         seed: of the bootstrap.
 
@@ -125,7 +125,7 @@ def class_changes(
     if earlier is None or split is None:
         return None
     rows = np.flatnonzero(is_old & (splits == split))
-    labels, before, after = dataset.labels[positions[rows]], earlier.probabilities[positions[rows]], probabilities[rows]
+    labels, before, after = dataset.labels[positions[rows]], earlier.outputs[positions[rows]], outputs[rows]
     n_old = len(earlier.classes)
     predicted = task.decide(before, earlier.thresholds), task.decide(after, thresholds)
     changes = [_class_change(task, dataset.classes, number, labels, *predicted) for number in range(n_old)]
@@ -134,7 +134,7 @@ def class_changes(
     return ClassChanges(
         run=earlier.run,
         split=split,
-        overall=task.compare(labels, before, after, seed=seed),
+        overall=task.compare(labels, before, task.told_by_table(after, thresholds), seed=seed),
         classes=[replace(change, p_value=p) for change, p in zip(changes, corrected, strict=True)],
         added_classes=dataset.classes[n_old:],
         n_confused_with_added=int((was_right & (confused_with >= n_old)).sum()),

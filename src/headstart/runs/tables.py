@@ -289,14 +289,9 @@ def read_skipped(folder: Path, facts: RunFacts) -> list[Skipped]:
     return [Skipped(cells.filled("file"), cells["reason"]) for cells in rows]
 
 
-def probabilities_of(rows: Sequence[PredictionRow], classes: Sequence[str]) -> np.ndarray:
-    """What ``predictions.csv`` says of all classes, float64 (n, classes); 0 for classes that it does not tell of."""
-    number = {name: i for i, name in enumerate(classes)}
-    probabilities = np.zeros((len(rows), len(classes)))
-    for values, row in zip(probabilities, rows, strict=True):
-        for name, probability in row.scores.probabilities.items():
-            values[number[name]] = probability
-    return probabilities
+def read_outputs(rows: Sequence[PredictionRow], task: Task, classes: Sequence[str]) -> np.ndarray:
+    """What ``predictions.csv`` says of the outputs of the model, an array (n, …)."""
+    return task.outputs_of_table([row.scores for row in rows], [row.predicted_cell for row in rows], classes)
 
 
 class _Cells:

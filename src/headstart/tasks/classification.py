@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.config import ClassWeights
 from headstart.errors import InputError
-from headstart.tasks.answers import Frame
+from headstart.tasks.answers import Frame, Scores
 from headstart.tasks.outputs import Activation
 from headstart.tasks.task import Task
 
@@ -94,6 +94,17 @@ class ClassificationTask(Task):
     def scores(self, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         """Figures that training reports beside the loss, as columns of ``history.csv`` without ``val_``."""
         return {}
+
+    def outputs_of_table(
+        self, scores: Sequence[Scores], predicted_cells: Sequence[str], classes: Sequence[str]
+    ) -> np.ndarray:
+        """Probabilities, float64 (n, classes); 0 for classes that the table does not tell of."""
+        numbers = {name: number for number, name in enumerate(classes)}
+        probabilities = np.zeros((len(scores), len(classes)))
+        for row, of_example in zip(probabilities, scores, strict=True):
+            for name, probability in of_example.probabilities.items():
+                row[numbers[name]] = probability
+        return probabilities
 
 
 def classification_task(task: Task) -> ClassificationTask:

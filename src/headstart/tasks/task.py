@@ -226,6 +226,15 @@ class Task(ABC):
         """Whether two labels of each example differ: bool (n,)."""
         return (first != second).reshape(len(first), -1).any(1)
 
+    def to_json(self, label: Any, classes: Sequence[str]) -> Any:
+        """One encoded example as plain data for JSON."""
+        return self.from_cell(self.to_cell(label, classes))
+
+    def from_json(self, value: Any) -> Label:
+        """The inverse of :meth:`to_json`, as a label that :meth:`encode` takes."""
+        label: Label = value
+        return label
+
     def is_usable(self, label: Label, classes: Collection[str]) -> bool:
         """Whether an example with this label can be used if only some classes are."""
         return not isinstance(label, str) or label in classes
@@ -387,6 +396,22 @@ class Task(ABC):
             predicted: names of the predicted classes.
             classes: of the run.
         """
+
+    @abstractmethod
+    def outputs_of_table(
+        self, scores: Sequence[Scores], predicted_cells: Sequence[str], classes: Sequence[str]
+    ) -> np.ndarray:
+        """The outputs of a model as far as a table tells, which is enough to decide again.
+
+        Args:
+            scores: of n examples, as :meth:`read_row` gives them.
+            predicted_cells: what is predicted for each, as :meth:`to_cell` writes it.
+            classes: of the run.
+        """
+
+    def told_by_table(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
+        """Outputs with as much in them as those of :meth:`outputs_of_table`, to compare both."""
+        return outputs
 
     @abstractmethod
     def answer(self, name: str, output: Any, decision: Decision, top_k: int | None) -> Answer:

@@ -14,7 +14,7 @@ from headstart.tasks.answers import Cells, Decision, Frame, Mistake, Scores
 from headstart.tasks.comparison import Comparison
 from headstart.tasks.detection.answers import DetectionPrediction, PredictedBox
 from headstart.tasks.detection.boxes import Boxes, Detections, same_objects
-from headstart.tasks.detection.cells import name_fault, read_labels, write_boxes, write_detections
+from headstart.tasks.detection.cells import name_fault, read_detections, read_labels, write_boxes, write_detections
 from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD, above_threshold, above_thresholds
 from headstart.tasks.labels import BoxLabels, Label
 from headstart.tasks.stratification import assign_label_sets
@@ -61,6 +61,7 @@ class Detection(Task):
     min_classes = 1
     needs_absence = False
     allows_no_class = True
+    allows_new_classes = False  # objects of a new class may be in old images, without a box
     predicts_most_probable = False
     no_confidence_reason = "Every object has its own score, and every class its own threshold."
     has_label_probability = False
@@ -89,6 +90,14 @@ class Detection(Task):
     def from_cell(self, cell: str) -> Label:
         """The objects."""
         return read_labels(cell)
+
+    def to_json(self, label: Boxes, classes: Sequence[str]) -> str:
+        """The cell of the image."""
+        return self.to_cell(label, classes)
+
+    def from_json(self, value: str) -> Label:
+        """The objects that the cell of an image tells."""
+        return read_labels(value)
 
     def corrected(self, old: Boxes, label: Label, classes: Sequence[str]) -> Boxes:
         """The corrected objects, and the size of the image, which a correction need not repeat."""
@@ -222,6 +231,18 @@ class Detection(Task):
         """The worst mistake; the table has no probabilities."""
         worst, score = cells.one_of("worst", ["", *classes]), cells.probability("worst_score")
         return Scores({}, None, Mistake(worst, score, score, None) if worst else None)
+
+    def outputs_of_table(
+        self, scores: Sequence[Scores], predicted_cells: Sequence[str], classes: Sequence[str]
+    ) -> np.ndarray:
+        """The detections that were predicted; those below the thresholds are not in the table."""
+        outputs = np.empty(len(predicted_cells), object)
+        outputs[:] = [read_detections(cell, classes) for cell in predicted_cells]
+        return outputs
+
+    def told_by_table(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
+        """The detections that are predicted."""
+        return self.decide(outputs, thresholds)
 
     def answer(self, name: str, output: Detections, decision: Decision, top_k: int | None) -> DetectionPrediction:
         """The objects whose score reaches the threshold of their class."""
