@@ -195,3 +195,10 @@ def test_settings_and_tables_beside_class_folders_are_no_descriptions(tmp_path: 
     write(tmp_path / "config.yaml", "train:\n  epochs: 10\nval: 0.2\n")
     write(tmp_path / "iris.data", "5.1,3.5,1.4,0.2,Iris-setosa\n")
     assert load_dataset(tmp_path).classes == ["cat", "dog"]
+
+
+def test_one_split_of_a_data_set_has_the_names_of_the_whole(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        _image(tmp_path, f"{split}/images/{split}.jpg")
+    _yaml(tmp_path, "train: train/images\nval: valid/images\n")
+    assert boxes(read(tmp_path / "valid"), "images/valid.jpg") == CAT

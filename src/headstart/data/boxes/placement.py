@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _ROUNDING_PX = 1.0  # beyond the edge: tools count pixels from 0 or 1, and round shares
 _SAME_ASPECT = 0.02
+_FEW_BEYOND = 0.01  # of all boxes: drawn beyond the edge
 _FEWEST_BOXES = 10  # that tell whether images were enlarged after they were annotated
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _LEFT_OUT = "left out"
@@ -129,10 +130,11 @@ def _frame(image: AnnotatedImage, header: Header, problems: list[LabelProblem], 
 def _are_resized(images: Sequence[AnnotatedImage], headers: Sequence[Header | None]) -> bool:
     """Whether images of another size than their annotations name were resized after they were annotated.
 
-    If not, only the named size is wrong. They were where all boxes fit the named sizes, but not the images; or where
-    all of many fit the named sizes, which are smaller.
+    If not, only the named size is wrong. They were where boxes, apart from a few, fit the named sizes, but not all fit
+    the images; or where many fit the named sizes, which are smaller.
     """
-    n, fits_image = 0, True
+    n_boxes = n_beyond = n_enlarged = 0
+    fits_image = True
     for image, header in zip(images, headers, strict=True):
         if header is None or image.size is None or image.is_relative:
             continue
@@ -141,11 +143,14 @@ def _are_resized(images: Sequence[AnnotatedImage], headers: Sequence[Header | No
             continue
         for box in image.boxes:
             x, y = max(box.corners[::2]), max(box.corners[1::2])
-            if not (x <= image.size[1] + _ROUNDING_PX and y <= image.size[0] + _ROUNDING_PX):
-                return False
-            n += image.size < size
-            fits_image &= x <= size[1] + _ROUNDING_PX and y <= size[0] + _ROUNDING_PX
-    return not fits_image or n >= _FEWEST_BOXES
+            is_beyond = not _fits(x, y, image.size)
+            n_boxes, n_beyond, n_enlarged = n_boxes + 1, n_beyond + is_beyond, n_enlarged + (image.size < size)
+            fits_image &= is_beyond or _fits(x, y, size)
+    return n_beyond <= _FEW_BEYOND * n_boxes and (not fits_image or n_enlarged >= _FEWEST_BOXES)
+
+
+def _fits(x: float, y: float, size: Size) -> bool:
+    return x <= size[1] + _ROUNDING_PX and y <= size[0] + _ROUNDING_PX
 
 
 def _is_same_aspect(first: Size, second: Size) -> bool:

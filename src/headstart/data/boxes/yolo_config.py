@@ -77,16 +77,19 @@ def find_config(files: Sequence[Path], root: Path) -> YoloConfig:
         if descriptions:
             (path,) = usual_files or descriptions
             config = read_darknet(path) if path.suffix.lower() == ".data" else read_yaml(path)
-        return config if config.classes else replace(config, classes=_listed_names([*folders]))
+        return config if config.classes else replace(config, classes=_listed_names([*folders], root))
     except BadExample as exc:
         raise InputError(f"cannot read the description of the data {descriptions[0]}: {exc}.") from exc
 
 
-def _listed_names(folders: Sequence[Path]) -> dict[int, str]:
-    """Number -> name, from a list beside the labels; empty without one."""
-    files = (folder / name for folder in folders for name in _NAME_FILES)
-    path = next((file for file in files if file.is_file()), None)
-    return _read_names(path) if path else {}
+def _listed_names(folders: Sequence[Path], root: Path) -> dict[int, str]:
+    """Number -> name, from a list beside the labels; or from what describes the data set that a split is part of."""
+    files = (folder / name for folder in (*folders, root.parent) for name in _NAME_FILES)
+    if path := next((file for file in files if file.is_file()), None):
+        return _read_names(path)
+    descriptions = (root.parent / f"{name}.yaml" for name in _USUAL_NAMES)
+    path = next((file for file in descriptions if file.is_file()), None)
+    return read_yaml(path).classes if path else {}
 
 
 def read_yaml(path: Path) -> YoloConfig:
