@@ -56,19 +56,19 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
     if reading is None:
         return None
     content = _read(data, root, reading, columns)
-    logger.info(f"{'the DataFrame' if is_frame(data) else data}: boxes from {reading.format}")
+    source = "the DataFrame" if is_frame(data) else str(data)
+    logger.info(f"{source}: boxes from {reading.format}")
     if not content.images:
         skipped = "; ".join(f"{item.file}: {item.reason}" for item in content.skipped[:_SHOWN])
         raise InputError(
-            f"{data} has annotations in the form of {reading.format}, but no image with them: {skipped}. If boxes are "
+            f"{source} has annotations in the form of {reading.format}, but no image with them: {skipped}. If boxes are "
             f"not meant, set the kind of labels ({field_name('task')})."
         )
     rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
     rows.examples = [file_in(root, file) for file in rows.files]
-    problems = content.problems
-    labels = place_boxes(content.images, [file_in(root, file) for file in rows.files], problems)
-    rows.labels, rows.label_problems = [*labels], problems
-    _check_boxes(data, rows)
+    rows.label_problems = content.problems
+    rows.labels = [*place_boxes(content.images, rows.examples, content.problems)]
+    _check_boxes(source, rows)
     splits = [image.split for image in content.images]
     rows.splits = splits if any(splits) else None
     rows.groups = _groups(content, columns.group, is_in_table=reading.format == box_tables.NAME)
@@ -160,19 +160,19 @@ def _groups(content: Annotations, group_by: str | None, *, is_in_table: bool) ->
     return [group_of(image.file, group_by) for image in content.images]
 
 
-def _check_boxes(data: Any, rows: ExampleRows) -> None:
+def _check_boxes(source: str, rows: ExampleRows) -> None:
     """Check that a box can be used, if there are any, and that the tables of a run can hold the names of classes.
 
     Raises:
         InputError: all boxes were left out, or a name cannot be written.
     """
     if fault := task_for(rows.labels).label_fault(rows.present):
-        raise InputError(f"{data} {fault}")
+        raise InputError(f"{source} {fault}")
     lost = Counter(problem.reason.partition(":")[0] for problem in rows.label_problems if problem.action == "left out")
     if lost and not any(map(len, rows.labels)):
         first = next(problem for problem in rows.label_problems if problem.action == "left out")
         raise InputError(
-            f"{data} has no box that can be used: all {sum(lost.values()):,} are left out, such as {first.where} "
+            f"{source} has no box that can be used: all {sum(lost.values()):,} are left out, such as {first.where} "
             f"of {first.file}, which {first.reason}."
         )
 
