@@ -61,8 +61,8 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
     if not content.images:
         skipped = "; ".join(f"{item.file}: {item.reason}" for item in content.skipped[:_SHOWN])
         raise InputError(
-            f"{source} has annotations in the form of {reading.format}, but no image with them: {skipped}. If boxes are "
-            f"not meant, set the kind of labels ({field_name('task')})."
+            f"{source} has annotations in the form of {reading.format}, but no image with them: {skipped}. If boxes "
+            f"are not meant, set the kind of labels ({field_name('task')})."
         )
     rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
     rows.examples = [file_in(root, file) for file in rows.files]
