@@ -100,6 +100,25 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
     assert '<rect class="mark-right" x="10.0" y="10.0" width="20.0" height="21.0"><title>cat &amp; co 0.90' in page
 
 
+def test_label_issues_are_drawn_as_labelled_and_as_suggested(evaluation: Path) -> None:
+    facts = json.loads((evaluation / "run.json").read_text(encoding="utf-8"))
+    facts["label_issues"] = {"examined": 3, "count": 3}
+    (evaluation / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    lines = [
+        "split,file,label,suggested,probability,label_probability,sha256",
+        "new,0.png,80x60; dog 10 10 30 30; dog 40 10 70 50,80x60; dog 10 10 30 30; dog 40 10 60 20,0.9,0.1,",
+        "new,1.png,drop,80x60; dog 1 1 30 30,0.8,0.2,",
+        "new,2.png,80x60,80x60; dog 2 2 9 9,0.7,0.3,",
+    ]
+    (evaluation / "suspects.csv").write_text("\n".join(lines), encoding="utf-8")
+    page = write_report(evaluation).read_text(encoding="utf-8")
+    section = page[page.index('id="label-issues"') :]
+    assert "Boxes in 3 of 3 images look wrong" in section
+    assert section.count('<rect class="mark-right"') == 1
+    assert [section.count(f'<rect class="mark-{kind}"') for kind in ("wrong", "true", "missed")] == [2, 1, 0]
+    assert '<rect class="mark-wrong" x="2.0" y="2.0"' in section
+
+
 @pytest.mark.parametrize(
     ("box", "part"),
     [

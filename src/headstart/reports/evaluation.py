@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.corrections import DROP
 from headstart.reports import plots
 from headstart.reports.examples import Evidence, marked_words, read_evidence, show_example
 from headstart.reports.regions import marks
@@ -234,6 +235,8 @@ def _mistake(row: PredictionRow) -> dict[str, Any]:
 def _label_issue(issue: LabelIssue, facts: RunFacts, task: Task) -> dict[str, Any]:
     """An example whose label looks wrong, with its ``current_labels`` and the ``doubted_labels``."""
     current_labels, suggested_labels = set(issue.labels), set(issue.suggested)
+    is_dropped = issue.label_cell == DROP
+    regions = [] if is_dropped else task.regions(issue.label_cell, issue.suggested_cell, facts.classes)
     return {
         "file": issue.file,
         "label": labels_in_words(issue.labels),
@@ -242,7 +245,7 @@ def _label_issue(issue: LabelIssue, facts: RunFacts, task: Task) -> dict[str, An
         "label_probability": issue.label_probability,
         "current_labels": current_labels,
         "doubted_labels": sorted(current_labels ^ suggested_labels),
-        **_example(facts, issue, None, task.regions(issue.label_cell, issue.suggested_cell, facts.classes)),
+        **_example(facts, issue, None, regions),
     }
 
 

@@ -146,7 +146,8 @@ class Task(ABC):
         has_label_probability: whether one probability tells how well the given label of an example fits.
         trains_on: what a head is trained on: vectors of features, or the feature maps of the base.
         needs_frames: whether answers say where something is in an image, so that :meth:`read_values` needs frames.
-        relabel_control: how a person corrects the label of an example on the page: chooses one class, or ticks several.
+        relabel_control: how a person corrects the label of an example on the page: chooses one class, ticks several, or
+            accepts what is suggested as a whole.
         openvino_info: what OpenVINO's Model API needs to know about an exported model.
     """
 
@@ -170,7 +171,7 @@ class Task(ABC):
     has_label_probability: ClassVar[bool] = True
     trains_on: ClassVar[Literal["features", "maps"]] = "features"
     needs_frames: ClassVar[bool] = False
-    relabel_control: ClassVar[Literal["choose one", "tick several"]] = "choose one"
+    relabel_control: ClassVar[Literal["choose one", "tick several", "accept"]] = "choose one"
     openvino_info: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def metric(self, name: str) -> Metric:

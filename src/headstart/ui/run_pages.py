@@ -27,6 +27,7 @@ from headstart.ui.site import Site, body, form, go_to, page, plain
 
 _MAX_LABEL_ISSUES = 24
 _TICKED = "ticked"  # the ticked labels are the correct ones
+_ACCEPTED = "accepted"  # the suggested labels are
 _MAX_IMAGE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # longer than any base reads
 
 
@@ -162,6 +163,8 @@ def _verdict(issue: LabelIssue, choice: str, ticked: list[str], run: Run, task: 
     """The chosen labels of a label issue, as the table of corrections holds them."""
     if task.relabel_control == "tick several" and choice == _TICKED:
         return task.cell_of(name for name in run.classes if name in ticked)
+    if task.relabel_control == "accept" and choice == _ACCEPTED:
+        return issue.suggested_cell
     label = "".join(ticked[:1]) or choice
     return label if label in (DROP, *run.classes) else issue.label_cell
 

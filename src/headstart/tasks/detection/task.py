@@ -65,6 +65,7 @@ class Detection(Task):
     predicts_most_probable = False
     no_confidence_reason = "Every object has its own score, and every class its own threshold."
     has_label_probability = False
+    relabel_control = "accept"
     trains_on = "maps"
     needs_frames = True
 
