@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data.images import FORMATS, Decoder
+from headstart.data.images import FORMATS, Decoder, read_header, upright_size
 from headstart.errors import BadExample
 
 DECODER = Decoder((64, 64))
@@ -163,3 +163,31 @@ def test_many_threads_give_the_same_pixels(photo: Image.Image) -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(DECODER.decode, contents))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def _png(orientation: int | None, *, is_behind: bool = False) -> bytes:
+    """A PNG of 40 x 30 pixels; its EXIF data may lie behind the pixels."""
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    stream = io.BytesIO()
+    Image.effect_noise((40, 30), 80).save(stream, "PNG", **({"exif": exif} if orientation else {}))
+    content = stream.getvalue()
+    if is_behind:
+        start = content.index(b"eXIf") - 4
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        last = content.index(b"IEND") - 4
+        content = content[:start] + content[end:last] + content[start:end] + content[last:]
+    return content
+
+
+def test_the_header_of_a_png_is_read_without_its_pixels() -> None:
+    assert upright_size(_png(None)[:200]) == (30, 40)
+    assert read_header(_png(None)[:200])[2:5] == (40, 30, 1)
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_the_orientation_of_a_png_may_lie_behind_its_pixels(is_behind: bool) -> None:
+    content = _png(6, is_behind=is_behind)
+    assert upright_size(content) == (40, 30)
+    assert read_header(content).orientation == 6

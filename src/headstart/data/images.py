@@ -58,6 +58,7 @@ EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extensio
 _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO through its JPEG plugin
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
+_EXIF_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # of a PNG: a chunk, and keys of texts
 _SIDEWAYS = (5, 6, 7, 8)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -97,7 +98,7 @@ def read_header(data: bytes) -> Header:
         BadExample: it is not an image.
     """
     with _opened(data, None) as image:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(image, data)
         return Header(
             str(image.format), image.mode, *image.size, orientation if orientation in _TURNS else 1,
             image.has_transparency_data,
@@ -212,7 +213,18 @@ def upright_size(data: bytes) -> tuple[int, int]:
         BadExample: it is not an image, or damaged at its start.
     """
     with _opened(data, None) as image:
-        return image.size if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS else image.size[::-1]
+        return image.size if _orientation(image, data) in _SIDEWAYS else image.size[::-1]
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """The EXIF orientation of an opened image.
+
+    In a PNG, Pillow decodes all pixels to look for EXIF data behind them; without one of its marks there are none.
+    """
+    if image.format == "PNG" and not any(mark in data for mark in _EXIF_MARKS):
+        return 1
+    orientation: int = image.getexif().get(_ORIENTATION, 1)
+    return orientation
 
 
 def whole_image(data: bytes, longest_px: int) -> np.ndarray:
