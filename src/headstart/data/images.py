@@ -58,7 +58,7 @@ EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extensio
 _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO through its JPEG plugin
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
-_EXIF_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # of a PNG: a chunk, and keys of texts
+_PNG_TEXTS, _EXIF_TEXTS = (b"tEXt", b"zTXt", b"iTXt"), (b"Raw profile type exif", b"XML:com.adobe.xmp")
 _SIDEWAYS = (5, 6, 7, 8)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -219,12 +219,23 @@ def upright_size(data: bytes) -> tuple[int, int]:
 def _orientation(image: Image.Image, data: bytes) -> int:
     """The EXIF orientation of an opened image.
 
-    In a PNG, Pillow decodes all pixels to look for EXIF data behind them; without one of its marks there are none.
+    To look for EXIF data behind the pixels of a PNG, Pillow decodes these: only if there are such data.
     """
-    if image.format == "PNG" and not any(mark in data for mark in _EXIF_MARKS):
+    if image.format == "PNG" and not _may_have_exif(data):
         return 1
     orientation: int = image.getexif().get(_ORIENTATION, 1)
     return orientation
+
+
+def _may_have_exif(png: bytes) -> bool:
+    """Whether a PNG has a chunk of EXIF data, or a text from which Pillow takes the orientation."""
+    position = 8
+    while position + 8 <= len(png):
+        length, kind = int.from_bytes(png[position : position + 4], "big"), png[position + 4 : position + 8]
+        if kind == b"eXIf" or (kind in _PNG_TEXTS and png.startswith(_EXIF_TEXTS, position + 8)):
+            return True
+        position += length + 12
+    return False
 
 
 def whole_image(data: bytes, longest_px: int) -> np.ndarray:
