@@ -159,6 +159,19 @@ def test_values_that_are_names_of_columns_are_rows(tmp_path: Path) -> None:
     assert load_dataset(tmp_path / "p.csv").files == ["1.jpg", "2.jpg", "1.jpg"]
 
 
+def test_lines_that_programs_add_are_no_rows(tmp_path: Path) -> None:
+    dataset = _load(tmp_path, "psql.csv", ["text,label", "----,-----", "x,a", "- -,b", "(2 rows)"])
+    assert (dataset.texts, dataset.classes) == (["x", "- -"], ["a", "b"])
+    assert [f"{item.file.split(' of ')[0]} {item.reason}" for item in dataset.skipped] == [
+        "row 2 is a line below the header, without values", "row 5 has no label"
+    ]  # fmt: skip
+    above = ["# exported by a program", "", "#version 3", "text;label", "x;a", "#y;b"]
+    dataset = _load(tmp_path, "above.csv", above)
+    assert (dataset.texts, dataset.classes) == (["x", "#y"], ["a", "b"])
+    assert load_dataset(tmp_path / "above.csv", added=True).files == ["row 5", "row 6"]
+    assert _load(tmp_path, "hash.csv", ["#id,text,label", "1,x,a", "2,y,b"]).texts == ["x", "y"]
+
+
 NULLS = ["\\N", "NULL", "null", "(null)", "<null>", "NaN", "nan", "<NA>", "NaT", "#N/A", ""]
 
 

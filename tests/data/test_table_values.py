@@ -1,9 +1,11 @@
 """Values of tables as pandas, pyarrow and Hugging Face's datasets write them."""
 
 import base64
+import gzip
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +239,70 @@ def test_json_that_is_nested_too_deeply_is_named_by_line(tmp_path: Path) -> None
     (tmp_path / "t.jsonl").write_text('{"text": "x", "label": "a"}\n{"text": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
     with pytest.raises(InputError, match=r"line 2 of .*t\.jsonl is nested too deeply"):
         load_dataset(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda image: base64.urlsafe_b64encode(image).decode(),
+        lambda image: image.hex(),
+        lambda image: f"\\x{image.hex()}",
+        lambda image: [*image],
+        lambda image: np.frombuffer(image, np.uint8),
+        lambda image: [{"bytes": image, "path": None}],
+        lambda image: {"bytes": base64.b64encode(image).decode()},
+    ],
+    ids=["base64 of URLs", "hexadecimal", "PostgreSQL", "numbers", "array", "list of one", "base64 in a struct"],
+)
+def test_images_in_other_forms(write: Callable[[bytes], object]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, "JPEG", quality=95)  # its base64 has + and /
+    images = [*IMAGES[:3], out.getvalue()]
+    frame = pd.DataFrame({"image": pd.Series([write(image) for image in images], dtype=object), "label": LABELS})
+    assert [example.read() for example in load_dataset(frame).examples] == images
+
+
+def test_images_after_many_rows_without_any_are_found() -> None:
+    frame = pd.DataFrame({"image": [None] * 30 + IMAGES, "label": ["cat"] * 30 + LABELS})
+    dataset = load_dataset(frame)
+    assert [example.read() for example in dataset.examples] == IMAGES
+    assert len(dataset.skipped) == 30
+
+
+def test_words_in_lists_are_a_text_and_structs_are_no_labels(tmp_path: Path) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"text": ["a", "small", "dog"], "label": "x"}\n{"text": ["b"], "label": "y"}\n')
+    assert load_dataset(table).texts == ["a small dog", "b"]
+    table.write_text('{"text": "a", "label": {"name": "x"}}\n')
+    with pytest.raises(InputError, match=r"row 1 of .* has the label \{'name': 'x'\}: expected a name"):
+        load_dataset(table)
+
+
+def test_json_lines_may_be_one_array(tmp_path: Path) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text(json.dumps([{"text": "a", "label": "x"}, {"text": "b", "label": "y"}], indent=1))
+    assert load_dataset(table).texts == ["a", "b"]
+    table.write_text("[1, 2]")
+    with pytest.raises(InputError, match=r"line 1 of .* is not a JSON object"):
+        load_dataset(table)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"text,label\nx,a\n" * 9), "compressed with gzip: unpack it"),
+        (b"PK\3\4" + bytes(60), "an Excel file or a zip archive"),
+        (b"PAR1" + bytes(60), "a Parquet file: rename it to .parquet"),
+        (b"\n<!DOCTYPE html>\n<html></html>", "a web page"),
+    ],
+)
+def test_files_of_another_kind_are_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"cannot read the table .*: it is {kind}"):
+        load_dataset(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("PAR1,text,label\n1,x,a\n2,y,b\n")
+    assert load_dataset(tmp_path / "t.csv").texts == ["x", "y"]
 
 
 @pytest.mark.parametrize("kind", ["plain", "lines", "data URI"])

@@ -104,10 +104,21 @@ def _read_head(path: Path) -> tuple[list[str], int, str]:
     """The first line as cells, how many lines there are before it, and the delimiter."""
     with open_text(path) as file:
         sample = list(islice(file, _SAMPLED_LINES + 1))
-    marked = re.match(r"sep=(.)\s*$", sample[0]) if sample else None  # how Excel marks the delimiter
-    first = 1 if marked else 0
-    delimiter = marked[1] if marked else _delimiter(path, sample)
+    first = _n_lines_above(sample)
+    marked = re.match(r"sep=(.)\s*$", sample[first]) if len(sample) > first else None  # how Excel marks the delimiter
+    first += 1 if marked else 0
+    delimiter = marked[1] if marked else _delimiter(path, sample[first:])
     return _split_line(sample[first], delimiter) if len(sample) > first else [], first, delimiter
+
+
+def _n_lines_above(sample: list[str]) -> int:
+    """How many empty lines and comments are above the header. A header may begin with ``#``, too: ``#id,text``."""
+    for n, line in enumerate(sample):
+        following = "".join(sample[n + 1 : n + 3])
+        is_comment = line.startswith("#") and not any(mark in line for mark in DELIMITERS if mark in following)
+        if line.strip() and not (is_comment and following):
+            return n
+    return len(sample)
 
 
 def _delimiter(path: Path, sample: list[str]) -> str:

@@ -94,7 +94,7 @@ def _names(table: Any, root: Path, columns: Columns, *, is_single: bool) -> Call
             images.add(row.number, row.content)
             return str(RowAddress(table_name, row.number, column))
         if row.path:
-            return row.path if is_url(row.path) else os.path.join(folder, row.path)
+            return os.path.join(folder, row.path) if folder and not is_url(row.path) else row.path
         return f"row {row.number}" if is_single else str(RowAddress(table_name, row.number))
 
     return name

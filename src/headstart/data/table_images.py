@@ -50,7 +50,7 @@ class RowAddress(NamedTuple):
 
 def parse_address(text: str) -> RowAddress | None:
     """The address of an image in a table; None if it is another one."""
-    match = _ADDRESS.fullmatch(text)
+    match = _ADDRESS.fullmatch(text) if "#row=" in text else None
     if match is None:
         return None
     return RowAddress(match["table"], int(match["row"]), match["column"] or "", match["digest"] or "")

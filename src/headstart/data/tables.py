@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.data.cells import cell_text, file_content, path_problem
+from headstart.data.cells import cell_text, file_content, image_extension, path_problem
 from headstart.data.delimited import Record, open_text, read_delimited, read_header
 from headstart.data.examples import check_pointer
 from headstart.data.images import EXTENSIONS
@@ -32,10 +32,22 @@ FRAME = "DataFrame"
 _SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
 _ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
 _FIRST_BYTES = 100
+_OTHER_KINDS = {
+    b"\x1f\x8b": "compressed with gzip: unpack it",
+    b"PK\3\4": "an Excel file or a zip archive: save the table as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel file: save the table as CSV",
+    b"PAR1": "a Parquet file: rename it to .parquet",
+    b"ARROW1": "a Feather file: save the table as Parquet",
+    b"SQLite format 3": "an SQLite database: save the table as CSV",
+}
+"""How binary files of other kinds begin -> what they are."""
+
 _SAMPLED_ROWS = 20  # that decide what a column holds
 _BOX_CELLS = ("path", "x1", "y1", "x2", "y2", "label")  # of a table of boxes without a header
 _NUMBER = re.compile(r"(\d+(\.\d*)?)?")
 _REPEATED_HEADER = "repeats the header"
+_RULE_STARTS = ("-", "=", ":", " ")
+_RULE = re.compile(r"\s*:?[-=]{2,}:?\s*")  # as psql and Markdown draw it
 _SET, _NOT_SET = ("1", "1.0", "true"), ("0", "0.0", "false", "")  # of a label that has a column of its own
 
 
@@ -106,7 +118,9 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             cells = ["" if i in nulls else cell for i, cell in enumerate(cells)]
         value = {kind: None if i is None else _cell(cells, i) for kind, i in at.items()}
         where = f"row {number} of {head.name}"
-        content = file_content(cells[path]) if path is not None and holds_images and path < len(cells) else None
+        content = file_content(cells[path]) if path is not None and path < len(cells) else None
+        if content is not None and not (holds_images or image_extension(content)):
+            content = None
         if path is not None and path < len(cells) and content is None and not problem:
             problem = path_problem(cells[path])
         shown_path = "" if content is not None or problem else value.get("path")
@@ -214,7 +228,9 @@ def _reading(table: Path) -> Iterator[None]:
     try:
         check_readable(table)
         with open(table, "rb") as file:
-            check_pointer(file.read(_FIRST_BYTES))
+            start = file.read(_FIRST_BYTES)
+        check_pointer(start)
+        _check_kind(table, start)
         yield
     except BadExample as exc:
         raise InputError(f"cannot read the table {table}: it is {exc}.") from exc
@@ -222,6 +238,21 @@ def _reading(table: Path) -> Iterator[None]:
         if isinstance(exc, InputError):
             raise
         raise InputError(f"cannot read the table {table}: {exc}.") from exc
+
+
+def _check_kind(table: Path, start: bytes) -> None:
+    """See that a file is not one of another kind under the extension of a table.
+
+    Raises:
+        BadExample: it is.
+    """
+    if table.suffix.lower() in (".parquet", ".pq"):
+        return
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise BadExample("a web page")
+    kinds = [kind for magic, kind in _OTHER_KINDS.items() if start.startswith(magic) and b"\0" in start]
+    if kinds:
+        raise BadExample(kinds[0])
 
 
 def _cell(cells: Sequence[Any], i: int) -> str:
@@ -234,6 +265,8 @@ def _label(where: str, cells: Sequence[Any], labels: dict[str, int], separator: 
         return [name for name, i in labels.items() if _is_set(where, name, _cell(cells, i))]
     (i,) = labels.values()
     value = cells[i] if i < len(cells) else None
+    if isinstance(value, dict):
+        raise InputError(f"{where} has the label {value!r}: expected a name, a number or a list of names.")
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return [text for text in map(cell_text, value) if text]
     if separator is None:
@@ -279,9 +312,12 @@ def _without_headers(path: Path, header: Sequence[str], rows: _Rows) -> _Rows:
         InputError: a row has the names of the header in another order: the rows after it have, too.
     """
     names = [_column_name(name) for name in header]
-    fewest = min(2, len(names))
+    fewest, longest = min(2, len(names)), 3 + max(map(len, names), default=0)  # a mark of the encoding and spaces
     for record in rows:
-        if record.cells and _column_name(record.cells[0]) in names and not record.problem:
+        first = record.cells[0] if record.cells else ""
+        if first[:1] in _RULE_STARTS and len(names) > 1 and all(_RULE.fullmatch(cell) for cell in record.cells):
+            record = record._replace(problem="is a line below the header, without values")
+        elif len(first) <= longest and _column_name(first) in names and not record.problem:
             cells = [_column_name(cell) for cell in record.cells]
             if len(cells) >= fewest and cells == names[: len(cells)]:
                 record = record._replace(problem=_REPEATED_HEADER)
@@ -300,22 +336,35 @@ def _column_name(cell: str) -> str:
 def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
     def objects() -> Iterator[tuple[int, dict[str, Any]]]:
         with open_text(path) as file:
+            if file.read(1000).lstrip().startswith("["):  # one array of all rows
+                file.seek(0)
+                rows = _parsed_json(path, 1, file.read())
+                yield from ((number, _json_object(path, number, row)) for number, row in enumerate(rows, 1))
+                return
+            file.seek(0)
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    try:
-                        value = json.loads(line)
-                    except ValueError as exc:
-                        raise InputError(f"line {number} of {path} is not JSON: {exc}.") from exc
-                    except RecursionError as exc:
-                        raise InputError(f"line {number} of {path} is nested too deeply to be read.") from exc
-                    if not isinstance(value, dict):
-                        raise InputError(f"line {number} of {path} is not a JSON object: expected {{…}}.")
-                    yield number, value
+                    yield number, _json_object(path, number, _parsed_json(path, number, line))
 
     header = list(dict.fromkeys(key for _, value in objects() for key in value))
     if not header:
         raise InputError(f"the table {path} is empty: expected one JSON object a line.")
     return header, (Record(number, [value.get(key) for key in header]) for number, value in objects())
+
+
+def _parsed_json(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise InputError(f"line {number} of {path} is not JSON: {exc}.") from exc
+    except RecursionError as exc:
+        raise InputError(f"line {number} of {path} is nested too deeply to be read.") from exc
+
+
+def _json_object(path: Path, number: int, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"line {number} of {path} is not a JSON object: expected {{…}}.")
+    return value
 
 
 def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
