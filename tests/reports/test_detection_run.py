@@ -90,6 +90,7 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
         "cat &amp; co 0.80, label dog",
         "2 cat &amp; co",
         "class objects precision",
+        "Recall: share of its objects that were found",
     ):
         assert expected in text
     assert page.count('aria-label="precision by recall →: ') == 2
