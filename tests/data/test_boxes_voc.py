@@ -149,3 +149,10 @@ def test_columns_are_for_tables(tmp_path: Path) -> None:
 def test_a_class_that_the_tables_of_a_run_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has the class 'cat;dog'"):
         read(_voc(tmp_path, [("cat;dog", 1, 1, 9, 9)]))
+
+
+def test_split_folders_with_other_words_in_their_names(tmp_path: Path) -> None:
+    for name in ("fruit/train_zip/train", "fruit/test_zip/test"):
+        draw(tmp_path / name / "1.jpg")
+        write_voc(tmp_path / name / "1.xml", [("apple", 1, 1, 9, 9)])
+    assert [*splits(read(tmp_path)).values()] == ["test", "train"]

@@ -35,6 +35,7 @@ _READERS: Mapping[str, Callable[[Sequence[Path], ImageFiles], Annotations]] = {
     label_studio.NAME: label_studio.read_label_studio,
 }
 _SHOWN = 3
+_WRAPPERS = 3  # folders with one folder in them
 
 
 def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | None = None) -> ExampleRows | None:
@@ -90,10 +91,18 @@ def _reading(data: Any, root: Path, annotations: str | None) -> Reading | None:
     if path.is_file():
         kind = kind_of_file(path)
         return Reading(kind, [Path(os.path.abspath(path))]) if kind else None
-    candidates = readings(root)
-    if not candidates and len(folders := subfolders(root)) == 1:  # an archive unpacked into a folder of its name
-        candidates = readings(folders[0])
-    return _only(candidates, str(data), root)
+    return _only(_readings_below(root), str(data), root)
+
+
+def _readings_below(root: Path) -> list[Reading]:
+    """The readings of a folder, or of the only folder in it: an archive is unpacked into a folder of its name."""
+    for _ in range(_WRAPPERS):
+        if candidates := readings(root):
+            return candidates
+        if len(folders := subfolders(root)) != 1:
+            break
+        (root,) = folders
+    return []
 
 
 def _named_reading(path: Path, root: Path) -> Reading:

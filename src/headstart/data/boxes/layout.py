@@ -15,7 +15,7 @@ from headstart.data.boxes.box_columns import is_box_table
 from headstart.data.boxes.image_files import is_image
 from headstart.data.boxes.parsing import read_json
 from headstart.data.folders import is_folder, is_hidden
-from headstart.data.split_names import is_wrapper, split_of
+from headstart.data.split_names import is_wrapper, splits_of
 from headstart.data.tables import is_table
 from headstart.errors import BadExample
 from headstart.system.settings import check_readable
@@ -113,12 +113,16 @@ def _list(root: Path, *, is_named: bool) -> Iterator[_Listed]:
         inner = []
         for entry in _entries(folder):
             if is_folder(entry):
-                if depth < _DEEPEST and (takes_all or _is_known(entry.name)):
-                    inner.append((Path(entry.path), depth + 1, takes_all or entry.name.lower() in _FOLDERS))
+                inner.append(entry.name)
             else:
                 names.setdefault(os.path.splitext(entry.name)[1].lower(), []).append(entry.name)
-        waiting += reversed(inner)
         yield _Listed(folder, names)
+        splits = splits_of(inner)
+        waiting += [
+            (folder / name, depth + 1, takes_all or name.lower() in _FOLDERS)
+            for name in reversed(inner)
+            if depth < _DEEPEST and (takes_all or name in splits or _is_known(name))
+        ]
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":
@@ -131,8 +135,8 @@ def _entries(folder: Path) -> "list[os.DirEntry[str]]":
 
 
 def _is_known(name: str) -> bool:
-    """Whether a folder has a name that annotation tools give to folders of images, of labels or of splits."""
-    return name.lower() in _FOLDERS or bool(split_of(name)) or is_wrapper(name) or bool(_VOC.fullmatch(name))
+    """Whether a folder has a name that annotation tools give to folders of images or of labels."""
+    return name.lower() in _FOLDERS or is_wrapper(name) or bool(_VOC.fullmatch(name))
 
 
 def _candidates(entry: _Listed) -> Iterator[Path]:
