@@ -60,6 +60,7 @@ def prepare_data(
         dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
         findings = _findings(dataset, checked, split, base, features)
         _report(findings, checked.skipped, strict=config.data.strict)
+        _check_labels(dataset, strict=config.data.strict)
     return PreparedData(dataset, features, checked, split, findings)
 
 
@@ -157,6 +158,15 @@ def with_sample_range(config: InputConfig, dataset: Dataset) -> InputConfig:
         black, white = measured
         logger.info(f"images with more than 8 bits: {black:g} is black, {white:g} is white, as measured on the data")
     return replace(config, sample_range=measured)
+
+
+def _check_labels(dataset: Dataset, *, strict: bool) -> None:
+    """Check that no part of a label was left out, such as a box outside its image, if that is to be an error."""
+    lost = [problem for problem in dataset.label_problems if problem.is_left_out]
+    if strict and lost:
+        lines = [f"  {problem.file}: {problem.where} {problem.reason}" for problem in lost[:_MAX_LISTED]]
+        text = f"{counted(len(lost), 'object')} left out:\n" + "\n".join(lines)
+        raise InputError(f"{text}\nCorrect their annotations, or leave {field_name('strict')} out.", field="strict")
 
 
 def _report(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:

@@ -16,6 +16,9 @@ class Skipped(NamedTuple):
     reason: str
 
 
+LEFT_OUT = "left out"
+
+
 class LabelProblem(NamedTuple):
     """Something wrong with a part of the label of an example, which is used nevertheless.
 
@@ -24,7 +27,7 @@ class LabelProblem(NamedTuple):
         where: the part, as the file that holds it names it: ``object 3 of Annotations/1.xml``.
         check: name of the check of the audit that reports it.
         reason: what is wrong.
-        action: what was done.
+        action: what was done; :data:`LEFT_OUT` if the part is not used.
     """
 
     file: str
@@ -32,6 +35,11 @@ class LabelProblem(NamedTuple):
     check: str
     reason: str
     action: str
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the part is not used."""
+        return self.action == LEFT_OUT
 
 
 @dataclass

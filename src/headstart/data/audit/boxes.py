@@ -82,7 +82,7 @@ def _occurrence(problem: LabelProblem) -> Occurrence:
 def _outside(problems: Sequence[LabelProblem]) -> Finding:
     if not problems:
         return Finding("boxes-outside", "clean", "Every box lies in its image.")
-    n_left_out = sum(problem.action == "left out" for problem in problems)
+    n_left_out = sum(problem.is_left_out for problem in problems)
     n_clipped = len(problems) - n_left_out
     parts = [f"{_counted(n_clipped, 'box')} {_reach(n_clipped)} beyond the image: clipped"] if n_clipped else []
     parts += [f"{_counted(n_left_out, 'box')} {_lie(n_left_out)} outside the image: left out"] if n_left_out else []

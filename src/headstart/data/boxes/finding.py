@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,12 +176,11 @@ def _check_boxes(source: str, rows: ExampleRows) -> None:
     """
     if fault := task_for(rows.labels).label_fault(rows.present):
         raise InputError(f"{source} {fault}")
-    lost = Counter(problem.reason.partition(":")[0] for problem in rows.label_problems if problem.action == "left out")
+    lost = [problem for problem in rows.label_problems if problem.is_left_out]
     if lost and not any(map(len, rows.labels)):
-        first = next(problem for problem in rows.label_problems if problem.action == "left out")
         raise InputError(
-            f"{source} has no box that can be used: all {sum(lost.values()):,} are left out, such as {first.where} "
-            f"of {first.file}, which {first.reason}."
+            f"{source} has no box that can be used: all {len(lost):,} are left out, such as {lost[0].where} of "
+            f"{lost[0].file}, which {lost[0].reason}."
         )
 
 

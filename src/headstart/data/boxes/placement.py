@@ -21,7 +21,7 @@ from headstart.data.boxes.records import (
     Corners,
     RawBox,
 )
-from headstart.data.example_rows import LabelProblem
+from headstart.data.example_rows import LEFT_OUT, LabelProblem
 from headstart.data.examples import Example
 from headstart.data.images import Header, read_header
 from headstart.data.parallel import map_ahead
@@ -35,7 +35,6 @@ _SAME_ASPECT = 0.02
 _FEW_BEYOND = 0.01  # of all boxes: drawn beyond the edge
 _FEWEST_BOXES = 10  # that tell whether images were enlarged after they were annotated
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-_LEFT_OUT = "left out"
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -174,7 +173,7 @@ def _placed(image: AnnotatedImage, frame: _Frame, size: Size, problems: list[Lab
     before: set[LabelledBox] = set()
     for raw in image.boxes:
 
-        def report(check: str, reason: str, action: str = _LEFT_OUT, where: str = raw.where) -> None:
+        def report(check: str, reason: str, action: str = LEFT_OUT, where: str = raw.where) -> None:
             problems.append(LabelProblem(image.file, where, check, reason, action))
 
         fault = _fault(raw)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from headstart.data.example_rows import LabelProblem, Skipped
+from headstart.data.example_rows import LEFT_OUT, LabelProblem, Skipped
 
 Corners = tuple[float, float, float, float]
 """x1, y1, x2, y2 from the outer edge of the first pixel; NaN where the file has no number."""
@@ -85,7 +85,7 @@ class Annotations:
 
     def leave_out(self, file: str, where: str, reason: str) -> None:
         """List an object that cannot be read."""
-        self.problems.append(LabelProblem(file, where, UNREADABLE, reason, "left out"))
+        self.problems.append(LabelProblem(file, where, UNREADABLE, reason, LEFT_OUT))
 
 
 def number(value: Any) -> float:
