@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from headstart.commands.train_detector import with_detector_input
+from headstart.config import InputConfig
+from headstart.data.dataset import load_dataset
 from tests.data.box_files import boxes, draw, labels, problems, read, write, write_voc
 
 STORED = (100, 80)  # width and height
@@ -108,3 +111,14 @@ def test_an_image_that_cannot_be_read_keeps_its_place(tmp_path: Path) -> None:
         write_voc(tmp_path / f"Annotations/{name}.xml", [("cat", 11, 21, 60, 70)])
     found = labels(read(tmp_path))
     assert (len(found["JPEGImages/2.jpg"]), found["JPEGImages/2.jpg"].size) == (0, (0, 0))
+
+
+def test_the_input_of_a_detector_does_not_depend_on_images_that_cannot_be_read(tmp_path: Path) -> None:
+    for i in range(3):
+        draw(tmp_path / f"JPEGImages/{i}.jpg")
+        write_voc(tmp_path / f"Annotations/{i}.xml", [("cat", 11, 21, 60, 70)])
+    config = with_detector_input(InputConfig(), load_dataset(tmp_path))
+    assert (config.input_size, config.resize) == ((288, 384), "stretch")
+    for i in range(2):
+        (tmp_path / f"JPEGImages/{i}.jpg").write_bytes(b"no image")
+    assert with_detector_input(InputConfig(), load_dataset(tmp_path)) == config

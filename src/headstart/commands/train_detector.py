@@ -35,7 +35,9 @@ def with_detector_input(config: InputConfig, dataset: Dataset) -> InputConfig:
     The input has the shape of the median image and about 110,000 pixels. Images are stretched to it if nearly all have
     about this shape, else padded.
     """
-    sizes = np.array([boxes.size for boxes in dataset.labels], float)
+    sizes = np.array([boxes.size for boxes in dataset.labels if all(boxes.size)], float)  # of images that can be read
+    if not len(sizes):  # which the audit reports
+        return config
     aspects = sizes[:, 1] / sizes[:, 0]
     aspect = float(np.median(aspects))
     size = config.input_size or _size_of(aspect)
