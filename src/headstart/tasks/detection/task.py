@@ -49,9 +49,9 @@ class Detection(Task):
         examined="{noun}",
         support="objects",
         class_figures=(
-            "An object is predicted if its score reaches the threshold of its class. Thresholds maximise F1 on the "
-            "validation {noun}s. Precision, recall and F1 count a box as correct from an intersection over union (IoU) "
-            "of 0.5; AP, the average precision, summarises all thresholds of the score and of the IoU."
+            "An object is predicted if its score reaches the threshold of its class. Thresholds are near the greatest "
+            "F1 on the validation {noun}s. Precision, recall and F1 count a box as correct from an intersection over "
+            "union (IoU) of 0.5; AP, the average precision, summarises all thresholds of the score and of the IoU."
         ),
     )
     split_figures = ("objects", "size_buckets", "errors", "confusions")
