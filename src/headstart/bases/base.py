@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DataFormat = Literal["channels_last", "channels_first"]
 
 
+_MOST_OTHER_TOKENS = 5  # beside those of patches: of the class, of the distillation, registers
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """The affine map from raw pixels (0 to 255, RGB) to the input a base was trained on: ``x * scale + offset``.
@@ -340,11 +343,19 @@ class ImageBase(Base):
 
         if self.spec.maps is None:
             return super().features(x)
-        maps = x if isinstance(x, list | tuple) else [x]
-        if keras.config.image_data_format() == "channels_first":
-            maps = [keras.layers.Permute((2, 3, 1))(level) for level in maps]
+        maps = [self._as_map(level) for level in (x if isinstance(x, list | tuple) else [x])]
         flat = [keras.layers.Flatten(data_format="channels_last")(level) for level in maps]
         return keras.layers.Concatenate(name="maps")(flat) if len(flat) > 1 else flat[0]
+
+    def _as_map(self, x: Any) -> Any:
+        """The output of a block as a map (n, h, w, c), or the tokens of its patches (n, h * w, c)."""
+        import keras
+
+        if len(x.shape) == 3 and (grid := token_grid(x.shape[1], self.input_size)):
+            others = x.shape[1] - grid[0] * grid[1]  # of the class, or registers: they come first
+            return keras.layers.Cropping1D((others, 0))(x) if others else x
+        is_turned = keras.config.image_data_format() == "channels_first"
+        return keras.layers.Permute((2, 3, 1))(x) if is_turned else x
 
     def model(self, *, include_top: bool = False, data_format: DataFormat = "channels_last") -> Any:
         """Build the Keras model; see :meth:`Base.model`."""
@@ -365,6 +376,20 @@ class ImageBase(Base):
             return keras.Model(inputs, x, name="base")
         finally:
             keras.config.set_image_data_format(previous_format)
+
+
+def token_grid(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None:
+    """(rows, columns) of the patches of a vision transformer; None if it cannot be told.
+
+    Args:
+        tokens: how many there are for one image, those of the class and registers among them.
+        input_size: (height, width) in pixels.
+    """
+    for patch in (14, 16, 8, 32):
+        rows, columns = input_size[0] // patch, input_size[1] // patch
+        if 0 <= tokens - rows * columns <= _MOST_OTHER_TOKENS:
+            return rows, columns
+    return None
 
 
 def split_tap(tap: str) -> tuple[str, str]:

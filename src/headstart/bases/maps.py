@@ -5,19 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headstart.bases.base import ImageBase
+from headstart.bases.base import ImageBase, token_grid
 from headstart.bases.blocks import Block, find_blocks
 from headstart.errors import InputError
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of the input from one position of a map to the next, the finest map first."""
 
-FINEST_POINTS = 8
-"""Stride of the finest map at whose positions a detector predicts; a finer map adds detail to it."""
-
 _MOST_CHANNELS = (
     4  # times the smallest number at a stride: a base's last layers before pooling have many, and cost much
 )
+_CROPPED_SHARE = 0.8  # of the positions at a stride: bases whose convolutions do not pad their input have fewer
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class FeatureMap:
     Attributes:
         block: name of the block.
         shape: (h, w, c).
-        stride: pixels from one position to the next.
+        stride: pixels from one position to the next; of patches the nearest of :data:`STRIDES`.
     """
 
     block: str
@@ -43,6 +41,8 @@ class FeatureMap:
 def find_maps(blocks: Sequence[Block], input_size: tuple[int, int]) -> tuple[FeatureMap, ...]:
     """The uppermost block at each of :data:`STRIDES` that the base has, the finest first.
 
+    The tokens of patches, as vision transformers have them, are one map.
+
     Args:
         blocks: of the base.
         input_size: (height, width) in pixels.
@@ -50,25 +50,39 @@ def find_maps(blocks: Sequence[Block], input_size: tuple[int, int]) -> tuple[Fea
     Raises:
         InputError: no block has a map at any of these strides.
     """
-    maps = [level for stride in STRIDES if (level := _uppermost(blocks, input_size, stride))]
-    if not any(level.stride >= FINEST_POINTS for level in maps):
-        shapes = ", ".join(sorted({str(block.shape) for block in blocks}))
+    shapes = [(block.name, shape) for block in blocks if (shape := _map_shape(block.shape, input_size))]
+    maps = [level for stride in STRIDES if (level := _uppermost(shapes, input_size, stride))]
+    if not maps:
+        shape_list = ", ".join(sorted({str(block.shape) for block in blocks}))
         raise InputError(
-            f"the base has no feature maps that are 8, 16 or 32 times smaller than the image: its blocks have the "
-            f"shapes {shapes}.",
+            "the base has no feature maps that are 4, 8, 16 or 32 times smaller than the image: its blocks have the "
+            f"shapes {shape_list}.",
             field="base",
         )
     return tuple(maps)
 
 
-def _uppermost(blocks: Sequence[Block], input_size: tuple[int, int], stride: int) -> FeatureMap | None:
-    h, w = (math.ceil(side / stride) for side in input_size)
-    at_stride = [block for block in blocks if len(block.shape) == 3 and block.shape[:2] == (h, w)]
+def _map_shape(shape: tuple[int, ...], input_size: tuple[int, int]) -> tuple[int, int, int] | None:
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    grid = token_grid(shape[0], input_size) if len(shape) == 2 else None
+    return (*grid, shape[1]) if grid else None
+
+
+def _uppermost(
+    shapes: Sequence[tuple[str, tuple[int, int, int]]], input_size: tuple[int, int], stride: int
+) -> FeatureMap | None:
+    at_stride = [(name, shape) for name, shape in shapes if _has_stride(shape, input_size, stride)]
     if not at_stride:
         return None
-    limit = _MOST_CHANNELS * min(block.shape[2] for block in at_stride)
-    block = [block for block in at_stride if block.shape[2] <= limit][-1]
-    return FeatureMap(block.name, (h, w, block.shape[2]), stride)
+    limit = _MOST_CHANNELS * min(c for _, (_, _, c) in at_stride)
+    name, shape = [(name, shape) for name, shape in at_stride if shape[2] <= limit][-1]
+    return FeatureMap(name, shape, stride)
+
+
+def _has_stride(shape: tuple[int, int, int], input_size: tuple[int, int], stride: int) -> bool:
+    shares = [n / math.ceil(side / stride) for n, side in zip(shape, input_size, strict=False)]
+    return all(_CROPPED_SHARE <= share <= 1 / _CROPPED_SHARE for share in shares)
 
 
 def with_maps(base: ImageBase, blocks: tuple[str, ...]) -> ImageBase:

@@ -34,6 +34,7 @@ from headstart.data.missing_files import check_files
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split
 from headstart.data.split_names import SPLITS
+from headstart.errors import InputError
 from headstart.evaluation import (
     Calibration,
     Forecast,
@@ -155,11 +156,13 @@ def _train(
         check_folder(runs, "runs")  # or training would fail at its end
         corrections = read_corrections(config.data.relabel, dataset)
         config = replace(config, input=with_sample_range(config.input, dataset))
+        is_size_set = config.input.input_size is not None
         if dataset.task.trains_on == "maps":
             config = replace(config, input=with_detector_input(config.input, dataset))
     choice = _choose_base(config, dataset, cost, cache, progress)
     with cost.stage("base"):
-        base = _load(choice.best if choice else config.base.base, config, dataset, cache, check_base, progress)
+        name = choice.best if choice else config.base.base
+        base = _load(name, config, dataset, cache, check_base, progress, is_size_set=is_size_set)
 
     def extract_features(base: Base, indices: Iterable[int] | None) -> FeatureSet:
         return extract(base, dataset.examples, only=indices, **asdict(config.compute), cache=cache, progress=progress)
@@ -393,13 +396,24 @@ def _load(
     cache: Path | None,
     check: Callable[[Base], None] | None,
     progress: Progress,
+    *,
+    is_size_set: bool,
 ) -> Base:
-    """The base for a data set; None means the best that needs no network."""
+    """The base for a data set; None means the best that needs no network.
+
+    An input size that was not set by the user (``is_size_set``) gives way to that of a base which has one size only.
+    """
     options: dict[str, Any] = {
         "weights": config.base.weights, "feature_layer": config.base.feature_layer, "segmenter": config.base.segmenter,
         **asdict(config.input), "texts": dataset.texts, "cache": cache, "progress": progress,
     }  # fmt: skip
-    loaded = load_base(base, **options) if base else load_default(dataset.modality, **options)
+    load = partial(load_base, base) if base else partial(load_default, dataset.modality)
+    try:
+        loaded = load(**options)
+    except InputError as exc:
+        if exc.field != "input_size" or is_size_set:
+            raise
+        loaded = load(**{**options, "input_size": None})  # the base has one size only
     check_modality(loaded, dataset)
     if check:
         check(loaded)

@@ -9,7 +9,7 @@ from PIL import Image
 from headstart.data.images import Decoder
 from headstart.features.box_views import View, random_view, view_boxes, view_pixels
 from headstart.tasks.detection.boxes import Boxes
-from headstart.training.detection.points import MAX_CANDIDATES, candidates, points_of
+from headstart.training.detection.points import MAX_CANDIDATES, candidates, detector_points
 
 SIZE = (96, 128)
 
@@ -74,7 +74,7 @@ def test_without_mirroring_no_view_is_flipped() -> None:
 
 
 def test_candidates_lie_in_the_box_and_near_its_centre() -> None:
-    points = points_of([(12, 16), (6, 8), (3, 4)], [8, 16, 32])
+    points = detector_points(SIZE)
     boxes = np.array([[10, 10, 90, 80], [50, 50, 51, 51], [0, 0, 128, 96]], float)
     found = candidates(boxes, points)
     assert found.shape == (3, MAX_CANDIDATES)

@@ -6,10 +6,10 @@ import pytest
 from headstart.tasks.detection.boxes import Boxes
 from headstart.training.detection.losses import DetectionLoss
 from headstart.training.detection.network import BINS
-from headstart.training.detection.points import points_of
+from headstart.training.detection.points import detector_points
 from headstart.training.detection.targets import Targets
 
-POINTS = points_of([(8, 8), (4, 4), (2, 2)], [8, 16, 32])
+POINTS = detector_points((64, 64))
 BOX = np.array([[12.0, 16.0, 44.0, 40.0]])
 
 

@@ -180,6 +180,7 @@ def _plan(
     return DetectorJob(
         spec=base.spec.to_json(),
         resize=base.resize,
+        input_size=base.input_size,
         maps=[asdict(level) for level in maps],
         xml=None,
         precision="float32",

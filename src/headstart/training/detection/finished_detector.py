@@ -49,7 +49,7 @@ def write_detector(job: DetectorJob, trained: Any, points: Points, probe: np.nda
     before = [tensor_digest(np.asarray(weight)) for weight in base_model.weights]
     statistics = sum(weight.path.endswith(("moving_mean", "moving_variance")) for weight in base_model.weights)
     maps = _split(base_model.output, job.maps)
-    logits, distances = detection_layers(maps, [level["stride"] for level in job.maps], job.n_classes)
+    logits, distances = detection_layers(maps, [level["stride"] for level in job.maps], base.input_size, job.n_classes)
     model = keras.Model(base_model.input, _values(logits, distances, points, base.input_size), name="headstart")
     weight_of = {weight.path: weight for weight in trained.weights}
     for weight in model.weights[len(before) :]:

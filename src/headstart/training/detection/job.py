@@ -17,6 +17,7 @@ class DetectorJob:
     Attributes:
         spec: of the base with maps.
         resize: how images are resized to its input size.
+        input_size: (height, width) in pixels.
         maps: ``block``, ``shape`` (h, w, c) and ``stride`` of each map, the finest first.
         xml: the frozen part as an engine runs it; None to run it with Keras.
         precision: of the engine.
@@ -39,6 +40,7 @@ class DetectorJob:
 
     spec: dict[str, Any]
     resize: Resize
+    input_size: tuple[int, int]
     maps: list[dict[str, Any]]
     xml: str | None
     precision: str
@@ -56,6 +58,12 @@ class DetectorJob:
     seed: int
     time_limit: float | None
     folder: str
+
+
+def job_from_json(values: dict[str, Any]) -> DetectorJob:
+    """The job whose fields came as JSON."""
+    height, width = values["input_size"]
+    return DetectorJob(**{**values, "input_size": (height, width)})
 
 
 def write_boxes(path: Path, objects: list[Boxes]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.maps import FINEST_POINTS
+POINT_STRIDES = (8, 16, 32)
+"""Pixels from one point to the next at which a detector predicts, for small, medium and large objects."""
 
 BINS = 12
 """Values of a distance to a side of a box: 0 to 11 strides."""
@@ -24,12 +25,16 @@ _WIDTH = 96  # channels of neck and head
 _KERNEL = 5  # of depthwise convolutions
 
 
-def detection_layers(maps: Sequence[Any], strides: Sequence[int], n_classes: int) -> tuple[Any, Any]:
+def detection_layers(
+    maps: Sequence[Any], strides: Sequence[int], input_size: tuple[int, int], n_classes: int
+) -> tuple[Any, Any]:
     """Neck and head.
 
     Args:
-        maps: symbolic tensors (n, h, w, c), the finest first, each half the size of the one before.
-        strides: of these; a map finer than :data:`FINEST_POINTS` only adds detail to the next one.
+        maps: symbolic tensors (n, h, w, c), the finest first.
+        strides: of these. A map finer than :data:`POINT_STRIDES` adds detail to the next one; strides that are missing
+            are made of the nearest ones, as in ViTDet (Li et al., arXiv 2203.16527).
+        input_size: (height, width) of the input, in pixels.
         n_classes: number of classes.
 
     Returns:
@@ -37,11 +42,11 @@ def detection_layers(maps: Sequence[Any], strides: Sequence[int], n_classes: int
     """
     from keras import layers
 
-    levels = list(maps)
-    if strides[0] < FINEST_POINTS and len(levels) > 1:
-        finest, *levels = levels
-        levels[0] = layers.Concatenate(name="detail")([_space_to_depth(finest, levels[0].shape), levels[0]])
-    laterals = [_conv(level, 1, f"lateral_{i}") for i, level in enumerate(levels)]
+    levels = {
+        stride: _resized(level, grid_of(input_size, stride), f"map_{stride}")
+        for level, stride in zip(maps, strides, strict=True)
+    }
+    laterals = _laterals(levels, input_size)
     down = list(laterals)
     for i in reversed(range(len(down) - 1)):
         h, w = down[i].shape[1:3]
@@ -56,20 +61,51 @@ def detection_layers(maps: Sequence[Any], strides: Sequence[int], n_classes: int
         smaller = _separable(up[i - 1], f"down_{i}", strides=2)
         merged = layers.Add(name=f"bottom_up_{i}_sum")([down[i], smaller])
         up[i] = _separable(merged, f"bottom_up_{i}")
-    outputs = [_branches(level, n_classes, i) for i, level in enumerate(up)]
-    if len(outputs) == 1:
-        return outputs[0]
-    classes, distances = zip(*outputs, strict=True)
+    classes, distances = zip(*(_branches(level, n_classes, i) for i, level in enumerate(up)), strict=True)
     join = layers.Concatenate
     return join(axis=1, name="class_logits")(list(classes)), join(axis=1, name="distance_logits")(list(distances))
 
 
-def _space_to_depth(x: Any, coarse: Sequence[int]) -> Any:
+def _laterals(levels: dict[int, Any], input_size: tuple[int, int]) -> list[Any]:
+    """The maps at :data:`POINT_STRIDES` with the channels of the neck."""
+    from keras import layers
+
+    finest = min(levels)
+    if finest < POINT_STRIDES[0]:
+        coarse = grid_of(input_size, POINT_STRIDES[0])
+        detail = _space_to_depth(levels.pop(finest), coarse)
+        known = levels.get(POINT_STRIDES[0])
+        levels[POINT_STRIDES[0]] = detail if known is None else layers.Concatenate(name="detail")([detail, known])
+    laterals = []
+    for i, stride in enumerate(POINT_STRIDES):
+        source = min(levels, key=lambda other: (abs(math.log2(other / stride)), other))
+        lateral = _conv(levels[source], 1, f"lateral_{i}")
+        laterals.append(_resized(lateral, grid_of(input_size, stride), f"lateral_{i}_size"))
+    return laterals
+
+
+def grid_of(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """(rows, columns) of the positions at a stride."""
+    return math.ceil(input_size[0] / stride), math.ceil(input_size[1] / stride)
+
+
+def _resized(x: Any, grid: tuple[int, int], name: str) -> Any:
+    """A map with so many rows and columns."""
+    from keras import layers
+
+    if x.shape[1:3] == grid:
+        return x
+    if x.shape[1] == 2 * grid[0] and x.shape[2] == 2 * grid[1]:
+        return layers.AveragePooling2D(2, name=name)(x)
+    return layers.Resizing(*grid, interpolation="bilinear", name=name)(x)
+
+
+def _space_to_depth(x: Any, coarse: tuple[int, int]) -> Any:
     """A map of half its height and width (those of ``coarse``), with the values of 2 x 2 positions side by side."""
     from keras import layers
 
     h, w, c = x.shape[1:]
-    half_h, half_w = coarse[1:3]
+    half_h, half_w = coarse
     if (h, w) != (2 * half_h, 2 * half_w):
         x = layers.ZeroPadding2D(((0, 2 * half_h - h), (0, 2 * half_w - w)), name="detail_padding")(x)
     x = layers.Reshape((half_h, 2, half_w, 2, c), name="detail_pairs")(x)

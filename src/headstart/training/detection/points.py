@@ -1,11 +1,10 @@
 """The points at which a detector predicts, and those of them that may predict an object."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from headstart.bases.maps import FINEST_POINTS
+from headstart.training.detection.network import POINT_STRIDES, grid_of
 
 MAX_CANDIDATES = 80
 """Points at most that may predict one object."""
@@ -25,21 +24,15 @@ class Points(NamedTuple):
     strides: np.ndarray
 
 
-def map_points(maps: Sequence[Mapping[str, Any]]) -> Points:
-    """The points of the maps of a base, as plain data: ``shape`` and ``stride`` of each."""
-    levels = [level for level in maps if level["stride"] >= FINEST_POINTS]
-    return points_of([level["shape"][:2] for level in levels], [level["stride"] for level in levels])
-
-
-def points_of(shapes: Sequence[tuple[int, int]], strides: Sequence[int]) -> Points:
-    """The points of feature maps.
+def detector_points(input_size: tuple[int, int]) -> Points:
+    """The points of a detector.
 
     Args:
-        shapes: (h, w) of each map.
-        strides: of each map, in pixels.
+        input_size: (height, width) of the input, in pixels.
     """
     centres, sizes = [], []
-    for (h, w), stride in zip(shapes, strides, strict=True):
+    for stride in POINT_STRIDES:
+        h, w = grid_of(input_size, stride)
         y, x = np.mgrid[:h, :w]
         centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
         sizes.append(np.full(h * w, stride))

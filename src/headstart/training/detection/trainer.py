@@ -32,10 +32,10 @@ from headstart.system.progress import Progress
 from headstart.tasks.detection.decoding import decode
 from headstart.tasks.detection.metrics import DetectionTable
 from headstart.training.detection.finished_detector import write_detector
-from headstart.training.detection.job import DetectorJob, read_boxes
+from headstart.training.detection.job import DetectorJob, job_from_json, read_boxes
 from headstart.training.detection.losses import DetectionLoss
 from headstart.training.detection.network import boxes_of, detection_layers
-from headstart.training.detection.points import map_points
+from headstart.training.detection.points import detector_points
 from headstart.training.detection.targets import Targets
 from headstart.training.fine_tuning.variables import assign_values, copy_values, state_variables
 
@@ -80,7 +80,7 @@ def train(progress: Progress, **job: Any) -> dict[str, Any]:
         job: the fields of :class:`headstart.training.detection.job.DetectorJob`.
     """
     with patient_lock(Path(job["folder"], "training.lock"), "training the same detector"):
-        return DetectorTrainer(DetectorJob(**job), progress).run()
+        return DetectorTrainer(job_from_json(job), progress).run()
 
 
 class DetectorTrainer:
@@ -102,7 +102,7 @@ class DetectorTrainer:
 
             tensorflow.config.experimental.enable_op_determinism()  # or a resumed run would end with another model
         self.state = DetectorState()
-        self.points = map_points(job.maps)
+        self.points = detector_points(job.input_size)
         started = time.monotonic()
         self._load_views(started + (job.time_limit or float("inf")))
         self.state.views_s = time.monotonic() - started
@@ -161,9 +161,10 @@ class DetectorTrainer:
             ) -> Any:
                 return loss(y_pred[0], y_pred[1], y)
 
-        inputs = [keras.Input(m["shape"]) for m in self.job.maps]
+        inputs = [keras.Input(level["shape"]) for level in self.job.maps]
+        strides = [level["stride"] for level in self.job.maps]
         model = TrainedDetector(
-            inputs, list(detection_layers(inputs, [m["stride"] for m in self.job.maps], self.job.n_classes))
+            inputs, list(detection_layers(inputs, strides, self.job.input_size, self.job.n_classes))
         )
         optimizer = keras.optimizers.AdamW(
             _schedule(self.job.learning_rate, self.job.epochs * self._steps_per_epoch),
