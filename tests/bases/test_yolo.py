@@ -16,6 +16,7 @@ from headstart.bases.darknet.network import read_network
 from headstart.bases.darknet.weights import read_weights
 from headstart.bases.yolo import detection_model
 from headstart.errors import InputError
+from headstart.runs.predictor import Predictor
 from tests.bases.darknet_numpy import Darknet
 from tests.lazy import Lazy
 
@@ -165,6 +166,36 @@ def test_boxes_and_scores_equal_darknet(write: Write, name: str) -> None:
         np.testing.assert_allclose(boxes[i], expected_boxes, atol=1e-5)
         np.testing.assert_allclose(scores[i], expected_scores, atol=1e-5)
     assert scores.std() > 0
+
+
+def test_a_detector_is_adopted_as_a_run(write: Write, tmp_path: Path) -> None:
+    """What a run predicts is what Darknet's arithmetic gives for the pixels of the image, in pixels of the image."""
+    path = write(DETECTORS["yolo"], (32, 48))
+    labels = tmp_path / "names.txt"
+    labels.write_text("ant\nbee\nwasp\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"has 3 classes, whose names are not in its files"):
+        hs.adopt(path, runs=tmp_path)
+    run = hs.adopt(path, labels=labels, runs=tmp_path)
+    assert run.name == "m"
+    assert run.classes == ["ant", "bee", "wasp"]
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 96, 3), np.uint8)).save(photo)
+    predictor = Predictor(run.folder)
+    (output,) = predictor.compute([predictor.read(photo.read_bytes())])
+    reference = Darknet(path, path.with_suffix(".weights"))
+    reference.run((predictor.reader.read(photo).transpose(2, 0, 1) / 255).astype(np.float32))
+    boxes, scores = reference.detections()
+    best = np.unravel_index(scores.argmax(), scores.shape)
+    assert output.value.classes[0] == best[1]
+    np.testing.assert_allclose(output.value.scores[0], scores.max(), atol=1e-4)
+    expected = np.clip(boxes[best[0]] * [96, 64, 96, 64], 0, [96, 64, 96, 64])
+    np.testing.assert_allclose(output.value.coordinates[0], expected, atol=0.05)
+
+
+def test_a_classifier_of_darknet_is_not_adopted(write: Write, tmp_path: Path) -> None:
+    path = write([*_BACKBONE, "conv filters=5", "avgpool", "softmax"])
+    with pytest.raises(InputError, match="not a detector"):
+        hs.adopt(f"yolo:{path}", runs=tmp_path)
 
 
 # --- the feature layer -----------------------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ its detections have in common (:mod:`headstart.bases.darknet`).
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256
-from headstart.bases.darknet.network import Network, read_network
+from headstart.bases.darknet.network import Layer, Network, read_network
 from headstart.bases.darknet.weights import read_weights
 from headstart.bases.handle import parse_handle
 from headstart.data.readers import Resize
@@ -81,12 +81,28 @@ def detection_model(base: ImageBase) -> Any:
 
     cfg, weights = _find_files(base.spec)
     network = read_network(cfg, base.input_size)
-    if not network.detections:
-        raise InputError(f"{cfg} is not a detector: expected a [yolo] or [region] layer.")
+    _detections(base)
     maps_model = build_network(network, read_weights(weights, network) if weights else None, network.detections)
     inputs, x = base.input_tensors()
     maps = maps_model(x)
     return keras.Model(inputs, boxes_and_scores(network, maps if isinstance(maps, list) else [maps]), name="detector")
+
+
+def count_classes(base: ImageBase) -> int:
+    """Number of classes of a detector.
+
+    Raises:
+        InputError: it is not a detector.
+    """
+    return _detections(base)[0].section.integer("classes", 20)
+
+
+def _detections(base: ImageBase) -> Sequence[Layer]:
+    cfg, _ = _find_files(base.spec)
+    detections = read_network(cfg, base.input_size).detections
+    if not detections:
+        raise InputError(f"{cfg} is not a detector: expected a [yolo] or [region] layer.")
+    return detections
 
 
 def resize_of(network: Network) -> Resize:

@@ -11,7 +11,9 @@ from headstart.cli import output
 @click.command(epilog="Example: headstart adopt converted_keras/ --name objects")
 @click.argument("export", type=click.Path(path_type=Path))
 @click.option(
-    "--labels", type=click.Path(path_type=Path), help="File of class names. Default: labels.txt in the same folder."
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="File of class names. Default: labels.txt in the same folder; for a detector those of COCO or VOC.",
 )
 @click.option("--name", help="Name of the run. Default: that of the folder.")
 @click.option(
@@ -22,10 +24,11 @@ from headstart.cli import output
     help="Folder of runs.",
 )
 def adopt(export: Path, labels: Path | None, name: str | None, runs: Path) -> None:
-    """Import EXPORT, a Keras model exported by Teachable Machine, as a run for prediction and evaluation.
+    """Import EXPORT, a model that was trained elsewhere, as a run for prediction and evaluation.
 
-    EXPORT is the folder with keras_model.h5 and labels.txt, or the model file. To train a new head on its base:
-    headstart train DATA --base file:keras_model.h5
+    EXPORT is what Teachable Machine exports for Keras (the folder with keras_model.h5 and labels.txt, or the model
+    file), or the .cfg of a YOLO detector of Darknet with its .weights beside it. To train a new head on its base:
+    headstart train DATA --base file:keras_model.h5, or --base yolo:detector.cfg
     """
     from headstart.commands.adopt import adopt as import_run
 

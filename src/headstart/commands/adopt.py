@@ -1,11 +1,11 @@
-"""Classifiers that Teachable Machine has trained, as runs: to predict with, to evaluate, to keep beside one's own.
+"""Models that others have trained, as runs: to predict with, to evaluate, to keep beside one's own.
 
-An export is a base and a head like any other, so it becomes a run by the same steps. Its golden samples are images
+Detectors of Darknet are in :mod:`headstart.commands.adopt_detector`; here are classifiers of Teachable Machine. An
+export is a base and a head like any other, so it becomes a run by the same steps. Its golden samples are images
 that are not square; their probabilities are what Keras computes with the export as a whole, after the crop of the code
 that comes with an export.
 """
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from headstart.bases import Base, BaseSpec, load_base, teachable_machine
+from headstart.commands.adopt_detector import adopt_detector, is_darknet
+from headstart.commands.adoption_images import encode_png, golden_images
 from headstart.commands.load import Run
 from headstart.config import HeadConfig
 from headstart.errors import InputError
@@ -20,7 +22,7 @@ from headstart.features.engines import Prepared, prepare
 from headstart.model_files.head_layers import HeadLayers, load_layers, save_layers
 from headstart.model_files.keras_file import fill_template
 from headstart.model_files.openvino_file import write_engine
-from headstart.runs.assembly import GOLDEN_SAMPLES, inside, template_for
+from headstart.runs.assembly import inside, template_for
 from headstart.runs.facts import base_facts, engine_facts, now
 from headstart.runs.files import write_facts, write_figures
 from headstart.runs.folder import check_name, versions, write_folder
@@ -37,18 +39,22 @@ MODEL, LABELS = "keras_model.h5", "labels.txt"
 def adopt(
     export: str | Path, *, labels: str | Path | None = None, name: str | None = None, runs: str | Path = "runs"
 ) -> Run:
-    """Make a run of a classifier that Teachable Machine has exported as a Keras model.
+    """Make a run of a classifier that Teachable Machine has exported as a Keras model, or of a detector of Darknet.
 
     Args:
-        export: the folder with ``keras_model.h5`` and ``labels.txt``, or the model file.
-        labels: the file of class names, where it does not lie beside the model.
-        name: of the run; that of the folder when None. An existing one is never overwritten.
+        export: the folder with ``keras_model.h5`` and ``labels.txt``, or the model file; or the ``.cfg`` of a detector,
+            with its ``.weights`` beside it, as a path or as ``yolo:PATH``.
+        labels: the file of class names, where it does not lie beside the model. For a detector, a name on each line;
+            those of COCO or Pascal VOC are known.
+        name: of the run; that of the folder, or of the ``.cfg``, when None. An existing one is never overwritten.
         runs: folder that it goes into.
 
     Raises:
         InputError: no such files, another kind of model, or not as many names as it has classes.
         IntegrityError: the run computes something else than the export does.
     """
+    if is_darknet(export):
+        return adopt_detector(export, labels=labels, name=name, runs=Path(runs))
     path = _model_file(Path(export).expanduser())
     base = load_base(f"file:{path}", progress=False).for_images()
     if base.preprocessing != teachable_machine.PREPROCESSING:
@@ -57,8 +63,8 @@ def adopt(
             f"`headstart train DATA --base file:{path}`."
         )
     classes = _read_names(Path(labels).expanduser() if labels else path.with_name(LABELS))
-    images = _golden_images(base.input_size)
-    pixels = np.stack([base.reader().decode(_encode(image)) for image in images])
+    images = golden_images(base.input_size)
+    pixels = np.stack([base.reader().decode(encode_png(image)) for image in images])
     prepared = prepare(base, cache_folder(), pixels)
     run_name = check_name(name if name is not None else path.resolve().parent.name)
 
@@ -138,22 +144,6 @@ def _read_names(path: Path) -> list[str]:
         if len(parts) != 2 or parts[0] != str(number):
             raise InputError(f"{path}, line {number + 1}: expected '{number} NAME', as Teachable Machine writes it.")
     return [name for _, name in names]
-
-
-def _golden_images(size: tuple[int, int]) -> list[Image.Image]:
-    """Golden samples without data: soft patches of colour, by turns wider and higher than the input size."""
-    patches = np.random.default_rng(0).integers(0, 256, (GOLDEN_SAMPLES, 6, 6, 3), np.uint8)
-    height, width = size
-    shapes = [(width * 3 // 2 + 1, height), (width, height * 3 // 2 + 1)]
-    return [
-        Image.fromarray(patch).resize(shapes[i % 2], Image.Resampling.BICUBIC) for i, patch in enumerate(patches)
-    ]  # fmt: skip
-
-
-def _encode(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def _crop_as_the_export(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -20,6 +20,7 @@ from headstart.data.examples import Example
 from headstart.data.readers import decode_examples
 from headstart.errors import InputError, counted
 from headstart.features.engines import Engine, EngineName, KerasEngine, OpenVINOEngine, prepare, resolve_precision
+from headstart.model_files.detector_file import ENGINE_FILE, MODEL_FILE
 from headstart.model_files.keras_file import FreezeProof
 from headstart.system import keras_worker
 from headstart.system.atomic import atomic_file
@@ -28,7 +29,6 @@ from headstart.system.locks import own_folder
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.detection.boxes import Boxes
-from headstart.training.detection.finished_detector import ENGINE_FILE, MODEL_FILE
 from headstart.training.detection.job import DetectorJob, write_boxes
 from headstart.training.detection.trainer import STATE_FILE
 

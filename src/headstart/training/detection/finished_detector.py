@@ -1,29 +1,18 @@
 """The finished detector: one model from raw pixels to boxes and scores, in both its forms."""
 
-import hashlib
-import logging
 import math
-import tempfile
-import zipfile
-from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.bases import BaseSpec, load_base
-from headstart.errors import IntegrityError
-from headstart.model_files.keras_file import WEIGHTS, tensor_digest
-from headstart.system.keras_worker import full_float32
+from headstart.model_files.detector_file import MODEL_FILE, freeze_proof, write_model
+from headstart.model_files.keras_file import tensor_digest
 from headstart.training.detection.job import DetectorJob
 from headstart.training.detection.network import boxes_of, detection_layers
 from headstart.training.detection.points import Points
-
-logger = logging.getLogger(__name__)
-
-MODEL_FILE, ENGINE_FILE = "model.keras", "model.xml"
-
-_MAX_DIFFERENCE = 1e-3  # of a box, as a share of the input, or of a score; between Keras and the engine in float32
 
 
 def write_detector(job: DetectorJob, trained: Any, points: Points, probe: np.ndarray) -> dict[str, Any]:
@@ -55,16 +44,13 @@ def write_detector(job: DetectorJob, trained: Any, points: Points, probe: np.nda
     for weight in model.weights[len(before) :]:
         weight.assign(np.asarray(weight_of[weight.path]))
     folder = Path(job.folder)
-    model.save(folder / MODEL_FILE)
-    with full_float32():
-        expected = np.asarray(model.predict_on_batch(probe))
-    difference = _export(model, folder / ENGINE_FILE, probe, expected)
+    difference = write_model(model, folder, probe)
     return {
         "parameters": sum(math.prod(weight.shape) for weight in trained.trainable_weights),
         "points": len(points.strides),
         "converted": difference is not None,
         "difference": difference,
-        "proof": _freeze_proof(folder / MODEL_FILE, before, statistics),
+        "proof": asdict(freeze_proof(folder / MODEL_FILE, before, statistics)),
     }
 
 
@@ -90,58 +76,3 @@ def _split(values: Any, maps: list[dict[str, Any]]) -> list[Any]:
         layers.Reshape(level["shape"], name=f"map_{i}")(values[:, start:end])
         for i, (level, start, end) in enumerate(zip(maps, starts, ends, strict=True))
     ]
-
-
-def _export(model: Any, path: Path, probe: np.ndarray, expected: np.ndarray) -> float | None:
-    """Write the form of the model that OpenVINO runs; gives its difference from Keras, None if it cannot be written."""
-    import openvino
-
-    exported = path.with_name("exported.xml")
-    core = openvino.Core()
-    try:
-        model.export(str(exported), format="openvino", verbose=False)
-        graph = core.read_model(str(exported))
-    except Exception as exc:  # noqa: BLE001 - some layers of users' own models
-        logger.info(f"note: the detector cannot be converted for OpenVINO ({exc}); Keras runs it, which is slower.")
-        return None
-    openvino.save_model(graph, str(path), compress_to_fp16=False)
-    del graph  # it maps the exported file, which Windows could not delete before
-    for suffix in (".xml", ".bin"):
-        exported.with_suffix(suffix).unlink()
-    computed = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(probe)[0]
-    difference = float(np.abs(computed - expected).max())
-    if difference > _MAX_DIFFERENCE:
-        raise IntegrityError(
-            f"the detector for OpenVINO differs from Keras by {difference:.1e}, more than {_MAX_DIFFERENCE}. Nothing "
-            "was saved; please report this."
-        )
-    return difference
-
-
-def _freeze_proof(keras_file: Path, before: list[str], statistics: int) -> dict[str, Any]:
-    """Compare the tensors in the finished file with those of the base as it was loaded."""
-    import h5py
-
-    digests: list[str] = []
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            digests.append(tensor_digest(np.asarray(item)))
-
-    with (
-        zipfile.ZipFile(keras_file) as source,
-        tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch,
-        h5py.File(source.extract(WEIGHTS, scratch), "r") as file,
-    ):
-        file.visititems(visit)
-    changed = sum((Counter(before) - Counter(digests)).values())
-    if changed:
-        raise IntegrityError(
-            f"{changed} of {len(before)} frozen tensors in {keras_file} differ from the base's: the base has changed "
-            "though it was frozen. Nothing was saved; please report this."
-        )
-    sha256 = hashlib.sha256("".join(sorted(before)).encode()).hexdigest()
-    return {
-        "tensors": len(before), "statistics": statistics, "changed": changed, "trained": len(digests) - len(before),
-        "sha256": sha256,
-    }  # fmt: skip
