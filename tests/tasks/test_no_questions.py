@@ -28,6 +28,7 @@ ALLOWED = {
     ("runs/migrations.py", "the name of the task"),  # older runs do not record it
     ("runs/migrations.py", "the metrics of the task"),
     ("commands/adopt.py", "a module of one task"),  # the task of the run that is made, not a question
+    ("commands/adopt_detector.py", "a module of one task"),
     ("evaluation/calibration.py", "a module of one task"),  # a figure of confidence
     ("training/detection/trainer.py", "a module of one task"),  # it trains for this task alone
     ("runs/tables.py", "the shape of the labels"),  # labels as tables have them

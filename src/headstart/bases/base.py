@@ -352,8 +352,8 @@ class ImageBase(Base):
         import keras
 
         if len(x.shape) == 3 and (grid := token_grid(x.shape[1], self.input_size)):
-            others = x.shape[1] - grid[0] * grid[1]  # of the class, or registers: they come first
-            return keras.layers.Cropping1D((others, 0))(x) if others else x
+            extra = x.shape[1] - grid[0] * grid[1]  # of the class, or registers: they come first
+            return keras.layers.Cropping1D((extra, 0))(x) if extra else x
         is_turned = keras.config.image_data_format() == "channels_first"
         return keras.layers.Permute((2, 3, 1))(x) if is_turned else x
 

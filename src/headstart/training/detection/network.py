@@ -74,8 +74,8 @@ def _laterals(levels: dict[int, Any], input_size: tuple[int, int]) -> list[Any]:
     if finest < POINT_STRIDES[0]:
         coarse = grid_of(input_size, POINT_STRIDES[0])
         detail = _space_to_depth(levels.pop(finest), coarse)
-        known = levels.get(POINT_STRIDES[0])
-        levels[POINT_STRIDES[0]] = detail if known is None else layers.Concatenate(name="detail")([detail, known])
+        coarser = levels.get(POINT_STRIDES[0])
+        levels[POINT_STRIDES[0]] = detail if coarser is None else layers.Concatenate(name="detail")([detail, coarser])
     laterals = []
     for i, stride in enumerate(POINT_STRIDES):
         source = min(levels, key=lambda other: (abs(math.log2(other / stride)), other))
