@@ -237,6 +237,21 @@ def _rows(path: Path, rows: list[tuple[str, ...]]) -> None:
         csv.writer(file).writerows(rows)
 
 
+def test_images_in_the_rows_of_a_table_are_shown(server: Server) -> None:
+    rows = []
+    for i, path in enumerate(sorted((server.root / "photos/china").glob("*.jpg"))[:4]):
+        rows.append({"image": base64.b64encode(path.read_bytes()).decode(), "label": "ab"[i % 2]})
+    (server.root / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    page = server.ask("GET", "/data?path=rows.jsonl")
+    assert page.status == 200
+    addresses = re.findall(r'src="(/thumbnail[^"]+%23row%3D\d+)"', page.text)
+    assert len(addresses) == 4
+    assert {server.ask("GET", address).headers["Content-Type"] for address in addresses} == {"image/jpeg"}
+    (server.root / "rows.jsonl").unlink()
+    assert server.ask("GET", addresses[0]).status == 404
+    assert server.ask("GET", "/thumbnail?path=/etc/x.parquet%23row%3D1").status == 422
+
+
 def test_a_table_says_what_its_columns_are_taken_for(server: Server) -> None:
     _rows(server.root / "news.csv", [("title", "body", "topic"), *[(f"t{i}", f"b{i}", "ab"[i % 2]) for i in range(6)]])
     unknown = server.ask("GET", "/data?path=news.csv")
