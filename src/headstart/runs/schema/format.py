@@ -1,0 +1,6 @@
+"""The number of the format of runs."""
+
+from typing import Literal
+
+FORMAT_VERSION: Literal[4] = 4
+"""Any change of a field of ``run.json`` or ``metrics.json`` raises it, and needs a step in the migrations."""
