@@ -1,5 +1,7 @@
 """The files and the report of an evaluation of a detector: tables are read again, and mistakes are drawn."""
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import headstart as hs
 from headstart.data.examples import FileExample
 from headstart.data.modalities import get_modality
 from headstart.data.thumbnails import closeup
@@ -15,6 +18,7 @@ from headstart.errors import IntegrityError
 from headstart.reports.run import write_report
 from headstart.runs.answers import Answers, figures_of
 from headstart.runs.files import read_facts, read_figures
+from headstart.runs.schema import ClassFigures
 from headstart.runs.tables import read_predictions, write_predictions, write_skipped
 from headstart.tasks import get_task
 from tests.tasks.detection_cases import array, boxes, detections
@@ -81,24 +85,71 @@ def test_a_damaged_cell_is_named(evaluation: Path) -> None:
 
 def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
     page = write_report(evaluation).read_text(encoding="utf-8")
-    text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
+    text = _text(page)
     for expected in (
         "mAP50-95",
         "ghost: a detection where nothing is 1 +0.000",
         "missed 1: an object without a detection",
         "wrong class 1: a detection on an object of another class",
         "cat &amp; co 0.80, label dog",
-        "2 cat &amp; co",
         "class objects precision",
         "Recall: share of its objects that were found",
     ):
         assert expected in text
     assert page.count('aria-label="precision by recall →: ') == 2
     assert page.count('<rect class="mark-wrong"') == 4  # two mistakes, from nearby and in the whole image
-    assert page.count('<rect class="mark-true"') == 2
     assert page.count('<rect class="mark-missed"') == 2
     assert page.count('<rect class="mark-right"') == 1
-    assert '<rect class="mark-right" x="10.0" y="10.0" width="20.0" height="21.0"><title>cat &amp; co 0.90' in page
+    assert (
+        page.count('<rect class="mark-true"') == 3
+    )  # below the right one and the wrong class, which is from nearby, too
+    right = (
+        '<rect class="mark-right" data-score="0.9000" x="10.0" y="10.0" width="20.0" height="21.0"><title>cat &amp; co'
+    )
+    assert right in page
+    assert "the detector found 1 of 3 objects" in text
+    assert "All 3 images: 1 right, 2 wrong, 1 missed." in text
+    for said in ("calibration", "probable", "confident", "probabilit"):
+        assert said not in text.lower()
+
+
+def test_the_slider_counts_all_boxes_by_their_score(evaluation: Path) -> None:
+    page = write_report(evaluation).read_text(encoding="utf-8")
+    right, wrong, missed = (json.loads(found) for found in re.findall(r'data-by-score="(.*?)"', page))
+    for score, expected in ((0, (1, 2, 1)), (0.75, (1, 1, 1)), (0.85, (1, 0, 2)), (0.95, (0, 0, 3))):
+        at = round(100 * score)
+        assert (right[at], wrong[at], missed[at]) == expected
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\">" in page
+    assert page.count("<script") == 1
+
+
+def test_the_report_of_a_detector(detector: "hs.Run") -> None:
+    page = (detector.folder / "report.html").read_text(encoding="utf-8")
+    text = _text(page)
+    facts = detector.facts
+    for expected in (
+        f"detector found {round(sum(c.recall.value * c.support for c in _classes(detector)))} of",
+        f"{facts.detector.points:,}, each with one box",
+        f"{facts.detector.epochs} epochs; validation mAP50-95",
+        "Images per class",
+        "Objects per class class training validation test disc",
+        "12 of 12 test images",
+    ):
+        assert expected in text
+    assert page.count('<li class="box-example">') == 12
+    for said in ("calibration", "most probable", "learning curve", "fine-tuned model"):
+        assert said not in text.lower()
+    assert len(page) < 600_000
+
+
+def _text(page: str) -> str:
+    return " ".join(re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]+>", " ", page, flags=re.DOTALL).split())
+
+
+def _classes(run: "hs.Run") -> list[ClassFigures]:
+    return [*read_figures(run.folder, run.facts).headline_figures.per_class.values()]
 
 
 def test_label_issues_are_drawn_as_labelled_and_as_suggested(evaluation: Path) -> None:

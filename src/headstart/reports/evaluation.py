@@ -52,6 +52,16 @@ def result(classes: Sequence[str], counts: np.ndarray | None, rows: Sequence[Pre
     }
 
 
+def found_objects(split: SplitFigures | None, task: Task) -> dict[str, int] | None:
+    """The first lines about boxes: how many objects were found, and how many of the predicted boxes are right."""
+    if split is None or not task.has_boxes:
+        return None
+    figures = split.of_task()
+    matrix = np.array(figures["confusions"])
+    found = int(np.trace(matrix))
+    return {"objects": figures["objects"], "found": found, "predicted": int(matrix[:, :-1].sum())}
+
+
 def columns(figures: Figures) -> list[dict[str, Any]]:
     """The columns of the table of metrics: the split that counts first."""
     order = sorted(
@@ -133,8 +143,8 @@ def per_class(
 
 
 def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow], task: Task) -> dict[str, Any] | None:
-    """The mistakes that the model was surest of, with their images or texts."""
-    if not rows:
+    """The mistakes that the model was surest of, with their images or texts; None of boxes, which are drawn instead."""
+    if not rows or task.has_boxes:
         return None
     wrong = [(row, _mistake(row)) for row in rows if row.scores.mistake]
     wrong.sort(key=lambda pair: -pair[1]["confidence"])
@@ -142,7 +152,7 @@ def mistakes(folder: Path, facts: RunFacts, rows: Sequence[PredictionRow], task:
     shown_rows = [
         {
             **mistake,
-            **_example(facts, row, evidence, task.regions(row.label_cell, row.predicted_cell, facts.classes)),
+            **_example(facts, row, evidence, ()),
             "words": marked_words(evidence.words.get(row.file)),
         }
         for row, mistake in wrong[: facts.modality.mistakes_shown]

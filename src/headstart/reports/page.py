@@ -1,5 +1,7 @@
 """What all pages share: their templates, and how figures and names are written on them."""
 
+import base64
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -13,8 +15,18 @@ from headstart.system.durations import format_duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+BOX_SCRIPT = TEMPLATES / "boxes.js"
+"""The script of the slider that hides boxes."""
+
 _BREAKS = re.compile(r"(?<=[_\-./\\])(?=[^_\-./\\])")  # where a long name may go on in the next line
 _THIN = "\u202f"  # narrow no-break space, between a number and its unit
+
+
+def box_script() -> dict[str, str]:
+    """:data:`BOX_SCRIPT` for a page that is one file: its ``text``, and the ``source`` that its policy allows."""
+    text = BOX_SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return {"text": text, "source": f"'sha256-{digest}'"}
 
 
 def open_template(name: str, *folders: Path) -> Any:

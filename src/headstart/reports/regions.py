@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from headstart.data.examples import Example
 from headstart.data.images import Box
+from headstart.data.modalities import Modality
 from headstart.data.thumbnails import address, closeup
 from headstart.runs.schema import RunFacts
 from headstart.runs.tables import PredictionRow
@@ -16,27 +20,74 @@ _CLOSEUP_PX = 200
 _MARGIN = 0.6  # around a mistake, as a share of its longer side
 _LEAST_SHARE = 0.1  # of the longer side of an image that a closeup shows
 
+_EXAMPLES = 12  # whole images
+_EXAMPLE_PX = 320  # of their longer sides
+_STEPS = 101  # of scores from 0 to 1, at which all boxes are counted
+
+
+class MarkedRow(NamedTuple):
+    """A row of a table of predictions, and the regions of its image."""
+
+    row: PredictionRow
+    regions: list[Region]
+
+
+def marked_rows(rows: Sequence[PredictionRow], facts: RunFacts, task: Task) -> list[MarkedRow]:
+    """The rows with their regions; empty where the task has no boxes."""
+    if not task.has_boxes:
+        return []
+    return [MarkedRow(row, task.regions(row.label_cell, row.predicted_cell, facts.classes)) for row in rows]
+
 
 def marks(regions: Iterable[Region]) -> list[dict[str, Any]]:
-    """Rectangles with the kind of their style.
+    """Rectangles with the kind of their style: where something is first, then what was predicted.
 
-    It is ``right``, ``wrong``, ``true`` for where a wrong one should be, or ``missed``.
+    It is ``right``, ``wrong``, ``true`` for where something predicted should be, or ``missed``. Each has the ``score``
+    of what was predicted; one that is ``true`` the highest score of what is about it, below which it is missed.
     """
-    drawn_marks = []
+    regions = [*regions]
+    true_scores = _true_scores(regions)
+    drawn_marks = [_mark("true", "", box, score) for box, score in true_scores.items()]
     for region in regions:
-        if region.true_box is not None:
-            drawn_marks.append(_mark("true", "", region.true_box))
         title = f"{region.kind}: {region.text}" if region.kind else region.text
         kind = "right" if not region.kind else "wrong" if region.is_predicted else "missed"
-        drawn_marks.append(_mark(kind, title, region.box))
+        drawn_marks.append(_mark(kind, title, region.box, region.score))
     return drawn_marks
 
 
-def worst_by_kind(rows: Sequence[PredictionRow], facts: RunFacts, task: Task) -> list[dict[str, Any]]:
+def box_examples(rows: Sequence[MarkedRow], facts: RunFacts) -> dict[str, Any] | None:
+    """Some whole images with all their boxes, evenly chosen from the one with most mistakes to the one with fewest.
+
+    Returns:
+        ``shown`` images; ``start``, the lowest score of a box; and ``right``, ``wrong`` and ``missed``, how many there
+        are in all images if boxes below each score of 0, .01, … 1 are left out. None without rows.
+    """
+    if not rows:
+        return None
+    ranked = sorted(rows, key=lambda marked: (-_mistakes(marked.regions), marked.row.file))
+    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(_EXAMPLES, len(ranked))).round().astype(int)).tolist()
+    scores = [region.score for marked in rows for region in marked.regions if region.score is not None]
+    return {
+        "shown": [_marked_example(ranked[i], facts) for i in chosen],
+        "images": len(rows),
+        "start": int(100 * min(scores, default=0.0)) / 100,
+        **_counts_by_score([marked.regions for marked in rows]),
+    }
+
+
+def boxes_on_image(modality: Modality, example: Example, regions: Iterable[Region]) -> dict[str, Any] | None:
+    """An image with marks for a page; None if it can no longer be read."""
+    small = modality.thumbnail(example, _EXAMPLE_PX)
+    if small is None:
+        return None
+    return {"address": address(small.pixels), "view": (0, 0, small.size[1], small.size[0]), "marks": marks(regions)}
+
+
+def worst_by_kind(rows: Sequence[MarkedRow], facts: RunFacts) -> list[dict[str, Any]]:
     """The kinds of mistakes, the most frequent first, each with its worst ones from nearby; empty without regions."""
     by_kind: dict[tuple[str, str], list[tuple[Region, PredictionRow]]] = {}
-    for row in rows:
-        for region in task.regions(row.label_cell, row.predicted_cell, facts.classes):
+    for row, regions in rows:
+        for region in regions:
             if region.kind:
                 by_kind.setdefault((region.kind, region.meaning), []).append((region, row))
     kinds = []
@@ -46,6 +97,52 @@ def worst_by_kind(rows: Sequence[PredictionRow], facts: RunFacts, task: Task) ->
         shown_views = [*islice((view for view in views if view), _SHOWN)]
         kinds.append({"kind": kind, "meaning": meaning, "total": len(mistakes), "shown": shown_views})
     return kinds
+
+
+def _true_scores(regions: Iterable[Region]) -> dict[Box, float | None]:
+    """Where something is -> the highest score of what was predicted about it; None where that has no score."""
+    scores: dict[Box, float | None] = {}
+    for region in regions:
+        if region.true_box is None:
+            continue
+        known = scores.get(region.true_box)
+        scores[region.true_box] = region.score if known is None or region.score is None else max(known, region.score)
+    return scores
+
+
+def _mistakes(regions: Iterable[Region]) -> int:
+    return sum(bool(region.kind) for region in regions)
+
+
+def _marked_example(marked: MarkedRow, facts: RunFacts) -> dict[str, Any]:
+    row, regions = marked
+    example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
+    n_wrong = sum(bool(region.kind) and region.is_predicted for region in regions)
+    return {
+        "file": row.file,
+        "image": boxes_on_image(facts.modality, example, regions),
+        "right": len(regions) - _mistakes(regions),
+        "wrong": n_wrong,
+        "missed": _mistakes(regions) - n_wrong,
+    }
+
+
+def _counts_by_score(regions_by_image: Sequence[Sequence[Region]]) -> dict[str, list[int]]:
+    regions = [region for of_image in regions_by_image for region in of_image]
+    right = [region.score for region in regions if region.score is not None and not region.kind]
+    wrong = [region.score for region in regions if region.score is not None and region.kind]
+    true = [score for of_image in regions_by_image for score in _true_scores(of_image).values() if score is not None]
+    n_missed = sum(not region.is_predicted for region in regions)
+    return {
+        "right": (len(right) - _number_below(right)).tolist(),
+        "wrong": (len(wrong) - _number_below(wrong)).tolist(),
+        "missed": (n_missed + _number_below(true)).tolist(),
+    }
+
+
+def _number_below(scores: Sequence[float]) -> np.ndarray:
+    """How many scores lie below each of 0, .01, … 1."""
+    return np.searchsorted(np.sort(scores), np.linspace(0, 1, _STEPS))
 
 
 def _closeup(region: Region, row: PredictionRow, facts: RunFacts) -> dict[str, Any] | None:
@@ -67,7 +164,7 @@ def _around(region: Region) -> Box:
     return x1 - margin, y1 - margin, x2 + margin, y2 + margin
 
 
-def _mark(kind: str, title: str, box: Box) -> dict[str, Any]:
+def _mark(kind: str, title: str, box: Box, score: float | None) -> dict[str, Any]:
     x1, y1, x2, y2 = box
     edges = {"x": x1, "y": y1, "width": max(x2 - x1, 0), "height": max(y2 - y1, 0)}
-    return {"kind": kind, "title": title, **{name: round(value, 1) for name, value in edges.items()}}
+    return {"kind": kind, "title": title, "score": score, **{name: round(value, 1) for name, value in edges.items()}}

@@ -1,16 +1,16 @@
 """Stage 7 of 7, report: takes a run folder, writes the one page in it that a person reads.
 
 The text is in ``templates/report.html.j2``, the style in ``templates/report.css``, the plots are in ``plots.py``; this
-module, ``evaluation.py`` and ``training.py`` compute their content. The page is one self-contained file: it fetches
-nothing and runs no script, names of classes and files are escaped, and its Content-Security-Policy forbids everything
-else.
+module, ``evaluation.py``, ``regions.py`` and ``training.py`` compute their content. The page is one self-contained
+file: it fetches nothing, names of classes and files are escaped, and its Content-Security-Policy forbids everything
+else. It runs no script, but for the slider of a detector, which the policy allows by its digest.
 
 An evaluation of a run is a folder with fewer facts, so every section may be missing.
 """
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from headstart.data.example_rows import Skipped
 from headstart.data.run_examples import EXAMPLES
 from headstart.reports import evaluation, plots, training
 from headstart.reports.evaluation import SPLIT_NAMES
-from headstart.reports.page import open_template
-from headstart.reports.regions import worst_by_kind
+from headstart.reports.page import box_script, open_template
+from headstart.reports.regions import box_examples, marked_rows, worst_by_kind
 from headstart.runs.files import read_facts, read_figures
-from headstart.runs.schema import CostFacts, DataFacts, HeadSettings, RunFacts
+from headstart.runs.schema import CostFacts, DataFacts, Figures, HeadSettings, RunFacts
 from headstart.runs.tables import read_history, read_predictions, read_skipped
 from headstart.tasks import get_task
 
@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is not a run.
         IntegrityError: one of its files is missing, damaged or edited.
     """
-    page = open_template("report.html.j2").render(content(folder))
+    page = open_template("report.html.j2").render(content(folder), box_script=box_script())
     path = folder / "report.html"
     path.write_bytes(page.encode("utf-8", errors="replace"))  # a file name may hold bytes that are no text
     return path
@@ -64,6 +64,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
     history = read_history(folder, facts)
     counts = np.array(split.confusion_matrix, np.int64) if split and split.confusion_matrix else None
     noun, task = facts.modality.noun, get_task(facts.task)
+    marked = marked_rows(rows, facts, task)
     metrics = [task.metric(name) for name in figures.metrics]
     return {
         "facts": facts,
@@ -79,6 +80,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "split_name": SPLIT_NAMES.get(headline, headline),
         "evaluated": Path(facts.evaluation_of).name if facts.evaluation_of else None,
         "result": evaluation.result(classes, counts, rows),
+        "found": evaluation.found_objects(split, task),
         "columns": evaluation.columns(figures),
         "leak_free": figures.leak_free,
         "change": evaluation.change(facts.change, split),
@@ -88,7 +90,8 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
             (section, [plots.curve(*curve) for curve in section.curves])
             for section in (task.report_sections(split.of_task(), classes) if split else ())
         ],
-        "worst_by_kind": worst_by_kind(rows, facts, task),
+        "box_examples": box_examples(marked, facts),
+        "worst_by_kind": worst_by_kind(marked, facts),
         "mistakes": evaluation.mistakes(folder, facts, rows, task),
         "label_issues": evaluation.label_issues(folder, facts, issues_shown),
         "confidence": evaluation.confidence(split, rows, facts.selective_prediction),
@@ -98,6 +101,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "search": training.search(facts),
         "tuning": training.fine_tuning(facts, history),
         "data": _data(facts.data, classes),
+        "objects": _objects(figures, classes) if task.has_boxes else None,
         "skipped": _skipped(read_skipped(folder, facts)),
         "head_settings": _head_settings(facts.head_settings),
         "cost": _cost(facts.cost),
@@ -110,12 +114,26 @@ def _data(data: DataFacts | None, classes: Sequence[str]) -> dict[str, Any] | No
     """How many examples of each class each split has."""
     if data is None:
         return None
-    names = sorted(data.splits, key=lambda name: ["train", "val", "test", name].index(name))
+    names = _in_order(data.splits)
     counts = {name: [data.splits[split].per_class.get(name, 0) for split in names] for name in classes}
+    return {"totals": [data.splits[name].examples for name in names], **_counts_table(names, counts, classes)}
+
+
+def _objects(figures: Figures, classes: Sequence[str]) -> dict[str, Any] | None:
+    """How many objects of each class each split has."""
+    names = _in_order(figures.splits)
+    counts = {name: [figures.splits[split].per_class[name].support for split in names] for name in classes}
+    return _counts_table(names, counts, classes) if names else None
+
+
+def _in_order(splits: Iterable[str]) -> list[str]:
+    return sorted(splits, key=lambda name: ["train", "val", "test", name].index(name))
+
+
+def _counts_table(names: Sequence[str], counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> dict[str, Any]:
     order = sorted(classes, key=lambda name: -sum(counts[name])) if len(classes) > _LONG_TABLE else classes
     return {
         "names": [SPLIT_NAMES.get(name, name) for name in names],
-        "totals": [data.splits[name].examples for name in names],
         "rows": [{"name": name, "counts": counts[name]} for name in order],
         "largest": max(map(sum, counts.values()), default=0) or 1,
     }

@@ -11,7 +11,7 @@ from headstart.tasks import Task, get_task
 
 
 def curves(history: Sequence[HistoryRow]) -> dict[str, Any] | None:
-    """The trials of l2 of a solved head, and the epochs of an mlp."""
+    """The trials of l2 of a solved head, the epochs of an mlp, and those of a detector."""
     tried: list[dict[str, Any]] = [
         {"l2": row.l2, "val_loss": row.val_loss, "val_accuracy": row.val_accuracy}
         for row in history
@@ -24,6 +24,9 @@ def curves(history: Sequence[HistoryRow]) -> dict[str, Any] | None:
     epochs = _epochs([row for row in history if row.phase == "head"])
     if epochs:
         content["epochs"] = epochs
+    detector = _detector_epochs([row for row in history if row.phase == "detector"])
+    if detector:
+        content["detector"] = detector
     return content or None
 
 
@@ -90,6 +93,19 @@ def _epochs(rows: Sequence[HistoryRow]) -> dict[str, Any] | None:
         if train or val:
             curves.append(plots.epoch_curve(train, val, name, best.epoch if best else None))
     return {"plots": curves, "best": best, "count": len(trained)}
+
+
+def _detector_epochs(rows: Sequence[HistoryRow]) -> dict[str, Any] | None:
+    """Loss and validation mAP by epoch of a detector."""
+    losses, figures = _points(rows, "loss"), _points(rows, "val_map")
+    plotted = [(losses, [], "loss"), ([], figures, "mAP50-95")]
+    curves = [plots.epoch_curve(train, val, name, None) for train, val, name in plotted if train or val]
+    best = max(figures, key=lambda point: point[1], default=None)
+    return (
+        {"plots": curves, "count": len(rows), "best": best, "last": figures[-1] if figures else None}
+        if curves
+        else None
+    )
 
 
 def _val_loss(row: HistoryRow) -> float:

@@ -107,6 +107,7 @@ class Region(NamedTuple):
         true_box: where it should be, if that is another place; None if it is the same, or nowhere.
         rank: higher for a worse mistake among those of its kind.
         is_predicted: whether it was predicted; False for what was missed.
+        score: of what was predicted, from 0 to 1; None where it has none.
     """
 
     kind: str
@@ -116,6 +117,7 @@ class Region(NamedTuple):
     true_box: tuple[float, float, float, float] | None = None
     rank: float = 0.0
     is_predicted: bool = True
+    score: float | None = None
 
 
 class Task(ABC):
