@@ -58,8 +58,8 @@ def found_objects(split: SplitFigures | None, task: Task) -> dict[str, int] | No
         return None
     figures = split.of_task()
     matrix = np.array(figures["confusions"])
-    found = int(np.trace(matrix))
-    return {"objects": figures["objects"], "found": found, "predicted": int(matrix[:, :-1].sum())}
+    n_found = int(np.trace(matrix))
+    return {"objects": figures["objects"], "found": n_found, "predicted": int(matrix[:, :-1].sum())}
 
 
 def columns(figures: Figures) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def marks(regions: Iterable[Region]) -> list[dict[str, Any]]:
 
 
 def box_examples(rows: Sequence[MarkedRow], facts: RunFacts) -> dict[str, Any] | None:
-    """Some whole images with all their boxes, evenly chosen from the one with most mistakes to the one with fewest.
+    """Some whole images with all their boxes, evenly indices from the one with most mistakes to the one with fewest.
 
     Returns:
         ``shown`` images; ``start``, the lowest score of a box; and ``right``, ``wrong`` and ``missed``, how many there
@@ -64,14 +64,14 @@ def box_examples(rows: Sequence[MarkedRow], facts: RunFacts) -> dict[str, Any] |
     """
     if not rows:
         return None
-    ranked = sorted(rows, key=lambda marked: (-_mistakes(marked.regions), marked.row.file))
-    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(_EXAMPLES, len(ranked))).round().astype(int)).tolist()
-    scores = [region.score for marked in rows for region in marked.regions if region.score is not None]
+    ranked = sorted(rows, key=lambda marked_row: (-_mistakes(marked_row.regions), marked_row.row.file))
+    indices = np.unique(np.linspace(0, len(ranked) - 1, min(_EXAMPLES, len(ranked))).round().astype(int)).tolist()
+    scores = [region.score for marked_row in rows for region in marked_row.regions if region.score is not None]
     return {
-        "shown": [_marked_example(ranked[i], facts) for i in chosen],
+        "shown": [_marked_example(ranked[i], facts) for i in indices],
         "images": len(rows),
         "start": int(100 * min(scores, default=0.0)) / 100,
-        **_counts_by_score([marked.regions for marked in rows]),
+        **_counts_by_score([marked_row.regions for marked_row in rows]),
     }
 
 
@@ -105,8 +105,10 @@ def _true_scores(regions: Iterable[Region]) -> dict[Box, float | None]:
     for region in regions:
         if region.true_box is None:
             continue
-        known = scores.get(region.true_box)
-        scores[region.true_box] = region.score if known is None or region.score is None else max(known, region.score)
+        earlier_score = scores.get(region.true_box)
+        scores[region.true_box] = (
+            region.score if earlier_score is None or region.score is None else max(earlier_score, region.score)
+        )
     return scores
 
 
@@ -114,8 +116,8 @@ def _mistakes(regions: Iterable[Region]) -> int:
     return sum(bool(region.kind) for region in regions)
 
 
-def _marked_example(marked: MarkedRow, facts: RunFacts) -> dict[str, Any]:
-    row, regions = marked
+def _marked_example(marked_row: MarkedRow, facts: RunFacts) -> dict[str, Any]:
+    row, regions = marked_row
     example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
     n_wrong = sum(bool(region.kind) and region.is_predicted for region in regions)
     return {

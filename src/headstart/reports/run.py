@@ -64,7 +64,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
     history = read_history(folder, facts)
     counts = np.array(split.confusion_matrix, np.int64) if split and split.confusion_matrix else None
     noun, task = facts.modality.noun, get_task(facts.task)
-    marked = marked_rows(rows, facts, task)
+    regions_by_row = marked_rows(rows, facts, task)
     metrics = [task.metric(name) for name in figures.metrics]
     return {
         "facts": facts,
@@ -90,8 +90,8 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
             (section, [plots.curve(*curve) for curve in section.curves])
             for section in (task.report_sections(split.of_task(), classes) if split else ())
         ],
-        "box_examples": box_examples(marked, facts),
-        "worst_by_kind": worst_by_kind(marked, facts),
+        "box_examples": box_examples(regions_by_row, facts),
+        "worst_by_kind": worst_by_kind(regions_by_row, facts),
         "mistakes": evaluation.mistakes(folder, facts, rows, task),
         "label_issues": evaluation.label_issues(folder, facts, issues_shown),
         "confidence": evaluation.confidence(split, rows, facts.selective_prediction),

@@ -19,36 +19,38 @@ def regions(label_cell: str, predicted_cell: str, classes: Sequence[str]) -> lis
         classes: class names.
     """
     boxes, detections = read_boxes(label_cell, classes), read_detections(predicted_cell, classes)
-    marked = _correct(boxes, detections, classes)
+    marked_regions = _correct(boxes, detections, classes)
     for error in find_errors(_array_of(boxes), _array_of(detections)):
         text = _text(classes[error.class_number], error.score)
         if error.score is None:  # the largest one first
             rank = float(areas(np.array(error.box)))
-            marked.append(Region(*KINDS[error.kind], text, error.box, rank=rank, is_predicted=False))
+            marked_regions.append(Region(*KINDS[error.kind], text, error.box, rank=rank, is_predicted=False))
             continue
         if error.true_class is not None and error.true_class != error.class_number:
             text += f", label {classes[error.true_class]}"
-        marked.append(Region(*KINDS[error.kind], text, error.box, error.true_box, error.score, score=_known(error.score)))
-    return marked
+        marked_regions.append(
+            Region(*KINDS[error.kind], text, error.box, error.true_box, error.score, score=_score_of(error.score))
+        )
+    return marked_regions
 
 
 def _correct(boxes: Boxes, detections: Detections, classes: Sequence[str]) -> list[Region]:
-    marked = []
+    marked_regions = []
     for i, number in enumerate(assigned(boxes, detections).tolist()):
         if number < 0:
             continue
         score, box = float(detections.scores[i]), edges_of(detections.coordinates[i])
         true_box = edges_of(boxes.coordinates[number])
         text = _text(classes[detections.classes[i]], score)
-        marked.append(Region("", "", text, box, None if box == true_box else true_box, score=_known(score)))
-    return marked
+        marked_regions.append(Region("", "", text, box, None if box == true_box else true_box, score=_score_of(score)))
+    return marked_regions
 
 
 def _text(name: str, score: float | None) -> str:
-    return name if _known(score) is None else f"{name} {score:.2f}"
+    return name if _score_of(score) is None else f"{name} {score:.2f}"
 
 
-def _known(score: float | None) -> float | None:
+def _score_of(score: float | None) -> float | None:
     return None if score == NO_SCORE else score
 
 
