@@ -1,6 +1,7 @@
 """TensorFlow, torch and JAX fine-tune to the same model. Those that are not installed are skipped: CI has them all."""
 
 import csv
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import headstart as hs
 from tests.conftest import SIZE
+from tests.weights import changed_weights
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +53,16 @@ def head_only(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.
 @pytest.fixture(scope="module")
 def by_tensorflow(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     return _tuned(few_photos, tmp_path_factory.mktemp("runs"), "tensorflow")
+
+
+def test_the_batch_normalization_of_the_embedded_base_is_frozen(by_tensorflow: hs.Run, head_only: hs.Run) -> None:
+    """Of the blocks that are trained, kernels change, and of BatchNormalization neither statistics nor scale."""
+    changed = changed_weights(head_only.model_path, by_tensorflow.model_path)
+    assert {re.sub(r"[\d_]*/vars/\d", "", name.removeprefix("layers/")) for name in changed} == {
+        "functional/layers/conv2d", "functional/layers/depthwise_conv2d", "dense"
+    }  # fmt: skip
+    proof = by_tensorflow.facts.freeze_proof
+    assert (proof.statistics, proof.changed, proof.trained) == (98, 0, len(changed) - 2)
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
