@@ -78,7 +78,7 @@ class DataAudit:
             "examples": len(self.dataset),
             "usable": len(self._audit.usable),
             "per_class": self.dataset.class_counts,
-            "findings": [finding.facts(None) for finding in self.findings],
+            "findings": [finding.all_facts() for finding in self.findings],
         }
 
     def fix(self, path: str | Path) -> list[Skipped]:

@@ -1,6 +1,6 @@
 """An audit as one self-contained page with images; ``templates/audit.md`` explains each check."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from headstart.data.audit import CHECKS, SEVERITIES, find_check
 from headstart.data.dataset import Dataset
-from headstart.data.examples import Example
+from headstart.reports.evaluation import labels_in_words
 from headstart.reports.examples import show_example
 from headstart.reports.page import TEMPLATES, open_template
+from headstart.reports.regions import labelled_boxes, labelled_image
 
 _SHOWN = 12  # examples of each finding
 _MAX_ITEMS = 6  # images or texts of one example
@@ -47,13 +48,14 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
     """
     findings = [finding for finding in facts["findings"] if finding["state"] == "found"]
     findings.sort(key=lambda finding: SEVERITIES.index(finding["severity"]))
-    examples = dict(zip(dataset.files, zip(dataset.examples, dataset.class_names, strict=True), strict=True))
+    positions = {file: position for position, file in enumerate(dataset.files)}
     page = (template or open_template("audit.html.j2")).render(
         facts=facts,
-        findings=[_finding_content(finding, dataset, examples) for finding in findings],
+        findings=[_finding_content(finding, dataset, positions) for finding in findings],
         other_checks=[finding for finding in facts["findings"] if finding["state"] != "found"],
         counts={severity: sum(finding["severity"] == severity for finding in findings) for severity in SEVERITIES},
         noun=dataset.modality.noun,
+        has_boxes=dataset.task.has_boxes,
         checks=len(CHECKS),
         **more,
     )
@@ -61,28 +63,40 @@ def write_page(path: Path, facts: Mapping[str, Any], dataset: Dataset, template:
     return path
 
 
-def _finding_content(
-    finding: Mapping[str, Any], dataset: Dataset, examples: Mapping[str, tuple[Example, str]]
-) -> dict[str, Any]:
+def _finding_content(finding: Mapping[str, Any], dataset: Dataset, positions: Mapping[str, int]) -> dict[str, Any]:
     """A finding with the shown examples, and the explanation of its check."""
     shown_examples = []
     for example in finding["examples"][:_SHOWN]:
-        items = [_item(file, dataset, examples) for file in example["files"][:_MAX_ITEMS]]
+        doubted_boxes = [tuple(box) for box in example.get("boxes", ())]
+        items = [_item(file, dataset, positions.get(file), doubted_boxes) for file in example["files"][:_MAX_ITEMS]]
         shown_examples.append({"items": items, "note": example["note"], "more": len(example["files"]) - len(items)})
     return {
         **finding,
         "shown_examples": shown_examples,
+        "has_doubted_boxes": any("boxes" in example for example in finding["examples"][:_SHOWN]),
         "has_images": any(item["image"] for example in shown_examples for item in example["items"]),
         "more": finding["count"] - len(shown_examples),
         "explained": _to_html(explanation(finding["code"])),
     }
 
 
-def _item(file: str, dataset: Dataset, examples: Mapping[str, tuple[Example, str]]) -> dict[str, Any]:
+def _item(file: str, dataset: Dataset, position: int | None, doubted_boxes: Sequence[Any]) -> dict[str, Any]:
     """A file that a finding names: an example with its label, or a file that is not used."""
-    example, label = examples.get(file) or (dataset.modality.example_in(dataset.root, file), None)
-    content = show_example(dataset.modality, example, most_characters=_TEXT_CHARACTERS)
-    return {"file": file, "label": label, **content}
+    modality = dataset.modality
+    if position is None:
+        example, label = modality.example_in(dataset.root, file), None
+    else:
+        example, label = dataset.examples[position], dataset.class_names[position]
+        if dataset.task.has_boxes:
+            boxes = labelled_boxes(dataset, position)
+            label = labels_in_words(name for name, _ in boxes)
+            return {
+                "file": file,
+                "label": label,
+                "text": "",
+                "image": labelled_image(modality, example, boxes, doubted_boxes),
+            }
+    return {"file": file, "label": label, **show_example(modality, example, most_characters=_TEXT_CHARACTERS)}
 
 
 def _to_html(markdown: str) -> Markup:

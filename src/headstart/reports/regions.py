@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headstart.data.dataset import Dataset
 from headstart.data.examples import Example
 from headstart.data.images import Box
 from headstart.data.modalities import Modality
@@ -75,12 +76,43 @@ def box_examples(rows: Sequence[MarkedRow], facts: RunFacts) -> dict[str, Any] |
     }
 
 
-def boxes_on_image(modality: Modality, example: Example, regions: Iterable[Region]) -> dict[str, Any] | None:
+def boxes_on_image(
+    modality: Modality, example: Example, drawn_marks: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
     """An image with marks for a page; None if it can no longer be read."""
     small = modality.thumbnail(example, _EXAMPLE_PX)
     if small is None:
         return None
-    return {"address": address(small.pixels), "view": (0, 0, small.size[1], small.size[0]), "marks": marks(regions)}
+    return {"address": address(small.pixels), "view": (0, 0, small.size[1], small.size[0]), "marks": drawn_marks}
+
+
+def labelled_image(
+    modality: Modality, example: Example, labelled_boxes: Sequence[tuple[str, Box]], doubted_boxes: Sequence[Box]
+) -> dict[str, Any] | None:
+    """An image with its labelled boxes for a page.
+
+    Args:
+        modality: of the example.
+        example: the image.
+        labelled_boxes: class and edges of each.
+        doubted_boxes: those that look wrong, which are shown from nearby.
+
+    Returns:
+        None if the image can no longer be read.
+    """
+    drawn_marks = [_mark("true", name, box, None) for name, box in labelled_boxes if box not in doubted_boxes]
+    drawn_marks += [_mark("wrong", name, box, None) for name, box in labelled_boxes if box in doubted_boxes]
+    if not doubted_boxes:
+        return boxes_on_image(modality, example, drawn_marks)
+    view = closeup(example, _around(doubted_boxes), _LEAST_SHARE, _CLOSEUP_PX)
+    return view and {"address": address(view.pixels), "view": view.box, "marks": drawn_marks}
+
+
+def labelled_boxes(dataset: Dataset, position: int) -> list[tuple[str, Box]]:
+    """Class and edges of each box of an image, in pixels of the upright image."""
+    boxes = dataset.labels[position]
+    names = (dataset.classes[number] for number in boxes.classes.tolist())
+    return [*zip(names, map(tuple, boxes.coordinates.tolist()), strict=True)]
 
 
 def worst_by_kind(rows: Sequence[MarkedRow], facts: RunFacts) -> list[dict[str, Any]]:
@@ -122,7 +154,7 @@ def _marked_example(marked_row: MarkedRow, facts: RunFacts) -> dict[str, Any]:
     n_wrong = sum(bool(region.kind) and region.is_predicted for region in regions)
     return {
         "file": row.file,
-        "image": boxes_on_image(facts.modality, example, regions),
+        "image": boxes_on_image(facts.modality, example, marks(regions)),
         "right": len(regions) - _mistakes(regions),
         "wrong": n_wrong,
         "missed": _mistakes(regions) - n_wrong,
@@ -150,16 +182,15 @@ def _number_below(scores: Sequence[float]) -> np.ndarray:
 def _closeup(region: Region, row: PredictionRow, facts: RunFacts) -> dict[str, Any] | None:
     """A mistake from nearby; None if its image can no longer be read."""
     example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
-    view = closeup(example, _around(region), _LEAST_SHARE, _CLOSEUP_PX)
+    view = closeup(example, _around([region.box, *filter(None, [region.true_box])]), _LEAST_SHARE, _CLOSEUP_PX)
     if view is None:
         return None
     image = {"address": address(view.pixels), "view": view.box, "marks": marks([region])}
     return {"image": image, "text": region.text, "file": row.file, "label": region.kind}
 
 
-def _around(region: Region) -> Box:
-    """The region and where it should be, with a margin."""
-    boxes = [region.box, *([region.true_box] if region.true_box else [])]
+def _around(boxes: Sequence[Box]) -> Box:
+    """A box around boxes, with a margin."""
     x1, y1 = (min(box[i] for box in boxes) for i in (0, 1))
     x2, y2 = (max(box[i] for box in boxes) for i in (2, 3))
     margin = _MARGIN * max(x2 - x1, y2 - y1)

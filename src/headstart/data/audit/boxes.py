@@ -112,8 +112,10 @@ def _tiny(files: Sequence[str], labels: Sequence[Boxes], problems: Sequence[Labe
         small_for_models = shorter * min(1.0, _MODEL_PX / max(*boxes.size, 1)) < _SMALLEST_MODEL_PX
         n_small += int(small.sum())
         n_small_for_models += int((small_for_models & ~small).sum())
+        is_tiny = small | small_for_models
         occurrences += [
-            Occurrence((file,), f"{w:g} x {h:g} pixels") for w, h in sides[small | small_for_models].tolist()
+            Occurrence((file,), f"{w:g} x {h:g} pixels", (tuple(box),))
+            for (w, h), box in zip(sides[is_tiny].tolist(), boxes.coordinates[is_tiny].tolist(), strict=True)
         ]
     if not occurrences:
         return Finding("tiny-boxes", "clean", "No box is tiny.")
@@ -138,7 +140,8 @@ def _same_object(files: Sequence[str], labels: Sequence[Boxes], classes: Sequenc
             first, second = (classes[boxes.classes[k]] for k in (i, j))
             n_other_class += first != second
             names = f"{first} twice" if first == second else f"{first} and {second}"
-            occurrences.append(Occurrence((file,), f"{names} with an IoU of {matrix[i, j]:.2f}: {_place(boxes, i)}"))
+            note = f"{names} with an IoU of {matrix[i, j]:.2f}: {_place(boxes, i)}"
+            occurrences.append(Occurrence((file,), note, tuple(map(tuple, boxes.coordinates[[i, j]].tolist()))))
     if not occurrences:
         return Finding(check, "clean", f"No two boxes of an image have an IoU above {_SAME_IOU}.")
     n = len(occurrences)

@@ -109,10 +109,12 @@ class Occurrence(NamedTuple):
     Attributes:
         files: name of the example, or of several that belong together; empty for a class.
         note: details.
+        boxes: what the note is about in the image: (x1, y1, x2, y2) in pixels of the upright image; may be empty.
     """
 
     files: tuple[str, ...]
     note: str = ""
+    boxes: tuple[tuple[float, ...], ...] = ()
 
     def line(self, check: str) -> str:
         """In one line, as an occurrence of this check's finding."""
@@ -146,6 +148,14 @@ class Finding:
     def severity(self) -> Severity:
         """Severity of the check."""
         return CHECKS[self.check].severity
+
+    def all_facts(self) -> dict[str, Any]:
+        """As plain data, with all occurrences, and the boxes of those that have some."""
+        facts = self.facts(None)
+        for example, occurrence in zip(facts["examples"], self.examples, strict=True):
+            if occurrence.boxes:
+                example["boxes"] = [list(box) for box in occurrence.boxes]
+        return facts
 
     def facts(self, n_examples: int | None = _SHOWN) -> dict[str, Any]:
         """As plain data, with this number of occurrences at most; None means all."""
