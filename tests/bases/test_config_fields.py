@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart.bases import huggingface
+from headstart.bases import encoders, huggingface, vision_transformers
+from headstart.bases.config_fields import UnsupportedFieldError
 from headstart.errors import InputError, UnavailableError
 
 MODELS = Path(__file__).parents[1] / "files" / "transformers"
@@ -127,6 +128,18 @@ def test_a_field_that_headstart_does_not_follow_is_named(name: str, change: dict
 
 
 @pytest.mark.usefixtures("without_transformers")
+@pytest.mark.parametrize(
+    ("read", "kind", "change"),
+    [
+        (vision_transformers.read_config, "vit", {"image_size": [32, 48]}),
+        (encoders.read_config, "mpnet", {"relative_attention_num_buckets": 16}),
+    ],
+)
+def test_sizes_that_headstart_does_not_build_are_named(read: Any, kind: str, change: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedFieldError, match=f"m has {next(iter(change))} = .* in its config.json"):
+        read({"model_type": kind, "hidden_size": 16, **change}, "m")
+
+
 def test_missing_fields_have_the_defaults_of_transformers(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "mpnet", tmp_path / "mpnet")
     config = json.loads((folder / "config.json").read_text())

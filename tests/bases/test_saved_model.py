@@ -329,6 +329,31 @@ def test_a_module_that_scales_pixels_itself_receives_raw_pixels(tmp_path: Path) 
     assert hs.load_base(f"tfhub:{tmp_path}/scaling").input_facts()["preprocessing"]["name"] == "built in"
 
 
+@pytest.mark.parametrize(
+    ("name", "scale", "takes"),
+    [
+        ("raw", lambda x: (x - np.float32([123, 116, 103])) / 50, "built in"),
+        ("unit", lambda x: (x * 255 - np.float32([123, 116, 103])) / 50, "[0, 1]"),
+    ],
+)
+def test_the_first_step_tells_the_range_of_pixels(name: str, scale: Any, takes: str, tmp_path: Path) -> None:
+    """Of two signatures, the one with the name of features is used."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.kernel = tf.Variable(tf.random.stateless_normal((3, 3, 3, 24), (1, 2)))
+    embed = lambda x: tf.reduce_mean(tf.tanh(tf.nn.conv2d(scale(x), module.kernel, 2, "SAME")), [1, 2])  # noqa: E731
+    images = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, "images")
+    module.embed = tf.function(lambda images: {"out": embed(images)}, [images])
+    module.score = tf.function(lambda images: {"out": tf.nn.softmax(embed(images)[:, :5])}, [images])
+    tf.saved_model.save(module, tmp_path / name, {"score": module.score, "embed": module.embed})
+    base = hs.load_base(f"tfhub:{tmp_path}/{name}")
+    assert base.input_facts()["preprocessing"]["name"] == takes
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    expected = embed(pixels.astype(np.float32) / (255 if name == "unit" else 1))
+    np.testing.assert_allclose(base.model()(pixels), expected, rtol=1e-4, atol=1e-5)
+
+
 def _plain_module(*, conditional: bool) -> Any:
     """A module of variables without scopes; ``training`` may be a tensor, on which an update depends."""
     import tensorflow as tf

@@ -5,14 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart.bases import TextBase
+from headstart.bases import TextBase, transformers_graph
+from headstart.bases.text import MAX_TOKENS
 from headstart.errors import InputError
 from tests.lazy import needs
 
@@ -67,6 +70,119 @@ def test_the_model_works_on_any_backend_of_keras(tmp_path: Path) -> None:
     again = keras.models.load_model(tmp_path / "classifier.keras")
     np.testing.assert_allclose(again(inputs), classifier(inputs), atol=1e-6)
     np.testing.assert_array_equal(again.layers[0](inputs), features)
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+TEXT = {**SMALL, "vocab_size": 12, "intermediate_size": 32, "max_position_embeddings": 40, "pad_token_id": 0}
+IMAGE = {**SMALL, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
+XLNET = {"vocab_size": 12, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "pad_token_id": 0}
+LEVIT = {"image_size": 64, "hidden_sizes": [16, 32, 48], "num_attention_heads": [1, 2, 3], "depths": [1, 1, 1]}
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """A function that saves a model of a kind, with random weights, and a tokenizer."""
+    import torch
+    import transformers
+
+    def save_model(kind: str, **settings: Any) -> Path:
+        torch.manual_seed(0)
+        model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **settings)).float()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(torch.randn(weight.shape) * 0.2)
+        model.save_pretrained(tmp_path / kind)
+        shutil.copy(MODELS / "bert" / "tokenizer.json", tmp_path / kind)
+        return tmp_path / kind
+
+    return save_model
+
+
+def _read(folder: Path, size: list[int] | None = None) -> tuple[dict[str, Any], Any]:
+    """Facts, and the graph as a function, as the separate process makes them."""
+    import openvino
+
+    out = folder / "graph"
+    out.mkdir()
+    transformers_graph.read_model(str(folder), str(out), folder.name, size)
+    graph = openvino.Core().compile_model(out / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return json.loads((out / "facts.json").read_text()), lambda x: graph(x)[0]
+
+
+def _original(folder: Path, x: np.ndarray, **settings: Any) -> np.ndarray:
+    """The last hidden state of transformers, with the attention that it chooses itself."""
+    import torch
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(folder, **settings).eval()
+    tensor = torch.from_numpy(x.astype(np.int64) if x.ndim == 2 else np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    with torch.no_grad():
+        return model(tensor).last_hidden_state.numpy()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_alibi_is_added_once(save: Callable[..., Path]) -> None:
+    """transformers 5.24 adds it twice with the attention ``eager``, and does not use that by itself."""
+    settings = {name: value for name, value in TEXT.items() if name not in ("intermediate_size",)}
+    folder = save("falcon", **settings, alibi=True)
+    ids = np.random.default_rng(0).integers(1, 12, (2, 9)).astype(np.int32)
+    np.testing.assert_allclose(_read(folder)[1](ids), _original(folder, ids), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "settings", "longest"),
+    [
+        ("xlm-roberta-xl", {**TEXT, "pad_token_id": 1}, 38),
+        (
+            "xlnet",
+            {"vocab_size": 12, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "pad_token_id": 0},
+            MAX_TOKENS,
+        ),
+    ],
+)
+def test_texts_are_as_long_as_there_are_positions(
+    save: Callable[..., Path], kind: str, settings: dict[str, Any], longest: int
+) -> None:
+    """Without those of the padding in models such as RoBERTa; in XLNet, -1 stands for no limit."""
+    facts, graph = _read(save(kind, **settings))
+    assert facts["max_length"] == longest
+    assert np.isfinite(graph(np.full((1, min(longest, 64)), 5, np.int32))).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "settings", "size"),
+    [
+        ("vit_mae", {**IMAGE, "mask_ratio": 0.75}, [32, 32]),
+        ("levit", LEVIT, [64, 64]),
+    ],
+)
+def test_images_without_a_mask_and_with_a_memory(
+    save: Callable[..., Path], kind: str, settings: dict[str, Any], size: list[int]
+) -> None:
+    """ViTMAE hides most of an image at random in training, and LeViT keeps what it computes at the first call."""
+    folder = save(kind, **settings)
+    pixels = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    features = _read(folder, size)[1](pixels)
+    states = _original(folder, pixels, **({"mask_ratio": 0.0} if kind == "vit_mae" else {}))
+    np.testing.assert_allclose(features, states[:, 0] if kind == "vit_mae" else states.mean(1), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_whose_features_would_be_others_are_refused(save: Callable[..., Path]) -> None:
+    """Those with weights that transformers ignores, and those that depend on the padding."""
+    import safetensors.numpy
+
+    folder = Path(shutil.copytree(MODELS / "bert", save("bert", **TEXT).parent / "relative"))
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    name = "encoder.layer.0.attention.self.distance_embedding.weight"  # as transformers 4 writes relative_key
+    safetensors.numpy.save_file({**tensors, name: np.zeros((39, 8), np.float32)}, folder / "model.safetensors")
+    with pytest.raises(InputError, match=rf"transformers does not use weights of relative, such as {name}"):
+        _read(folder)
+    folder = save("mobilebert", **TEXT, embedding_size=8, intra_bottleneck_size=8)
+    with pytest.raises(InputError, match="mobilebert gives a text other vectors if padding stands after it"):
+        _read(folder)
 
 
 def test_a_run_is_trained_saved_and_used_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

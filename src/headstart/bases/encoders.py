@@ -123,7 +123,8 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
     """
     kind = config["model_type"]
     check_code(config, source)
-    check_values(config, {**COMMON_VALUES, **_VALUES}, source)
+    buckets = {"relative_attention_num_buckets": (_MPNET_DISTANCE_BUCKETS,)} if kind == "mpnet" else {}
+    check_values(config, {**COMMON_VALUES, **_VALUES, **buckets}, source)
     activation = config.get("activation" if kind == "distilbert" else "hidden_act", "gelu")
     pad = config.get("pad_token_id")
     first = 0

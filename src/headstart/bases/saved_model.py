@@ -72,7 +72,7 @@ def from_folder(folder: Path, spec: BaseSpec, unscaled: Preprocessing = UNIT_RAN
     if not is_saved_model(folder):
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
     digest = files_sha256(_files(folder))
-    cached = cache_folder() / "saved-models" / f"{digest[:32]}-2"  # 2: the version of what is written there
+    cached = cache_folder() / "saved-models" / f"{digest[:32]}-3"  # 3: the version of what is written there
     choose_backend = partial(keras_worker.with_tensorflow, spec.handle)
     facts = cached_facts(cached, "headstart.bases.saved_model_reader:read_module", folder, spec.handle, choose_backend)
     size = _size(spec, facts["input_size"])

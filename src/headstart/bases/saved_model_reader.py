@@ -15,18 +15,21 @@ import numpy as np
 from headstart.bases import saved_model_top
 from headstart.errors import InputError, one_line
 
-_SCALES = (255.0, 127.5, 1 / 255, 1 / 127.5, 128.0, 1 / 128)
+_SCALES = (255.0, 127.5, 128.0)  # that a range of pixels is divided by
+_LARGEST_UNIT_OFFSET = 3.0  # what is added to pixels from 0 to 1, scaled by at most 2, is smaller
+_ADDITIONS, _MULTIPLICATIONS = ("Sub", "AddV2", "Add", "BiasAdd"), ("Mul", "RealDiv", "Div")
 _OPERATIONS_BEFORE_KERNELS = {
     "Mul", "RealDiv", "Sub", "AddV2", "Add", "Div", "BiasAdd", "Identity", "Cast", "Pad", "PadV2", "Reshape",
     "Transpose",
 }  # fmt: skip
 _MIN_CONSTANT_VALUES = 16  # of a constant that is no variable; smaller ones stay in the graph
-_SIGNATURES = ("image_feature_vector", "feature_vector", "default", "serving_default", "serve")
 _FEATURES = (
     "default", "feature_vector", "features", "image_features", "embedding", "embeddings", "image_embedding",
     "image_embeddings", "pooled_output", "pooler_output", "pre_logits", "avg_pool", "global_pool", "representation",
 )  # fmt: skip
 """Names of the output that holds features; the first is TF Hub's convention."""
+
+_SIGNATURES = ("image_feature_vector", *_FEATURES[1:], "embed", "default", "serving_default", "serve")
 
 _STATISTICS = ("moving_mean", "moving_variance")
 _OF_BATCH_NORM = (*_STATISTICS, "gamma", "beta", "scale", "offset")  # variables without a scope stand beside others
@@ -266,13 +269,19 @@ def _feature_output(outputs: Any, name: str) -> tuple[int, str]:
 
 
 def _scales_itself(graph: Any) -> bool:
-    """Whether the graph scales pixels before its first kernel, for example by 1/255; then it takes raw pixels."""
+    """Whether the graph takes raw pixels, by what it does with them before its first kernel.
+
+    The first step that tells decides: a division by 255 or the like, or a subtraction of more than there is in pixels
+    from 0 to 1, is for raw pixels; a multiplication by 255 is for pixels from 0 to 1.
+    """
     import tensorflow as tf
 
     constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
     reached = {node.name for node in graph.node if node.op == "Placeholder"}
     for node in graph.node:  # in execution order
         sources = [source.partition(":")[0] for source in node.input]
+        if node.op == "Identity" and sources[0] in constants:
+            constants[node.name] = constants[sources[0]]
         if node.op not in _OPERATIONS_BEFORE_KERNELS or reached.isdisjoint(sources):
             continue
         reached.add(node.name)
@@ -280,7 +289,21 @@ def _scales_itself(graph: Any) -> bool:
             if (
                 value.size
                 and value.dtype.kind == "f"
-                and any(np.allclose(abs(value), scale, 1e-3) for scale in _SCALES)
+                and (tells := _takes_raw_pixels(node.op, np.abs(value))) is not None
             ):
-                return True
+                return tells
     return False
+
+
+def _takes_raw_pixels(operation: str, constant: np.ndarray) -> bool | None:
+    """What an operation on pixels and a constant, without its sign, says of the pixels; None if it says nothing."""
+    if operation in _ADDITIONS:
+        return True if constant.max() > _LARGEST_UNIT_OFFSET else None
+    if operation in _MULTIPLICATIONS:
+        factor = constant if operation == "Mul" else 1 / np.maximum(constant, 1e-30)
+        for scale in _SCALES:
+            if np.allclose(factor, [1 / scale], 1e-3):
+                return True
+            if np.allclose(factor, [scale], 1e-3):
+                return False
+    return None

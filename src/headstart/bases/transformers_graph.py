@@ -6,6 +6,8 @@ models that transformers does not include are refused, and so are pickles.
 """
 
 import json
+import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,19 @@ from headstart.system.extras import require
 from headstart.system.keras_worker import INFERENCE_BACKEND
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 2
+_FACTS_VERSION = 3
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
 _TOKENIZER = "tokenizer.json"
 _MAX_DIFFERENCE = 1e-3  # of a feature, relative to the largest
+_ATTENTION = ("eager", "sdpa")
+"""Implementations of attention that are converted, the one that OpenVINO converts best first.
+
+transformers itself may compute with another one, and the two may differ: 5.24 adds the positions of Falcon's ALiBi
+twice in ``eager``.
+"""
+
 _INPUT_DTYPE = {"image": "float32", "text": "int32"}
 _TRACED_SHAPE = (2, 9)  # texts, tokens of the longest: the example for the conversion
 _COMPARED_SHAPES = ((3, 17), (1, 2), (2, 40))  # texts, tokens of the longest: further examples for the comparison
@@ -115,22 +124,51 @@ def read_model(folder: str, out: str, name: str, size: list[int] | None) -> None
     """
     import torch
 
-    model, has_pooler = _open(Path(folder), name)
     torch.manual_seed(0)
-    is_text = model.main_input_name == "input_ids"
-    if is_text:
-        facts, module, examples = _text_module(model, Path(folder), Path(out), name)
-    elif model.main_input_name == "pixel_values" and size:
-        facts, module, examples = _image_module(model, has_pooler, size)
+    facts, module, examples = _open_module(Path(folder), Path(out), name, size, attention=None)
+    expected, again = (_compute(module, examples, name) for _ in range(2))
+    difference = _relative_difference(again[0], expected[0])
+    if not difference <= _MAX_DIFFERENCE:
+        raise InputError(
+            f"{name} computes other features for the same input each time (they differ by {difference:.1e}): it draws "
+            "random numbers. Use another model."
+        )
+    del module
+    errors: list[InputError] = []
+    for attention in _ATTENTION:
+        try:
+            _, candidate, _ = _open_module(Path(folder), Path(out), name, size, attention)
+            _convert(candidate, examples, expected, Path(out, "model.xml"), name)
+            break
+        except InputError as exc:
+            errors.append(exc)
     else:
-        raise InputError(f"{name} has the input {model.main_input_name}: expected a model of texts or of images.")
-    shape = _convert(module.eval(), examples, Path(out, "model.xml"), name)
-    facts |= {"gives": [None, shape[-1]] if is_text else list(shape[1:])}
+        raise errors[0]
+    shape = expected[0].shape
+    facts |= {"gives": [None, shape[-1]] if facts["modality"] == "text" else list(shape[1:])}
     Path(out, "facts.json").write_text(json.dumps(facts))
 
 
-def _open(folder: Path, name: str) -> tuple[Any, bool]:
-    """The part of a model that encodes texts or images, and whether the files contain the weights of its pooler."""
+def _open_module(
+    folder: Path, out: Path, name: str, size: list[int] | None, attention: str | None
+) -> tuple[dict[str, Any], Any, list[Any]]:
+    """Facts about a model, a torch module from its input to its features, and examples of the input."""
+    model, has_pooler = _open(folder, name, attention)
+    if model.main_input_name == "input_ids":
+        return _text_module(model, folder, out, name)
+    if model.main_input_name == "pixel_values" and size:
+        return _image_module(model, has_pooler, size)
+    raise InputError(f"{name} has the input {model.main_input_name}: expected a model of texts or of images.")
+
+
+def _open(folder: Path, name: str, attention: str | None) -> tuple[Any, bool]:
+    """The part of a model that encodes texts or images, and whether the files contain the weights of its pooler.
+
+    Args:
+        folder: of the model.
+        name: for messages.
+        attention: implementation of its attention; None means the one that transformers chooses.
+    """
     import torch
     import transformers
 
@@ -138,12 +176,16 @@ def _open(folder: Path, name: str) -> tuple[Any, bool]:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config.use_cache = False
+        if hasattr(config, "mask_ratio"):  # of ViTMAE: the part of an image that is hidden, at random
+            config.mask_ratio = 0.0
         model, loaded = transformers.AutoModel.from_pretrained(
             folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            dtype=torch.float32, attn_implementation="eager", output_loading_info=True,
+            dtype=torch.float32, output_loading_info=True,
+            **({"attn_implementation": attention} if attention else {}),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as exc:
         raise InputError(f"transformers cannot read {name}: {one_line(str(exc))}") from exc
+    _refuse_ignored_weights(model, loaded["unexpected_keys"], name)
     missing = sorted(key for key in loaded["missing_keys"] if "pooler" not in key)
     if missing:
         raise InputError(
@@ -155,6 +197,28 @@ def _open(folder: Path, name: str) -> tuple[Any, bool]:
     return (model.get_encoder() if config.is_encoder_decoder else model), has_pooler
 
 
+def _parents(key: str) -> set[str]:
+    """The modules around a weight, by their paths."""
+    parts = key.split(".")
+    return {".".join(parts[:i]) for i in range(1, len(parts))}
+
+
+def _refuse_ignored_weights(model: Any, keys: Iterable[str], name: str) -> None:
+    """Refuse a file with weights of modules that the model has, but without these weights: it is another model.
+
+    For example, transformers 5 no longer computes the relative positions of a BERT, and takes it for one without them.
+    Weights of other modules, such as heads, are left out.
+    """
+    prefix = f"{model.base_model_prefix}."
+    modules = {module for module, _ in model.named_modules() if re.search(r"\.\d+\.", f".{module}.")}
+    ignored = sorted(key for key in keys if _parents(key.removeprefix(prefix)) & modules)
+    if ignored:
+        raise InputError(
+            f"the installed transformers does not use weights of {name}, such as {ignored[0]}: its features would not "
+            "be those of the model. Use a version of transformers that does, or another model."
+        )
+
+
 def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[str, Any], Any, list[Any]]:
     """Facts, a torch module from int32 ids (n, t) to token vectors (n, t, d), and examples of its input."""
     import torch
@@ -163,7 +227,7 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
     words = model.get_input_embeddings().num_embeddings
     pad = model.config.pad_token_id
     pad = words if pad is None else int(pad)
-    positions = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
+    positions = min(_positions(model), MAX_TOKENS)
 
     class States(torch.nn.Module):
         def __init__(self) -> None:
@@ -182,8 +246,39 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
         ids[0, t - t // 3 :] = pad
         return ids
 
-    facts = {"modality": "text", "takes": [None], "pad": pad, "max_length": min(int(positions), MAX_TOKENS)}
-    return facts, States(), [make_example(*shape) for shape in (_TRACED_SHAPE, *_COMPARED_SHAPES)]
+    facts = {"modality": "text", "takes": [None], "pad": pad, "max_length": positions}
+    module = States().eval()
+    examples = [make_example(n, min(t, positions)) for n, t in (_TRACED_SHAPE, *_COMPARED_SHAPES)]
+    _check_padding(module, examples[0][1:], pad, positions, name)
+    return facts, module, examples
+
+
+def _positions(model: Any) -> int:
+    """The number of tokens that a model has positions for; in some, such as RoBERTa's, those of padding come first."""
+    positions = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
+    for path, module in model.named_modules():
+        if path.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            positions = min(positions, module.num_embeddings - module.padding_idx - 1)
+    return int(positions) if positions > 0 else MAX_TOKENS  # -1 in XLNet: no limit
+
+
+def _check_padding(module: Any, ids: Any, pad: int, positions: int, name: str) -> None:
+    """Check that the vectors of a text (1, t) do not depend on padding: texts of other lengths are computed with it.
+
+    Raises:
+        InputError: they do.
+    """
+    import torch
+
+    n = min(8, positions - ids.shape[1])
+    padded = torch.cat([ids, torch.full((1, n), pad, dtype=ids.dtype)], 1)
+    alone, together = _compute(module, [ids, padded], name)
+    difference = _relative_difference(together[:, : ids.shape[1]], alone)
+    if not difference <= _MAX_DIFFERENCE:
+        raise InputError(
+            f"{name} gives a text other vectors if padding stands after it (they differ by {difference:.1e}): its "
+            "features would depend on the other texts of a batch. Use another model."
+        )
 
 
 def _tokenizer(folder: Path, name: str) -> str:
@@ -221,14 +316,34 @@ def _image_module(model: Any, has_pooler: bool, size: list[int]) -> tuple[dict[s
             return states[:, 0] if has_class_token else states.mean(1)
 
     facts = {"modality": "image", "takes": [*size, 3]}
-    return facts, Features(), [torch.randn(n, *size, 3) for n in (_TRACED_SHAPE[0], 1, 3)]
+    return facts, Features().eval(), [torch.randn(n, *size, 3) for n in (_TRACED_SHAPE[0], 1, 3)]
 
 
-def _convert(module: Any, examples: list[Any], xml: Path, name: str) -> tuple[int, ...]:
-    """Convert a torch module to an OpenVINO graph, compare the two and write the graph; returns the output shape.
+def _compute(module: Any, examples: list[Any], name: str) -> list[np.ndarray]:
+    """The outputs of a torch module.
 
     Raises:
-        InputError: torch or OpenVINO cannot run the module, or the results differ.
+        InputError: torch cannot run it.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            return [module(example).numpy() for example in examples]
+    except (RuntimeError, ValueError, TypeError, IndexError) as exc:
+        raise _unusable(name, examples[0], exc) from exc
+
+
+def _unusable(name: str, example: Any, exc: Exception) -> InputError:
+    size = "" if example.ndim == 2 else f" at {example.shape[1]}x{example.shape[2]} pixels"
+    return InputError(f"{name} cannot be used{size}: {one_line(str(exc))}")
+
+
+def _convert(module: Any, examples: list[Any], expected: list[np.ndarray], xml: Path, name: str) -> None:
+    """Convert a torch module to an OpenVINO graph and write it, if it computes what transformers computes.
+
+    Raises:
+        InputError: OpenVINO cannot run the module, or the results differ.
     """
     import openvino
     import torch
@@ -236,13 +351,12 @@ def _convert(module: Any, examples: list[Any], xml: Path, name: str) -> tuple[in
     first = examples[0]
     try:
         with torch.no_grad():
-            expected = [module(example).numpy() for example in examples]
+            module(first)  # some models keep what they compute at the first call
             dynamic = [-1, -1] if first.ndim == 2 else [-1, *first.shape[1:]]
             kind = openvino.Type.i32 if first.ndim == 2 else openvino.Type.f32
             graph = openvino.convert_model(module, example_input=(first,), input=[(dynamic, kind)])
     except (RuntimeError, ValueError, TypeError, IndexError) as exc:
-        size = "" if first.ndim == 2 else f" at {first.shape[1]}x{first.shape[2]} pixels"
-        raise InputError(f"{name} cannot be used{size}: {one_line(str(exc))}") from exc
+        raise _unusable(name, first, exc) from exc
     openvino.save_model(graph, str(xml), compress_to_fp16=False)
     compiled = openvino.Core().compile_model(str(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for example, reference in zip(examples, expected, strict=True):
@@ -252,7 +366,6 @@ def _convert(module: Any, examples: list[Any], xml: Path, name: str) -> tuple[in
                 f"the OpenVINO graph of {name} differs from transformers by {difference:.1e} for inputs of shape "
                 f"{tuple(example.shape)}: it cannot be used. Please report this."
             )
-    return tuple(expected[0].shape)
 
 
 def _relative_difference(output: np.ndarray, reference: np.ndarray) -> float:

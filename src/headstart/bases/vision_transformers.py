@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values
+from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values, unsupported
 from headstart.bases.encoders import ACTIVATIONS, Tensors, dense_weights, norm_weights, set_attention
 
 _VIT = {
@@ -87,6 +87,9 @@ def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
     """
     check_code(config, source)
     check_values(config, {**COMMON_VALUES, **_VALUES}, source)
+    for name in ("image_size", "patch_size"):
+        if not isinstance(config.get(name, 0), int):  # height and width
+            raise unsupported(source, name, config[name])
     kind, width = config["model_type"], config["hidden_size"]
     is_dinov2 = kind.startswith("dinov2")
     return VisionTransformer(
