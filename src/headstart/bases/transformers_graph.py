@@ -126,8 +126,8 @@ def read_model(folder: str, out: str, name: str, size: list[int] | None) -> None
 
     torch.manual_seed(0)
     facts, module, examples = _open_module(Path(folder), Path(out), name, size, attention=None)
-    expected, again = (_compute(module, examples, name) for _ in range(2))
-    difference = _relative_difference(again[0], expected[0])
+    expected, repeated = (_compute(module, examples, name) for _ in range(2))
+    difference = _relative_difference(repeated[0], expected[0])
     if not difference <= _MAX_DIFFERENCE:
         raise InputError(
             f"{name} computes other features for the same input each time (they differ by {difference:.1e}): it draws "
@@ -145,7 +145,7 @@ def read_model(folder: str, out: str, name: str, size: list[int] | None) -> None
     else:
         raise errors[0]
     shape = expected[0].shape
-    facts |= {"gives": [None, shape[-1]] if facts["modality"] == "text" else list(shape[1:])}
+    facts |= {"gives": [None, shape[-1]] if examples[0].ndim == 2 else list(shape[1:])}
     Path(out, "facts.json").write_text(json.dumps(facts))
 
 
