@@ -271,8 +271,8 @@ def _feature_output(outputs: Any, name: str) -> tuple[int, str]:
 def _scales_itself(graph: Any) -> bool:
     """Whether the graph takes raw pixels, by what it does with them before its first kernel.
 
-    The first step that tells decides: one that divides by 255 or the like, or subtracts more than there is in pixels from
-    0 to 1, is for raw pixels; one that multiplies by 255 is for pixels from 0 to 1.
+    The first step that tells decides: one that divides by 255 or the like, or subtracts more than there is in pixels
+    from 0 to 1, is for raw pixels; one that multiplies by 255 is for pixels from 0 to 1.
     """
     import tensorflow as tf
 
