@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.audit import CHECKS, Audit, Finding, audit, complete_findings, near_copies
+from headstart.data.audit import CHECKS, Audit, Finding, Occurrence, audit, complete_findings, near_copies
 from headstart.data.audit.texts import mojibake
 from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_left_out_and_sorted_by_why(problem: str, check: 
     assert found.usable.tolist() == [0, 2]
     assert found.skipped == [("notes.txt", "no image"), ("a/1.jpg", problem)]
     assert [one.line(check) for one in _of(found, check).examples] == [f"a/1.jpg: {problem}"]
-    assert _of(found, "not-examples").examples == [(("notes.txt",), "no image")]
+    assert _of(found, "not-examples").examples == [Occurrence(("notes.txt",), "no image")]
 
 
 def test_copies_with_different_labels_are_not_used() -> None:
@@ -110,7 +110,7 @@ def test_small_classes_and_imbalance() -> None:
     even = _audit("a" * 50 + "b" * 50, contents)
     assert _of(even, "small-classes").state == _of(even, "imbalance").state == "clean"
     uneven = _audit("a" * 90 + "b" * 10, contents)
-    assert _of(uneven, "small-classes").examples == [((), "b: 10")]
+    assert _of(uneven, "small-classes").examples == [Occurrence((), "b: 10")]
     assert _of(uneven, "imbalance").summary.startswith("a has 9.0 times the examples of b")
 
 
