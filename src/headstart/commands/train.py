@@ -44,6 +44,7 @@ from headstart.evaluation import (
     calibrate,
     choose_confidence_threshold,
     class_changes,
+    examine_labels,
     find_label_issues,
     forecast,
     held_out_examples,
@@ -228,9 +229,15 @@ def _train_detector(
             result, precision, prepared.dataset, prepared.split, prepared.features.digests, progress
         )
         evaluated = _evaluated(prepared, answers, config.split.seed)
+        val = answers.splits == "val"  # not test: corrected by its own answers, they would make it look better
+        label_issues = (
+            examine_labels(answers.task, answers.labels[val], answers.outputs[val], prepared.split.usable[val])
+            if val.any()
+            else None
+        )
     return DetectorMaterial(
-        **common, base=result.base, features=prepared.features, label_issues=None, result=result, precision=precision,
-        **evaluated,
+        **common, base=result.base, features=prepared.features, label_issues=label_issues, result=result,
+        precision=precision, **evaluated,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.tasks import Task
 from headstart.training import Head, TrainingData
 
 
@@ -51,8 +52,20 @@ def find_label_issues(data: TrainingData, head: Head) -> LabelIssues:
         raise ValueError("label issues are found by a solved head, which has probabilities out of fold")
     examined = np.concatenate([data.train, data.val])
     probabilities = np.concatenate([head.out_of_fold, head.over(data.features, data.val)])
-    positions, suggested, of_wrong, of_label = data.task.find_label_issues(data.labels[examined], probabilities)
+    return examine_labels(data.task, data.labels[examined], probabilities, examined)
+
+
+def examine_labels(task: Task, labels: np.ndarray, outputs: np.ndarray, indices: np.ndarray) -> LabelIssues:
+    """Examine the labels of examples that a model was not trained on.
+
+    Args:
+        task: of the labels.
+        labels: of n examples, encoded.
+        outputs: of the model for them.
+        indices: of the examples in the data set, int (n,).
+    """
+    positions, suggested, of_wrong, of_label = task.find_label_issues(labels, outputs)
     order = np.argsort(of_label, kind="stable")
     return LabelIssues(
-        examined[positions][order], suggested[order], of_wrong[order], of_label[order], examined=len(examined)
+        indices[positions][order], suggested[order], of_wrong[order], of_label[order], examined=len(indices)
     )

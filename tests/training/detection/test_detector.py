@@ -1,5 +1,6 @@
 """A detector: it learns, its base stays frozen, its file opens in plain Keras, and a killed training resumes."""
 
+import csv
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,15 @@ def test_its_file_opens_in_plain_keras(detector: "hs.Run", backend: str) -> None
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-4
+
+
+def test_validation_labels_are_examined(detector: "hs.Run") -> None:
+    """Those of the shapes are right; the rows that are in doubt are few, and only of validation images."""
+    assert detector.facts.label_issues.examined == 12
+    with open(detector.folder / "suspects.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == detector.facts.label_issues.count < 4
+    assert {row["split"] for row in rows} <= {"val"}
 
 
 def test_a_changed_engine_is_noticed(detector: "hs.Run", tmp_path: Path) -> None:

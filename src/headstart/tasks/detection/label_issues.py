@@ -41,6 +41,7 @@ IssueKind = Literal["missing", "bad_box", "wrong_class"]
 
 _SAME, _BESIDE, _TOUCHING = 0.5, 0.3, 0.1  # least IoU of a box on an object, beside it and near it
 _GREATEST_LIMIT, _DISTANCES = 0.7, 3.0
+_DECIMALS = 1  # of suggested edges, in pixels
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,11 @@ def corrected_boxes(boxes: Boxes, issues: list[BoxIssue]) -> Boxes:
         if issue.kind == "wrong_class":
             classes[issue.object_number] = issue.class_number
         elif issue.kind == "bad_box":
-            coordinates[issue.object_number] = issue.box
+            coordinates[issue.object_number] = np.round(issue.box, _DECIMALS)
     missing = [issue for issue in issues if issue.kind == "missing"]
     return replace(
         boxes,
-        coordinates=np.concatenate([coordinates, np.array([issue.box for issue in missing]).reshape(-1, 4)]),
+        coordinates=np.concatenate([coordinates, np.round([issue.box for issue in missing], _DECIMALS).reshape(-1, 4)]),
         classes=np.concatenate([classes, np.array([issue.class_number for issue in missing], np.int64)]),
         ignored=np.concatenate([boxes.ignored, np.zeros(len(missing), bool)]),
     )
