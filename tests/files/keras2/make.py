@@ -217,7 +217,10 @@ def hard_gates(keras: ModuleType) -> Any:
     inputs = keras.Input((SIZE, SIZE, 3))
     x = layers.Reshape((16, 8))(layers.Conv2D(8, 8, strides=8)(layers.Rescaling(1 / 25)(inputs)))
     x = layers.Bidirectional(layers.LSTM(5, return_sequences=True, dropout=0.2, recurrent_dropout=0.2, **gates))(x)
-    x = layers.GRU(4, return_sequences=True, **gates)(x)
+    x = layers.Bidirectional(layers.GRU(4, return_sequences=True, go_backwards=True, **gates), "sum")(x)
+    x = layers.Reshape((2, 8, 1, 4))(x)
+    x = layers.ConvLSTM2D(3, 1, return_sequences=True)(x)  # hard_sigmoid is its default
+    x = layers.Reshape((16, 3))(x)
     x = layers.LSTM(4, return_sequences=True, use_bias=False, **gates)(x)
     return keras.Model(inputs, layers.Dense(2)(layers.GRU(4, reset_after=False, **gates)(x)))
 

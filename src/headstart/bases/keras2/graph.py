@@ -143,7 +143,8 @@ class Builder:
             part.layer = keras.layers.TimeDistributed(child.layer, name=keras3_name(inner))
             part.parts = {"layer": child}
             return part, part.layer
-        backward = self.layer(inner["backward_layer"])[0] if inner.get("backward_layer") else None
+        backward_config = inner.get("backward_layer") or _opposite(inner["layer"])
+        backward = self.layer(backward_config)[0] if backward_config else None
         part.layer = keras.layers.Bidirectional(
             child.layer,
             merge_mode=inner.get("merge_mode", "concat"),
@@ -152,6 +153,14 @@ class Builder:
         )
         part.cudnn_gates = child.cudnn_gates
         return part, part.layer
+
+
+def _opposite(layer: dict[str, Any]) -> dict[str, Any] | None:
+    """The backward layer for a forward layer that goes backwards itself: Keras 3 gives both the same direction."""
+    config = layer.get("config") or {}
+    if not config.get("go_backwards"):
+        return None
+    return {**layer, "config": {**config, "name": f"backward_{config.get('name')}", "go_backwards": False}}
 
 
 class _NotComputedError(Exception):

@@ -42,7 +42,7 @@ def refuse_unknown_layers(file: ModelFile) -> None:
                     + ADVICE
                 )
         elif kind not in CLASSES and kind not in WRAPPERS and kind not in MODELS and kind != "InputLayer":
-            raise InputError(f"{where} is of the class {kind!r}, which is not part of Keras 3. {ADVICE}")
+            raise InputError(f"{where} is of the class {kind!r}, which headstart cannot build. {ADVICE}")
 
 
 def _every_layer(model: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,8 @@ from headstart.system import keras_compat
 _SAME = (
     "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout", "Attention", "Average",
     "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "BatchNormalization", "CenterCrop", "Concatenate",
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Cropping1D",
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "ConvLSTM1D", "ConvLSTM2D",
+    "ConvLSTM3D", "Cropping1D",
     "Cropping2D", "Cropping3D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
     "EinsumDense", "Embedding", "Flatten", "GRU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
@@ -68,7 +69,9 @@ _RENAMED = {
 
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("batch_input_shape", "fused", "implementation", "input_dim", "input_length", "renorm_clipping")),
-    **dict.fromkeys(("renorm_momentum", "query_shape", "key_shape", "value_shape", "rng_type", "seed", "synchronized")),
+    **dict.fromkeys(
+        ("unroll", "renorm_momentum", "query_shape", "key_shape", "value_shape", "rng_type", "seed", "synchronized")
+    ),
     "causal": (False,),
     "groups": (1,),
     "ragged": (False,),
@@ -89,7 +92,7 @@ _ACTIVATIONS = (
 """Activations that are the same function in Keras 3."""
 
 _ACTIVATION_LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU")
-_RECURRENT = ("GRU", "LSTM", "SimpleRNN")
+_RECURRENT = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM", "SimpleRNN")
 _REGULARIZERS = ("L1", "L1L2", "L2", "OrthogonalRegularizer")
 _CONSTRAINTS = ("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")
 

@@ -10,7 +10,10 @@ import numpy as np
 CUDNN_GATES = {"CuDNNLSTM": 4, "CuDNNGRU": 3}
 """Layers for GPUs only, whose weights are in cuDNN's layout -> number of gates."""
 
-_IS_GATE = {"LSTM": (True, True, False, True), "GRU": (True, True, False)}
+_IS_GATE = {
+    "GRU": (True, True, False),
+    **dict.fromkeys(("LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), (True, True, False, True)),
+}
 """Layer -> which blocks of its weights belong to gates, and not to the values that these let through."""
 
 _HARD_SIGMOID_SLOPES = 6 / 5  # that of Keras 2 is 1/5, that of Keras 3 is 1/6
@@ -42,10 +45,11 @@ def scale_hard_gates(layer: Any) -> None:
     """Give the gates of a layer the ``hard_sigmoid`` of Keras 2: their weights are scaled for the one of Keras 3.
 
     Args:
-        layer: an LSTM or GRU of Keras 3, with the weights of the file; any other layer stays as it is.
+        layer: an LSTM, GRU or ConvLSTM of Keras 3, with the weights of the file; any other layer stays as it is.
     """
     is_gate = _IS_GATE.get(type(layer).__name__)
     if is_gate is None or layer.get_config()["recurrent_activation"] != "hard_sigmoid":
         return
-    factors = np.repeat(np.where(is_gate, _HARD_SIGMOID_SLOPES, 1.0), layer.units).astype("float32")
+    width = layer.filters if hasattr(layer, "filters") else layer.units
+    factors = np.repeat(np.where(is_gate, _HARD_SIGMOID_SLOPES, 1.0), width).astype("float32")
     layer.set_weights([weight * factors for weight in layer.get_weights()])
