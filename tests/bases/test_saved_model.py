@@ -430,6 +430,25 @@ def test_a_folder_of_the_users_own_opens_as_a_file(
             hs.load_base("file:model", feature_layer="conv2d")
 
 
+def test_a_tensor_that_switches_training_on_is_false(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.kernel = tf.Variable(tf.random.stateless_normal((3, 3, 3, 24), (1, 2)))
+    flag = tf.TensorSpec([], tf.bool)
+
+    def call(images: Any, is_training: Any) -> Any:
+        return tf.reduce_mean(tf.nn.conv2d(images, module.kernel, 2, "SAME"), [1, 2]) + 5 * tf.cast(
+            is_training, "float32"
+        )
+
+    module.__call__ = tf.function(call, [tf.TensorSpec([None, SIZE, SIZE, 3]), flag])
+    tf.saved_model.save(module, tmp_path / "flag")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    expected = call(pixels.astype(np.float32) / 255, False)
+    np.testing.assert_allclose(hs.load_base(f"tfhub:{tmp_path}/flag").model()(pixels), expected, atol=1e-5)
+
+
 def test_other_backends_of_keras_are_refused_by_name() -> None:
     program = "from headstart.bases.graph_layer import GraphLayer; GraphLayer('', 'x', 'y', [])"
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}

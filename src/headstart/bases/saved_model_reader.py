@@ -205,9 +205,15 @@ def _open(folder: str, name: str) -> _Opened:
 
 
 def _in_inference_mode(module: Any, concretes: Sequence[Any]) -> Callable[[Any], Any]:
+    """The module as a function of images; the argument for training is a Python value, or a tensor of its own name."""
+    import tensorflow as tf
+
     arguments = [concrete.structured_input_signature for concrete in concretes]
-    has_mode = any("training" in keywords or any(isinstance(v, bool) for v in placed) for placed, keywords in arguments)
-    return partial(module, training=False) if has_mode else module
+    specs = [spec for spec in tf.nest.flatten(arguments) if isinstance(spec, tf.TensorSpec)]
+    flags = [spec.name for spec in specs if spec.dtype == tf.bool and spec.name in ("training", "is_training")]
+    if any("training" in keywords or any(isinstance(v, bool) for v in placed) for placed, keywords in arguments):
+        flags.append("training")
+    return partial(module, **{flags[0]: False}) if flags else module
 
 
 def _image_input(concretes: Sequence[Any], refusals: list[str]) -> Any:
