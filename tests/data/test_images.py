@@ -16,10 +16,10 @@ DECODER = Decoder((64, 64))
 
 @pytest.fixture(scope="module")
 def photo() -> Image.Image:
-    """A real photograph, 640 x 427."""
+    """A real photograph, reduced to 320 x 214."""
     from sklearn.datasets import load_sample_images
 
-    return Image.fromarray(load_sample_images().images[1])
+    return Image.fromarray(load_sample_images().images[1]).reduce(2)
 
 
 def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -15,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import headstart as hs
-from headstart.cli.main import COMMANDS, cli
+from headstart.cli.main import COMMANDS, cli, main
 from tests.conftest import SIZE
 
 HEADSTART = str(Path(sys.executable).with_name("headstart"))
@@ -29,6 +31,29 @@ def headstart(
         [HEADSTART, *map(str, arguments)], input=stdin, capture_output=True, cwd=cwd, env={**os.environ, **(env or {})}
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def headstart_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """The same in this process, which has imported most of it: for what does not depend on the process."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
+        if cwd:
+            monkeypatch.chdir(cwd)
+        handler = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as exc:
+            return subprocess.CompletedProcess(sys.argv, exc.code, *capfd.readouterr())
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+
+    return run
 
 
 def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:
@@ -82,15 +107,15 @@ def test_explain_as_json_and_where_it_is_told_to(run: hs.Run, photos: Path, tmp_
     assert not (run.folder / "explanations").exists()
 
 
-def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path) -> None:
+def test_audit_says_what_is_wrong_and_exits_with_2(headstart_here: Command, photos: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(photos, tmp_path / "photos"))
     arguments = ("audit", "photos", "--no-features", "--ignore", "HS032")
-    fine = headstart(*arguments, "--fail-on", "warning", cwd=tmp_path)
+    fine = headstart_here(*arguments, "--fail-on", "warning", cwd=tmp_path)
     assert (fine.returncode, fine.stderr) == (0, "")
     assert "no findings" in fine.stdout
     shutil.copy(folder / "china/00.jpg", folder / "flower/same.jpg")
     shutil.copy(folder / "china/01.jpg", folder / "china/copy.jpg")
-    found = headstart(*arguments, "--fix", "clean.csv", "--report", "audit.html", cwd=tmp_path)
+    found = headstart_here(*arguments, "--fix", "clean.csv", "--report", "audit.html", cwd=tmp_path)
     assert found.returncode == 2
     assert "error    HS033 conflicting-labels: 2 images are exact copies with different labels" in found.stdout
     assert "china/00.jpg = flower/same.jpg: china and flower" in found.stdout
@@ -98,7 +123,7 @@ def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path)
     assert (tmp_path / "audit.html").is_file()
     name = os.fsdecode(b"caf\xe9.jpg")
     (folder / "flower" / name).write_bytes(b"")
-    told = headstart(*arguments, "--json", "--fail-on", "never", cwd=tmp_path)
+    told = headstart_here(*arguments, "--json", "--fail-on", "never", cwd=tmp_path)
     assert told.returncode == 0
     findings = json.loads(told.stdout)["findings"]
     assert findings[0]["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
@@ -107,7 +132,7 @@ def test_audit_says_what_is_wrong_and_exits_with_2(photos: Path, tmp_path: Path)
     assert [states[code] for code in ("HS002", "HS021", "HS031", "HS032", "HS051")] == [
         "clean", "not applicable", "found", "ignored", "skipped"
     ]  # fmt: skip
-    assert headstart("audit", "--explain", "leaks").stdout.startswith("HS035 leaks\n\nSeverity: error.")
+    assert headstart_here("audit", "--explain", "leaks").stdout.startswith("HS035 leaks\n\nSeverity: error.")
 
 
 @pytest.mark.slow
@@ -128,17 +153,19 @@ def test_predict_takes_files_folders_patterns_and_standard_input(run: hs.Run, ph
     assert len(pattern.stdout.splitlines()) == 4
 
 
-def test_predict_says_which_files_it_cannot_use(run: hs.Run, photos: Path, tmp_path: Path) -> None:
+def test_predict_says_which_files_it_cannot_use(
+    headstart_here: Command, run: hs.Run, photos: Path, tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
-    some = headstart("predict", run.folder, bad, photos / "china/07.jpg", "--json")
+    some = headstart_here("predict", run.folder, bad, photos / "china/07.jpg", "--json")
     assert some.returncode == 0
     assert "bad.jpg: not an image" in some.stderr
     first, second = map(json.loads, some.stdout.splitlines())
     assert "not an image" in first["reason"]
     assert second["predicted"]
-    assert headstart("predict", run.folder, bad).returncode == 2
-    assert headstart("predict", run.folder, bad, photos / "china/07.jpg", "--strict").returncode == 2
+    assert headstart_here("predict", run.folder, bad).returncode == 2
+    assert headstart_here("predict", run.folder, bad, photos / "china/07.jpg", "--strict").returncode == 2
 
 
 def test_predict_loads_no_keras(run: hs.Run, photos: Path) -> None:
@@ -185,8 +212,8 @@ def test_importing_is_light_and_silent(code: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = headstart(command, "--help")
+def test_every_command_has_help_with_an_example(headstart_here: Command, command: str) -> None:
+    done = headstart_here(command, "--help")
     assert done.returncode == 0
     assert f"Example: headstart {command}" in done.stdout
     assert COMMANDS[command][1].rstrip(".").split()[0] in done.stdout
@@ -211,8 +238,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (["evaluate", "nowhere", "photos"], 2, "nowhere is not a run"),
     ],
 )
-def test_errors_are_one_clear_line(photos: Path, arguments: list[str], code: int, message: str) -> None:
-    done = headstart(*arguments, cwd=photos.parent)
+def test_errors_are_one_clear_line(
+    headstart_here: Command, photos: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = headstart_here(*arguments, cwd=photos.parent)
     assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -220,19 +249,21 @@ def test_errors_are_one_clear_line(photos: Path, arguments: list[str], code: int
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_in_place_of_data_and_a_file_in_place_of_a_folder_are_named(run: hs.Run, tmp_path: Path) -> None:
-    done = headstart("audit", run.folder)
+def test_a_run_in_place_of_data_and_a_file_in_place_of_a_folder_are_named(
+    headstart_here: Command, run: hs.Run, tmp_path: Path
+) -> None:
+    done = headstart_here("audit", run.folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is a run, not data" in done.stderr
     (tmp_path / "file.txt").write_text("")
     for command in (["export", run.folder, "--to", "onnx"], ["explain", run.folder, "x.jpg"]):
-        done = headstart(*command, "--out", tmp_path / "file.txt")
+        done = headstart_here(*command, "--out", tmp_path / "file.txt")
         assert done.returncode == 2
         assert "'--out'" in done.stderr
 
 
-def test_without_a_command_the_help_is_shown() -> None:
-    done = headstart()
+def test_without_a_command_the_help_is_shown(headstart_here: Command) -> None:
+    done = headstart_here()
     assert done.returncode == 2
     assert done.stdout.startswith("Usage: headstart")
     assert done.stderr == ""
@@ -273,10 +304,12 @@ def test_debug_shows_the_traceback(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no archive"])
-def test_a_changed_run_ends_with_4(run: hs.Run, photos: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_changed_run_ends_with_4(
+    headstart_here: Command, run: hs.Run, photos: Path, tmp_path: Path, content: bytes
+) -> None:
     copy = shutil.copytree(run.folder, tmp_path / "copy")
     (copy / "golden.npz").write_bytes(content)
-    done = headstart("predict", copy, photos / "china/07.jpg")
+    done = headstart_here("predict", copy, photos / "china/07.jpg")
     assert done.returncode == 4
     assert "golden.npz: its SHA-256 is not the one in run.json" in done.stderr
 
