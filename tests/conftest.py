@@ -13,6 +13,11 @@ from pathlib import Path
 # that have bfloat16 compute as exactly as the others; tests/contracts/test_bfloat16.py is about what they do otherwise.
 _HOME = tempfile.mkdtemp(prefix="headstart-tests-")
 os.environ.update(HEADSTART_CACHE=f"{_HOME}/cache", KERAS_HOME=f"{_HOME}/keras", HEADSTART_OFFLINE="1")
+# What bases are converted into is shared by pytest's side-by-side processes, which inherit the variable.
+_ENGINES = os.environ.setdefault("HEADSTART_TESTS_ENGINES", f"{_HOME}/engines")
+os.makedirs(_ENGINES, exist_ok=True)
+os.makedirs(f"{_HOME}/cache")
+os.symlink(_ENGINES, f"{_HOME}/cache/engines")
 os.environ["HEADSTART_PRECISION"] = "float32"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,6 +29,8 @@ import pytest  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
 import headstart as hs  # noqa: E402
+from headstart.features.engines import prepare  # noqa: E402
+from headstart.system.settings import cache_folder  # noqa: E402
 
 SIZE = 64
 """Input size of the runs that tests train, in pixels: the smallest that still tells the classes apart."""
@@ -58,6 +65,13 @@ def pytest_runtest_teardown() -> None:
     """TensorFlow's million objects stay to the end: collections after the first test that needs it leave them out."""
     if "tensorflow" in sys.modules and not gc.get_freeze_count():
         gc.freeze()
+
+
+def prepared_cache(folder: Path, size: int = SIZE) -> Path:
+    """A cache of its own, which holds the embedded base as it was prepared once for a size, and no features."""
+    engine = prepare(hs.load_base(input_size=size), cache_folder(), np.zeros((1, size, size, 3), np.uint8)).folder
+    shutil.copytree(engine, folder / "engines" / engine.name)
+    return folder
 
 
 @pytest.fixture(scope="session")

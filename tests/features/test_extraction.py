@@ -20,7 +20,7 @@ from headstart.features.engines import prepare
 from headstart.features.examination import examine
 from headstart.system import locks
 from headstart.system.settings import cache_folder
-from tests.conftest import SIZE
+from tests.conftest import SIZE, prepared_cache
 from tests.damage import DAMAGES
 
 LARGE = 128
@@ -38,15 +38,6 @@ print(json.dumps({{"computed": features.computed, "sum": float(features.rows(ran
 def _start(folder: Path, cache: Path, size: int) -> subprocess.Popen[str]:
     code = _EXTRACT.format(folder=str(folder), cache=str(cache), size=size)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def _with_engine(folder: Path) -> Path:
-    """A cache that holds the engines prepared before, and no features."""
-    if not (cache_folder() / "engines").exists():  # the first test of this process
-        prepare(hs.load_base(input_size=SIZE), cache_folder(), np.zeros((1, SIZE, SIZE, 3), np.uint8))
-    (folder / "engines").parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(cache_folder() / "engines", folder / "engines")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +79,7 @@ def test_the_embedded_base_is_converted_without_tensorflow(base: hs.Base) -> Non
 
 
 def test_what_is_known_is_not_computed_again(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
-    cache = _with_engine(tmp_path / "cache")
+    cache = prepared_cache(tmp_path / "cache")
     assert hs.extract(base, files[:10], cache=cache).computed == 10
     assert hs.extract(base, files[:12], cache=cache).computed == 2
     copy = tmp_path / "renamed.jpg"
@@ -128,7 +119,7 @@ def test_unusable_files_are_named_and_the_others_computed(base: hs.Base, files: 
 
 def test_identical_files_are_computed_once(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
     copies = [shutil.copy(files[0], tmp_path / f"{i}.jpg") for i in range(40)]
-    features = hs.extract(base, [Path(copy) for copy in copies], cache=_with_engine(tmp_path / "cache"))
+    features = hs.extract(base, [Path(copy) for copy in copies], cache=prepared_cache(tmp_path / "cache"))
     assert features.computed == 1
     assert np.ptp(features.rows(range(40)), axis=0).max() == 0
 
@@ -138,7 +129,7 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(files[0].read_bytes()[:900])
-    features = hs.extract(base, [*files, bad], cache=_with_engine(tmp_path / "features"))
+    features = hs.extract(base, [*files, bad], cache=prepared_cache(tmp_path / "features"))
     alone = examine(IMAGE.as_examples([*files, bad]), IMAGE, cache=tmp_path / "alone", reader=base.reader())
     assert features.image_infos == alone.image_infos
     assert (features.digests, features.problems) == (alone.digests, alone.problems)
@@ -161,7 +152,7 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
 def test_a_damaged_cache_is_computed_again(
     base: hs.Base, files: list[Path], tmp_path: Path, pattern: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache = _with_engine(tmp_path / "cache")
+    cache = prepared_cache(tmp_path / "cache")
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(files[0].read_bytes()[:900])
     before = hs.extract(base, [*files, bad], cache=cache)
@@ -179,7 +170,7 @@ def test_a_damaged_cache_is_computed_again(
 
 
 def test_one_changed_bit_in_the_features_is_found(base: hs.Base, files: list[Path], tmp_path: Path) -> None:
-    cache = _with_engine(tmp_path / "cache")
+    cache = prepared_cache(tmp_path / "cache")
     hs.extract(base, files, cache=cache)
     (shard,) = (cache / "features").rglob("shard-*.npy")
     values = np.load(shard, mmap_mode="r+").view(np.uint32)
@@ -191,7 +182,7 @@ def test_one_changed_bit_in_the_features_is_found(base: hs.Base, files: list[Pat
 def test_a_file_with_other_content_of_the_same_size_and_time_is_read_again(
     base: hs.Base, files: list[Path], tmp_path: Path
 ) -> None:
-    cache, file = _with_engine(tmp_path / "cache"), tmp_path / "image.bmp"
+    cache, file = prepared_cache(tmp_path / "cache"), tmp_path / "image.bmp"
     Image.open(files[0]).resize((40, 40)).save(file)
     stat = file.stat()
     first = hs.extract(base, [file], cache=cache)
@@ -251,8 +242,7 @@ def _stop_between_writes(process: subprocess.Popen[str], cache: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     files = sorted(many.glob("*.jpg"))
-    hs.extract(hs.load_base(input_size=LARGE), files[:1])  # prepares the engine, which is not what is tested here
-    cache = _with_engine(tmp_path / "cache")
+    cache = prepared_cache(tmp_path / "cache", LARGE)
     victim = _start(many, cache, LARGE)
     while _rows_done(cache) < 100:
         assert victim.poll() is None, "it finished before it could be killed"
@@ -271,8 +261,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(many: Path, tmp_path: Path
 @pytest.mark.slow
 def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
     files = sorted(many.glob("*.jpg"))
-    hs.extract(hs.load_base(input_size=LARGE), files[:1])
-    cache = _with_engine(tmp_path / "cache")
+    cache = prepared_cache(tmp_path / "cache", LARGE)
     both = [_start(many, cache, LARGE) for _ in range(2)]
     answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
     assert sum(answer["computed"] for answer in answers) == len(files)
@@ -285,10 +274,9 @@ def test_two_at_once_share_the_work(many: Path, tmp_path: Path) -> None:
 def test_the_share_of_a_stopped_process_is_computed_after_a_while(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hs.extract(hs.load_base(input_size=LARGE), sorted(many.glob("*.jpg"))[:1])
     monkeypatch.setattr(locks, "STOPPED_S", 4)
     for attempt in range(8):  # on a fast machine it may have finished its share before it is stopped
-        cache = _with_engine(tmp_path / f"cache{attempt}")
+        cache = prepared_cache(tmp_path / f"cache{attempt}", LARGE)
         process = _start(many, cache, LARGE)
         while _rows_done(cache) < 1 and process.poll() is None:
             time.sleep(0.01)

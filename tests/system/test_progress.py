@@ -19,7 +19,7 @@ from headstart.system import progress as progress_module
 from headstart.system.events import EventProgress, Relay
 from headstart.system.keras_worker import call
 from headstart.system.progress import Bar, LogProgress, Pace, Progress
-from tests.conftest import SIZE
+from tests.conftest import SIZE, prepared_cache
 
 
 class Recorder:
@@ -55,7 +55,9 @@ def _python(code: str, *arguments: object) -> subprocess.CompletedProcess:
 
 def test_own_progress_follows_a_training(photos: Path, tmp_path: Path) -> None:
     follower = Recorder()
-    hs.train(photos, input_size=SIZE, fine_tune="none", runs=tmp_path, cache=tmp_path / "cache", progress=follower)
+    hs.train(
+        photos, input_size=SIZE, fine_tune="none", runs=tmp_path, cache=prepared_cache(tmp_path), progress=follower
+    )
     stages = [told for told in follower.told if isinstance(told, str)]
     assert stages == [
         "data", "base", "features", "audit and split", "head", "fine-tuning", "evaluation", "run"
@@ -67,7 +69,7 @@ def test_own_progress_follows_a_training(photos: Path, tmp_path: Path) -> None:
 def test_own_progress_follows_an_extraction(photos: Path, tmp_path: Path) -> None:
     follower = Recorder()
     files = sorted(photos.rglob("*.jpg"))[:20]
-    hs.extract(hs.load_base(input_size=SIZE), files, cache=tmp_path, progress=follower)
+    hs.extract(hs.load_base(input_size=SIZE), files, cache=prepared_cache(tmp_path), progress=follower)
     assert follower.told == [("features", 20, "images"), *follower.told[1:-1], ("end", "features")]
     assert sum(follower.told[1:-1]) == 20
 
@@ -106,6 +108,7 @@ def test_without_progress_nothing_is_printed(photos: Path, tmp_path: Path) -> No
     assert _on_terminal(_TRAIN, photos, tmp_path, False, SIZE) == ""
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_notes_and_bars(photos: Path, tmp_path: Path) -> None:
     shown = _on_terminal(_TRAIN, photos, tmp_path, True, SIZE, cache=tmp_path / "cache")
     assert "preparing embedded:efficientnet-lite0 for this machine …" in shown
