@@ -102,8 +102,14 @@ class TableImage(Example):
         return "path", str(address)
 
     def to_json(self) -> dict[str, str]:
-        """As the file in the cache, which another process reads."""
-        return {"address": str(self._file()[0]), "name": self.name}
+        """As the file in the cache, which another process reads; nothing is read here if it is there."""
+        file = self._known_file()
+        return {"address": str(file if file.is_file() else self._file()[0]), "name": self.name}
+
+    def _known_file(self) -> Path:
+        """Where the file in the cache should be."""
+        table, row, column, digest = self.address
+        return _frame_file(digest) if table == FRAME else images_of(table, column).path(row)
 
     def _file(self) -> tuple[Path, bytes]:
         """The file in the cache, written again if it is lost or damaged, and its content."""
@@ -137,6 +143,10 @@ class TableImages:
         _write(self._folder / name, content)
         self._names[row] = name
 
+    def path(self, row: int) -> Path:
+        """Where the image of a row is; the folder of all images if that is not known."""
+        return self._folder / self._names.get(row, "")
+
     def read(self, row: int) -> tuple[Path, bytes]:
         """The file of an image and its content; the table is read again if it is lost or damaged.
 
@@ -163,7 +173,7 @@ class TableImages:
         return intact
 
     def _intact(self, row: int) -> tuple[Path, bytes] | None:
-        path = self._folder / self._names.get(row, "")
+        path = self.path(row)
         return _intact(path, path.name.rpartition("-")[2]) if row in self._names else None
 
 
