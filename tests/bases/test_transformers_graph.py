@@ -171,7 +171,7 @@ def test_images_without_a_mask_and_with_a_memory(
 
 @pytest.mark.filterwarnings("ignore")
 def test_models_whose_features_would_be_others_are_refused(save: Callable[..., Path]) -> None:
-    """Those with weights that transformers ignores, and those that depend on the padding."""
+    """Those with weights that transformers ignores, with fixed lengths, and those that depend on the padding."""
     import safetensors.numpy
 
     folder = Path(shutil.copytree(MODELS / "bert", save("bert", **TEXT).parent / "relative"))
@@ -180,6 +180,9 @@ def test_models_whose_features_would_be_others_are_refused(save: Callable[..., P
     safetensors.numpy.save_file({**tensors, name: np.zeros((39, 8), np.float32)}, folder / "model.safetensors")
     with pytest.raises(InputError, match=rf"transformers does not use weights of relative, such as {name}"):
         _read(folder)
+    small = {name: TEXT[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "pad_token_id")}
+    with pytest.raises(InputError, match="OpenVINO cannot compute mamba at other sizes"):
+        _read(save("mamba", **small, state_size=4))
     folder = save("mobilebert", **TEXT, embedding_size=8, intra_bottleneck_size=8)
     with pytest.raises(InputError, match="mobilebert gives a text other vectors if padding stands after it"):
         _read(folder)

@@ -358,9 +358,13 @@ def _convert(module: Any, examples: list[Any], expected: list[np.ndarray], xml: 
     except (RuntimeError, ValueError, TypeError, IndexError) as exc:
         raise _unusable(name, first, exc) from exc
     openvino.save_model(graph, str(xml), compress_to_fp16=False)
-    compiled = openvino.Core().compile_model(str(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    for example, reference in zip(examples, expected, strict=True):
-        difference = _relative_difference(compiled(example.numpy())[0], reference)
+    try:
+        compiled = openvino.Core().compile_model(str(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        outputs = [compiled(example.numpy())[0] for example in examples]
+    except RuntimeError as exc:  # the graph has the sizes of the first example in it
+        raise InputError(f"OpenVINO cannot compute {name} at other sizes: {one_line(str(exc))}") from exc
+    for example, output, reference in zip(examples, outputs, expected, strict=True):
+        difference = _relative_difference(output, reference)
         if not difference <= _MAX_DIFFERENCE:
             raise InputError(
                 f"the OpenVINO graph of {name} differs from transformers by {difference:.1e} for inputs of shape "
