@@ -24,11 +24,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("XDG_CACHE_HOME", None)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import headstart: only the first compiles it
 
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
+from PIL import Image  # noqa: E402
 
 import headstart as hs  # noqa: E402
+from examples.shapes import write_shapes  # noqa: E402
 from headstart.features.engines import prepare  # noqa: E402
 from headstart.system.settings import cache_folder  # noqa: E402
 
@@ -99,29 +99,8 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Discs and squares on crops of a photograph, with boxes in the layout of YOLO: 32 train, 12 val and 12 test."""
-    from sklearn.datasets import load_sample_image
-
-    photo, rng = load_sample_image("china.jpg"), np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("data") / "shapes"
-    for split, n in (("train", 32), ("val", 12), ("test", 12)):
-        for kind in ("images", "labels"):
-            (folder / split / kind).mkdir(parents=True)
-        for number in range(n):
-            y, x = rng.integers(0, photo.shape[0] - 96), rng.integers(0, photo.shape[1] - 128)
-            image = Image.fromarray(photo[y : y + 96, x : x + 128])
-            draw, rows = ImageDraw.Draw(image), []
-            for column in range(int(rng.integers(1, 4))):  # side by side, so that none hides another
-                side, cls = int(rng.integers(18, 34)), int(rng.integers(2))
-                left, top = 42 * column + int(rng.integers(0, 42 - side)), int(rng.integers(0, 96 - side))
-                paint = draw.ellipse if cls == 0 else draw.rectangle
-                paint((left, top, left + side - 1, top + side - 1), fill=(230, 60, 40) if cls == 0 else (40, 90, 220))
-                centre = ((left + side / 2) / 128, (top + side / 2) / 96, side / 128, side / 96)
-                rows.append(" ".join([str(cls), *(f"{value:.6f}" for value in centre)]))
-            image.save(folder / split / "images" / f"{number:02}.jpg", quality=95)
-            (folder / split / "labels" / f"{number:02}.txt").write_text("\n".join(rows) + "\n")
-    (folder / "data.yaml").write_text(
-        "train: train/images\nval: val/images\ntest: test/images\nnames: [disc, square]\n", encoding="utf-8"
-    )
+    write_shapes(folder)
     return folder
 
 

@@ -33,6 +33,13 @@ def test_a_tutorial_does_what_it_says(pages: tuple[str, ...], tmp_path: Path) ->
         _follow(ROOT / f"docs/tutorials/{page}.md", tmp_path, {"--input-size 96": "--input-size 48"})
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("detector")  # trained with the settings of the page: its training is in the cache
+def test_the_page_on_object_detection_does_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    _follow(ROOT / "docs/detection.md", tmp_path)
+
+
 def _follow(page: Path, folder: Path, replaced: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run the blocks of a page one after the other; a block of text has lines of what the last one printed.
 
