@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("XDG_CACHE_HOME", None)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import headstart: only the first compiles it
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
