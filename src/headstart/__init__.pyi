@@ -32,5 +32,6 @@ from .features import extract as extract
 from .system.progress import Progress as Progress
 from .tasks.answers import MultiLabelPrediction as MultiLabelPrediction
 from .tasks.answers import Prediction as Prediction
+from .tasks.detection import DetectionPrediction as DetectionPrediction
 
 __version__: str

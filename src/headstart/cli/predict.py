@@ -1,28 +1,25 @@
 """``headstart predict``."""
 
-import csv
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
+from click.core import ParameterSource
 
-from headstart.cli import output
+from headstart.cli import box_answers, class_answers, output
 from headstart.cli.columns import check_inputs, text_column_option, text_option
 from headstart.errors import InputError
-from headstart.tasks.labels import NO_LABEL
 
 if TYPE_CHECKING:
     from headstart.data.modalities import Modality
     from headstart.runs.predictor import Answer, MinConfidence, Predictor
+    from headstart.tasks import Task
 
 _STDIN = "standard input"
-UNSURE, OUT_OF_DISTRIBUTION = "unsure", "out_of_distribution"
 
 
 def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str | None) -> "MinConfidence":
@@ -32,6 +29,21 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
         return float(value)
     except ValueError as exc:
         raise click.BadParameter(f"{value!r}: expected a probability such as 0.8, or auto.") from exc
+
+
+def _min_score(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> "float | dict[str, float] | None":
+    scores: dict[str, float] = {}
+    for value in values:
+        name, _, score = value.rpartition("=")
+        try:
+            scores[name] = float(score)
+        except ValueError as exc:
+            raise click.BadParameter(f"{value!r}: expected a score such as 0.5, or CLASS=0.5.") from exc
+    if "" in scores and len(scores) > 1:
+        raise click.BadParameter("expected one score for all classes, or CLASS=SCORE for each.")
+    return scores.get("", scores) if scores else None
 
 
 @click.command(epilog="Example: headstart predict runs/photos new/*.jpg --top-k 3")
@@ -45,7 +57,12 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
     help="Show the K most probable classes; in multi-label runs * marks predicted labels.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV table with one column per class (of the top K).")
+@click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print a CSV table with one column per class (of the top K), or one row per detected object.",
+)
 @click.option("--tta", is_flag=True, help="Average over each image and its mirror image; takes twice as long.")
 @click.option(
     "--min-confidence",
@@ -53,6 +70,26 @@ def _min_confidence(ctx: click.Context, parameter: click.Parameter, value: str |
     metavar="auto|P",
     help="Answer `unsure` below this probability; auto: the threshold of the run (--min-precision of train).",
 )
+@click.option(
+    "--min-score",
+    multiple=True,
+    callback=_min_score,
+    metavar="[CLASS=]P",
+    help="Detect objects from this score on; may be repeated for classes. Default: the thresholds of the run.",
+)
+@click.option(
+    "--draw",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write the images with detected objects into a new folder.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["coco", "yolo", "voc"]),
+    help="Write detected objects as labels for annotation tools, into --out.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="New folder for the files of --format.")
 @text_column_option
 @click.option("--strict", is_flag=True, help="Exit with an error if any file cannot be used.")
 def predict(
@@ -64,37 +101,78 @@ def predict(
     as_csv: bool,
     tta: bool,
     min_confidence: "MinConfidence",
+    min_score: "float | dict[str, float] | None",
+    draw: Path | None,
+    form: str | None,
+    out: Path | None,
     text_column: list[str] | None,
     strict: bool,
 ) -> int:
-    """Predict labels for new images or texts with a RUN of `headstart train`.
+    """Predict labels or detect objects with a RUN of `headstart train`.
 
     FILE is an image, a folder, a pattern such as 'new/*.jpg', or - for standard input: an image, or a list of paths.
     For a run on texts it is a text file, a folder of text files, a table, or - for one text per line; --text takes the
     text itself.
-    A multi-label run predicts all labels that reach their threshold, or none.
+    A multi-label run predicts all labels that reach their threshold, or none. A run that was trained on boxes detects
+    objects; x and y are their edges in pixels of the upright image.
     """
     from headstart.runs.files import read_facts
     from headstart.runs.predictor import Predictor
+    from headstart.tasks import get_task
 
     facts = read_facts(run)  # a wrong RUN is reported first
     if as_json and as_csv:
         raise click.UsageError("use either --json or --csv")
     check_inputs(files, texts, facts.modality)
+    _check_options(get_task(facts.task), facts.modality)
+    if (form is None) != (out is None):
+        raise click.UsageError("use --format and --out together")
     data = sys.stdin.buffer.read() if "-" in files else b""
     paths = [name for name in files if name != "-"]
-    if tta and not facts.modality.has_pixels:
-        raise click.UsageError("--tta is for images only")
-    open_run = partial(Predictor, run, tta=tta, min_confidence=min_confidence)
+
+    def open_run(expected: int) -> "Predictor":
+        return Predictor(run, expected=expected, tta=tta, min_confidence=min_confidence).at_min_score(min_score)
+
     if facts.modality.is_in_tables:
         contents = [*texts, *_lines(data)]
         predictor, answers = _predict_contents(open_run, facts.modality, paths, contents, text_column, top_k)
     else:
-        predictor, answers = _predict_files(open_run, facts.modality, paths, data, top_k)
-    writer = _write_json if as_json else _write_csv if as_csv else _write_lines
+        predictor, answers = _predict_files(open_run, facts.modality, paths, data, top_k, form)
     problems = _Problems(answers)
-    writer(iter(problems), predictor, top_k)
+    way: box_answers.Way = "json" if as_json else "csv" if as_csv else "lines"
+    if predictor.task.has_boxes:
+        detections = box_answers.write(iter(problems), way)
+        box_answers.write_files(detections, predictor, {_STDIN: data}, draw=draw, form=form, out=out)
+    else:
+        class_answers.WRITERS[way](iter(problems), predictor, top_k)
     return 2 if problems.count and (strict or problems.count == problems.total) else 0
+
+
+_OF_CLASSES, _OF_BOXES = ("top_k", "tta", "min_confidence"), ("min_score", "draw", "form", "out")
+"""Parameters for runs that predict classes of whole examples, and for runs that detect objects."""
+
+
+def _check_options(task: "Task", modality: "Modality") -> None:
+    """Check that every option that is set has a meaning for the run.
+
+    Raises:
+        click.UsageError: one has none; it is named.
+    """
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        if ctx.get_parameter_source(parameter.name or "") is not ParameterSource.COMMANDLINE:
+            continue
+        option = parameter.opts[0]
+        if parameter.name == "tta" and not modality.has_pixels:
+            raise click.UsageError(f"{option} is for images only")
+        if parameter.name == "text_column" and not modality.is_in_tables:
+            raise click.UsageError(f"{option} is for runs on texts, and this run is on {modality.plural}")
+        if parameter.name in _OF_CLASSES and task.has_boxes:
+            raise click.UsageError(
+                f"{option} is for runs that predict classes of whole {modality.plural}, and this run detects objects"
+            )
+        if parameter.name in _OF_BOXES and not task.has_boxes:
+            raise click.UsageError(f"{option} is for runs that detect objects, and this is a {task.name} run")
 
 
 _Answers = Iterable["Answer"]
@@ -126,11 +204,13 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _predict_files(
-    open_run: _OpenRun, modality: "Modality", files: list[str], data: bytes, top_k: int | None
+    open_run: _OpenRun, modality: "Modality", files: list[str], data: bytes, top_k: int | None, form: str | None
 ) -> tuple["Predictor", _Answers]:
     """Answers about files; standard input is one of them, or a list of their paths."""
     paths = _paths_in(data)
     examples = modality.list_examples(files + (paths or []))
+    if form:
+        box_answers.check_names([example.name for example in examples], form)
     predictor = open_run(expected=len(examples) + bool(data))
     answers: _Answers = predictor.predict(examples, top_k=top_k)
     if data and paths is None:
@@ -165,57 +245,3 @@ class _Problems:
             yield answer
         if not self.total:
             raise InputError("there is nothing to predict: standard input has no file names.")
-
-
-def _write_lines(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.runs.predictor import Problem
-
-    mark = "*" if top_k and not predictor.task.predicts_most_probable else ""  # of what is predicted
-    names = [*predictor.classes, *([UNSURE] if predictor.min_confidence else [])]
-    width = max(map(len, names)) + len(mark)
-    for answer in answers:
-        if isinstance(answer, Problem):
-            continue
-        remarks = ["out-of-distribution"] if answer.out_of_distribution else []
-        if top_k:
-            shares = {name + mark * (name in answer.names): share for name, share in answer.probabilities.items()}
-            remarks += [UNSURE] if answer.unsure else []
-        else:
-            shares = {UNSURE if answer.unsure else name: answer.probabilities[name] for name in answer.names}
-            remarks += [f"{answer.label()}?"] if answer.unsure else []
-        text = "   ".join(f"{name.ljust(width)} {share:6.1%}" for name, share in shares.items())
-        remark = f"   ({', '.join(remarks)})" if remarks else ""
-        line = f"{text or NO_LABEL.ljust(width + 7)}   {answer.file}{remark}"
-        output.result(" ".join(line.splitlines()))  # names and texts may have line breaks
-
-
-def _write_json(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    for answer in answers:
-        output.result_json(answer.to_dict())
-
-
-def _write_csv(answers: "Iterator[Answer]", predictor: "Predictor", top_k: int | None) -> None:
-    from headstart.runs.predictor import Problem
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    ranked = [f"{kind}_{rank}" for rank in range(1, (top_k or 0) + 1) for kind in ("class", "probability")]
-    columns = _answer_columns(predictor)
-    flags = ([UNSURE] if predictor.min_confidence else []) + ([OUT_OF_DISTRIBUTION] if predictor.detector else [])
-    writer.writerow(["file", *columns, *flags, *(ranked or predictor.classes), "problem"])
-    for answer in answers:
-        if isinstance(answer, Problem):
-            blank = [""] * (len(columns) + len(flags) + len(ranked or predictor.classes))
-            writer.writerow([answer.file, *blank, answer.reason])
-            continue
-        probabilities = {name: f"{share:.6f}" for name, share in answer.probabilities.items()}
-        cells = list(chain(*probabilities.items())) if top_k else [probabilities[name] for name in predictor.classes]
-        flag_cells = [str(getattr(answer, flag, "")).lower() for flag in flags]
-        writer.writerow([answer.file, *answer.cells().values(), *flag_cells, *cells, ""])
-
-
-def _answer_columns(predictor: "Predictor") -> list[str]:
-    """The columns that every answer of a run has, from an answer about nothing."""
-    from headstart.runs.predictor import Output
-
-    n = len(predictor.classes)
-    return list(predictor.answer("", Output(np.full(n, 1 / n, np.float32), None)).cells())

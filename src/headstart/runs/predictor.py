@@ -1,11 +1,12 @@
 """Answers about new examples from a finished run. The light path: no Keras, no TensorFlow, about a second to start."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,7 +15,7 @@ from headstart.data.examples import Example, TextExample
 from headstart.data.modalities import get_modality
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import Reader, decode_examples
-from headstart.errors import BadExample, HeadstartError, InputError, IntegrityError, field_name
+from headstart.errors import BadExample, HeadstartError, InputError, IntegrityError, did_you_mean, field_name
 from headstart.evaluation.out_of_distribution import FILE as DETECTOR
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector, load_detector
 from headstart.features.engines import (
@@ -50,6 +51,8 @@ class Problem:
 
 Answer = TaskAnswer | Problem
 MinConfidence = float | Literal["auto"]
+MinScore = float | Mapping[str, float]
+"""The score from which objects are predicted: of all classes, or by class name."""
 
 
 class Input(NamedTuple):
@@ -112,13 +115,14 @@ class Predictor:
         self.facts = read_facts(folder)
         self.task = get_task(self.facts.task)
         self.min_confidence = _resolve_min_confidence(min_confidence, self.facts, self.task)
+        self.thresholds = _resolve_thresholds(None, self.facts, self.task)
+        if tta:
+            _check_tta(self.task)
         if self.facts.golden is None:
             raise InputError(
                 f"{folder} is an evaluation: predict with the run that it is of, {self.facts.evaluation_of}."
             )
         self.classes = self.facts.classes
-        thresholds = self.facts.thresholds
-        self.thresholds = np.array([thresholds[name] for name in self.classes]) if thresholds else None
         self.modality = self.facts.modality
         for name in self.facts.files:
             if name.startswith("tokenizer/"):
@@ -129,7 +133,7 @@ class Predictor:
         self.detector = self._load_detector()
         self._replay_golden()
         if tta:
-            self._engine = _with_mirror(self._engine, self.task)
+            self._engine = _WithMirror(self._engine)
 
     def values(self, inputs: np.ndarray) -> np.ndarray:
         """What the finished model gives for what the reader gives: pixels (n, h, w, 3) or token ids (n, t).
@@ -233,9 +237,41 @@ class Predictor:
         return [*map(Output, outputs, self.detector.is_out_of_distribution(features).tolist())]
 
     def answer(self, file: str, output: Output, top_k: int | None = None) -> TaskAnswer:
-        """An output as an answer about something called ``file``; with ``top_k`` classes, or all."""
+        """An output as an answer about something called ``file``; with ``top_k`` classes, or all.
+
+        Raises:
+            InputError: ``top_k`` is set, and answers have no list of classes.
+        """
+        self.check_top_k(top_k)
         decision = Decision(self.classes, self.thresholds, self.min_confidence, output.out_of_distribution)
         return self.task.answer(file, output.value, decision, top_k)
+
+    def at_min_score(self, min_score: MinScore | None) -> Self:
+        """This run, with other scores from which objects are predicted; it shares the engine.
+
+        Args:
+            min_score: one for all classes, or by class name: the others keep the threshold of the run; None changes
+                nothing.
+
+        Raises:
+            InputError: a score is not between 0 and 1, or of no class of the run; or the run detects no objects.
+        """
+        changed = copy(self)
+        changed.thresholds = _resolve_thresholds(min_score, self.facts, self.task)
+        return changed
+
+    def check_top_k(self, top_k: int | None) -> None:
+        """Check that answers have a list of classes, where ``top_k`` limits it.
+
+        Raises:
+            InputError: they have not.
+        """
+        if top_k is not None and self.task.has_boxes:
+            raise InputError(
+                f"it is for runs that predict classes of whole {self.modality.plural}, and this is a {self.task.name} "
+                f"run: use {field_name('min_score')} for fewer objects or more.",
+                field="top_k",
+            )
 
     def _read_values(self, values: np.ndarray, frames: Sequence[Frame | None]) -> list[Output]:
         """Outputs from what an engine gives."""
@@ -263,10 +299,9 @@ class Predictor:
         check_golden(self.folder, self.values(inputs), expected, self.facts.engine.precision)
 
 
-def _with_mirror(engine: Engine, task: Task) -> Engine:
+def _check_tta(task: Task) -> None:
     if task.needs_frames:
-        raise InputError(f"it averages probabilities of whole images: a {task.name} run has none.", field="tta")
-    return _WithMirror(engine)
+        raise InputError(f"it averages probabilities of whole images, and a {task.name} run has none.", field="tta")
 
 
 class _WithMirror:
@@ -336,6 +371,33 @@ def _resolve_min_confidence(choice: MinConfidence, facts: RunFacts, task: Task) 
             field="min_confidence",
         )
     return facts.min_confidence
+
+
+def _resolve_thresholds(min_score: MinScore | None, facts: RunFacts, task: Task) -> np.ndarray | None:
+    """The probability or score from which each class is predicted, float (classes,); None for the most probable.
+
+    Raises:
+        InputError: a score is not between 0 and 1, is of no class of the run, or the run detects no objects.
+    """
+    thresholds = facts.thresholds
+    if min_score is not None:
+        if not task.has_boxes:
+            raise InputError(f"it is for runs that detect objects, and this is a {task.name} run.", field="min_score")
+        if not isinstance(min_score, Mapping):
+            min_score = dict.fromkeys(facts.classes, min_score)
+        default = task.default_threshold
+        thresholds = dict.fromkeys(facts.classes, default) | (thresholds or {})
+        for name, score in min_score.items():
+            if name not in thresholds:
+                raise InputError(
+                    f"the run has no class {name!r}.{did_you_mean(name, facts.classes)} Its classes are: "
+                    f"{', '.join(facts.classes)}.",
+                    field="min_score",
+                )
+            if not 0 <= score <= 1:
+                raise InputError(f"expected a score from 0 to 1, got {score:g}.", field="min_score")
+            thresholds[name] = score
+    return np.array([thresholds[name] for name in facts.classes]) if thresholds else None
 
 
 def _open(folder: Path, facts: RunFacts, at_once: int | None) -> Engine:

@@ -9,7 +9,7 @@ from headstart.data.examples import Example
 from headstart.data.modalities import Modality
 from headstart.errors import InputError
 from headstart.runs.files import read_facts, read_figures
-from headstart.runs.predictor import Answer, MinConfidence, Predictor, Problem
+from headstart.runs.predictor import Answer, MinConfidence, MinScore, Predictor, Problem
 from headstart.runs.schema import Interval
 
 
@@ -79,26 +79,31 @@ class RunFolder:
         top_k: int | None = None,
         tta: bool = False,
         min_confidence: MinConfidence = 0.0,
+        min_score: MinScore | None = None,
     ) -> Any:
         """Predict images or texts.
 
         Args:
-            inputs: of a run on images, one file, for one :class:`~headstart.runs.predictor.Prediction` (or
-                :class:`~headstart.runs.predictor.MultiLabelPrediction`); a folder, a pattern or several of them, for a
-                list.
+            inputs: of a run on images, one file, for one :class:`~headstart.Prediction` (or
+                :class:`~headstart.MultiLabelPrediction`, or :class:`~headstart.DetectionPrediction`, which has
+                ``boxes``); a folder, a pattern or several of them, for a list.
                 Of a run on texts, a text as a string, or a text file as a Path, for one; several of these for a list.
             top_k: keep this many classes in each answer.
             tta: test-time augmentation: average over each image and its mirror image.
             min_confidence: an answer with a smaller probability is marked as ``unsure``; ``auto`` takes the run's own
                 threshold, which reaches the precision set in training.
+            min_score: of a run that detects objects, the score from which they are predicted: one for all classes, or
+                some by class name. The run's own, which were chosen on validation images, when None.
 
         Raises:
-            InputError: there is no such file; or the one file cannot be used; or the run has no threshold.
+            InputError: there is no such file; or the one file cannot be used; or the run has no threshold; or a setting
+                is not for runs of this kind.
         """
         way = (tta, min_confidence)
         if way not in self._predictors:
             self._predictors[way] = Predictor(self.folder, tta=tta, min_confidence=min_confidence)
-        predictor = self._predictors[way]
+        predictor = self._predictors[way].at_min_score(min_score)
+        predictor.check_top_k(top_k)
         examples, is_one = examples_in(inputs, predictor.modality)
         answers: list[Answer] = list(predictor.predict(examples, top_k=top_k))
         if is_one and isinstance(answers[0], Problem):

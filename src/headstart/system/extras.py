@@ -14,12 +14,25 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     Raises:
         UnavailableError: the module is not installed; the text names the extra that brings it.
     """
+    return _import(module, purpose, f"'headstart[{extra}]'")
+
+
+def require_package(module: str, *, purpose: str) -> ModuleType:
+    """Import an optional module of a package that no extra brings, and that has the name of the module.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    return _import(module, purpose, module)
+
+
+def _import(module: str, purpose: str, install: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as exc:
         raise UnavailableError(
             f"{purpose} needs the Python package {module!r}, which is not installed. "
-            f"Install it with: pip install 'headstart[{extra}]'"
+            f"Install it with: pip install {install}"
         ) from exc
 
 

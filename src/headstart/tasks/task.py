@@ -135,6 +135,7 @@ class Task(ABC):
             the training, because labels of this kind are not recognised without them.
         cell_settings: settings that read labels from cells as :meth:`Task.to_cell` writes them.
         has_boxes: whether a label is the :class:`headstart.tasks.detection.Boxes` of an image.
+        default_threshold: the probability or score from which a class is predicted, where no threshold was chosen.
         min_classes: fewest classes that can be trained on.
         needs_absence: whether a class is learned from examples without it, too.
         allows_no_class: whether an example may have no class at all.
@@ -163,6 +164,7 @@ class Task(ABC):
     label_settings: ClassVar[tuple[str, ...]] = ()
     cell_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
     has_boxes: ClassVar[bool] = False
+    default_threshold: ClassVar[float] = 0.5
     min_classes: ClassVar[int] = 2
     needs_absence: ClassVar[bool] = True
     allows_no_class: ClassVar[bool] = False

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from headstart.data.examples import is_url
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.tasks.detection import Detections
 
 _PIXEL_DECIMALS, _SHARE_DECIMALS, _SCORE_DECIMALS = 2, 6, 6
@@ -102,10 +102,11 @@ def write_detections(folder: Path, form: str, images: Sequence[DetectedImage], c
         the images are, of YOLO with the list ``classes.txt``.
 
     Raises:
-        InputError: there is no such form.
+        InputError: there is no such form; or two images would have the same label file.
     """
     if form not in FORMS:
         raise InputError(f"expected {', '.join(FORMS)}, got {form!r}.", field="format")
+    check_label_files([image.name for image in images], form)
     written = []
     for name, text in FORMS[form](images, classes).items():
         path = folder / name
@@ -122,6 +123,29 @@ def image_files(names: Sequence[str]) -> list[PurePath]:
     return [
         PurePath(PurePath(name).name) if is_url(name) else PurePath(os.path.relpath(name, common)) for name in names
     ]
+
+
+def check_label_files(names: Sequence[str], form: str) -> None:
+    """Check that every image has a label file of its own.
+
+    Args:
+        names: of the images, paths or URLs.
+        form: one of :data:`FORMS`.
+
+    Raises:
+        InputError: two images differ only in their extension, or are the same.
+    """
+    if form == "coco":
+        return
+    name_of_file: dict[PurePath, str] = {}
+    for name, file in zip(names, image_files(names), strict=True):
+        other = name_of_file.setdefault(file.with_suffix(""), name)
+        if other != name:
+            raise InputError(
+                f"{other} and {name} would have the same label file: predict them one after the other, or use "
+                f"{field_name('format', 'coco')}.",
+                field="format",
+            )
 
 
 def _coco_files(images: Sequence[DetectedImage], classes: Sequence[str]) -> dict[str, str]:

@@ -42,18 +42,20 @@ class Detections:
         coordinates: float32 (m, 4): x1, y1, x2, y2.
         classes: int64 (m,), class numbers.
         scores: float32 (m,), from 0 to 1.
+        size: (height, width) of the upright image, in pixels; (0, 0) where it is unknown.
     """
 
     coordinates: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    size: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def take(self, selected: np.ndarray) -> Self:
         """Some of the objects, by a mask or by positions."""
-        return type(self)(self.coordinates[selected], self.classes[selected], self.scores[selected])
+        return type(self)(self.coordinates[selected], self.classes[selected], self.scores[selected], self.size)
 
 
 def same_objects(first: Boxes | Detections, second: Boxes | Detections) -> bool:

@@ -51,7 +51,7 @@ def decode(
     kept_positions = suppress(candidates, classes, of_each, max_iou=max_iou, limit=max_detections)
     coordinates = _in_image(candidates[kept_positions], input_size, visible_box, image_size)
     detections = Detections(
-        coordinates.astype(np.float32), classes[kept_positions], of_each[kept_positions].astype(np.float32)
+        coordinates.astype(np.float32), classes[kept_positions], of_each[kept_positions].astype(np.float32), image_size
     )
     return detections.take(areas(detections.coordinates) > 0)
 

@@ -58,6 +58,7 @@ class Detection(Task):
     class_figures = ("threshold", "average_precision")
     class_metrics = (Metric("average_precision", "AP", "average precision, which summarises all thresholds"),)
     has_boxes = True
+    default_threshold = DEFAULT_THRESHOLD
     min_classes = 1
     needs_absence = False
     allows_no_class = True
@@ -258,7 +259,7 @@ class Detection(Task):
         np.maximum.at(highest, output.classes, output.scores)
         order = np.argsort(-highest, kind="stable")[:top_k]
         ranked = {decision.classes[number]: float(highest[number]) for number in order.tolist()}
-        return DetectionPrediction(name, boxes, ranked, decision.out_of_distribution)
+        return DetectionPrediction(name, boxes, output.size, decision.classes, ranked, decision.out_of_distribution)
 
     def describe(self, figures: Mapping[str, Any], n_classes: int, examples: str) -> str:
         """Both mean average precisions."""
