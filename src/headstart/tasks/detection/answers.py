@@ -130,10 +130,10 @@ class DetectionPrediction:
         Source: https://supervision.roboflow.com/latest/detection/core/
         """
         supervision = require_package("supervision", purpose="supervision.Detections")
-        found = self.to_detections()
+        detections = self.to_detections()
         return supervision.Detections(
-            xyxy=found.coordinates,
-            confidence=found.scores,
-            class_id=found.classes,
+            xyxy=detections.coordinates,
+            confidence=detections.scores,
+            class_id=detections.classes,
             data={"class_name": np.array([box.label for box in self.boxes], str)},
         )
