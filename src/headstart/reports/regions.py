@@ -15,6 +15,8 @@ from headstart.data.thumbnails import address, closeup
 from headstart.runs.schema import RunFacts
 from headstart.runs.tables import PredictionRow
 from headstart.tasks import Region, Task
+from headstart.tasks.detection import Detections
+from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD
 
 _SHOWN = 6  # mistakes of a kind
 _CLOSEUP_PX = 200
@@ -113,6 +115,30 @@ def labelled_boxes(dataset: Dataset, position: int) -> list[tuple[str, Box]]:
     boxes = dataset.labels[position]
     names = (dataset.classes[number] for number in boxes.classes.tolist())
     return [*zip(names, map(tuple, boxes.coordinates.tolist()), strict=True)]
+
+
+def class_marks(dataset: Dataset, position: int, class_name: str) -> list[dict[str, Any]]:
+    """The labelled boxes of an image: those of one class as ``right``, the others as ``true``."""
+    boxes = labelled_boxes(dataset, position)
+    return [_mark("right" if name == class_name else "true", name, box, None) for name, box in boxes]
+
+
+def detection_marks(
+    detections: Detections, classes: Sequence[str], thresholds: np.ndarray | None, least_score: float
+) -> list[dict[str, Any]]:
+    """The detections in an image with at least a score: ``right`` ones, with their ``name``.
+
+    Those below the threshold of their class are marked as ``is_below``.
+    """
+    least = np.broadcast_to(DEFAULT_THRESHOLD if thresholds is None else thresholds, len(classes))
+    drawn_marks = []
+    for number, score, edges in zip(
+        detections.classes.tolist(), detections.scores.tolist(), detections.coordinates.tolist(), strict=True
+    ):
+        if score >= least_score:
+            mark = _mark("right", f"{classes[number]} {score:.2f}", tuple(edges), score)
+            drawn_marks.append({**mark, "name": classes[number], "is_below": bool(score < least[number])})
+    return drawn_marks
 
 
 def worst_by_kind(rows: Sequence[MarkedRow], facts: RunFacts) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from headstart.errors import HeadstartError
+from headstart.reports.page import BOX_SCRIPT
 from headstart.system.addresses import is_loopback
 from headstart.ui.data_pages import DataPages
 from headstart.ui.export_pages import ExportPages
@@ -49,14 +50,19 @@ def build(
         await run_in_threadpool(site.clean)
 
     def script(request: Request) -> Response:
-        return FileResponse(SCRIPT, media_type="text/javascript; charset=utf-8")
+        path = {"ui.js": SCRIPT, "boxes.js": BOX_SCRIPT}[request.url.path[1:]]
+        return FileResponse(path, media_type="text/javascript; charset=utf-8")
 
     async def not_found(request: Request, exc: Exception) -> Response:
         return await run_in_threadpool(page, "error", 404, message="This page does not exist.")
 
     pages = [Pages(site) for Pages in (RunPages, DataPages, UploadPages, JobPages, ExportPages)]
     app = Starlette(
-        routes=[Route("/ui.js", script), *(route for group in pages for route in group.routes())],
+        routes=[
+            Route("/ui.js", script),
+            Route("/boxes.js", script),
+            *(route for group in pages for route in group.routes()),
+        ],
         lifespan=lifespan,
         middleware=guards(token, loopback_only=loopback_only),
         exception_handlers={HeadstartError: show_error, 404: not_found},

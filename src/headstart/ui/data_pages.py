@@ -20,16 +20,16 @@ from headstart.bases.candidates import candidates
 from headstart.bases.catalog import entries
 from headstart.config import BASES_ALL, all_settings
 from headstart.data.dataset import Dataset, load_dataset
-from headstart.data.examples import Example, FileExample
 from headstart.data.modalities import Modality
 from headstart.data.split_names import SPLITS
-from headstart.data.table_images import TableImage, parse_address
-from headstart.data.thumbnails import jpeg, thumbnail
+from headstart.data.table_images import parse_address
 from headstart.errors import InputError
+from headstart.reports.regions import class_marks
 from headstart.runs.folder import check_name
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import is_offline
 from headstart.ui.data_form import ROLES, list_columns, read_arguments, role_arguments, suggest
+from headstart.ui.images import image_response
 from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, error_text, form, go_to, page
 from headstart.ui.train_form import train_settings
@@ -141,14 +141,13 @@ class DataPages:
         settings = await run_in_threadpool(train_settings, fields, dataset)
         arguments = {"data": str(path), "name": name, "runs": str(self._root_folder.runs), **read, **settings}
         data, query = self._root_folder.relative(path), self._query(path, read)
-        return await self._site.submit("train", arguments, title=f"Training of {name}", data=data, query=query)
+        return await self._site.submit(
+            "train", arguments, title=f"Training of {name}", data=data, query=query, task=dataset.task.name
+        )
 
     def thumbnail(self, request: Request) -> Response:
         """A thumbnail of an image."""
-        image = thumbnail(_image(self._root_folder, request.query_params.get("path", "")), _THUMBNAIL_PX)
-        if image is None:
-            raise InputError("this file is not an image.")
-        return Response(jpeg(image.pixels), media_type="image/jpeg")
+        return image_response(self._root_folder, request.query_params.get("path", ""), _THUMBNAIL_PX)
 
     async def _opened(self, fields: QueryParams) -> tuple[Path, dict[str, Any], Dataset]:
         """The path of the data of a form, how to read them, and the data set."""
@@ -183,18 +182,6 @@ def open_data(root_folder: RootFolder, path: Path, read: dict[str, Any]) -> Data
     return dataset
 
 
-def _image(root_folder: RootFolder, location: str) -> Example:
-    """The image file at a location, or the image in a row of a table.
-
-    Raises:
-        InputError: it is outside the root.
-    """
-    address = parse_address(location)
-    if address is None:
-        return FileExample(str(root_folder.resolve(location)))
-    return TableImage(address._replace(table=str(root_folder.resolve(address.table))))
-
-
 def _name(root_folder: RootFolder, path: Path) -> str:
     """The name of data; of an upload without the suffix that makes its folder unique."""
     if path.is_relative_to(root_folder.uploads):
@@ -219,8 +206,9 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         indices = np.flatnonzero(dataset.task.members(dataset.labels, i))
         positions = np.linspace(0, len(indices) - 1, min(_SAMPLES, len(indices))).astype(int)
         chosen_indices = indices[positions] if i < _CLASSES_WITH_SAMPLES else ()
-        samples = [dataset.examples[j] for j in chosen_indices]
-        classes.append({"name": name, "count": count, "samples": samples})
+        samples = [_sample(dataset, int(j), i) for j in chosen_indices]
+        objects = sum(int((boxes.classes == i).sum()) for boxes in dataset.labels) if dataset.task.has_boxes else None
+        classes.append({"name": name, "count": count, "objects": objects, "samples": samples})
     return {
         "dataset": dataset,
         "noun": dataset.modality.noun,
@@ -231,6 +219,16 @@ def _class_samples(dataset: Dataset) -> dict[str, Any]:
         "modality": dataset.modality,
         "nested": len({os.path.dirname(file) for file in dataset.files}) > len(classes),
     }
+
+
+def _sample(dataset: Dataset, position: int, class_number: int) -> dict[str, Any]:
+    """An example for the page; of an image with boxes with its ``size`` and with marks, which differ by the class."""
+    example = dataset.examples[position]
+    content: dict[str, Any] = {"location": example.location, "text": example.text, "name": example.name}
+    if dataset.task.has_boxes:
+        content["size"] = dataset.labels[position].size
+        content["marks"] = class_marks(dataset, position, dataset.classes[class_number])
+    return content
 
 
 def _choices(modality: Modality) -> dict[str, Any]:

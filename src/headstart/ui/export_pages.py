@@ -20,7 +20,7 @@ from headstart.ui.site import Site, form, go_to, page
 
 _FILES = {
     "report.html": "the report as one HTML file",
-    "model.keras": "the Keras model: raw pixels or token ids in, probabilities out",
+    "model.keras": "the Keras model: raw pixels or token ids in, predictions out",
     "predictions.csv": "the prediction for every example",
     "suspects.csv": "labels that may be wrong",
 }

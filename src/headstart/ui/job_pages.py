@@ -90,6 +90,7 @@ _STAGES = {
     "base": "Loading the base",
     "features": "Computing features",
     "audit and split": "Auditing and splitting the data",
+    "detector": "Training the detector",
     "head": "Training the head",
     "search": "Searching for a better head",
     "fine-tuning": "Fine-tuning",
@@ -139,17 +140,22 @@ def _next_stages(job: Job, state: State) -> list[str]:
         "choice of the base": arguments.get("base") != AUTO,
         "search": not arguments.get("search"),
         "fine-tuning": arguments.get("fine_tune") == "none",
+        "detector": True,
     }
+    if job.description.get("task") == "detection":
+        is_left_out |= {"detector": False, "head": True, "search": True, "fine-tuning": True}
     return [title for name, title in _STAGES.items() if name not in started and not is_left_out.get(name)]
 
 
 def _curves(state: State) -> list[Any]:
-    """Plots of loss and accuracy by epoch."""
+    """Plots of loss and accuracy by epoch, and of the mAP of a detector."""
     curves = []
-    for name in ("loss", "accuracy"):
+    for name, train_key, val_key in (
+        ("loss", "loss", "val_loss"), ("accuracy", "accuracy", "val_accuracy"), ("mAP50-95", "", "val_map"),
+    ):  # fmt: skip
         train, val = (
             [(row["epoch"], row[key]) for row in state.epochs if row.get(key) is not None]
-            for key in (name, f"val_{name}")
+            for key in (train_key, val_key)
         )
         if len(train) > 1 or len(val) > 1:
             curves.append(plots.epoch_curve(train, val, name, None))

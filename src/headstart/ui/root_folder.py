@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.data.boxes.layout import EXTENSIONS
 from headstart.data.folders import is_folder
 from headstart.data.tables import is_table
 from headstart.errors import InputError, field_name
@@ -33,12 +34,19 @@ class Entry:
         name: of the file or folder.
         is_table: whether it is a table.
         subfolders: number of folders in a folder.
+        has_annotations: whether a folder holds a file such as those of boxes.
     """
 
     path: str
     name: str
     is_table: bool
     subfolders: int = 0
+    has_annotations: bool = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be a data set: a table, folders of classes, or images with boxes."""
+        return self.is_table or self.subfolders > 1 or self.has_annotations
 
 
 class RootFolder:
@@ -114,8 +122,11 @@ class RootFolder:
             if item.name.startswith(".") or target == self.runs or not target.is_relative_to(self.root):
                 continue
             if target.is_dir():
-                subfolders = sum(is_folder(item) and not item.name.startswith(".") for item in _scan(target))
-                entries.append(Entry(self.relative(item), item.name, False, subfolders))
+                visible = [item for item in _scan(target) if not item.name.startswith(".")]
+                has_annotations = any(item.name.lower().endswith(EXTENSIONS) for item in visible)
+                entries.append(
+                    Entry(self.relative(item), item.name, False, sum(map(is_folder, visible)), has_annotations)
+                )
             elif is_table(item) and target.is_file():
                 entries.append(Entry(self.relative(item), item.name, True))
         return entries[:_MAX_ENTRIES]

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
@@ -22,10 +23,12 @@ from headstart.reports.run import content
 from headstart.runs.tables import LabelIssue, read_label_issues
 from headstart.tasks import Task, get_task
 from headstart.ui.answers import Answers
+from headstart.ui.images import image_response
 from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, body, form, go_to, page, plain
 
 _MAX_LABEL_ISSUES = 24
+_LARGE_PX = 2000
 _TICKED = "ticked"  # the ticked labels are the correct ones
 _ACCEPTED = "accepted"  # the suggested labels are
 _MAX_IMAGE_BYTES, _MAX_TEXT_BYTES = 64_000_000, 200_000  # longer than any base reads
@@ -50,6 +53,7 @@ class RunPages:
             Route("/runs/{run}/retrain", self.retrain, methods=["POST"]),
             Route("/runs/{run}/try", self.try_it),
             Route("/runs/{run}/answer", self.answer, methods=["POST"]),
+            Route("/runs/{run}/image", self.image),
             Route("/runs/{run}/remove", self.remove, methods=["POST"]),
         ]
 
@@ -72,6 +76,7 @@ class RunPages:
             tab="results",
             can_retrain=_can_retrain(self._site.root_folder, run),
             training_log=self._training_log(run.name),
+            image_address=f"/runs/{quote(run.name)}/image?file=" if run.facts.modality.has_pixels else None,
             **report_content,
         )
 
@@ -119,6 +124,12 @@ class RunPages:
         name = request.query_params.get("name") or "image"
         content = await run_in_threadpool(self._answers, folder, example, name)
         return await run_in_threadpool(lambda: page("answer", **content))
+
+    def image(self, request: Request) -> Response:
+        """An image that the run was trained or evaluated on."""
+        facts = Run(self._site.run(request)).facts
+        example = facts.modality.example_in(Path(facts.data_root), request.query_params.get("file", ""))
+        return image_response(self._site.root_folder, example.location or "", _LARGE_PX)
 
     async def remove(self, request: Request) -> Response:
         """Delete a run."""

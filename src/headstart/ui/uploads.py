@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from headstart.data.boxes import layout, tables
 from headstart.data.modalities import modalities
 from headstart.data.tables import is_table
 from headstart.errors import InputError
@@ -83,7 +84,7 @@ class Upload:
         return cls(folder, max_mb)
 
     async def receive(self, path: str, content: AsyncIterator[bytes]) -> None:
-        """Write an image, a text file, a table, or a zip of those.
+        """Write an image, a text file, a table, a file of annotations, or a zip of those.
 
         Args:
             path: relative path of the file, such as ``class/image.jpg``.
@@ -95,12 +96,15 @@ class Upload:
         relative_path = self._names.place(path)
         is_zip = relative_path.suffix.lower() == ".zip"
         if not is_zip and not _is_allowed(relative_path):
-            raise InputError(f"{relative_path.name}: expected an image, a text file, a table or a zip of those.")
+            raise InputError(
+                f"{relative_path.name}: expected an image, a text file, a table, a file of annotations (XML, JSON, "
+                "YAML) or a zip of those."
+            )
         target = self.folder / relative_path
         target.parent.mkdir(parents=True, exist_ok=True)
         self._count_file()
         target.unlink(missing_ok=True)
-        max_bytes = None if is_zip or is_table(target) else MAX_FILE_MB << 20
+        max_bytes = None if is_zip or is_table(target) or _is_annotation(target) else MAX_FILE_MB << 20
         received = 0
         try:
             with open(target, "wb") as file:
@@ -180,20 +184,22 @@ class Upload:
 
 
 def data_in(upload: Path) -> Path:
-    """The data in an upload: its table, or the folder with the class folders.
+    """The data in an upload: the folder with annotations of boxes, its table, or the folder with the class folders.
 
     Raises:
         InputError: it holds no usable files.
     """
     folder = upload
     while True:
+        if any(reading.format != tables.NAME for reading in layout.readings(folder)):
+            return folder
         visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         entries = [path for path in visible if not path.name.startswith(CLEAN)] or visible
         if not entries:
             raise InputError("the upload has no usable files: expected images, texts or a table.")
-        tables = [path for path in entries if is_table(path)]
-        if len(tables) == 1:
-            return tables[0]
+        table_files = [path for path in entries if is_table(path)]
+        if len(table_files) == 1:
+            return table_files[0]
         first = entries[0]
         if len(entries) > 1 or not first.is_dir() or not any(path.is_dir() for path in first.iterdir()):
             return folder
@@ -222,7 +228,13 @@ def _entries(zip_file: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
 def _is_allowed(path: PurePosixPath) -> bool:
     if path.name.startswith("."):
         return False
-    return any(modality.has_file([path.name]) for modality in modalities()) or is_table(Path(path))
+    if is_table(Path(path)) or _is_annotation(path):
+        return True
+    return any(modality.has_file([path.name]) for modality in modalities())
+
+
+def _is_annotation(path: PurePosixPath | Path) -> bool:
+    return path.suffix.lower() in layout.EXTENSIONS
 
 
 def clean_name(name: str) -> str:

@@ -27,6 +27,8 @@ _BEGINNING, _SMALL = 4096, 5_000_000  # bytes: of a file that is looked at; of o
 _COCO_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 _SAMPLED, _MOST_SETS = 3, 8  # files of one for each image; files of data sets in one folder
 _YAML = (".yaml", ".yml")
+EXTENSIONS = (".xml", ".json", ".data", ".names", *_YAML)
+"""Of files of annotations, beside tables and text files."""
 
 
 class Reading(NamedTuple):

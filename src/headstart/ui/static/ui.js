@@ -120,7 +120,7 @@ async function sendAll(address, files, total) {
         const place = path.split("/").map(encodeURIComponent).join("/");
         await ask(`${address}/${place}`, { method: "PUT", body: file });
       } catch (problem) {
-        if (!problem.message.includes("expected an image")) throw problem;
+        if (!problem.message.includes("expected an image")) throw problem; // another kind of file
         skipped += 1;
       }
       sent += file.size;
