@@ -13,6 +13,7 @@ from headstart.reports.explanation import explanation_content
 from headstart.reports.regions import boxes_on_image, detection_marks
 from headstart.runs.files import read_facts
 from headstart.runs.predictor import Predictor
+from headstart.tasks import get_task
 
 _MAX_LOADED_RUNS = 2
 _LEAST_SCORE = 0.05  # of a box that the slider can show
@@ -64,7 +65,7 @@ class Answers:
         answer = self._answers.pop(key, None)
         if answer is None:
             facts = read_facts(folder)
-            if facts.task == "detection":
+            if get_task(facts.task).has_boxes:
                 answer = _DetectedObjects(Predictor(folder, expected=1))
             else:
                 answer = _ExplainedAnswer(Explainer(folder, min_confidence="auto" if facts.min_confidence else 0.0))

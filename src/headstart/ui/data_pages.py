@@ -142,7 +142,12 @@ class DataPages:
         arguments = {"data": str(path), "name": name, "runs": str(self._root_folder.runs), **read, **settings}
         data, query = self._root_folder.relative(path), self._query(path, read)
         return await self._site.submit(
-            "train", arguments, title=f"Training of {name}", data=data, query=query, task=dataset.task.name
+            "train",
+            arguments,
+            title=f"Training of {name}",
+            data=data,
+            query=query,
+            has_boxes=dataset.task.has_boxes,
         )
 
     def thumbnail(self, request: Request) -> Response:

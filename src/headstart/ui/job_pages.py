@@ -142,7 +142,7 @@ def _next_stages(job: Job, state: State) -> list[str]:
         "fine-tuning": arguments.get("fine_tune") == "none",
         "detector": True,
     }
-    if job.description.get("task") == "detection":
+    if job.description.get("has_boxes"):
         is_left_out |= {"detector": False, "head": True, "search": True, "fine-tuning": True}
     return [title for name, title in _STAGES.items() if name not in started and not is_left_out.get(name)]
 

@@ -107,11 +107,18 @@ class RunPages:
         data = root_folder.relative(
             root_folder.resolve(arguments["data"])
         )  # no query: forms lack some settings of the data
-        return await self._site.submit("train", arguments, title=f"New training of {run.name}", data=data)
+        return await self._site.submit(
+            "train",
+            arguments,
+            title=f"New training of {run.name}",
+            data=data,
+            has_boxes=get_task(run.facts.task).has_boxes,
+        )
 
     def try_it(self, request: Request) -> Response:
         """The form to try the run on an image or a text."""
-        return page("try", run=Run(self._site.run(request)), tab="try")
+        run = Run(self._site.run(request))
+        return page("try", run=run, task=get_task(run.facts.task), tab="try")
 
     async def answer(self, request: Request) -> Response:
         """The prediction for an image or a text with its explanation, as a part of a page."""
