@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from headstart.data.images import FORMATS, Decoder, read_header, upright_size
+from headstart.data.resizing import ResizeRule
 from headstart.errors import BadExample
 
 DECODER = Decoder((64, 64))
@@ -97,6 +98,15 @@ def test_large_jpegs_decoded_small_show_the_same(photo: Image.Image, resize: str
     large = photo.resize((2560, 1708), Image.Resampling.LANCZOS)
     decoder = Decoder((96, 96), resize)
     assert _difference(decoder.decode(_bytes(large, "JPEG", quality=95)), decoder.decode(_bytes(large))) < 2.5
+
+
+@pytest.mark.parametrize("edges", ["source", "resized", "none"])
+def test_large_jpegs_are_cropped_at_the_same_place_by_every_rule(photo: Image.Image, edges: str) -> None:
+    """libjpeg decodes them smaller; the place of the crop follows."""
+    large = photo.resize((1280, 856), Image.Resampling.LANCZOS)
+    rule = ResizeRule(kept_fraction=0.875, edges=edges, interpolation="bilinear", antialias=edges == "none")
+    decoder = Decoder((96, 96), "crop", rule)
+    assert _difference(decoder.decode(_bytes(large, "JPEG", quality=95)), decoder.decode(_bytes(large))) < 6
 
 
 def test_pad_keeps_the_shape_and_adds_grey_bars() -> None:

@@ -127,13 +127,15 @@ def kept_box(content: Box, target: tuple[int, int], resize: Resize, rule: Resize
     aspect = target[0] / target[1]
     wide, high = (w, h) if resize == "stretch" else (min(w, h * aspect), min(h, w / aspect))
     if rule.edges == "resized":
-        return _box_in_resized(w, h, target, (wide, high), kept_fraction)
-    if rule.edges == "none":
+        box = _box_in_resized(w, h, target, (wide, high), kept_fraction)
+    elif rule.edges == "none":
         left, top = (w - wide * kept_fraction) / 2, (h - high * kept_fraction) / 2
-        return left, top, left + wide * kept_fraction, top + high * kept_fraction
-    side_w, side_h = max(1, int(wide * kept_fraction)), max(1, int(high * kept_fraction))
-    left, top = (w - side_w) // 2, (h - side_h) // 2
-    return left / reduced, top / reduced, (left + side_w) / reduced, (top + side_h) / reduced
+        box = left, top, left + wide * kept_fraction, top + high * kept_fraction
+    else:
+        side_w, side_h = max(1, int(wide * kept_fraction)), max(1, int(high * kept_fraction))
+        left, top = (w - side_w) // 2, (h - side_h) // 2
+        box = left, top, left + side_w, top + side_h
+    return box[0] / reduced, box[1] / reduced, box[2] / reduced, box[3] / reduced
 
 
 def _box_in_resized(
