@@ -391,7 +391,7 @@ def latency_ms(
     return 1000 * float(np.median(fastest))
 
 
-def measure(base: ImageBase, seconds: float = 2.0) -> dict[str, tuple[float, float]]:
+def measure(base: ImageBase, seconds: float = 1.0) -> dict[str, tuple[float, float]]:
     """Measure a base on this machine: engine name -> (images a second in batches, milliseconds for a single image)."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (KerasEngine.batch_size, *base.input_size, 3), np.uint8)
