@@ -197,7 +197,13 @@ MAPPINGS = {
 """Keys whose objects have no fixed fields; like lists, they may hold fewer. Format 1 left out what did not apply."""
 
 
-@pytest.mark.parametrize("name", ["v1-images", "v1-multi-label", "v3-images", "v3-multi-label", "v3-texts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("v3-images", "v3-texts"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("v1-images", "v1-multi-label", "v3-multi-label")),
+    ],
+)
 @pytest.mark.parametrize("file", ["run.json", "metrics.json"])
 def test_every_key_that_is_gone_or_of_another_kind_is_named(
     golden: Callable[[str], Path], name: str, file: str
