@@ -54,6 +54,7 @@ def test_data_are_shown_with_their_boxes(server: Server) -> None:
 
 
 def test_a_run_is_shown_with_its_boxes(server: Server) -> None:
+    assert re.search(r"mAP50-95, 0\.\d{3} to [01]\.\d{3}<", server.ask("GET", "/").text)
     text = server.ask("GET", "/runs/shapes").text
     assert "the detector found" in text
     assert text.count('<li class="box-example">') == 12

@@ -94,7 +94,7 @@ class RunPages:
         if not _can_retrain(root_folder, run):
             raise InputError(f"the training data of {run.name} no longer exist.")
         table = await run_in_threadpool(_write_corrections, root_folder, run, fields)
-        fine_tuning = run.facts.fine_tuning
+        fine_tuning, task = run.facts.fine_tuning, get_task(run.facts.task)
         was_fine_tuned = fine_tuning is not None and fine_tuning.outcome != "not tried"
         arguments = {
             "data": run.facts.data.path if run.facts.data else None,
@@ -102,8 +102,9 @@ class RunPages:
             "name": re.sub(r"-\d+$", "", run.name),
             "runs": str(root_folder.runs),
             "relabel": str(table),
-            "fine_tune": "auto" if was_fine_tuned else "none",
         }
+        if task.trains_on == "features":
+            arguments["fine_tune"] = "auto" if was_fine_tuned else "none"
         data = root_folder.relative(
             root_folder.resolve(arguments["data"])
         )  # no query: forms lack some settings of the data
@@ -112,7 +113,7 @@ class RunPages:
             arguments,
             title=f"New training of {run.name}",
             data=data,
-            has_boxes=get_task(run.facts.task).has_boxes,
+            has_boxes=task.has_boxes,
         )
 
     def try_it(self, request: Request) -> Response:
@@ -155,7 +156,7 @@ def _row(folder: Path) -> dict[str, Any] | None:
         name = next(iter(run.metrics), None)
         return {
             "name": run.name,
-            "figure": name,
+            "metric": get_task(run.facts.task).metric(name) if name else None,
             "value": run.metrics[name] if name else None,
             "interval": run.intervals[name] if name else (None, None),
             "base": run.facts.base.handle,
