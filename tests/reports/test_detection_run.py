@@ -108,6 +108,8 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
     )
     assert right in page
     assert "the detector found 1 of 3 objects" in text
+    assert "cat &amp; co 1 100.0 % 0 0 dog 1 50.0 % 0 1 50.0 % background 0 1 100.0 % 0" in text.replace("\u202f", " ")
+    assert "“ dog ” predicted as “ cat &amp; co ”, 1 of 2 objects" in text
     assert "All 3 images: 1 right, 2 wrong, 1 missed." in text
     for said in ("calibration", "probable", "confident", "probabilit"):
         assert said not in text.lower()

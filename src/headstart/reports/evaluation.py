@@ -25,6 +25,9 @@ from headstart.runs.tables import LabelIssue, PredictionRow, read_label_issues
 from headstart.tasks import Region, Task, get_task
 from headstart.tasks.labels import NO_LABEL
 
+BACKGROUND = "background"
+"""In a confusion matrix of boxes: what was not detected, or where nothing is."""
+
 SPLIT_NAMES = {"val": "validation", "train": "training"}
 """Names of splits for people, where they differ."""
 
@@ -73,12 +76,20 @@ def columns(figures: Figures) -> list[dict[str, Any]]:
     return shown_rows
 
 
-def confusion(classes: Sequence[str], counts: np.ndarray | None) -> dict[str, Any] | None:
-    """The confusion matrix, with numbers or drawn, and the most frequent confusions."""
-    if counts is None:
+def confusion(classes: Sequence[str], split: SplitFigures | None, task: Task) -> dict[str, Any] | None:
+    """The confusion matrix, with numbers or drawn, and the most frequent confusions.
+
+    That of boxes has the background as last class, which is no class that a box is confused with.
+    """
+    matrix = split and (split.of_task()["confusions"] if task.has_boxes else split.confusion_matrix)
+    if not matrix:
         return None
+    counts = np.array(matrix, np.int64)
     support = counts.sum(1)
     wrong = counts - np.diag(np.diag(counts))
+    if task.has_boxes:
+        classes = [*classes, BACKGROUND]
+        wrong[-1] = wrong[:, -1] = 0
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
     cells = [(int(cell) // len(classes), int(cell) % len(classes)) for cell in order]
     pairs = [

@@ -84,7 +84,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "columns": evaluation.columns(figures),
         "leak_free": figures.leak_free,
         "change": evaluation.change(facts.change, split),
-        "confusion": evaluation.confusion(classes, counts),
+        "confusion": evaluation.confusion(classes, split, task),
         "per_class": evaluation.per_class(classes, counts, split, task),
         "sections": [
             (section, [plots.curve(*curve) for curve in section.curves])

@@ -1,4 +1,4 @@
-"""What the report of a run says of detections: precision at some recalls, sizes, kinds of errors, confusions."""
+"""What the report of a run says of detections: precision at some recalls, sizes, kinds of errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +9,12 @@ from headstart.tasks.detection.metrics import SIZE_RANGES
 from headstart.tasks.task import Curve, ReportSection
 
 _RECALLS_SHOWN = (0.25, 0.5, 0.75, 0.9)
-_MAX_CLASSES = 12  # of a confusion matrix that is shown as a table
-_MAX_PAIRS = 15
 _CURVES = 6  # of the classes with most objects
 
 
 def report_sections(figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
     """The sections, from the figures of :func:`headstart.tasks.detection.metrics.evaluate`."""
-    return [_errors(figures), _confusions(figures, classes), _precision(figures, classes), _sizes(figures)]
+    return [_errors(figures), _precision(figures, classes), _sizes(figures)]
 
 
 def _errors(figures: Mapping[str, Any]) -> ReportSection:
@@ -30,21 +28,6 @@ def _errors(figures: Mapping[str, Any]) -> ReportSection:
         "intersection over union (IoU) of 0.5 with an object of its class."
     )
     return ReportSection("Kinds of errors", text, ("kind", "number", "mAP50 if fixed"), rows)
-
-
-def _confusions(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
-    title, matrix = "What objects are predicted as", figures["confusions"]
-    text = "Rows are true classes. Background means: not detected, or nothing is there."
-    names = [*classes, "background"]
-    if len(classes) <= _MAX_CLASSES:
-        rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, matrix, strict=True)]
-        return ReportSection(title, text, ("", *names), rows)
-    pairs = [
-        (count, names[i], names[k]) for i, row in enumerate(matrix) for k, count in enumerate(row) if i != k and count
-    ]
-    pairs.sort(key=lambda pair: -pair[0])
-    rows = [[true, predicted, f"{count:,}"] for count, true, predicted in pairs[:_MAX_PAIRS]]
-    return ReportSection(title, f"The most frequent confusions. {text}", ("true", "predicted", "objects"), rows)
 
 
 def _precision(figures: Mapping[str, Any], classes: Sequence[str]) -> ReportSection:
