@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import headstart as hs
 from headstart.data.boxes.drawing import class_colour
 from headstart.data.dataset import load_dataset
 from headstart.tasks.detection.boxes import ious
+from tests.serving.test_server import Server, form
 
 
 def headstart(*arguments: object, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
@@ -266,3 +268,126 @@ def test_supervision(detector: hs.Run, images: Path, tmp_path: Path, monkeypatch
     assert found.data["class_name"].tolist() == [box.label for box in answers[0].boxes]
     assert found.confidence.tolist() == pytest.approx([box.score for box in answers[0].boxes])
     assert (nothing.xyxy.shape, nothing.class_id.shape) == ((0, 4), (0,))
+
+
+def test_an_object_is_explained_by_where_it_is(detector: hs.Run, images: Path, tmp_path: Path) -> None:
+    path = images / "turned.jpg"
+    answer = detector.predict(path)
+    for number, box in enumerate(answer.boxes, 1):
+        explanation = hs.explain(detector, path, box=number)
+        assert explanation.box == box
+        assert (explanation.method, explanation.probability) == ("occlusion", box.score)
+        rows, columns = np.mgrid[:96, :128] + 0.5
+        inside = (rows > box.y1 - 4) & (rows < box.y2 + 4) & (columns > box.x1 - 4) & (columns < box.x2 + 4)
+        assert explanation.heat.shape == (96, 128)
+        assert explanation.heat[inside].mean() > 3 * explanation.heat[~inside].mean()
+    out, err = headstart("explain", detector.folder, path, images / "empty.png", "--out", tmp_path / "e")
+    assert out.startswith(answer.boxes[0].label)
+    assert f"{images / 'empty.png'}: has 0 objects, and number 1 was to be explained" in err
+    assert "a detector has no features of whole images" in err
+    with Image.open(tmp_path / "e" / "turned.jpg") as drawn:
+        assert drawn.size == (640, 480)
+    with pytest.raises(hs.InputError, match="grad-cam is for runs that predict classes of whole images"):
+        hs.explain(detector, path, method="grad-cam")
+
+
+def test_boxes_are_numbered_in_detectors_only(run: hs.Run, images: Path) -> None:
+    with pytest.raises(hs.InputError, match="box: it is for runs that detect objects"):
+        hs.explain(run, images / "shape.jpg", box=2)
+
+
+def test_held_out_images_are_evaluated_and_what_was_trained_on_is_found(
+    detector: hs.Run, shapes: Path, tmp_path: Path
+) -> None:
+    held_out = tmp_path / "held"
+    (held_out / "images").mkdir(parents=True)
+    (held_out / "labels").mkdir()
+    for split, names in (("test", ("00", "01", "02", "03")), ("train", ("05", "06"))):
+        for name in names:
+            shutil.copyfile(shapes / split / "images" / f"{name}.jpg", held_out / "images" / f"{split}-{name}.jpg")
+            shutil.copyfile(shapes / split / "labels" / f"{name}.txt", held_out / "labels" / f"{split}-{name}.txt")
+    (held_out / "data.yaml").write_text("train: images\nnames: [disc, square]\n")
+    folder = shutil.copytree(detector.folder, tmp_path / "run")
+    out, _ = headstart("evaluate", folder, held_out, "--name", "held")
+    assert "mAP50" in out
+    evaluation = hs.load(folder / "evaluations" / "held")
+    assert evaluation.metrics["map_50"] > 0.9
+    assert evaluation.figures.leak_free.removed >= 2
+    with open(evaluation.folder / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert all("disc" in row["predicted"] or "square" in row["predicted"] for row in rows)
+    assert (evaluation.folder / "report.html").stat().st_size > 10_000
+
+
+def test_held_out_images_may_have_some_of_the_classes_in_another_form(
+    detector: hs.Run, images: Path, truth: list[tuple[str, np.ndarray]], tmp_path: Path
+) -> None:
+    held_out = tmp_path / "held"
+    held_out.mkdir()
+    shutil.copyfile(images / "shape.jpg", held_out / "shape.jpg")
+    name = truth[0][0]
+    x1, y1, x2, y2 = truth[0][1].tolist()
+    annotation = {"id": 0, "image_id": 7, "category_id": 9, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+    content = {
+        "images": [{"id": 7, "file_name": "shape.jpg", "width": 128, "height": 96}],
+        "categories": [{"id": 9, "name": name}],
+        "annotations": [annotation],
+    }
+    (held_out / "labels.json").write_text(json.dumps(content))
+    folder = shutil.copytree(detector.folder, tmp_path / "run")
+    figures = hs.evaluate(folder, held_out).figures.splits["held-out"]
+    assert {cls: per_class.support for cls, per_class in figures.per_class.items()} == {
+        "disc": int(name == "disc"), "square": int(name == "square"),
+    }  # fmt: skip
+    assert figures.metrics["map_50"].value > 0.9
+    content["categories"][0]["name"] = "triangle"
+    (held_out / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(hs.InputError, match="triangle"):
+        hs.evaluate(folder, held_out)
+
+
+@pytest.fixture(scope="module")
+def server(detector: hs.Run, run: hs.Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("server"), f"shapes={detector.folder}", f"photos={run.folder}")
+    yield running
+    assert running.end() == 0
+
+
+def test_the_server_answers_with_boxes_of_the_original_image(server: Server, detector: hs.Run, images: Path) -> None:
+    names = ["shape.jpg", "turned.jpg", "empty.png", "broken.jpg"]
+    body = form(*((name, (images / name).read_bytes()) for name in names))
+    kind = "multipart/form-data; boundary=XX"
+    status, content = server.ask("/predict/shapes", body, kind)
+    assert (status, content["run"]) == (200, "shapes")
+    *answers, broken = content["answers"]
+    assert set(broken) == {"file", "reason"}
+    for name, answer in zip(names, answers, strict=False):
+        expected = detector.predict(images / name).to_dict()
+        assert {key: answer[key] for key in ("file", "width", "height")} == {"file": name, "width": 128, "height": 96}
+        assert [box["label"] for box in answer["boxes"]] == [box["label"] for box in expected["boxes"]]
+        for box, expected_box in zip(answer["boxes"], expected["boxes"], strict=True):
+            assert [box[edge] for edge in ("x1", "y1", "x2", "y2")] == pytest.approx(
+                [expected_box[edge] for edge in ("x1", "y1", "x2", "y2")], abs=0.1
+            )
+    few, many = (
+        sum(
+            len(answer["boxes"])
+            for answer in server.ask(f"/predict/shapes?min_score={p}", body, kind)[1]["answers"][:3]
+        )
+        for p in (0.99, 0.02)
+    )
+    assert few < many
+    status, content = server.ask("/predict/shapes?top_k=1", body, kind)
+    assert (status, content["detail"][:34]) == (422, "top_k: it is for runs that predict")
+    status, content = server.ask("/predict/photos?min_score=0.5", body, kind)
+    assert (status, content["detail"][:42]) == (422, "min_score: it is for runs that detect obje")
+    assert 'headstart_answers_total{kind="problem",run="shapes"}' in server.ask("/metrics")[1]
+
+
+def test_the_description_has_boxes(server: Server) -> None:
+    schemas = server.ask("/openapi.json")[1]["components"]["schemas"]
+    assert set(schemas["DetectedObject"]["required"]) == {"label", "score", "x1", "y1", "x2", "y2"}
+    assert "#/components/schemas/AnsweredObjects" in json.dumps(schemas["Answers"])
+    facts = {run["name"]: run for run in server.ask("/runs")[1]}
+    assert (facts["shapes"]["task"], set(facts["shapes"]["thresholds"])) == ("detection", {"disc", "square"})

@@ -22,6 +22,14 @@ _WORDS = 5  # words per line of the summary
 @text_option
 @click.option("--class-name", metavar="NAME", help="Class to explain; default: the most probable one.")
 @click.option(
+    "--box",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Explain the object with the N-th highest score (of the class), for a run that detects objects.",
+)
+@click.option(
     "--method",
     type=click.Choice(["auto", "grad-cam", "occlusion"]),
     default="auto",
@@ -44,6 +52,7 @@ def explain(
     files: tuple[str, ...],
     texts: tuple[str, ...],
     class_name: str | None,
+    box: int,
     method: "Method",
     nearest: int,
     text_column: list[str] | None,
@@ -66,7 +75,9 @@ def explain(
     modality = read_facts(run).modality  # a wrong RUN or FILE is reported before the computation
     check_inputs(files, texts, modality)
     examples = [*modality.list_examples(files, text_column), *map(TextExample, texts)]
-    explainer = Explainer(run, class_name=class_name, method=method, nearest=nearest, progress=current_progress())
+    explainer = Explainer(
+        run, class_name=class_name, box=box, method=method, nearest=nearest, progress=current_progress()
+    )
     explanations: list[Explanation] = []
     for result in explainer.explain(examples):
         if isinstance(result, Problem):
@@ -77,7 +88,7 @@ def explain(
             output.result_json(result.to_json())
         else:
             _print_summary(result)
-    if explainer.training and (note := explainer.training.note(modality.noun)):
+    if note := explainer.note():
         output.note(note)
     if explanations and (out or not as_json):
         parent, name = (
@@ -98,6 +109,8 @@ def _print_summary(explanation: "Explanation") -> None:
 
     answer, class_name = explanation.answer, explanation.class_name
     remark = "" if class_name in answer.names else f"   (predicted: {answer.label()})"
+    if explanation.box is not None:
+        remark = f"   ({explanation.box.place})"
     output.result(f"{class_name.ljust(8)}  {explanation.probability:6.1%}   {explanation.file}{remark}")
     if answer.out_of_distribution:
         output.result("          out-of-distribution: unlike the training examples, so the prediction may mean nothing")

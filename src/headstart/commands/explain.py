@@ -18,6 +18,7 @@ def explain(
     examples: str | Path | Iterable[str | Path],
     *,
     class_name: str | None = None,
+    box: int = 1,
     method: Method = "auto",
     nearest: int = NEAREST,
     cache: str | Path | None = None,
@@ -29,6 +30,7 @@ def explain(
         run: the run, or its folder.
         examples: one image or text for one explanation, several for a list; see :meth:`headstart.Run.predict`.
         class_name: the class to explain; None means the most probable class of each example.
+        box: of a run that detects objects, the object to explain: 1 for the one with the highest score.
         method: ``grad-cam``, ``occlusion`` or ``auto``, for images; see
             :class:`~headstart.explanation.explain.Explainer`.
         nearest: number of similar training examples to find.
@@ -47,7 +49,7 @@ def explain(
     selected, is_one = examples_in(examples, read_facts(folder).modality)
     with show_progress(progress) as shown_progress:
         explainer = Explainer(
-            folder, class_name=class_name, method=method, nearest=nearest,
+            folder, class_name=class_name, box=box, method=method, nearest=nearest,
             cache=Path(cache).expanduser() if cache else None, progress=shown_progress,
         )  # fmt: skip
         explanations = list(explainer.explain(selected))

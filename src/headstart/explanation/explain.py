@@ -13,7 +13,8 @@ from headstart.data.images import Box, Decoder, upright_size
 from headstart.data.table_images import parse_address
 from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample, InputError, did_you_mean, field_name
-from headstart.explanation.activations import Computed, open_activations
+from headstart.explanation.activations import Activations, Computed, open_activations
+from headstart.explanation.boxes import box_evidence
 from headstart.explanation.grad_cam import grad_cam
 from headstart.explanation.heat import FULL_INPUT, HeatMap
 from headstart.explanation.neighbours import Neighbour, TrainingExamples
@@ -23,6 +24,7 @@ from headstart.runs.predictor import MinConfidence, Predictor, Problem
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.tasks import classification_task
 from headstart.tasks.answers import Answer
+from headstart.tasks.detection import DetectionPrediction, PredictedBox
 from headstart.tasks.outputs import log_odds
 
 Method = Literal["auto", "grad-cam", "occlusion"]
@@ -40,6 +42,7 @@ class Explanation:
         heat_map: for images, the evidence for the class by position.
         words: for texts, the words and the contribution of each to the log-odds of the class.
         nearest: the most similar training examples, the most similar first.
+        box: the object that is explained, of a run that detects objects.
     """
 
     answer: Answer
@@ -48,6 +51,7 @@ class Explanation:
     heat_map: HeatMap | None = None
     words: Weights | None = None
     nearest: list[Neighbour] = field(default_factory=list)
+    box: PredictedBox | None = None
 
     @property
     def file(self) -> str:
@@ -62,7 +66,9 @@ class Explanation:
 
     @property
     def probability(self) -> float:
-        """Probability of the class that is explained."""
+        """Probability of the class that is explained, or score of the object."""
+        if self.box is not None:
+            return self.box.score
         return self.answer.probabilities[self.class_name]
 
     @property
@@ -84,6 +90,8 @@ class Explanation:
         if self.heat_map is not None:
             fields["size"] = list(self.heat_map.size)
             fields["regions"] = [asdict(region) for region in self.heat_map.regions]
+        if self.box is not None:
+            fields["box"] = asdict(self.box)
         if self.words is not None:
             fields["words"] = self.words
         return {**fields, "nearest": [asdict(neighbour) for neighbour in self.nearest]}
@@ -94,7 +102,10 @@ class Explainer:
 
     Args:
         folder: the run folder.
-        class_name: the class to explain; None means the most probable class of each example.
+        class_name: the class to explain; None means the most probable class of each example. Of a run that detects
+            objects, the class of the object.
+        box: of such a run, the object that is explained: 1 for the one with the highest score (of the class), 2 for
+            the next.
         method: for images. ``grad-cam`` needs a base that ends in a feature map. ``occlusion`` works for every base and
             takes longer. ``auto`` uses ``grad-cam`` if possible.
         nearest: number of similar training examples to find.
@@ -116,6 +127,7 @@ class Explainer:
         folder: Path,
         *,
         class_name: str | None = None,
+        box: int = 1,
         method: Method = "auto",
         nearest: int = NEAREST,
         min_confidence: MinConfidence = 0.0,
@@ -135,16 +147,34 @@ class Explainer:
         if not predictor.modality.has_pixels and method != "auto":
             advice = " The words of texts are explained by leaving them out." if predictor.modality.has_words else ""
             raise InputError(f"{method} is for images.{advice}", field="method")
-        self._activations = open_activations(predictor)
-        if method == "grad-cam" and not self._activations.has_map:
+        self._class_name, self._nearest, self._box = class_name, nearest, box
+        self.training: TrainingExamples | None = None
+        if predictor.task.has_boxes:
+            _check_for_boxes(method, box)
+            self._activations = None
+            return
+        if box != 1:
+            raise InputError(
+                f"it is for runs that detect objects, and this is a {predictor.task.name} run.", field="box"
+            )
+        self._activations = activations = open_activations(predictor)
+        if method == "grad-cam" and not activations.has_map:
             raise InputError(
                 f"grad-cam needs a base that ends in a feature map, and {predictor.facts.base.handle} does not: use "
                 f"{field_name('method', 'occlusion')}.",
                 field="method",
             )
-        self._method = method if method != "auto" else "grad-cam" if self._activations.has_map else "occlusion"
-        self._class_name, self._nearest = class_name, nearest
-        self.training = TrainingExamples(predictor, self._activations, cache, progress) if nearest else None
+        self._method: Literal["grad-cam", "occlusion"] = (
+            method if method != "auto" else "grad-cam" if activations.has_map else "occlusion"
+        )
+        if nearest:
+            self.training = TrainingExamples(predictor, activations, cache, progress)
+
+    def note(self) -> str:
+        """What is missing from the similar training examples; empty if nothing is."""
+        if self.predictor.task.has_boxes and self._nearest:
+            return "Similar training images are not shown: a detector has no features of whole images."
+        return (self.training and self.training.note(self.predictor.modality.noun)) or ""
 
     def explain(self, examples: Iterable[Example]) -> Iterator[Explanation | Problem]:
         """Explain predictions one by one."""
@@ -155,16 +185,18 @@ class Explainer:
                 yield Problem(example.name, str(exc))
 
     def _explain(self, example: Example) -> Explanation:
-        predictor, reader = self.predictor, self.predictor.reader
+        predictor, reader, activations = self.predictor, self.predictor.reader, self._activations
         data = example.read()
+        if activations is None:
+            return self._explain_box(example, data)
         inputs = reader.batch([reader.decode(data, example.suffix)])
-        computed = self._activations(inputs)
+        computed = activations(inputs)
         (output,) = predictor.outputs_of(computed.probabilities, computed.features)
         answer = predictor.answer(example.name, output)
         class_name = self._class_name or next(iter(answer.probabilities))
         nearest = self._similar_examples(computed.features[0], data)
         if predictor.modality.has_pixels:
-            evidence, cells = self._evidence(inputs, computed, predictor.classes.index(class_name))
+            evidence, cells = self._evidence(activations, inputs, computed, predictor.classes.index(class_name))
             size = upright_size(data)
             heat_map = HeatMap(evidence, cast(Decoder, reader).visible_box(size), size, cells)
             return Explanation(answer, class_name, self._method, heat_map=heat_map, nearest=nearest)
@@ -178,13 +210,52 @@ class Explainer:
             return []
         return self.training.nearest(features, hashlib.sha256(data).digest(), self._nearest)
 
-    def _evidence(self, inputs: np.ndarray, computed: Computed, class_number: int) -> tuple[np.ndarray, Box]:
+    def _explain_box(self, example: Example, data: bytes) -> Explanation:
+        predictor = self.predictor
+        item = predictor.read(data, example.suffix)
+        (output,) = predictor.compute([item])
+        answer = cast(DetectionPrediction, predictor.answer(example.name, output))
+        box = self._chosen_box(answer)
+        left, upper, right, lower = cast(Decoder, predictor.reader).visible_box(answer.size)
+        shares = (
+            (box.x1 - left) / (right - left), (box.y1 - upper) / (lower - upper),
+            (box.x2 - left) / (right - left), (box.y2 - upper) / (lower - upper),
+        )  # fmt: skip
+        evidence = box_evidence(predictor, item.array, shares, predictor.classes.index(box.label))
+        heat_map = HeatMap(evidence, (left, upper, right, lower), answer.size)
+        return Explanation(answer, box.label, "occlusion", heat_map=heat_map, box=box)
+
+    def _chosen_box(self, answer: DetectionPrediction) -> PredictedBox:
+        boxes = [box for box in answer.boxes if self._class_name in (None, box.label)]
+        if len(boxes) >= self._box:
+            return boxes[self._box - 1]
+        objects = f"objects of the class {self._class_name!r}" if self._class_name else "objects"
+        raise BadExample(f"has {len(boxes)} {objects}, and number {self._box} was to be explained")
+
+    def _evidence(
+        self, activations: Activations, inputs: np.ndarray, computed: Computed, class_number: int
+    ) -> tuple[np.ndarray, Box]:
         """The evidence for a class in one image, (rows, columns), and the bounds of its cells."""
         if self._method == "grad-cam":
-            return grad_cam(self._activations, computed, np.array([class_number]))[0], self._activations.cells
+            return grad_cam(activations, computed, np.array([class_number]))[0], activations.cells
         predictor = self.predictor
 
         def score(images: np.ndarray) -> np.ndarray:
             return log_odds(predictor.values(images), class_number, classification_task(predictor.task).activation)
 
         return occlusion(score, inputs[0]), FULL_INPUT
+
+
+def _check_for_boxes(method: Method, box: int) -> None:
+    """Check that a method is possible for a run that detects objects.
+
+    Raises:
+        InputError: it is not, or there is no box with such a number.
+    """
+    if method == "grad-cam":
+        raise InputError(
+            f"grad-cam is for runs that predict classes of whole images: use {field_name('method', 'occlusion')}.",
+            field="method",
+        )
+    if box < 1:
+        raise InputError(f"expected the number of an object, from 1, got {box}.", field="box")

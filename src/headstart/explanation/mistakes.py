@@ -29,7 +29,8 @@ def explain_mistakes(answers: Answers, predictor: Predictor, split: str, folder:
     """Explain the mistakes of one split with the highest probability.
 
     Writes ``words.json`` for texts. Writes ``heat.json`` for images if the base ends in a feature map, because
-    Grad-CAM needs only one more forward pass per image; occlusion would need many.
+    Grad-CAM needs only one more forward pass per image; occlusion would need many. Detected objects are
+    not explained: the report marks where each mistake is.
 
     Args:
         answers: predictions of the run.
@@ -47,7 +48,7 @@ def explain_mistakes(answers: Answers, predictor: Predictor, split: str, folder:
             for i in ranked.tolist()
         }
         _write(folder / WORDS, words)
-    elif predictor.modality.has_pixels and len(ranked):
+    elif predictor.modality.has_pixels and not predictor.task.has_boxes and len(ranked):
         activations = open_activations(predictor)
         if activations.has_map:
             examples = {answers.files[i]: (answers.examples[i], int(classes[i])) for i in ranked.tolist()}

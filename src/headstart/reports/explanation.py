@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from headstart.data.boxes.drawing import draw_boxes
 from headstart.data.thumbnails import Thumbnail, address, jpeg
 from headstart.errors import counted
 from headstart.explanation.explain import Explainer, Explanation
@@ -14,6 +17,7 @@ from headstart.reports.examples import marked_words, shortened
 from headstart.reports.page import open_template, percent
 from headstart.runs.folder import write_folder
 from headstart.runs.predictor import Predictor
+from headstart.tasks.detection import PredictedBox
 from headstart.tasks.labels import NO_LABEL
 
 PAGE = "explanation.html"
@@ -43,7 +47,7 @@ def write_explanations(explainer: Explainer, explanations: Sequence[Explanation]
             heat_map = explanation.heat_map
             if heat_map is not None and (image := _thumbnail(explanation, explainer.predictor, _FILE_PX)):
                 path = _unused_path(folder, explanation.file_stem)
-                path.write_bytes(jpeg(heat_map.overlay(image.pixels), _QUALITY))
+                path.write_bytes(jpeg(_overlay(heat_map, image, explanation), _QUALITY))
 
     return write_folder(parent, name, fill) / PAGE
 
@@ -61,7 +65,7 @@ def summarize(heat_map: HeatMap, class_name: str) -> str:
 
 
 def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[str, Any]:
-    predictor, training = explainer.predictor, explainer.training
+    predictor = explainer.predictor
     noun = predictor.modality.noun
     name = predictor.facts.name
     is_one_file = len(explanations) == 1 and not predictor.modality.is_in_tables
@@ -77,7 +81,7 @@ def _content(explainer: Explainer, explanations: Sequence[Explanation]) -> dict[
         "methods": {explanation.method for explanation in explanations},
         "cells": first.evidence.shape if first is not None else None,
         "explanations": [explanation_content(explanation, predictor) for explanation in explanations[:_MAX_ON_PAGE]],
-        "notes": [*_note_on_limit(len(explanations), noun), *filter(None, [training and training.note(noun)])],
+        "notes": [*_note_on_limit(len(explanations), noun), *filter(None, [explainer.note()])],
     }
 
 
@@ -109,10 +113,24 @@ def explanation_content(explanation: Explanation, predictor: Predictor) -> dict[
         "words": marked_words(explanation.words),
     }
     if heat_map is not None and (image := _thumbnail(explanation, predictor, _IMAGE_PX)):
-        content["image"] = address(image.pixels)
-        content["overlay"] = address(heat_map.overlay(image.pixels))
+        content["image"] = address(_with_box(image.pixels, image, explanation))
+        content["overlay"] = address(_overlay(heat_map, image, explanation))
         content["summary"] = summarize(heat_map, class_name)
     return content
+
+
+def _overlay(heat_map: HeatMap, image: Thumbnail, explanation: Explanation) -> np.ndarray:
+    return _with_box(heat_map.overlay(image.pixels), image, explanation)
+
+
+def _with_box(pixels: np.ndarray, image: Thumbnail, explanation: Explanation) -> np.ndarray:
+    """An image, uint8 (h, w, 3), with the object that is explained, if it is one."""
+    box = explanation.box
+    if box is None:
+        return pixels
+    scale = pixels.shape[1] / image.size[1]
+    scaled = PredictedBox(box.label, box.score, *(edge * scale for edge in box.edges))
+    return np.asarray(draw_boxes(pixels, [scaled], [box.label]))
 
 
 def _thumbnail(explanation: Explanation, predictor: Predictor, longest_px: int) -> Thumbnail | None:

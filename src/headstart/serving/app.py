@@ -35,6 +35,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 TopK = Annotated[int | None, Query(ge=1, description="Return the probabilities of this many classes; default: all.")]
 
+MinScore = Annotated[
+    float | None,
+    Query(ge=0, le=1, description="Return objects from this score on; default: the thresholds of the run."),
+]
+
 
 def create_app(
     opened: Mapping[str, tuple[Predictor, Stamp]], limits: Limits, token: str | None = None, root_path: str = ""
@@ -90,14 +95,17 @@ def _add_predict(app: FastAPI, limits: Limits) -> None:
     }
 
     @app.post("/predict", summary="Predictions of the only run", **options)
-    async def predict(request: Request, top_k: TopK = None) -> Response:
-        """Predict labels for images or texts. If there are several runs, use `/predict/{run}`."""
-        return await _answer(request, app.state.runs.find(None), limits, top_k)
+    async def predict(request: Request, top_k: TopK = None, min_score: MinScore = None) -> Response:
+        """Predict labels for images or texts, or detect objects in images.
+
+        If there are several runs, use `/predict/{run}`.
+        """
+        return await _answer(request, app.state.runs.find(None), limits, top_k, min_score)
 
     @app.post("/predict/{run}", summary="Predictions of one run", **options)
-    async def predict_with(request: Request, run: str, top_k: TopK = None) -> Response:
-        """Predict labels for images or texts with the run of this name."""
-        return await _answer(request, app.state.runs.find(run), limits, top_k)
+    async def predict_with(request: Request, run: str, top_k: TopK = None, min_score: MinScore = None) -> Response:
+        """Predict labels for images or texts, or detect objects in images, with the run of this name."""
+        return await _answer(request, app.state.runs.find(run), limits, top_k, min_score)
 
 
 def _add_status(app: FastAPI, metrics: Metrics) -> None:
@@ -123,7 +131,9 @@ def _add_status(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _answer(request: Request, served: ServedRun, limits: Limits, top_k: int | None) -> Response:
+async def _answer(
+    request: Request, served: ServedRun, limits: Limits, top_k: int | None, min_score: float | None
+) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         body = await request.body()
@@ -134,7 +144,7 @@ async def _answer(request: Request, served: ServedRun, limits: Limits, top_k: in
         raise RefusedError(415, f"content type {kind or 'missing'}: expected multipart/form-data or application/json.")
     if len(contents) > limits.items:
         raise RefusedError(413, f"{len(contents)} images or texts in one request: at most {limits.items} are accepted.")
-    answers = await served.answers(names, contents, top_k)
+    answers = await served.answers(names, contents, top_k, min_score)
     problems = [answer for answer in answers if isinstance(answer, Problem)]
     if len(problems) == len(answers):
         raise RefusedError(422, f"{problems[0].file}: {problems[0].reason}.")

@@ -93,13 +93,20 @@ class ServedRun:
         """Number of examples without an answer."""
         return self._batcher.waiting
 
-    async def answers(self, names: Sequence[str], contents: Sequence[bytes], top_k: int | None) -> list[Answer]:
+    async def answers(
+        self, names: Sequence[str], contents: Sequence[bytes], top_k: int | None, min_score: float | None
+    ) -> list[Answer]:
         """Predictions for the contents of files or texts, in their order.
 
         Raises:
-            RefusedError: too many examples are waiting, or the time limit is over.
+            RefusedError: too many examples are waiting, or the time limit is over; or a parameter is not for this run.
         """
-        predictor, limits = self.predictor, self._runs.limits
+        limits = self._runs.limits
+        try:
+            predictor = self.predictor.at_min_score(min_score)
+            predictor.check_top_k(top_k)
+        except InputError as exc:
+            raise RefusedError(422, str(exc)) from exc
         try:
             async with asyncio.timeout(limits.timeout_s):
                 outputs = await self._batcher.outputs(contents)

@@ -53,6 +53,32 @@ class Answered(BaseModel):
     ] = None
 
 
+class DetectedObject(BaseModel):
+    """An object in an image. Edges are in pixels of the upright image, from the outer edge of its first pixel."""
+
+    label: Annotated[str, Field(description="Its class.")]
+    score: Annotated[float, Field(ge=0, le=1)]
+    x1: Annotated[float, Field(ge=0, description="Left edge.")]
+    y1: Annotated[float, Field(ge=0, description="Upper edge.")]
+    x2: Annotated[float, Field(ge=0, description="Right edge.")]
+    y2: Annotated[float, Field(ge=0, description="Lower edge.")]
+
+
+class AnsweredObjects(BaseModel):
+    """The objects in one image, by a run that detects objects."""
+
+    file: Annotated[str, Field(description="Name of the uploaded file, or position in the request: `images[0]`.")]
+    width: Annotated[int, Field(description="Width of the upright image in pixels.")]
+    height: Annotated[int, Field(description="Height of the upright image in pixels.")]
+    boxes: Annotated[
+        list[DetectedObject],
+        Field(
+            description="The objects whose score reaches the threshold of their class, or `min_score`; the highest "
+            "score first."
+        ),
+    ]
+
+
 class Unusable(BaseModel):
     """One of several images or texts cannot be used, and the reason."""
 
@@ -64,7 +90,7 @@ class Answers(BaseModel):
     """The predictions for a request, in the order of the request."""
 
     run: Annotated[str, Field(description="Name of the run.")]
-    answers: list[Answered | Unusable]
+    answers: list[Answered | AnsweredObjects | Unusable]
 
 
 class Refusal(BaseModel):
@@ -79,10 +105,15 @@ class RunFacts(BaseModel):
     name: str
     modality: Annotated[str, Field(description="Kind of its inputs: `image` or `text`.")]
     classes: list[str]
-    task: Annotated[str, Field(description="What it predicts: `single-label`, `multi-label`, or a registered task.")]
+    task: Annotated[
+        str, Field(description="What it predicts: `single-label`, `multi-label`, `detection`, or a registered task.")
+    ]
     thresholds: Annotated[
         dict[str, float] | None,
-        Field(description="The smallest probability at which each label is predicted; null for other runs."),
+        Field(
+            description="The smallest probability or score at which each class is predicted; null if the most probable "
+            "one is."
+        ),
     ]
     min_confidence: Annotated[
         float, Field(description="Predictions below this probability are `unsure`; 0 if the run has no threshold.")
