@@ -53,6 +53,8 @@ def _export(model: Any, path: Path, probe: np.ndarray, expected: np.ndarray) -> 
     except Exception as exc:  # noqa: BLE001 - some layers of users' own models
         logger.info(f"note: the detector cannot be converted for OpenVINO ({exc}); Keras runs it, which is slower.")
         return None
+    if len(graph.outputs) > 1:  # some layers leave sizes that they computed among them
+        graph = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "detector")
     openvino.save_model(graph, str(path), compress_to_fp16=False)
     del graph  # it maps the exported file, which Windows could not delete before
     for suffix in (".xml", ".bin"):

@@ -90,14 +90,28 @@ def grid_of(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 def _resized(x: Any, grid: tuple[int, int], name: str) -> Any:
-    """A map with so many rows and columns."""
-    from keras import layers
+    """A map with so many rows and columns, bilinear.
 
-    if x.shape[1:3] == grid:
+    Keras's ``Resizing`` is avoided: OpenVINO 2026.4 computes wrong values for some layers after it (see
+    findings/openvino-layers-after-resizing.sh).
+    """
+    from keras import layers, ops
+
+    h, w = x.shape[1:3]
+    if (h, w) == grid:
         return x
-    if x.shape[1] == 2 * grid[0] and x.shape[2] == 2 * grid[1]:
+    if (h, w) == (2 * grid[0], 2 * grid[1]):
         return layers.AveragePooling2D(2, name=name)(x)
-    return layers.Resizing(*grid, interpolation="bilinear", name=name)(x)
+    if (2 * h, 2 * w) == grid:
+        return layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
+    x = ops.einsum("nhwc,hi->niwc", x, _bilinear(h, grid[0]))
+    return ops.einsum("nhwc,wj->nhjc", x, _bilinear(w, grid[1]))
+
+
+def _bilinear(size: int, new_size: int) -> np.ndarray:
+    """Weights of the positions of an axis for those of a new one, float32 (size, new_size); each column adds up to 1."""
+    at = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - abs(np.arange(size)[:, None] - at)).astype(np.float32)
 
 
 def _space_to_depth(x: Any, coarse: tuple[int, int]) -> Any:
