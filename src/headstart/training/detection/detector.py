@@ -34,7 +34,7 @@ from headstart.training.detection.trainer import STATE_FILE
 
 logger = logging.getLogger(__name__)
 
-DETECTOR_VERSION = 1
+DETECTOR_VERSION = 2
 """Part of every cache key: raise it when the same job would give other weights or another history."""
 
 BATCH_SIZE = 16

@@ -109,7 +109,7 @@ def _resized(x: Any, grid: tuple[int, int], name: str) -> Any:
 
 
 def _bilinear(size: int, new_size: int) -> np.ndarray:
-    """Weights of the positions of an axis for those of a new one, float32 (size, new_size); each column adds up to 1."""
+    """Weights of the positions of an axis for those of a new one: float32 (size, new_size)."""
     at = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
     return np.maximum(0, 1 - abs(np.arange(size)[:, None] - at)).astype(np.float32)
 

@@ -116,9 +116,9 @@ class DetectorTrainer:
             self._train_epoch()
             self._save()
         assign_values(self.model.weights, self.average)
-        state = self.state
+        state, probe_views = self.state, np.arange(len(self._probe)) * self.job.views  # the images as they are
         return {
-            **write_detector(self.job, self.model, self.points, self._probe),
+            **write_detector(self.job, self.model, self.points, self._probe, self._values(probe_views)[..., 4:]),
             "history": state.history, "epochs": state.epoch, "stopped": state.stop_reason,
             "seconds": round(state.seconds, 2), "views_s": round(state.views_s, 2),
             "examples_per_s": round(state.steps * self.job.batch_size / max(state.seconds, 1e-9), 1),
@@ -138,7 +138,7 @@ class DetectorTrainer:
             job.seed,
             job.flips,
         )
-        self._probe = decode_examples(decoder, plan.examples[:_PROBE_EXAMPLES])
+        self._probe = decode_examples(decoder, plan.examples[: min(_PROBE_EXAMPLES, job.n_train)])
         self.values: StoredArrays = stored_box_views(plan, engine, self.folder / "views", self.progress, deadline)
         self.objects = read_boxes(Path(job.boxes))
         self.decoder: Decoder = decoder
@@ -213,6 +213,12 @@ class DetectorTrainer:
             for part, m in zip(np.split(values, sizes, axis=1), self.job.maps, strict=True)
         ]
 
+    def _values(self, views: np.ndarray) -> np.ndarray:
+        """Boxes in pixels of the input, and scores, of some views: float32 (n, points, 4 + classes)."""
+        logits, distances = self.model.predict_on_batch(self._inputs(views))
+        boxes = np.asarray(boxes_of(distances, *self.points))
+        return np.concatenate([boxes, 1 / (1 + np.exp(-np.asarray(logits)))], axis=-1)
+
     def _update_average(self) -> None:
         self.state.steps += 1
         memory = min(_AVERAGE_MEMORY, (1 + self.state.steps) / (10 + self.state.steps))
@@ -230,9 +236,7 @@ class DetectorTrainer:
         labels[:] = self.objects[self.job.n_train :]
         for start in range(0, n_val, self.job.batch_size):
             numbers = np.arange(start, min(start + self.job.batch_size, n_val))
-            logits, distances = self.model.predict_on_batch(self._inputs(self.n_views + numbers))
-            values = np.concatenate([np.asarray(boxes_of(distances, *self.points)), 1 / (1 + np.exp(-logits))], axis=-1)
-            for row, number in zip(values, numbers.tolist(), strict=True):
+            for row, number in zip(self._values(self.n_views + numbers), numbers.tolist(), strict=True):
                 size = labels[number].size
                 outputs[number] = decode(row, self.decoder.size, self.decoder.visible_box(size), size)
         assign_values(self.model.weights, current)
