@@ -128,7 +128,7 @@ def test_audit_says_what_is_wrong_and_exits_with_2(headstart_here: Command, phot
     findings = json.loads(told.stdout)["findings"]
     assert findings[0]["examples"] == [{"files": [f"flower/{name}"], "note": "empty: 0 bytes"}]
     states = {one["code"]: one["state"] for one in findings}
-    assert len(states) == 30
+    assert len(states) == 41
     assert [states[code] for code in ("HS002", "HS021", "HS031", "HS032", "HS051")] == [
         "clean", "not applicable", "found", "ignored", "skipped"
     ]  # fmt: skip
