@@ -18,8 +18,11 @@ _NUMBER = re.compile(r"\d[\d.,:]*")
 
 @pytest.mark.slow
 def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
-    """After `make demo`, whose digits are in `build/digits`; smaller than by default, which only takes longer."""
+    """After `make demo`, whose digits are in `build/digits`; here half of them, and smaller, which is quicker."""
     _run([sys.executable, str(ROOT / "examples/digits.py"), "build/digits"], tmp_path)
+    for file in tmp_path.glob("build/digits/*/*.png"):
+        if int(file.stem) > 90:
+            file.unlink()
     _follow(ROOT / "README.md", tmp_path, {"headstart train": "headstart train --input-size 48"})
 
 
