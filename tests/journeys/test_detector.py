@@ -391,3 +391,30 @@ def test_the_description_has_boxes(server: Server) -> None:
     assert "#/components/schemas/AnsweredObjects" in json.dumps(schemas["Answers"])
     facts = {run["name"]: run for run in server.ask("/runs")[1]}
     assert (facts["shapes"]["task"], set(facts["shapes"]["thresholds"])) == ("detection", {"disc", "square"})
+
+
+def test_what_a_detector_cannot_do_is_refused_before_the_work(detector: hs.Run, shapes: Path) -> None:
+    with pytest.raises(hs.InputError, match="is a detection run, whose base is not fine-tuned: train again"):
+        hs.tune(detector.folder)
+    with pytest.raises(hs.InputError, match=r"bases are compared by the features of whole images, and .* has boxes"):
+        hs.compare(shapes)
+    with pytest.raises(hs.InputError, match=r"bases are compared by the features of whole images, and .* has boxes"):
+        hs.train(shapes, base="auto")
+    with pytest.raises(hs.InputError, match="search: it tries heads on the features of whole images"):
+        hs.train(shapes, search=3)
+    with pytest.raises(hs.InputError, match="nothing to add: all 56 images"):
+        hs.extend(detector.folder, shapes)
+    with pytest.raises(hs.InputError, match="tta: it averages probabilities of whole images"):
+        hs.evaluate(detector.folder, shapes, tta=True)
+
+
+def test_settings_that_change_nothing_are_named_once(shapes: Path, photos: Path) -> None:
+    end = ("--base", "embedded:nothing")  # ends the command before the training
+    _, err = headstart("train", shapes, "--head", "mlp", "--dense", "8", "--min-precision", "0.9", *end, code=2)
+    (warning,) = [line for line in err.splitlines() if line.startswith("warning")]
+    assert "a detector has its own head and keeps its base as it is" in warning
+    assert warning.endswith("hidden layers, head, precision of sure answers")
+    _, err = headstart("train", shapes, "--detector-epochs", "3", "--time-limit", "60", *end, code=2)
+    assert "warning" not in err
+    _, err = headstart("train", photos, "--detector-epochs", "3", *end, code=2)
+    assert "warning: not used, because the data have no boxes: epochs of a detector" in err

@@ -23,7 +23,7 @@ from headstart.config.keywords import CompareKeywords
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.missing_files import check_files
 from headstart.data.readers import Resize
-from headstart.errors import InputError
+from headstart.errors import InputError, field_name
 from headstart.system.cost import Cost
 from headstart.system.display import show_progress
 from headstart.system.progress import NO_PROGRESS, Progress
@@ -94,6 +94,12 @@ def compare_on(
     progress: Progress = NO_PROGRESS,
 ) -> BaseComparison:
     """Compare bases on a data set; see :func:`compare`, and for ``shots`` :func:`headstart.train`."""
+    if dataset.task.trains_on != "features":
+        raise InputError(
+            f"bases are compared by the features of whole images, and {dataset.source} has "
+            f"{dataset.task.wording.labels_of_example} ({dataset.task.name}): train with one base after the other "
+            f"({field_name('base')}), and compare the runs."
+        )
     if examples < 1:
         raise InputError(f"expected at least 1, such as 500, got {examples}.", field="examples")
     if min_accuracy is not None and not 0 < min_accuracy <= 1:

@@ -19,12 +19,22 @@ from headstart.commands.data_preparation import Extract, PreparedData, check_mod
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
 from headstart.commands.train_detector import (
+    check_detector_settings,
     detector_answers,
     detector_precision,
     fit_detector_layers,
     with_detector_input,
 )
-from headstart.config import AUTO, Config, HeadConfig, TrainConfig, merge_settings, unused_settings
+from headstart.config import (
+    AUTO,
+    Config,
+    HeadConfig,
+    TrainConfig,
+    all_settings,
+    given_settings,
+    merge_settings,
+    unused_settings,
+)
 from headstart.config.commands import TRAIN, reading_settings, shows_settings
 from headstart.config.keywords import TrainKeywords
 from headstart.data.audit import Audit
@@ -159,7 +169,11 @@ def _train(
         config = replace(config, input=with_sample_range(config.input, dataset))
         is_size_set = config.input.input_size is not None
         if dataset.task.trains_on == "maps":
+            check_detector_settings(config)
             config = replace(config, input=with_detector_input(config.input, dataset))
+        elif names := given_settings(config.detector):
+            labels = ", ".join(all_settings()[name].label.lower() for name in names)
+            logger.warning(f"not used, because the data have no boxes: {labels}")
     choice = _choose_base(config, dataset, cost, cache, progress)
     with cost.stage("base"):
         name = choice.best if choice else config.base.base

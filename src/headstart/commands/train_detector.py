@@ -10,11 +10,12 @@ import numpy as np
 
 from headstart.bases.base import Base
 from headstart.commands.data_preparation import PreparedData
-from headstart.config import ComputeConfig, InputConfig, TrainConfig
+from headstart.config import ComputeConfig, InputConfig, TrainConfig, all_settings, given_settings
 from headstart.data.dataset import Dataset
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
 from headstart.data.split import Split
+from headstart.errors import InputError
 from headstart.features.engines import KerasEngine, resolve_precision
 from headstart.runs.answers import Answers
 from headstart.system.progress import Progress
@@ -27,6 +28,25 @@ _SIDE_STEP = 32  # pixels: the coarsest stride
 _SIDES = (160, 640)
 _ASPECT_TOLERANCE = 1.15  # images of other shapes than this factor from the median are padded, not stretched
 _STRETCHED_SHARE = 0.9  # of the images within the tolerance
+
+
+def check_detector_settings(config: TrainConfig) -> None:
+    """Check the settings before a detector is trained, and warn about those that change nothing.
+
+    Raises:
+        InputError: a setting is for classifiers, and would choose something that a detector does not have.
+    """
+    if config.search.search is not None:
+        raise InputError("it tries heads on the features of whole images, which a detector has not.", field="search")
+    values = {
+        **given_settings(config.head),
+        **given_settings(config.fine_tuning),
+        **given_settings(config.evaluation),
+    }
+    names = sorted(values.keys() - {"time_limit"})
+    if names:
+        labels = ", ".join(all_settings()[name].label.lower() for name in names)
+        logger.warning(f"not used, because a detector has its own head and keeps its base as it is: {labels}")
 
 
 def with_detector_input(config: InputConfig, dataset: Dataset) -> InputConfig:

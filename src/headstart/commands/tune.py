@@ -56,6 +56,11 @@ def tune(
     folder = Path(run)
     facts = read_facts(folder)
     recorded = recorded_settings(run, facts)
+    if get_task(facts.task).trains_on != "features":
+        raise InputError(
+            f"{run} is a {facts.task} run, whose base is not fine-tuned: train again with other settings, such as "
+            f"{field_name('detector_epochs')}."
+        )
     data: Any = facts.data.path if facts.data else None
     if data is None:
         raise InputError(f"{run} was trained on a DataFrame, which is not kept: call train() with it again.")
