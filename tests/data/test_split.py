@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart.data.audit.checks import Occurrence
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.modalities import IMAGE
 from headstart.data.split import check_split, folds, group_ids, split, split_dataset
@@ -116,7 +117,7 @@ def test_a_class_that_cannot_be_learnt_or_judged_is_named() -> None:
     assert check_split(SINGLE_LABEL, labels, fine, classes, skipped=[]).state == "clean"
     untested = np.array(["train", "train", "test", "train", "train", "train"])
     finding = check_split(SINGLE_LABEL, labels, untested, classes, skipped=[])
-    assert (finding.state, finding.examples) == ("found", [((), "bee: none in test")])
+    assert (finding.state, finding.examples) == ("found", [Occurrence((), "bee: none in test")])
     with pytest.raises(InputError, match="the class 'bee' has 3 usable examples, 1 of them to train on"):
         check_split(SINGLE_LABEL, labels, np.array(["train"] * 4 + ["test"] * 2), classes, skipped=[])
 

@@ -170,6 +170,8 @@ def load_dataset(
         path = Path(data).expanduser()
         if not path.exists():
             raise InputError(f"no such file or folder: {path}. Expected a folder or a table.{_near(path)}")
+        if (path / "run.json").is_file() and (path / "metrics.json").is_file():
+            raise InputError(f"{path} is a run, not data: expected a folder with one folder per class, or a table.")
         source, root = str(data), Path(os.path.abspath(path if path.is_dir() else path.parent))
     rows = None
     if task is None or annotations is not None or get_task(task).matches([BoxLabels((), (0, 0))]):
@@ -190,7 +192,7 @@ def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool)
         return find_in_tables([Part(data)], root, columns, "the DataFrame")
     path = Path(data).expanduser()
     if path.is_dir():
-        return _find_in_folder(root, columns, need_train=need_train)
+        return _find_in_folder(path, root, columns, need_train=need_train)
     if is_table(path):
         return find_in_tables([Part(path)], root, columns, str(path))
     raise InputError(
@@ -199,14 +201,14 @@ def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool)
     )
 
 
-def _find_in_folder(root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
+def _find_in_folder(path: Path, root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
     """Examples in class folders, or in the tables of a folder without any."""
     if metadata := find_metadata(root, columns):
         return find_in_tables(metadata, root, columns, str(root))
     rows = find_in_folder(root, columns.group, need_train=need_train)
     if not rows.files and (parts := find_parts(root, columns)):
         return find_in_tables(parts, root, columns, str(root))
-    _check_no_columns(root, columns)
+    _check_no_columns(path, columns)
     return rows
 
 
@@ -326,8 +328,6 @@ def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[s
         hint = _one_level_up(root, classes) or _table_beside(source, root)
         return f"{source} has one class only ({only}): expected at least two.{hint}"
     is_folder = source != FRAME and Path(source).is_dir()
-    if is_folder and (root / "run.json").is_file():
-        return f"{source} is a run, not data: expected a folder with one folder per class, or a table."
     expected = f"one folder per class with {_file_kinds()}" if is_folder else "rows with an example and its label"
     kind = "file" if is_folder else "row"
     skipped = [
