@@ -83,6 +83,13 @@ def test_a_damaged_cell_is_named(evaluation: Path) -> None:
         read_predictions(evaluation, read_facts(evaluation))
 
 
+def test_a_damaged_cell_of_what_is_below_the_thresholds_is_named(evaluation: Path) -> None:
+    path = evaluation / "predictions.csv"
+    path.write_text(path.read_text().replace("dog 0 40 9 55 (0.1000)", "dog 0 40 9"))
+    with pytest.raises(IntegrityError, match="line 2, column below_thresholds: expected"):
+        read_predictions(evaluation, read_facts(evaluation))
+
+
 def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
     page = write_report(evaluation).read_text(encoding="utf-8")
     text = _text(page)
@@ -118,9 +125,11 @@ def test_the_report_counts_and_draws_the_mistakes(evaluation: Path) -> None:
 def test_the_slider_counts_all_boxes_by_their_score(evaluation: Path) -> None:
     page = write_report(evaluation).read_text(encoding="utf-8")
     right, wrong, missed = (json.loads(found) for found in re.findall(r'data-by-score="(.*?)"', page))
-    for score, expected in ((0, (1, 2, 1)), (0.75, (1, 1, 1)), (0.85, (1, 0, 2)), (0.95, (0, 0, 3))):
+    for score, expected in ((0, (1, 3, 1)), (0.3, (1, 2, 1)), (0.75, (1, 1, 1)), (0.85, (1, 0, 2)), (0.95, (0, 0, 3))):
         at = round(100 * score)
         assert (right[at], wrong[at], missed[at]) == expected
+    assert re.findall(r'data-at-thresholds="(.*?)"', page) == ["1", "2", "1"]
+    assert '<rect class="mark-wrong off" data-below data-score="0.1000"' in page  # drawn where the slider asks for it
     (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'\">" in page

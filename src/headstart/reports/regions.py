@@ -17,6 +17,7 @@ from headstart.runs.tables import PredictionRow
 from headstart.tasks import Region, Task
 from headstart.tasks.detection import Detections
 from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD
+from headstart.tasks.labels import SEPARATOR
 
 _SHOWN = 6  # mistakes of a kind
 _CLOSEUP_PX = 200
@@ -29,32 +30,56 @@ _STEPS = 101  # of scores from 0 to 1, at which all boxes are counted
 
 
 class MarkedRow(NamedTuple):
-    """A row of a table of predictions, and the regions of its image."""
+    """A row of a table of predictions, and the regions of its image.
+
+    Attributes:
+        row: of the table.
+        regions: of what is predicted.
+        all_regions: the same if all that was found were predicted, whatever its score.
+    """
 
     row: PredictionRow
     regions: list[Region]
+    all_regions: list[Region]
 
 
 def marked_rows(rows: Sequence[PredictionRow], facts: RunFacts, task: Task) -> list[MarkedRow]:
     """The rows with their regions; empty where the task has no boxes."""
     if not task.has_boxes:
         return []
-    return [MarkedRow(row, task.regions(row.label_cell, row.predicted_cell, facts.classes)) for row in rows]
+    return [_marked_row(row, facts.classes, task) for row in rows]
 
 
-def marks(regions: Iterable[Region]) -> list[dict[str, Any]]:
+def _marked_row(row: PredictionRow, classes: Sequence[str], task: Task) -> MarkedRow:
+    all_cells = f"{SEPARATOR} ".join(filter(None, (row.predicted_cell, row.scores.below_cell)))
+    cells = (row.predicted_cell, all_cells)
+    return MarkedRow(row, *(task.regions(row.label_cell, cell, classes) for cell in cells))
+
+
+def marks(regions: Iterable[Region], predicted_regions: Iterable[Region] | None = None) -> list[dict[str, Any]]:
     """Rectangles with the kind of their style: where something is first, then what was predicted.
 
     It is ``right``, ``wrong``, ``true`` for where something predicted should be, or ``missed``. Each has the ``score``
-    of what was predicted; one that is ``true`` the highest score of what is about it, below which it is missed.
+    of what was predicted; one that is ``true`` the highest score of what is about it, below which it is missed. Those
+    that are not among what is predicted are marked as ``is_below``.
+
+    Args:
+        regions: of an image.
+        predicted_regions: those of what is predicted; None for all.
     """
     regions = [*regions]
-    true_scores = _true_scores(regions)
-    drawn_marks = [_mark("true", "", box, score) for box, score in true_scores.items()]
+    visible_regions = regions if predicted_regions is None else [*predicted_regions]
+    visible = {(region.box, region.score) for region in visible_regions}
+    visible_true = {region.true_box for region in visible_regions}
+    drawn_marks = [
+        {**_mark("true", "", box, score), "is_below": box not in visible_true}
+        for box, score in _true_scores(regions).items()
+    ]
     for region in regions:
         title = f"{region.kind}: {region.text}" if region.kind else region.text
         kind = "right" if not region.kind else "wrong" if region.is_predicted else "missed"
-        drawn_marks.append(_mark(kind, title, region.box, region.score))
+        is_below = region.is_predicted and (region.box, region.score) not in visible
+        drawn_marks.append({**_mark(kind, title, region.box, region.score), "is_below": is_below})
     return drawn_marks
 
 
@@ -62,19 +87,25 @@ def box_examples(rows: Sequence[MarkedRow], facts: RunFacts) -> dict[str, Any] |
     """Some whole images with all their boxes, evenly indices from the one with most mistakes to the one with fewest.
 
     Returns:
-        ``shown`` images; ``start``, the lowest score of a box; and ``right``, ``wrong`` and ``missed``, how many there
-        are in all images if boxes below each score of 0, .01, … 1 are left out. None without rows.
+        ``shown`` images; ``start``, the lowest score of a box; and for ``right``, ``wrong`` and ``missed`` how many
+        there are in all images at the thresholds of the run, and if boxes below each score of 0, .01, … 1 are left out.
+        None without rows.
     """
     if not rows:
         return None
     ranked = sorted(rows, key=lambda marked_row: (-_mistakes(marked_row.regions), marked_row.row.file))
     indices = np.unique(np.linspace(0, len(ranked) - 1, min(_EXAMPLES, len(ranked))).round().astype(int)).tolist()
-    scores = [region.score for marked_row in rows for region in marked_row.regions if region.score is not None]
+    scores = [region.score for marked_row in rows for region in marked_row.all_regions if region.score is not None]
+    at_thresholds = [_counts(marked_row.regions) for marked_row in rows]
+    by_score = _counts_by_score([marked_row.all_regions for marked_row in rows])
     return {
         "shown": [_marked_example(ranked[i], facts) for i in indices],
         "images": len(rows),
         "start": int(100 * min(scores, default=0.0)) / 100,
-        **_counts_by_score([marked_row.regions for marked_row in rows]),
+        **{
+            kind: {"at_thresholds": sum(counts[kind] for counts in at_thresholds), "by_score": by_score[kind]}
+            for kind in by_score
+        },
     }
 
 
@@ -144,7 +175,7 @@ def detection_marks(
 def worst_by_kind(rows: Sequence[MarkedRow], facts: RunFacts) -> list[dict[str, Any]]:
     """The kinds of mistakes, the most frequent first, each with its worst ones from nearby; empty without regions."""
     by_kind: dict[tuple[str, str], list[tuple[Region, PredictionRow]]] = {}
-    for row, regions in rows:
+    for row, regions, _ in rows:
         for region in regions:
             if region.kind:
                 by_kind.setdefault((region.kind, region.meaning), []).append((region, row))
@@ -174,17 +205,17 @@ def _mistakes(regions: Iterable[Region]) -> int:
     return sum(bool(region.kind) for region in regions)
 
 
-def _marked_example(marked_row: MarkedRow, facts: RunFacts) -> dict[str, Any]:
-    row, regions = marked_row
-    example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
+def _counts(regions: Sequence[Region]) -> dict[str, int]:
     n_wrong = sum(bool(region.kind) and region.is_predicted for region in regions)
-    return {
-        "file": row.file,
-        "image": boxes_on_image(facts.modality, example, marks(regions)),
-        "right": len(regions) - _mistakes(regions),
-        "wrong": n_wrong,
-        "missed": _mistakes(regions) - n_wrong,
-    }
+    n_mistakes = _mistakes(regions)
+    return {"right": len(regions) - n_mistakes, "wrong": n_wrong, "missed": n_mistakes - n_wrong}
+
+
+def _marked_example(marked_row: MarkedRow, facts: RunFacts) -> dict[str, Any]:
+    row, regions, all_regions = marked_row
+    example = facts.modality.example_in(Path(facts.data_root), row.file, row.text)
+    image = boxes_on_image(facts.modality, example, marks(all_regions, regions))
+    return {"file": row.file, "image": image, **_counts(regions)}
 
 
 def _counts_by_score(regions_by_image: Sequence[Sequence[Region]]) -> dict[str, list[int]]:

@@ -1,12 +1,14 @@
 """Answers about new examples, in the forms of the tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from headstart.tasks.labels import NO_LABEL, SEPARATOR
+
+T = TypeVar("T")
 
 
 class Decision(NamedTuple):
@@ -48,6 +50,10 @@ class Cells(Protocol):
         """A cell that holds one of some values."""
         ...
 
+    def convert(self, column: str, convert: Callable[[str], T], expected: str) -> T:
+        """A cell as something else; ``convert`` raises ValueError if it is not what is ``expected``."""
+        ...
+
 
 class Mistake(NamedTuple):
     """A wrong answer about one class.
@@ -72,11 +78,13 @@ class Scores(NamedTuple):
         probabilities: class name -> probability, of the classes that the table tells.
         confidence: in the answer as a whole; None if the task has none.
         mistake: the worst wrong answer; None if nothing is wrong.
+        below_cell: what was found but is not predicted, because its score is below the threshold; as a cell.
     """
 
     probabilities: dict[str, float]
     confidence: float | None
     mistake: Mistake | None
+    below_cell: str = ""
 
 
 class Answer(Protocol):

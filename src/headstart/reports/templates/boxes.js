@@ -13,8 +13,9 @@
     if (least === null) slider.value = slider.min;
     part.querySelector("output").textContent = least === null ? "thresholds of the run" : least.toFixed(2);
     for (const total of part.querySelectorAll("[data-by-score]")) {
-      const counts = JSON.parse(total.dataset.byScore), at = least === null ? 0 : Math.round(100 * least);
-      total.textContent = counts[Math.min(at, counts.length - 1)].toLocaleString("en");
+      const counts = JSON.parse(total.dataset.byScore);
+      const count = least === null ? Number(total.dataset.atThresholds) : counts[Math.round(100 * least)];
+      total.textContent = count.toLocaleString("en");
     }
   }
 

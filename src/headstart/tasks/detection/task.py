@@ -227,12 +227,19 @@ class Detection(Task):
         """See :func:`headstart.tasks.detection.table.table`."""
         from headstart.tasks.detection.table import table
 
-        return table(labels, self.decide(outputs, thresholds), classes)
+        return table(labels, outputs, thresholds, classes)
 
     def read_row(self, cells: Cells, labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Scores:
-        """The worst mistake; the table has no probabilities."""
+        """The worst mistake, and what is below the thresholds; the table has no probabilities."""
+        from headstart.tasks.detection.table import BELOW
+
+        def check(cell: str) -> str:
+            read_detections(cell, classes)
+            return cell
+
         worst, score = cells.one_of("worst", ["", *classes]), cells.probability("worst_score")
-        return Scores({}, None, Mistake(worst, score, score, None) if worst else None)
+        below = cells.convert(BELOW, check, self.wording.cell_form)
+        return Scores({}, None, Mistake(worst, score, score, None) if worst else None, below)
 
     def outputs_of_table(
         self, scores: Sequence[Scores], predicted_cells: Sequence[str], classes: Sequence[str]

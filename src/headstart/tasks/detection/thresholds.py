@@ -22,5 +22,10 @@ def above_thresholds(outputs: np.ndarray, thresholds: np.ndarray | None) -> np.n
 
 def above_threshold(detections: Detections, thresholds: np.ndarray | None) -> Detections:
     """The detections of one image whose score reaches the threshold of their class."""
+    return detections.take(is_above(detections, thresholds))
+
+
+def is_above(detections: Detections, thresholds: np.ndarray | None) -> np.ndarray:
+    """Whether the score of each detection of one image reaches the threshold of its class: bool (m,)."""
     least = DEFAULT_THRESHOLD if thresholds is None else thresholds[detections.classes]
-    return detections.take(detections.scores >= least)
+    return detections.scores >= least
