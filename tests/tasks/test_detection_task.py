@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -151,6 +152,9 @@ def test_the_table_has_the_worst_mistake_and_counts() -> None:
         def one_of(self, column: str, values: list[str]) -> str:
             assert self[column] in values
             return self[column]
+
+        def convert(self, column: str, convert: Callable[[str], str], expected: str) -> str:
+            return convert(self[column])
 
     first, second, _ = (TASK.read_row(Cells(row), [], [], CLASSES) for row in rows)
     assert (first.mistake.class_name, first.mistake.confidence) == ("WBC", 0.8)
