@@ -35,7 +35,7 @@ class MarkedRow(NamedTuple):
     Attributes:
         row: of the table.
         regions: of what is predicted.
-        all_regions: the same if all that was found were predicted, whatever its score.
+        all_regions: the same with what is below the thresholds, too.
     """
 
     row: PredictionRow
