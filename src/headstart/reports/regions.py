@@ -17,7 +17,6 @@ from headstart.runs.tables import PredictionRow
 from headstart.tasks import Region, Task
 from headstart.tasks.detection import Detections
 from headstart.tasks.detection.thresholds import DEFAULT_THRESHOLD
-from headstart.tasks.labels import SEPARATOR
 
 _SHOWN = 6  # mistakes of a kind
 _CLOSEUP_PX = 200
@@ -51,9 +50,8 @@ def marked_rows(rows: Sequence[PredictionRow], facts: RunFacts, task: Task) -> l
 
 
 def _marked_row(row: PredictionRow, classes: Sequence[str], task: Task) -> MarkedRow:
-    all_cells = f"{SEPARATOR} ".join(filter(None, (row.predicted_cell, row.scores.below_cell)))
-    cells = (row.predicted_cell, all_cells)
-    return MarkedRow(row, *(task.regions(row.label_cell, cell, classes) for cell in cells))
+    below_cells = ("", row.scores.below_cell)
+    return MarkedRow(row, *(task.regions(row.label_cell, row.predicted_cell, classes, cell) for cell in below_cells))
 
 
 def marks(regions: Iterable[Region], predicted_regions: Iterable[Region] | None = None) -> list[dict[str, Any]]:

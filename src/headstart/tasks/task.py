@@ -443,7 +443,9 @@ class Task(ABC):
         """What the report says below the name of a class, from the figures of the class; may be empty."""
         return ""
 
-    def regions(self, label_cell: str, predicted_cell: str, classes: Sequence[str]) -> list[Region]:
+    def regions(
+        self, label_cell: str, predicted_cell: str, classes: Sequence[str], below_cell: str = ""
+    ) -> list[Region]:
         """What is marked in an image: where answers are right and where they are wrong.
 
         Args:

@@ -7,18 +7,21 @@ import numpy as np
 from headstart.tasks.detection.boxes import Boxes, Detections, areas
 from headstart.tasks.detection.cells import NO_SCORE, read_boxes, read_detections
 from headstart.tasks.detection.errors import KINDS, assigned, edges_of, find_errors
+from headstart.tasks.labels import SEPARATOR
 from headstart.tasks.task import Region
 
 
-def regions(label_cell: str, predicted_cell: str, classes: Sequence[str]) -> list[Region]:
+def regions(label_cell: str, predicted_cell: str, classes: Sequence[str], below_cell: str = "") -> list[Region]:
     """The regions of one image: the correct detections first, then the errors.
 
     Args:
         label_cell: its true objects, as a table has them.
         predicted_cell: the detections above the thresholds.
         classes: class names.
+        below_cell: detections below the thresholds, which count, too.
     """
-    boxes, detections = read_boxes(label_cell, classes), read_detections(predicted_cell, classes)
+    boxes = read_boxes(label_cell, classes)
+    detections = read_detections(f"{SEPARATOR} ".join(filter(None, (predicted_cell, below_cell))), classes)
     marked_regions = _correct(boxes, detections, classes)
     for error in find_errors(_array_of(boxes), _array_of(detections)):
         text = _text(classes[error.class_number], error.score)

@@ -277,11 +277,13 @@ class Detection(Task):
         """The threshold of the class, and the number of images with an object of it."""
         return f"threshold {figures['threshold']:.3f}, in {counted(figures['images'], 'image')}"
 
-    def regions(self, label_cell: str, predicted_cell: str, classes: Sequence[str]) -> list[Region]:
+    def regions(
+        self, label_cell: str, predicted_cell: str, classes: Sequence[str], below_cell: str = ""
+    ) -> list[Region]:
         """See :mod:`headstart.tasks.detection.regions`."""
         from headstart.tasks.detection.regions import regions
 
-        return regions(label_cell, predicted_cell, classes)
+        return regions(label_cell, predicted_cell, classes, below_cell)
 
     def report_sections(self, figures: Mapping[str, Any], classes: Sequence[str]) -> list[ReportSection]:
         """See :mod:`headstart.tasks.detection.report`."""
