@@ -452,6 +452,7 @@ class Task(ABC):
             label_cell: the labels of the image, as :meth:`to_cell` writes them.
             predicted_cell: what is predicted for it, in the same way.
             classes: class names.
+            below_cell: what was found below the thresholds, which is marked as if it were predicted.
         """
         return []
 
