@@ -89,7 +89,11 @@ def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]
         assert one.replay.before == pytest.approx(run.metrics["accuracy"])
         assert one.replay.interval is not None
         assert one.replay.interval[0] <= one.replay.after <= one.replay.interval[1]
-        assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == {*BESIDE, "bit_depth.py"}
+        assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == {
+            *BESIDE,
+            "bit_depth.py",
+            "resizing.py",
+        }
     size = exports["litert"].size_mb
     assert exports["litert:float16"].size_mb == pytest.approx(size / 2, rel=0.1)
     assert exports["litert:int8"].size_mb == pytest.approx(size / 4, rel=0.3)

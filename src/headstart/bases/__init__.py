@@ -17,7 +17,7 @@ from headstart.bases.stanza import tokenizer_file
 from headstart.bases.text import TextBase
 from headstart.config.values import parse_input_size
 from headstart.data.modalities import Modality
-from headstart.data.readers import Resize
+from headstart.data.resizing import Resize
 from headstart.errors import InputError, UnavailableError
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress

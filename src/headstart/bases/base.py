@@ -14,8 +14,8 @@ import numpy as np
 
 from headstart.data.examples import Example
 from headstart.data.modalities import IMAGE, Modality
-from headstart.data.readers import Reader, Resize
-from headstart.data.resizing import OWN_RULE, ResizeRule
+from headstart.data.readers import Reader
+from headstart.data.resizing import OWN_RULE, Resize, ResizeRule
 from headstart.errors import InputError, field_name
 from headstart.system.checksums import file_sha256
 from headstart.system.keras_worker import INFERENCE_BACKEND

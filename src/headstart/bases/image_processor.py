@@ -16,8 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from headstart.bases.base import Preprocessing
-from headstart.data.readers import Resize
-from headstart.data.resizing import Interpolation, ResizeRule
+from headstart.data.resizing import Interpolation, Resize, ResizeRule
 from headstart.errors import InputError
 
 _FILE, _FILE_5 = "preprocessor_config.json", "processor_config.json"

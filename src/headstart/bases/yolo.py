@@ -15,8 +15,7 @@ from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha25
 from headstart.bases.darknet.network import Layer, Network, read_network
 from headstart.bases.darknet.weights import read_weights
 from headstart.bases.handle import parse_handle
-from headstart.data.readers import Resize
-from headstart.data.resizing import ResizeRule
+from headstart.data.resizing import Resize, ResizeRule
 from headstart.errors import InputError, field_name
 from headstart.system.progress import NO_PROGRESS, Progress
 

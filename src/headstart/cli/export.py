@@ -45,7 +45,6 @@ def export(run: Path, to: str, out: Path | None, as_json: bool) -> None:
 
 def print_exports(exports: "Sequence[Export]") -> None:
     """Print how each export compares with its run, and its folder."""
-    metric = exports[0].replay.metric.replace("_", " ")
     rows = []
     for result in exports:
         replay = result.replay
@@ -60,7 +59,7 @@ def print_exports(exports: "Sequence[Export]") -> None:
         "MB",
         time_header,
         "difference",
-        f"{metric} before",
+        f"{exports[0].replay.metric} before",
         "after (95 % interval)",
         f"changed of {n:,}",
     ]

@@ -22,7 +22,7 @@ from headstart.config.commands import COMPARE, reading_settings, shows_settings
 from headstart.config.keywords import CompareKeywords
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.missing_files import check_files
-from headstart.data.readers import Resize
+from headstart.data.resizing import Resize
 from headstart.errors import InputError, field_name
 from headstart.system.cost import Cost
 from headstart.system.display import show_progress

@@ -28,8 +28,8 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
 from headstart.data.bit_depth import SampleRange, exceeds_8_bits, has_separate_wide_planes, measure_range, to_8_bits
 from headstart.data.cells import image_extension
 from headstart.data.examples import Example, FileExample
-from headstart.data.readers import Resize, decode_example
-from headstart.data.resizing import OWN_RULE, Box, ResizeRule, kept_box, padded_box, resize_image
+from headstart.data.readers import decode_example
+from headstart.data.resizing import OWN_RULE, Box, Resize, ResizeRule, resize_image, visible_box
 from headstart.data.zero_filled import first_zero, is_zero_filled
 from headstart.errors import BadExample
 
@@ -169,10 +169,7 @@ class Decoder:
         Returns:
             In the image's pixels; outside the image where grey bars were added.
         """
-        (h, w), target = size, self.size[::-1]
-        if self.resize != "pad":
-            return kept_box((0, 0, w, h), target, self.resize, self.rule)
-        return padded_box(w, h, target, self.rule)
+        return visible_box(size, self.size, self.resize, self.rule)
 
     def _pixels(self, image: Image.Image) -> np.ndarray:
         h, w = self.size

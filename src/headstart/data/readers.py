@@ -1,14 +1,11 @@
 """Readers: what turns the content of an example into what a base takes. One for images, one for texts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from headstart.data.examples import Example
-
-Resize = Literal["stretch", "crop", "pad"]
-"""How an image of another shape becomes the input size of a base."""
 
 
 class Reader(Protocol):

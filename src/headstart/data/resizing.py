@@ -2,6 +2,8 @@
 
 A model that comes with its own image processor is given pixels that equal those of that processor: which part it keeps,
 how it interpolates, and where it rounds.
+
+This module imports nothing of headstart: exports contain a copy of it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from headstart.data.readers import Resize
+Resize = Literal["stretch", "crop", "pad"]
+"""How an image of another shape becomes the input size of a base."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
@@ -95,6 +98,24 @@ def resize_image(
     canvas = Image.new("RGB", target, colour)
     canvas.paste(_interpolate(image, content, inner, rule), place)
     return canvas
+
+
+def visible_box(size: tuple[int, int], target: tuple[int, int], resize: Resize, rule: ResizeRule) -> Box:
+    """The part of an upright image that its resized form shows, to within a pixel.
+
+    Args:
+        size: (height, width) of the image, in pixels.
+        target: (height, width) of the resized form, in pixels.
+        resize: mode.
+        rule: details of the mode.
+
+    Returns:
+        In the image's pixels; outside the image where bars were added.
+    """
+    (h, w), across_and_down = size, target[::-1]
+    if resize == "pad":
+        return padded_box(w, h, across_and_down, rule)
+    return kept_box((0, 0, w, h), across_and_down, resize, rule)
 
 
 def padded_box(w: int, h: int, target: tuple[int, int], rule: ResizeRule) -> Box:

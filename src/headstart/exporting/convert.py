@@ -7,12 +7,13 @@ fast, and ONNX's finds no captured tensors (with Keras's own ``Model.export`` it
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headstart.errors import HeadstartError, InputError, UnavailableError, field_name
-from headstart.exporting.formats import FORMATS, Format
+from headstart.exporting.box_forms import LOCATION, SCORE
+from headstart.exporting.formats import DETECTIONS, FORMATS, PROBABILITIES, Format
 from headstart.exporting.onnx_order import put_in_order
 from headstart.exporting.runtimes import open_model, replay
 from headstart.features.engines import last_error_line
@@ -22,8 +23,30 @@ from headstart.system.extras import require
 _OPSET = 17  # supported by ONNX Runtime 1.12 (2022) and later
 
 
+class _Source(NamedTuple):
+    """What is converted.
+
+    Attributes:
+        model: the Keras model.
+        output: name of what it gives.
+        card: metadata for the files: name -> text.
+        images: for the calibration of int8, uint8 (n, h, w, 3); None if no format needs it.
+    """
+
+    model: Any
+    output: str
+    card: dict[str, str]
+    images: np.ndarray | None
+
+
 def convert(
-    model: str, layers: list[str], formats: list[str], out: str, card: dict[str, str], calibration: str | None
+    model: str,
+    layers: list[str],
+    formats: list[str],
+    out: str,
+    card: dict[str, str],
+    calibration: str | None,
+    output: str = PROBABILITIES,
 ) -> None:
     """Write the model of a run in other formats, each into its own folder in ``out``.
 
@@ -34,6 +57,7 @@ def convert(
         out: folder to write into.
         card: metadata for the files: name -> text.
         calibration: ``.npy`` with images for the calibration of int8; None if no format needs it.
+        output: name of what the model gives: ``probabilities`` or ``detections``.
 
     Raises:
         InputError: a converter does not support the model.
@@ -46,11 +70,12 @@ def convert(
     keras_model = keras.models.load_model(model)
     _replace_grouped_convolutions(keras_model)
     images = np.load(calibration) if calibration else None
+    source = _Source(keras_model, output, card, images)
     for target in map(FORMATS.__getitem__, formats):
         path = Path(out, target.folder, target.file)
         path.parent.mkdir()
         try:
-            _WRITERS[target.kind](keras_model, target, path, card, images)
+            _WRITERS[target.kind](source, target, path)
         except HeadstartError:
             raise
         except OSError as exc:
@@ -92,7 +117,7 @@ def _convolve_in_groups(layer: Any, inputs: Any, kernel: Any) -> Any:
 
 
 def replay_with_keras(models: dict[str, str], sample: str, out: str) -> dict[str, float]:
-    """Replay a sample with models that Keras or TensorFlow runs, and write the probabilities to ``KIND.npy``.
+    """Replay a sample with models that Keras or TensorFlow runs, and write the values to ``KIND.npy``.
 
     Args:
         models: kind of format -> path of the model.
@@ -106,45 +131,49 @@ def replay_with_keras(models: dict[str, str], sample: str, out: str) -> dict[str
         batches, singles = ([saved[name] for name in saved if name.startswith(kind)] for kind in ("batch", "single"))
     milliseconds = {}
     for kind, path in models.items():
-        probabilities, milliseconds[kind] = replay(open_model(kind, Path(path)), batches, singles)
-        np.save(Path(out, f"{kind}.npy"), probabilities)
+        values, milliseconds[kind] = replay(open_model(kind, Path(path)), batches, singles)
+        np.save(Path(out, f"{kind}.npy"), values)
     return milliseconds
 
 
-def _frozen(model: Any, n: int | None, dtype: str | None = None) -> Any:
-    """A concrete function from ``pixels`` or ``ids`` to ``probabilities``, with the weights as constants.
+def _frozen(model: Any, n: int | None, outputs: Callable[[Any], dict[str, Any]]) -> Any:
+    """A concrete function from ``pixels`` or ``ids`` to named outputs, with the weights as constants.
 
     Args:
         model: the Keras model.
         n: number of examples per call; None for any number.
-        dtype: dtype of its input; None means that of the model.
+        outputs: name -> tensor, from what the model gives.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     model_input = model.inputs[0]
-    spec = tf.TensorSpec((n, *model_input.shape[1:]), dtype or model_input.dtype, name=model_input.name)
-    function = tf.function(lambda x: tf.identity(model(x, training=False), "probabilities"), input_signature=[spec])
+    spec = tf.TensorSpec((n, *model_input.shape[1:]), model_input.dtype, name=model_input.name)
+
+    def compute(x: Any) -> list[Any]:
+        return [tf.identity(tensor, name) for name, tensor in outputs(model(x, training=False)).items()]
+
+    function = tf.function(compute, input_signature=[spec])
     # Loops (of LSTMs) must not be lowered, because tf2onnx does not recognise lowered loops.
     return convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
 
 
-def _write_onnx(model: Any, target: Format, path: Path, card: dict[str, str], _: Any) -> None:
+def _write_onnx(source: _Source, target: Format, path: Path) -> None:
     tf2onnx = require("tf2onnx", extra=target.extra, purpose=f"exporting to {target.name}")
     onnx = require("onnx", extra=target.extra, purpose=f"exporting to {target.name}")
 
-    frozen = _frozen(model, None)
+    frozen = _frozen(source.model, None, lambda values: {source.output: values})
     input_name, output_name = frozen.inputs[0].name, frozen.outputs[0].name
     converted, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(), name="headstart", opset=_OPSET,
         input_names=[input_name], output_names=[output_name],
-        tensors_to_rename={input_name: model.inputs[0].name, output_name: "probabilities"},
+        tensors_to_rename={input_name: source.model.inputs[0].name, output_name: source.output},
         custom_op_handlers={"Erfc": (_erfc, [])},
     )  # fmt: skip
     for value in (converted.graph.input[0], converted.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     put_in_order(converted.graph)
-    onnx.helper.set_model_props(converted, card)
+    onnx.helper.set_model_props(converted, source.card)
     onnx.checker.check_model(converted)
     path.write_bytes(converted.SerializeToString())
 
@@ -159,23 +188,33 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     graph.make_node("Sub", [unit.output[0], erf.output[0]], outputs=[output], name=name, dtypes=[dtype], shapes=[shape])
 
 
-def _write_litert(model: Any, target: Format, path: Path, card: dict[str, str], images: np.ndarray | None) -> None:
+def _write_litert(source: _Source, target: Format, path: Path) -> None:
     import tensorflow as tf
 
     from headstart.exporting.litert_metadata import with_metadata
 
-    if target.precision == "int8":
-        model = _with_float_input(model)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, 1)])
+    model = _with_float_input(source.model) if target.precision == "int8" else source.model
+    has_boxes = source.output == DETECTIONS
+    frozen = _frozen(model, 1, _location_and_score if has_boxes else lambda values: {source.output: values})
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if target.precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if target.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if target.precision == "int8" and images is not None:
+    if target.precision == "int8" and source.images is not None:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = _calibration_examples(images)
+        converter.representative_dataset = _calibration_examples(source.images)
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
-    path.write_bytes(with_metadata(converter.convert(), model.inputs[0].shape[1:], card))
+    path.write_bytes(with_metadata(converter.convert(), model.inputs[0].shape[1:], source.card))
+
+
+def _location_and_score(values: Any) -> dict[str, Any]:
+    """What MediaPipe's object detector takes, from boxes and scores; see :mod:`headstart.exporting.box_forms`."""
+    import tensorflow as tf
+
+    x1, y1, x2, y2 = tf.split(values[..., :4], 4, -1)
+    location = tf.concat([(y1 + y2) / 2, (x1 + x2) / 2, y2 - y1, x2 - x1], -1)
+    return {LOCATION: location, SCORE: values[..., 4:]}
 
 
 def _with_float_input(model: Any) -> Any:
@@ -194,20 +233,21 @@ def _calibration_examples(images: np.ndarray) -> Callable[[], Iterator[list[np.n
     return lambda: ([image[np.newaxis]] for image in floats)
 
 
-def _write_saved_model(model: Any, target: Format, path: Path, card: dict[str, str], _: Any) -> None:
+def _write_saved_model(source: _Source, _: Format, path: Path) -> None:
     """Write with TensorFlow, because Keras's ``Model.export`` writes every weight twice."""
     import tensorflow as tf
 
+    model = source.model
     model_input = model.inputs[0]
     spec = tf.TensorSpec(model_input.shape, model_input.dtype, name=model_input.name)
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.serve = tf.function(lambda x: model(x, training=False), input_signature=[spec])
-    signature = tf.function(lambda x: {"probabilities": module.serve(x)}, input_signature=[spec])
+    signature = tf.function(lambda x: {source.output: module.serve(x)}, input_signature=[spec])
     tf.saved_model.save(module, str(path), signatures=signature)
     extra = path / "assets.extra"  # the folder of TensorFlow for additional files of a model
     extra.mkdir()
-    for name, text in card.items():
+    for name, text in source.card.items():
         (extra / f"{name}.{'json' if text.startswith('{') else 'txt'}").write_text(text, encoding="utf-8")
 
 

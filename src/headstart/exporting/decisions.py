@@ -7,7 +7,7 @@ import numpy as np
 from headstart.runs.schema import RunFacts
 from headstart.tasks import classification_task, get_task
 
-Rule = Literal["most probable", "thresholds"]
+Rule = Literal["most probable", "thresholds", "boxes"]
 
 _TRIALS = 1000
 
@@ -23,8 +23,10 @@ def decision_rule(facts: RunFacts) -> Rule | None:
 
     Returns:
         ``most probable``: always the one class with the highest probability; ``thresholds``: all classes that reach
-        their threshold; None if it is another rule.
+        their threshold; ``boxes``: all boxes whose score does; None if it is another rule.
     """
+    if get_task(facts.task).has_boxes:
+        return "boxes"
     task, classes, rng = classification_task(get_task(facts.task)), facts.classes, np.random.default_rng(0)
     n = len(classes)
     thresholds = np.array([facts.thresholds[name] for name in classes]) if facts.thresholds else None

@@ -18,7 +18,8 @@ import numpy as np
 from headstart.errors import InputError, IntegrityError, counted
 from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
-from headstart.exporting.formats import Format, check_installed, check_possible, own_layers
+from headstart.exporting.formats import DETECTIONS, PROBABILITIES, Format, check_installed, check_possible, own_layers
+from headstart.exporting.openvino_model import write_openvino
 from headstart.exporting.runtimes import open_model, replay
 from headstart.exporting.sample import Sample, draw_calibration, draw_sample
 from headstart.features.engines import OpenVINOEngine
@@ -41,10 +42,11 @@ class Replay:
 
     Attributes:
         ms: milliseconds for one example by itself on this machine.
-        difference: largest difference of a probability.
+        difference: largest difference of a probability; of a detector, of a score or of an edge of a box as a share of
+            the input.
         examples: number of held-out examples for the fields below; 0 if none are available.
-        changed: number of them with another predicted class, or other labels.
-        metric: name of the metric that decides between two models of the task, such as ``accuracy``.
+        changed: number of them with another predicted class, other labels, or other objects.
+        metric: the metric that decides between two models of the task, in words, such as ``accuracy``.
         is_share: whether it is written in percent.
         before: metric of the run; None without examples.
         after: metric of the export; None without examples.
@@ -141,7 +143,7 @@ def _write_models(predictor: Predictor, formats: Sequence[Format], scratch: Path
     by_tensorflow = [target for target in formats if target.needs_tensorflow]
     for target in formats:
         if target.kind == "openvino":
-            _write_openvino(predictor, scratch / target.folder / target.file)
+            write_openvino(predictor, scratch / target.folder / target.file)
         elif target.kind == "keras":
             (scratch / target.folder).mkdir()
             shutil.copyfile(predictor.folder / "model.keras", scratch / target.folder / target.file)
@@ -160,6 +162,7 @@ def _write_models(predictor: Predictor, formats: Sequence[Format], scratch: Path
         "out": str(scratch),
         "card": card(predictor.facts),
         "calibration": calibration_file and str(calibration_file),
+        "output": DETECTIONS if predictor.task.has_boxes else PROBABILITIES,
     }
     keras_worker.call("headstart.exporting.convert:convert", arguments, backend="tensorflow")
 
@@ -177,32 +180,17 @@ def _calibration_images(predictor: Predictor) -> np.ndarray:
     raise InputError(f"litert:int8 needs the training images of {predictor.folder} for its calibration: {problem}")
 
 
-def _write_openvino(predictor: Predictor, path: Path) -> None:
-    """Write the engine of the run without its feature output, with labels for OpenVINO's Model API."""
-    import openvino
-
-    path.parent.mkdir()
-    graph = openvino.Core().read_model(str(predictor.folder / "engine" / "model.xml"))
-    classifier = openvino.Model(graph.get_results()[:1], graph.get_parameters(), "headstart")
-    metadata = card(predictor.facts)
-    for name, value in predictor.task.openvino_info.items():
-        classifier.set_rt_info(value, ["model_info", name])
-    labels = " ".join(name.replace(" ", "_") for name in predictor.classes)  # a space separates labels
-    classifier.set_rt_info(labels, ["model_info", "labels"])
-    classifier.set_rt_info(metadata["headstart"], ["headstart"])
-    openvino.save_model(classifier, str(path), compress_to_fp16=False)
-
-
 def _reference(predictor: Predictor, sample: Sample) -> np.ndarray:
-    """Probabilities (n, classes) of the run for a sample, in float32."""
+    """The values (n, …) of the run for a sample, in float32."""
     xml = predictor.folder / "engine" / "model.xml"
-    engine = OpenVINOEngine(xml, "float32") if xml.exists() else None
-    n = len(predictor.classes)
-    return np.concatenate([engine(batch)[:, :n] if engine else predictor.values(batch) for batch in sample.batches])
+    if not xml.exists():
+        return np.concatenate([predictor.values(batch) for batch in sample.batches])
+    engine, n_classes = OpenVINOEngine(xml, "float32"), len(predictor.classes)
+    return np.concatenate([predictor.task.model_values(engine(batch), n_classes) for batch in sample.batches])
 
 
 def _replay_all(formats: Sequence[Format], scratch: Path, sample: Sample) -> dict[str, tuple[np.ndarray, float]]:
-    """Results of each export for a sample in its own runtime: probabilities, and milliseconds for one example."""
+    """Results of each export for a sample in its own runtime: values, and milliseconds for one example."""
     models = {target.name: scratch / target.folder / target.file for target in formats}
     with_keras = {target.kind: str(models[target.name]) for target in formats if target.kind in _KERAS_KINDS}
     results = {
@@ -220,34 +208,35 @@ def _replay_all(formats: Sequence[Format], scratch: Path, sample: Sample) -> dic
 
 
 def verify(
-    target: Format, probabilities: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
+    target: Format, values: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
 ) -> Replay:
-    """Compare the probabilities of an export with those of the run.
+    """Compare the values of an export with those of the run.
 
     Args:
         target: format of the export.
-        probabilities: (n, classes), of the export.
+        values: (n, …), of the export: probabilities, or boxes and scores.
         ms: milliseconds for one example by itself.
-        reference: (n, classes), of the run.
+        reference: (n, …), of the run.
         sample: the examples; their held-out ones are the last.
         predictor: the run.
 
     Raises:
-        IntegrityError: a probability differs by more than the tolerance, or the metric is significantly worse.
+        IntegrityError: a value differs by more than the tolerance, or the metric is significantly worse.
     """
-    same_shape = probabilities.shape == reference.shape
-    difference = float(np.abs(probabilities - reference).max()) if same_shape else np.inf
+    same_shape = values.shape == reference.shape
+    difference = float(np.abs(values - reference).max()) if same_shape else np.inf
     advice = target.advice or "Please report this."
     if not difference <= target.tolerance:
+        value = "a score or an edge of a box" if predictor.task.has_boxes else "a probability"
         raise IntegrityError(
-            f"{target.name}: a probability differs by {difference:.1e} from that of the run, more than "
+            f"{target.name}: {value} differs by {difference:.1e} from that of the run, more than "
             f"{target.tolerance:.0e}. Nothing was written. {advice}"
         )
     n, metric = len(sample.labels), predictor.task.deciding
     if not n:
-        return Replay(ms, difference, 0, 0, metric.name, metric.is_share)
-    fields, has_lost, is_significant = _compare(sample.labels, reference[-n:], probabilities[-n:], predictor)
-    result = Replay(ms, difference, n, metric=metric.name, is_share=metric.is_share, **fields)
+        return Replay(ms, difference, 0, 0, metric.in_text, metric.is_share)
+    fields, has_lost, is_significant = _compare(sample, reference[-n:], values[-n:], predictor)
+    result = Replay(ms, difference, n, metric=metric.in_text, is_share=metric.is_share, **fields)
     held_out = counted(n, f"held-out {predictor.modality.noun}")
     verb = "falls" if metric.higher_is_better else "rises"
     loss = (
@@ -265,19 +254,26 @@ def verify(
 
 
 def _compare(
-    labels: np.ndarray, before: np.ndarray, after: np.ndarray, predictor: Predictor
+    sample: Sample, reference: np.ndarray, values: np.ndarray, predictor: Predictor
 ) -> tuple[dict[str, Any], bool, bool]:
-    """Compare the predictions of two models.
+    """Compare the predictions of two models for the held-out examples.
 
     Returns:
         Fields of a :class:`Replay`; whether the second is worse; and whether the difference is significant.
     """
-    task, thresholds, seed = predictor.task, predictor.thresholds, predictor.facts.seed
-    comparison = task.compare(labels, before, after, seed=seed)
-    differs = task.differs(task.decide(before, thresholds), task.decide(after, thresholds))
-    figure = task.evaluate(labels, after, predictor.classes, thresholds, seed=seed)[task.deciding_metric]
+    task, thresholds, seed, n_classes = (
+        predictor.task,
+        predictor.thresholds,
+        predictor.facts.seed,
+        len(predictor.classes),
+    )
+    before, after = (task.read_values(of_model, n_classes, sample.frames)[0] for of_model in (reference, values))
+    comparison = task.compare(sample.labels, before, after, seed=seed)
+    is_changed = task.changes(task.decide(before, thresholds), task.decide(after, thresholds))
+    figures = task.evaluate(sample.labels, after, predictor.classes, thresholds, seed=seed)
+    figure = figures[task.deciding_metric]
     fields = {
-        "changed": int(differs.sum()),
+        "changed": int(is_changed.sum()),
         "before": comparison.value[0],
         "after": comparison.value[1],
         "interval": (figure["low"], figure["high"]),

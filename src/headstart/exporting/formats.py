@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from headstart.bases.base import Base
 
 
+PROBABILITIES, DETECTIONS = "probabilities", "detections"
+"""Names of the output of a model: of a classifier, and of a detector."""
+
+
 @dataclass(frozen=True)
 class Format:
     """An export format.

@@ -1,4 +1,7 @@
-"""Exported models, each run by its own runtime: arrays in, probabilities (n, classes) out."""
+"""Exported models, each run by its own runtime: arrays in, the values of the run out.
+
+These are probabilities (n, classes), or of a detector boxes and scores (n, points, 4 + classes).
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.exporting.box_forms import LOCATION, SCORE, from_location, from_yolo
 from headstart.features.engines import compile_graph
 from headstart.system.keras_worker import silent_stderr
 
 Model = Callable[[np.ndarray], np.ndarray]
 
+_YOLO_RANK = 3  # of what detectors give
 _REPEATS = 3  # time measurements of each single example
 
 
@@ -28,12 +33,12 @@ def open_model(kind: str, path: Path) -> Model:
 
 
 def replay(model: Model, batches: Sequence[np.ndarray], singles: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
-    """Probabilities (n, classes) of a sample, and the time for one example by itself in milliseconds.
+    """The values (n, …) of a sample, and the time for one example by itself in milliseconds.
 
     The time is the median over the single examples of the fastest measurement of each, because other work of the
     machine can only make a measurement slower.
     """
-    probabilities = np.concatenate([model(batch) for batch in batches])
+    values = np.concatenate([model(batch) for batch in batches])
     fastest = []
     for single in singles:
         model(single)
@@ -43,7 +48,7 @@ def replay(model: Model, batches: Sequence[np.ndarray], singles: Sequence[np.nda
             model(single)
             times.append(time.perf_counter() - start)
         fastest.append(min(times))
-    return probabilities, 1000 * float(np.median(fastest))
+    return values, 1000 * float(np.median(fastest))
 
 
 def _onnx(path: Path) -> Model:
@@ -57,8 +62,9 @@ def _litert(path: Path) -> Model:
     with silent_stderr():  # it prints which delegate it uses
         interpreter = import_module("ai_edge_litert.interpreter").Interpreter(str(path))
         interpreter.allocate_tensors()
-    (input_details,), (output_details,) = interpreter.get_input_details(), interpreter.get_output_details()
-    input_index, output_index, shape = input_details["index"], output_details["index"], tuple(input_details["shape"])
+    (input_details,) = interpreter.get_input_details()
+    input_index, shape = input_details["index"], tuple(input_details["shape"])
+    index_of = {details["name"]: details["index"] for details in interpreter.get_output_details()}
 
     def predict_one(row: np.ndarray) -> np.ndarray:
         nonlocal shape
@@ -68,14 +74,23 @@ def _litert(path: Path) -> Model:
             shape = row.shape
         interpreter.set_tensor(input_index, row)
         interpreter.invoke()
-        return interpreter.get_tensor(output_index)
+        outputs = {name: interpreter.get_tensor(index) for name, index in index_of.items()}
+        if LOCATION in outputs:
+            return from_location(outputs[LOCATION], outputs[SCORE])
+        (probabilities,) = outputs.values()
+        return probabilities
 
     return lambda batch: np.concatenate([predict_one(row[np.newaxis]) for row in batch])
 
 
 def _openvino(path: Path) -> Model:
     compiled = compile_graph(str(path), "float32")
-    return lambda batch: compiled(batch)[0]
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        values = compiled(batch)[0]
+        return from_yolo(values, batch.shape[1:3]) if values.ndim == _YOLO_RANK else values
+
+    return predict
 
 
 def _saved_model(path: Path) -> Model:

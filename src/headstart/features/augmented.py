@@ -10,7 +10,8 @@ from headstart.bases import BaseSpec, load_base
 from headstart.bases.base import Base
 from headstart.config import Augmentation
 from headstart.data.examples import Example
-from headstart.data.readers import Resize, decode_examples
+from headstart.data.readers import decode_examples
+from headstart.data.resizing import Resize
 from headstart.errors import IntegrityError
 from headstart.features.engines import KerasEngine, OpenVINOEngine, prepare
 from headstart.features.extraction import FeatureSet

@@ -332,6 +332,10 @@ class Task(ABC):
     def decide(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
         """The predicted labels, encoded as :meth:`encode` does."""
 
+    def changes(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Whether what is predicted for each example is something else after a change of the model: bool (n,)."""
+        return self.differs(before, after)
+
     @abstractmethod
     def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
         """Mask of the examples on which two models are compared for a class, bool (n,)."""

@@ -131,6 +131,12 @@ def assigned(boxes: Boxes, detections: Detections) -> np.ndarray:
     return taken_by
 
 
+def has_same_objects(before: Detections, after: Detections) -> bool:
+    """Whether each object detected by one model is detected by the other one, with an IoU of at least 0.5."""
+    boxes = Boxes(before.coordinates, before.classes, np.zeros(len(before), bool), (0, 0))
+    return len(before) == len(after) and bool((assigned(boxes, after) >= 0).all())
+
+
 def confusions(labels: np.ndarray, predicted: np.ndarray, errors: Sequence[BoxError], n_classes: int) -> np.ndarray:
     """Number of objects by true and by predicted class: int64 (classes + 1, classes + 1), the last is the background.
 

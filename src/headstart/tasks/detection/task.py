@@ -5,6 +5,7 @@ Modules that only evaluation needs are imported where they are used: prediction 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class Detection(Task):
     has_label_probability = False
     relabel_control = "accept"
     trains_on = "maps"
+    openvino_info = MappingProxyType({"model_type": "YOLOv8"})
     needs_frames = True
 
     def matches(self, labels: Sequence[Label]) -> bool:
@@ -179,6 +181,13 @@ class Detection(Task):
     def decide(self, outputs: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
         """The detections whose score reaches the threshold of their class: object array (n,) of :class:`Detections`."""
         return above_thresholds(outputs, thresholds)
+
+    def changes(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Whether an object appears or disappears, or its box hardly overlaps the one before (IoU below 0.5)."""
+        from headstart.tasks.detection.errors import has_same_objects
+
+        pairs = zip(before, after, strict=True)
+        return np.fromiter((not has_same_objects(*pair) for pair in pairs), bool, len(before))
 
     def class_examples(self, labels: np.ndarray, number: int) -> np.ndarray:
         """All of them: a class may also be detected in an image without it."""

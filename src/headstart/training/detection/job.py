@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.readers import Resize
+from headstart.data.resizing import Resize
 from headstart.tasks.detection.boxes import Boxes
 
 

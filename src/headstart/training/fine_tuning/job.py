@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.data.readers import Resize
+from headstart.data.resizing import Resize
 
 
 @dataclass(frozen=True)
