@@ -21,7 +21,7 @@ from tests.conftest import WITHOUT_HEADSTART
 pytestmark = pytest.mark.slow
 
 BESIDE = {"labels.txt", "export.json", "predict.py", "bit_depth.py", "resizing.py", "boxes.py", "nms.py", "decoding.py"}
-FORMS = {"litert": {"box_forms.py"}, "openvino": {"box_forms.py", "model.bin"}}
+FORMS = {"onnx:nms": {"box_forms.py"}, "litert": {"box_forms.py"}, "openvino": {"box_forms.py", "model.bin"}}
 
 _RUN_SCRIPT = (
     WITHOUT_HEADSTART
@@ -37,7 +37,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.fixture(scope="module")
 def exports(detector: hs.Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, hs.Export]:
     """The detector in one format of each converter."""
-    made = hs.export(detector, "onnx,litert,openvino,keras", out=tmp_path_factory.mktemp("exports"))
+    made = hs.export(detector, "onnx,onnx:nms,litert,openvino,keras", out=tmp_path_factory.mktemp("exports"))
     return {export.format: export for export in made}
 
 
@@ -74,7 +74,7 @@ def test_every_format_repeats_the_detector(detector: hs.Run, exports: dict[str, 
         assert 0 < card["max_iou"] < 1
 
 
-@pytest.mark.parametrize("name", ["onnx", "litert", "openvino", "keras"])
+@pytest.mark.parametrize("name", ["onnx", "onnx:nms", "litert", "openvino", "keras"])
 def test_the_script_finds_the_boxes_of_the_run(
     detector: hs.Run, exports: dict[str, hs.Export], images: list[Path], name: str
 ) -> None:
@@ -128,6 +128,28 @@ def test_the_forms_of_boxes_are_undone() -> None:
     pixels = np.stack([(x1 + x2) * 35, (y1 + y2) * 15, (x2 - x1) * 70, (y2 - y1) * 30], -1)
     yolo = np.concatenate([pixels, values[..., 4:]], -1).swapaxes(1, 2)
     np.testing.assert_allclose(from_yolo(yolo, size), values, atol=1e-6)
+
+
+def test_onnx_suppresses_boxes_as_the_run_does(detector: hs.Run, exports: dict[str, hs.Export], shapes: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exports["onnx:nms"].model)
+    paths = sorted((shapes / "test/images").iterdir())[:3]
+    batch = np.stack([np.asarray(Image.open(path)) for path in paths])
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["detections", "boxes", "scores", "classes", "number"]
+    _, boxes, scores, classes, number = session.run(None, {"pixels": batch})
+    for path, edges, image_scores, image_classes, count in zip(paths, boxes, scores, classes, number, strict=True):
+        assert (np.diff(image_scores) <= 0).all()
+        assert (image_scores[:count] > 0).all()
+        assert (image_scores[count:] == 0).all()
+        expected = detector.predict(path).boxes
+        assert 0 < len(expected) <= count <= len(edges)
+        for box, best, score, number_of_class in zip(expected, edges, image_scores, image_classes, strict=False):
+            assert detector.classes[number_of_class] == box.label
+            assert score == pytest.approx(box.score, abs=1e-3)
+            inside = np.clip(best, 0, 1) * [128, 96, 128, 96]
+            assert inside == pytest.approx([box.x1, box.y1, box.x2, box.y2], abs=0.1)
 
 
 def test_openvino_model_api_and_mediapipe_find_their_metadata(exports: dict[str, hs.Export]) -> None:

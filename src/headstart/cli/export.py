@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--to",
     required=True,
     metavar="A,B,…",
-    help="Formats: onnx, litert, litert:float16, litert:int8, openvino, saved-model, keras.",
+    help="Formats: onnx, onnx:nms, litert, litert:float16, litert:int8, openvino, saved-model, keras.",
 )
 @click.option(
     "--out",

@@ -54,7 +54,8 @@ _PIXELS_WITH_BOXES = _PIXELS._replace(
     "from resizing import ResizeRule, resize_image, visible_box",
     modules=(*_PIXELS.modules, boxes, decoding, nms),
 )
-_BOX_FORMS = {"litert": "from box_forms import from_location", "openvino": "from box_forms import from_yolo"}
+_BOX_FORMS = {"litert": "from_location", "openvino": "from_yolo", "onnx:nms": "from_suppressed"}
+"""Format or kind -> what undoes its form of boxes."""
 _TOKENS = {
     reading.name: reading
     for reading in (
@@ -116,9 +117,10 @@ def _reading(facts: RunFacts, target: Format) -> _Reading:
     if not get_task(facts.task).has_boxes:
         return _PIXELS
     reading = _PIXELS_WITH_BOXES
-    if target.kind not in _BOX_FORMS:
+    function = _BOX_FORMS.get(target.name) or _BOX_FORMS.get(target.kind)
+    if function is None:
         return reading
-    imports = reading.imports.replace("from decoding", f"{_BOX_FORMS[target.kind]}\nfrom decoding")
+    imports = reading.imports.replace("from decoding", f"from box_forms import {function}\nfrom decoding")
     return reading._replace(imports=imports, modules=(*reading.modules, box_forms))
 
 

@@ -15,6 +15,7 @@ from headstart.errors import HeadstartError, InputError, UnavailableError, field
 from headstart.exporting.box_forms import LOCATION, SCORE
 from headstart.exporting.formats import DETECTIONS, FORMATS, PROBABILITIES, Format
 from headstart.exporting.onnx_order import put_in_order
+from headstart.exporting.onnx_suppression import add_suppression
 from headstart.exporting.runtimes import open_model, replay
 from headstart.features.engines import last_error_line
 from headstart.system import keras_compat
@@ -172,6 +173,9 @@ def _write_onnx(source: _Source, target: Format, path: Path) -> None:
     )  # fmt: skip
     for value in (converted.graph.input[0], converted.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
+    if target.suppresses_boxes:
+        n_points, n_values = source.model.outputs[0].shape[1:]
+        add_suppression(converted.graph, n_points, n_values - 4)
     put_in_order(converted.graph)
     onnx.helper.set_model_props(converted, source.card)
     onnx.checker.check_model(converted)

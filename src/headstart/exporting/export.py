@@ -20,7 +20,7 @@ from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
 from headstart.exporting.formats import DETECTIONS, PROBABILITIES, Format, check_installed, check_possible, own_layers
 from headstart.exporting.openvino_model import write_openvino
-from headstart.exporting.runtimes import open_model, replay
+from headstart.exporting.runtimes import open_model, open_suppressing, replay
 from headstart.exporting.sample import Sample, draw_calibration, draw_sample
 from headstart.features.engines import OpenVINOEngine
 from headstart.runs.files import read_facts
@@ -116,7 +116,15 @@ def export_run(folder: Path, formats: Sequence[Format], parent: Path) -> list[Ex
         results = _replay_all(formats, scratch, sample)
         reference = _reference(predictor, sample)
         replays = {
-            target.name: verify(target, *results[target.name], reference, sample, predictor) for target in formats
+            target.name: verify(
+                target,
+                *results[target.name],
+                reference,
+                sample,
+                predictor,
+                _suppressed(target, scratch, sample, predictor),
+            )
+            for target in formats
         }
         return [_publish(target, replays[target.name], scratch, parent, predictor) for target in formats]
 
@@ -207,8 +215,21 @@ def _replay_all(formats: Sequence[Format], scratch: Path, sample: Sample) -> dic
     return results
 
 
+def _suppressed(target: Format, scratch: Path, sample: Sample, predictor: Predictor) -> np.ndarray | None:
+    if not target.suppresses_boxes:
+        return None
+    model = open_suppressing(scratch / target.folder / target.file, len(predictor.classes))
+    return np.concatenate([model(batch) for batch in sample.batches])
+
+
 def verify(
-    target: Format, values: np.ndarray, ms: float, reference: np.ndarray, sample: Sample, predictor: Predictor
+    target: Format,
+    values: np.ndarray,
+    ms: float,
+    reference: np.ndarray,
+    sample: Sample,
+    predictor: Predictor,
+    suppressed: np.ndarray | None = None,
 ) -> Replay:
     """Compare the values of an export with those of the run.
 
@@ -219,6 +240,7 @@ def verify(
         reference: (n, …), of the run.
         sample: the examples; their held-out ones are the last.
         predictor: the run.
+        suppressed: (n, k, 4 + classes), the values of the boxes that the export leaves, if it suppresses boxes itself.
 
     Raises:
         IntegrityError: a value differs by more than the tolerance, or the metric is significantly worse.
@@ -235,7 +257,8 @@ def verify(
     n, metric = len(sample.labels), predictor.task.deciding
     if not n:
         return Replay(ms, difference, 0, 0, metric.in_text, metric.is_share)
-    fields, has_lost, is_significant = _compare(sample, reference[-n:], values[-n:], predictor)
+    left = values if suppressed is None else suppressed
+    fields, has_lost, is_significant = _compare(sample, reference[-n:], left[-n:], predictor)
     result = Replay(ms, difference, n, metric=metric.in_text, is_share=metric.is_share, **fields)
     held_out = counted(n, f"held-out {predictor.modality.noun}")
     verb = "falls" if metric.higher_is_better else "rises"

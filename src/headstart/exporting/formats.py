@@ -14,6 +14,7 @@ from headstart.model_files.keras_file import CONFIG
 from headstart.runs.files import checked_file
 from headstart.runs.schema import RunFacts
 from headstart.system.keras_worker import INFERENCE_BACKEND
+from headstart.tasks import get_task
 
 if TYPE_CHECKING:
     from headstart.bases.base import Base
@@ -53,8 +54,13 @@ class Format:
 
     @property
     def precision(self) -> str:
-        """Precision of the numbers in the file."""
+        """Precision of the numbers in the file, or another variant of the kind."""
         return self.name.partition(":")[2] or "float32"
+
+    @property
+    def suppresses_boxes(self) -> bool:
+        """Whether the model of a detector suppresses boxes itself."""
+        return self.precision == "nms"
 
     @property
     def needs_tensorflow(self) -> bool:
@@ -80,6 +86,7 @@ def _litert(precision: str, title: str, tolerance: float) -> Format:
 _ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")
 _ALL = (
     Format("onnx", "ONNX", "model.onnx", 1e-4, _ONNX, "onnx", "onnxruntime"),
+    Format("onnx:nms", "ONNX, boxes suppressed inside", "model.onnx", 1e-4, _ONNX, "onnx", "onnxruntime"),
     _litert("", "LiteRT (TensorFlow Lite)", 1e-4),
     _litert(":float16", "LiteRT, weights in float16", 5e-2),
     _litert(":int8", "LiteRT, 8-bit integers", 1.0),
@@ -142,12 +149,14 @@ class _Traits:
         has_segmenter: whether Stanza segments its texts into words.
         layers: names of headstart's own layers in its model.
         runs_on_openvino: whether OpenVINO can compute it.
+        has_boxes: whether it is a detector; None if this is not known yet.
     """
 
     modality: Modality
     has_segmenter: bool
     layers: set[str]
     runs_on_openvino: bool = True
+    has_boxes: bool | None = None
 
 
 def check_possible(formats: Sequence[Format], folder: Path, facts: RunFacts) -> None:
@@ -185,9 +194,8 @@ def check_base(formats: Sequence[Format], base: "Base") -> None:
 def _traits(folder: Path, facts: RunFacts) -> _Traits:
     has_segmenter = bool(getattr(facts.base.tokenizer, "segmenter", None))
     runs_on_openvino = facts.engine.kind == "openvino"
-    return _Traits(
-        facts.modality, has_segmenter, own_layers(checked_file(folder, facts, "model.keras")), runs_on_openvino
-    )
+    layers = own_layers(checked_file(folder, facts, "model.keras"))
+    return _Traits(facts.modality, has_segmenter, layers, runs_on_openvino, get_task(facts.task).has_boxes)
 
 
 def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice: str) -> None:
@@ -206,6 +214,8 @@ def _obstacle(target: Format, traits: _Traits) -> str:
         return f"headstart has no code that reads {traits.modality.plural} without headstart"
     if traits.has_segmenter:
         return "Stanza segments its texts into words, and exports cannot include Stanza"
+    if target.suppresses_boxes and traits.has_boxes is False:
+        return "only detectors give boxes"
     if target.kind == "openvino":
         return "" if traits.runs_on_openvino else "OpenVINO does not support its base"
     if "OpenVINOLayer" in traits.layers:

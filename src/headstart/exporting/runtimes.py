@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.exporting.box_forms import LOCATION, SCORE, from_location, from_yolo
+from headstart.exporting.box_forms import LOCATION, SCORE, SUPPRESSED, from_location, from_suppressed, from_yolo
 from headstart.features.engines import compile_graph
 from headstart.system.keras_worker import silent_stderr
 
@@ -30,6 +30,18 @@ def open_model(kind: str, path: Path) -> Model:
     return {
         "onnx": _onnx, "litert": _litert, "openvino": _openvino, "saved-model": _saved_model, "keras": _keras
     }[kind](path)  # fmt: skip
+
+
+def open_suppressing(path: Path, n_classes: int) -> Model:
+    """The boxes that an ONNX model leaves, as values, see :func:`headstart.exporting.box_forms.from_suppressed`."""
+    session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        boxes, scores, classes = session.run(list(SUPPRESSED[:3]), {name: batch})
+        return from_suppressed(boxes, scores, classes, n_classes)
+
+    return predict
 
 
 def replay(model: Model, batches: Sequence[np.ndarray], singles: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:

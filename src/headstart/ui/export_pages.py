@@ -27,6 +27,7 @@ _FILES = {
 
 _USES = {
     "onnx": "servers and desktop programs, in almost any language",
+    "onnx:nms": "the same for detectors: objects come out, nothing is left to compute",
     "litert": "phones and small devices; MediaPipe reads its labels",
     "litert:float16": "half the size of litert",
     "litert:int8": "a quarter of the size of litert, for integer-only chips; predictions change slightly",
