@@ -21,8 +21,8 @@ def export(
 
     The models take the same inputs as the model of the run: raw uint8 pixels (n, h, w, 3), or int32 token ids (n, t)
     with the tokenizer in the same folder; LiteRT models take one example at a time. They return probabilities
-    (n, classes), or of a detector boxes and scores. Each format is a new folder with ``labels.txt``, ``export.json`` and a ``predict.py`` that does not
-    need headstart.
+    (n, classes), or of a detector boxes and scores. Each format is a new folder with ``labels.txt``, ``export.json``
+    and a ``predict.py`` that does not need headstart.
 
     Args:
         run: the run, or its folder.

@@ -257,8 +257,8 @@ def verify(
     n, metric = len(sample.labels), predictor.task.deciding
     if not n:
         return Replay(ms, difference, 0, 0, metric.in_text, metric.is_share)
-    left = values if suppressed is None else suppressed
-    fields, has_lost, is_significant = _compare(sample, reference[-n:], left[-n:], predictor)
+    compared_values = values if suppressed is None else suppressed
+    fields, has_lost, is_significant = _compare(sample, reference[-n:], compared_values[-n:], predictor)
     result = Replay(ms, difference, n, metric=metric.in_text, is_share=metric.is_share, **fields)
     held_out = counted(n, f"held-out {predictor.modality.noun}")
     verb = "falls" if metric.higher_is_better else "rises"

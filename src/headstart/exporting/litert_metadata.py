@@ -46,8 +46,8 @@ def with_metadata(model: bytes, shape: Sequence[int | None], card: Mapping[str, 
     input_name = "pixels" if len(shape) > 1 else "ids"
     output_names = [LOCATION, SCORE] if len(graph.outputs) > 1 else [PROBABILITIES]
     signature = schema.SignatureDefT(signatureKey="serving_default", subgraphIndex=0)
-    signature.inputs = _named(graph, graph.inputs, [input_name])
-    signature.outputs = _named(graph, graph.outputs, output_names)
+    signature.inputs = _entries(graph, graph.inputs, [input_name])
+    signature.outputs = _entries(graph, graph.outputs, output_names)
     model_t.signatureDefs = [signature]
     subgraph = Table({2: [_input_table(input_name, shape)], 3: [_probabilities_table()]})
     if output_names != [PROBABILITIES]:
@@ -68,7 +68,7 @@ def with_metadata(model: bytes, shape: Sequence[int | None], card: Mapping[str, 
     return file.getvalue()
 
 
-def _named(graph: Any, indices: Sequence[int], names: Sequence[str]) -> list[Any]:
+def _entries(graph: Any, indices: Sequence[int], names: Sequence[str]) -> list[Any]:
     """Name tensors of a graph; gives their entries in a signature."""
     from ai_edge_litert import schema_py_generated as schema
 
