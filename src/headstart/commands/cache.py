@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import InputError
+from headstart.system.disk import size_on_disk
 from headstart.system.locks import is_held, remove_lock
 from headstart.system.scratch import sweep
 from headstart.system.settings import cache_folder
@@ -19,6 +20,7 @@ KINDS = {
     "heads": "trained heads",
     "searches": "heads that were tried",
     "tuning": "fine-tunings, and what unfinished ones go on from",
+    "box-views": "feature maps of views of images with boxes",
     "words": "word vectors, as many as some data need",
     "saved-models": "SavedModels as Keras layers",
     "kerashub": "facts about models of KerasHub",
@@ -106,7 +108,5 @@ def _items(folder: Path, kind: str) -> Iterator[Item]:
     for path in sorted((folder / kind).glob("*")):
         if path.suffix in (".lock", ".pulse"):
             continue
-        stats = [file.stat() for file in (path, *path.rglob("*")) if file.exists()]
-        # Files are made at full length and filled by and by: what counts is what they take by now.
-        size = sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats)
-        yield Item(kind, path, int(size), max(stat.st_mtime for stat in stats))
+        used = max(file.stat().st_mtime for file in (path, *path.rglob("*")) if file.exists())
+        yield Item(kind, path, size_on_disk(path), used)

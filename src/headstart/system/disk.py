@@ -33,6 +33,12 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def size_on_disk(path: Path) -> int:
+    """Bytes that a file or a folder takes by now; shards have their full length before they are filled."""
+    stats = [file.stat() for file in (path, *path.rglob("*")) if file.exists()]
+    return int(sum(getattr(stat, "st_blocks", stat.st_size / 512) * 512 for stat in stats))
+
+
 def check_room(folder: Path, needed_bytes: float, purpose: str) -> None:
     """Check that a disk has enough free space.
 

@@ -25,12 +25,14 @@ from headstart.model_files.keras_file import FreezeProof
 from headstart.system import keras_worker
 from headstart.system.atomic import atomic_file
 from headstart.system.checksums import CHECKSUMS, is_intact, write_checksums
+from headstart.system.disk import size_on_disk
 from headstart.system.locks import own_folder
 from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.detection.boxes import Boxes
 from headstart.training.detection.job import DetectorJob, write_boxes
 from headstart.training.detection.trainer import STATE_FILE
+from headstart.training.detection.view_folders import mark_as_used, remove_old_views, views_folder
 
 logger = logging.getLogger(__name__)
 
@@ -133,15 +135,11 @@ def train_detector(
     with own_folder(cache / "tuning" / key, "training the same detector") as work:
         work.mkdir(parents=True, exist_ok=True)
         if not ((work / CHECKSUMS).exists() and is_intact(work)):
-            _train(
-                replace(job, folder=str(work), boxes=str(work / "boxes.npz")),
-                work,
-                train,
-                val,
-                backend,
-                cache,
-                progress,
-            )
+            with own_folder(views_folder(cache, job, with_maps), "training on the same views") as views:
+                job = replace(job, folder=str(work), boxes=str(work / "boxes.npz"), views_folder=str(views))
+                _train(job, train, val, backend, progress)
+                mark_as_used(views)
+            remove_old_views(cache)
         facts = json.loads((work / "facts.json").read_text())
     history, proof = facts.pop("history"), FreezeProof(**facts.pop("proof"))
     return DetectorResult(work, with_maps, maps, proof, tuple(history), facts)
@@ -198,6 +196,7 @@ def _plan(
         seed=seed,
         time_limit=time_limit,
         folder="",
+        views_folder="",
     )
 
 
@@ -212,23 +211,16 @@ def _key(job: DetectorJob, base: ImageBase, backend: str, objects: Sequence[Boxe
     return material.hexdigest()[:32]
 
 
-def _train(
-    job: DetectorJob,
-    work: Path,
-    train: LabelledImages,
-    val: LabelledImages,
-    backend: str,
-    cache: Path,
-    progress: Progress,
-) -> None:
-    """Train in a Keras process; the finished model and the facts are in ``work`` afterwards."""
+def _train(job: DetectorJob, train: LabelledImages, val: LabelledImages, backend: str, progress: Progress) -> None:
+    """Train in a Keras process; the finished model and the facts are in the folder of the job afterwards."""
+    work, views = Path(job.folder), Path(job.views_folder)
     values = sum(math.prod(level["shape"]) for level in job.maps)
     n_bytes = 2 * values * (len(train.examples) * job.views + len(val.examples))
-    _check_disk_space(cache, n_bytes)
+    _check_disk_space(views, n_bytes)
     write_boxes(work / "boxes.npz", [*train.objects, *val.objects])
     logger.info(
         f"training a detector on {counted(len(train.examples), 'image')}, {counted(job.views, 'view')} of each, for "
-        f"{counted(job.epochs, 'epoch')}; {n_bytes / 1e6:,.0f} MB in the cache while it runs"
+        f"{counted(job.epochs, 'epoch')}; {n_bytes / 1e6:,.0f} MB in the cache"
     )
     facts = keras_worker.call(
         "headstart.training.detection.trainer:train", asdict(job), backend=backend, progress=progress
@@ -239,19 +231,18 @@ def _train(
     }  # fmt: skip
     with atomic_file(work / "facts.json", durable=True) as path:
         path.write_text(json.dumps(facts))
-    shutil.rmtree(work / "views")
     for name in (STATE_FILE, "boxes.npz"):
         (work / name).unlink(missing_ok=True)
     write_checksums(work)
 
 
-def _check_disk_space(cache: Path, n_bytes: int) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
+def _check_disk_space(views: Path, n_bytes: int) -> None:
+    n_bytes -= size_on_disk(views)
+    free = shutil.disk_usage(views).free
     if n_bytes > _DISK_SHARE * free:
         raise InputError(
-            f"training needs {n_bytes / 1e9:,.1f} GB in the cache while it runs, and may use {_DISK_SHARE:.0%} of the "
-            f"{free / 1e9:,.1f} GB that are free in {cache}: use fewer views or a smaller image, or set "
+            f"training needs {n_bytes / 1e9:,.1f} GB in the cache, and may use {_DISK_SHARE:.0%} of the "
+            f"{free / 1e9:,.1f} GB that are free in {views.parents[1]}: use fewer views or a smaller image, or set "
             "HEADSTART_CACHE to a folder on another disk.",
             field="detector_views",
         )

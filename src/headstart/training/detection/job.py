@@ -35,7 +35,8 @@ class DetectorJob:
         weight_decay: of AdamW.
         seed: of everything random.
         time_limit: in seconds; None for none.
-        folder: for views, checkpoints and results; no other job uses it.
+        folder: for checkpoints and results; no other job uses it.
+        views_folder: for the maps of views; no other job uses it at the same time.
     """
 
     spec: dict[str, Any]
@@ -58,6 +59,7 @@ class DetectorJob:
     seed: int
     time_limit: float | None
     folder: str
+    views_folder: str
 
 
 def job_from_json(values: dict[str, Any]) -> DetectorJob:

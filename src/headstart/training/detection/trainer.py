@@ -139,7 +139,7 @@ class DetectorTrainer:
             job.flips,
         )
         self._probe = decode_examples(decoder, plan.examples[: min(_PROBE_EXAMPLES, job.n_train)])
-        self.values: StoredArrays = stored_box_views(plan, engine, self.folder / "views", self.progress, deadline)
+        self.values: StoredArrays = stored_box_views(plan, engine, Path(job.views_folder), self.progress, deadline)
         self.objects = read_boxes(Path(job.boxes))
         self.decoder: Decoder = decoder
         views = [
