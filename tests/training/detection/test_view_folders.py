@@ -15,7 +15,8 @@ from headstart.training.detection.view_folders import remove_old_views, views_fo
 JOB = DetectorJob(
     spec={}, resize="stretch", input_size=(64, 64), maps=[{"block": "block4", "shape": [8, 8, 40], "stride": 8}],
     xml="model.xml", precision="float32", n_classes=2, examples=[], digests=[], n_train=0, boxes="", views=6,
-    flips=True, epochs=6, batch_size=16, learning_rate=4e-3, weight_decay=0.02, seed=0, time_limit=None, folder="", views_folder="",
+    flips=True, epochs=6, batch_size=16, learning_rate=4e-3, weight_decay=0.02, seed=0, time_limit=None, folder="",
+    views_folder="",
 )  # fmt: skip
 
 
