@@ -4,7 +4,6 @@ tf2onnx iterates over sets of objects, whose order depends on memory addresses, 
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +13,14 @@ _NUMBER = re.compile(r"(const_fold_opt)?__\d+")
 def put_in_order(graph: Any) -> None:
     """Sort nodes and constants of an ``onnx.GraphProto`` in the order in which the outputs need them, and number them.
 
-    Names of inputs and outputs do not change, nor do names without a number of tf2onnx. tf2onnx merges equal constants
-    under the name of any one of them: constants that are read several times are called ``constant``.
+    Names of inputs and outputs do not change, nor do other names without a number of tf2onnx. It merges equal constants
+    under the name of any one of them, and may then remove all but one of their readers: constants are only numbered.
     """
     _sort(graph)
     fixed = [value.name for value in (*graph.input, *graph.output)]
     names, used = {name: name for name in fixed}, set(fixed)
-    readers = Counter(name for node in _all_nodes(graph) for name in node.input)
     for tensor in graph.initializer:
-        if readers[tensor.name] > 1:
-            _choose_name(tensor.name, names, used, "constant")
+        _choose_name(tensor.name, names, used, "constant")
     _choose_names(graph, names, used)
     _rename(graph, names)
     for number, node in enumerate(_all_nodes(graph)):
