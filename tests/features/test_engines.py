@@ -17,6 +17,6 @@ def test_threads_get_their_own_answers(run: hs.Run, at_once: int) -> None:
     batches = [rng.integers(0, 256, (size, *predictor.samples.shape[1:]), np.uint8) for size in (1, 2, 5, 3) * 4]
     expected = [predictor.values(batch) for batch in batches]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(predictor.probabilities, batches))
+        found = list(threads.map(predictor.values, batches))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
