@@ -5,7 +5,7 @@ the seed and on its content alone; so a pass that was killed continues where it 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +120,7 @@ def _compute(
 ) -> None:
     committed = time.monotonic()
     batches = map_ahead(lambda row: (row, _pixels(plan, *row)), missing)
-    for (i, numbers), values in _streamed(engine, batches):
+    for (i, numbers), values in engine.stream(batches):
         narrow = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
         for number, row in zip(numbers, narrow, strict=True):
             store.append([plan.digests[i]], row[np.newaxis], number)
@@ -132,12 +132,6 @@ def _compute(
             store.commit()
             raise TimeoutError
     store.commit()
-
-
-def _streamed(
-    engine: Engine, batches: Iterator[tuple[tuple[int, list[int]], np.ndarray]]
-) -> Iterator[tuple[tuple[int, list[int]], np.ndarray]]:
-    return engine.stream(batches)
 
 
 def _pixels(plan: BoxViewPlan, i: int, numbers: list[int]) -> np.ndarray:

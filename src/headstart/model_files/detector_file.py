@@ -1,9 +1,6 @@
 """The files of a detector: ``model.keras``, its form for OpenVINO, and the proof that its base was frozen."""
 
-import hashlib
 import logging
-import tempfile
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import IntegrityError
-from headstart.model_files.keras_file import WEIGHTS, FreezeProof, tensor_digest
+from headstart.model_files.keras_file import FreezeProof, base_digests, make_proof
 from headstart.system.keras_worker import full_float32
 
 logger = logging.getLogger(__name__)
@@ -80,25 +77,6 @@ def freeze_proof(keras_file: Path, before: list[str], statistics: int) -> Freeze
     Raises:
         IntegrityError: a tensor of the base is not in the file.
     """
-    import h5py
-
-    digests: list[str] = []
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            digests.append(tensor_digest(np.asarray(item)))
-
-    with (
-        zipfile.ZipFile(keras_file) as source,
-        tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch,
-        h5py.File(source.extract(WEIGHTS, scratch), "r") as file,
-    ):
-        file.visititems(visit)
-    changed = sum((Counter(before) - Counter(digests)).values())
-    if changed:
-        raise IntegrityError(
-            f"{changed} of {len(before)} frozen tensors in {keras_file} differ from the base's: the base has changed "
-            "though it was frozen. Nothing was saved; please report this."
-        )
-    sha256 = hashlib.sha256("".join(sorted(before)).encode()).hexdigest()
-    return FreezeProof(len(before), statistics, changed, len(digests) - len(before), sha256)
+    after = Counter(base_digests(keras_file, with_head=True))
+    changed = sum((Counter(before) - after).values())
+    return make_proof(keras_file, Counter(before), changed, sum(after.values()), statistics)

@@ -159,26 +159,43 @@ def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None =
     template, after = Counter(base["before"]), Counter(base_digests(keras_file))
     before = Counter(frozen.digests) if frozen else template
     changed = max(sum((before - after).values()), sum((template - after).values()), sum((after - template).values()))
+    return make_proof(
+        keras_file, before, changed, sum(after.values()), frozen.statistics if frozen else base["statistics"]
+    )
+
+
+def make_proof(keras_file: Path, before: Counter[str], changed: int, n_after: int, statistics: int) -> FreezeProof:
+    """The freeze proof of a finished file.
+
+    Args:
+        keras_file: the file.
+        before: digests of the frozen tensors, from before training.
+        changed: how many of them differ in the file.
+        n_after: tensors in the file, without those of a head of Dense layers.
+        statistics: how many frozen tensors are moving means and variances of BatchNormalization.
+
+    Raises:
+        IntegrityError: any of them differs.
+    """
+    n_frozen = sum(before.values())
     if changed:
         raise IntegrityError(
-            f"{changed} of {sum(before.values())} frozen tensors in {keras_file} differ from the base's: "
-            "the base has changed though it was frozen. Nothing was saved; please report this."
+            f"{changed} of {n_frozen} frozen tensors in {keras_file} differ from the base's: the base has changed "
+            "though it was frozen. Nothing was saved; please report this."
         )
     sha256 = hashlib.sha256("".join(sorted(before.elements())).encode()).hexdigest()
-    n_frozen = sum(before.values())
-    statistics = frozen.statistics if frozen else base["statistics"]
-    return FreezeProof(n_frozen, statistics, changed, sum(after.values()) - n_frozen, sha256)
+    return FreezeProof(n_frozen, statistics, changed, n_after - n_frozen, sha256)
 
 
-def base_digests(keras_file: Path) -> list[str]:
-    """SHA-256 (hex) of every tensor in a ``.keras`` file except those of the head."""
+def base_digests(keras_file: Path, *, with_head: bool = False) -> list[str]:
+    """SHA-256 (hex) of every tensor in a ``.keras`` file, by default except those of a head of Dense layers."""
     import h5py
 
     digests: list[str] = []
     with zipfile.ZipFile(keras_file) as source, tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch:
         weights = source.extract(WEIGHTS, scratch)
         with h5py.File(weights, "r") as file:
-            head = tuple(f"{group}/" for group in _head_groups(file))
+            head = () if with_head else tuple(f"{group}/" for group in _head_groups(file))
 
             def visit(name: str, item: Any) -> None:
                 # Random layers store the state of their generator beside the weights; it is no weight.
