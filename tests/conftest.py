@@ -7,17 +7,19 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 # Before anything is imported: nothing of the user's is touched, Keras in this process is one that can train, and CPUs
 # that have bfloat16 compute as exactly as the others; tests/contracts/test_bfloat16.py is about what they do otherwise.
 _HOME = tempfile.mkdtemp(prefix="headstart-tests-")
 os.environ.update(HEADSTART_CACHE=f"{_HOME}/cache", KERAS_HOME=f"{_HOME}/keras", HEADSTART_OFFLINE="1")
-# What bases are converted into is shared by pytest's side-by-side processes, which inherit the variable.
-_ENGINES = os.environ.setdefault("HEADSTART_TESTS_ENGINES", f"{_HOME}/engines")
-os.makedirs(_ENGINES, exist_ok=True)
-os.makedirs(f"{_HOME}/cache")
-os.symlink(_ENGINES, f"{_HOME}/cache/engines")
+# What is expensive to make is shared by pytest's side-by-side processes, which inherit the variable.
+_SHARED = Path(os.environ.setdefault("HEADSTART_TESTS_SHARED", f"{_HOME}/shared"))
+for _name in ("engines", "tuning", "box-views"):  # what bases are converted into, trainings, and the maps of detectors
+    (_SHARED / _name).mkdir(parents=True, exist_ok=True)
+    Path(_HOME, "cache").mkdir(exist_ok=True)
+    Path(_HOME, "cache", _name).symlink_to(_SHARED / _name)
 os.environ["HEADSTART_PRECISION"] = "float32"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,6 +33,7 @@ from PIL import Image  # noqa: E402
 import headstart as hs  # noqa: E402
 from examples.shapes import write_shapes  # noqa: E402
 from headstart.features.engines import prepare  # noqa: E402
+from headstart.system.locks import patient_lock  # noqa: E402
 from headstart.system.settings import cache_folder  # noqa: E402
 
 SIZE = 64
@@ -75,6 +78,22 @@ def prepared_cache(folder: Path, size: int = SIZE) -> Path:
     return folder
 
 
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of pytest's processes makes and all read; nobody changes it.
+
+    Args:
+        name: of the folder.
+        make: makes it, and what is in it.
+    """
+    folder, done = _SHARED / name, _SHARED / f"{name}.done"
+    with patient_lock(f"{folder}.lock", f"making {name}"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``china/`` and ``flower/``: 55 crops each of the two photographs that come with scikit-learn, as JPEG."""
@@ -98,19 +117,19 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
 
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes() -> Path:
     """Discs and squares on crops of a photograph, with boxes in the layout of YOLO: 32 train, 12 val and 12 test."""
-    folder = tmp_path_factory.mktemp("data") / "shapes"
-    write_shapes(folder)
-    return folder
+    return made_once("shapes", write_shapes)
 
 
 @pytest.fixture(scope="session")
 def detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run":
     """A run trained on ``shapes``; read it, do not change it."""
-    return hs.train(
-        shapes, input_size=(96, 128), detector_epochs=25, detector_views=2, runs=tmp_path_factory.mktemp("runs")
-    )
+
+    def make(folder: Path) -> None:
+        hs.train(shapes, input_size=(96, 128), detector_epochs=25, detector_views=2, runs=folder)
+
+    return hs.load(shutil.copytree(made_once("detector", make) / "shapes", tmp_path_factory.mktemp("runs") / "shapes"))
 
 
 @pytest.fixture(scope="session")

@@ -260,7 +260,8 @@ def _end_with_parent() -> None:
     """End at once when the parent does: then nobody holds the other end of the standard input any more."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not by `sys.stdin`, whose lock Python would wait for when it ends, a second long
+            pass
         os._exit(1)
 
     Thread(target=wait, daemon=True).start()
