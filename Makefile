@@ -8,8 +8,9 @@ PYTHON ?= python3
 BIN   := $(if $(VENV),$(VENV)/bin/)
 READY := $(if $(VENV),$(VENV)/.ready)
 
-# Two processes, whatever the machine: Keras is started by many tests and mostly keeps one core busy.
-SIDE_BY_SIDE := -n 2 --dist worksteal
+# Two processes, whatever the machine: Keras is started by many tests and mostly keeps one core busy. Each takes one
+# file after the other, in the order of tests/conftest.py, because the tests of a file share what is slow to make.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast newest-keras check fix docs bench bench-tuning bench-texts bench-few bench-serving

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Before anything is imported: nothing of the user's is touched, Keras in this process is one that can train, and CPUs
 # that have bfloat16 compute as exactly as the others; tests/contracts/test_bfloat16.py is about what they do otherwise.
@@ -25,6 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("XDG_CACHE_HOME", None)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import headstart: only the first compiles it
+sys.dont_write_bytecode = False  # and tests, which pytest compiles for half the time that it takes to find them
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -42,6 +44,9 @@ SIZE = 64
 WORDS = "embedded:glove-6b-50d"
 """The quickest base for texts."""
 
+DETECTOR: dict[str, Any] = {"input_size": (96, 128), "detector_epochs": 25, "detector_views": 2}
+"""Settings of the detector that many tests share."""
+
 WITHOUT_HEADSTART = """
 import sys
 class NoHeadstart:
@@ -52,6 +57,16 @@ sys.meta_path.insert(0, NoHeadstart())
 """
 """Begins a program in which headstart cannot be imported."""
 
+_LONG_FILES = (
+    "training/detection/test_detector.py", "journeys/test_tutorials.py", "exporting/test_export.py",
+    "training/fine_tuning/test_fine_tune.py", "bases/test_saved_model.py", "contracts/test_keras_applications.py",
+    "exporting/test_detectors.py", "journeys/test_network.py", "bases/test_transformers_graph.py",
+    "features/test_extraction.py", "bases/test_kerashub.py", "bases/test_config_fields.py", "runs/test_golden_runs.py",
+    "contracts/test_backends.py", "runs/test_run.py", "ui/test_browser.py", "contracts/test_grad_cam.py",
+)  # fmt: skip
+"""The files that take longest, 90 to 20 seconds, from the longest on."""
+
+_IS_FROZEN = pytest.StashKey[bool]()
 _CROP, _STEP = 96, 48
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
@@ -61,13 +76,28 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test comes first, or at the end one of two processes would wait for it."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    """Files with long tests come first, or at the end one of two processes would wait for them.
+
+    A file is one process's (``--dist loadfile``), which makes the fixtures of its module once. What needs the detector
+    is slow, because its training is.
+    """
+    for item in items:
+        if "detector" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    places = {name: place for place, name in enumerate(_LONG_FILES)}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        return places.get(name, len(places)), item.path not in slow_files
+
+    items.sort(key=place)
 
 
-def pytest_runtest_teardown() -> None:
+def pytest_runtest_teardown(item: pytest.Item) -> None:
     """TensorFlow's million objects stay to the end: collections after the first test that needs it leave them out."""
-    if "tensorflow" in sys.modules and not gc.get_freeze_count():
+    if "tensorflow" in sys.modules and not item.config.stash.get(_IS_FROZEN, False):
+        item.config.stash[_IS_FROZEN] = True  # to ask for the number of frozen objects would count them, every time
         gc.freeze()
 
 
@@ -127,7 +157,7 @@ def detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> "hs.Run"
     """A run trained on ``shapes``; read it, do not change it."""
 
     def make(folder: Path) -> None:
-        hs.train(shapes, input_size=(96, 128), detector_epochs=25, detector_views=2, runs=folder)
+        hs.train(shapes, **DETECTOR, runs=folder)
 
     return hs.load(shutil.copytree(made_once("detector", make) / "shapes", tmp_path_factory.mktemp("runs") / "shapes"))
 

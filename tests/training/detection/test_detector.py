@@ -13,11 +13,12 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError
 from headstart.runs.predictor import Predictor
-from tests.conftest import WITHOUT_HEADSTART
+from headstart.system.settings import cache_folder
+from tests.conftest import DETECTOR, WITHOUT_HEADSTART
 
 OPEN_IN_PLAIN_KERAS = """
 import numpy, os
-os.environ["KERAS_BACKEND"] = {backend!r}
+os.environ.update(KERAS_BACKEND={backend!r}, XLA_FLAGS="--xla_backend_optimization_level=0")  # of JAX: compiled sooner
 import keras
 with numpy.load({golden!r}) as golden:
     inputs, expected = golden["inputs"], golden["probabilities"]
@@ -104,16 +105,20 @@ class _Killer:
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_and_ends_with_the_same_model(shapes: Path, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_and_ends_with_the_same_model(
+    detector: "hs.Run", shapes: Path, tmp_path: Path
+) -> None:
+    """The detector that was trained without a break is the one of all tests; only conversions come from its cache."""
     from headstart.system.progress import NO_PROGRESS
 
-    settings: dict[str, Any] = {"input_size": (96, 128), "detector_epochs": 3, "detector_views": 1}
-    whole = hs.train(shapes, **settings, runs=tmp_path / "runs", cache=tmp_path / "a", progress=False)
-    shutil.copytree(tmp_path / "a/engines", tmp_path / "b/engines")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "engines").symlink_to(cache_folder() / "engines")
+    settings: dict[str, Any] = {**DETECTOR, "runs": tmp_path / "runs", "cache": cache}
     with pytest.raises(KeyboardInterrupt):
-        hs.train(shapes, **settings, runs=tmp_path / "runs", cache=tmp_path / "b", progress=_Killer(NO_PROGRESS))
-    resumed = hs.train(shapes, **settings, runs=tmp_path / "runs", cache=tmp_path / "b", progress=False)
-    assert (resumed.folder / "engine/model.bin").read_bytes() == (whole.folder / "engine/model.bin").read_bytes()
+        hs.train(shapes, **settings, progress=_Killer(NO_PROGRESS))
+    resumed = hs.train(shapes, **settings, progress=False)
+    assert (resumed.folder / "engine/model.bin").read_bytes() == (detector.folder / "engine/model.bin").read_bytes()
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> float:
