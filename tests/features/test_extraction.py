@@ -150,9 +150,16 @@ def test_what_pictures_look_like_falls_out_with_and_without_a_base(
     ["features/*/shard-*.npy", "features/*/index.sqlite", "known-files/files.sqlite", "image-info/*/images.sqlite"],
 )
 def test_a_damaged_cache_is_computed_again(
-    base: hs.Base, files: list[Path], tmp_path: Path, pattern: str, damage: str, caplog: pytest.LogCaptureFixture
+    small_base: str,
+    files: list[Path],
+    tmp_path: Path,
+    pattern: str,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    cache = prepared_cache(tmp_path / "cache")
+    base, cache = hs.load_base(small_base), tmp_path / "cache"
+    cache.mkdir()
+    (cache / "engines").symlink_to(cache_folder() / "engines")
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(files[0].read_bytes()[:900])
     before = hs.extract(base, [*files, bad], cache=cache)
