@@ -5,6 +5,8 @@ import gc
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -56,6 +58,9 @@ class NoHeadstart:
 sys.meta_path.insert(0, NoHeadstart())
 """
 """Begins a program in which headstart cannot be imported."""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+"""``headstart(*arguments, cwd=folder)``."""
 
 _LONG_FILES = (
     "training/detection/test_detector.py", "journeys/test_tutorials.py", "exporting/test_export.py",
@@ -222,3 +227,24 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> str:
     cfg.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     cfg.with_suffix(".weights").write_bytes(b"".join(values))
     return f"yolo:{cfg}"
+
+
+@pytest.fixture
+def headstart_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """The command line in this process, which has imported most of it: for what does not depend on the process."""
+    from headstart.cli.main import main
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
+        if cwd:
+            monkeypatch.chdir(cwd)
+        handler = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as exc:
+            return subprocess.CompletedProcess(sys.argv, exc.code, *capfd.readouterr())
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+
+    return run

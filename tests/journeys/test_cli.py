@@ -6,10 +6,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 import headstart as hs
-from headstart.cli.main import COMMANDS, cli, main
-from tests.conftest import SIZE
+from headstart.cli.main import COMMANDS, cli
+from tests.conftest import SIZE, Command
 
 HEADSTART = str(Path(sys.executable).with_name("headstart"))
 HEAVY = {"tensorflow", "torch", "jax", "keras", "pandas", "sklearn", "openvino", "rich", "scipy", "matplotlib"}
@@ -31,29 +29,6 @@ def headstart(
         [HEADSTART, *map(str, arguments)], input=stdin, capture_output=True, cwd=cwd, env={**os.environ, **(env or {})}
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def headstart_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """The same in this process, which has imported most of it: for what does not depend on the process."""
-
-    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["headstart", *map(str, arguments)])
-        if cwd:
-            monkeypatch.chdir(cwd)
-        handler = signal.getsignal(signal.SIGTERM)
-        capfd.readouterr()
-        try:
-            main()
-        except SystemExit as exc:
-            return subprocess.CompletedProcess(sys.argv, exc.code, *capfd.readouterr())
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-
-    return run
 
 
 def test_train_evaluate_and_predict(photos: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,22 @@ import headstart as hs
 from headstart.data.boxes.drawing import class_colour
 from headstart.data.dataset import load_dataset
 from headstart.tasks.detection.boxes import ious
+from tests.conftest import Command
 from tests.serving.test_server import Server, form
 
+Headstart = Callable[..., tuple[str, str]]
 
-def headstart(*arguments: object, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "headstart", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
+
+@pytest.fixture
+def headstart(headstart_here: Command) -> Headstart:
+    """Runs a command, checks its exit code, and gives standard output and standard error."""
+
+    def run(*arguments: object, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
+        done = headstart_here(*arguments, cwd=cwd)
+        assert done.returncode == code, done.stderr
+        return done.stdout, done.stderr
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def truth(shapes: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def test_a_table_has_a_row_for_each_box_in_pixels_of_the_upright_image(
-    detector: hs.Run, images: Path, truth: list[tuple[str, np.ndarray]]
+    headstart: Headstart, detector: hs.Run, images: Path, truth: list[tuple[str, np.ndarray]]
 ) -> None:
     out, err = headstart("predict", detector.folder, images, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
@@ -72,7 +79,7 @@ def test_a_table_has_a_row_for_each_box_in_pixels_of_the_upright_image(
 
 
 def test_lines_count_objects_by_class_and_give_each_box(
-    detector: hs.Run, images: Path, truth: list[tuple[str, np.ndarray]]
+    headstart: Headstart, detector: hs.Run, images: Path, truth: list[tuple[str, np.ndarray]]
 ) -> None:
     out, _ = headstart("predict", detector.folder, images / "shape.jpg", images / "empty.png")
     first, *boxes, last = out.splitlines()
@@ -85,7 +92,7 @@ def test_lines_count_objects_by_class_and_give_each_box(
     assert 0 < float(score) <= 1
 
 
-def test_scores_decide_what_is_predicted(detector: hs.Run, images: Path) -> None:
+def test_scores_decide_what_is_predicted(headstart: Headstart, detector: hs.Run, images: Path) -> None:
     path = images / "shape.jpg"
     out, _ = headstart(
         "predict", detector.folder, path, "--json", "--min-score", "disc=1", "--min-score", "square=0.01"
@@ -114,14 +121,16 @@ def test_scores_decide_what_is_predicted(detector: hs.Run, images: Path) -> None
     ],
 )
 def test_options_of_other_runs_are_refused_by_name(
-    detector: hs.Run, images: Path, options: list[str], message: str
+    headstart: Headstart, detector: hs.Run, images: Path, options: list[str], message: str
 ) -> None:
     out, err = headstart("predict", detector.folder, images / "shape.jpg", *options, code=2)
     assert out == ""
     assert message in err
 
 
-def test_options_of_detectors_are_refused_by_name(run: hs.Run, images: Path, tmp_path: Path) -> None:
+def test_options_of_detectors_are_refused_by_name(
+    headstart: Headstart, run: hs.Run, images: Path, tmp_path: Path
+) -> None:
     for options in (["--min-score", "0.3"], ["--draw", tmp_path / "a"], ["--format", "voc", "--out", tmp_path / "b"]):
         _, err = headstart("predict", run.folder, images / "shape.jpg", *options, code=2)
         assert f"{options[0]} is for runs that detect objects, and this is a single-label run" in err
@@ -130,7 +139,9 @@ def test_options_of_detectors_are_refused_by_name(run: hs.Run, images: Path, tmp
 
 
 @pytest.mark.parametrize("form", ["coco", "yolo", "voc"])
-def test_labels_for_annotation_tools_are_read_back(detector: hs.Run, images: Path, tmp_path: Path, form: str) -> None:
+def test_labels_for_annotation_tools_are_read_back(
+    headstart: Headstart, detector: hs.Run, images: Path, tmp_path: Path, form: str
+) -> None:
     out, err = headstart(
         "predict",
         detector.folder,
@@ -153,7 +164,9 @@ def test_labels_for_annotation_tools_are_read_back(detector: hs.Run, images: Pat
     assert len(by_file["empty.png"]) == 0
 
 
-def test_images_whose_label_files_would_collide_are_named(detector: hs.Run, images: Path, tmp_path: Path) -> None:
+def test_images_whose_label_files_would_collide_are_named(
+    headstart: Headstart, detector: hs.Run, images: Path, tmp_path: Path
+) -> None:
     for name in ("a.jpg", "a.png"):
         with Image.open(images / "shape.jpg") as image:
             image.save(tmp_path / name)
@@ -163,7 +176,9 @@ def test_images_whose_label_files_would_collide_are_named(detector: hs.Run, imag
     assert "a.png would have the same label file" in err
 
 
-def test_drawn_images_are_upright_and_overwrite_nothing(detector: hs.Run, images: Path, tmp_path: Path) -> None:
+def test_drawn_images_are_upright_and_overwrite_nothing(
+    headstart: Headstart, detector: hs.Run, images: Path, tmp_path: Path
+) -> None:
     shutil.copytree(images, tmp_path / "new", ignore=shutil.ignore_patterns("broken*"))
     before = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
     _, err = headstart("predict", detector.folder, "new", "--draw", "new", cwd=tmp_path)
@@ -270,7 +285,9 @@ def test_supervision(detector: hs.Run, images: Path, tmp_path: Path, monkeypatch
     assert (nothing.xyxy.shape, nothing.class_id.shape) == ((0, 4), (0,))
 
 
-def test_an_object_is_explained_by_where_it_is(detector: hs.Run, images: Path, tmp_path: Path) -> None:
+def test_an_object_is_explained_by_where_it_is(
+    headstart: Headstart, detector: hs.Run, images: Path, tmp_path: Path
+) -> None:
     path = images / "turned.jpg"
     answer = detector.predict(path)
     for number, box in enumerate(answer.boxes, 1):
@@ -297,7 +314,7 @@ def test_boxes_are_numbered_in_detectors_only(run: hs.Run, images: Path) -> None
 
 
 def test_held_out_images_are_evaluated_and_what_was_trained_on_is_found(
-    detector: hs.Run, shapes: Path, tmp_path: Path
+    headstart: Headstart, detector: hs.Run, shapes: Path, tmp_path: Path
 ) -> None:
     held_out = tmp_path / "held"
     (held_out / "images").mkdir(parents=True)
@@ -408,7 +425,7 @@ def test_what_a_detector_cannot_do_is_refused_before_the_work(detector: hs.Run, 
         hs.evaluate(detector.folder, shapes, tta=True)
 
 
-def test_settings_that_change_nothing_are_named_once(shapes: Path, photos: Path) -> None:
+def test_settings_that_change_nothing_are_named_once(headstart: Headstart, shapes: Path, photos: Path) -> None:
     end = ("--base", "embedded:nothing")  # ends the command before the training
     _, err = headstart("train", shapes, "--head", "mlp", "--dense", "8", "--min-precision", "0.9", *end, code=2)
     (warning,) = [line for line in err.splitlines() if line.startswith("warning")]
