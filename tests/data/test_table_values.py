@@ -291,7 +291,7 @@ def test_json_lines_may_be_one_array(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"text,label\nx,a\n" * 9), "compressed with gzip: unpack it"),
+        (gzip.compress(b"text,label\nx,a\n" * 9, mtime=0), "compressed with gzip: unpack it"),
         (b"PK\3\4" + bytes(60), "an Excel file or a zip archive"),
         (b"PAR1" + bytes(60), "a Parquet file: rename it to .parquet"),
         (b"\n<!DOCTYPE html>\n<html></html>", "a web page"),

@@ -214,6 +214,7 @@ def _follow(child: subprocess.Popen, progress: Progress) -> None:
             relay(json.loads(line))
     except BaseException:
         child.kill()
+        child.wait()  # after an interrupt, the end of `with` waits for a quarter of a second only
         raise
     finally:
         relay.close()
