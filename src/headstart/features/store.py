@@ -16,7 +16,6 @@ import uuid
 import zlib
 from collections.abc import Sequence
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +35,16 @@ Key = tuple[Digest, int]
 """Content digest of an example, and the number of the view: 0 is the example as it is."""
 
 
-def _checksum(digest: Digest, array: np.ndarray) -> int:
-    """CRC-32 of the values, bound to the example that they belong to."""
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, zlib.crc32(digest))
+def _checksum(key: Key, array: np.ndarray) -> int:
+    """CRC-32 of the values, bound to the example and the view that they belong to."""
+    digest, view = key
+    start = zlib.crc32(str(view).encode() if view else b"", zlib.crc32(digest))
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, start)
+
+
+def _shard_name(row: tuple) -> str:
+    """The shard of a row; a damaged index may hold anything in its place."""
+    return str(row[0])
 
 
 class StoredArrays:
@@ -132,7 +138,7 @@ class ArrayStore:
             )
         )
         damaged: list[Digest] = []
-        for name, of_shard in groupby(sorted(rows), key=itemgetter(0)):
+        for name, of_shard in groupby(sorted(rows, key=_shard_name), key=_shard_name):
             try:
                 shard = self._open_shard(name)
             except IntegrityError:
@@ -140,7 +146,7 @@ class ArrayStore:
             damaged += [
                 digest
                 for _, row, digest, crc in of_shard
-                if not 0 <= row < len(shard) or _checksum(digest, shard[row]) != crc
+                if not (isinstance(row, int) and 0 <= row < len(shard) and _checksum((digest, view), shard[row]) == crc)
             ]
         if damaged:
             logger.warning(
@@ -223,7 +229,7 @@ class ArrayStore:
             self._reserve(shard, rows)
             shard[(rows, *map(slice, arrays.shape[1:]))] = fitting
             self._uncommitted += [
-                (digest, view, self._shard_name, row, _checksum(digest, shard[row]))
+                (digest, view, self._shard_name, row, _checksum((digest, view), shard[row]))
                 for row, digest in enumerate(digests[: len(fitting)], self._next_row)
             ]
             self._next_row += len(fitting)
