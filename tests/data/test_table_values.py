@@ -1,7 +1,6 @@
 """Values of tables as pandas, pyarrow and Hugging Face's datasets write them."""
 
 import base64
-import gzip
 import io
 import json
 import shutil
@@ -291,7 +290,9 @@ def test_json_lines_may_be_one_array(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"text,label\nx,a\n" * 9, mtime=0), "compressed with gzip: unpack it"),
+        (b"\x28\xb5\x2f\xfd" + bytes(60), "compressed with zstd: unpack it"),
+        (b"<table border=1><tr><td>text", "a web page: save the table as CSV"),
+        (b"__label__pos a good film\n", "a list for fastText"),
         (b"PK\3\4" + bytes(60), "an Excel file or a zip archive"),
         (b"PAR1" + bytes(60), "a Parquet file: rename it to .parquet"),
         (b"\n<!DOCTYPE html>\n<html></html>", "a web page"),

@@ -40,7 +40,7 @@ def train(export: str | None, **options: Any) -> None:
     """Train a classifier on your images or texts.
 
     DATA is a folder with one subfolder of images or text files per class, a folder with train, val and test subfolders
-    of this kind, or a table (.csv, .tsv, .jsonl, .parquet) with labels and with texts or image paths.
+    of this kind, or a table (.csv, .tsv, .json, .parquet) with labels and with texts or image paths.
 
     Multi-label data is a table with several columns of 0 and 1 (--label-column toxic,insult), a column of lists, or a
     column of labels with a separator (--label-column tags --label-separator ';').

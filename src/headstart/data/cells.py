@@ -89,6 +89,15 @@ def _are_bytes(values: Any) -> bool:
     return bool(start) and is_number and bool(image_extension(bytes(start)))
 
 
+def text_problem(value: Any) -> str:
+    """Why a cell cannot be a text; empty if it can, or is missing."""
+    is_list = isinstance(value, list | tuple | np.ndarray)
+    if isinstance(value, dict) or (is_list and not all(isinstance(word, str) for word in value)):
+        kind = "a list of other values than words" if is_list else "an object"
+        return f"holds {kind}, not a text"
+    return ""
+
+
 def path_problem(value: Any) -> str:
     """Why a cell cannot be the path of a file; empty if it can, or is missing."""
     if isinstance(value, dict):

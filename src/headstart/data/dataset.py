@@ -21,11 +21,14 @@ from headstart.data.folders import subfolders
 from headstart.data.modalities import Modality, modalities
 from headstart.data.table_columns import Columns
 from headstart.data.table_examples import Part, find_in_tables
+from headstart.data.table_files import is_table, what_else
 from headstart.data.table_folders import find_metadata, find_parts
-from headstart.data.tables import FRAME, is_frame, is_table
+from headstart.data.tables import FRAME, is_frame
 from headstart.errors import InputError, counted, did_you_mean, field_name
 from headstart.tasks import Task, get_task, task_for
 from headstart.tasks.labels import NO_LABEL, BoxLabels, label_names, renamed_labels
+
+_TABLE_KINDS = ".csv, .tsv, .json, .jsonl, .parquet, .feather; text tables also as .gz, .bz2 or .xz"
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,9 @@ def load_dataset(
 
     Args:
         data: a folder with one folder per class (or with ``train``, ``val``, ``test`` folders of such folders); a
-            ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, or a folder of such files; or a DataFrame. Paths in a
-            file are relative to it, paths in a DataFrame to the current folder. A Dataset is given back as it is.
+            ``.csv``, ``.tsv``, ``.json``, ``.parquet`` or ``.feather`` file, or a folder of such files; or a DataFrame.
+            Paths in a file are relative to it, paths in a DataFrame to the current folder. A Dataset is given
+            back as it is.
         path_column: of a table of images; found by its usual names when None, as are the next two and ``split_column``.
         text_column: of a table of texts; several are joined.
         label_column: of a table; several hold 0 or 1, each for the label that it is named after.
@@ -160,6 +164,7 @@ def load_dataset(
     """
     if isinstance(data, Dataset):
         return data
+    _check_kind(data)
     texts, labels = ([name] if isinstance(name, str) else name for name in (text_column, label_column))
     if label_separator == "":
         raise InputError("expected the text between two labels, such as ';', got ''.", field="label_separator")
@@ -186,6 +191,29 @@ def load_dataset(
     return _dataset(source, root, rows, classes, task, added=added)
 
 
+def _check_kind(data: Any) -> None:
+    """See that data are a path or a DataFrame.
+
+    Raises:
+        InputError: they are not.
+    """
+    if is_frame(data) or (isinstance(data, str | os.PathLike) and os.fspath(data)):
+        return
+    if isinstance(data, str | os.PathLike):
+        raise InputError("expected the path of a folder or a table, got an empty one.")
+    hint = ""
+    if hasattr(data, "to_pandas"):
+        hint = " Pass what its method to_pandas() returns."
+    elif isinstance(data, dict | list | tuple):
+        hint = " Make a DataFrame of it: pandas.DataFrame(data)."
+    elif isinstance(data, np.ndarray):
+        hint = " Write the images as files, one folder per class."
+    raise InputError(
+        f"expected the path of a folder or a table, or a pandas DataFrame, got a value of type {type(data).__name__}."
+        + hint
+    )
+
+
 def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
     """Examples whose labels are names."""
     if is_frame(data):
@@ -195,10 +223,8 @@ def _find_examples(data: Any, root: Path, columns: Columns, *, need_train: bool)
         return _find_in_folder(path, root, columns, need_train=need_train)
     if is_table(path):
         return find_in_tables([Part(path)], root, columns, str(path))
-    raise InputError(
-        f"cannot read {path} as data: expected a folder, a .csv, .tsv, .jsonl or .parquet table, or annotations of "
-        "boxes."
-    )
+    kind = f"it is {what_else(path)}. Expected" if what_else(path) else "expected"
+    raise InputError(f"cannot read {path} as data: {kind} a folder, a table ({_TABLE_KINDS}), or annotations of boxes.")
 
 
 def _find_in_folder(path: Path, root: Path, columns: Columns, *, need_train: bool) -> ExampleRows:
@@ -334,7 +360,7 @@ def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[s
         f" {counted(len(rows.skipped), kind)} cannot be used, such as {file} ({reason})."
         for file, reason in rows.skipped[:1]
     ]
-    return f"{source} has no labelled examples: expected {expected}." + "".join(skipped)
+    return f"{source} has no labelled examples: expected {expected}." + "".join(skipped) + _table_beside(source, root)
 
 
 def _one_level_up(root: Path, classes: list[str]) -> str:
@@ -349,7 +375,10 @@ def _table_beside(source: str, root: Path) -> str:
     if source == FRAME or not Path(source).is_dir():
         return ""
     tables = sorted(path for path in root.iterdir() if is_table(path) and path.suffix.lower() != ".txt")
-    return f" Did you mean the table {tables[0]}?" if tables else ""
+    if tables:
+        return f" Did you mean the table {tables[0]}?"
+    other = next((path for path in sorted(root.iterdir()) if what_else(path)), None)
+    return f" {other} is {what_else(other)}." if other else ""
 
 
 def _file_kinds() -> str:

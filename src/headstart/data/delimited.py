@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
+from headstart.data.table_files import open_text, table_suffix
 from headstart.errors import InputError, counted
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ NULLS = frozenset(
 
 csv.field_size_limit(MOST_CHARACTERS)  # for all of Python, as csv has no other way
 
-_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SAMPLED_LINES = 200  # that decide on the delimiter
 _MOST_LINES = 1000  # of one cell
 _FEW_ROWS, _FEW = 5, 0.01  # rows that do not fit: up to five, or one in a hundred, are left out
@@ -70,13 +70,6 @@ class _Dialect(NamedTuple):
         )
 
 
-def open_text(path: Path) -> TextIO:
-    """A table's text, in UTF-8 or what its first bytes declare; bytes that are neither become lone surrogates."""
-    with open(path, "rb") as file:
-        encoding = _BOMS.get(file.read(2), "utf-8-sig")
-    return open(path, newline="", encoding=encoding, errors="surrogateescape")
-
-
 def read_delimited(path: Path) -> tuple[list[str], Iterator[Record]]:
     """The first line of a table as cells, and the rows after it.
 
@@ -108,7 +101,8 @@ def _read_head(path: Path) -> tuple[list[str], int, str]:
     marked = re.match(r"sep=(.)\s*$", sample[first]) if len(sample) > first else None  # how Excel marks the delimiter
     first += 1 if marked else 0
     delimiter = marked[1] if marked else _delimiter(path, sample[first:])
-    return _split_line(sample[first], delimiter) if len(sample) > first else [], first, delimiter
+    header = _split_line(sample[first].lstrip("\ufeff"), delimiter) if len(sample) > first else []
+    return header, first, delimiter
 
 
 def _n_lines_above(sample: list[str]) -> int:
@@ -125,7 +119,7 @@ def _delimiter(path: Path, sample: list[str]) -> str:
     """The delimiter that most rows and the header agree on."""
     width = {delimiter: len(_split_line(sample[0], delimiter)) if sample else 1 for delimiter in DELIMITERS}
     candidates = [delimiter for delimiter in DELIMITERS if width[delimiter] > 1]
-    if path.suffix.lower() == ".tsv" and "\t" in candidates:
+    if table_suffix(path) == ".tsv" and "\t" in candidates:
         return "\t"
     if len(candidates) < 2:
         return candidates[0] if candidates else ","
@@ -236,7 +230,7 @@ def _recover(lines: list[str], width: int, delimiter: str, skipped_lines: int) -
     """Read a table in the dialect that leaves the fewest problems."""
     text = "".join(islice(lines, 100_000))
     dialects = [_Dialect(delimiter)]
-    if '\\"' in text:
+    if '\\"' in text or f"\\{delimiter}" in text:
         dialects.append(_Dialect(delimiter, escape="\\"))
     if re.search(f'{re.escape(delimiter)} +"', text):
         dialects.append(_Dialect(delimiter, skip_space=True))
@@ -267,7 +261,7 @@ def _read_lines(
             i += 1
             continue
         plain = _cells(lines[i], dialect.delimiter)
-        cells, n_lines = (plain, 1) if '"' not in lines[i] else _quoted(lines, i, dialect)
+        cells, n_lines = _quoted(lines, i, dialect) if _has_marks(lines[i], dialect) else (plain, 1)
         if n_lines > 1 and cells is not None and _is_swallowing(lines[i : i + n_lines], width, dialect, category):
             cells = None
         is_exact = cells is not None and _fits(cells, width) and (n_lines == 1 or len(cells) >= width)
@@ -280,6 +274,11 @@ def _read_lines(
         i += n_lines
         table.records.append(Record(i + skipped_lines, cells, problem, nulls))
     return table
+
+
+def _has_marks(line: str, dialect: _Dialect) -> bool:
+    """Whether a line has double quotes or an escaped delimiter; other backslashes belong to the text."""
+    return '"' in line or (dialect.escape is not None and f"{dialect.escape}{dialect.delimiter}" in line)
 
 
 def _quoted(lines: list[str], i: int, dialect: _Dialect) -> tuple[list[str] | None, int]:

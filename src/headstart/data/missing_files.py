@@ -12,8 +12,9 @@ from headstart.data.dataset import Dataset
 from headstart.data.example_rows import Skipped
 from headstart.data.examples import is_url
 from headstart.data.folders import ignore_unread, subfolders, walk
+from headstart.data.table_files import is_table
 from headstart.data.table_images import TableImage
-from headstart.data.tables import FRAME, is_table, open_table
+from headstart.data.tables import FRAME, open_table
 from headstart.errors import InputError, counted, field_name
 from headstart.system.settings import check_readable
 

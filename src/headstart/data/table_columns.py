@@ -50,12 +50,14 @@ class TableHead(NamedTuple):
         header: names of its columns.
         sample: cells of its first rows.
         root: folder that relative paths start from.
+        has_header_line: whether the names are the first line of a text.
     """
 
     name: str
     header: list[str]
     sample: list[Sequence[Any]]
     root: Path
+    has_header_line: bool = False
 
     def values(self, column: int) -> list[Any]:
         """The first values of a column."""
@@ -65,7 +67,18 @@ class TableHead(NamedTuple):
         """Position of the column with the first of some names that there is, in any case."""
         lower = [name.strip().lower() for name in self.header]
         positions = (lower.index(name) for name in names if name in lower)
-        return next((i for i in positions if self.header[i] not in other_columns), None)
+        position = next((i for i in positions if self.header[i] not in other_columns), None)
+        if position is not None and lower.count(lower[position]) > 1:
+            raise InputError(
+                f"{self.name} has several columns {self.header[position]!r}: rename or remove all but one."
+            )
+        return position
+
+    def hint(self) -> str:
+        """What may be wrong if no column has a usual name."""
+        if not self.has_header_line:
+            return ""
+        return " The first line is read as the names of the columns: if it is a row, write a line with names above it."
 
     def holds_sentences(self, column: int) -> bool:
         """Whether the first values of a column have several words each."""
@@ -131,6 +144,8 @@ def _position_of(table: TableHead, kind: str, column: str) -> int:
             f"{table.name} has no column {column!r} for the {kind}: it has {', '.join(map(repr, table.header))}."
             + did_you_mean(column, table.header)
         )
+    if table.header.count(column) > 1:
+        raise InputError(f"{table.name} has several columns {column!r}: rename or remove all but one.")
     return table.header.index(column)
 
 
@@ -147,11 +162,11 @@ def find_column(table: TableHead, kind: str, column: str | None) -> int | None:
         raise InputError(
             f"cannot tell which column of {table.name} holds the examples: it has "
             f"{', '.join(map(repr, table.header))}. "
-            f"Set {field_name('text_column')} for texts, or {field_name('path_column')} for image files."
+            f"Set {field_name('text_column')} for texts, or {field_name('path_column')} for image files.{table.hint()}"
         )
     if kind == "label":
         raise InputError(
             f"cannot tell which column of {table.name} is the label: it has {', '.join(map(repr, table.header))}. "
-            f"Set {field_name('label_column')}."
+            f"Set {field_name('label_column')}.{table.hint()}"
         )
     return None

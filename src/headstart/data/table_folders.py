@@ -14,13 +14,15 @@ from headstart.data.folders import ignore_unread, subfolders, walk
 from headstart.data.split_names import is_unlabelled, is_wrapper, split_of
 from headstart.data.table_columns import Columns
 from headstart.data.table_examples import Part
-from headstart.data.tables import column_roles, is_table
+from headstart.data.table_files import ARROW, PARQUET, is_table, table_stem, table_suffix
+from headstart.data.tables import column_roles
 from headstart.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_FORMATS = ((".parquet", ".pq"), (".jsonl", ".ndjson"), (".csv", ".tsv"))  # the first ones that there are
+_FORMATS = (PARQUET, ARROW, (".jsonl", ".ndjson"), (".csv", ".tsv"), (".json",))  # the first ones that there are
+_RECORDS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _NAMED = 4  # folders or files in a message
 
 
@@ -42,8 +44,8 @@ def find_parts(root: Path, columns: Columns) -> list[Part]:
         InputError: there are several data sets.
         UnavailableError: the package for this kind of file is not installed.
     """
-    files = [path for path in map(Path, walk(str(root), ignore_unread)) if is_table(path)]
-    tables = next(filter(None, ([path for path in files if path.suffix.lower() in form] for form in _FORMATS)), [])
+    files = [path for path in map(Path, walk(str(root), ignore_unread)) if is_table(path) and not _is_record(path)]
+    tables = next(filter(None, ([path for path in files if table_suffix(path) in form] for form in _FORMATS)), [])
     parts = [Part(path, _split_of(path, root)) for path in tables]
     if any(part.split for part in parts):
         _log_unused(root, [part.table for part in parts if not part.split])
@@ -56,10 +58,15 @@ def find_parts(root: Path, columns: Columns) -> list[Part]:
     return labelled or parts
 
 
+def _is_record(path: Path) -> bool:
+    """Whether a file is what Hugging Face's datasets write beside a data set: facts, and results of their functions."""
+    return path.name in _RECORDS or path.name.startswith("cache-")
+
+
 def _split_of(table: Path, root: Path) -> str:
     """The split in the name of a table or of its folder; empty if neither has one."""
-    names = [table.stem, *table.parent.relative_to(root).parts[::-1]]
-    return "" if is_unlabelled(table.stem) else next(filter(None, map(split_of, names)), "")
+    names = [table_stem(table), *table.parent.relative_to(root).parts[::-1]]
+    return "" if is_unlabelled(table_stem(table)) else next(filter(None, map(split_of, names)), "")
 
 
 def _check_one_set(root: Path, parts: Sequence[Part]) -> None:

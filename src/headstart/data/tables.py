@@ -1,46 +1,31 @@
-"""Rows of a table of examples: CSV, TSV, JSON lines, Parquet or a pandas DataFrame.
+"""Rows of a table of examples: CSV, TSV, JSON, Parquet, Feather or a pandas DataFrame.
 
 An example is the path of an image, or a text; which of the two follows from the columns that there are.
 """
 
-import csv
-import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.data.cells import cell_text, file_content, image_extension, path_problem
-from headstart.data.delimited import Record, open_text, read_delimited, read_header
-from headstart.data.examples import check_pointer
+from headstart.data.arrow_tables import read_arrow_table
+from headstart.data.cells import cell_text, file_content, image_extension, path_problem, text_problem
+from headstart.data.delimited import Record, read_delimited, read_header
 from headstart.data.images import EXTENSIONS
+from headstart.data.json_tables import read_json_table
 from headstart.data.table_columns import Columns, TableHead, find_column, find_labels, find_texts
-from headstart.errors import BadExample, InputError
-from headstart.system.extras import require
-from headstart.system.settings import check_readable
+from headstart.data.table_files import ARROW, JSON, PARQUET, naming, reading, table_suffix
+from headstart.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 FRAME = "DataFrame"
 """What stands for the path of a table where there is no file."""
-
-_SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq"}
-_ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # of a Parquet file in memory
-_FIRST_BYTES = 100
-_OTHER_KINDS = {
-    b"\x1f\x8b": "compressed with gzip: unpack it",
-    b"PK\3\4": "an Excel file or a zip archive: save the table as CSV, or unpack it",
-    b"\xd0\xcf\x11\xe0": "an Excel file: save the table as CSV",
-    b"PAR1": "a Parquet file: rename it to .parquet",
-    b"ARROW1": "a Feather file: save the table as Parquet",
-    b"SQLite format 3": "an SQLite database: save the table as CSV",
-}
-"""How binary files of other kinds begin -> what they are."""
 
 _SAMPLED_ROWS = 20  # that decide what a column holds
 _BOX_CELLS = ("path", "x1", "y1", "x2", "y2", "label")  # of a table of boxes without a header
@@ -86,11 +71,6 @@ def is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "itertuples")
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file's extension is one that :func:`read_rows` takes."""
-    return path.suffix.lower() in _SUFFIXES
-
-
 def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterator[Row]:
     """Read a table row by row, as text.
 
@@ -123,6 +103,7 @@ def read_rows(table: Any, columns: Columns, *, labelled: bool = True) -> Iterato
             content = None
         if path is not None and path < len(cells) and content is None and not problem:
             problem = path_problem(cells[path])
+        problem = problem or next(filter(None, (text_problem(cells[i]) for i in texts if i < len(cells))), "")
         shown_path = "" if content is not None or problem else value.get("path")
         yield Row(
             number,
@@ -166,9 +147,9 @@ def column_names(table: Any) -> list[str]:
         InputError: it cannot be read.
         UnavailableError: the package for this kind of file is not installed.
     """
-    if is_frame(table) or table.suffix.lower() in _READERS:
+    if is_frame(table) or table_suffix(table) in _READERS:
         return open_table(table)[0].header
-    with _reading(table):
+    with reading(table):
         return _column_names(read_header(table))
 
 
@@ -214,45 +195,23 @@ def open_table(table: Any) -> tuple[TableHead, Iterator[Record]]:
     else:
         name, root, (header, rows) = str(table), Path(table).parent, _read_table(table)
     sample = list(islice(rows, _SAMPLED_ROWS))
-    return TableHead(name, header, [record.cells for record in sample], root), chain(sample, rows)
+    head = TableHead(name, header, [record.cells for record in sample], root, has_header_line=_is_delimited(table))
+    return head, chain(sample, rows)
+
+
+def _is_delimited(table: Any) -> bool:
+    return not is_frame(table) and table_suffix(Path(table)) not in _READERS
 
 
 def _read_table(table: Path) -> tuple[list[str], "_Rows"]:
-    with _reading(table):
-        return _READERS.get(table.suffix.lower(), _read_csv)(table)
+    with reading(table):
+        header, rows = _READERS.get(table_suffix(table), _read_csv)(table)
+    return header, _naming_errors(table, rows)
 
 
-@contextmanager
-def _reading(table: Path) -> Iterator[None]:
-    """Check the beginning of a file, and name it in errors of reading it."""
-    try:
-        check_readable(table)
-        with open(table, "rb") as file:
-            start = file.read(_FIRST_BYTES)
-        check_pointer(start)
-        _check_kind(table, start)
-        yield
-    except BadExample as exc:
-        raise InputError(f"cannot read the table {table}: it is {exc}.") from exc
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as exc:
-        if isinstance(exc, InputError):
-            raise
-        raise InputError(f"cannot read the table {table}: {exc}.") from exc
-
-
-def _check_kind(table: Path, start: bytes) -> None:
-    """See that a file is not one of another kind under the extension of a table.
-
-    Raises:
-        BadExample: it is.
-    """
-    if table.suffix.lower() in (".parquet", ".pq"):
-        return
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise BadExample("a web page")
-    kinds = [kind for magic, kind in _OTHER_KINDS.items() if start.startswith(magic) and b"\0" in start]
-    if kinds:
-        raise BadExample(kinds[0])
+def _naming_errors(table: Path, rows: "_Rows") -> "_Rows":
+    with naming(table):
+        yield from rows
 
 
 def _cell(cells: Sequence[Any], i: int) -> str:
@@ -265,10 +224,11 @@ def _label(where: str, cells: Sequence[Any], labels: dict[str, int], separator: 
         return [name for name, i in labels.items() if _is_set(where, name, _cell(cells, i))]
     (i,) = labels.values()
     value = cells[i] if i < len(cells) else None
-    if isinstance(value, dict):
+    items = list(value) if isinstance(value, list | tuple | set | frozenset | np.ndarray) else None
+    if isinstance(value, dict) or any(isinstance(item, dict | list | tuple | np.ndarray) for item in items or ()):
         raise InputError(f"{where} has the label {value!r}: expected a name, a number or a list of names.")
-    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        return [text for text in map(cell_text, value) if text]
+    if items is not None:
+        return [text for text in map(cell_text, items) if text]
     if separator is None:
         return cell_text(value)
     return [part.strip() for part in cell_text(value).split(separator) if part.strip()]
@@ -333,82 +293,11 @@ def _column_name(cell: str) -> str:
     return cell.strip("\ufeff \t").casefold()
 
 
-def _read_json_lines(path: Path) -> tuple[list[str], _Rows]:
-    def objects() -> Iterator[tuple[int, dict[str, Any]]]:
-        with open_text(path) as file:
-            if file.read(1000).lstrip().startswith("["):  # one array of all rows
-                file.seek(0)
-                rows = _parsed_json(path, 1, file.read())
-                yield from ((number, _json_object(path, number, row)) for number, row in enumerate(rows, 1))
-                return
-            file.seek(0)
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _json_object(path, number, _parsed_json(path, number, line))
-
-    header = list(dict.fromkeys(key for _, value in objects() for key in value))
-    if not header:
-        raise InputError(f"the table {path} is empty: expected one JSON object a line.")
-    return header, (Record(number, [value.get(key) for key in header]) for number, value in objects())
-
-
-def _parsed_json(path: Path, number: int, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as exc:
-        raise InputError(f"line {number} of {path} is not JSON: {exc}.") from exc
-    except RecursionError as exc:
-        raise InputError(f"line {number} of {path} is nested too deeply to be read.") from exc
-
-
-def _json_object(path: Path, number: int, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"line {number} of {path} is not a JSON object: expected {{…}}.")
-    return value
-
-
-def _read_parquet(path: Path) -> tuple[list[str], _Rows]:
-    parquet = require("pyarrow.parquet", extra="tables", purpose="reading a Parquet table")
-    file = parquet.ParquetFile(path)
-    schema = file.schema_arrow
-    class_names = _class_names(schema)
-    has_files = any("binary" in str(column.type) for column in schema)
-
-    def rows() -> _Rows:
-        number = 0
-        for batch in file.iter_batches(_FILES_AT_ONCE if has_files else _ROWS_AT_ONCE):
-            columns = [
-                [_class_name(value, class_names[name]) for value in column.to_pylist()]
-                if name in class_names
-                else column.to_pylist()
-                for name, column in zip(schema.names, batch.columns, strict=True)
-            ]
-            for cells in zip(*columns, strict=True):
-                number += 1
-                yield Record(number, cells)
-
-    return list(schema.names), rows()
-
-
-def _class_names(schema: Any) -> dict[str, list[str]]:
-    """Column -> the classes that its numbers stand for, as Hugging Face's datasets record it in the file."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        parts = {name: feature.get("feature", feature) for name, feature in features.items()}
-        return {name: part["names"] for name, part in parts.items() if part.get("_type") == "ClassLabel"}
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return {}
-
-
-def _class_name(value: Any, names: Sequence[str]) -> Any:
-    """The class of a number, or the classes of a list of them; -1 is a missing label."""
-    if isinstance(value, list):
-        return [_class_name(item, names) for item in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-
 def _frame_rows(frame: Any) -> _Rows:
     return (Record(number, cells) for number, cells in enumerate(frame.itertuples(index=False, name=None), 1))
 
 
-_READERS = {".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".parquet": _read_parquet, ".pq": _read_parquet}
+_READERS = {
+    **dict.fromkeys(JSON, read_json_table),
+    **dict.fromkeys((*PARQUET, *ARROW), read_arrow_table),
+}

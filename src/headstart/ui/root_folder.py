@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headstart.data.boxes.layout import EXTENSIONS
 from headstart.data.folders import is_folder
-from headstart.data.tables import is_table
+from headstart.data.table_files import is_table
 from headstart.errors import InputError, field_name
 from headstart.runs.folder import check_name
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from headstart.data.boxes import layout, tables
 from headstart.data.modalities import modalities
-from headstart.data.tables import is_table
+from headstart.data.table_files import is_table
 from headstart.errors import InputError
 from headstart.ui.root_folder import UNFINISHED, RootFolder
 

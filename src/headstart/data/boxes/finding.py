@@ -20,7 +20,8 @@ from headstart.data.examples import file_in
 from headstart.data.folders import subfolders
 from headstart.data.modalities import IMAGE
 from headstart.data.table_columns import Columns
-from headstart.data.tables import is_frame, is_table
+from headstart.data.table_files import is_table
+from headstart.data.tables import is_frame
 from headstart.errors import InputError, did_you_mean, field_name
 from headstart.tasks import task_for
 
@@ -85,7 +86,7 @@ def _reading(data: Any, root: Path, annotations: str | None) -> Reading | None:
                 "expected a folder of images as the data, whose annotations it names.", field="annotations"
             )
         return _named_reading(Path(annotations).expanduser(), root)
-    if path is None or (path.is_file() and is_table(path)):
+    if path is None or (path.is_file() and is_table(path) and not kind_of_file(path)):
         return Reading(box_tables.NAME, []) if is_box_table(data if path is None else path) else None
     if path.is_file():
         kind = kind_of_file(path)

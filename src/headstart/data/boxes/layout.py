@@ -16,7 +16,7 @@ from headstart.data.boxes.image_files import is_image
 from headstart.data.boxes.parsing import read_json
 from headstart.data.folders import is_folder, is_hidden
 from headstart.data.split_names import is_wrapper, splits_of
-from headstart.data.tables import is_table
+from headstart.data.table_files import is_table
 from headstart.errors import BadExample
 from headstart.system.settings import check_readable
 

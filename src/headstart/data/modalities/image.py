@@ -18,8 +18,9 @@ from headstart.data.near_duplicates import near_images
 from headstart.data.readers import Reader
 from headstart.data.resizing import ResizeRule
 from headstart.data.table_columns import Columns
+from headstart.data.table_files import is_table
 from headstart.data.table_images import RowAddress, TableImage, parse_address
-from headstart.data.tables import FRAME, is_table, read_rows
+from headstart.data.tables import FRAME, read_rows
 from headstart.data.thumbnails import Thumbnail, thumbnail
 from headstart.errors import BadExample, InputError
 from headstart.tasks.answers import Frame

@@ -16,7 +16,8 @@ from headstart.data.modalities.modality import Modality
 from headstart.data.near_duplicates import near_texts
 from headstart.data.readers import Reader
 from headstart.data.table_columns import Columns
-from headstart.data.tables import is_table, read_rows
+from headstart.data.table_files import is_table
+from headstart.data.tables import read_rows
 from headstart.errors import BadExample, InputError, field_name
 from headstart.system.settings import check_readable
 
