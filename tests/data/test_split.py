@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.audit.checks import Occurrence
+from headstart.data.audit.checks import Finding, Occurrence
 from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.modalities import IMAGE
 from headstart.data.split import check_split, folds, group_ids, split, split_dataset
 from headstart.errors import InputError
 from headstart.tasks import get_task
+from tests.data.box_files import draw, write
 
 SINGLE_LABEL = get_task("single-label")
 
@@ -193,3 +194,35 @@ def test_what_has_no_side_yet_is_divided_and_the_rest_stays() -> None:
         assert [(parts[mine] == side).sum() for side in ("train", "val", "test")] == pytest.approx(
             [0.6 * n, 0.2 * n, 0.2 * n], abs=1
         )
+
+
+def _with_boxes(folder: Path, rows: list[tuple[str, str]]) -> Dataset:
+    """One image for each pair of split and class; an empty class is an image without objects."""
+    lines = ["path,x1,y1,x2,y2,label,split"]
+    for i, (split_name, name) in enumerate(rows):
+        draw(folder / f"{i}.jpg", shade=i)
+        lines.append(f"{i}.jpg,{'10,20,50,60' if name else ',,,'},{name},{split_name}")
+    return load_dataset(write(folder / "boxes.csv", "\n".join(lines)))
+
+
+def _checked(dataset: Dataset) -> Finding:
+    return check_split(
+        dataset.task, dataset.labels, np.array(dataset.given_splits), dataset.classes, skipped=[], plural="images"
+    )
+
+
+def test_a_detector_learns_what_it_can_and_the_other_classes_are_named(tmp_path: Path) -> None:
+    rows = [("train", "cat")] * 3 + [("train", "dog"), ("train", ""), ("test", "cat"), ("test", "dog"), ("test", "owl")]
+    finding = _checked(_with_boxes(tmp_path, rows))
+    assert finding.summary == (
+        "2 classes have fewer than 2 examples to train on (dog: 1 in train; owl: none in train, cannot be learned)."
+    )
+    assert [occurrence.note for occurrence in finding.examples] == [
+        "dog: 1 in train", "owl: none in train, cannot be learned",
+    ]  # fmt: skip
+
+
+def test_a_detector_without_any_object_to_learn_is_refused(tmp_path: Path) -> None:
+    dataset = _with_boxes(tmp_path, [("train", "")] * 3 + [("test", "cat"), ("test", "dog")])
+    with pytest.raises(InputError, match="none of the 3 images to train on has an object or label to learn"):
+        _checked(dataset)

@@ -257,7 +257,7 @@ def _dataset(
     if len(set(classes)) < (1 if added else task.min_classes):
         raise InputError(_too_few_classes(source, root, rows, classes))
     warn_of_similar(source, classes)
-    if rows.splits and not added:
+    if rows.splits and not added and task.min_train:
         _check_train(source, rows, classes)
     skipped = rows.skipped + [Skipped(f"{name}{os.sep}", "an empty class folder") for name in rows.empty_classes]
     used = set(classes)

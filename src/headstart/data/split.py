@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.audit import Finding, Occurrence
+from headstart.data.audit.checks import has_have
 from headstart.data.audit.copies import KEPT_FIRST, groups_of
 from headstart.data.components import components
 from headstart.data.dataset import Dataset
@@ -21,7 +22,9 @@ from headstart.data.split_names import SPLITS
 from headstart.errors import InputError, counted, field_name
 from headstart.tasks import Task
 
-MIN_TRAIN = 2
+_FEW_TRAIN = 2  # fewer training examples of a class are named
+_MIN_WITHOUT = 2  # training examples without a class, where it is learned from them, too
+_MAX_NAMED = 5  # classes in a sentence; the finding lists all of them
 _LARGEST_SHARE = 5  # a group of near-duplicates that is more than a fifth of a class is split nevertheless
 
 
@@ -236,33 +239,61 @@ def check_split(
         is_given: whether the split came with the data.
 
     Raises:
-        InputError: a class has fewer than two examples to train on, or a label fewer than two without it.
+        InputError: a class has fewer examples to train on than its task needs, or a label fewer than two without it;
+            or no class has any.
     """
-    for number, name in enumerate(classes):
-        members = task.members(labels, number)
-        in_train, usable = int((members & (splits == "train")).sum()), int(members.sum())
-        if in_train < MIN_TRAIN:
-            lost = (
-                f" {len(skipped):,} files are not used, such as {skipped[0].file}: {skipped[0].reason}."
-                if skipped
-                else ""
-            )
-            remedies = _remedies(plural, usable, len(classes), is_given=is_given)
+    in_train = task.counts(labels[splits == "train"], len(classes))
+    usable = task.counts(labels, len(classes))
+    for name, n_train, n_usable in zip(classes, in_train.tolist(), usable.tolist(), strict=True):
+        if n_train < task.min_train:
+            remedies = _remedies(plural, n_usable, len(classes), task.min_train, is_given=is_given)
             raise InputError(
-                f"the class {name!r} has {counted(usable, 'usable example')}, {in_train} of them to train on: "
-                f"expected at least {MIN_TRAIN}.{lost} {remedies}"
+                f"the class {name!r} has {counted(n_usable, 'usable example')}, {n_train} of them to train on: "
+                f"expected at least {task.min_train}.{_lost_files(skipped)} {remedies}"
             )
+    if not in_train.any():
+        raise InputError(
+            f"none of the {(splits == 'train').sum():,} {plural} to train on has an object or label to "
+            f"learn.{_lost_files(skipped)} Add some that have."
+        )
     if task.needs_absence:
         _check_absence(task, labels[splits == "train"], classes)
-    missing = [
-        Occurrence((), f"{name}: none in {name_of_split}")
-        for name_of_split in ("val", "test")
-        for number, name in enumerate(classes)
-        if (splits == name_of_split).any() and not task.members(labels[splits == name_of_split], number).any()
+    return _classes_in_splits(task, labels, splits, classes)
+
+
+def _lost_files(skipped: Sequence[Skipped]) -> str:
+    """What may explain that a class has no examples."""
+    return f" {len(skipped):,} files are not used, such as {skipped[0].file}: {skipped[0].reason}." if skipped else ""
+
+
+def _classes_in_splits(task: Task, labels: np.ndarray, splits: np.ndarray, classes: Sequence[str]) -> Finding:
+    """The classes that cannot be learned, or hardly, and those that cannot be evaluated."""
+    members = {name: task.counts(labels[splits == name], len(classes)) for name in np.unique(splits).tolist()}
+    few = [
+        Occurrence((), f"{name}: {n} in train" if n else f"{name}: none in train, cannot be learned")
+        for name, n in zip(classes, members["train"].tolist(), strict=True)
+        if n < _FEW_TRAIN
     ]
+    missing = [
+        Occurrence((), f"{class_name}: none in {name}")
+        for name in ("val", "test")
+        if name in members
+        for class_name, n in zip(classes, members[name].tolist(), strict=True)
+        if not n
+    ]
+    sentences = []
+    if few:
+        names = "; ".join(occurrence.note for occurrence in few[:_MAX_NAMED]) + (" …" if len(few) > _MAX_NAMED else "")
+        sentences.append(
+            f"{len(few):,} {'class' if len(few) == 1 else 'classes'} {has_have(len(few))} fewer than {_FEW_TRAIN} "
+            f"examples to train on ({names})."
+        )
     if missing:
-        summary = f"{len(missing):,} times a class has no example in a held-out split: it is not evaluated there."
-        return Finding("classes-in-splits", "found", summary, missing)
+        sentences.append(
+            f"{len(missing):,} times a class has no example in a held-out split: it is not evaluated there."
+        )
+    if sentences:
+        return Finding("classes-in-splits", "found", " ".join(sentences), [*few, *missing])
     return Finding("classes-in-splits", "clean", "Every class is in every split.")
 
 
@@ -270,20 +301,20 @@ def _check_absence(task: Task, labels: np.ndarray, classes: Sequence[str]) -> No
     """Check that there are also examples to train on without each class."""
     for number, name in enumerate(classes):
         n = int((~task.members(labels, number)).sum())
-        if n < MIN_TRAIN:
+        if n < _MIN_WITHOUT:
             noun = task.wording.class_noun
             raise InputError(
                 f"the {noun} {name!r} is missing from {counted(n, 'example')} to train on: expected at least "
-                f"{MIN_TRAIN} without it. Leave the {noun} out ({field_name('classes')})."
+                f"{_MIN_WITHOUT} without it. Leave the {noun} out ({field_name('classes')})."
             )
 
 
-def _remedies(plural: str, usable: int, n_classes: int, *, is_given: bool) -> str:
+def _remedies(plural: str, usable: int, n_classes: int, needed: int, *, is_given: bool) -> str:
     """What helps a class that has too few examples to train on."""
     remedies = [f"add {plural} of this class"]
-    if usable >= MIN_TRAIN and is_given:
+    if usable >= needed and is_given:
         remedies.append("move some of its held-out ones to train")
-    elif usable >= MIN_TRAIN:
+    elif usable >= needed:
         remedies.append(f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})")
     if n_classes > 2:
         remedies.append(f"leave the class out ({field_name('classes')})")

@@ -137,6 +137,7 @@ class Task(ABC):
         has_boxes: whether a label is the :class:`headstart.tasks.detection.Boxes` of an image.
         default_threshold: the probability or score from which a class is predicted, where no threshold was chosen.
         min_classes: fewest classes that can be trained on.
+        min_train: fewest training examples of each class; with 0, a class without any is named and not learned.
         needs_absence: whether a class is learned from examples without it, too.
         allows_no_class: whether an example may have no class at all.
         allows_new_classes: whether classes can be added to a run, because no old example can be of a new one.
@@ -166,6 +167,7 @@ class Task(ABC):
     has_boxes: ClassVar[bool] = False
     default_threshold: ClassVar[float] = 0.5
     min_classes: ClassVar[int] = 2
+    min_train: ClassVar[int] = 2
     needs_absence: ClassVar[bool] = True
     allows_no_class: ClassVar[bool] = False
     allows_new_classes: ClassVar[bool] = True

@@ -61,6 +61,7 @@ class Detection(Task):
     has_boxes = True
     default_threshold = DEFAULT_THRESHOLD
     min_classes = 1
+    min_train = 0
     needs_absence = False
     allows_no_class = True
     allows_new_classes = False  # objects of a new class may be in old images, without a box
