@@ -309,12 +309,12 @@ def _check_absence(task: Task, labels: np.ndarray, classes: Sequence[str]) -> No
             )
 
 
-def _remedies(plural: str, usable: int, n_classes: int, needed: int, *, is_given: bool) -> str:
+def _remedies(plural: str, usable: int, n_classes: int, n_needed: int, *, is_given: bool) -> str:
     """What helps a class that has too few examples to train on."""
     remedies = [f"add {plural} of this class"]
-    if usable >= needed and is_given:
+    if usable >= n_needed and is_given:
         remedies.append("move some of its held-out ones to train")
-    elif usable >= needed:
+    elif usable >= n_needed:
         remedies.append(f"hold out less ({field_name('val', 0)}, {field_name('test', 0)})")
     if n_classes > 2:
         remedies.append(f"leave the class out ({field_name('classes')})")
