@@ -4,8 +4,6 @@ import csv
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from PIL import Image, ImageEnhance
 
 import headstart as hs
 from headstart.errors import InputError
-from tests.conftest import SIZE
+from tests.conftest import SIZE, Command
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 
@@ -125,11 +123,12 @@ def test_an_extended_run_is_a_run(extended: hs.Run, more: Path, photos: Path, tm
     assert judged.figures.leak_free.removed > 20  # of the 34, whatever was not tested on
 
 
-def test_it_can_be_extended_again_on_the_command_line(extended: hs.Run, tmp_path: Path) -> None:
+def test_it_can_be_extended_again_on_the_command_line(
+    headstart_here: Command, extended: hs.Run, tmp_path: Path
+) -> None:
     _digits(tmp_path / "more/digit", range(30, 40))
-    command = [Path(sys.executable).with_name("headstart"), "extend", extended.folder, tmp_path / "more"]
     options = ["--fine-tune", "none", "--runs", tmp_path / "runs"]
-    done = subprocess.run([str(part) for part in (*command, *options)], capture_output=True, text=True)
+    done = headstart_here("extend", extended.folder, tmp_path / "more", *options)
     assert done.returncode == 0, done.stderr
     again = hs.load(tmp_path / "runs/wider")
     old, new = _sides(extended.folder), _sides(again.folder)

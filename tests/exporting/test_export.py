@@ -29,7 +29,7 @@ from headstart.exporting.sample import draw_sample
 from headstart.runs.predictor import Predictor
 from headstart.runs.schema import ResizeRuleFacts
 from headstart.system.checksums import file_sha256
-from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
+from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS, Command
 
 pytestmark = pytest.mark.slow
 
@@ -352,20 +352,11 @@ def test_training_can_export_at_once(photos: Path, tmp_path: Path) -> None:
     assert made.stdout.rstrip().endswith(str(tmp_path / "runs/photos/exports/openvino"))
 
 
-def test_the_command_prints_a_table_or_json(run: hs.Run, tmp_path: Path) -> None:
+def test_the_command_prints_a_table_or_json(headstart_here: Command, run: hs.Run, tmp_path: Path) -> None:
     def command(*more: str) -> str:
-        words = [
-            sys.executable,
-            "-m",
-            "headstart",
-            "export",
-            str(run.folder),
-            "--to",
-            "openvino",
-            "--out",
-            str(tmp_path),
-        ]
-        return subprocess.run([*words, *more], check=True, capture_output=True, text=True).stdout
+        done = headstart_here("export", run.folder, "--to", "openvino", "--out", tmp_path, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     table = command()
     assert "accuracy before" in table

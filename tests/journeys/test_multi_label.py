@@ -14,7 +14,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.errors import InputError
-from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS
+from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS, Command
 from tests.serving.test_server import Server
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
@@ -31,11 +31,6 @@ with np.load(sys.argv[2]) as golden:
 print(json.loads(zipfile.ZipFile(sys.argv[1]).read("headstart.json"))["thresholds"])
 """
 )
-
-
-def _headstart(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("headstart")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -146,17 +141,17 @@ def as_options(*texts: str) -> list[str]:
     return [part for text in texts for part in ("--text", text)]
 
 
-def test_the_command_says_all_labels_or_none(label_run: hs.Run, texts: list[str]) -> None:
+def test_the_command_says_all_labels_or_none(headstart_here: Command, label_run: hs.Run, texts: list[str]) -> None:
     said = label_run.predict(texts)[0].predicted
-    lines = _headstart("predict", label_run.folder, *as_options(*texts, "")).stdout.splitlines()
+    lines = headstart_here("predict", label_run.folder, *as_options(*texts, "")).stdout.splitlines()
     assert re.fullmatch(rf"{said[0]} +\d+\.\d%   {said[1]} +\d+\.\d%   {re.escape(texts[0])}", lines[0])
     assert re.fullmatch(rf"none +{re.escape(texts[1])}", lines[1])
-    top = _headstart("predict", label_run.folder, *as_options(*texts), "--top-k", 1).stdout.splitlines()
+    top = headstart_here("predict", label_run.folder, *as_options(*texts), "--top-k", 1).stdout.splitlines()
     assert top[0].startswith(f"{said[0]}*")
     assert "*" not in top[1].partition("%")[0]
-    told = _headstart("predict", label_run.folder, *as_options(*texts, ""), "--json").stdout.splitlines()
+    told = headstart_here("predict", label_run.folder, *as_options(*texts, ""), "--json").stdout.splitlines()
     assert [json.loads(line).get("predicted") for line in told] == [said, [], None]
-    lines = _headstart("predict", label_run.folder, *as_options(*texts, ""), "--csv").stdout.splitlines()
+    lines = headstart_here("predict", label_run.folder, *as_options(*texts, ""), "--csv").stdout.splitlines()
     table = list(csv.reader(lines))
     assert table[0] == ["file", "predicted", *label_run.classes, "problem"]
     assert [row[1] for row in table[1:]] == [";".join(said), "", ""]
@@ -193,7 +188,9 @@ def test_labels_in_doubt_are_listed_and_mended(label_run: hs.Run, labelled: pd.D
     assert mended.facts.data.corrections.changed == len(suspects)
 
 
-def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path) -> None:
+def test_columns_and_a_separator_give_the_same_run(
+    headstart_here: Command, label_run: hs.Run, labelled: pd.DataFrame, tmp_path: Path
+) -> None:
     """And their tables serve to evaluate it, with the columns that training was told."""
     columns, joined = labelled[["text"]].copy(), labelled[["text"]].copy()
     for name in label_run.classes:
@@ -211,7 +208,7 @@ def test_columns_and_a_separator_give_the_same_run(label_run: hs.Run, labelled: 
         "--label-column",
         ",".join(label_run.classes),
     ]
-    done = _headstart("train", tmp_path / "columns.csv", *options)
+    done = headstart_here("train", tmp_path / "columns.csv", *options)
     assert done.returncode == 0, done.stderr
     assert re.search(r"test micro F1 \d\.\d{3} \(95 % interval .*\), macro F1 .*, on 3\d texts", done.stdout)
     run = hs.load(tmp_path / "columns")

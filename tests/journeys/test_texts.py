@@ -14,7 +14,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import InputError, IntegrityError
-from tests.conftest import WITHOUT_HEADSTART, WORDS
+from tests.conftest import WITHOUT_HEADSTART, WORDS, Command
 
 pytestmark = pytest.mark.slow  # the first run of a base converts it
 
@@ -40,7 +40,7 @@ def _write(path: Path, header: list[str], rows: list[list[str]]) -> Path:
     return path
 
 
-def _headstart(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def _headstart(*arguments: object, stdin: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("headstart")), *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True)
 
@@ -103,29 +103,31 @@ def test_the_report_shows_the_texts_it_was_wrong_about(text_run: hs.Run) -> None
     assert "photo" not in page
 
 
-def test_the_command_takes_texts_files_tables_and_lines(text_run: hs.Run, sentences: Path, tmp_path: Path) -> None:
+def test_the_command_takes_texts_files_tables_and_lines(
+    headstart_here: Command, text_run: hs.Run, sentences: Path, tmp_path: Path
+) -> None:
     text = "The dataset has thirteen attributes of wines."
     (tmp_path / "one.txt").write_text(text, encoding="utf-8")
     table = _write(tmp_path / "new.csv", ["id", "text"], [["7", text], ["8", "Raised when an import fails."]])
     answers = [
-        json.loads(_headstart("predict", text_run.folder, *given, "--json", stdin=stdin).stdout.splitlines()[0])
-        for given, stdin in (
-            (("--text", text), ""),
-            ((tmp_path / "one.txt",), ""),
-            ((table,), ""),
-            (("-",), f"{text}\n\nsecond\n"),
+        json.loads(done.stdout.splitlines()[0])
+        for done in (
+            headstart_here("predict", text_run.folder, "--text", text, "--json"),
+            headstart_here("predict", text_run.folder, tmp_path / "one.txt", "--json"),
+            headstart_here("predict", text_run.folder, table, "--json"),
+            _headstart("predict", text_run.folder, "-", "--json", stdin=f"{text}\n\nsecond\n"),
         )
     ]
     assert len({answer["probability"] for answer in answers}) == 1
     assert [answer["file"] for answer in answers] == [text, str(tmp_path / "one.txt"), f"row 2 of {table}", text]
-    empty = _headstart("predict", text_run.folder, "--text", " ")
+    empty = headstart_here("predict", text_run.folder, "--text", " ")
     assert empty.returncode == 2
     assert "it has no text" in empty.stderr
-    mistyped = _headstart("predict", text_run.folder, tmp_path / "ones.txt")
+    mistyped = headstart_here("predict", text_run.folder, tmp_path / "ones.txt")
     assert mistyped.returncode == 2
     assert "no such file, folder or pattern" in mistyped.stderr
     assert "use --text" in mistyped.stderr
-    nothing = _headstart("explain", text_run.folder)
+    nothing = headstart_here("explain", text_run.folder)
     assert nothing.returncode == 2
     assert "name a FILE, or use --text TEXT" in nothing.stderr
 

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError
 from headstart.evaluation.out_of_distribution import FILE, load_detector
-from tests.conftest import WORDS
+from tests.conftest import WORDS, Command
 
 pytestmark = pytest.mark.slow
 STRANGE = "xylem phloem stomata mitochondria chloroplast"
@@ -121,19 +119,17 @@ def test_unsure_answers_are_marked(doubtful: hs.Run, text_run: hs.Run, sentences
             doubtful.predict(texts, min_confidence=wrong)
 
 
-def test_the_command_says_unsure_and_out_of_distribution(doubtful: hs.Run) -> None:
-    command = [sys.executable, "-m", "headstart", "predict", str(doubtful.folder), "--text", STRANGE]
-    command += ["--min-confidence", "1"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_the_command_says_unsure_and_out_of_distribution(headstart_here: Command, doubtful: hs.Run) -> None:
+    command = ["predict", str(doubtful.folder), "--text", STRANGE, "--min-confidence", "1"]
+    told = headstart_here(*command)
+    assert told.returncode == 0
     assert told.stdout.startswith("unsure")
     assert f"{STRANGE}   (out-of-distribution, " in told.stdout
-    answer = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    answer = json.loads(headstart_here(*command, "--json").stdout)
     assert answer["unsure"]
     assert answer["out_of_distribution"]
     assert answer["predicted"] in doubtful.classes
-    (row,) = csv.DictReader(
-        subprocess.run([*command, "--csv"], capture_output=True, text=True, check=True).stdout.splitlines()
-    )
+    (row,) = csv.DictReader(headstart_here(*command, "--csv").stdout.splitlines())
     assert (row["unsure"], row["out_of_distribution"]) == ("true", "true")
 
 
