@@ -16,17 +16,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.data.colours import has_opacity
+
 SampleRange = tuple[float, float]
 """The values that are black and white."""
 
-_STEPS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16, 24, 32))
+_STEPS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 15, 16, 24, 32))  # 15: signed ones of 16
 _FRACTION = 1.1  # values up to here are fractions of white: interpolation can exceed 1
 _FEW = 16.0  # values up to here are no steps of a camera: the largest one is white
 _OUTLIERS = 0.01  # fraction of the images that may exceed the range, because of hot pixels
 _HOT_PIXELS = 1e-4  # fraction of the pixels of an image that may exceed it
 _OFFSET = 0.5  # of the highest value: a lowest value above this is black, as in thermal images
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _LOWEST_SAMPLE, _HIGHEST_SAMPLE = 258, 262, 284, 340, 341  # TIFF tags
-_WHITE_IS_ZERO, _SEPARATE = 0, 2
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339  # TIFF tags
+_LOWEST_SAMPLE, _HIGHEST_SAMPLE = 340, 341
+_WHITE_IS_ZERO, _SEPARATE, _UNSIGNED, _SIGNED = 0, 2, 1, 2
 _ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOWER_BYTES = {
     f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA", "RGBX") for order, other in _ORDERS.items()
@@ -45,6 +48,11 @@ def has_separate_wide_planes(image: Image.Image) -> bool:
     """Whether a TIFF has colours with 16 bits in one plane after another, which Pillow decodes wrongly as 8 bits."""
     is_separate = _tag(image, _PLANES) == _SEPARATE and not _has_many_bits(image)
     return is_separate and (_tag(image, _BITS_PER_SAMPLE) or 0) > 8 and image.tile[0][0] == "raw"  # type: ignore[attr-defined]
+
+
+def has_signed_bytes(image: Image.Image) -> bool:
+    """Whether a TIFF has signed values of 8 bits, which Pillow decodes as if they were not."""
+    return _tag(image, _SAMPLE_FORMAT) == _SIGNED and (_tag(image, _BITS_PER_SAMPLE) or 0) <= 8
 
 
 def to_8_bits(image: Image.Image, sample_range: SampleRange | None = None) -> Image.Image:
@@ -84,7 +92,9 @@ def _values(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         channels = _wide_channels(image)
         n_colours = channels.shape[2] - 1 + channels.shape[2] % 2  # of grey 1 and of RGB 3; the other is opacity
         values = channels[..., :n_colours] if n_colours > 1 else channels[..., 0]
-        alpha = (channels[..., -1] >> 8).astype(np.uint8) if channels.shape[2] % 2 == 0 else None
+        tags = getattr(image, "tag_v2", None)
+        is_opacity = channels.shape[2] % 2 == 0 and (tags is None or has_opacity(tags))
+        alpha = (channels[..., -1] >> 8).astype(np.uint8) if is_opacity else None
     key = image.info.get("transparency")  # of PNG: the one value that is transparent
     if alpha is None and key is not None:
         is_key = values == np.array(key)
@@ -133,6 +143,8 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _finite_values(image: Image.Image) -> np.ndarray:
+    if image.mode == "I" and _tag(image, _BITS_PER_SAMPLE) == 32 and _tag(image, _SAMPLE_FORMAT) in (None, _UNSIGNED):
+        return np.asarray(image).astype(np.int32).view(np.uint32).astype(np.float64)  # Pillow decodes them as signed
     return np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
 
 

@@ -6,6 +6,7 @@ animation gives its first frame.
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,15 +26,23 @@ from PIL import (  # the plugins by name: Pillow's own lazy loading of them is n
     WebPImagePlugin,
 )
 
-from headstart.data.bit_depth import SampleRange, exceeds_8_bits, has_separate_wide_planes, measure_range, to_8_bits
+from headstart.data.bit_depth import (
+    SampleRange,
+    exceeds_8_bits,
+    has_separate_wide_planes,
+    has_signed_bytes,
+    measure_range,
+    to_8_bits,
+)
 from headstart.data.cells import image_extension
+from headstart.data.colours import to_rgb
 from headstart.data.examples import Example, FileExample
 from headstart.data.readers import decode_example
 from headstart.data.resizing import OWN_RULE, Box, Resize, ResizeRule, resize_image, visible_box
 from headstart.data.zero_filled import first_zero, is_zero_filled
 from headstart.errors import BadExample
 
-DECODER_VERSION = 3
+DECODER_VERSION = 4
 """Part of every cache key: raise it when the same bytes would give other pixels."""
 
 MAX_PIXELS = 89_000_000
@@ -56,6 +65,25 @@ _PLUGINS = (
 EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
 
 _OPENED = [name for name in FORMATS if name != "MPO"]  # Pillow opens an MPO through its JPEG plugin
+
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
+_OTHER_FORMATS = {
+    "HEIC": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
+    "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    "a video": re.compile(rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01\xba", re.DOTALL),
+    "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    "JPEG XL": re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"),
+    "DICOM": re.compile(rb".{128}DICM", re.DOTALL),
+    "a PDF": re.compile(rb"\s*%PDF-"),
+    "a Photoshop file": re.compile(rb"8BPS"),
+    "Netpbm (PPM, PGM, PBM)": re.compile(rb"P[1-7]\s"),
+    "an icon": re.compile(rb"\0\0[\x01\x02]\0[^\0]"),
+    "OpenEXR": re.compile(rb"v/1\x01"),
+    "FITS": re.compile(rb"SIMPLE  ="),
+    "a NumPy array": re.compile(rb"\x93NUMPY"),
+    "an archive": re.compile(rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!"),
+}
+"""What is no image that can be opened -> how it begins; the first that matches."""
 
 _ORIENTATION = 0x0112  # the EXIF tag; its values 5 to 8 lie on their side
 _PNG_TEXTS, _EXIF_TEXTS = (b"tEXt", b"zTXt", b"iTXt"), (b"Raw profile type exif", b"XML:com.adobe.xmp")
@@ -177,7 +205,7 @@ class Decoder:
             image = to_8_bits(image, self.sample_range)
         sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
         reduced, content = self._draft(image, (h, w) if sideways else (w, h))
-        rgb = _to_rgb(image)
+        rgb = to_rgb(image)
         orientation = image.getexif().get(_ORIENTATION, 1)  # again: Pillow turns TIFF by itself as it loads
         if not self.rule.fast and orientation in _TURNS:  # a model's own processor gets upright images
             rgb, orientation = rgb.transpose(_TURNS[orientation]), 1
@@ -300,6 +328,8 @@ def _check(image: Image.Image, suffix: str | None) -> None:
         raise BadExample(
             "a TIFF of 16 bits with its channels apart cannot be read: save it with those of a pixel together"
         )
+    if has_signed_bytes(image):
+        raise BadExample("a TIFF of signed values of 8 bits cannot be read: save it with unsigned ones")
     extensions = FORMATS[str(image.format)]
     if suffix and suffix.lower() in EXTENSIONS and suffix.lower() not in extensions:
         raise BadExample(
@@ -323,15 +353,14 @@ def _unidentified(data: bytes) -> str:
         return "not an image: a web page"
     if start.startswith((b"<svg", b"<?xml")):
         return "not an image: XML or SVG"
+    if start.startswith((b"{", b"[")):
+        return "not an image: JSON, such as the error message of a server"
+    for kind, pattern in _OTHER_FORMATS.items():
+        if pattern.match(data):
+            return f"not an image in a known format, but {kind}: save it as JPEG or PNG"
+    if _TIFF.match(data):
+        return (
+            "a TIFF with a form of pixels that cannot be read, or damaged at its start: save it with 8 or 16 bits, or "
+            "as grey with 32"
+        )
     return f"not an image in a known format ({', '.join(_OPENED)}), or damaged at its start"
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode == "RGB":
-        image.load()
-        return image
-    return image.convert("RGB")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from headstart.data import bit_depth, resizing, words
+from headstart.data import bit_depth, colours, resizing, words
 from headstart.data.tokenizers import MAX_CHARACTERS
 from headstart.data.words import MAX_WORDS
 from headstart.exporting import box_forms
@@ -43,12 +43,14 @@ _PIXELS = _Reading(
     "pixels",
     "pillow ",
     "from bit_depth import exceeds_8_bits, to_8_bits\n"
+    "from colours import to_rgb\n"
     "from PIL import Image, ImageOps\n"
     "from resizing import ResizeRule, resize_image",
-    (bit_depth, resizing),
+    (bit_depth, colours, resizing),
 )
 _PIXELS_WITH_BOXES = _PIXELS._replace(
     imports="from bit_depth import exceeds_8_bits, to_8_bits\n"
+    "from colours import to_rgb\n"
     "from decoding import decode\n"
     "from PIL import Image, ImageOps\n"
     "from resizing import ResizeRule, resize_image, visible_box",
