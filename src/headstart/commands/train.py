@@ -19,6 +19,7 @@ from headstart.commands.data_preparation import Extract, PreparedData, check_mod
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
 from headstart.commands.train_detector import (
+    box_label_issues,
     check_detector_settings,
     detector_answers,
     detector_precision,
@@ -54,7 +55,6 @@ from headstart.evaluation import (
     calibrate,
     choose_confidence_threshold,
     class_changes,
-    examine_labels,
     find_label_issues,
     forecast,
     held_out_examples,
@@ -243,12 +243,7 @@ def _train_detector(
             result, precision, prepared.dataset, prepared.split, prepared.features.digests, progress
         )
         evaluated = _evaluated(prepared, answers, config.split.seed)
-        val = answers.splits == "val"  # not test: corrected by its own answers, they would make it look better
-        label_issues = (
-            examine_labels(answers.task, answers.labels[val], answers.outputs[val], prepared.split.usable[val])
-            if val.any()
-            else None
-        )
+        label_issues = box_label_issues(result, prepared, answers)
     return DetectorMaterial(
         **common, base=result.base, features=prepared.features, label_issues=label_issues, result=result,
         precision=precision, **evaluated,

@@ -14,8 +14,9 @@ from headstart.config import ComputeConfig, InputConfig, TrainConfig, all_settin
 from headstart.data.dataset import Dataset
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
-from headstart.data.split import Split
+from headstart.data.split import Split, folds
 from headstart.errors import InputError
+from headstart.evaluation import LabelIssues, examine_labels, join_issues
 from headstart.features.engines import KerasEngine, resolve_precision
 from headstart.runs.answers import Answers
 from headstart.system.progress import Progress
@@ -28,6 +29,7 @@ _SIDE_STEP = 32  # pixels: the coarsest stride
 _SIDES = (160, 640)
 _ASPECT_TOLERANCE = 1.15  # images of other shapes than this factor from the median are padded, not stretched
 _STRETCHED_SHARE = 0.9  # of the images within the tolerance
+_FOLDS = 3
 
 
 def check_detector_settings(config: TrainConfig) -> None:
@@ -89,12 +91,40 @@ def fit_detector_layers(
         _images(prepared, "val"),
         len(prepared.dataset.classes),
         config.detector,
+        folds=_folds(prepared, config.split.seed) if config.detector.check_train_labels else None,
         seed=config.split.seed,
         time_limit=config.fine_tuning.time_limit,
         **asdict(config.compute),
         cache=cache,
         progress=progress,
     )
+
+
+def _folds(prepared: PreparedData, seed: int) -> np.ndarray | None:
+    """The fold of each training image; groups stay together. None where there are too few groups."""
+    train = prepared.split.index("train")
+    groups = np.unique(prepared.split.groups[train], return_inverse=True)[1]
+    if groups.max() + 1 < _FOLDS:
+        logger.warning("too few training images to examine their boxes")
+        return None
+    return folds(prepared.dataset.task, prepared.dataset.labels[train], groups, _FOLDS, seed)
+
+
+def box_label_issues(result: DetectorResult, prepared: PreparedData, answers: Answers) -> LabelIssues | None:
+    """Boxes that look wrong in the validation images, and in the training images if they were examined.
+
+    Those of test images are not examined: corrected by its own answers, they would make the detector look better.
+
+    Returns:
+        None where no boxes were examined.
+    """
+    val, task, dataset = answers.splits == "val", answers.task, prepared.dataset
+    issues = [examine_labels(task, answers.labels[val], answers.outputs[val], prepared.split.usable[val])]
+    if result.out_of_fold is not None:  # on its own: scores of shorter trainings are lower
+        train = prepared.split.index("train")
+        issues.append(examine_labels(task, dataset.labels[train], result.out_of_fold, train))
+    issues = [part for part in issues if part.examined]
+    return join_issues(issues) if issues else None
 
 
 def _images(prepared: PreparedData, split: str) -> LabelledImages:

@@ -55,6 +55,7 @@ class TrainKeywords(TypedDict, total=False):
     detector_epochs: int | None
     detector_views: int | None
     no_mirror: bool
+    check_train_labels: bool
     min_precision: float
     bases: str | Sequence[str]
     max_mb: float | None

@@ -271,6 +271,10 @@ class DetectorConfig(Stage):
     no_mirror: bool = setting(
         False, "Do not mirror images: for objects that look different then, such as text.", label="No mirroring"
     )
+    check_train_labels: bool = setting(
+        False, "Also examine the boxes of the training images, by three short trainings on two thirds of them each. It "
+        "takes most of the time of the training again.", label="Check the labels of training images",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

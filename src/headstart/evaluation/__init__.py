@@ -3,7 +3,7 @@
 from headstart.evaluation.calibration import Calibration, calibrate, held_out_examples
 from headstart.evaluation.class_changes import ClassChanges, class_changes
 from headstart.evaluation.compare import Verdict, judge_fine_tuning, judge_search
-from headstart.evaluation.label_issues import LabelIssues, examine_labels, find_label_issues
+from headstart.evaluation.label_issues import LabelIssues, examine_labels, find_label_issues, join_issues
 from headstart.evaluation.learning_curve import Forecast, forecast
 from headstart.evaluation.selective_prediction import (
     Coverage,
@@ -28,6 +28,7 @@ __all__ = [
     "find_label_issues",
     "forecast",
     "held_out_examples",
+    "join_issues",
     "judge_fine_tuning",
     "judge_search",
 ]

@@ -6,6 +6,7 @@ benchmarks/label_errors.py shows. It brings pandas and scikit-learn, whose impor
 features are cached.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,3 +70,16 @@ def examine_labels(task: Task, labels: np.ndarray, outputs: np.ndarray, indices:
     return LabelIssues(
         indices[positions][order], suggested[order], of_wrong[order], of_label[order], examined=len(indices)
     )
+
+
+def join_issues(parts: Sequence[LabelIssues]) -> LabelIssues:
+    """Label issues of several sets of examples together, the most likely first.
+
+    Args:
+        parts: at least one.
+    """
+    names = ("indices", "suggested", "probability", "label_probability")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    order = np.argsort(joined["label_probability"], kind="stable")
+    sorted_values = {name: values[order] for name, values in joined.items()}
+    return LabelIssues(**sorted_values, examined=sum(part.examined for part in parts))

@@ -13,7 +13,9 @@ from headstart.training import check_search_installed
 FORM = ("base", "fine_tune", "input_size", "min_precision", "dense", "search")
 """Settings with a field in the form, apart from the classes, which have checkboxes."""
 
-DETECTOR_FORM = ("base", "input_size", "detector_epochs", "detector_views", "no_mirror", "time_limit")
+DETECTOR_FORM = (
+    "base", "input_size", "detector_epochs", "detector_views", "no_mirror", "check_train_labels", "time_limit",
+)  # fmt: skip
 """The same of a detector."""
 
 

@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,23 @@ def test_validation_labels_are_examined(detector: "hs.Run") -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == detector.facts.label_issues.count < 4
     assert {row["split"] for row in rows} <= {"val"}
+
+
+@pytest.mark.slow
+def test_labels_of_training_images_are_examined_by_detectors_that_did_not_see_them(
+    detector: "hs.Run", shapes: Path, tmp_path: Path
+) -> None:
+    """The training itself comes from the cache, and so do the fits of the second run."""
+    settings: dict[str, Any] = {**DETECTOR, "check_train_labels": True, "runs": tmp_path / "runs"}
+    run = hs.train(shapes, **settings)
+    assert (run.folder / "engine/model.bin").read_bytes() == (detector.folder / "engine/model.bin").read_bytes()
+    assert run.facts.label_issues.examined == 32 + 12
+    rows = (run.folder / "suspects.csv").read_text(encoding="utf-8")
+    assert len(rows.splitlines()) - 1 == run.facts.label_issues.count < 8
+    started = time.monotonic()
+    again = hs.train(shapes, **settings)
+    assert time.monotonic() - started < 10
+    assert (again.folder / "suspects.csv").read_text(encoding="utf-8") == rows
 
 
 def test_a_changed_engine_is_noticed(detector: "hs.Run", tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from headstart.system.progress import NO_PROGRESS, Progress
 from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.detection.boxes import Boxes
 from headstart.training.detection.job import DetectorJob, write_boxes
+from headstart.training.detection.out_of_fold import OUTPUT_FILE, fold_arguments, fold_job, read_detections
 from headstart.training.detection.trainer import STATE_FILE
 from headstart.training.detection.view_folders import mark_as_used, remove_old_views, views_folder
 
@@ -60,6 +61,8 @@ class DetectorResult:
         proof: that the base did not change.
         history: rows for ``history.csv``.
         facts: epochs, seconds, sizes, why training stopped …
+        out_of_fold: object array (n_train,), the detections in the training images by detectors that did not see them;
+            None where no folds were given, or no time was left.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class DetectorResult:
     proof: FreezeProof
     history: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
+    out_of_fold: np.ndarray | None = None
 
     @property
     def xml(self) -> Path | None:
@@ -97,6 +101,7 @@ def train_detector(
     n_classes: int,
     config: DetectorConfig,
     *,
+    folds: np.ndarray | None = None,
     seed: int = 0,
     time_limit: float | None = None,
     engine: EngineName = "auto",
@@ -112,6 +117,7 @@ def train_detector(
         val: images to validate on; may be empty.
         n_classes: number of classes.
         config: epochs, views …
+        folds: int (n_train,), number of the fold of each training image, to detect in all of them out of fold.
         seed: of everything random.
         time_limit: in seconds; training then ends after the step in which it is over.
         engine: runs the frozen base.
@@ -133,16 +139,29 @@ def train_detector(
     job = replace(job, xml=str(xml) if xml else None, precision=resolve_precision(precision) if xml else "float32")
     key = _key(job, with_maps, backend, [*train.objects, *val.objects])
     with own_folder(cache / "tuning" / key, "training the same detector") as work:
-        work.mkdir(parents=True, exist_ok=True)
-        if not ((work / CHECKSUMS).exists() and is_intact(work)):
+        is_trained = _is_finished(work)
+        fold_folder = None if folds is None else work / f"folds-{_fold_key(folds)}"
+        if not (is_trained and (fold_folder is None or _is_finished(fold_folder))):
             with own_folder(views_folder(cache, job, with_maps), "training on the same views") as views:
                 job = replace(job, folder=str(work), boxes=str(work / "boxes.npz"), views_folder=str(views))
-                _train(job, train, val, backend, progress)
+                if not is_trained:
+                    _train(job, train, val, backend, progress)
+                if fold_folder is not None and folds is not None:
+                    _fit_folds(job, fold_folder, train.objects, folds, backend, progress)
                 mark_as_used(views)
             remove_old_views(cache)
         facts = json.loads((work / "facts.json").read_text())
+        out_of_fold = read_detections(fold_folder / OUTPUT_FILE) if fold_folder and fold_folder.exists() else None
     history, proof = facts.pop("history"), FreezeProof(**facts.pop("proof"))
-    return DetectorResult(work, with_maps, maps, proof, tuple(history), facts)
+    return DetectorResult(work, with_maps, maps, proof, tuple(history), facts, out_of_fold)
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / CHECKSUMS).exists() and is_intact(folder)
+
+
+def _fold_key(folds: np.ndarray) -> str:
+    return hashlib.sha256(np.asarray(folds, "<i8").tobytes()).hexdigest()[:16]
 
 
 def open_detector(result: DetectorResult, precision: str) -> Engine:
@@ -214,6 +233,7 @@ def _key(job: DetectorJob, base: ImageBase, backend: str, objects: Sequence[Boxe
 def _train(job: DetectorJob, train: LabelledImages, val: LabelledImages, backend: str, progress: Progress) -> None:
     """Train in a Keras process; the finished model and the facts are in the folder of the job afterwards."""
     work, views = Path(job.folder), Path(job.views_folder)
+    work.mkdir(parents=True, exist_ok=True)  # a damaged one was removed
     values = sum(math.prod(level["shape"]) for level in job.maps)
     n_bytes = 2 * values * (len(train.examples) * job.views + len(val.examples))
     _check_disk_space(views, n_bytes)
@@ -234,6 +254,31 @@ def _train(job: DetectorJob, train: LabelledImages, val: LabelledImages, backend
     for name in (STATE_FILE, "boxes.npz"):
         (work / name).unlink(missing_ok=True)
     write_checksums(work)
+
+
+def _fit_folds(
+    job: DetectorJob, folder: Path, objects: Sequence[Boxes], folds: np.ndarray, backend: str, progress: Progress
+) -> None:
+    """Detect in the training images out of fold, if a time limit leaves time for it."""
+    if job.time_limit is not None:
+        facts = json.loads(Path(job.folder, "facts.json").read_text())
+        job = replace(job, time_limit=job.time_limit - facts["seconds"] - facts["views_s"])
+        if (job.time_limit or 0) <= 0:
+            logger.warning("the time limit left no time to examine the boxes of the training images")
+            return
+    folder.mkdir(exist_ok=True)
+    job = fold_job(job, folder, folds)
+    write_boxes(Path(job.boxes), [*objects])
+    logger.info(
+        f"examining the boxes of {counted(len(folds), 'training image')}: {1 + int(folds.max())} fits without a part "
+        f"of them, {counted(job.epochs, 'epoch')} each"
+    )
+    keras_worker.call(
+        "headstart.training.detection.out_of_fold:fit_folds", fold_arguments(job, folds), backend=backend,
+        progress=progress,
+    )  # fmt: skip
+    Path(job.boxes).unlink()
+    write_checksums(folder)
 
 
 def _check_disk_space(views: Path, n_bytes: int) -> None:

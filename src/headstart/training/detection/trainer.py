@@ -10,6 +10,7 @@ the epoch alone: a killed training continues, and ends with the same weights.
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from headstart.system.durations import format_time_left
 from headstart.system.keras_worker import on_gpu
 from headstart.system.locks import patient_lock
 from headstart.system.progress import Progress
+from headstart.tasks.detection.boxes import Detections
 from headstart.tasks.detection.decoding import decode
 from headstart.tasks.detection.metrics import DetectionTable
 from headstart.training.detection.finished_detector import write_detector
@@ -234,14 +236,22 @@ class DetectorTrainer:
         assign_values(self.model.weights, self.average)
         outputs, labels = np.empty(n_val, object), np.empty(n_val, object)
         labels[:] = self.objects[self.job.n_train :]
-        for start in range(0, n_val, self.job.batch_size):
-            numbers = np.arange(start, min(start + self.job.batch_size, n_val))
-            for row, number in zip(self._values(self.n_views + numbers), numbers.tolist(), strict=True):
-                size = labels[number].size
-                outputs[number] = decode(row, self.decoder.size, self.decoder.visible_box(size), size)
+        outputs[:] = self._detections(self.n_views + np.arange(n_val), [boxes.size for boxes in labels])
         assign_values(self.model.weights, current)
         table = DetectionTable(labels, outputs, self.job.n_classes, None)
         return {"val_map": float(table.mean_average_precision(np.ones((1, n_val)))[0])}
+
+    def _detections(self, views: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """What the model detects in images of some sizes, (height, width), whose own views these are."""
+        return [
+            decode(row, self.decoder.size, self.decoder.visible_box(size), size)
+            for start in range(0, len(views), self.job.batch_size)
+            for row, size in zip(
+                self._values(views[start : start + self.job.batch_size]),
+                sizes[start : start + self.job.batch_size],
+                strict=True,
+            )
+        ]
 
     def _report(self, row: dict[str, Any]) -> None:
         state = self.state
