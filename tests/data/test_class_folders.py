@@ -74,6 +74,26 @@ def test_a_folder_without_labels_is_for_predicting(
     assert "has no class folders: 1 image without labels, neither trained nor evaluated on" in caplog.text
 
 
+def test_reviews_without_labels_beside_those_to_train_on_are_no_class(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the reviews of IMDb. A class of such a name is in the held-out folder, too."""
+    names = ["train/neg/1.txt", "train/pos/1.txt", "train/unsup/1.txt", "test/neg/1.txt", "test/pos/1.txt"]
+    assert load_dataset(make_tree(tmp_path / "imdb", *names)).classes == ["neg", "pos"]
+    assert f"train{os.sep}unsup has no class folders: 1 text without labels" in caplog.text
+    words = make_tree(tmp_path / "words", *(f"{split}/{c}/1.jpg" for split in ("train", "test") for c in "abc"))
+    make_tree(words, "train/unlabelled/1.jpg", "test/unlabelled/1.jpg")
+    assert load_dataset(words).classes == ["a", "b", "c", "unlabelled"]
+
+
+def test_a_class_with_the_name_of_a_split_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(load_dataset(make_tree(tmp_path / "a", "cat/1.jpg", "dog/1.jpg", "test_data/1.jpg")).classes) == 3
+    assert "test_data is read as a class, like cat, dog. If its images are for testing" in caplog.text
+    caplog.clear()
+    load_dataset(make_tree(tmp_path / "b", "control/1.jpg", "test/1.jpg"))
+    assert not caplog.records
+
+
 def test_a_folder_without_images_beside_split_folders_is_no_class(tmp_path: Path) -> None:
     root = make_tree(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cat/2.jpg", "annotations/1.xml")
     dataset = load_dataset(root)

@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,13 +47,14 @@ def find_in_folder(root: Path, group_by: str | None, *, need_train: bool) -> Exa
     layout = _layout(root, rows, need_train=need_train)
     splits: list[str] = []
     for folder, split in layout.splits.items():
-        _collect(root, folder, rows)
+        _collect(root, folder, rows, layout.unlabelled)
         splits += [split] * (len(rows.files) - len(splits))
     rows.splits = splits if any(layout.splits.values()) else _inner_splits(root, rows)
     for folder in layout.unlabelled:
         _warn_of_unlabelled(root, folder, rows)
     if rows.splits is None:
         _warn_of_same_folders(root, rows)
+        _warn_of_split_names(root, rows)
     rows.examples = [rows.modality.example_of_file(root, file) for file in rows.files]
     if group_by:
         rows.groups = [group_of(file, group_by) for file in rows.files]
@@ -94,7 +95,7 @@ def _layout(root: Path, rows: ExampleRows, *, need_train: bool) -> _Layout:
     ]
     lone = _lone_folders(splits)
     labelled = {folder: split for folder, split in splits.items() if folder not in lone}
-    return _Layout(labelled, sorted([*unlabelled, *flat, *lone]))
+    return _Layout(labelled, sorted([*unlabelled, *flat, *lone, *_unlabelled_in_train(labelled)]))
 
 
 def _check_class_folders(root: Path, split_of_name: dict[str, str], rows: ExampleRows) -> None:
@@ -138,7 +139,18 @@ def _lone_folders(splits: dict[Path, str]) -> list[Path]:
     ]
 
 
-def _collect(root: Path, parent: Path, rows: ExampleRows) -> None:
+def _unlabelled_in_train(splits: dict[Path, str]) -> list[Path]:
+    """Folders beside the classes to train on whose name says that they have no labels, and that only train has.
+
+    The reviews of IMDb have a folder ``train/unsup``.
+    """
+    held_out = {entry.name for folder, split in splits.items() if split != "train" for entry in subfolders(folder)}
+    folders = [entry for folder, split in splits.items() if split == "train" for entry in subfolders(folder)]
+    unlabelled = [entry for entry in folders if is_unlabelled(entry.name) and entry.name not in held_out]
+    return unlabelled if held_out and len(folders) - len(unlabelled) > 1 else []
+
+
+def _collect(root: Path, parent: Path, rows: ExampleRows, unlabelled: Sequence[Path]) -> None:
     """Add every class folder of ``parent``; files in folders below a class folder belong to that class."""
 
     def skip(path: str, reason: str) -> None:
@@ -146,7 +158,7 @@ def _collect(root: Path, parent: Path, rows: ExampleRows) -> None:
 
     folders = {folder.name for folder in subfolders(parent, skip)}
     for entry in sorted(os.scandir(parent), key=lambda e: e.name):
-        if is_hidden(entry.name):
+        if is_hidden(entry.name) or Path(entry.path) in unlabelled:
             continue
         if entry.name not in folders:
             if not os.path.isdir(entry.path):  # else a link in a circle, which is skipped already
@@ -223,6 +235,18 @@ def _warn_of_same_folders(root: Path, rows: ExampleRows) -> None:
             f"{root}: the folders {_join_names(classes)} are read as classes, but all of them have the same folders in "
             f"them ({_join_names(common)}). If they are splits, name them train, val and test. If "
             f"{_join_names(common)} are the classes, put these folders first: one folder per class."
+        )
+
+
+def _warn_of_split_names(root: Path, rows: ExampleRows) -> None:
+    """Say so where a folder that is read as a class, beside two others or more, has the name of a split."""
+    classes = sorted({Path(file).parts[0] for file in rows.files})
+    names = [name for name in classes if split_of(name) or is_unlabelled(name)]
+    others = [name for name in classes if name not in names]
+    if names and len(others) > 1:
+        logger.warning(
+            f"{root}: {_join_names(names)} is read as a class, like {_join_names(others)}. If its "
+            f"{rows.modality.plural} are for testing or have no labels, move the folder out of {root}."
         )
 
 
