@@ -5,6 +5,7 @@ import pytest
 
 from headstart.data.class_names import similar_names
 from headstart.data.dataset import load_dataset
+from headstart.errors import InputError
 from tests.data.trees import make_tree
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
@@ -60,3 +61,12 @@ def test_known_classes_are_found_in_another_form(tmp_path: Path) -> None:
     known = load_dataset(root, known_classes=[COMPOSED, "1.0"])
     assert known.class_names == ["1.0", COMPOSED]
     assert load_dataset(root, classes=[COMPOSED, "1"]).classes == [DECOMPOSED, "1"]
+
+
+def test_numbers_that_were_measured_are_no_classes() -> None:
+    texts = [f"a film {i}" for i in range(24)]
+    with pytest.raises(InputError, match="the labels are 24 different numbers, such as 0.0625. Classes are predicted"):
+        load_dataset(pd.DataFrame({"text": texts, "label": [(i + 1.0) / 16 + 1e-9 * (i > 0) for i in range(24)]}))
+    assert len(load_dataset(pd.DataFrame({"text": texts, "label": range(24)})).classes) == 24
+    stars = load_dataset(pd.DataFrame({"text": texts, "label": [i % 12 / 2 for i in range(24)]}))
+    assert len(stars.classes) == 12

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart.data.dataset import load_dataset
@@ -77,6 +78,13 @@ def test_what_names_no_file_is_never_a_text(tmp_path: Path, argument: str, monke
     assert "For a text itself, use text." in str(error.value)
     assert len(str(error.value)) < 200
     assert TEXT.list_examples(["rev*.txt"]) == [TextExample("from a file", name="reviews.txt")]
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="got an empty name"):
+        IMAGE.list_examples([""])
 
 
 def test_links_to_nothing_are_named(tmp_path: Path) -> None:

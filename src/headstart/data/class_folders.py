@@ -164,6 +164,8 @@ def _collect(root: Path, parent: Path, rows: ExampleRows, unlabelled: Sequence[P
             if not os.path.isdir(entry.path):  # else a link in a circle, which is skipped already
                 skip(entry.path, _stray(entry.path))
             continue
+        if not _is_unicode(entry.name):
+            raise InputError(f"the name of the class folder {entry.path!r} is not UTF-8: rename it.")
         before = len(rows.files)
         for file in walk(entry.path, skip):
             if Path(file).suffix.lower() in rows.modality.extensions:
@@ -173,6 +175,10 @@ def _collect(root: Path, parent: Path, rows: ExampleRows, unlabelled: Sequence[P
                 skip(file, _not_an_example(file, rows.modality))
         if len(rows.files) == before:
             rows.empty_classes.append(os.path.relpath(entry.path, root))
+
+
+def _is_unicode(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _not_an_example(path: str, modality: Modality) -> str:

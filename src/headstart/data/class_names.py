@@ -6,16 +6,18 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from headstart.errors import counted
+from headstart.errors import InputError, counted, field_name
 from headstart.tasks.labels import Label, label_names, renamed_labels
 
 logger = logging.getLogger(__name__)
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d{1,15}\.?\d{0,15}|\.\d{1,15})(e[+-]?\d{1,2})?")
+_MEASURED = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE)
 _MISSING = frozenset(
     ("NA", "N/A", "n/a", "na", "None", "nan", "NaN", "NULL", "null", "<NA>", "NaT", "#N/A", "\\N", "nil", "?", "-", ".")
 )
+_MANY = 10  # classes that are all numbers with decimals
 _SEPARATORS = re.compile(r"(?<=\w)[-_\s]+(?=\w)")
 
 
@@ -28,6 +30,22 @@ def whole_numbers(labels: Sequence[Label]) -> list[Label]:
     if not any("." in name for name in names) or not all(_WHOLE.fullmatch(name) for name in names):
         return list(labels)
     return renamed_labels(labels, _whole)
+
+
+def check_not_measured(source: str, labels: Sequence[Label]) -> None:
+    """Check that labels are classes, not values that were measured.
+
+    Raises:
+        InputError: they are decimal numbers, and most of them occur once.
+    """
+    names = label_names(labels)
+    n_decimal = sum("." in name and not _WHOLE.fullmatch(name) for name in names)
+    if len(names) > _MANY and 2 * len(names) > len(labels) and all(map(_MEASURED.fullmatch, names)) and n_decimal:
+        raise InputError(
+            f"{source}: the labels are {len(names):,} different numbers, such as {min(names)}. Classes are predicted, "
+            "not numbers: write the class of each range in a column of its own, or name the column with the classes "
+            f"({field_name('label_column')})."
+        )
 
 
 def warn_of_similar(source: str, classes: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headstart.data.class_names import warn_of_missing, whole_numbers
+from headstart.data.class_names import check_not_measured, warn_of_missing, whole_numbers
 from headstart.data.example_rows import ExampleRows, Skipped
 from headstart.data.examples import is_url
 from headstart.data.listed_labels import check_not_bits, hint_at_separator, listed_labels
@@ -136,6 +136,7 @@ def _unify_labels(source: str, rows: ExampleRows) -> None:
     else:
         hint_at_separator(source, labels)
     rows.labels = whole_numbers(labels)
+    check_not_measured(source, rows.labels)
     warn_of_missing(source, rows.labels)
 
 

@@ -116,6 +116,8 @@ class Image(Modality):
     def _find_examples(self, item: str) -> list[Example]:
         if is_url(item):
             return [FileExample(item)]
+        if not item:  # or it would be the current folder
+            raise InputError("expected a file, a folder or a pattern, got an empty name.")
         path = Path(item).expanduser()
         if path.is_dir():
             files = [file for file in walk(str(path)) if Path(file).suffix.lower() in EXTENSIONS]
