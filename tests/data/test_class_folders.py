@@ -231,5 +231,5 @@ def test_an_empty_held_out_folder_is_named_as_empty(tmp_path: Path, caplog: pyte
 def test_a_class_folder_whose_name_is_not_utf8_is_named(tmp_path: Path) -> None:
     make_tree(tmp_path, "cat/1.jpg", "dog/1.jpg")
     os.rename(tmp_path / "dog", os.fsencode(tmp_path) + b"/caf\xe9")
-    with pytest.raises(InputError, match="the name of the class folder .* is not UTF-8: rename it"):
+    with pytest.raises(InputError, match=r"the name of the class folder .* is not UTF-8: rename it"):
         load_dataset(tmp_path)
