@@ -245,13 +245,13 @@ def _warn_of_same_folders(root: Path, rows: ExampleRows) -> None:
 
 
 def _warn_of_split_names(root: Path, rows: ExampleRows) -> None:
-    """Say so where a folder that is read as a class, beside two others or more, has the name of a split."""
+    """Say so where a folder that is read as a class, beside two other_classes or more, has the name of a split."""
     classes = sorted({Path(file).parts[0] for file in rows.files})
     names = [name for name in classes if split_of(name) or is_unlabelled(name)]
-    others = [name for name in classes if name not in names]
-    if names and len(others) > 1:
+    other_classes = [name for name in classes if name not in names]
+    if names and len(other_classes) > 1:
         logger.warning(
-            f"{root}: {_join_names(names)} is read as a class, like {_join_names(others)}. If its "
+            f"{root}: {_join_names(names)} is read as a class, like {_join_names(other_classes)}. If its "
             f"{rows.modality.plural} are for testing or have no labels, move the folder out of {root}."
         )
 
