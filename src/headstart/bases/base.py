@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 DataFormat = Literal["channels_last", "channels_first"]
 
 
+OWN = "own"
+"""The tap that gives the base's own features."""
+
+STD_EPSILON = 1e-6
+"""Added to a variance before its square root, whose gradient is infinite at 0."""
+
 _MOST_OTHER_TOKENS = 5  # beside those of patches: of the class, of the distillation, registers
 
 
@@ -240,7 +246,12 @@ class Base(ABC):
 
     @abstractmethod
     def pool_by(self, x: Any, pooling: str) -> Any:
-        """The output of a block as one vector per example, (n, c): the ``mean`` or the ``max`` over positions."""
+        """The output of a block as one vector per example, (n, c).
+
+        Args:
+            x: the output.
+            pooling: over positions: the ``mean``, the ``max`` or the standard deviation (``std``).
+        """
 
     def features(self, x: Any) -> Any:
         """The network's output, or the outputs of the tapped blocks, as one vector per example, (n, d)."""
@@ -250,7 +261,10 @@ class Base(ABC):
             return self.pool(x)
         blocks = tapped_blocks(self.spec.taps)
         outputs = dict(zip(blocks, x if len(blocks) > 1 else [x], strict=True))
-        pooled = [self.pool_by(outputs[block], pooling) for block, pooling in map(split_tap, self.spec.taps)]
+        pooled = [
+            self.pool_by(outputs[block], pooling) if block else self.pool(outputs[block])
+            for block, pooling in map(split_tap, self.spec.taps)
+        ]
         return keras.layers.Concatenate(name="taps")(pooled) if len(pooled) > 1 else pooled[0]
 
     @abstractmethod
@@ -329,9 +343,14 @@ class ImageBase(Base):
         return keras.layers.GlobalAveragePooling2D(name="features")(x) if len(x.shape) > 2 else x
 
     def pool_by(self, x: Any, pooling: str) -> Any:
-        """The mean or maximum over the positions of a feature map, or over tokens."""
-        from keras import layers
+        """The mean, maximum or standard deviation over the positions of a feature map, or over tokens."""
+        from keras import config, layers, ops
 
+        if pooling == "std":
+            is_turned = len(x.shape) == 4 and config.image_data_format() == "channels_first"
+            axes = (2, 3) if is_turned else tuple(range(1, len(x.shape) - 1))
+            deviations = x - ops.mean(x, axis=axes, keepdims=True)
+            return ops.sqrt(ops.mean(deviations * deviations, axis=axes) + STD_EPSILON)
         if len(x.shape) == 4:
             return (layers.GlobalAveragePooling2D if pooling == "mean" else layers.GlobalMaxPooling2D)()(x)
         over_tokens = layers.GlobalAveragePooling1D if pooling == "mean" else layers.GlobalMaxPooling1D
@@ -393,7 +412,7 @@ def token_grid(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | No
 
 
 def split_tap(tap: str) -> tuple[str, str]:
-    """The block and the pooling of a tap such as ``block5a:mean``."""
+    """The block and the pooling of a tap such as ``block5a:mean``; of :data:`OWN` the block is empty."""
     block, _, pooling = tap.rpartition(":")
     return block, pooling
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import Base, BaseSpec, tapped_blocks
+from headstart.bases.base import OWN, Base, BaseSpec, tapped_blocks
 from headstart.bases.blocks import find_blocks
 from headstart.bases.maps import with_maps
 from headstart.system.checksums import file_sha256
@@ -47,8 +47,8 @@ def with_taps(base: Base, taps: tuple[str, ...] | None) -> Base:
 
     Args:
         base: the base.
-        taps: block and pooling (``mean`` or ``max``) of each, such as ``block5a:mean``, the uppermost block first;
-            None returns the base unchanged.
+        taps: block and pooling (``mean``, ``max`` or ``std``) of each, such as ``block5a:mean``, the uppermost block
+            first; ``own`` for the base's own features. None returns the base unchanged.
     """
     if taps is None:
         return base
@@ -58,9 +58,9 @@ def with_taps(base: Base, taps: tuple[str, ...] | None) -> Base:
         import keras
 
         network = base.build(False)
-        output_of = {block.name: block.output for block in find_blocks(network)}
+        output_of = {"": network.outputs[0], **{block.name: block.output for block in find_blocks(network)}}
         outputs = [output_of[name] for name in blocks]
-        name = f"{network.name}_to_{blocks[0]}"
+        name = f"{network.name}_to_{blocks[0] or OWN}"
         return keras.Model(network.inputs[0], outputs if len(outputs) > 1 else outputs[0], name=name)
 
     return replace(base, spec=replace(base.spec, taps=taps), build=build, feature_dim=None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.bases.base import Base, DataFormat
+from headstart.bases.base import STD_EPSILON, Base, DataFormat
 from headstart.data.examples import Example
 from headstart.data.modalities import TEXT
 from headstart.data.tokenizers import SubwordTokenizer
@@ -106,7 +106,7 @@ class TextBase(Base):
         return pooled / ops.maximum(ops.sqrt(ops.sum(pooled * pooled, axis=-1, keepdims=True)), 1e-12)
 
     def pool_by(self, x: Any, pooling: str) -> Any:
-        """One vector per text, (n, d), by any :data:`Pooling`, without padding."""
+        """One vector per text, (n, d), by any :data:`Pooling` or the standard deviation (``std``), without padding."""
         from keras import ops
 
         if pooling == "cls":
@@ -115,6 +115,11 @@ class TextBase(Base):
         if pooling == "last":
             next_mask = ops.concatenate([mask[:, 1:], ops.zeros_like(mask[:, :1])], axis=1)
             return ops.sum(x * mask * (1.0 - next_mask), axis=1)
-        if pooling == "mean":
-            return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+        if pooling in ("mean", "std"):
+            count = ops.maximum(ops.sum(mask, axis=1), 1.0)
+            mean = ops.sum(x * mask, axis=1) / count
+            if pooling == "mean":
+                return mean
+            deviations = (x - ops.expand_dims(mean, 1)) * mask
+            return ops.sqrt(ops.sum(deviations * deviations, axis=1) / count + STD_EPSILON)
         return ops.max(x - 1e9 * (1.0 - mask), axis=1) * ops.max(mask, axis=1)
