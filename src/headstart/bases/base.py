@@ -33,6 +33,7 @@ OWN = "own"
 STD_EPSILON = 1e-6
 """Added to a variance before its square root, whose gradient is infinite at 0."""
 
+_STD_POSITIONS = 14  # along the shorter side: finer maps are averaged first, which is faster and as good
 _MOST_OTHER_TOKENS = 5  # beside those of patches: of the class, of the distillation, registers
 
 
@@ -349,6 +350,8 @@ class ImageBase(Base):
         if pooling == "std":
             is_turned = len(x.shape) == 4 and config.image_data_format() == "channels_first"
             axes = (2, 3) if is_turned else tuple(range(1, len(x.shape) - 1))
+            factor = min(x.shape[axis] for axis in axes) // _STD_POSITIONS if len(x.shape) == 4 else 1
+            x = layers.AveragePooling2D(factor)(x) if factor > 1 else x
             deviations = x - ops.mean(x, axis=axes, keepdims=True)
             return ops.sqrt(ops.mean(deviations * deviations, axis=axes) + STD_EPSILON)
         if len(x.shape) == 4:

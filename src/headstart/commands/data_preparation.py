@@ -18,11 +18,16 @@ from headstart.errors import InputError, counted, field_name
 from headstart.features import FeatureSet
 from headstart.features.outliers import outliers
 from headstart.system.cost import Cost
+from headstart.tasks import classification_task
+from headstart.training import TrainingData
 
 logger = logging.getLogger(__name__)
 
 Extract = Callable[[Base, Iterable[int] | None], FeatureSet]
 """Computes the features of the examples at some indices, or of all with None, by a base."""
+
+SplitOff = Callable[[FeatureSet], FeatureSet]
+"""Gives the base's own features among those of all its blocks."""
 
 _MAX_LISTED = 5  # of the files left out, in the log; skipped.csv has them all
 
@@ -34,6 +39,7 @@ class PreparedData:
     Attributes:
         dataset: all examples, with corrected labels.
         features: by the frozen base.
+        block_features: of all its blocks, its own first; None where only its own are used.
         audit: of the data; ``usable`` holds only examples that are in the split.
         split: of the usable examples.
         findings: of the audit, the split and the features.
@@ -44,24 +50,46 @@ class PreparedData:
     audit: Audit
     split: Split
     findings: list[Finding]
+    block_features: FeatureSet | None = None
+
+
+def training_data(prepared: PreparedData) -> TrainingData:
+    """What heads are trained on: the base's own features."""
+    dataset, split = prepared.dataset, prepared.split
+    return TrainingData(
+        prepared.features, classification_task(dataset.task), dataset.labels, len(dataset.classes),
+        train=split.index("train"), val=split.index("val"), test=split.index("test"), groups=split.groups,
+    )  # fmt: skip
 
 
 def prepare_data(
-    dataset: Dataset, corrections: Corrections, base: Base, config: TrainConfig, extract: Extract, cost: Cost
-) -> PreparedData:
+    dataset: Dataset, corrections: Corrections, base: Base, config: TrainConfig, extract: Extract, cost: Cost,
+    split_off: SplitOff | None = None,
+) -> PreparedData:  # fmt: skip
     """Compute features, audit the data and split it.
+
+    Args:
+        dataset: the examples.
+        corrections: of their labels.
+        base: gives the features.
+        config: settings.
+        extract: computes features.
+        cost: measures the stages.
+        split_off: gives the base's own features among those of all blocks; None where the base gives its own only.
 
     Raises:
         InputError: the data cannot be split, or ``strict`` is set and a file cannot be used.
     """
     with cost.stage("features"):
         features, checked, split = _extract_and_split(dataset, corrections, base, config, extract)
+        block_features = features if split_off else None
+        features = split_off(features) if split_off else features
     with cost.stage("audit and split"):
         dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
         findings = _findings(dataset, checked, split, base, features)
         _report(findings, checked.skipped, strict=config.data.strict)
         _check_labels(dataset, strict=config.data.strict)
-    return PreparedData(dataset, features, checked, split, findings)
+    return PreparedData(dataset, features, checked, split, findings, block_features)
 
 
 def _extract_and_split(

@@ -39,7 +39,8 @@ def search_for_head(
     Raises:
         InputError: there are no validation examples.
     """
-    base, data, folder = default.base, default.data, cache or cache_folder()
+    plain, folder = default.plain or default, cache or cache_folder()
+    base, data = plain.base, plain.data
     if not len(data.val):
         raise InputError("it is judged on validation examples, and there are none.", field="search")
     probe = decode_examples(base.reader(), [dataset.examples[i] for i in data.train[:4].tolist()])
@@ -50,13 +51,15 @@ def search_for_head(
         if to_pipeline(config.fine_tuning.augment) and can_train():
             augmented = _augmented(tapped_base, tapped_features, dataset, default.config.seed, folder, progress)
     result = search_heads(
-        data, default.head, default.config, sources, tapped_features, augmented, trials, cache, progress
+        data, plain.head, default.config, sources, tapped_features, augmented, trials, cache, progress
     )
-    verdict = judge_search(data, default.head, result, seed=default.config.seed)
+    verdict = judge_search(default.data, default.head, result, seed=default.config.seed)
     if verdict.outcome != "kept":
         return replace(default, facts=result.facts, verdict=verdict)
     data = replace(data, features=result.features)
-    return HeadChoice(with_taps(base, result.taps), data, result.head, result.config, result.facts, verdict)
+    return HeadChoice(
+        with_taps(base, result.taps), data, result.head, result.config, result.facts, verdict, default.features
+    )
 
 
 def _augmented(

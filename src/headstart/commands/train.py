@@ -13,6 +13,7 @@ import numpy as np
 from headstart.bases import load_base, load_default
 from headstart.bases.base import Base
 from headstart.commands.base_comparison import BaseComparison, Budget
+from headstart.commands.block_features import base_with_blocks, choose_head, split_features
 from headstart.commands.cache import remove_leftovers
 from headstart.commands.compare import compare_on
 from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
@@ -75,7 +76,6 @@ from headstart.system.cost import Cost
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.scratch import check_folder, sweep
-from headstart.tasks import classification_task
 from headstart.tasks.outputs import at_temperature
 from headstart.training import (
     FineTuneResult,
@@ -178,11 +178,13 @@ def _train(
     with cost.stage("base"):
         name = choice.best if choice else config.base.base
         base = _load(name, config, dataset, cache, check_base, progress, is_size_set=is_size_set)
+        wide = base_with_blocks(base, config, dataset, cache)
 
     def extract_features(base: Base, indices: Iterable[int] | None) -> FeatureSet:
         return extract(base, dataset.examples, only=indices, **asdict(config.compute), cache=cache, progress=progress)
 
-    prepared = prepare_data(dataset, corrections, base, config, extract_features, cost)
+    split_off = partial(split_features, base, wide, cache=cache) if wide else None
+    prepared = prepare_data(dataset, corrections, wide or base, config, extract_features, cost, split_off)
     common: dict[str, Any] = {
         "choice": choice.to_json() if choice else None, "dataset": prepared.dataset, "corrections": corrections,
         "audit": prepared.audit, "findings": prepared.findings, "config": _recorded(config, base),
@@ -192,22 +194,20 @@ def _train(
         detector = _train_detector(prepared, base, config, common, cost, cache, progress)
         with cost.stage("run"):
             return Run(write_detector_run(runs, run_name, detector, cost, _pages(detector)))
-    material = _train_head(prepared, base, config, common, extract_features, cost, cache, progress)
+    material = _train_head(prepared, base, wide, config, common, extract_features, cost, cache, progress)
     with cost.stage("run"):
         return Run(write_run(runs, run_name, material, cost, cache, _pages(material)))
 
 
 def _train_head(
-    prepared: PreparedData, base: Base, config: TrainConfig, common: dict[str, Any], extract_features: Extract,
-    cost: Cost, cache: Path | None, progress: Progress,
+    prepared: PreparedData, base: Base, wide: Base | None, config: TrainConfig, common: dict[str, Any],
+    extract_features: Extract, cost: Cost, cache: Path | None, progress: Progress,
 ) -> HeadMaterial:  # fmt: skip
     """From features to a head that is evaluated; the base is fine-tuned if that helps."""
     dataset, split = prepared.dataset, prepared.split
     with cost.stage("head"):
-        training_data = _training_data(prepared)
-        head = fit_head(training_data, config.head, cache)
-        label_issues, learning_curve = _examine(training_data, head, config.head, dataset.classes, cache)
-    head_choice = HeadChoice(base, training_data, head, config.head)
+        head_choice = choose_head(base, prepared, wide, config.head, cache)
+        label_issues, learning_curve = _examine(head_choice.data, head_choice.head, config.head, dataset.classes, cache)
     if config.search.search is not None:
         with cost.stage("search"):
             head_choice = search_for_head(
@@ -225,7 +225,10 @@ def _train_head(
         **common, base=base, features=features, head_choice=head_choice, head=head,
         label_issues=label_issues, learning_curve=learning_curve, tuned=tuned, verdict=verdict,
         calibration=calibration, selective_prediction=selective,
-        detector=fit_detector(features.rows, training_data.train, training_data.val, config.split.seed),
+        detector=fit_detector(
+            (prepared.features if base is wide else features).rows, training_data.train, training_data.val,
+            config.split.seed,
+        ),
         **evaluated,
     )  # fmt: skip
 
@@ -258,14 +261,6 @@ def _evaluated(prepared: PreparedData, answers: Answers, seed: int) -> dict[str,
     return {"answers": answers, "figures": figures, "leak_free": leak_free, "change": change}
 
 
-def _training_data(prepared: PreparedData) -> TrainingData:
-    dataset, split = prepared.dataset, prepared.split
-    return TrainingData(
-        prepared.features, classification_task(dataset.task), dataset.labels, len(dataset.classes),
-        train=split.index("train"), val=split.index("val"), test=split.index("test"), groups=split.groups,
-    )  # fmt: skip
-
-
 def _examine(
     data: TrainingData, head: Head, config: HeadConfig, classes: Sequence[str], cache: Path | None
 ) -> tuple[LabelIssues | None, Forecast | None]:
@@ -290,10 +285,10 @@ def _fine_tune(
     progress: Progress,
 ) -> tuple[FineTuneResult | NotTried, Verdict, Base, Head, FeatureSet]:
     """The result of fine-tuning, the decision on it, and the base, head and features that are kept."""
-    data = choice.data
+    data, start = choice.data, choice.plain or choice
     tuned = fine_tune(
-        choice.base, dataset.examples, data, choice.head, choice.config, config.fine_tuning,
-        **asdict(config.compute), cache=cache, progress=progress,
+        start.base, dataset.examples, start.data, start.head, start.config, config.fine_tuning,
+        best=(data, choice.head), **asdict(config.compute), cache=cache, progress=progress,
     )  # fmt: skip
     verdict = judge_fine_tuning(data, choice.head, tuned, keep=config.fine_tuning.keep, seed=config.split.seed)
     if not isinstance(tuned, FineTuneResult) or verdict.outcome != "kept":

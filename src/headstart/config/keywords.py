@@ -31,6 +31,7 @@ class TrainKeywords(TypedDict, total=False):
     resize: Literal["stretch", "crop", "pad"] | None
     sample_range: str | Sequence[str] | None
     head: Literal["auto", "linear", "mlp"]
+    features: Literal["auto", "own", "blocks"]
     dense: Sequence[int] | str
     dropout: float
     epochs: int

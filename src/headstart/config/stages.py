@@ -9,6 +9,7 @@ from headstart.config.values import (
     AugmentName,
     ClassWeights,
     EngineName,
+    FeatureKind,
     HeadKind,
     Keep,
     Precision,
@@ -160,6 +161,10 @@ class HeadConfig(Stage):
     head: HeadKind = setting(
         AUTO, "linear is solved exactly, mlp has hidden layers; auto is mlp if dense sizes are set.", label="Head",
         common=True,
+    )  # fmt: skip
+    features: FeatureKind = setting(
+        AUTO, "own are those of the base, blocks adds the outputs of all its blocks; auto takes what cross-validation "
+        "prefers, and own for an mlp.", label="Features",
     )  # fmt: skip
     dense: tuple[int, ...] = setting(
         (),

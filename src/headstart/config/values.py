@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 HeadKind = Literal["auto", "linear", "mlp"]
+FeatureKind = Literal["auto", "own", "blocks"]
 ClassWeights = Literal["auto", "balanced", "none"]
 Keep = Literal["better", "fine-tuned"]
 Resize = Literal["stretch", "crop", "pad"]

@@ -39,7 +39,8 @@ class OutOfDistributionDetector:
     """Reference features of the training examples of a run.
 
     Attributes:
-        references: float32 (m, d), features of some of them, each of length 1.
+        references: float32 (m, q), the first q features of some of them, each of length 1: a base's own features come
+            before those of its blocks, which differ in scale.
         threshold: the distance above which an example is out-of-distribution.
     """
 
@@ -48,7 +49,7 @@ class OutOfDistributionDetector:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """1 minus the cosine of the angle to the k-th nearest reference, float32 (n,), for features (n, d)."""
-        cosines = _normalised(features) @ self.references.T
+        cosines = _normalised(features[:, : self.references.shape[1]]) @ self.references.T
         return 1 - np.partition(cosines, -NEIGHBOUR, axis=1)[:, -NEIGHBOUR]
 
     def is_out_of_distribution(self, features: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from headstart.bases.base import Base, ImageBase
+from headstart.bases.base import OWN, Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
 from headstart.errors import InputError
 from headstart.system import gpu, keras_worker
@@ -231,7 +231,9 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
     part = f" up to {base.spec.last_block}" if base.spec.last_block else ""
-    description = "the fine-tuned " if base.spec.tuned_weights else "other features of " if base.spec.taps else ""
+    description = "the fine-tuned " if base.spec.tuned_weights else ""
+    if base.spec.taps:
+        description = "all blocks of " if base.spec.taps[0] == OWN else "other features of "
     logger.info(f"preparing {description}{base.handle}{part} for this machine …")
     # TensorFlow's converter comes second: slower to start, but it optimises graphs that only know channels last.
     backends = list(filter(find_spec, base.backends))

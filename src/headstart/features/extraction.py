@@ -22,7 +22,7 @@ from headstart.bases.base import Base
 from headstart.data.examples import Example
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.parallel import map_ahead
-from headstart.data.readers import decode_example
+from headstart.data.readers import Reader, decode_example
 from headstart.errors import BadExample, counted
 from headstart.features.engines import (
     Engine,
@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 STORE_VERSION = 3
 """Part of every key: raise it when the layout of the store changes."""
 
+_COPIED_ROWS = 4096
 _PROBE_EXAMPLES = 4
 _COMMIT_INTERVAL_S = 1.0
 _POLL_INTERVAL_S = 0.25
@@ -92,11 +93,17 @@ class FeatureSet:
         """Whether there is a feature vector of each example: bool (n,)."""
         return self._vectors.are_stored
 
-    def columns(self, start: int, stop: int) -> "FeatureSet":
-        """The same examples with a part of each vector only."""
+    def columns(self, start: int, stop: int, key: str | None = None) -> "FeatureSet":
+        """The same examples with a part of each vector only.
+
+        Args:
+            start: first value of the part.
+            stop: the value after its last one.
+            key: of the part, where the cache has it as features of their own.
+        """
         part = copy.copy(self)
         part._columns, part.dim = slice(start, stop), stop - start
-        part.key = hashlib.sha256(f"{self.key} {start} {stop}".encode()).hexdigest()
+        part.key = key or hashlib.sha256(f"{self.key} {start} {stop}".encode()).hexdigest()
         return part
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -172,6 +179,40 @@ def extract(
         work.close()
 
 
+def first_inputs(reader: Reader, examples: Iterable[Example]) -> np.ndarray:
+    """The first few examples that can be used, on which a fresh conversion is compared with Keras; empty if none."""
+    arrays: list[np.ndarray] = []
+    for example in examples:
+        with suppress(BadExample):
+            arrays.append(decode_example(reader, example))
+        if len(arrays) == _PROBE_EXAMPLES:
+            break
+    return reader.batch(arrays) if arrays else np.empty(0)
+
+
+def store_part(features: FeatureSet, width: int, base: Base, cache: Path) -> FeatureSet:
+    """The first values of each feature vector, which the cache then also has as the features of another base.
+
+    Args:
+        features: of some examples.
+        width: how many values.
+        base: that gives them; only its digest is used.
+        cache: the cache folder.
+    """
+    key = features_key(base.digest, base.reader().key, features.precision, by_keras=features.by_keras)
+    part = features.columns(0, width, key)
+    index_of = {digest: i for i, digest in enumerate(features.digests) if digest and features.computed_for[i]}
+    store = open_store(cache, key)
+    try:
+        missing = list(store.claim([*(index_of.keys() - store.locate(list(index_of)).keys())]))
+        for start in range(0, len(missing), _COPIED_ROWS):
+            block = missing[start : start + _COPIED_ROWS]
+            store.append(block, part.rows([index_of[digest] for digest in block]))
+    finally:
+        store.close()
+    return part
+
+
 def features_key(base_digest: str, reader_key: str, precision: str, *, by_keras: bool) -> str:
     """The key of features in the cache: everything their values depend on besides the content of an example, hex."""
     return hashlib.sha256(f"{STORE_VERSION} {base_digest} {reader_key} {by_keras} {precision}".encode()).hexdigest()
@@ -223,14 +264,7 @@ class _Pass:
         self._engine: Engine | None = None
 
     def _probe(self) -> np.ndarray:
-        """The first few examples that can be used, on which a fresh conversion is compared with Keras."""
-        arrays: list[np.ndarray] = []
-        for i in sorted(self.indices):
-            with suppress(BadExample):
-                arrays.append(decode_example(self.reader, self.examples[i]))
-            if len(arrays) == _PROBE_EXAMPLES:
-                break
-        return self.reader.batch(arrays) if arrays else np.empty(0)
+        return first_inputs(self.reader, [self.examples[i] for i in sorted(self.indices)])
 
     def close(self) -> None:
         self.store.close()

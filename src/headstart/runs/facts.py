@@ -31,6 +31,7 @@ from headstart.runs.schema import (
     CostFacts,
     DataFacts,
     EngineFacts,
+    FeatureFacts,
     FindingFacts,
     FineTuningFacts,
     FineTuningProcess,
@@ -48,7 +49,7 @@ from headstart.runs.schema import (
 )
 from headstart.runs.tables import HistoryRow
 from headstart.system.cost import Cost
-from headstart.training import FineTuneResult, Head, NotTried, TrainingData
+from headstart.training import FeatureComparison, FineTuneResult, Head, NotTried, TrainingData
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class HeadChoice:
         head_config: of it.
         facts: of the search; None where there was none.
         verdict: whether the head of the search is kept; None without a search.
+        features: the comparison of the base's own features with those of all blocks; None where there was none.
+        plain: the head on the base's own features, from which fine-tuning starts; None if it is this one.
     """
 
     base: Base
@@ -70,6 +73,8 @@ class HeadChoice:
     config: HeadConfig
     facts: dict[str, Any] | None = None
     verdict: Verdict | None = None
+    features: FeatureComparison | None = None
+    plain: "HeadChoice | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,6 +374,21 @@ def _head_facts(material: HeadMaterial) -> HeadFacts:
         class_weights=dict(zip(material.dataset.classes, map(float, weights), strict=True)) if weights else None,
         units=list(head_config.units),
         epochs=sum(row["phase"] == "head" for row in head.history) or None,
+        features=_feature_facts(material.head_choice),
+    )
+
+
+def _feature_facts(choice: HeadChoice) -> FeatureFacts | None:
+    compared = choice.features
+    if compared is None:
+        return None
+    start = choice.plain or choice
+    return FeatureFacts(
+        kind="blocks" if choice.plain else "own",
+        own=start.data.features.dim,
+        blocks=compared.blocks.layers[0][0].shape[0],
+        gain=compared.gain,
+        standard_error=compared.standard_error,
     )
 
 

@@ -317,9 +317,15 @@ def _run_3(old: _Plain) -> _Plain:
 
 
 def _run_4(old: _Plain) -> _Plain:
-    """There were no detectors. Beside them, format 4 allows a comparison without log loss."""
-    base = _Fields(old, "").below("base")
-    return {**old, "detector": None, "base": {**base.plain, "spec": {**base.below("spec").plain, "maps": None}}}
+    """No detectors, and heads on the base's own features. Format 4 also allows a comparison without log loss."""
+    run = _Fields(old, "")
+    base = run.below("base")
+    new = {**old, "detector": None, "base": {**base.plain, "spec": {**base.below("spec").plain, "maps": None}}}
+    if old.get("head") is not None:
+        new["head"] = {**run.below("head").plain, "features": None}
+    if old.get("head_settings") is not None:
+        new["head_settings"] = {**run.below("head_settings").plain, "features": "own"}
+    return new
 
 
 _RUN_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _run_2, 2: _run_3, 3: _run_4}

@@ -13,11 +13,30 @@ class HeadSettings(Record):
     """What the head was trained with, see :class:`headstart.training.HeadConfig`."""
 
     head: Literal["auto", "linear", "mlp"]
+    features: Literal["auto", "own", "blocks"]
     dense: list[int]
     dropout: float
     epochs: int
     class_weights: Literal["auto", "balanced", "none"]
     seed: int
+
+
+class FeatureFacts(Record):
+    """The choice between the base's own features and those of all its blocks.
+
+    Attributes:
+        kind: what was chosen.
+        own: number of the base's own features.
+        blocks: number of features of all blocks, with the base's own.
+        gain: by how much the cross-validated log loss is lower with blocks; None where there were too few examples.
+        standard_error: of the gain.
+    """
+
+    kind: Literal["own", "blocks"]
+    own: int
+    blocks: int
+    gain: float | None
+    standard_error: float | None
 
 
 class HeadFacts(Record):
@@ -29,6 +48,7 @@ class HeadFacts(Record):
         class_weights: class -> its weight; None where all are the same.
         units: sizes of the hidden layers.
         epochs: that it was trained for; None for a solved head.
+        features: that it takes; None where there was no choice.
     """
 
     kind: Literal["linear", "mlp"]
@@ -36,6 +56,7 @@ class HeadFacts(Record):
     class_weights: dict[str, float] | None
     units: list[int]
     epochs: int | None
+    features: FeatureFacts | None = None
 
 
 class LabelIssueFacts(Record):

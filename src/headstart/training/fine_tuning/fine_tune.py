@@ -139,6 +139,7 @@ def fine_tune(
     head_config: HeadConfig,
     config: FineTuneConfig,
     *,
+    best: tuple[TrainingData, Head] | None = None,
     engine: EngineName = "auto",
     precision: Precision = "auto",
     cache: Path | None = None,
@@ -153,6 +154,7 @@ def fine_tune(
         head: the head that was trained on the base's features.
         head_config: how the head was trained.
         config: how to fine-tune.
+        best: the best head so far and the examples with its features, where that is another one.
         engine: runs the frozen part and the finished base.
         precision: of its arithmetic.
         cache: the cache folder; None means the user's.
@@ -170,7 +172,8 @@ def fine_tune(
         return NotTried("")
     config = replace(config, augment=to_pipeline(config.augment))
     contrastive = _few_texts(base, data, head_config) and (config.fine_tune == "auto" or not len(data.val))
-    obstacle = _obstacle(base, data, head, config, contrastive=contrastive)
+    best_data, best_head = best or (data, head)
+    obstacle = _obstacle(base, best_data, best_head, config, contrastive=contrastive)
     if obstacle and config.fine_tune != "auto":
         raise InputError(f"{config.fine_tune} is not possible. {obstacle}", field="fine_tune")
     if obstacle:
@@ -184,8 +187,9 @@ def fine_tune(
     attempt = _ContrastiveAttempt if contrastive else _Attempt
     try:
         return attempt(
-            base, examples, data, head, head_config, config, engine, precision, cache or cache_folder(), progress
-        ).run()
+            base, examples, data, head, head_config, config, engine, precision, cache or cache_folder(), progress,
+            best_data.features,
+        ).run()  # fmt: skip
     except _DiskSpaceError as exc:
         if config.fine_tune != "auto":
             raise
@@ -260,6 +264,7 @@ class _Attempt:
     precision: Precision
     cache: Path
     progress: Progress
+    best_features: FeatureSet
 
     trainer: ClassVar[str] = "headstart.training.fine_tuning.trainer:train"
     share: ClassVar[float] = AUTO_SHARE
@@ -454,7 +459,7 @@ class _ContrastiveAttempt(_Attempt):
     def _read_result(self, work: Path, names: tuple[str, ...]) -> FineTuneResult:
         facts = json.loads((work / "facts.json").read_text())
         frozen = Frozen(tuple(facts["frozen"].pop("digests")), **facts.pop("frozen"))
-        rounds, original = np.load(work / "features.npy"), self.data.features.rows(self.data.train)
+        rounds, original = np.load(work / "features.npy"), self.best_features.rows(self.data.train)
         probabilities = CrossValidated(self._cross_validate([original] * _FOLDS, L2_GRID), self._cross_validate(rounds))
         head = self._solve(rounds[-1], np.arange(len(original)), (_CONTRASTIVE_L2,))
         head = replace(head, out_of_fold=probabilities.after)

@@ -22,12 +22,18 @@ is folded into the result, which is an ordinary Dense layer.
 Features are strongly correlated, so the problem is badly conditioned. It is solved in variables V with W = H^-1/2 V,
 where H = p (1 - p) cov(z) + l2 I is approximately its Hessian: that takes a third to a tenth of the steps.
 
+Wide features are solved along the :data:`MAX_AXES` principal axes of their standardised values, which are found by
+random projections (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithm 4.4).
+The rest of their variance is mostly noise: on outputs of all blocks of a base, 4,960 values of an image, 512 axes give
+the same results as 1,024, in a tenth of the time that all values take.
+
 Rows come in blocks, so the same code works on features in memory and on disk.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -51,11 +57,16 @@ _MIN_BLOCK_ROWS = 512  # fewer are not worth a thread
 MEMORY_BUDGET_BYTES = 128 * 1024 * 1024
 """Features up to this size are held in memory; larger sets are read from the cache in blocks at every step."""
 
+MAX_SOLVED_DIM, MAX_AXES = 2048, 512
+"""Wider features than the first are solved along so many principal axes."""
+
 _MAX_CV_EXAMPLES = 20_000  # cross-validation uses a stratified sample of at most this size …
 _MAX_CV_OPERATIONS = 4e10  # … and a smaller one where one step would take more multiply-adds than this
 _BETTER_FACTOR = 0.999  # a lower l2 is better below this factor of the loss; less is chance, and a higher l2 is safer
 _PATIENCE = 2  # the path stops after this many values that are not better than the best one …
 _WORSE_FACTOR = 1.02  # … or after one whose loss is higher by this factor
+_FEW_TIMES = 2  # as many examples or features as axes: then all axes are computed exactly
+_OVERSAMPLING, _POWER_ITERATIONS = 16, 2  # of the random projections; singular values here fall slowly
 _COVARIANCE_ROWS = 8192  # enough to precondition
 _PRIOR_EXAMPLES = 50  # of the mean variance, added to the examples that a variance is estimated from
 _MIN_VARIANCE = 1e-6  # of the largest one; what float32 distinguishes from 0
@@ -136,7 +147,22 @@ def solve(
     # BLAS threads wait for each other in busy loops: beside other work, two of them are ten times slower than one. So
     # BLAS computes in the thread that calls it, and the cores share the blocks.
     with threadpool_limits(1, user_api="blas"):
-        return _solve(_Data(rows, indices, labels, task), labels, n_classes, groups, class_weights, seed, l2_grid)
+        data = _Data(rows, indices, labels, task)
+        if data.dim <= MAX_SOLVED_DIM:
+            return _solve(data, labels, n_classes, groups, class_weights, seed, l2_grid)
+        directions = data.top_directions(MAX_AXES)
+        along = np.concatenate(list(data.map(lambda _, block: block @ directions)))
+        reduced = _Data(along.__getitem__, np.arange(len(along)), labels, task, standardise=False)
+        return _on_features(
+            _solve(reduced, labels, n_classes, groups, class_weights, seed, l2_grid), directions, data.mean, data.scale
+        )
+
+
+def _on_features(head: LinearHead, directions: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> LinearHead:
+    """A head on coordinates along the directions of standardised features, as a head on the features themselves."""
+    kernel = (directions @ head.kernel) / scale[:, None]
+    bias = head.bias - mean @ kernel
+    return replace(head, kernel=kernel.astype(np.float32), bias=bias.astype(np.float32))
 
 
 def _solve(
@@ -202,7 +228,7 @@ class Axes:
     ) -> "Axes":
         """The axes of the examples at ``indices``."""
         data = _Data(rows, indices, labels, task)
-        return cls(data.mean, data.scale, data.directions[:, ::-1][:, :max_directions].astype(np.float32))
+        return cls(data.mean, data.scale, data.top_directions(max_directions))
 
     def first(self, number: int) -> "Axes":
         """The ``number`` axes with the largest variance."""
@@ -257,6 +283,7 @@ class _Data:
         standardise: bool = True,
     ) -> None:
         self._rows, self._indices, self.labels, self.task = rows, indices, labels, task
+        self._standardise = standardise
         share = -(-len(indices) // (os.cpu_count() or 1))
         self._block_rows = min(BLOCK_ROWS, max(_MIN_BLOCK_ROWS, share))
         self.dim = self._rows(self._indices[:1]).shape[1]
@@ -278,14 +305,15 @@ class _Data:
         self._array: np.ndarray | None = None
         if len(indices) * self.dim * 4 <= MEMORY_BUDGET_BYTES:
             self._array = np.concatenate([self._block(where) for where in self._slices()])
-        self.variances, self.directions = self._principal_axes()
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def part(self, positions: np.ndarray) -> "_Data":
         """Some of the examples."""
-        return _Data(self._rows, self._indices[positions], self.labels[positions], self.task)
+        return _Data(
+            self._rows, self._indices[positions], self.labels[positions], self.task, standardise=self._standardise
+        )
 
     def map(self, function: Callable[[slice, np.ndarray], Result]) -> Iterator[Result]:
         """Call ``function(rows, block)`` for every block, on all cores; results in order."""
@@ -308,7 +336,25 @@ class _Data:
         block /= self.scale.astype(np.float32)
         return block
 
-    def _principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
+    def top_directions(self, count: int) -> np.ndarray:
+        """The directions, float32 (d, q), of the largest variances, the largest first; q is ``count`` or the rank."""
+        if min(len(self), self.dim) <= _FEW_TIMES * count:
+            return self.principal_axes[1][:, ::-1][:, :count].astype(np.float32)
+        probes = np.random.default_rng(0).standard_normal((self.dim, count + _OVERSAMPLING), np.float32)
+        for _ in range(_POWER_ITERATIONS + 1):
+            basis, _ = np.linalg.qr(probes)
+            probes = self._scatter_times(basis)
+        variances, rotation = np.linalg.eigh(basis.T @ probes)
+        is_large = variances > _MIN_VARIANCE * variances[-1]
+        return (basis @ rotation[:, is_large])[:, ::-1][:, :count].astype(np.float32)
+
+    def _scatter_times(self, x: np.ndarray) -> np.ndarray:
+        """The sum over all examples z of z z^T x, float32 (d, m), for x (d, m)."""
+        products = self.map(lambda _, block: block.T @ (block @ x))
+        return reduce(np.add, products)
+
+    @cached_property
+    def principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances, float32 (r,), along directions, float32 (d, r), from blocks spread over the examples."""
         slices = self._slices()
         sampled_slices = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
@@ -366,13 +412,14 @@ def _minimise(
     """Solve k problems that differ in their example weights (k, n); gives parameters (d + 1, k, classes), bias last."""
     shape = (data.dim + 1, len(weights), n_classes)
     shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    curvature = _OUTPUT_VARIANCE * data.variances + l2
+    variances, directions = data.principal_axes
+    curvature = _OUTPUT_VARIANCE * variances + l2
 
     def scaled(x: np.ndarray, power: float) -> np.ndarray:
         """H^power x, for x (d, m); beside the principal directions the variance is 0."""
         rest = l2**power
-        along = data.directions.T @ x
-        return (rest * x + data.directions @ ((curvature**power - rest)[:, None] * along)).astype(np.float32)
+        along = directions.T @ x
+        return (rest * x + directions @ ((curvature**power - rest)[:, None] * along)).astype(np.float32)
 
     def parameters_of(variables: np.ndarray) -> np.ndarray:
         parameters = variables.reshape(data.dim + 1, -1).astype(np.float32)
