@@ -38,9 +38,9 @@ def with_block_features(base: Base, blocks: Sequence[Block]) -> Base | None:
     usable = [block for block in reversed(blocks[:-1]) if _has_positions(block, base)]
     for step in range(1, len(usable) + 1):
         for poolings in _POOLINGS:
-            chosen = usable[::step]
-            if sum(block.shape[-1] for block in chosen) * len(poolings) <= MAX_FEATURES:
-                return with_taps(base, (OWN, *(f"{block.name}:{name}" for block in chosen for name in poolings)))
+            kept_blocks = usable[::step]
+            if sum(block.shape[-1] for block in kept_blocks) * len(poolings) <= MAX_FEATURES:
+                return with_taps(base, (OWN, *(f"{block.name}:{name}" for block in kept_blocks for name in poolings)))
     return None
 
 

@@ -25,6 +25,7 @@ from headstart.tasks import classification_task
 
 _POOLINGS = {"ReduceMean", "ReduceMax"}
 _KERAS_POOLINGS = {"GlobalAveragePooling2D", "GlobalMaxPooling2D"}
+_HALF = 0.5
 _NO_VALUES = {"Constant", "ShapeOf"}
 _SAME_VALUES = {"Convert", "Reshape", "Squeeze", "Unsqueeze"}
 
@@ -38,14 +39,30 @@ class Computed(NamedTuple):
     Attributes:
         probabilities: float32 (n, classes).
         features: float32 (n, d).
-        maps: float32 (n, h, w, c), the feature maps before pooling; None if the base has none.
-        pooled: float32 (n, c), their mean or maximum; None if the base has none.
+        maps: float32 (n, h, w, c) each, the feature maps before pooling; empty if the base has none.
+        pooled: float32 (n, c) each, their mean or maximum.
     """
 
     probabilities: np.ndarray
     features: np.ndarray
-    maps: np.ndarray | None = None
-    pooled: np.ndarray | None = None
+    maps: Sequence[np.ndarray] = ()
+    pooled: Sequence[np.ndarray] = ()
+
+
+class PooledMap(NamedTuple):
+    """A feature map from which some of the features are pooled.
+
+    Attributes:
+        columns: which features.
+        cells: bounds of its cells in the input, as shares of its width and height.
+        after_pooling: computes these features (n, d) from pooled values (n, c); None if they are the same.
+        is_variance: whether they are the square roots of the pooled values instead: standard deviations.
+    """
+
+    columns: slice
+    cells: Box = FULL_INPUT
+    after_pooling: AfterPooling | None = None
+    is_variance: bool = False
 
 
 class Activations(Protocol):
@@ -53,18 +70,19 @@ class Activations(Protocol):
 
     Attributes:
         head: the layers after the features.
-        has_map: whether the features depend on the input only through the pooling of one feature map.
-        after_pooling: computes features (n, d) from pooled values (n, c); None if they are the same.
-        cells: bounds of the feature map's cells in the input, as shares of its width and height.
+        pooled_maps: the maps that the features are pooled from; empty if they depend on the input in another way, too.
     """
 
     head: HeadLayers
-    has_map: bool
-    after_pooling: AfterPooling | None
-    cells: Box
+    pooled_maps: tuple[PooledMap, ...]
 
     def __call__(self, inputs: np.ndarray) -> Computed:
         """Compute the activations for a batch from the reader."""
+
+
+def evidence_cells(activations: Activations) -> Box:
+    """Bounds of the cells of the evidence in the input: those of the one map, or of a grid for several maps."""
+    return activations.pooled_maps[0].cells if len(activations.pooled_maps) == 1 else FULL_INPUT
 
 
 def open_activations(predictor: Predictor) -> Activations:
@@ -97,26 +115,28 @@ class OpenVINOActivations:
         probabilities = graph.output(0).get_node().input_value(0)
         layers, features = _head_and_features(probabilities)
         self.head = HeadLayers(tuple(layers), activation)
-        self._pooling = pooling = _pooling_of(features)
-        self.has_map, self.after_pooling, self.cells = pooling is not None, None, FULL_INPUT
-        outputs = [probabilities, features]
-        if pooling:
-            self.cells = cell_bounds(graph, pooling.map, pooling.cells) or FULL_INPUT
-            outputs += [pooling.map, pooling.output]
+        self._poolings = poolings = _poolings_of(features)
+        outputs = [probabilities, features, *(tensor for item in poolings for tensor in (item.map, item.output))]
         results = [op.result(output) for output in outputs]
         self._compiled = compile_graph(openvino.Model(results, graph.get_parameters(), "activations"), precision)
-        if pooling and not pooling.is_last:
-            self.after_pooling = _subgraph(pooling.output, features)
+        cells = [cell_bounds(graph, item.map, item.cells) or FULL_INPUT for item in poolings]
+        self.pooled_maps = tuple(
+            PooledMap(
+                item.columns, bounds, None if item.is_last or item.is_variance else _subgraph(item.output, item.part),
+                item.is_variance,
+            )
+            for item, bounds in zip(poolings, cells, strict=True)
+        )  # fmt: skip
 
     def __call__(self, inputs: np.ndarray) -> Computed:
         """Compute the activations for a batch from the reader."""
         outputs = self._compiled(np.ascontiguousarray(inputs))
-        arrays = [np.array(outputs[i], np.float32) for i in range(len(outputs))]
-        if self._pooling is None:
-            return Computed(*arrays)
-        probabilities, features, maps, pooled = arrays
-        maps = np.moveaxis(maps, 1, -1) if self._pooling.channels_first else maps
-        return Computed(probabilities, features, maps, pooled.reshape(len(pooled), -1))
+        probabilities, features, *rest = (np.array(outputs[i], np.float32) for i in range(len(outputs)))
+        maps = [
+            np.moveaxis(values, 1, -1) if item.channels_first else values
+            for item, values in zip(self._poolings, rest[::2], strict=True)
+        ]
+        return Computed(probabilities, features, maps, [values.reshape(len(values), -1) for values in rest[1::2]])
 
 
 class KerasActivations:
@@ -137,25 +157,56 @@ class KerasActivations:
         node_of = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
         first = next(node for node in node_of.values() if node.operation is dense[0])
         features = first.input_tensors[0]
-        pooling = _only_pooling(
-            node_of[id(features)],
-            name_of=id,
-            inputs_of=lambda node: [node_of[id(tensor)] for tensor in node.input_tensors],
-            is_pooling=lambda node: type(node.operation).__name__ in _KERAS_POOLINGS,
+        found = _keras_poolings(features, node_of)
+        self.pooled_maps = tuple(
+            PooledMap(
+                columns,
+                after_pooling=None if is_variance or pooling.outputs[0] is part else _keras_function(pooling, part),
+                is_variance=is_variance,
+            )
+            for pooling, part, columns, is_variance in found
         )
-        outputs = [graph.output, features]
-        self.has_map, self.after_pooling, self.cells = False, None, FULL_INPUT
-        if pooling is not None and math.prod(pooling.input_tensors[0].shape[1:3]) > 1:
-            self.has_map, pooled = True, pooling.outputs[0]
-            outputs += [pooling.input_tensors[0], pooled]
-            if pooled is not features:
-                remaining = keras.Model(pooled, features)
-                self.after_pooling = lambda values: keras.ops.convert_to_numpy(remaining(values, training=False))
-        self._model = keras.Model(graph.input, outputs)
+        tensors = [tensor for pooling, *_ in found for tensor in (pooling.input_tensors[0], pooling.outputs[0])]
+        self._model = keras.Model(graph.input, [graph.output, features, *tensors])
 
     def __call__(self, inputs: np.ndarray) -> Computed:
         """Compute the activations for a batch from the reader."""
-        return Computed(*self._model.predict_on_batch(inputs))
+        probabilities, features, *rest = self._model.predict_on_batch(inputs)
+        return Computed(probabilities, features, rest[::2], [values.reshape(len(values), -1) for values in rest[1::2]])
+
+
+def _keras_poolings(features: Any, node_of: dict[int, Any]) -> list[tuple[Any, Any, slice, bool]]:
+    """The poolings that features come from, each with its part of them, their columns, and whether it is a variance."""
+    node = node_of[id(features)]
+    is_joined = type(node.operation).__name__ == "Concatenate"
+    found, start = [], 0
+    for part in node.input_tensors if is_joined else [features]:
+        pooling = _only_pooling(
+            node_of[id(part)],
+            name_of=id,
+            inputs_of=lambda node: [node_of[id(tensor)] for tensor in node.input_tensors],
+            is_pooling=_is_keras_pooling,
+        )
+        if pooling is None or math.prod(pooling.input_tensors[0].shape[1:3]) < 2:
+            return []
+        columns = slice(start, start + part.shape[-1])
+        is_variance = is_joined and type(node_of[id(part)].operation).__name__ == "Sqrt"
+        found.append((pooling, part, columns, is_variance))
+        start = columns.stop
+    return found
+
+
+def _is_keras_pooling(node: Any) -> bool:
+    kind = type(node.operation).__name__
+    return kind in _KERAS_POOLINGS or (kind == "Mean" and len(node.input_tensors[0].shape) == 4)
+
+
+def _keras_function(pooling: Any, part: Any) -> AfterPooling:
+    """What lies between a pooling and its features, as a function."""
+    import keras
+
+    remaining = keras.Model(pooling.outputs[0], part)
+    return lambda values: np.asarray(keras.ops.convert_to_numpy(remaining(values, training=False)))
 
 
 def _only_pooling(
@@ -202,18 +253,45 @@ class _Pooling(NamedTuple):
         cells: its number of rows and columns.
         channels_first: whether its axes are (n, c, h, w).
         output: the tensor with the pooled values.
-        is_last: whether the pooled values are the features.
+        part: the tensor with the features that come from it.
+        columns: these features among all.
+        is_last: whether the pooled values are these features.
+        is_variance: whether these features are the square roots of the pooled values.
     """
 
     map: Any
     cells: tuple[int, int]
     channels_first: bool
     output: Any
+    part: Any
+    columns: slice
     is_last: bool
+    is_variance: bool
 
 
-def _pooling_of(features: Any) -> _Pooling | None:
-    """The pooling that the features come from, if it is of a feature map with several cells."""
+def _poolings_of(features: Any) -> list[_Pooling]:
+    """The poolings that features come from, one for each part of them; empty if not all are of feature maps."""
+    node = _skip_same_values(features.get_node())
+    is_joined = node.get_type_name() == "Concat" and node.get_input_size() > 1
+    poolings, start = [], 0
+    for part in node.input_values() if is_joined else [features]:
+        columns = slice(start, start + part.get_partial_shape()[1].get_length())
+        pooling = _pooling_of(part, columns, is_joined=is_joined)
+        if pooling is None:
+            return []
+        poolings.append(pooling)
+        start = columns.stop
+    return poolings
+
+
+def _skip_same_values(node: Any) -> Any:
+    while node.get_type_name() in _SAME_VALUES:
+        node = node.input_value(0).get_node()
+    return node
+
+
+def _pooling_of(features: Any, columns: slice, *, is_joined: bool) -> _Pooling | None:
+    """The pooling that a part of the features comes from, if it is of a feature map with several cells."""
     node = _only_pooling(
         features.get_node(),
         name_of=lambda node: node.get_name(),
@@ -224,14 +302,24 @@ def _pooling_of(features: Any) -> _Pooling | None:
         return None
     axes = _pooled_axes(node) or []
     shape = node.input_value(0).get_partial_shape()
-    rows, columns = (shape[axis].get_length() for axis in axes)
-    if rows * columns < 2:
+    rows, across = (shape[axis].get_length() for axis in axes)
+    if rows * across < 2:
         return None
-    between = features.get_node()
-    while between.get_type_name() in _SAME_VALUES:
-        between = between.input_value(0).get_node()
-    is_direct = between.get_name() == node.get_name()
-    return _Pooling(node.input_value(0), (rows, columns), axes == [2, 3], node.output(0), is_direct)
+    last = _skip_same_values(features.get_node())
+    return _Pooling(
+        node.input_value(0), (rows, across), axes == [2, 3], node.output(0), features, columns,
+        is_last=last.get_name() == node.get_name(), is_variance=is_joined and _is_root(last),
+    )  # fmt: skip
+
+
+def _is_root(node: Any) -> bool:
+    """Whether a node computes square roots, as the standard deviations of a block's output do last."""
+    if node.get_type_name() == "Sqrt":
+        return True
+    if node.get_type_name() != "Power":
+        return False
+    exponent = node.input_value(1).get_node()
+    return exponent.get_type_name() == "Constant" and bool((exponent.get_data() == _HALF).all())
 
 
 def _inputs_of(node: Any) -> list[Any]:

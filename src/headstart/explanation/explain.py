@@ -13,7 +13,7 @@ from headstart.data.images import Box, Decoder, upright_size
 from headstart.data.table_images import parse_address
 from headstart.data.tokenizers import text_of
 from headstart.errors import BadExample, InputError, did_you_mean, field_name
-from headstart.explanation.activations import Activations, Computed, open_activations
+from headstart.explanation.activations import Activations, Computed, evidence_cells, open_activations
 from headstart.explanation.boxes import box_evidence
 from headstart.explanation.grad_cam import grad_cam
 from headstart.explanation.heat import FULL_INPUT, HeatMap
@@ -158,14 +158,14 @@ class Explainer:
                 f"it is for runs that detect objects, and this is a {predictor.task.name} run.", field="box"
             )
         self._activations = activations = open_activations(predictor)
-        if method == "grad-cam" and not activations.has_map:
+        if method == "grad-cam" and not activations.pooled_maps:
             raise InputError(
                 f"grad-cam needs a base that ends in a feature map, and {predictor.facts.base.handle} does not: use "
                 f"{field_name('method', 'occlusion')}.",
                 field="method",
             )
         self._method: Literal["grad-cam", "occlusion"] = (
-            method if method != "auto" else "grad-cam" if activations.has_map else "occlusion"
+            method if method != "auto" else "grad-cam" if activations.pooled_maps else "occlusion"
         )
         if nearest:
             self.training = TrainingExamples(predictor, activations, cache, progress)
@@ -237,7 +237,7 @@ class Explainer:
     ) -> tuple[np.ndarray, Box]:
         """The evidence for a class in one image, (rows, columns), and the bounds of its cells."""
         if self._method == "grad-cam":
-            return grad_cam(activations, computed, np.array([class_number]))[0], activations.cells
+            return grad_cam(activations, computed, np.array([class_number]))[0], evidence_cells(activations)
         predictor = self.predictor
 
         def score(images: np.ndarray) -> np.ndarray:

@@ -6,14 +6,23 @@ For a linear head that is the kernel of the class, and Grad-CAM equals CAM. For 
 of matrices. Where a base has further layers after the pooling (ConvNeXt normalises), their gradient is computed by
 finite differences.
 
+Features of all blocks come from several maps, and from the means of squared deviations in them. The evidence of each
+map is computed by itself; all are added up on one grid.
+
 Sources: Selvaraju et al., "Grad-CAM", arXiv 1610.02391; Zhou et al. (CAM), arXiv 1512.04150.
 """
 
 import numpy as np
 
-from headstart.explanation.activations import Activations, AfterPooling, Computed
+from headstart.data.images import Box
+from headstart.explanation.activations import Activations, AfterPooling, Computed, PooledMap
+from headstart.explanation.heat import interpolation
 from headstart.model_files.head_layers import HeadLayers
 
+GRID = 14
+"""Rows and columns of the evidence of several maps together."""
+
+_SMALLEST_DEVIATION = 1e-2  # as a divisor
 _STEP = 0.01  # of the finite differences, in standard deviations of the pooled values
 
 
@@ -31,19 +40,44 @@ def grad_cam(activations: Activations, computed: Computed, class_numbers: np.nda
         class_numbers: int (n,), the class to explain for each image.
 
     Returns:
-        float32 (n, h, w).
+        float32 (n, h, w), over :attr:`Activations.cells`.
 
     Raises:
         ValueError: the model has no feature map.
     """
-    if computed.maps is None or computed.pooled is None:
+    if not activations.pooled_maps:
         raise ValueError("Grad-CAM needs a feature map")
     score, gradient = score_and_gradient(computed.features, activations.head, class_numbers)
-    if activations.after_pooling:
-        pairs = zip(computed.pooled, gradient, strict=True)
-        gradient = np.stack([_backpropagate(activations.after_pooling, *pair) for pair in pairs])
-    rest = score - (computed.pooled * gradient).sum(1)
-    return np.einsum("nhwc,nc->nhw", computed.maps, gradient) + rest[:, np.newaxis, np.newaxis]
+    evidence, pooled_score = [], np.zeros_like(score)
+    for part, values, pooled in zip(activations.pooled_maps, computed.maps, computed.pooled, strict=True):
+        of_part = _gradient_of_pooled(part, computed.features, pooled, gradient)
+        evidence.append(np.einsum("nhwc,nc->nhw", values, of_part))
+        pooled_score += (pooled * of_part).sum(1)
+    if len(evidence) == 1:
+        return evidence[0] + (score - pooled_score)[:, np.newaxis, np.newaxis]
+    total = sum(_on_grid(values, part.cells) for part, values in zip(activations.pooled_maps, evidence, strict=True))
+    return (total + (score - np.mean(total, (1, 2)))[:, np.newaxis, np.newaxis]).astype(np.float32)
+
+
+def _gradient_of_pooled(part: PooledMap, features: np.ndarray, pooled: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The gradient of the scores with respect to the pooled values of a map, (n, c), from that of all features."""
+    gradient = gradient[:, part.columns]
+    if part.is_variance:
+        return gradient / (2 * np.maximum(features[:, part.columns], _SMALLEST_DEVIATION))
+    if part.after_pooling is None:
+        return gradient
+    return np.stack([_backpropagate(part.after_pooling, *pair) for pair in zip(pooled, gradient, strict=True)])
+
+
+def _on_grid(evidence: np.ndarray, cells: Box) -> np.ndarray:
+    """Evidence (n, h, w) of cells with these bounds on a grid of :data:`GRID` x GRID cells over the whole input."""
+    while min(evidence.shape[1:]) >= 2 * GRID:
+        rows, columns = (size // 2 for size in evidence.shape[1:])
+        evidence = evidence[:, : 2 * rows, : 2 * columns].reshape(-1, rows, 2, columns, 2).mean((2, 4))
+    left, top, right, bottom = cells
+    down = interpolation(evidence.shape[1], (0, GRID), (top, bottom), GRID)
+    across = interpolation(evidence.shape[2], (0, GRID), (left, right), GRID)
+    return np.einsum("gh,nhw,kw->ngk", down, evidence, across, optimize=True)
 
 
 def score_and_gradient(

@@ -77,8 +77,8 @@ class HeatMap:
         left, top, right, bottom = self._scaled_input_box(height, width)
         from_left, from_top, to_right, to_bottom = self.cells
         rows, columns = self.evidence.shape
-        down = _weights(rows, (top, bottom), (from_top, to_bottom), height)
-        across = _weights(columns, (left, right), (from_left, to_right), width)
+        down = interpolation(rows, (top, bottom), (from_top, to_bottom), height)
+        across = interpolation(columns, (left, right), (from_left, to_right), width)
         heat = np.maximum(down @ self.evidence.astype(np.float32) @ across.T, 0)
         maximum = heat.max()
         return heat / maximum if maximum > 0 else heat
@@ -140,7 +140,7 @@ def describe_position(region: Region, size: Sequence[int]) -> str:
     return " ".join(filter(None, (down, across))) or "centre"
 
 
-def _weights(cells: int, span: tuple[float, float], bounds: tuple[float, float], length: int) -> np.ndarray:
+def interpolation(cells: int, span: tuple[float, float], bounds: tuple[float, float], length: int) -> np.ndarray:
     """The matrix (length, cells) that interpolates cells at the centres of pixels; zero outside the input.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.examples import Example
 from headstart.data.readers import decode_examples
 from headstart.errors import BadExample
-from headstart.explanation.activations import Activations, open_activations
+from headstart.explanation.activations import Activations, evidence_cells, open_activations
 from headstart.explanation.grad_cam import grad_cam
 from headstart.explanation.word_weights import weigh_words
 from headstart.runs.answers import Answers
@@ -50,10 +50,10 @@ def explain_mistakes(answers: Answers, predictor: Predictor, split: str, folder:
         _write(folder / WORDS, words)
     elif predictor.modality.has_pixels and not predictor.task.has_boxes and len(ranked):
         activations = open_activations(predictor)
-        if activations.has_map:
+        if activations.pooled_maps:
             examples = {answers.files[i]: (answers.examples[i], int(classes[i])) for i in ranked.tolist()}
             evidence = _evidence(predictor, activations, examples)
-            _write(folder / HEAT, {"cells": activations.cells, "evidence": evidence})
+            _write(folder / HEAT, {"cells": evidence_cells(activations), "evidence": evidence})
 
 
 def _evidence(
