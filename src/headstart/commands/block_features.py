@@ -20,6 +20,9 @@ from headstart.training import compare_features, fit_head
 
 logger = logging.getLogger(__name__)
 
+MIN_EXAMPLES = 150
+"""With fewer examples, the base's own features are used: on 4 to 32 examples of a class they are as good or better."""
+
 MAX_EXAMPLES = 50_000
 """With more examples, the base's own features are used: those of all blocks take about 20 kB each in the cache."""
 
@@ -36,8 +39,11 @@ def base_with_blocks(base: Base, config: TrainConfig, dataset: Dataset, cache: P
     head = config.head
     if dataset.task.trains_on != "features":
         return None
-    is_possible = head.kind == "linear" and config.base.feature_layer is None and len(dataset) <= MAX_EXAMPLES
-    if head.features == "own" or (head.features == "auto" and not is_possible):
+    shots = config.split.shots
+    n_examples = len(dataset) if shots is None else shots * len(dataset.classes)
+    may_help = head.kind == "linear" and config.base.feature_layer is None
+    may_help = may_help and MIN_EXAMPLES <= n_examples <= MAX_EXAMPLES
+    if head.features == "own" or (head.features == "auto" and not may_help):
         return None
     probe = first_inputs(base.reader(), dataset.examples)
     wide = with_block_features(base, prepare(base, cache or cache_folder(), probe).blocks) if len(probe) else None
@@ -74,4 +80,10 @@ def choose_head(
     plain = HeadChoice(base, own, compared.own, config, features=compared)
     if config.features != "blocks" and not compared.prefers_blocks:
         return plain
+    if compared.gain is not None:
+        logger.info(
+            f"features of all blocks: in cross-validation the log loss is {abs(compared.gain):.3f} "
+            f"{'lower' if compared.gain > 0 else 'higher'} than with the base's own (standard error "
+            f"{compared.standard_error:.3f})"
+        )
     return HeadChoice(wide, blocks, compared.blocks, config, features=compared, plain=plain)
