@@ -157,16 +157,16 @@ class KerasActivations:
         node_of = {id(tensor): node for node in nodes_in_order(graph) for tensor in node.outputs}
         first = next(node for node in node_of.values() if node.operation is dense[0])
         features = first.input_tensors[0]
-        found = _keras_poolings(features, node_of)
+        poolings = _keras_poolings(features, node_of)
         self.pooled_maps = tuple(
             PooledMap(
                 columns,
                 after_pooling=None if is_variance or pooling.outputs[0] is part else _keras_function(pooling, part),
                 is_variance=is_variance,
             )
-            for pooling, part, columns, is_variance in found
+            for pooling, part, columns, is_variance in poolings
         )
-        tensors = [tensor for pooling, *_ in found for tensor in (pooling.input_tensors[0], pooling.outputs[0])]
+        tensors = [tensor for pooling, *_ in poolings for tensor in (pooling.input_tensors[0], pooling.outputs[0])]
         self._model = keras.Model(graph.input, [graph.output, features, *tensors])
 
     def __call__(self, inputs: np.ndarray) -> Computed:
@@ -179,7 +179,7 @@ def _keras_poolings(features: Any, node_of: dict[int, Any]) -> list[tuple[Any, A
     """The poolings that features come from, each with its part of them, their columns, and whether it is a variance."""
     node = node_of[id(features)]
     is_joined = type(node.operation).__name__ == "Concatenate"
-    found, start = [], 0
+    poolings, start = [], 0
     for part in node.input_tensors if is_joined else [features]:
         pooling = _only_pooling(
             node_of[id(part)],
@@ -191,9 +191,9 @@ def _keras_poolings(features: Any, node_of: dict[int, Any]) -> list[tuple[Any, A
             return []
         columns = slice(start, start + part.shape[-1])
         is_variance = is_joined and type(node_of[id(part)].operation).__name__ == "Sqrt"
-        found.append((pooling, part, columns, is_variance))
+        poolings.append((pooling, part, columns, is_variance))
         start = columns.stop
-    return found
+    return poolings
 
 
 def _is_keras_pooling(node: Any) -> bool:
