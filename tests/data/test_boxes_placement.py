@@ -122,3 +122,25 @@ def test_the_input_of_a_detector_does_not_depend_on_images_that_cannot_be_read(t
     for i in range(2):
         (tmp_path / f"JPEGImages/{i}.jpg").write_bytes(b"no image")
     assert with_detector_input(InputConfig(), load_dataset(tmp_path)) == config
+
+
+@pytest.mark.parametrize(
+    ("side", "resize", "size"),
+    [(4, "stretch", "576x768"), (6, "stretch", "384x512"), (4, "pad", "576x768"), (16, "stretch", None)],
+)
+def test_objects_that_are_too_small_for_the_input_are_named_with_a_size_that_suits_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, side: int, resize: str, size: str | None
+) -> None:
+    shape = (384, 288) if resize == "stretch" else (384, 144)  # padded to 288x384: factor 1
+    draw(tmp_path / "JPEGImages/1.jpg", shape)
+    dots = [("dot", x + 1, 21, x + side, 20 + side) for x in (20, 40, 60)]
+    write_voc(tmp_path / "Annotations/1.xml", dots, shape)
+    with caplog.at_level(logging.WARNING):
+        with_detector_input(InputConfig(input_size=(288, 384), resize=resize), load_dataset(tmp_path))
+    warnings = [record.message for record in caplog.records if "smaller than 8 pixels" in record.message]
+    if size is None:
+        assert not warnings
+    else:
+        (warning,) = warnings
+        assert warning.startswith("3 of 3 objects are smaller than 8 pixels when the image becomes 288x384")
+        assert f"In an input of {size}," in warning
