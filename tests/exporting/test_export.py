@@ -29,6 +29,7 @@ from headstart.exporting.sample import draw_sample
 from headstart.runs.predictor import Predictor
 from headstart.runs.schema import ResizeRuleFacts
 from headstart.system.checksums import file_sha256
+from headstart.tasks import get_task
 from tests.conftest import SIZE, WITHOUT_HEADSTART, WORDS, Command
 
 pytestmark = pytest.mark.slow
@@ -292,13 +293,17 @@ def test_what_stands_against_an_export_is_said_before_training(
 ) -> None:
     with pytest.raises(InputError, match=r"a run on embedded:glove-6b-50d cannot be exported to litert:int8, because"):
         hs.train(sentences, base=WORDS, check_base=partial(check_base, parse("onnx,litert:int8")))
+    with pytest.raises(InputError, match=r"cannot be exported to onnx:nms, because only detectors give boxes"):
+        hs.train(sentences, base=WORDS, check_base=partial(check_base, parse("onnx:nms")))
+    single_label = get_task("single-label")
     base = replace(hs.load_base("embedded:efficientnet-lite0"), backends=("openvino",))
     with pytest.raises(InputError, match=r"onnx, because .* OpenVINO graph .*\. It can be exported to openvino\."):
-        check_base(parse("openvino,onnx"), base)
+        check_base(parse("openvino,onnx"), base, single_label)
     base = replace(base, backends=("tensorflow",))
-    check_base(parse("openvino,onnx"), base)
+    check_base(parse("openvino,onnx"), base, single_label)
+    check_base(parse("onnx:nms"), base, get_task("detection"))
     with pytest.raises(InputError, match=r"keras, because its base is a TensorFlow graph"):
-        check_base(parse("keras"), base)
+        check_base(parse("keras"), base, single_label)
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(UnavailableError, match=r"onnx needs the Python package 'tf2onnx'.*headstart\[onnx\]"):
         check_installed(parse("onnx"))

@@ -358,6 +358,13 @@ def test_held_out_images_may_have_some_of_the_classes_in_another_form(
         "disc": int(name == "disc"), "square": int(name == "square"),
     }  # fmt: skip
     assert figures.metrics["map_50"].value > 0.9
+    content["annotations"].append({**annotation, "id": 1, "bbox": [300, 300, 20, 20]})
+    (held_out / "labels.json").write_text(json.dumps(content))
+    assert hs.evaluate(folder, held_out).figures.splits["held-out"].per_class[name].support == 1
+    with pytest.raises(
+        hs.InputError, match=r"strict: 1 object left out:\n  shape.jpg: annotation 1 of labels.json lies"
+    ):
+        hs.evaluate(folder, held_out, strict=True)
     content["categories"][0]["name"] = "triangle"
     (held_out / "labels.json").write_text(json.dumps(content))
     with pytest.raises(hs.InputError, match="triangle"):

@@ -11,7 +11,7 @@ from headstart.config import InputConfig, TrainConfig
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import Dataset
-from headstart.data.example_rows import Skipped
+from headstart.data.example_rows import LabelProblem, Skipped
 from headstart.data.missing_files import check_usable
 from headstart.data.split import Split, check_split, split_dataset
 from headstart.errors import InputError, counted, field_name
@@ -88,7 +88,8 @@ def prepare_data(
         dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
         findings = _findings(dataset, checked, split, base, features)
         _report(findings, checked.skipped, strict=config.data.strict)
-        _check_labels(dataset, strict=config.data.strict)
+        if config.data.strict:
+            check_labels(dataset.label_problems)
     return PreparedData(dataset, features, checked, split, findings, block_features)
 
 
@@ -188,10 +189,14 @@ def with_sample_range(config: InputConfig, dataset: Dataset) -> InputConfig:
     return replace(config, sample_range=measured)
 
 
-def _check_labels(dataset: Dataset, *, strict: bool) -> None:
-    """Check that no part of a label was left out, such as a box outside its image, if that is to be an error."""
-    lost = [problem for problem in dataset.label_problems if problem.is_left_out]
-    if strict and lost:
+def check_labels(problems: Iterable[LabelProblem]) -> None:
+    """Check that no part of a label was left out, such as a box outside its image.
+
+    Raises:
+        InputError: one was.
+    """
+    lost = [problem for problem in problems if problem.is_left_out]
+    if lost:
         lines = [f"  {problem.file}: {problem.where} {problem.reason}" for problem in lost[:_MAX_LISTED]]
         text = f"{counted(len(lost), 'object')} left out:\n" + "\n".join(lines)
         raise InputError(f"{text}\nCorrect their annotations, or leave {field_name('strict')} out.", field="strict")

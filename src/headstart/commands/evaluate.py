@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from headstart.commands.data_preparation import check_labels
 from headstart.commands.load import Run
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EVALUATE, shows_settings
@@ -110,6 +111,9 @@ def _evaluate(
         check_files(dataset)
         _check_labels(folder, dataset, get_task(facts.task))
         indices = _test_part(dataset)
+        if strict:
+            files = {dataset.files[i] for i in indices.tolist()}
+            check_labels(problem for problem in dataset.label_problems if problem.file in files)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(indices), tta=tta)
         answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, indices, progress)

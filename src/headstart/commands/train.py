@@ -76,6 +76,7 @@ from headstart.system.cost import Cost
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.scratch import check_folder, sweep
+from headstart.tasks import Task
 from headstart.tasks.outputs import at_temperature
 from headstart.training import (
     FineTuneResult,
@@ -101,7 +102,7 @@ def train(
     tensorboard: bool = False,
     mlflow: bool = False,
     cache: str | Path | None = None,
-    check_base: Callable[[Base], None] | None = None,
+    check_base: Callable[[Base, Task], None] | None = None,
     progress: bool | Progress = True,
     **settings: Unpack[TrainKeywords],
 ) -> Run:
@@ -121,7 +122,7 @@ def train(
         tensorboard: write TensorBoard events into the run folder as well.
         mlflow: log the run to MLflow as well.
         cache: folder of the feature cache; the cache of the user when None.
-        check_base: called with the base before anything is computed; raises if the base will not do.
+        check_base: called with the base and the task before anything is computed; raises if they will not do.
         progress: True shows it, with notes: as bars in a notebook and on a terminal, and as log records elsewhere.
             False shows neither progress nor notes. Or an object that follows the work, see :class:`headstart.Progress`.
         settings: settings by name, see :mod:`headstart.config`.
@@ -154,7 +155,7 @@ def _train(
     runs: Path,
     run_name: str,
     cache: Path | None,
-    check_base: Callable[[Base], None] | None,
+    check_base: Callable[[Base, Task], None] | None,
     progress: Progress,
 ) -> Run:
     """All stages, in order; see :func:`train`."""
@@ -405,7 +406,7 @@ def _load(
     config: TrainConfig,
     dataset: Dataset,
     cache: Path | None,
-    check: Callable[[Base], None] | None,
+    check: Callable[[Base, Task], None] | None,
     progress: Progress,
     *,
     is_size_set: bool,
@@ -427,5 +428,5 @@ def _load(
         loaded = load(**{**options, "input_size": None})  # the base has one size only
     check_modality(loaded, dataset)
     if check:
-        check(loaded)
+        check(loaded, dataset.task)
     return loaded

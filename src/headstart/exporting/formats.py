@@ -14,7 +14,7 @@ from headstart.model_files.keras_file import CONFIG
 from headstart.runs.files import checked_file
 from headstart.runs.schema import RunFacts
 from headstart.system.keras_worker import INFERENCE_BACKEND
-from headstart.tasks import get_task
+from headstart.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from headstart.bases.base import Base
@@ -149,14 +149,14 @@ class _Traits:
         has_segmenter: whether Stanza segments its texts into words.
         layers: names of headstart's own layers in its model.
         runs_on_openvino: whether OpenVINO can compute it.
-        has_boxes: whether it is a detector; None if this is not known yet.
+        has_boxes: whether it is a detector.
     """
 
     modality: Modality
     has_segmenter: bool
     layers: set[str]
+    has_boxes: bool
     runs_on_openvino: bool = True
-    has_boxes: bool | None = None
 
 
 def check_possible(formats: Sequence[Format], folder: Path, facts: RunFacts) -> None:
@@ -179,15 +179,20 @@ def obstacles(folder: Path, facts: RunFacts) -> dict[str, str]:
     return {target.name: _obstacle(target, traits) for target in _ALL}
 
 
-def check_base(formats: Sequence[Format], base: "Base") -> None:
+def check_base(formats: Sequence[Format], base: "Base", task: Task) -> None:
     """Check that a run on a base can be exported to some formats, as far as this is known before its training.
+
+    Args:
+        formats: the formats.
+        base: that is trained on.
+        task: what is predicted.
 
     Raises:
         InputError: it cannot be exported to one of them.
     """
     has_segmenter = bool(getattr(base.reader(), "segmenter", None))
     layers = {_GRAPH_OF[base.backends]} if base.backends in _GRAPH_OF else set()
-    traits = _Traits(base.modality, has_segmenter, layers)
+    traits = _Traits(base.modality, has_segmenter, layers, has_boxes=task.has_boxes)
     _refuse(formats, traits, f"a run on {base.handle}", advice=f"Leave out {field_name('export')}.")
 
 
@@ -195,7 +200,7 @@ def _traits(folder: Path, facts: RunFacts) -> _Traits:
     has_segmenter = bool(getattr(facts.base.tokenizer, "segmenter", None))
     runs_on_openvino = facts.engine.kind == "openvino"
     layers = own_layers(checked_file(folder, facts, "model.keras"))
-    return _Traits(facts.modality, has_segmenter, layers, runs_on_openvino, get_task(facts.task).has_boxes)
+    return _Traits(facts.modality, has_segmenter, layers, get_task(facts.task).has_boxes, runs_on_openvino)
 
 
 def _refuse(formats: Sequence[Format], traits: _Traits, subject: str, *, advice: str) -> None:
@@ -214,7 +219,7 @@ def _obstacle(target: Format, traits: _Traits) -> str:
         return f"headstart has no code that reads {traits.modality.plural} without headstart"
     if traits.has_segmenter:
         return "Stanza segments its texts into words, and exports cannot include Stanza"
-    if target.suppresses_boxes and traits.has_boxes is False:
+    if target.suppresses_boxes and not traits.has_boxes:
         return "only detectors give boxes"
     if target.kind == "openvino":
         return "" if traits.runs_on_openvino else "OpenVINO does not support its base"

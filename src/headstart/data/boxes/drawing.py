@@ -1,7 +1,9 @@
 """Images with boxes drawn on them: one colour for each class, and labels that are legible on any background."""
 
 import colorsys
+import logging
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -14,6 +16,8 @@ from headstart.data.images import whole_image
 from headstart.errors import BadExample
 from headstart.tasks.detection import PredictedBox
 
+logger = logging.getLogger(__name__)
+
 # Okabe and Ito's colours, which colour-blind people can tell apart, the brightest first; more classes get other hues.
 _COLOURS = (
     (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178),
@@ -23,8 +27,11 @@ _DARK, _LIGHT = (20, 20, 20), (255, 255, 255)
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 _DARK_TEXT_FROM = 130  # luma of the colour behind the text
 
+_UNDRAWN = "\uffff"  # no character: fonts draw the same for it as for every character that they do not have
+
 _JPEG_SUFFIXES, _OTHER_SUFFIXES = (".jpg", ".jpeg"), (".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _QUALITY = 92
+_FONT_PX = 20  # at which characters are looked up
 _MIN_SIDE = 400  # pixels of the shorter side; smaller images are enlarged, or labels would hide them
 
 _Box = tuple[float, float, float, float]
@@ -61,6 +68,24 @@ def class_colour(number: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def drawn_names(classes: Sequence[str]) -> list[str]:
+    """The names of classes as they are drawn: a name with letters that the font does not have becomes a number.
+
+    The font of Pillow has hardly more than the letters of ASCII. Accents are left out where the rest can be drawn and
+    no other class is called so. Other names become ``#2``, with the number of the class from 1.
+    """
+    plain = [
+        "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)) for name in classes
+    ]
+    font = ImageFont.load_default(_FONT_PX)
+    return [
+        name if _can_draw(name, font)
+        else short if _can_draw(short, font) and plain.count(short) == 1
+        else f"#{number}"
+        for number, (name, short) in enumerate(zip(classes, plain, strict=True), 1)
+    ]  # fmt: skip
+
+
 def draw_boxes(pixels: np.ndarray, boxes: Sequence[PredictedBox], classes: Sequence[str]) -> Image.Image:
     """Draw boxes with their classes and scores; a small image is enlarged by a whole factor.
 
@@ -79,9 +104,10 @@ def draw_boxes(pixels: np.ndarray, boxes: Sequence[PredictedBox], classes: Seque
     colours = [class_colour(classes.index(box.label)) for box in boxes]
     for edges, colour in reversed(list(zip(outlines, colours, strict=True))):  # the surest lies on top
         _draw_outline(draw, edges, colour, style)
+    names = dict(zip(classes, drawn_names(classes), strict=True))
     placed: list[_Box] = []
     for box, edges, colour in zip(boxes, outlines, colours, strict=True):
-        text = f"{box.label} {box.score:.2f}"
+        text = f"{names[box.label]} {box.score:.2f}"
         place = _free_place(draw, text, edges, image.size, style, placed)
         placed.append(place)
         _draw_label(draw, text, place, colour, style)
@@ -99,6 +125,12 @@ def write_drawings(folder: Path, images: Sequence[DrawnImage], classes: Sequence
     Yields:
         Why an image can no longer be read.
     """
+    numbers = {f"#{i}": name for i, name in enumerate(classes, 1)}
+    legend = [f"{name} is {numbers[name]}" for name in drawn_names(classes) if name in numbers and name not in classes]
+    if legend:
+        logger.warning(
+            f"the font of the drawings does not have all letters, so classes are numbers: {', '.join(legend)}"
+        )
     used: set[PurePath] = set()
     for image, file in zip(images, image_files([image.name for image in images]), strict=True):
         path = _free_path(_drawing_file(file), used)
@@ -109,6 +141,12 @@ def write_drawings(folder: Path, images: Sequence[DrawnImage], classes: Sequence
             continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         draw_boxes(pixels, image.boxes, classes).save(folder / path, quality=_QUALITY)
+
+
+def _can_draw(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> bool:
+    """Whether a font has all characters of a text."""
+    missing = bytes(font.getmask(_UNDRAWN))
+    return bool(text) and all(bytes(font.getmask(c)) != missing for c in set(text))
 
 
 def _drawing_file(file: PurePath) -> PurePath:
