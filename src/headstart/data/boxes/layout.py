@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart.data.boxes import coco, cvat, label_studio, labelme, tables, voc, yolo
+from headstart.data.boxes import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
 from headstart.data.boxes.box_columns import is_box_table
 from headstart.data.boxes.image_files import is_image
 from headstart.data.boxes.parsing import read_json
@@ -103,6 +103,8 @@ def kind_of_file(path: Path) -> str:
         return _kind_of_xml(_beginning(path))
     if suffix == ".json":
         return _kind_of_json(path)
+    if suffix == ".csv" and via.is_via_csv(_beginning(path)):
+        return via.NAME
     return tables.NAME if is_table(path) and suffix != ".txt" and is_box_table(path) else ""
 
 
@@ -200,7 +202,7 @@ def _has_boxes(path: Path) -> bool:
 def _kind_of_json(path: Path) -> str:
     text = _beginning(path).lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[")) or not re.search(
-        r'"(images|annotations|categories|licenses|info|shapes|data|image)"', text
+        r'"(images|annotations|categories|licenses|info|shapes|data|image|regions|_via_settings)"', text
     ):
         return ""
     try:
@@ -209,5 +211,8 @@ def _kind_of_json(path: Path) -> str:
         content = read_json(path)
     except (BadExample, OSError):
         return coco.NAME if path.name.startswith(("_annotations.coco", "instances_")) else ""
-    kinds = {coco.NAME: coco.is_coco, labelme.NAME: labelme.is_labelme, label_studio.NAME: label_studio.is_label_studio}
+    kinds = {
+        coco.NAME: coco.is_coco, labelme.NAME: labelme.is_labelme, label_studio.NAME: label_studio.is_label_studio,
+        createml.NAME: createml.is_createml, via.NAME: via.is_via,
+    }  # fmt: skip
     return next((kind for kind, is_kind in kinds.items() if is_kind(content)), "")
