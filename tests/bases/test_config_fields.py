@@ -137,7 +137,19 @@ def test_a_field_that_headstart_does_not_follow_is_named(name: str, change: dict
 )
 def test_sizes_that_headstart_does_not_build_are_named(read: Any, kind: str, change: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFieldError, match=f"m has {next(iter(change))} = .* in its config.json"):
-        read({"model_type": kind, "hidden_size": 16, **change}, "m")
+        read({**json.loads((MODELS / kind / "config.json").read_text()), **change}, "m")
+
+
+@pytest.mark.usefixtures("without_transformers")
+@pytest.mark.parametrize(("kind", "name"), [("bert", "num_hidden_layers"), ("vit", "hidden_size")])
+def test_a_config_without_a_size_is_refused(kind: str, name: str, tmp_path: Path) -> None:
+    """transformers has a default for each kind of model; it reads such a model."""
+    folder = shutil.copytree(MODELS / kind, tmp_path / kind)
+    config = json.loads((folder / "config.json").read_text())
+    del config[name]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"has no {name} in its config\.json.* With transformers it can be used"):
+        hs.load_base(f"hf:{folder}")
 
 
 def test_missing_fields_have_the_defaults_of_transformers(tmp_path: Path) -> None:

@@ -91,6 +91,35 @@ def test_files_that_contradict_each_other_are_refused(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(InputError, match=r"keeps upper case, .* do_lower_case is missing"):
         hs.load_base(f"hf:{folder}")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(InputError, match=r"keeps upper case, .* do_lower_case is missing"):
+        hs.load_base(f"hf:{folder}")
+
+
+@pytest.mark.parametrize(("step", "message"), [("NFKC", "contains NFKC"), (None, "keeps repeated spaces")])
+def test_steps_that_the_class_of_sentence_pieces_replaces_are_refused(
+    folder: Path, step: str | None, message: str
+) -> None:
+    _set(folder, tokenizer_class="XLMRobertaTokenizer")
+    _change(folder, normalizer=step and {"type": step}, pre_tokenizer={"type": "Metaspace", "replacement": "▁"})
+    with pytest.raises(InputError, match=message):
+        hs.load_base(f"hf:{folder}")
+
+
+@pytest.mark.parametrize("stated_in", ["tokenizer_config.json", "tokenizer.json"])
+def test_long_texts_are_truncated_on_the_side_of_the_tokenizer(folder: Path, stated_in: str) -> None:
+    text = b"first " + b"and " * 300 + b"last"
+    usual = hs.load_base(f"hf:{folder}").reader().decode(text)
+    if stated_in == "tokenizer.json":
+        _change(folder, truncation={"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0})
+    else:
+        _set(folder, truncation_side="left")
+    ids = hs.load_base(f"hf:{folder}").reader().decode(text)
+    first, last = (hs.load_base(f"hf:{folder}").reader().decode(word)[1] for word in (b"first", b"last"))
+    assert len(ids) == len(usual) == 256
+    assert (usual[1], ids[-2]) == (first, last)
+    assert first not in ids
+    assert last not in usual
 
 
 @pytest.mark.parametrize(

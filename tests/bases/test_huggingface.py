@@ -1,5 +1,6 @@
 """The source ``hf:`` with a real checkpoint from a Python package, compared with its authors' own code."""
 
+import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,3 +81,52 @@ def test_the_error_for_an_unavailable_model_says_what_to_do(tmp_path: Path, monk
         hs.load_base("hf:some/model")
     with pytest.raises(InputError, match=r"there is no folder .*/nowhere. Expected a folder, or a repository as ORG/M"):
         hs.load_base("hf:./nowhere")
+
+
+def test_weights_in_shards_are_read(folder: Path) -> None:
+    """Large models are saved in several files, with an index; whatever the number, they give the same features."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    base = hs.load_base(f"hf:{folder}")
+    expected = hs.extract(base, ["a text"], precision="float32").rows([0])
+    tensors = safetensors.load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    (folder / "model.safetensors").unlink()
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for shard, parts in shards.items():
+        safetensors.save_file({name: tensors[name] for name in parts}, folder / shard)
+    weight_map = {name: shard for shard, parts in shards.items() for name in parts}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    sharded = hs.load_base(f"hf:{folder}")
+    assert sharded.files.keys() >= {*shards, "model.safetensors.index.json"}
+    np.testing.assert_array_equal(hs.extract(sharded, ["a text"], precision="float32").rows([0]), expected)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(InputError, match=r"1 of the 2 files of its weights; model-00002-of-00002\.safetensors is miss"):
+        hs.load_base(f"hf:{folder}")
+
+
+def test_settings_of_sentence_transformers_are_followed_or_named(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "sentence_bert_config.json").unlink()
+    (folder / "sentence_roberta_config.json").write_text('{"max_seq_length": 40, "do_lower_case": true}')
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    assert hs.load_base(f"hf:{folder}").input_facts()["max_length"] == 40
+    assert "puts its prompt 'query' before each text" in caplog.text
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "do_lower_case": False}))
+    with pytest.raises(InputError, match="converts texts to lower case before its tokenizer, which distinguishes"):
+        hs.load_base(f"hf:{folder}")
+
+
+def test_folders_that_lack_something_are_refused_by_what_they_lack(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({key: config[key] for key in config if key != "model_type"}))
+    with pytest.raises(InputError, match=r"has no model_type: .*\"model_type\": \"bert\""):
+        hs.load_base(f"hf:{folder}")
+    (folder / "0_Transformer").mkdir()
+    (folder / "config.json").rename(folder / "0_Transformer/config.json")
+    modules = [{"idx": 0, "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match="is in its folder 0_Transformer: move the files"):
+        hs.load_base(f"hf:{folder}")

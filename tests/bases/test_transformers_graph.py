@@ -93,6 +93,7 @@ def save(tmp_path: Path) -> Callable[..., Path]:
                 weight.add_(torch.randn(weight.shape) * 0.2)
         model.save_pretrained(tmp_path / kind)
         shutil.copy(MODELS / "bert" / "tokenizer.json", tmp_path / kind)
+        (tmp_path / kind / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
         return tmp_path / kind
 
     return save_model
@@ -222,3 +223,30 @@ def test_errors_for_unusable_models(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"has no model\.safetensors.* A pickle"):
         hs.load_base(f"hf:{folder}")
+
+
+def test_a_tokenizer_whose_class_replaces_its_steps_is_refused(save: Callable[..., Path], tmp_path: Path) -> None:
+    """The class of XLNet cleans a text in its own way, whatever ``tokenizer.json`` says."""
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = save("xlnet", **XLNET)
+    own = tokenizers.Tokenizer(tokenizers.models.Unigram([("<unk>", 0.0), ("▁film", -1.0), ("f", -3.0)], 0))
+    own.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "XLNetTokenizer"}')
+    with pytest.raises(InputError, match=r"tokenizer\.json gives other tokens than XLNetTokenizer of the installed"):
+        _read(folder)
+
+
+def test_a_word_that_the_configuration_takes_for_padding_is_read(save: Callable[..., Path]) -> None:
+    """In a model with a vocabulary of one's own, the default ``pad_token_id`` is that of a word."""
+    import torch
+    import transformers
+
+    folder = save("gpt2", vocab_size=12, n_embd=16, n_layer=1, n_head=2, n_positions=40, pad_token_id=5)
+    facts, graph = _read(folder)
+    ids = np.array([[3, 5, 7, 5]], np.int32)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(ids).long(), attention_mask=torch.ones(1, 4)).last_hidden_state.numpy()
+    padded = np.pad(ids, ((0, 0), (0, 2)), constant_values=facts["pad"])
+    np.testing.assert_allclose(graph(padded)[:, :4], expected, atol=1e-5)
+    assert not graph(padded)[:, 4:].any()

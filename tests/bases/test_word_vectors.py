@@ -35,6 +35,11 @@ FORMATS = {
     "news.bin": _binary(),
     "no-newlines.bin": _binary(b""),
     "glove.txt.gz": gzip.compress(_text(header=False)),
+    "tabs.txt": _text(header=False).replace(b" ", b"\t"),
+    "tab-after-header.vec": b"\n".join(
+        [line.replace(b" ", b"\t", 1) if i else line for i, line in enumerate(_text(header=True).splitlines())]
+    ),
+    "byte-order-mark.txt": b"\xef\xbb\xbf" + _text(header=False),
     "news.bin.gz": gzip.compress(_binary()),
 }
 
@@ -68,6 +73,13 @@ def test_damaged_and_other_files_are_refused(content: bytes, message: str, tmp_p
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"vectors\.bin is not a file of word vectors.*({message})"):
         read_words(path, selected=(), first=100)
+
+
+@pytest.mark.parametrize("number", [b"nan", b"-inf"])
+def test_vectors_with_undefined_numbers_are_refused(number: bytes, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes(_text(header=False) + b"odd" + (b" " + number) * VECTORS.shape[1] + b"\n")
+    with pytest.raises(InputError, match=r"has 1 words with infinite or undefined numbers, such as 'odd'"):
+        read_words(tmp_path / "v.txt", selected=(), first=100)
 
 
 FILES = Path(__file__).parent / "word_files"

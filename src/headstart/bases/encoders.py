@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values
+from headstart.bases.config_fields import COMMON_VALUES, check_code, check_values, unsupported
 from headstart.bases.text import token_mask
 
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
@@ -115,6 +115,17 @@ _VALUES: dict[str, tuple[Any, ...]] = {
 """Fields that must have one of these values; a missing field has the first."""
 
 
+_SIZES = (
+    ("num_hidden_layers", "n_layers"),
+    ("hidden_size", "dim"),
+    ("num_attention_heads", "n_heads"),
+    ("intermediate_size", "hidden_dim"),
+    ("vocab_size",),
+    ("max_position_embeddings",),
+)
+"""Fields that must be there, each by one of its names; transformers has a default for each kind of model."""
+
+
 def read_config(config: Mapping[str, Any], source: str) -> Encoder:
     """Read the encoder that a ``config.json`` describes.
 
@@ -125,6 +136,9 @@ def read_config(config: Mapping[str, Any], source: str) -> Encoder:
     check_code(config, source)
     buckets = {"relative_attention_num_buckets": (_MPNET_DISTANCE_BUCKETS,)} if kind == "mpnet" else {}
     check_values(config, {**COMMON_VALUES, **_VALUES, **buckets}, source)
+    for names in _SIZES:
+        if not any(name in config for name in names):
+            raise unsupported(source, names[0], None)
     activation = config.get("activation" if kind == "distilbert" else "hidden_act", "gelu")
     pad = config.get("pad_token_id")
     first = 0

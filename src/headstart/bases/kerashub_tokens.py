@@ -3,19 +3,9 @@
 import importlib
 from typing import Any
 
+from headstart.bases.hf_tokenizer import TEST_TEXTS
 from headstart.errors import InputError
 from headstart.system.extras import require
-
-_TEST_TEXTS = (
-    "the film was good, but its 2nd half isn't!",
-    "One  more text",
-    " spaces around\tand a tab\nand a line ",
-    "Zürich, naïve CAFÉ: déjà vu",
-    "日本語のテキスト。東京は大きい",
-    "ภาษาไทยไม่มีช่องว่าง",
-    "한국어 문장, русский ТЕКСТ, Ελληνικά, العربية",
-    "we're I'll (x) {y} 1,234.56 % https://x.org/z?q=1#a @user",
-)
 
 
 def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
@@ -41,7 +31,7 @@ def to_json(tokenizer: Any, preprocessor: Any, name: str) -> str:
         rebuilt = _sentence_pieces(tokenizers, tokenizer)
     else:
         raise InputError(f"{name} has a {type(tokenizer).__name__}: expected word pieces, byte pairs or SentencePiece.")
-    for text in _TEST_TEXTS:
+    for text in TEST_TEXTS:
         expected_ids = [int(id_) for id_ in tokenizer(text)]
         ids = rebuilt.encode(text, add_special_tokens=False).ids
         if ids != expected_ids:
@@ -98,8 +88,8 @@ def _sentence_pieces(tokenizers: Any, tokenizer: Any) -> Any:
 
 def _add_special_tokens(tokenizers: Any, rebuilt: Any, tokenizer: Any, preprocessor: Any) -> None:
     """Make the rebuilt tokenizer add the same special tokens as the preprocessor."""
-    ids = [int(id_) for id_ in tokenizer(_TEST_TEXTS[0])]
-    output = preprocessor(_TEST_TEXTS[0])
+    ids = [int(id_) for id_ in tokenizer(TEST_TEXTS[0])]
+    output = preprocessor(TEST_TEXTS[0])
     output = output[0] if isinstance(output, tuple) else output
     all_ids = [int(id_) for id_ in output["token_ids"]]
     start = next(i for i in range(len(all_ids)) if all_ids[i : i + len(ids)] == ids)

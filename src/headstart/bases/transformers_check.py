@@ -1,4 +1,4 @@
-"""Models of Hugging Face that KerasHub has converted, compared with transformers where that is installed."""
+"""Models and tokenizers of Hugging Face, compared with transformers where that is installed."""
 
 import importlib
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.bases import hf_tokenizer
 from headstart.errors import InputError
 
 _MAX_DIFFERENCE = 1e-3  # of a token vector, relative to the largest
@@ -48,6 +49,37 @@ def compare(folder: Path, backbone: Any, name: str) -> None:
             f"KerasHub's conversion of {name} differs from transformers by {difference:.1e}: it cannot be used. "
             "Please report this."
         )
+
+
+def compare_tokens(folder: Path, content: str, name: str) -> None:
+    """Compare a tokenizer with the one that transformers makes of a model's files, for texts in several scripts.
+
+    A tokenizer that transformers cannot read is not compared.
+
+    Args:
+        folder: of the model.
+        content: of ``tokenizer.json``.
+        name: of the model, for the message.
+
+    Raises:
+        InputError: the ids of a text differ: the class replaces steps of the file by its own.
+    """
+    tokenizers, transformers = importlib.import_module("tokenizers"), importlib.import_module("transformers")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError):
+        return
+    of_file = tokenizers.Tokenizer.from_str(content)
+    of_file.no_truncation()
+    of_file.no_padding()
+    for text in hf_tokenizer.TEST_TEXTS:
+        if of_file.encode(text).ids != list(tokenizer(text)["input_ids"]):
+            raise InputError(
+                f"{name}: for {text!r}, its tokenizer.json gives other tokens than {type(tokenizer).__name__} of the "
+                "installed transformers. If the file is right, set tokenizer_class to PreTrainedTokenizerFast in its "
+                "tokenizer_config.json; if the class is right, write the file again: "
+                "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
+            )
 
 
 def _texts(backbone: Any) -> dict[str, Any]:

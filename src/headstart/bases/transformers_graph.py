@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases import hf_tokenizer, image_processor
+from headstart.bases import hf_tokenizer, image_processor, transformers_check
 from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.text import MAX_TOKENS, TextBase
@@ -24,7 +24,7 @@ from headstart.system.extras import require
 from headstart.system.keras_worker import INFERENCE_BACKEND
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 3
+_FACTS_VERSION = 4
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "model*.safetensors", "*.txt", "*.model", "README.md")
@@ -183,7 +183,7 @@ def _open(folder: Path, name: str, attention: str | None) -> tuple[Any, bool]:
             dtype=torch.float32, output_loading_info=True,
             **({"attn_implementation": attention} if attention else {}),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as exc:
+    except Exception as exc:  # models raise exceptions of any kind for unexpected files
         raise InputError(f"transformers cannot read {name}: {one_line(str(exc))}") from exc
     _refuse_ignored_weights(model, loaded["unexpected_keys"], name)
     missing = sorted(key for key in loaded["missing_keys"] if "pooler" not in key)
@@ -224,9 +224,10 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
     import torch
 
     (out / _TOKENIZER).write_text(_tokenizer(folder, name), encoding="utf-8")
-    words = model.get_input_embeddings().num_embeddings
-    pad = model.config.pad_token_id
-    pad = words if pad is None else int(pad)
+    words = model.get_input_embeddings().weight.shape[0]
+    pad = words  # no token: in some models, the padding of the configuration is a word, or the end of a text
+    filler = model.config.pad_token_id
+    filler = int(filler) if filler is not None and 0 <= filler < words else 0
     positions = min(_positions(model), MAX_TOKENS)
 
     class States(torch.nn.Module):
@@ -236,13 +237,12 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
 
         def forward(self, ids: Any) -> Any:
             mask = ids != pad
-            ids = ids if pad < words else torch.where(mask, ids, 0)
+            ids = torch.where(mask, ids, filler)
             states = self.model(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
             return states * mask[..., None]
 
     def make_example(n: int, t: int) -> Any:
         ids = torch.randint(0, words, (n, t), dtype=torch.int32)
-        ids[ids == pad] = (pad + 1) % words
         ids[0, t - t // 3 :] = pad
         return ids
 
@@ -282,15 +282,21 @@ def _check_padding(module: Any, ids: Any, pad: int, positions: int, name: str) -
 
 
 def _tokenizer(folder: Path, name: str) -> str:
-    """The content of ``tokenizer.json``: the model's own file, or older files converted by transformers."""
+    """The content of ``tokenizer.json``: the model's own file, or older files converted by transformers.
+
+    Raises:
+        InputError: there is none, or transformers makes another tokenizer of the model's own file.
+    """
     if (folder / _TOKENIZER).is_file():
-        return hf_tokenizer.read(folder, name)
+        content = hf_tokenizer.read(folder, name)
+        transformers_check.compare_tokens(folder, content, name)
+        return content
     import transformers
 
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return str(tokenizer.backend_tokenizer.to_str())
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as exc:
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as exc:
         raise InputError(f"transformers finds no tokenizer for {name}: {one_line(str(exc))}") from exc
 
 
@@ -330,7 +336,7 @@ def _compute(module: Any, examples: list[Any], name: str) -> list[np.ndarray]:
     try:
         with torch.no_grad():
             return [module(example).numpy() for example in examples]
-    except (RuntimeError, ValueError, TypeError, IndexError) as exc:
+    except Exception as exc:  # of transformers, torch or OpenVINO: they have no common base
         raise _unusable(name, examples[0], exc) from exc
 
 
@@ -355,7 +361,7 @@ def _convert(module: Any, examples: list[Any], expected: list[np.ndarray], xml: 
             dynamic = [-1, -1] if first.ndim == 2 else [-1, *first.shape[1:]]
             kind = openvino.Type.i32 if first.ndim == 2 else openvino.Type.f32
             graph = openvino.convert_model(module, example_input=(first,), input=[(dynamic, kind)])
-    except (RuntimeError, ValueError, TypeError, IndexError) as exc:
+    except Exception as exc:  # of transformers, torch or OpenVINO: they have no common base
         raise _unusable(name, first, exc) from exc
     openvino.save_model(graph, str(xml), compress_to_fp16=False)
     try:

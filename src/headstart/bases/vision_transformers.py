@@ -87,6 +87,9 @@ def read_config(config: Mapping[str, Any], source: str) -> VisionTransformer:
     """
     check_code(config, source)
     check_values(config, {**COMMON_VALUES, **_VALUES}, source)
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
+        if name not in config:
+            raise unsupported(source, name, None)
     for name in ("image_size", "patch_size"):
         if not isinstance(config.get(name, 0), int):  # height and width
             raise unsupported(source, name, config[name])

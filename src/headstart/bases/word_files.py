@@ -5,6 +5,7 @@ fastText (``.vec``, a header with the two sizes) and the text of GloVe (no heade
 own binary (``.bin``) and gensim's ``.kv``.
 """
 
+import codecs
 import gzip
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -48,6 +49,12 @@ def read_words(path: Path, selected: Collection[str], first: int, progress: Prog
         raise InputError(f"{path} is not a file of word vectors, or is damaged ({exc}): {_EXPECTED}.") from exc
     if not words.words:
         raise InputError(f"{path} contains no word vectors: {_EXPECTED}.")
+    invalid = np.flatnonzero(~np.isfinite(words.vectors).all(1))
+    if len(invalid):
+        raise InputError(
+            f"{path} has {len(invalid):,} words with infinite or undefined numbers, such as "
+            f"{words.words[invalid[0]]!r}: remove them from the file."
+        )
     return words
 
 
@@ -89,7 +96,7 @@ def _records(file: Any, accepts: _Accepts) -> _Records:
     """The accepted words and their vectors, float32 (d,); ``accepts`` gets the number and the text of each word."""
     if file.peek(len(MAGIC)).startswith((MAGIC, PICKLE)):
         raise ValueError("this format cannot be read compressed: unpack the file")
-    line = file.readline(1 << 20)
+    line = file.readline(1 << 20).removeprefix(codecs.BOM_UTF8)
     header = line.split()
     if len(header) != 2:
         yield from _text_records(file, line, len(header) - 1, None, accepts)
@@ -116,6 +123,8 @@ def _text_records(file: Any, first_line: bytes, d: int, count: int | None, accep
     number = 0
     for line in _lines(first_line, file):
         parts = line.rstrip().rsplit(b" ", d)  # a few words of GloVe contain spaces
+        if len(parts) != d + 1:
+            parts = line.rsplit(None, d)  # tabs, or several spaces
         if len(parts) != d + 1:
             raise ValueError(f"line {number + 1:,} does not have {d} numbers")
         word = parts[0].decode("utf-8", "replace")

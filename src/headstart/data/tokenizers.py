@@ -187,7 +187,8 @@ class SubwordTokenizer(Tokenizer):
 
     Args:
         content: of its ``tokenizer.json``.
-        max_length: longer texts are cut, special tokens included.
+        max_length: longer texts are cut, special tokens included, on the side that ``content`` states (by default at
+            their end).
         pad: id of the padding token.
     """
 
@@ -203,17 +204,18 @@ class SubwordTokenizer(Tokenizer):
         return f"subwords-v{TOKENS_VERSION}-{self.max_length}-{hashlib.sha256(self.content.encode()).hexdigest()}"
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def _cut(self) -> Any:
         tokenizers = require("tokenizers", extra="text", purpose="reading texts for a transformer")
         tokenizer = tokenizers.Tokenizer.from_str(self.content)
         tokenizer.no_padding()
-        tokenizer.no_truncation()
+        side = (tokenizer.truncation or {}).get("direction", "right")
+        tokenizer.enable_truncation(self.max_length, direction=side)
         return tokenizer
 
     @cached_property
-    def _cut(self) -> Any:
-        tokenizer = type(self._tokenizer).from_str(self._tokenizer.to_str())
-        tokenizer.enable_truncation(self.max_length)
+    def _tokenizer(self) -> Any:
+        tokenizer = type(self._cut).from_str(self._cut.to_str())
+        tokenizer.no_truncation()
         return tokenizer
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:

@@ -64,6 +64,7 @@ def texts(name: str, model: torch.nn.Module, pad: int = 0, pooling: str = "mean"
     save(name, model, texts=np.array(said), features=pooled.numpy())
     tokenizer.no_padding()
     tokenizer.save(str(HERE / name / "tokenizer.json"))
+    (HERE / name / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}\n')
 
 
 def main() -> None:
