@@ -84,7 +84,7 @@ def test_the_error_for_an_unavailable_model_says_what_to_do(tmp_path: Path, monk
 
 
 def test_weights_in_shards_are_read(folder: Path) -> None:
-    """Large models are saved in several files, with an index; whatever the number, they give the same features."""
+    """Large models are saved in several files, with an index: they give the same features."""
     safetensors = pytest.importorskip("safetensors.numpy")
     base = hs.load_base(f"hf:{folder}")
     expected = hs.extract(base, ["a text"], precision="float32").rows([0])

@@ -226,7 +226,7 @@ def test_errors_for_unusable_models(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_whose_class_replaces_its_steps_is_refused(save: Callable[..., Path], tmp_path: Path) -> None:
-    """The class of XLNet cleans a text in its own way, whatever ``tokenizer.json`` says."""
+    """The class of XLNet cleans a text in its own way, and ignores the steps in ``tokenizer.json``."""
     tokenizers = pytest.importorskip("tokenizers")
     folder = save("xlnet", **XLNET)
     own = tokenizers.Tokenizer(tokenizers.models.Unigram([("<unk>", 0.0), ("▁film", -1.0), ("f", -3.0)], 0))
@@ -236,6 +236,7 @@ def test_a_tokenizer_whose_class_replaces_its_steps_is_refused(save: Callable[..
         _read(folder)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_word_that_the_configuration_takes_for_padding_is_read(save: Callable[..., Path]) -> None:
     """In a model with a vocabulary of one's own, the default ``pad_token_id`` is that of a word."""
     import torch

@@ -285,7 +285,7 @@ def _tokenizer(folder: Path, name: str) -> str:
     """The content of ``tokenizer.json``: the model's own file, or older files converted by transformers.
 
     Raises:
-        InputError: there is none, or transformers makes another tokenizer of the model's own file.
+        InputError: it has no tokenizer, or transformers makes another one of the model's own file.
     """
     if (folder / _TOKENIZER).is_file():
         content = hf_tokenizer.read(folder, name)
