@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import InputError, IntegrityError, counted
+from headstart.errors import InputError, IntegrityError, counted, field_name
 from headstart.exporting.companions import card, write_companions
 from headstart.exporting.convert import save_sample
 from headstart.exporting.formats import DETECTIONS, PROBABILITIES, Format, check_installed, check_possible, own_layers
@@ -267,6 +267,9 @@ def verify(
         f"{metric.format_value(result.after)} ({counted(result.changed, 'prediction')} changed)"
     )
     if has_lost and is_significant:
+        if target.precision == "int8" and predictor.facts.base.spec.taps:
+            own = field_name("features", "own")
+            advice = f"{advice} Features of all blocks suffer from 8 bits: a run with {own} may not."
         raise IntegrityError(f"{loss}. This is a significant loss. Nothing was written. {advice}")
     if has_lost and fields["gain"][0] < -_POSSIBLE_LOSS:
         logger.warning(
