@@ -1,7 +1,7 @@
 """Tables in the files of Apache Arrow: Parquet, Feather, and what Hugging Face's datasets save on the disk."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from headstart.system.extras import require
 
 _ROWS_AT_ONCE, _FILES_AT_ONCE = 65_536, 64  # in memory
 _FEATHER = b"ARROW1"
+_CLASSES = "ClassLabel"  # of Hugging Face's datasets
 _EXTRA, _PURPOSE = "tables", "reading a table in Parquet or Arrow"
 
 
@@ -43,12 +44,12 @@ def _open_arrow(path: Path) -> tuple[Any, Iterator[Any]]:
 
 
 def _records(schema: Any, batches: Iterator[Any]) -> Iterator[Record]:
-    class_names = _class_names(schema)
+    features = _labelled_features(schema)
     number = 0
     for batch in batches:
         columns = [
-            [_class_name(value, class_names[name]) for value in column.to_pylist()]
-            if name in class_names
+            [_with_names(value, features[name]) for value in column.to_pylist()]
+            if name in features
             else column.to_pylist()
             for name, column in zip(schema.names, batch.columns, strict=True)
         ]
@@ -57,18 +58,33 @@ def _records(schema: Any, batches: Iterator[Any]) -> Iterator[Record]:
             yield Record(number, cells)
 
 
-def _class_names(schema: Any) -> dict[str, list[str]]:
-    """Column -> the classes that its numbers stand for, as Hugging Face's datasets record it in the file."""
+def _labelled_features(schema: Any) -> dict[str, Any]:
+    """Column -> what it holds, of columns with numbers of classes, as Hugging Face's datasets record it in the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        parts = {name: feature.get("feature", feature) for name, feature in features.items()}
-        return {name: part["names"] for name, part in parts.items() if part.get("_type") == "ClassLabel"}
-    except (KeyError, TypeError, AttributeError, ValueError):
+        return {name: feature for name, feature in features.items() if _CLASSES in json.dumps(feature)}
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return {}
 
 
-def _class_name(value: Any, names: Sequence[str]) -> Any:
-    """The class of a number, or the classes of a list of them; -1 is a missing label."""
+def _with_names(value: Any, feature: Any) -> Any:
+    """A value with the names of classes in place of their numbers; -1 is a missing label.
+
+    Args:
+        value: a number, or a list or an object of such values.
+        feature: what the value is; of a list, also what its items are.
+    """
+    if isinstance(feature, dict) and feature.get("_type") == _CLASSES:
+        names = feature.get("names")
+        if isinstance(value, list):
+            return [_with_names(item, feature) for item in value]
+        return names[value] if isinstance(names, list) and isinstance(value, int) and 0 <= value < len(names) else None
+    if isinstance(feature, dict) and "feature" in feature and "_type" in feature:
+        return _with_names(value, feature["feature"])
+    if isinstance(feature, list) and len(feature) == 1:
+        return _with_names(value, feature[0])
     if isinstance(value, list):
-        return [_class_name(item, names) for item in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+        return [_with_names(item, feature) for item in value]
+    if isinstance(value, dict) and isinstance(feature, dict):
+        return {name: _with_names(item, feature.get(name)) for name, item in value.items()}
+    return value

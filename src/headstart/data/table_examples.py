@@ -12,7 +12,7 @@ from headstart.data.listed_labels import check_not_bits, hint_at_separator, list
 from headstart.data.modalities import modality_of_table
 from headstart.data.split_names import split_of
 from headstart.data.table_columns import Columns
-from headstart.data.table_images import RowAddress, add_frame_image, images_of
+from headstart.data.table_images import RowAddress, image_namer
 from headstart.data.tables import Row, is_frame, read_rows
 from headstart.errors import InputError, counted
 from headstart.tasks import task_for
@@ -81,18 +81,15 @@ def find_in_tables(parts: Sequence[Part], root: Path, columns: Columns, source: 
 
 def _names(table: Any, root: Path, columns: Columns, *, is_single: bool) -> Callable[[Row], str]:
     """A function that names the example in a row; an image that is in the row itself is written into the cache."""
+    name_image = image_namer(table, root, columns.path or "")
     if is_frame(table):
-        return lambda row: (
-            str(add_frame_image(row.number, row.content)) if row.content else row.path or f"row {row.number}"
-        )
-    location, column = os.path.abspath(table), columns.path or ""
-    images, table_name = images_of(location, column), os.path.relpath(location, root)
+        return lambda row: name_image(row.number, row.content) if row.content else row.path or f"row {row.number}"
+    table_name = os.path.relpath(os.path.abspath(table), root)
     folder = os.path.dirname(table_name)
 
     def name(row: Row) -> str:
         if row.content:
-            images.add(row.number, row.content)
-            return str(RowAddress(table_name, row.number, column))
+            return name_image(row.number, row.content)
         if row.path:
             return os.path.join(folder, row.path) if folder and not is_url(row.path) else row.path
         return f"row {row.number}" if is_single else str(RowAddress(table_name, row.number))

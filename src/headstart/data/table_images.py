@@ -11,14 +11,15 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headstart.data.examples import Example, file_version
 from headstart.data.table_columns import Columns
-from headstart.data.tables import FRAME, read_rows
+from headstart.data.tables import FRAME, is_frame, read_rows
 from headstart.errors import BadExample, InputError
 from headstart.system.atomic import atomic_file
 from headstart.system.settings import check_readable, table_images_folder
@@ -191,6 +192,26 @@ def images_of(table: str, column: str = "") -> TableImages:
 def _images_in(cache: Path, table: str, column: str, version: str) -> TableImages:
     key = hashlib.sha256("\n".join((table, column, version)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return TableImages(table, column, cache / f"{Path(table).stem}-{key}")
+
+
+def image_namer(table: Any, root: Path, column: str = "") -> Callable[[int, bytes], str]:
+    """A function that writes the image in a row of a table into the cache, and names it.
+
+    Args:
+        table: a DataFrame, or the path of a file.
+        root: folder that names are relative to, absolute.
+        column: that holds the images; empty for the first one that does.
+    """
+    if is_frame(table):
+        return lambda row, content: str(add_frame_image(row, content))
+    location = os.path.abspath(table)
+    images, table_name = images_of(location, column), os.path.relpath(location, root)
+
+    def name(row: int, content: bytes) -> str:
+        images.add(row, content)
+        return str(RowAddress(table_name, row, column))
+
+    return name
 
 
 def add_frame_image(row: int, content: bytes) -> RowAddress:

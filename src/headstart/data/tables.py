@@ -138,7 +138,7 @@ def read_cells(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def column_names(table: Any) -> list[str]:
-    """The names of a table's columns; of a delimited file no other row is read.
+    """The names of a table's columns; no row is read, except of JSON, where each row has names.
 
     Args:
         table: a DataFrame, or the path of a file.
@@ -147,8 +147,10 @@ def column_names(table: Any) -> list[str]:
         InputError: it cannot be read.
         UnavailableError: the package for this kind of file is not installed.
     """
-    if is_frame(table) or table_suffix(table) in _READERS:
-        return open_table(table)[0].header
+    if is_frame(table):
+        return [str(name) for name in table.columns]
+    if table_suffix(table) in _READERS:
+        return _read_table(table)[0]
     with reading(table):
         return _column_names(read_header(table))
 

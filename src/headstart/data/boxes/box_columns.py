@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headstart.data.boxes.box_lists import BOXES, IGNORED, LABELS, OBJECTS, holds_boxes, holds_objects
 from headstart.data.boxes.records import Corners
 from headstart.data.table_columns import Columns, TableHead, find_column, find_labels
-from headstart.data.tables import column_names
+from headstart.data.tables import column_names, open_table
 from headstart.errors import InputError, UnavailableError
 
 _X1, _Y1, _X2, _Y2 = (
@@ -19,7 +20,6 @@ _STARTS = ((*_X1, "x", "bbox_x", "bbox_left"), (*_Y1, "y", "bbox_y", "bbox_top")
 _CENTRES = (("x_center", "xcenter", "center_x", "cx"), ("y_center", "ycenter", "center_y", "cy"))
 _SIDES = (("bbox_width", "box_width", "bbox_w", "w", "width"), ("bbox_height", "box_height", "bbox_h", "h", "height"))
 _IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
-_IGNORED = ("ignored", "is_ignored", "difficult", "iscrowd", "is_crowd", "isgroupof")
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "label", "ignored")
 """What the tables that headstart writes call the columns of a box."""
@@ -51,9 +51,9 @@ class BoxColumns(NamedTuple):
 
     Attributes:
         path: of the image.
-        label: of the object.
-        box: the four numbers of the box.
-        to_corners: makes corners of them.
+        label: of the object, or of all objects of the row; None if they are in the column of objects.
+        box: the four numbers of the box; or the column that holds all boxes or objects of the row.
+        to_corners: makes corners of four numbers; None where a row holds all boxes of an image.
         size: (height, width) of the image.
         split: ``train``, ``val`` or ``test``.
         group: what must stay in one split.
@@ -61,9 +61,9 @@ class BoxColumns(NamedTuple):
     """
 
     path: int
-    label: int
+    label: int | None
     box: list[int]
-    to_corners: Callable[[Sequence[float]], Corners]
+    to_corners: Callable[[Sequence[float]], Corners] | None
     size: list[int] | None
     split: int | None
     group: int | None
@@ -71,16 +71,18 @@ class BoxColumns(NamedTuple):
 
 
 def is_box_table(table: Any) -> bool:
-    """Whether a table has columns of boxes, by its header.
+    """Whether a table has columns of boxes: by its header, and by the first values of columns of lists.
 
     Args:
         table: a DataFrame, or the path of a file.
     """
     try:
-        names = column_names(table)
+        head = TableHead("", column_names(table), [], Path())
+        if {name.strip().lower() for name in head.header} & {*OBJECTS, *BOXES}:
+            head, _ = open_table(table)
     except (InputError, UnavailableError):  # reading the table reports it
         return False
-    return _find_box(TableHead("", names, [], Path())) is not None
+    return (_find_box(head) or _find_lists(head)) is not None
 
 
 def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
@@ -93,8 +95,9 @@ def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
     Raises:
         InputError: one that is needed is missing.
     """
-    path, labels, box = find_column(head, "path", columns.path), find_labels(head, columns), _find_box(head)
-    if path is None or len(labels) != 1 or box is None:
+    path, box = find_column(head, "path", columns.path), _find_box(head) or _find_lists(head)
+    labels = [] if box is None else _find_label(head, columns, box)
+    if path is None or box is None or not labels:
         raise InputError(
             f"{head.name} has no columns of boxes: expected path, x1, y1, x2, y2 and one label, and it has "
             f"{', '.join(map(repr, head.header))}."
@@ -103,14 +106,38 @@ def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
     size = _positions(head, _IMAGE_SIDES)
     return BoxColumns(
         path,
-        next(iter(labels.values())),
+        labels[0],
         positions,
         to_corners,
         None if size is None or set(size) & set(positions) else size,
         find_column(head, "split", columns.split),
         find_column(head, "group", columns.group),
-        head.position(_IGNORED),
+        head.position(IGNORED),
     )
+
+
+def _find_label(head: TableHead, columns: Columns, box: tuple[list[int], Any]) -> list[int | None]:
+    """The one column of labels, None where the column of objects has them; empty if several are named."""
+    (first, *_), to_corners = box
+    if to_corners is None and not columns.label:
+        if head.header[first].strip().lower() in OBJECTS:
+            return [None]
+        others = (columns.path, columns.split, columns.group)
+        if (position := head.position(LABELS, others)) is not None:
+            return [position]
+    positions = [*find_labels(head, columns).values()]
+    return [positions[0]] if len(positions) == 1 else []
+
+
+def _find_lists(head: TableHead) -> tuple[list[int], None] | None:
+    """The column with all objects or all boxes of a row."""
+    for i, name in enumerate(head.header):
+        values = head.values(i)
+        if (name.strip().lower() in OBJECTS and holds_objects(values)) or (
+            name.strip().lower() in BOXES and holds_boxes(values)
+        ):
+            return [i], None
+    return None
 
 
 def _find_box(head: TableHead) -> tuple[list[int], Callable[[Sequence[float]], Corners]] | None:

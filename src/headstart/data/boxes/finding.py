@@ -16,7 +16,6 @@ from headstart.data.boxes.records import Annotations
 from headstart.data.boxes.yolo_config import find_config
 from headstart.data.class_folders import group_of
 from headstart.data.example_rows import ExampleRows
-from headstart.data.examples import file_in
 from headstart.data.folders import subfolders
 from headstart.data.modalities import IMAGE
 from headstart.data.table_columns import Columns
@@ -68,7 +67,7 @@ def find_boxes(data: Any, root: Path, columns: Columns, *, annotations: str | No
             f"are not meant, set the kind of labels ({field_name('task')})."
         )
     rows = ExampleRows(IMAGE, files=[image.file for image in content.images], skipped=content.skipped)
-    rows.examples = [file_in(root, file) for file in rows.files]
+    rows.examples = [IMAGE.example_in(root, file) for file in rows.files]
     rows.label_problems = content.problems
     rows.labels = [*place_boxes(content.images, rows.examples, content.problems)]
     _check_boxes(source, rows)
@@ -119,7 +118,7 @@ def _named_reading(path: Path, root: Path) -> Reading:
         raise InputError(
             f"{path} holds no labels of boxes in a known form: expected Pascal VOC, COCO (labels, not results), YOLO, "
             "CVAT for images, LabelMe, Label Studio, CreateML, VGG Image Annotator, or a table with the columns path, "
-            "x1, y1, x2, y2 and label.",
+            "x1, y1, x2, y2 and label, or with a column of objects.",
             field="annotations",
         )
     return reading

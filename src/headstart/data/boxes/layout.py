@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from headstart.data.boxes import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
 from headstart.data.boxes.box_columns import is_box_table
+from headstart.data.boxes.box_lists import BOXES, OBJECTS
 from headstart.data.boxes.image_files import is_image
 from headstart.data.boxes.parsing import read_json
 from headstart.data.folders import is_folder, is_hidden
 from headstart.data.split_names import is_wrapper, splits_of
-from headstart.data.table_files import is_table
+from headstart.data.table_files import PARQUET, is_table
 from headstart.errors import BadExample
 from headstart.system.settings import check_readable
 
@@ -26,6 +27,7 @@ _DEEPEST = 4
 _BEGINNING, _SMALL = 4096, 5_000_000  # bytes: of a file that is looked at; of one that is parsed to know its kind
 _COCO_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 _SAMPLED, _MOST_SETS = 3, 8  # files of one for each image; files of data sets in one folder
+_LISTS = re.compile(rf'"({"|".join((*OBJECTS, *BOXES))})"', re.IGNORECASE)  # in the first rows of JSON lines
 _YAML = (".yaml", ".yml")
 EXTENSIONS = (".xml", ".json", ".data", ".names", *_YAML)
 """Of files of annotations, beside tables and text files."""
@@ -149,7 +151,8 @@ def _candidates(entry: _Listed) -> Iterator[Path]:
     yield from entry.paths(".xml")[:_SAMPLED]
     json_files = entry.paths(".json")
     yield from json_files if len(json_files) <= _MOST_SETS else json_files[:_SAMPLED]
-    yield from (path for extension in (".csv", ".tsv") for path in entry.paths(extension))
+    yield from entry.paths(".csv", ".tsv", *PARQUET)
+    yield from (path for path in entry.paths(".jsonl", ".ndjson") if _LISTS.search(_beginning(path)))
 
 
 def _has_labels(entry: _Listed, root: Path, *, is_named: bool) -> bool:

@@ -1,5 +1,6 @@
 """Tables with a row for each object: path, corners and label; rows with empty corners are images without objects.
 
+Or with a row for each image, which holds all of its objects (``box_lists.py``). Images may be in the table itself.
 Also those of TensorFlow's object detection: filename, width, height, class, xmin, ymin, xmax, ymax.
 """
 
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.boxes.box_columns import BoxColumns, find_box_columns
+from headstart.data.boxes.box_lists import boxes_beside_labels, boxes_in_objects, decide_form
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
-from headstart.data.cells import cell_text, path_problem
+from headstart.data.cells import cell_text, file_content, image_extension, path_problem
 from headstart.data.examples import is_url
 from headstart.data.split_names import split_of
-from headstart.data.table_columns import Columns
+from headstart.data.table_columns import Columns, TableHead
+from headstart.data.table_images import image_namer
 from headstart.data.tables import is_frame, open_table
 from headstart.errors import BadExample, InputError
 
@@ -42,27 +45,65 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
     annotations = Annotations()
     splits = SplitLists()
     by_file: dict[str, AnnotatedImage] = {}
+    listed_by_file: dict[str, AnnotatedImage] = {}  # boxes of a form that is not known before the last row
     for table in tables:
         source = "the DataFrame" if is_frame(table) else os.path.relpath(table, root)
         finder = _Finder(images, root, root if is_frame(table) else Path(os.path.abspath(table)).parent)
         head, rows = open_table(table)
         at = find_box_columns(head, columns)
         split_of_table = split_of_path(source) or (split_in_name(Path(source).stem) if len(tables) > 1 else "")
+        name_image = image_namer(table, root, columns.path or "")
         for row, cells, problem, nulls in rows:
             where = f"row {row} of {source}"
-            texts = ["" if i >= len(cells) or i in nulls else cell_text(cells[i]) for i in range(len(head.header))]
-            problem = problem or path_problem(texts[at.path]) or ("" if texts[at.path] else "has no path")
+            values = [None if i >= len(cells) or i in nulls else cells[i] for i in range(len(head.header))]
+            content = _image_content(head, values, at.path)
+            path = "" if content else cell_text(values[at.path])
+            problem = problem or ("" if content else path_problem(values[at.path]) or ("" if path else "has no path"))
+            try:
+                objects = [] if problem else _listed_objects(where, values, at, columns.label_separator)
+            except BadExample as exc:
+                problem = str(exc)
             if problem:
                 annotations.skip(where, problem)
                 continue
-            file = finder.find(texts[at.path])
+            file = name_image(row, content) if content else finder.find(path)
             image = by_file.setdefault(file, AnnotatedImage(file, source))
-            _add_row(where, texts, at, image)
-            splits.add(file, split_of_table if at.split is None else _split(where, texts[at.split]))
+            _add_row(where, [cell_text(value) for value in values], at, image)
+            if at.to_corners is None:
+                listed = listed_by_file.setdefault(file, AnnotatedImage(file, source))
+                listed.boxes += objects
+                listed.size = image.size
+            splits.add(file, split_of_table if at.split is None else _split(where, cell_text(values[at.split])))
+    decide_form([*listed_by_file.values()], root)
+    for file, listed in listed_by_file.items():
+        by_file[file].boxes += listed.boxes
+        by_file[file].is_relative = listed.is_relative
     annotations.images = [*by_file.values()]
     _use_shares(annotations)
     splits.assign(annotations)
     return annotations
+
+
+def _image_content(head: TableHead, values: Sequence[Any], column: int) -> bytes | None:
+    """The image in a row itself; None if the row names a file."""
+    content = file_content(values[column])
+    return content if content and (image_extension(content) or head.holds_images(column)) else None
+
+
+def _listed_objects(where: str, values: Sequence[Any], at: BoxColumns, separator: str | None) -> list[RawBox]:
+    """The objects of a row that holds all of an image, with numbers of a form that is not known yet.
+
+    Raises:
+        BadExample: they cannot be read.
+    """
+    if at.to_corners is not None:
+        return []
+    cell = values[at.box[0]]
+    objects = boxes_in_objects(cell) if at.label is None else boxes_beside_labels(cell, values[at.label], separator)
+    return [
+        RawBox(f"object {number} in {where}", item.label, item.numbers, item.is_ignored)
+        for number, item in enumerate(objects, 1)
+    ]
 
 
 def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedImage) -> None:
@@ -71,7 +112,7 @@ def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedI
     if at.size is not None:
         image.size = image_size(*(texts[i] for i in at.size)) or image.size
     values = [texts[i] for i in at.box]
-    if any(values):  # else an image without objects
+    if at.to_corners is not None and at.label is not None and any(values):  # else an image without objects
         is_ignored = at.is_ignored is not None and texts[at.is_ignored].lower() in ("1", "true")
         image.boxes.append(RawBox(where, texts[at.label], at.to_corners([*map(number, values)]), is_ignored))
 
