@@ -122,8 +122,8 @@ def _find_label(head: TableHead, columns: Columns, box: tuple[list[int], Any]) -
     if to_corners is None and not columns.label:
         if head.header[first].strip().lower() in OBJECTS:
             return [None]
-        others = (columns.path, columns.split, columns.group)
-        if (position := head.position(LABELS, others)) is not None:
+        other_columns = (columns.path, columns.split, columns.group)
+        if (position := head.position(LABELS, other_columns)) is not None:
             return [position]
     positions = [*find_labels(head, columns).values()]
     return [positions[0]] if len(positions) == 1 else []

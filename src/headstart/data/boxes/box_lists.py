@@ -75,7 +75,7 @@ def holds_objects(values: Sequence[Any]) -> bool:
 
 def holds_boxes(values: Sequence[Any]) -> bool:
     """Whether cells hold lists of boxes, or boxes of four numbers."""
-    return any(_is_box(cell) or _is_box(cell[0]) for value in values if (cell := _listed(parsed_cell(value))))
+    return any(_is_box(cell) or _is_box(cell[0]) for value in values if (cell := _as_list(parsed_cell(value))))
 
 
 def boxes_in_objects(cell: Any) -> list[ListedBox]:
@@ -85,12 +85,12 @@ def boxes_in_objects(cell: Any) -> list[ListedBox]:
         BadExample: the cell holds neither, or lists of different lengths.
     """
     value = parsed_cell(cell)
-    items = _listed(value)
+    items = _as_list(value)
     if items is not None and all(isinstance(item, Mapping) for item in items):
         columns = [[_field(item, names) for item in items] for names in (BOXES, _LABELS_INSIDE, IGNORED)]
-        return _joined(*columns)
+        return _joined_lists(*columns)
     if isinstance(value, Mapping):
-        return _joined(*(_field(value, names) for names in (BOXES, _LABELS_INSIDE, IGNORED)))
+        return _joined_lists(*(_field(value, names) for names in (BOXES, _LABELS_INSIDE, IGNORED)))
     if is_missing(value) or value == "":
         return []
     raise BadExample("has objects that cannot be read: expected an object of lists, or a list of objects")
@@ -105,13 +105,13 @@ def boxes_beside_labels(boxes: Any, labels: Any, separator: str | None = None) -
     names = parsed_cell(labels)
     if separator is not None and isinstance(names, str):
         names = [part.strip() for part in names.split(separator) if part.strip()]
-    return _joined(parsed_cell(boxes), names, None)
+    return _joined_lists(parsed_cell(boxes), names, None)
 
 
-def _joined(boxes: Any, labels: Any, ignored: Any) -> list[ListedBox]:
+def _joined_lists(boxes: Any, labels: Any, ignored: Any) -> list[ListedBox]:
     if isinstance(boxes, str) and not boxes.strip():
         return []
-    listed_boxes = [] if _listed(boxes) is None and is_missing(boxes) else _listed(boxes)
+    listed_boxes = [] if _as_list(boxes) is None and is_missing(boxes) else _as_list(boxes)
     if listed_boxes is None:
         raise BadExample("has boxes that cannot be read: expected a list")
     if _is_box(listed_boxes):
@@ -127,11 +127,11 @@ def _joined(boxes: Any, labels: Any, ignored: Any) -> list[ListedBox]:
 
 def _for_each(value: Any, boxes: Sequence[Any]) -> list[Any]:
     """The values in a list; one that is no list is that of all boxes."""
-    values = _listed(value)
+    values = _as_list(value)
     return [value] * len(boxes) if values is None else values
 
 
-def _listed(value: Any) -> list[Any] | None:
+def _as_list(value: Any) -> list[Any] | None:
     """The values of a list or an array; None if it is neither."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -139,12 +139,12 @@ def _listed(value: Any) -> list[Any] | None:
 
 
 def _has_boxes(value: Any) -> bool:
-    first = value if isinstance(value, Mapping) else next(iter(_listed(value) or ()), None)
+    first = value if isinstance(value, Mapping) else next(iter(_as_list(value) or ()), None)
     return isinstance(first, Mapping) and any(str(name).lower() in BOXES for name in first)
 
 
 def _is_box(value: Any) -> bool:
-    items = _listed(value)
+    items = _as_list(value)
     return items is not None and len(items) == _NUMBERS and all(isinstance(x, int | float | np.number) for x in items)
 
 
@@ -155,7 +155,7 @@ def _field(fields: Mapping[Any, Any], names: Sequence[str]) -> Any:
 
 
 def _numbers(box: Any) -> Corners:
-    values = [*map(number, _listed(box) or ())]
+    values = [*map(number, _as_list(box) or ())]
     a, b, c, d = values if len(values) == _NUMBERS else [number(None)] * _NUMBERS
     return a, b, c, d
 
@@ -195,17 +195,17 @@ def decide_form(images: Sequence[AnnotatedImage], root: Path) -> None:
     """
     all_numbers = [box.corners for image in images for box in image.boxes]
     are_shares = bool(all_numbers) and not any(value > 1 for box in all_numbers for value in box)
-    measured: list[tuple[Corners, tuple[float, float]]] = []
+    measured_boxes: list[tuple[Corners, tuple[float, float]]] = []
     for image in islice((image for image in images if image.boxes), _MEASURED):
         size = (1.0, 1.0) if are_shares else image.size or _size(root, image.file)
-        measured += [(box.corners, size) for box in image.boxes] if size else []
-    n_wrong = {name: sum(not _fits(form(box), size) for box, size in measured) for name, form in _FORMS.items()}
+        measured_boxes += [(box.corners, size) for box in image.boxes] if size else []
+    n_wrong = {name: sum(not _fits(form(box), size) for box, size in measured_boxes) for name, form in _FORMS.items()}
     name = min(n_wrong, key=n_wrong.__getitem__)
     first = next(iter(_FORMS))
     if name != first:
         logger.warning(
-            f"boxes in lists are read as [{name}]. As [{first}], {n_wrong[first]:,} of {len(measured):,} would reach "
-            f"beyond their images, and {n_wrong[name]:,} do now."
+            f"boxes in lists are read as [{name}]. As [{first}], {n_wrong[first]:,} of {len(measured_boxes):,} would "
+            f"reach beyond their images, and {n_wrong[name]:,} do now."
         )
     for image in images:
         image.is_relative = are_shares

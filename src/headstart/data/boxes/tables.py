@@ -52,6 +52,7 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
         head, rows = open_table(table)
         at = find_box_columns(head, columns)
         split_of_table = split_of_path(source) or (split_in_name(Path(source).stem) if len(tables) > 1 else "")
+        long_columns = {at.path} if at.to_corners is not None else {at.path, *at.box}  # not needed as text
         name_image = image_namer(table, root, columns.path or "")
         for row, cells, problem, nulls in rows:
             where = f"row {row} of {source}"
@@ -68,16 +69,18 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
                 continue
             file = name_image(row, content) if content else finder.find(path)
             image = by_file.setdefault(file, AnnotatedImage(file, source))
-            _add_row(where, [cell_text(value) for value in values], at, image)
+            _add_row(
+                where, ["" if i in long_columns else cell_text(value) for i, value in enumerate(values)], at, image
+            )
             if at.to_corners is None:
-                listed = listed_by_file.setdefault(file, AnnotatedImage(file, source))
-                listed.boxes += objects
-                listed.size = image.size
+                list_image = listed_by_file.setdefault(file, AnnotatedImage(file, source))
+                list_image.boxes += objects
+                list_image.size = image.size
             splits.add(file, split_of_table if at.split is None else _split(where, cell_text(values[at.split])))
     decide_form([*listed_by_file.values()], root)
-    for file, listed in listed_by_file.items():
-        by_file[file].boxes += listed.boxes
-        by_file[file].is_relative = listed.is_relative
+    for file, list_image in listed_by_file.items():
+        by_file[file].boxes += list_image.boxes
+        by_file[file].is_relative = list_image.is_relative
     annotations.images = [*by_file.values()]
     _use_shares(annotations)
     splits.assign(annotations)
