@@ -1,6 +1,7 @@
 """Disks without room: a small file system of its own, where the system allows to make one."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,10 +52,11 @@ def test_a_cache_without_room_is_named_with_sizes(photos: Path, tmp_path: Path, 
     assert not list((tmp_path / "runs").glob("[!.]*"))
 
 
-def test_runs_without_room_are_named_with_sizes(photos: Path, run: object, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    answer = _on_small_disk(
-        disk, "3m", "train", str(photos), "--input-size", "64", "--fine-tune", "none", "--runs", str(disk)
-    )
+@pytest.mark.parametrize("data", ["photos", "shapes"])
+def test_runs_without_room_are_named_before_the_work(data: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    disk, cache = tmp_path / "disk", tmp_path / "cache"
+    folder = request.getfixturevalue(data)
+    answer = _on_small_disk(disk, "3m", "train", str(folder), "--runs", str(disk), HEADSTART_CACHE=str(cache))
     assert answer.returncode == 3, answer.stderr
-    assert f"the files of the run photos need 42 MB in {disk}, and 3.1 MB are free there" in answer.stderr
+    assert re.search(rf"the files of the run {data} need \d+ MB in {disk}, and 3.1 MB are free there", answer.stderr)
+    assert not list(cache.glob("features/*"))

@@ -73,6 +73,7 @@ from headstart.runs.folder import check_name, name_of
 from headstart.runs.schema import LeakFree, SplitFigures
 from headstart.runs.tracking import check_tracking, track
 from headstart.system.cost import Cost
+from headstart.system.disk import check_room
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 from headstart.system.scratch import check_folder, sweep
@@ -90,6 +91,8 @@ from headstart.training import (
 )
 
 logger = logging.getLogger(__name__)
+
+_COPIES = 2  # of the weights in a run: in model.keras and for the engine
 
 
 @shows_settings(TRAIN)
@@ -179,6 +182,8 @@ def _train(
     with cost.stage("base"):
         name = choice.best if choice else config.base.base
         base = _load(name, config, dataset, cache, check_base, progress, is_size_set=is_size_set)
+        if base.weights_path:  # before the work, and again when the size of all files is known
+            check_room(runs, _COPIES * base.weights_path.stat().st_size, f"the files of the run {run_name}")
         wide = base_with_blocks(base, config, dataset, cache)
 
     def extract_features(base: Base, indices: Iterable[int] | None) -> FeatureSet:
