@@ -20,7 +20,10 @@ from tests.conftest import WITHOUT_HEADSTART
 
 pytestmark = pytest.mark.slow
 
-BESIDE = {"labels.txt", "export.json", "predict.py", "bit_depth.py", "resizing.py", "boxes.py", "nms.py", "decoding.py"}
+BESIDE = {
+    *("labels.txt", "export.json", "predict.py"),
+    *("bit_depth.py", "colours.py", "resizing.py", "boxes.py", "nms.py", "decoding.py"),
+}
 FORMS = {"onnx:nms": {"box_forms.py"}, "litert": {"box_forms.py"}, "openvino": {"box_forms.py", "model.bin"}}
 
 _RUN_SCRIPT = (

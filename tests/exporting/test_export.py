@@ -94,6 +94,7 @@ def test_every_format_repeats_the_run(run: hs.Run, exports: dict[str, hs.Export]
         assert {path.name for path in one.folder.iterdir()} - {one.model.name, "model.bin"} == {
             *BESIDE,
             "bit_depth.py",
+            "colours.py",
             "resizing.py",
         }
     size = exports["litert"].size_mb
