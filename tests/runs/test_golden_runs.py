@@ -25,7 +25,7 @@ from headstart.runs.tables import (
 )
 from headstart.tasks import get_task
 from tests.damage import DAMAGES
-from tests.files.runs.make import HERE, PLACE, make_images, make_texts
+from tests.files.runs.make import HERE, PLACE, make_boxes, make_images, make_texts
 
 VERSIONS, KINDS = ("v1", "v2", "v3"), ("images", "texts", "multi-label")
 NAMES = [f"{version}-{kind}" for version in VERSIONS for kind in KINDS]
@@ -38,6 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HERE, folder / "bases", ignore=shutil.ignore_patterns("v*-*", "*.py", "__pycache__"))
     make_images(folder / "images")
     make_texts(folder / "texts.csv")
+    make_boxes(folder / "boxes")
     return folder
 
 
@@ -83,6 +84,49 @@ def test_a_run_is_read_in_every_part(golden: Callable[[str], Path], name: str) -
     assert min(row.l2 for row in read_history(folder, facts) if row.phase == "cross-validation") > 0
     assert len(read_skipped(folder, facts)) == name.endswith("images")
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_detector_is_read_in_every_part(golden: Callable[[str], Path]) -> None:
+    folder = golden("v4-boxes")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    run = hs.load(folder)
+    facts, figures = run.facts, run.figures
+    assert (facts.format_version, facts.kind, facts.task) == (4, "trained", "detection")
+    assert facts.classes == ["block", "frame"]
+    assert (facts.data.examples, facts.data.splits["test"].examples) == (24, 6)
+    assert (facts.freeze_proof.changed, facts.golden.count, figures.headline) == (0, 4, "test")
+    assert run.metrics["map_50"] == figures.splits["test"].metrics["map_50"].value
+    assert 0 < run.metrics["map_50_95"] < run.metrics["map_50"] <= 1
+    rows, task = read_predictions(folder, facts), get_task("detection")
+    assert [len([row for row in rows if row.split == split]) for split in ("train", "val", "test")] == [12, 6, 6]
+    assert facts.thresholds is not None
+    decided = task.decide(read_outputs(rows, task, facts.classes), np.array(list(facts.thresholds.values())))
+    names = [{*task.names(boxes, facts.classes)} for boxes in decided]
+    assert [{*row.predicted} for row in rows] == names
+    assert {"block", "frame"} in names
+    assert len(read_label_issues(folder, facts)) == facts.label_issues.count
+    assert read_history(folder, facts)[-1].epoch == 60
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_detector_answers_as_it_did_and_reports(golden: Callable[[str], Path], place: Path, tmp_path: Path) -> None:
+    folder = golden("v4-boxes")
+    run = hs.load(folder)
+    with open(folder / "predictions.csv", newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    for row, answer in zip(rows, run.predict([place / "boxes" / row["file"] for row in rows]), strict=True):
+        assert numbers_in(answer.cells()["predicted"]) == pytest.approx(numbers_in(row["predicted"]), abs=0.11)
+    page = run.report().read_text(encoding="utf-8")
+    assert "<title>v4-boxes · headstart</title>" in page
+    assert "0 of 6 frozen tensors changed" in page
+    old = hs.load(folder / "evaluations" / "new")
+    assert "Evaluation of" in old.report().read_text(encoding="utf-8")
+    evaluation = hs.evaluate(folder, make_boxes(tmp_path / "more", 4, start=50))
+    assert evaluation.metrics == pytest.approx(old.metrics, abs=0.02)
+
+
+def numbers_in(cell: str) -> list[float]:
+    return [*map(float, re.findall(r"[\d.]+", cell))]
 
 
 @pytest.mark.parametrize("name", NAMES)
