@@ -244,7 +244,7 @@ MAPPINGS = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("v3-images", "v3-texts"),
+        *("v3-images", "v3-texts", "v4-boxes"),
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("v1-images", "v1-multi-label", "v3-multi-label")),
     ],
 )

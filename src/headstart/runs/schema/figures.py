@@ -3,27 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from headstart.runs.records import FieldError, Record
+from headstart.runs.records import FieldError, Record, decode
+from headstart.runs.schema.detection import DetectionDetails
 from headstart.runs.schema.format import FORMAT_VERSION
+from headstart.runs.schema.intervals import Interval
 from headstart.tasks import Task
+from headstart.tasks.detection.errors import KINDS
+from headstart.tasks.detection.metrics import SIZE_RANGES
 
 PER_CLASS = "per_class"
 
 Triple = tuple[float, float, float]
 """A value with its 95 % interval: (value, low, high)."""
-
-
-class Interval(Record):
-    """A figure with its interval; None where it is not defined.
-
-    Attributes:
-        value: of the figure.
-        low: lower bound; ``high``: upper bound.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 class ClassFigures(Record):
@@ -179,6 +170,8 @@ class Figures(Record):
                     yield FieldError(f"{place}.metrics.{name}", "missing")
             if list(split.per_class) != classes:
                 yield FieldError(f"{place}.per_class", "these are not the classes of the run")
+            if task.has_boxes:
+                _check_detection(split.details, f"{place}.details", classes)
             plain = split.of_task()
             yield from _missing(plain, place, task.split_figures)
             for name, figures in plain[PER_CLASS].items():
@@ -186,6 +179,23 @@ class Figures(Record):
             matrix = split.confusion_matrix
             if matrix is not None and [len(row) for row in matrix] != [len(classes)] * len(classes):
                 yield FieldError(f"{place}.confusion_matrix", f"expected {len(classes)} rows of {len(classes)} counts")
+
+
+def _check_detection(details: Mapping[str, Any], place: str, classes: Sequence[str]) -> None:
+    """Check the details of a detector, which reports use.
+
+    Raises:
+        FieldError: one is missing, or of another kind.
+    """
+    figures = decode(DetectionDetails, details, place)
+    for field, table, names in (
+        ("errors", figures.errors, KINDS),
+        ("size_buckets", figures.size_buckets, SIZE_RANGES),
+        (PER_CLASS, figures.per_class, classes),
+    ):
+        if {*table} != {*names}:
+            expected_names = ", ".join(names)
+            raise FieldError(f"{place}.{field}", f"expected {expected_names}")
 
 
 def _missing(figures: Mapping[str, Any], place: str, names: Sequence[str]) -> Iterator[FieldError]:
