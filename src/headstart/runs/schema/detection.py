@@ -30,6 +30,25 @@ class ErrorFigures(Record):
     map_50_gain: float | None
 
 
+class SizeTable(Record):
+    """The objects by size: ``small``, ``medium`` and ``large`` as COCO defines them."""
+
+    small: SizeFigures
+    medium: SizeFigures
+    large: SizeFigures
+
+
+class ErrorTable(Record):
+    """The errors by kind."""
+
+    missed: ErrorFigures
+    ghost: ErrorFigures
+    wrong_class: ErrorFigures
+    poor_box: ErrorFigures
+    wrong_class_poor_box: ErrorFigures
+    duplicate: ErrorFigures
+
+
 class PrecisionCurve(Record):
     """Precision of one class at 101 values of recall.
 
@@ -61,14 +80,14 @@ class DetectionDetails(Record):
 
     Attributes:
         objects: how many.
-        size_buckets: size -> figures.
-        errors: kind of error -> figures.
+        size_buckets: objects by size.
+        errors: by kind.
         confusions: counts of classes that were predicted for objects, with background last.
         per_class: class -> figures.
     """
 
     objects: int
-    size_buckets: dict[str, SizeFigures]
-    errors: dict[str, ErrorFigures]
+    size_buckets: SizeTable
+    errors: ErrorTable
     confusions: list[list[int]]
     per_class: dict[str, ObjectFigures]
