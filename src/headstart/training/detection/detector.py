@@ -37,7 +37,7 @@ from headstart.training.detection.view_folders import mark_as_used, remove_old_v
 
 logger = logging.getLogger(__name__)
 
-DETECTOR_VERSION = 2
+DETECTOR_VERSION = 3
 """Part of every cache key: raise it when the same job would give other weights or another history."""
 
 BATCH_SIZE = 16
