@@ -193,9 +193,9 @@ def test_drawn_images_are_upright_and_overwrite_nothing(
     for name in ("shape.jpg", "turned.jpg"):
         for box in detector.predict(images / name).boxes:
             colour = class_colour(detector.classes.index(box.label))
-            middle, edge = round(5 * (box.y1 + box.y2) / 2), round(5 * box.x1)
-            distances = np.abs(drawn[name][middle, max(edge - 2, 0) : edge + 6] - colour).sum(-1)
-            assert distances.min() < 60
+            rows, edge = slice(round(5 * box.y1), round(5 * box.y2)), round(5 * box.x1)
+            distances = np.abs(drawn[name][rows, max(edge - 2, 0) : edge + 6] - colour).sum(-1)
+            assert np.median(distances.min(1)) < 120  # JPEG mixes the colours of thin lines; names cover a part
 
 
 def test_standard_input_is_drawn_as_well(detector: hs.Run, images: Path, tmp_path: Path) -> None:
