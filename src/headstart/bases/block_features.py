@@ -8,7 +8,7 @@ transfer learning", ICML 2022, arXiv 2201.03529; Peters et al. (ELMo), arXiv 180
 from collections.abc import Sequence
 from dataclasses import replace
 
-from headstart.bases.base import OWN, Base, tapped_blocks
+from headstart.bases.base import OWN, Base, split_tap
 from headstart.bases.blocks import Block
 from headstart.bases.derived import with_taps
 
@@ -58,7 +58,7 @@ def own_width(taps: Sequence[str], blocks: Sequence[Block], width: int) -> int:
         width: of all features.
     """
     channels = {block.name: block.shape[-1] for block in blocks}
-    return width - sum(channels[block] for tap in taps for block in tapped_blocks([tap]) if block)
+    return width - sum(channels[block] for block, _ in map(split_tap, taps) if block)
 
 
 def _has_positions(block: Block, base: Base) -> bool:

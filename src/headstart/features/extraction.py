@@ -264,7 +264,7 @@ class _Pass:
         self._engine: Engine | None = None
 
     def _probe(self) -> np.ndarray:
-        return first_inputs(self.reader, [self.examples[i] for i in sorted(self.indices)])
+        return first_inputs(self.reader, (self.examples[i] for i in sorted(self.indices)))
 
     def close(self) -> None:
         self.store.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.outlines import mask_corners
-from headstart.data.boxes.parsing import mappings, read_json
+from headstart.data.boxes.parsing import mappings, read_json, reading
 from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.errors import BadExample, InputError
@@ -83,10 +83,8 @@ def read_coco_json(file: Path) -> Any:
     Raises:
         InputError: it is not.
     """
-    try:
+    with reading(file):
         content = read_json(file)
-    except BadExample as exc:
-        raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
     if not is_coco(content):
         raise InputError(f"{file} is not in COCO's form: expected images, annotations and categories.")
     return content

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.data.boxes.box_columns import from_centre
 from headstart.data.boxes.image_files import ImageFiles
-from headstart.data.boxes.parsing import mappings, read_json
+from headstart.data.boxes.parsing import mappings, read_json, reading
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.errors import BadExample, InputError
@@ -40,10 +40,8 @@ def read_createml(files: Sequence[Path], images: ImageFiles) -> Annotations:
     annotations, splits = Annotations(), SplitLists()
     for file in files:
         source = images.relative(str(file))
-        try:
+        with reading(file):
             entries = read_json(file)
-        except BadExample as exc:
-            raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
         if not is_createml(entries):
             raise InputError(f"{file} is not in CreateML's form: expected a list of images with annotations.")
         for entry in mappings(entries):

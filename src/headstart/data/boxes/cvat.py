@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.outlines import turned_corners
-from headstart.data.boxes.parsing import read_xml
+from headstart.data.boxes.parsing import read_xml, reading
 from headstart.data.boxes.records import (
     APPROXIMATE,
     AnnotatedImage,
@@ -44,10 +44,8 @@ def read_cvat(files: Sequence[Path], images: ImageFiles) -> Annotations:
     splits = SplitLists()
     for file in files:
         source = images.relative(str(file))
-        try:
+        with reading(file):
             root = read_xml(file, "annotations")
-        except BadExample as exc:
-            raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
         if root.find("track") is not None:
             raise InputError(f"{file} is not in the form CVAT for images 1.1: export the task again in that form.")
         for element in root.iterfind("image"):

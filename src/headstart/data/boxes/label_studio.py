@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from headstart.data.boxes.image_files import ImageFiles, is_image
 from headstart.data.boxes.outlines import turned_corners
-from headstart.data.boxes.parsing import mappings, read_json
+from headstart.data.boxes.parsing import mappings, read_json, reading
 from headstart.data.boxes.records import (
     APPROXIMATE,
     AnnotatedImage,
@@ -56,10 +56,8 @@ def read_label_studio(files: Sequence[Path], images: ImageFiles) -> Annotations:
     splits = SplitLists()
     for file in files:
         source = images.relative(str(file))
-        try:
+        with reading(file):
             tasks = read_json(file)
-        except BadExample as exc:
-            raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
         if not is_label_studio(tasks):
             raise InputError(f"{file} is no export of Label Studio in the form JSON or JSON-MIN.")
         for task in tasks:

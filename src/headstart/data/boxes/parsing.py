@@ -1,7 +1,8 @@
 """XML and JSON files of annotation tools, read with care: they come from anywhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -11,6 +12,19 @@ from headstart.data.examples import FileExample
 from headstart.errors import BadExample, InputError
 
 _BOM = b"\xef\xbb\xbf"
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Name an annotation file in the error of reading it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        yield
+    except BadExample as exc:
+        raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
 
 
 def read_bytes(path: Path) -> bytes:

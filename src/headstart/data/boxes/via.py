@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.data.boxes.image_files import ImageFiles
-from headstart.data.boxes.parsing import mappings, read_json, read_lines
+from headstart.data.boxes.parsing import mappings, read_json, read_lines, reading
 from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, enclosing, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
-from headstart.errors import BadExample, InputError
+from headstart.errors import BadExample
 
 NAME = "VGG Image Annotator"
 
@@ -51,10 +51,8 @@ def read_via(files: Sequence[Path], images: ImageFiles) -> Annotations:
     annotations, splits = Annotations(), SplitLists()
     for file in files:
         source = images.relative(str(file))
-        try:
+        with reading(file):
             regions = list(_csv_regions(file) if file.suffix.lower() == ".csv" else _json_regions(file))
-        except BadExample as exc:
-            raise InputError(f"cannot read the annotations {file}: {exc}.") from exc
         class_key = _class_key([region.attributes for region in regions])
         by_name: dict[str, AnnotatedImage | None] = {}
         for i, region in enumerate(regions, 1):
