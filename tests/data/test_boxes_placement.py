@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headstart.commands.train_detector import with_detector_input
+from headstart.commands.detector_input import with_detector_input
 from headstart.config import InputConfig
 from headstart.data.dataset import load_dataset
 from tests.data.box_files import boxes, draw, labels, problems, read, write, write_voc

@@ -44,9 +44,9 @@ _MAX_HANDLES = 5  # of the bases left out for one reason
 def compare(data: str, min_accuracy: float | None, report: Path | None, as_json: bool, **options: Any) -> None:
     """Compare bases on DATA, in any form that `headstart train` takes.
 
-    A linear head is cross-validated on the features of each base: first on a few examples, then the better bases on
-    more. Speed is measured on this machine. Only training examples are used: the validation and test examples of
-    `headstart train` stay unseen.
+    A linear head is cross-validated on the features of each base: first on a few training examples, then the better
+    bases on more. For data with boxes, a detector is trained in short on each base, and judged on validation images.
+    Speed is measured on this machine. The test examples of `headstart train` stay unseen.
     """
     from headstart.commands.compare import compare as compare_bases
     from headstart.system.settings import check_place
@@ -69,7 +69,7 @@ def compare(data: str, min_accuracy: float | None, report: Path | None, as_json:
 
 
 def _print_comparison(comparison: Any) -> None:
-    header = ("base", comparison.metric.replace("_", " "), "examples", "MB", "ms", "front", "compared with the first")
+    header = ("base", comparison.metric_title, "examples", "MB", "ms", "front", "compared with the first")
     output.table(header, [_row(comparison, row) for row in comparison.rows], right=_RIGHT)
     output.result()
     for reason, handles in comparison.reasons().items():

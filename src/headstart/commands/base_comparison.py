@@ -44,12 +44,12 @@ class Row:
         handle: of the base.
         size_mb: of its weights, in MB (float32).
         ms: for one example by itself on this machine.
-        feature_dim: d.
-        evidence: LogME of its features on the examples of the first round.
-        examples: how many it was judged on, in cross-validation.
-        figure: accuracy, or mean average precision of multi-label data, with its interval.
-        log_loss: cross-validated log loss.
+        examples: how many of them its last round was held on.
+        figure: the metric that decides, with its interval.
         finished: whether it reached the last round.
+        feature_dim: number of its features; None for a detector, as the next two.
+        evidence: LogME of its features on the examples of the first round.
+        log_loss: cross-validated log loss.
         on_front: whether it did, and none that is better is as fast.
         against_top: it against the one with the best figure, on the same examples; None for that one itself and for
             what did not reach the last round.
@@ -58,18 +58,18 @@ class Row:
     handle: str
     size_mb: float
     ms: float
-    feature_dim: int
-    evidence: float
     examples: int
     figure: Interval
-    log_loss: float
     finished: bool
+    feature_dim: int | None = None
+    evidence: float | None = None
+    log_loss: float | None = None
     on_front: bool = False
     against_top: Comparison | None = None
 
     def score(self, metric: Metric) -> tuple[float, float]:
         """The larger, the better by the metric of the figure; among equal figures the lower log loss counts."""
-        return metric.rank(self.figure["value"]), -self.log_loss
+        return metric.rank(self.figure["value"]), -(self.log_loss or 0.0)
 
     def reaches(self, metric: Metric, required: float) -> bool:
         """Whether the figure is at least as good as a required one."""
@@ -79,6 +79,11 @@ class Row:
     def is_worse(self) -> bool:
         """Whether the base with the best metric is significantly better."""
         return self.against_top is not None and self.against_top.favours_second
+
+    @property
+    def is_within_error(self) -> bool:
+        """Whether the base with the best metric is better by at most one standard error of the difference."""
+        return self.against_top is None or self.against_top.gain <= self.against_top.standard_error
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class BaseComparison:
         modality: ``image`` or ``text``.
         task: name of the task.
         metric: name of the figure that decides, such as ``accuracy``.
+        method: what the figures are, in a sentence.
         budget: that they had to meet.
         min_accuracy: required accuracy as a fraction, if any.
         rounds: how many examples each round was held on.
@@ -122,6 +128,7 @@ class BaseComparison:
     modality: str
     task: str
     metric: str
+    method: str
     budget: Budget
     min_accuracy: float | None
     rounds: list[int]
@@ -149,6 +156,11 @@ class BaseComparison:
         value, low, high = (row.figure[name] for name in ("value", "low", "high"))
         form = self._metric.format_value
         return form(value) if low is None or high is None else f"{form(value)} ({form(low)} to {form(high)})"
+
+    @property
+    def metric_title(self) -> str:
+        """The name of the figure, within a sentence."""
+        return self._metric.in_text
 
     @property
     def _metric(self) -> Metric:
@@ -179,6 +191,8 @@ class BaseComparison:
     def verdict(self) -> str:
         """Which is the best, in one line."""
         row, title = self.best_row, f"best {self.budget}".strip()
+        if row is not self.rows[0]:
+            title = f"fastest {self.budget}".strip() + f" of those within one standard error of {self.rows[0].handle}"
         if self.min_accuracy is not None:
             min_accuracy = f"{self.min_accuracy:.1%}"
             is_reached = row.reaches(self._metric, self.min_accuracy)
@@ -218,6 +232,7 @@ class BaseComparison:
         return {
             **asdict(self),
             "rows": rows,
+            "metric_title": self.metric_title,
             "reasons": self.reasons(),
             "verdict": self.verdict(),
             "caveats": self.caveats(),

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from headstart.bases.base import Base
+from headstart.commands.detector_input import with_detector_input
 from headstart.config import InputConfig, TrainConfig
 from headstart.data.audit import UNUSABLE, Audit, Finding, audit, complete_findings, near_copies
 from headstart.data.corrections import Corrections
@@ -171,6 +173,12 @@ def check_modality(base: Base, dataset: Dataset) -> None:
         )
 
 
+def with_input(config: InputConfig, dataset: Dataset) -> InputConfig:
+    """The settings of the input, with what the data decide where nothing is set."""
+    config = with_sample_range(config, dataset)
+    return with_detector_input(config, dataset) if dataset.task.trains_on == "maps" else config
+
+
 def with_sample_range(config: InputConfig, dataset: Dataset) -> InputConfig:
     """The settings of the input, with the range of values beyond 8 bits as measured where none is set.
 
@@ -187,6 +195,22 @@ def with_sample_range(config: InputConfig, dataset: Dataset) -> InputConfig:
         black, white = measured
         logger.info(f"images with more than 8 bits: {black:g} is black, {white:g} is white, as measured on the data")
     return replace(config, sample_range=measured)
+
+
+def load_for_input(load: Callable[..., Base], options: dict[str, Any], *, is_size_set: bool) -> Base:
+    """Load a base for the input of a training.
+
+    Args:
+        load: takes the options.
+        options: with the ``input_size``.
+        is_size_set: whether the user set that size; otherwise it gives way to that of a base which has one size only.
+    """
+    try:
+        return load(**options)
+    except InputError as exc:
+        if exc.field != "input_size" or is_size_set:
+            raise
+        return load(**{**options, "input_size": None})
 
 
 def check_labels(problems: Iterable[LabelProblem]) -> None:

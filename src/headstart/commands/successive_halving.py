@@ -1,19 +1,21 @@
 """Choosing a base: all candidates are tried on a few examples of the user, and the better ones on more.
 
 Running a base over examples is what takes time, so the choice is made by successive halving (Jamieson and Talwalkar,
-arXiv 1502.07943): all candidates run over a few examples, the better half over more, and so on. The first round ranks
-them by the sum of two ranks, by LogME and by the log loss of a cross-validated head; later rounds by the log loss. A
-worse base stays while no better one is as fast: such bases cost little, and a budget may need them.
+arXiv 1502.07943): all candidates are tried on a few examples, the better half on more, and so on. A worse base stays
+while no better one is as fast: such bases cost little, and a budget may need them. What a trial is depends on what is
+trained: see :mod:`.head_comparison` and :mod:`.detector_comparison`.
 
-Only examples that `headstart train` would train on are used, so its test figures stay valid for the chosen base.
+Test examples are not used, so the test figures of `headstart train` stay valid for the chosen base.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,26 +23,21 @@ from headstart.bases import Base, load_base
 from headstart.bases.bundle import files_of
 from headstart.bases.candidates import Candidate
 from headstart.commands.base_comparison import Budget, LeftOut, Row
+from headstart.commands.data_preparation import load_for_input
+from headstart.config import TrainConfig
 from headstart.data.audit import audit
 from headstart.data.dataset import Dataset
 from headstart.data.missing_files import check_usable
 from headstart.data.readers import decode_example
 from headstart.data.split import check_split, split_dataset
 from headstart.errors import BadExample, HeadstartError, InputError, counted, field_name
-from headstart.evaluation.transferability import log_evidence
-from headstart.features import FeatureSet, extract
+from headstart.features import extract
 from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
 from headstart.system.progress import Progress
 from headstart.system.settings import is_offline
-from headstart.tasks import classification_task
 from headstart.tasks.comparison import Comparison
-from headstart.tasks.statistics import Interval
-from headstart.training.head.linear import solve
 
 logger = logging.getLogger(__name__)
-
-_ROUNDS = ((0.1, 2), (0.3, 4), (1.0, 10))
-"""Of each, the share of the examples that it is held on, and how many of each class at least."""
 
 _IN_TURNS = 10  # of each class, however rare
 _FINALISTS = 3  # reach the last round with any score
@@ -50,7 +47,7 @@ _NOT_HERE = "not here, and the network must not be used"
 
 
 @dataclass(eq=False)
-class _Candidate:
+class Contender:
     """A base that is compared.
 
     Attributes:
@@ -59,7 +56,7 @@ class _Candidate:
         ms: for one example.
         evidence: LogME of its features in the first round.
         row: what the last round found.
-        probabilities: out of fold, of the examples of that round.
+        outputs: about the judged examples of that round.
     """
 
     base: Base
@@ -67,23 +64,69 @@ class _Candidate:
     ms: float = 0.0
     evidence: float | None = None
     row: Row = field(init=False)
-    probabilities: np.ndarray = field(init=False)
+    outputs: np.ndarray = field(init=False)
 
 
-class SuccessiveHalving:
-    """Bases that are compared, and what is known of them so far."""
+class SuccessiveHalving(ABC):
+    """Bases that are compared, and what is known of them so far.
 
-    def __init__(self, dataset: Dataset, budget: Budget, seed: int, cache: Path, progress: Progress) -> None:
-        self.progress = progress
-        self.dataset, self.budget, self.seed, self.cache = dataset, budget, seed, cache
+    Args:
+        dataset: the examples.
+        config: how they are read and split, and the budget.
+        cache: the cache folder.
+        progress: follows the work.
+
+    Attributes:
+        rounds: of each, the share of the examples that it is held on, and how many of each class at least.
+        labels: of the examples that the outputs are about, in the last round.
+    """
+
+    rounds: ClassVar[Sequence[tuple[float, int]]]
+    labels: np.ndarray
+
+    def __init__(self, dataset: Dataset, config: TrainConfig, cache: Path, progress: Progress) -> None:
+        self.progress, self.config = progress, config
+        self.dataset, self.seed, self.cache = dataset, config.split.seed, cache
+        self.budget = Budget(config.choice.max_mb, config.choice.max_ms)
         self.examples = dataset.examples
-        self.task = classification_task(dataset.task)
-        self.running: list[_Candidate] = []
+        self.running: list[Contender] = []
         self.eliminated: list[Row] = []
         self.left_out: list[LeftOut] = []
 
-    def load(self, candidates: Sequence[Candidate], **options: Any) -> None:
-        """Make bases of the handles; those that cannot be had, or are known to be too large, are left out."""
+    @abstractmethod
+    def _try_all(self, size: int, *, is_last: bool) -> None:
+        """Try all that are left on the first examples; fills the row and the outputs of each."""
+
+    @abstractmethod
+    def _ranked(self, *, is_first: bool) -> list[Contender]:
+        """Those that are left, from the best down, after the first round or a later one."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """What the figures are, in a sentence."""
+
+    def choose(self, rows: Sequence[Row]) -> Row:
+        """The best of the bases of the last round, which are in the order of their figures."""
+        return rows[0]
+
+    def _timed_base(self, contender: Contender, probe: np.ndarray) -> Base:
+        """What runs for each example; ``probe`` are a few examples as the base takes them."""
+        return contender.base
+
+    def load(self, candidates: Sequence[Candidate], *, is_size_set: bool) -> None:
+        """Make bases of the handles; those that cannot be had, or are known to be too large, are left out.
+
+        Args:
+            candidates: the handles.
+            is_size_set: whether the user set the size of the input.
+        """
+        options: dict[str, Any] = {
+            **asdict(self.config.input),
+            "texts": self.dataset.texts,
+            "cache": self.cache,
+            "progress": self.progress,
+        }
         to_fetch = [
             candidate
             for candidate in candidates
@@ -98,27 +141,23 @@ class SuccessiveHalving:
             elif candidate in to_fetch and is_offline():
                 self._leave_out(candidate.handle, _NOT_HERE)
             else:
-                with self._surviving(candidate.handle):
-                    base = load_base(
-                        candidate.handle, texts=self.dataset.texts, cache=self.cache, progress=self.progress, **options
-                    )
+                with self.surviving(candidate.handle):
+                    base = load_for_input(partial(load_base, candidate.handle), options, is_size_set=is_size_set)
                     if base.modality.name != self.dataset.modality.name:
                         raise InputError(f"it is a base for {base.modality.plural}")
                     if all(base.handle != other.base.handle for other in self.running):
-                        self.running.append(_Candidate(base, candidate.size_mb))
+                        self.running.append(Contender(base, candidate.size_mb))
         self._check_any()
 
-    def draw(self, *, val: float, test: float, shots: int | None) -> None:
+    def draw(self) -> None:
         """Find out which examples may be looked at, and in which order."""
         features = extract(self.running[0].base, self.examples, only=[], cache=self.cache, progress=self.progress)
         checked = audit(self.dataset, features.digests, features.problems)
         check_usable(self.dataset, checked)
-        split = split_dataset(
-            self.dataset, checked.usable, features.digests, val=val, test=test, seed=self.seed, shots=shots
-        )
+        split = split_dataset(self.dataset, checked.usable, features.digests, **asdict(self.config.split))
         labels = self.dataset.labels[split.usable]
         check_split(
-            self.task,
+            self.dataset.task,
             labels,
             split.splits,
             self.dataset.classes,
@@ -127,20 +166,20 @@ class SuccessiveHalving:
             is_given=self.dataset.given_splits is not None,
         )
         train = split.index("train")
-        self.order = train[_in_turns(self.task.strata(self.dataset.labels[train]), len(train), self.seed)]
-        self.groups = split.groups
-        self.class_weights = self.task.class_weights(self.dataset.labels[train], len(self.dataset.classes), "auto")
+        self.order = train[_in_turns(self.dataset.task.strata(self.dataset.labels[train]), len(train), self.seed)]
+        self.split, self.digests = split, features.digests
 
     def measure(self) -> None:
         """Size and speed of each; those beyond the budget are left out."""
         for candidate in [*self.running]:
-            with self._surviving(candidate.base.handle, candidate):
+            with self.surviving(candidate.base.handle, candidate):
                 examples = self._decoded(candidate.base)
-                prepared = prepare(candidate.base, self.cache, candidate.base.reader().batch(examples))
+                probe = candidate.base.reader().batch(examples)
+                prepared = prepare(candidate.base, self.cache, probe)
                 candidate.size_mb = _size_mb(candidate.base, prepared)
                 excess = self._excess(candidate.size_mb)
                 if not excess:
-                    candidate.ms = latency_ms(candidate.base, self.cache, examples)
+                    candidate.ms = latency_ms(self._timed_base(candidate, probe), self.cache, examples)
                     excess = self._excess(candidate.size_mb, candidate.ms)
                 if excess:
                     self._leave_out(candidate.base.handle, *excess, candidate=candidate)
@@ -149,20 +188,20 @@ class SuccessiveHalving:
     def run(self, examples: int) -> list[int]:
         """Hold the rounds; gives the number of examples in each."""
         n_classes = len(self.dataset.classes)
-        sizes = [max(round(share * examples), fewest * n_classes) for share, fewest in _ROUNDS]
+        sizes = [max(round(share * examples), fewest * n_classes) for share, fewest in self.rounds]
         *earlier, last = sorted({min(size, len(self.order)) for size in sizes})
         rounds: list[int] = []
         for size in earlier:
             if len(self.running) > _FINALISTS:
                 self._judge(size)
-                self._halve(by_evidence=not rounds)
+                self._halve(is_first=not rounds)
                 rounds.append(size)
         self._judge(last, is_last=True)
         return [*rounds, last]
 
     def rows(self) -> list[Row]:
         """What was found: those of the last round first, each round from the best down."""
-        metric = self.task.deciding
+        metric = self.dataset.task.deciding
         ranked = sorted(self.running, key=lambda candidate: candidate.row.score(metric), reverse=True)
         top, rows = ranked[0], []
         for place, candidate in enumerate(ranked):
@@ -177,65 +216,13 @@ class SuccessiveHalving:
         return rows + sorted(self.eliminated, key=lambda row: (row.examples, row.score(metric)), reverse=True)
 
     def _judge(self, size: int, *, is_last: bool = False) -> None:
-        """Run all that are left over the first examples, and cross-validate the head on what comes out."""
         logger.info(f"{counted(len(self.running), 'base')} on {counted(size, self.dataset.modality.noun)} …")
-        indices = self.order[:size]
-        examples = [self.examples[i] for i in indices.tolist()]
-        features_by_handle: dict[str, FeatureSet] = {}
-        for candidate in [*self.running]:
-            handle = candidate.base.handle
-            with self._surviving(handle, candidate):
-                features_by_handle[handle] = extract(
-                    candidate.base, examples, cache=self.cache, label=handle, progress=self.progress
-                )
-        unreadable = {i for features in features_by_handle.values() for i in features.problems}
-        usable_rows = np.array([i for i in range(len(indices)) if i not in unreadable])
-        self.labels = self.dataset.labels[indices[usable_rows]]
-        for candidate in [*self.running]:
-            with self._surviving(candidate.base.handle, candidate):
-                self._probe(
-                    candidate,
-                    features_by_handle[candidate.base.handle],
-                    usable_rows,
-                    self.groups[indices[usable_rows]],
-                    is_last=is_last,
-                )
+        self._try_all(size, is_last=is_last)
         self._check_any()
 
-    def _probe(
-        self, candidate: _Candidate, features: FeatureSet, usable_rows: np.ndarray, groups: np.ndarray, *, is_last: bool
-    ) -> None:
-        solved = solve(
-            features.rows, usable_rows, self.labels, len(self.dataset.classes), task=self.task,
-            groups=groups, class_weights=self.class_weights, seed=self.seed,
-        )  # fmt: skip
-        if solved.out_of_fold is None:
-            raise InputError("too few examples that differ")
-        candidate.probabilities = solved.out_of_fold
-        if candidate.evidence is None:
-            candidate.evidence = log_evidence(
-                features.rows(usable_rows), self.labels, self.task, len(self.dataset.classes)
-            )
-        candidate.row = Row(
-            handle=candidate.base.handle, size_mb=candidate.size_mb or 0.0, ms=candidate.ms, feature_dim=features.dim,
-            evidence=candidate.evidence, examples=len(usable_rows),
-            figure=self._figure(candidate.probabilities),
-            log_loss=float(self.task.log_losses(self.labels, candidate.probabilities).mean()), finished=is_last,
-        )  # fmt: skip
-
-    def _figure(self, probabilities: np.ndarray) -> Interval:
-        figures = self.task.evaluate(self.labels, probabilities, self.dataset.classes, None, seed=self.seed)
-        return figures[self.task.deciding_metric]
-
-    def _halve(self, *, by_evidence: bool) -> None:
+    def _halve(self, *, is_first: bool) -> None:
         """Keep the better half, and what is faster than all that are better."""
-        ranked = sorted(self.running, key=lambda candidate: candidate.row.log_loss)
-        if by_evidence:
-            # On 50 examples both judge badly, and together less so than either: where LogME takes a poor base for the
-            # best, its head answers at random.
-            places = {candidate.base.handle: place for place, candidate in enumerate(ranked)}
-            by_logme = sorted(self.running, key=lambda candidate: -candidate.row.evidence)
-            ranked = sorted(by_logme, key=lambda candidate: by_logme.index(candidate) + places[candidate.base.handle])
+        ranked = self._ranked(is_first=is_first)
         half = max(_FINALISTS, -(-len(ranked) // 2))
         survivors = [
             candidate
@@ -245,8 +232,8 @@ class SuccessiveHalving:
         self.eliminated += [candidate.row for candidate in ranked if candidate not in survivors]
         self.running = survivors
 
-    def _against(self, candidate: _Candidate, top: _Candidate) -> Comparison:
-        return self.task.compare(self.labels, candidate.probabilities, top.probabilities, seed=self.seed)
+    def _against(self, candidate: Contender, top: Contender) -> Comparison:
+        return self.dataset.task.compare(self.labels, candidate.outputs, top.outputs, seed=self.seed)
 
     def _decoded(self, base: Base) -> list[np.ndarray]:
         """A few examples as the base takes them; those that cannot be used are passed over."""
@@ -268,12 +255,12 @@ class SuccessiveHalving:
                 return f"more than {maximum:g} {unit}", f"{value:,.1f} {unit}"
         return None
 
-    def _leave_out(self, handle: str, reason: str, figure: str = "", candidate: _Candidate | None = None) -> None:
+    def _leave_out(self, handle: str, reason: str, figure: str = "", candidate: Contender | None = None) -> None:
         self.left_out.append(LeftOut(handle, reason, figure))
         self.running = [other for other in self.running if other is not candidate]
 
     @contextmanager
-    def _surviving(self, handle: str, candidate: _Candidate | None = None) -> Iterator[None]:
+    def surviving(self, handle: str, candidate: Contender | None = None) -> Iterator[None]:
         """A failure of one base does not stop the others."""
         try:
             yield

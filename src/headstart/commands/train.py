@@ -12,11 +12,18 @@ import numpy as np
 
 from headstart.bases import load_base, load_default
 from headstart.bases.base import Base
-from headstart.commands.base_comparison import BaseComparison, Budget
+from headstart.commands.base_comparison import BaseComparison
 from headstart.commands.block_features import base_with_blocks, choose_head, split_features
 from headstart.commands.cache import remove_leftovers
 from headstart.commands.compare import compare_on
-from headstart.commands.data_preparation import Extract, PreparedData, check_modality, prepare_data, with_sample_range
+from headstart.commands.data_preparation import (
+    Extract,
+    PreparedData,
+    check_modality,
+    load_for_input,
+    prepare_data,
+    with_input,
+)
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
 from headstart.commands.train_detector import (
@@ -25,7 +32,6 @@ from headstart.commands.train_detector import (
     detector_answers,
     detector_precision,
     fit_detector_layers,
-    with_detector_input,
 )
 from headstart.config import (
     AUTO,
@@ -46,7 +52,6 @@ from headstart.data.missing_files import check_files
 from headstart.data.run_examples import EXAMPLES
 from headstart.data.split import Split
 from headstart.data.split_names import SPLITS
-from headstart.errors import InputError
 from headstart.evaluation import (
     Calibration,
     Forecast,
@@ -170,15 +175,14 @@ def _train(
         check_files(dataset)
         check_folder(runs, "runs")  # or training would fail at its end
         corrections = read_corrections(config.data.relabel, dataset)
-        config = replace(config, input=with_sample_range(config.input, dataset))
         is_size_set = config.input.input_size is not None
+        config = replace(config, input=with_input(config.input, dataset))
         if dataset.task.trains_on == "maps":
             check_detector_settings(config)
-            config = replace(config, input=with_detector_input(config.input, dataset))
         elif names := given_settings(config.detector):
             labels = ", ".join(all_settings()[name].label.lower() for name in names)
             logger.warning(f"not used, because the data have no boxes: {labels}")
-    choice = _choose_base(config, dataset, cost, cache, progress)
+    choice = _choose_base(config, dataset, cost, cache, progress, is_size_set=is_size_set)
     with cost.stage("base"):
         name = choice.best if choice else config.base.base
         base = _load(name, config, dataset, cache, check_base, progress, is_size_set=is_size_set)
@@ -391,17 +395,13 @@ def _absolute(path: str | Path) -> str:
 
 
 def _choose_base(
-    config: TrainConfig, dataset: Dataset, cost: Cost, cache: Path | None, progress: Progress
+    config: TrainConfig, dataset: Dataset, cost: Cost, cache: Path | None, progress: Progress, *, is_size_set: bool
 ) -> BaseComparison | None:
     """Compare bases, if ``base`` is ``auto``."""
     if config.base.base != AUTO:
         return None
     with cost.stage("choice of the base"):
-        budget = Budget(config.choice.max_mb, config.choice.max_ms)
-        choice = compare_on(
-            dataset, config.choice.bases, budget, **asdict(config.split), **asdict(config.input), cache=cache,
-            progress=progress,
-        )  # fmt: skip
+        choice = compare_on(dataset, config, is_size_set=is_size_set, cache=cache, progress=progress)
         logger.info("\n".join([choice.verdict(), *choice.caveats()]))
     return choice
 
@@ -425,12 +425,7 @@ def _load(
         **asdict(config.input), "texts": dataset.texts, "cache": cache, "progress": progress,
     }  # fmt: skip
     load = partial(load_base, base) if base else partial(load_default, dataset.modality)
-    try:
-        loaded = load(**options)
-    except InputError as exc:
-        if exc.field != "input_size" or is_size_set:
-            raise
-        loaded = load(**{**options, "input_size": None})  # the base has one size only
+    loaded = load_for_input(load, options, is_size_set=is_size_set)
     check_modality(loaded, dataset)
     if check:
         check(loaded, dataset.task)

@@ -10,6 +10,7 @@ from headstart.data.modalities import get_modality
 from headstart.reports import plots
 from headstart.reports.page import open_template
 from headstart.system.settings import check_place
+from headstart.tasks import get_task
 
 
 def write_comparison(comparison: Mapping[str, Any], path: Path) -> Path:
@@ -29,7 +30,7 @@ def write_comparison(comparison: Mapping[str, Any], path: Path) -> Path:
 
 
 def _content(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    name = comparison["metric"].replace("_", " ")
+    name = comparison["metric_title"]
     points = [
         {
             **{key: row[key] for key in ("handle", "ms", "on_front")},
@@ -42,6 +43,8 @@ def _content(comparison: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "comparison": comparison,
         "name": name,
+        "has_log_loss": any(row["log_loss"] is not None for row in comparison["rows"]),
+        "heading": get_task(comparison["task"]).metric(comparison["metric"]).title,
         "noun": get_modality(comparison["modality"]).noun,
         "plot": plots.speed_and_figure(points, name, comparison["budget"]["max_ms"]),
         "created": datetime.now(UTC).date().isoformat(),

@@ -243,7 +243,7 @@ def speed_and_figure(points: Sequence[Mapping[str, Any]], name: str, most_ms: fl
         kind = "chosen" if point["chosen"] else "point" if point["on_front"] else "point beaten"
         elements.append(frame.dot((point["ms"], point["value"]), kind, title, radius=5 if point["chosen"] else 4))
         elements.append(_text(x + 7, frame.y(point["value"]) - 6, str(point["number"]), "note"))
-    label = f"{name.capitalize()} against milliseconds of {len(points)} bases; on the front: " + ", ".join(
+    label = f"{name} against milliseconds of {len(points)} bases; on the front: " + ", ".join(
         f"{point['handle']} ({point['value']:.3f}, {point['ms']:.1f} ms)" for point in front
     )
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))

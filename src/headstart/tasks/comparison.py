@@ -6,8 +6,11 @@ also sees confidence and so finds smaller gains.
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from headstart.tasks.statistics import LEVEL
+
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class Comparison:
         """(low, high), 95 % interval of :attr:`gain`."""
         low, high = self.value_gain
         return (low, high) if self.higher_is_better else (-high, -low)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the gain, as wide as a normal distribution with this interval."""
+        low, high = self.value_gain
+        return (high - low) / (2 * _Z)
 
     @property
     def difference(self) -> float:

@@ -139,11 +139,11 @@ class Candidate(Record):
     handle: str
     size_mb: float
     ms: float
-    feature_dim: int
-    evidence: float
+    feature_dim: int | None
+    evidence: float | None
     examples: int
     figure: Interval
-    log_loss: float
+    log_loss: float | None
     finished: bool
     on_front: bool
     status: str

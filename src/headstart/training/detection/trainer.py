@@ -169,7 +169,7 @@ class DetectorTrainer:
             inputs, list(detection_layers(inputs, strides, self.job.input_size, self.job.n_classes))
         )
         optimizer = keras.optimizers.AdamW(
-            _schedule(self.job.learning_rate, self.job.epochs * self._steps_per_epoch),
+            _schedule(self.job.learning_rate, self._n_steps),
             weight_decay=self.job.weight_decay,
             clipnorm=_CLIP_NORM,
         )
@@ -180,7 +180,11 @@ class DetectorTrainer:
 
     @property
     def _steps_per_epoch(self) -> int:
-        return max(1, self.n_views // self.job.batch_size)
+        return steps_per_epoch(self.n_views, self.job.batch_size)
+
+    @property
+    def _n_steps(self) -> int:
+        return self.job.epochs * self._steps_per_epoch
 
     def _train_epoch(self) -> None:
         job, state, started = self.job, self.state, time.monotonic()
@@ -282,6 +286,11 @@ class DetectorTrainer:
             self.average = [saved[f"mean{i}"] for i in range(len(self.average))]
         if not self.state.stop_reason:
             logger.info(f"continuing after epoch {self.state.epoch} of {self.job.epochs}")
+
+
+def steps_per_epoch(n_views: int, batch_size: int) -> int:
+    """Number of steps in which so many views are seen once."""
+    return max(1, n_views // batch_size)
 
 
 def _schedule(peak: float, steps: int) -> Any:
