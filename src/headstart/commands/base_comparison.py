@@ -16,6 +16,7 @@ from headstart.tasks.comparison import Comparison
 from headstart.tasks.statistics import Interval
 
 _FASTER = 1.2  # times as fast is worth a word
+_NEAR = 0.1  # of the best figure
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Row:
         handle: of the base.
         size_mb: of its weights, in MB (float32).
         ms: for one example by itself on this machine.
-        examples: how many of them its last round was held on.
+        examples: how many its last round was held on: in cross-validation, or to train on.
         figure: the metric that decides, with its interval.
         finished: whether it reached the last round.
         feature_dim: number of its features; None for a detector, as the next two.
@@ -82,8 +83,14 @@ class Row:
 
     @property
     def is_within_error(self) -> bool:
-        """Whether the base with the best metric is better by at most one standard error of the difference."""
-        return self.against_top is None or self.against_top.gain <= self.against_top.standard_error
+        """Whether the base with the best metric is better by at most one standard error of the difference.
+
+        And by at most a tenth: where hardly anything is found, the standard error tells nothing.
+        """
+        if self.against_top is None:
+            return True
+        difference, best = self.against_top.gain, self.against_top.value[1]
+        return difference <= min(self.against_top.standard_error, _NEAR * best)
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,7 @@ class BaseComparison:
         rows: the bases that were tried: those of the last round first, each part from the best down.
         left_out: those that were not, with reasons.
         best: handle of the chosen one.
+        judged: number of examples that the figures are on, if these are others than the trained ones.
         config: settings that differ from their defaults, to train with them as well.
         cost: of the comparison.
     """
@@ -135,6 +143,7 @@ class BaseComparison:
     rows: list[Row]
     left_out: list[LeftOut]
     best: str
+    judged: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
 
@@ -200,10 +209,8 @@ class BaseComparison:
                 f"fastest {self.budget} with {min_accuracy}" if is_reached else f"none reaches {min_accuracy}; {title}"
             )
             title = title.replace("  ", " ")
-        return (
-            f"{title}: {row.handle}, {self._metric.in_text} {self.format_figure(row)} on {row.examples:,} examples, "
-            f"{row.size_mb:,.1f} MB, {row.ms:.1f} ms"
-        )
+        figure = f"{self._metric.in_text} {self.format_figure(row)} on {self.judged or row.examples:,} examples"
+        return f"{title}: {row.handle}, {figure}, {row.size_mb:,.1f} MB, {row.ms:.1f} ms"
 
     def caveats(self) -> list[str]:
         """What chance leaves open, and what follows from it; a sentence each."""

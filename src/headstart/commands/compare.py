@@ -125,4 +125,5 @@ def compare_on(
         rows=rows,
         left_out=contest.left_out,
         best=best.handle,
+        judged=contest.n_judged,
     )

@@ -25,7 +25,7 @@ from headstart.training.detection.plan import views_of_image
 _STEPS = 120  # of a trial in the last round
 _EARLIER_STEPS = 60
 _MOST_JUDGED = 200
-_FEWEST_JUDGED = 20  # validation images; with fewer, training images are held out
+_FEWEST_JUDGED = 10  # validation images; with fewer, training images are held out
 _HELD_OUT = 3  # one part of so many
 
 
@@ -54,7 +54,7 @@ class DetectorComparison(SuccessiveHalving):
             held_out = folds(self.dataset.task, labels, groups, _HELD_OUT, self.seed) == 0
             val, self.order = self.order[held_out], self.order[~held_out]
         self.judged = self._readable(val)
-        self.labels = self.dataset.labels[self.judged]
+        self.labels, self.n_judged = self.dataset.labels[self.judged], len(self.judged)
 
     def choose(self, rows: Sequence[Row]) -> Row:
         """The fastest of those within one standard error of the best."""

@@ -79,10 +79,12 @@ class SuccessiveHalving(ABC):
     Attributes:
         rounds: of each, the share of the examples that it is held on, and how many of each class at least.
         labels: of the examples that the outputs are about, in the last round.
+        n_judged: number of these examples, if they are others than those trained on.
     """
 
     rounds: ClassVar[Sequence[tuple[float, int]]]
     labels: np.ndarray
+    n_judged: int | None = None
 
     def __init__(self, dataset: Dataset, config: TrainConfig, cache: Path, progress: Progress) -> None:
         self.progress, self.config = progress, config
