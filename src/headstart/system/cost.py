@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from headstart.system.keras_process import living_cost
 from headstart.system.progress import NO_PROGRESS, Progress
 
 
@@ -52,7 +53,7 @@ class Cost:
 
 def _cpu_s() -> float:
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return times.user + times.system + times.children_user + times.children_system + living_cost()[0]
 
 
 def _peak_mb() -> float | None:
@@ -61,5 +62,5 @@ def _peak_mb() -> float | None:
     except ModuleNotFoundError:  # Windows
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    largest = max(resource.getrusage(process).ru_maxrss for process in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(largest * unit / 1e6, 1)
+    ended = [resource.getrusage(process).ru_maxrss for process in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(max(*ended, living_cost()[1]) * unit / 1e6, 1)

@@ -4,34 +4,29 @@ A Keras backend is fixed for the life of a process and slow to import; and the u
 So all work that needs Keras runs in a child process, on Keras's OpenVINO backend when nothing is trained (it imports in
 a fifth of TensorFlow's time) and on a training backend otherwise. Arguments and results are plain data; arrays travel
 as ``.npy``. The progress and the log records of the child come back line by line; the parent passes them on to its own.
+The process stays for the next call, see :mod:`headstart.system.keras_process`.
 """
 
-import gc
 import importlib
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
 from headstart import errors
 from headstart.errors import HeadstartError, UnavailableError, field_name
 from headstart.system import keras_compat
-from headstart.system.atomic import atomic_file
-from headstart.system.disk import full_disk_error, is_full
-from headstart.system.events import EventProgress, Relay, Send, send_records
+from headstart.system.events import Relay
+from headstart.system.keras_process import Worker, without_garbage_collection
 from headstart.system.progress import NO_PROGRESS, Progress
-from headstart.system.scratch import scratch_folder
 
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
+
+_idle: dict[str, Worker] = {}  # processes that wait for a job, by backend
 
 _SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "GLOG_minloglevel": "3",
@@ -89,18 +84,6 @@ def import_keras() -> ModuleType:
             keras = keras_compat.import_keras()
         keras.ops.zeros(1)  # wakes the backend's devices, which talk as well
     return keras
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """For imports of thousands of modules: their objects stay, and to search them takes a quarter of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def on_gpu() -> bool:
@@ -175,29 +158,8 @@ def call(
         HeadstartError: the error that the function raised.
         RuntimeError: the child failed otherwise; the text ends with its own traceback.
     """
-    with scratch_folder(Path(tempfile.gettempdir()), "headstart") as folder:
-        job, answer = folder / "job.json", folder / "answer.json"
-        job.write_text(
-            json.dumps({"function": function, "arguments": dict(arguments), "has_progress": progress is not None})
-        )
-        with open(folder / "log.txt", "w+b") as log:
-            command = [sys.executable, "-m", "headstart.system.keras_worker", str(job), str(answer)]
-            settings = {**_SETTINGS, **os.environ, "KERAS_BACKEND": backend}
-            with subprocess.Popen(
-                command,
-                env=settings,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-            ) as child:
-                _follow(child, progress or NO_PROGRESS)
-            log.seek(0)
-            last_words = log.read().decode(errors="replace")[-4000:]
-        if not answer.exists():
-            raise RuntimeError(f"the Keras process for {function} ended with code {child.returncode}:\n{last_words}")
-        reply = json.loads(answer.read_text())
+    job = {"function": function, "arguments": dict(arguments), "has_progress": progress is not None}
+    reply = _do(job, backend, progress or NO_PROGRESS)
     if "error" in reply:
         kind = getattr(errors, reply["error"], HeadstartError)
         raise kind(reply["text"])
@@ -206,90 +168,46 @@ def call(
     return reply["result"]
 
 
-def _follow(child: subprocess.Popen, progress: Progress) -> None:
-    """Pass on what a child sends until it ends; it does not outlive us."""
+def start(backend: str = INFERENCE_BACKEND) -> None:
+    """Start a process for a later :func:`call`, so that it imports Keras while this one does other work."""
+    worker = _idle.get(backend)
+    if worker is None or not worker.is_ready():
+        _keep(backend, Worker(backend, _SETTINGS))
+
+
+def _do(job: Mapping[str, Any], backend: str, progress: Progress) -> dict[str, Any]:
+    """The reply to a job, by the process that waits for one or by a new one."""
+    kept = _idle.pop(backend, None)
+    if kept and not kept.is_ready():
+        kept.close()
+        kept = None
+    worker = kept or Worker(backend, _SETTINGS)
     relay = Relay(progress)
     try:
-        for line in child.stdout or ():
-            relay(json.loads(line))
+        reply = worker.run(job, relay)
+    except BrokenPipeError:
+        if kept:  # it ended just now, because it had nothing to do
+            worker.close()
+            return _do(job, backend, progress)
+        reply = None
     except BaseException:
-        child.kill()
-        child.wait()  # after an interrupt, the end of `with` waits for a quarter of a second only
+        worker.close()
         raise
     finally:
         relay.close()
+    last_words = worker.last_words()
+    if worker.is_ready():
+        _keep(backend, worker)
+    else:
+        worker.close()
+    if reply is None:
+        raise RuntimeError(f"the Keras process for {job['function']} ended with code {worker.exit_code}:\n{last_words}")
+    return reply
 
 
-class _NoTensorFlow:
-    """Keras looks for TensorFlow when it saves a model or sets a seed; to import it just for that takes seconds."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.partition(".")[0] == "tensorflow":
-            raise ModuleNotFoundError("TensorFlow is not wanted in this process", name=name)
-
-
-def _import_lean_keras(backend: str) -> None:
-    """Import Keras without what it would import only because it is installed: that takes three times as long."""
-    unwanted: dict[str, Any] = dict.fromkeys({"pandas", "sklearn", "torch", "jax"} - {backend})  # None: not to be had
-    if backend in (INFERENCE_BACKEND, "jax"):  # torch has reasons of its own to look for it
-        sys.meta_path.insert(0, _NoTensorFlow())
-    if backend == INFERENCE_BACKEND:
-        unwanted["scipy.signal"] = ModuleType("scipy.signal")  # for spectra alone; SciPy finds its own when it is used
-        keras_compat.compute_openvino_in_float32()
-    sys.modules.update(unwanted)
-    with without_garbage_collection():
-        keras_compat.import_keras()
-        gc.freeze()  # nor are these objects searched later: with TensorFlow, at the end of the process alone 0.7 s
-    for name in unwanted:
-        del sys.modules[name]
-
-
-def _open_events() -> Send:
-    """The function that sends an event to the parent. Standard output is for events only: other output is dropped."""
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-
-    def send(event: dict[str, Any]) -> None:
-        events.write(json.dumps(event) + "\n")
-        events.flush()
-
-    return send
-
-
-def _end_with_parent() -> None:
-    """End at once when the parent does: then nobody holds the other end of the standard input any more."""
-
-    def wait() -> None:
-        while os.read(0, 1024):  # not by `sys.stdin`, whose lock Python would wait for when it ends, a second long
-            pass
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
-
-
-def _main(job_path: str, answer_path: str) -> None:
-    _end_with_parent()
-    send = _open_events()
-    send_records(send)
-    job = json.loads(Path(job_path).read_text())
-    module, _, name = job["function"].partition(":")
-    try:
-        _import_lean_keras(os.environ["KERAS_BACKEND"])
-        progress_argument = {"progress": EventProgress(send)} if job["has_progress"] else {}
-        reply = {"result": getattr(importlib.import_module(module), name)(**job["arguments"], **progress_argument)}
-    except HeadstartError as exc:
-        reply = {"error": type(exc).__name__, "text": exc.message}
-    except Exception as exc:  # noqa: BLE001 - reported to the parent, which raises it
-        if is_full(exc):
-            reply = {"error": "UnavailableError", "text": full_disk_error(exc).message}
-        else:
-            import traceback
-
-            reply = {"traceback": traceback.format_exc()}
-    with atomic_file(Path(answer_path)) as path:
-        path.write_text(json.dumps(reply))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+def _keep(backend: str, worker: Worker) -> None:
+    """Keep a process for the next job, in place of the one that waits already, if there is one."""
+    other = _idle.pop(backend, None)
+    if other:
+        other.close()
+    _idle[backend] = worker
