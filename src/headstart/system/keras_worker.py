@@ -177,16 +177,16 @@ def start(backend: str = INFERENCE_BACKEND) -> None:
 
 def _do(job: Mapping[str, Any], backend: str, progress: Progress) -> dict[str, Any]:
     """The reply to a job, by the process that waits for one or by a new one."""
-    kept = _idle.pop(backend, None)
-    if kept and not kept.is_ready():
-        kept.close()
-        kept = None
-    worker = kept or Worker(backend, _SETTINGS)
+    idle_worker = _idle.pop(backend, None)
+    if idle_worker and not idle_worker.is_ready():
+        idle_worker.close()
+        idle_worker = None
+    worker = idle_worker or Worker(backend, _SETTINGS)
     relay = Relay(progress)
     try:
         reply = worker.run(job, relay)
     except BrokenPipeError:
-        if kept:  # it ended just now, because it had nothing to do
+        if idle_worker:  # it ended just now, because it had nothing to do
             worker.close()
             return _do(job, backend, progress)
         reply = None
