@@ -14,6 +14,7 @@ from PIL import Image
 from starlette.datastructures import QueryParams
 
 import headstart as hs
+from headstart.cli.summary import summary
 from headstart.data.dataset import load_dataset
 from headstart.errors import InputError
 from headstart.ui.root_folder import RootFolder
@@ -49,8 +50,31 @@ def test_data_are_shown_with_their_boxes(server: Server) -> None:
     names = set(re.findall(r'name="(\w+)"', text))
     assert {"detector_epochs", "detector_views", "no_mirror", "time_limit", "input_size"} <= names
     assert names.isdisjoint({"fine_tune", "dense", "search", "min_precision"})
-    assert 'value="auto"' not in text
+    assert "Compares the bases on this machine" in text
     assert 'Use this<span class="unseen"> shapes' in server.ask("GET", "/new").text
+
+
+def test_boxes_in_another_file_are_named_on_the_page(server: Server, tmp_path: Path) -> None:
+    """A folder of images alone is not read; with a path, from the data or from the root, it is."""
+    _coco(server.root / "apart")
+    (server.root / "exports").mkdir()
+    (server.root / "apart/annotations/instances.json").rename(server.root / "exports/boxes.json")
+    (server.root / "apart/annotations").rmdir()
+    alone = server.ask("GET", "/data?path=apart")
+    assert alone.status == 422
+    assert 'name="annotations"' in alone.text
+    for typed in ("exports/boxes.json", "../exports/boxes.json"):
+        text = server.ask("GET", "/data?" + urlencode({"path": "apart", "annotations": typed})).text
+        assert "2 images with objects of 1 class." in text
+        assert text.count(f'<input type="hidden" name="annotations" value="{typed}">') == 2  # to check, and to train
+        assert f'name="annotations" value="{typed}" placeholder' in text
+    for typed, problem in (("exports/none.json", "does not exist"), ("/etc/passwd", "is outside")):
+        answer = server.ask("GET", "/data?" + urlencode({"path": "apart", "annotations": typed}))
+        assert answer.status == 422
+        assert problem in answer.text
+    fields = {"path": "apart", "annotations": "exports/boxes.json"}
+    started = server.ask("POST", "/data/check", fields)
+    assert started.status == 303
 
 
 def test_a_run_is_shown_with_its_boxes(server: Server) -> None:
@@ -66,6 +90,19 @@ def test_a_run_is_shown_with_its_boxes(server: Server) -> None:
     assert (image.status, image.headers["content-type"]) == (200, "image/jpeg")
     outside = server.ask("GET", "/runs/shapes/image?" + urlencode({"file": "../../secret.jpg"}))
     assert outside.status == 422
+
+
+def test_classes_that_were_not_learned_are_marked(detector: hs.Run, tmp_path: Path) -> None:
+    assert detector.facts.data.few_trained is None
+    folder = Path(shutil.copytree(detector.folder, tmp_path / "run"))
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    facts["data"]["few_trained"] = {"disc": 0, "square": 1}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    run = hs.load(folder)
+    text = run.report().read_text(encoding="utf-8")
+    assert re.search(r"disc</bdi><span class=\"[^>]*\">not learned: no training image<", text)
+    assert re.search(r"square</bdi><span class=\"[^>]*\">hardly learned: 1 training image<", text)
+    assert "not learned, or hardly: disc (no training image), square (1 training image)" in summary(run)
 
 
 def test_an_image_is_tried(server: Server, shapes: Path) -> None:
@@ -95,8 +132,9 @@ def test_the_form_gives_settings_of_a_detector(shapes: Path) -> None:
     assert settings == {"detector_epochs": 3, "no_mirror": True, "time_limit": 60.0}
     one_class = [("classes", "ticked"), ("class", "disc")]
     assert train_settings(QueryParams(one_class), dataset) == {"classes": ["disc"]}
+    assert train_settings(QueryParams({"base": "auto"}), dataset) == {"base": "auto"}
     with pytest.raises(InputError, match="is not one of the bases on this page"):
-        train_settings(QueryParams({"base": "auto"}), dataset)
+        train_settings(QueryParams({"base": "file:/etc/model.keras"}), dataset)
     with pytest.raises(InputError, match="at least 1 class"):
         train_settings(QueryParams({"classes": "ticked"}), dataset)
 

@@ -14,6 +14,7 @@ _OUTCOMES = {
     "not better": "fine-tuned model not kept, the head alone was",
     "not tried": "fine-tuning not tried",
 }
+_CLASSES_NAMED = 10
 _SPLITS = {"val": "validation", "train": "training"}
 
 
@@ -27,6 +28,7 @@ def summary(run: "RunFolder") -> str:
     task = get_task(run.facts.task)
     lines = [f"{split} {task.describe(figures.of_task(), len(run.classes), examples)}"]
     lines += task.remarks(run.classes, run.facts.thresholds)
+    lines += _few_trained(run)
     lines += _selective_prediction(run)
     lines += _leak_free(run)
     lines += _search(run)
@@ -38,6 +40,17 @@ def summary(run: "RunFolder") -> str:
     lines += _out_of_distribution(run, figures)
     lines += _label_issues(run)
     return "\n".join(lines)
+
+
+def _few_trained(run: "RunFolder") -> list[str]:
+    """The classes that were not learned."""
+    few_trained = (run.facts.data.few_trained if run.facts.data else None) or {}
+    if not few_trained:
+        return []
+    noun = run.facts.modality.noun
+    names = [f"{name} ({n or 'no'} training {noun})" for name, n in few_trained.items()]
+    more = f" and {len(names) - _CLASSES_NAMED:,} more" if len(names) > _CLASSES_NAMED else ""
+    return [f"not learned, or hardly: {', '.join(names[:_CLASSES_NAMED])}{more}"]
 
 
 def _selective_prediction(run: "RunFolder") -> list[str]:

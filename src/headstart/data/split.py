@@ -22,7 +22,9 @@ from headstart.data.split_names import SPLITS
 from headstart.errors import InputError, counted, field_name
 from headstart.tasks import Task
 
-_FEW_TRAIN = 2  # fewer training examples of a class are named
+FEW_TRAIN = 2
+"""With fewer training examples, a class is not learned, or hardly."""
+
 _MIN_WITHOUT = 2  # training examples without a class, where it is learned from them, too
 _MAX_NAMED = 5  # classes in a sentence; the finding lists all of them
 _LARGEST_SHARE = 5  # a group of near-duplicates that is more than a fifth of a class is split nevertheless
@@ -272,7 +274,7 @@ def _classes_in_splits(task: Task, labels: np.ndarray, splits: np.ndarray, class
     few = [
         Occurrence((), f"{name}: {n} in train" if n else f"{name}: none in train, cannot be learned")
         for name, n in zip(classes, members["train"].tolist(), strict=True)
-        if n < _FEW_TRAIN
+        if n < FEW_TRAIN
     ]
     missing = [
         Occurrence((), f"{class_name}: none in {name}")
@@ -285,7 +287,7 @@ def _classes_in_splits(task: Task, labels: np.ndarray, splits: np.ndarray, class
     if few:
         names = "; ".join(occurrence.note for occurrence in few[:_MAX_NAMED]) + (" …" if len(few) > _MAX_NAMED else "")
         sentences.append(
-            f"{len(few):,} {'class' if len(few) == 1 else 'classes'} {has_have(len(few))} fewer than {_FEW_TRAIN} "
+            f"{len(few):,} {'class' if len(few) == 1 else 'classes'} {has_have(len(few))} fewer than {FEW_TRAIN} "
             f"examples to train on ({names})."
         )
     if missing:

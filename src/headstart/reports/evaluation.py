@@ -134,17 +134,24 @@ def change(facts: ChangeFacts | None, split: SplitFigures | None) -> dict[str, A
 
 
 def per_class(
-    classes: Sequence[str], counts: np.ndarray | None, split: SplitFigures | None, task: Task
+    facts: RunFacts, counts: np.ndarray | None, split: SplitFigures | None, task: Task
 ) -> dict[str, Any] | None:
     """Figures of each class, the worst first; classes without examples last."""
     if split is None:
         return None
-    mistaken_for: dict[str, str] = {}
+    classes, mistaken_for = facts.classes, dict[str, str]()
+    few_trained = (facts.data.few_trained if facts.data else None) or {}
     if counts is not None:
         wrong = counts - np.diag(np.diag(counts))
         mistaken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}
     rows = [
-        {"name": name, "confused_with": mistaken_for.get(name), "remark": task.class_remark(figures), **figures}
+        {
+            "name": name,
+            "n_trained": few_trained.get(name),
+            "confused_with": mistaken_for.get(name),
+            "remark": task.class_remark(figures),
+            **figures,
+        }
         for name, figures in split.of_task()["per_class"].items()
     ]
     rows.sort(key=lambda row: math.inf if row["f1"]["value"] is None else row["f1"]["value"])

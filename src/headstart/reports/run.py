@@ -85,7 +85,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "leak_free": figures.leak_free,
         "change": evaluation.change(facts.change, split),
         "confusion": evaluation.confusion(classes, split, task),
-        "per_class": evaluation.per_class(classes, counts, split, task),
+        "per_class": evaluation.per_class(facts, counts, split, task),
         "sections": [
             (section, [plots.curve(*curve) for curve in section.curves])
             for section in (task.report_sections(split.of_task(), classes) if split else ())

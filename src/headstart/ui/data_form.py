@@ -1,5 +1,6 @@
 """The roles of table columns: read from a form, shown in a form, and suggested."""
 
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from starlette.datastructures import QueryParams
 from headstart.data.dataset import Dataset
 from headstart.data.table_columns import Columns
 from headstart.data.tables import column_roles, read_cells
+from headstart.ui.root_folder import RootFolder
 
 ROLES = {
     "": "not used",
@@ -22,7 +24,7 @@ ROLES = {
 
 _LIST_SETTINGS, _TEXT_SETTINGS = (
     ("text_column", "label_column"),
-    ("path_column", "label_separator", "task", "split_column", "group_by"),
+    ("path_column", "label_separator", "task", "split_column", "group_by", "annotations"),
 )
 _FIELDS = {"text": "text_column", "path": "path_column", "label": "label_column"} | {
     "split": "split_column", "group": "group_by"
@@ -33,9 +35,25 @@ _SEPARATORS = ";|,"
 
 
 def read_arguments(fields: QueryParams) -> dict[str, Any]:
-    """The arguments of :func:`headstart.data.dataset.load_dataset` in a form or an address."""
+    """The arguments of :func:`headstart.data.dataset.load_dataset` in a form or an address.
+
+    The path of annotations is as it was typed, see :func:`with_annotations`.
+    """
     lists = {name: values for name in _LIST_SETTINGS if (values := [value for value in fields.getlist(name) if value])}
     return lists | {name: fields[name] for name in _TEXT_SETTINGS if fields.get(name)}
+
+
+def with_annotations(read: dict[str, Any], root_folder: RootFolder, data: Path) -> dict[str, Any]:
+    """The arguments with the absolute path of the annotations, which may be typed relative to the data or to the root.
+
+    Raises:
+        InputError: the file does not exist, or is outside the root.
+    """
+    if not (typed := read.get("annotations")):
+        return read
+    relative_to_data = os.path.relpath(data / typed, root_folder.root)
+    path = root_folder.resolve(relative_to_data if (data / typed).exists() else typed)
+    return {**read, "annotations": str(path)}
 
 
 def role_arguments(fields: QueryParams) -> dict[str, Any] | None:

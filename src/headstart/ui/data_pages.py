@@ -28,7 +28,7 @@ from headstart.reports.regions import class_marks
 from headstart.runs.folder import check_name
 from headstart.system.keras_worker import can_train
 from headstart.system.settings import is_offline
-from headstart.ui.data_form import ROLES, list_columns, read_arguments, role_arguments, suggest
+from headstart.ui.data_form import ROLES, list_columns, read_arguments, role_arguments, suggest, with_annotations
 from headstart.ui.images import image_response
 from headstart.ui.root_folder import RootFolder
 from headstart.ui.site import Site, error_text, form, go_to, page
@@ -96,7 +96,7 @@ class DataPages:
             with contextlib.suppress(InputError):  # it is not a table: `problem` says so
                 content |= {"table": list_columns(path, read), "suggestion": self._suggestion(path, read, dataset)}
         if dataset is None:
-            return page("data", 422, problem=problem, **content)
+            return page("data", 422, problem=problem, settings=all_settings(), **content)
         last_check = self._site.jobs.last("audit", data=content["path"])
         return page(
             "data",
@@ -124,7 +124,7 @@ class DataPages:
         name, clean = _name(self._root_folder, path), _clean_table(self._root_folder, path)
         return await self._site.submit(
             "audit",
-            {"data": str(path), **read},
+            {"data": str(path), **with_annotations(read, self._root_folder, path)},
             title=f"Check of {name}",
             data=self._root_folder.relative(path),
             query=self._query(path, read),
@@ -139,7 +139,10 @@ class DataPages:
         path, read, dataset = await self._opened(fields)
         name = check_name(fields.get("name") or _name(self._root_folder, path))
         settings = await run_in_threadpool(train_settings, fields, dataset)
-        arguments = {"data": str(path), "name": name, "runs": str(self._root_folder.runs), **read, **settings}
+        arguments = {
+            "data": str(path), "name": name, "runs": str(self._root_folder.runs),
+            **with_annotations(read, self._root_folder, path), **settings,
+        }  # fmt: skip
         data, query = self._root_folder.relative(path), self._query(path, read)
         return await self._site.submit(
             "train",
@@ -178,7 +181,7 @@ def open_data(root_folder: RootFolder, path: Path, read: dict[str, Any]) -> Data
         InputError: no data set can be read, or a file is outside the root.
     """
     try:
-        dataset = load_dataset(str(path), **read)
+        dataset = load_dataset(str(path), **with_annotations(read, root_folder, path))
     except PermissionError as exc:
         raise InputError(f"{exc.filename} {exc.strerror}.") from exc
     locations = [example.location for example in dataset.examples if example.location]

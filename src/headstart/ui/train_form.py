@@ -31,9 +31,7 @@ def train_settings(fields: QueryParams, dataset: Dataset) -> dict[str, Any]:
     values = parse_settings({name: _value(name, fields.get(name, "").strip()) for name in form})
     if not is_detector:
         values.setdefault("fine_tune", "none")
-    allowed_bases = {candidate.handle for candidate in candidates(BASES_ALL, dataset.modality)}
-    if not is_detector:
-        allowed_bases.add(AUTO)
+    allowed_bases = {AUTO, *(candidate.handle for candidate in candidates(BASES_ALL, dataset.modality))}
     if "base" in values and values["base"] not in allowed_bases:
         raise InputError(f"{values['base']!r} is not one of the bases on this page.", field="base")
     classes = _ticked_classes(fields, dataset)

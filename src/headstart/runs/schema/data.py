@@ -42,6 +42,8 @@ class DataFacts(Record):
         digest: over classes, splits and contents; None for an evaluation.
         splits: split -> what is in it.
         corrections: of labels; None where there are none.
+        few_trained: class -> number of its training examples, of the classes with too few to be learned; of an
+            evaluation those of its run. None where there are none.
     """
 
     source: str
@@ -51,6 +53,7 @@ class DataFacts(Record):
     digest: str | None = None
     splits: dict[str, SplitFacts]
     corrections: CorrectionFacts | None = None
+    few_trained: dict[str, int] | None = None
 
 
 class FindingExample(Record):
