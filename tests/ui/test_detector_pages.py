@@ -93,10 +93,10 @@ def test_a_run_is_shown_with_its_boxes(server: Server) -> None:
 
 
 def test_classes_that_were_not_learned_are_marked(detector: hs.Run, tmp_path: Path) -> None:
-    assert detector.facts.data.few_trained is None
+    assert detector.facts.data.few_trained == {}
     folder = Path(shutil.copytree(detector.folder, tmp_path / "run"))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    facts["data"]["few_trained"] = {"disc": 0, "square": 1}
+    facts["data"]["splits"]["train"]["per_class"] = {"disc": 0, "square": 1}
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     run = hs.load(folder)
     text = run.report().read_text(encoding="utf-8")

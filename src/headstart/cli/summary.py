@@ -44,7 +44,7 @@ def summary(run: "RunFolder") -> str:
 
 def _few_trained(run: "RunFolder") -> list[str]:
     """The classes that were not learned."""
-    few_trained = (run.facts.data.few_trained if run.facts.data else None) or {}
+    few_trained = run.facts.data.few_trained if run.facts.data else {}
     if not few_trained:
         return []
     noun = run.facts.modality.noun

@@ -140,7 +140,7 @@ def per_class(
     if split is None:
         return None
     classes, mistaken_for = facts.classes, dict[str, str]()
-    few_trained = (facts.data.few_trained if facts.data else None) or {}
+    few_trained = facts.data.few_trained if facts.data else {}
     if counts is not None:
         wrong = counts - np.diag(np.diag(counts))
         mistaken_for = {classes[i]: classes[int(wrong[i].argmax())] for i in range(len(classes)) if wrong[i].any()}

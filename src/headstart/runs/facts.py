@@ -13,7 +13,6 @@ from headstart.config import HeadConfig
 from headstart.data.audit import Audit, Finding
 from headstart.data.corrections import Corrections
 from headstart.data.dataset import Dataset
-from headstart.data.split import FEW_TRAIN
 from headstart.data.split_names import SPLITS
 from headstart.evaluation import Calibration, ClassChanges, Forecast, LabelIssues, SelectivePrediction, Verdict
 from headstart.evaluation.out_of_distribution import OutOfDistributionDetector
@@ -345,7 +344,6 @@ def _selective_prediction_facts(selective: SelectivePrediction) -> SelectivePred
 
 def _data_facts(material: Material) -> DataFacts:
     dataset, answers, corrections = material.dataset, material.answers, material.corrections.facts
-    per_class = dataset.task.class_counts(answers.labels[answers.splits == "train"], dataset.classes)
     return DataFacts(
         source=dataset.source,
         root=str(dataset.root),
@@ -361,7 +359,6 @@ def _data_facts(material: Material) -> DataFacts:
             if split in material.figures
         },
         corrections=_correction_facts(corrections) if corrections else None,
-        few_trained={name: n for name, n in per_class.items() if n < FEW_TRAIN} or None,
     )
 
 

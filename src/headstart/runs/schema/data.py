@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from headstart.data.split import FEW_TRAIN
 from headstart.runs.records import Record
 
 
@@ -42,8 +43,6 @@ class DataFacts(Record):
         digest: over classes, splits and contents; None for an evaluation.
         splits: split -> what is in it.
         corrections: of labels; None where there are none.
-        few_trained: class -> number of its training examples, of the classes with too few to be learned; of an
-            evaluation those of its run. None where there are none.
     """
 
     source: str
@@ -53,7 +52,12 @@ class DataFacts(Record):
     digest: str | None = None
     splits: dict[str, SplitFacts]
     corrections: CorrectionFacts | None = None
-    few_trained: dict[str, int] | None = None
+
+    @property
+    def few_trained(self) -> dict[str, int]:
+        """The classes with too few training examples to be learned -> their number; none are known of an evaluation."""
+        train = self.splits.get("train")
+        return {name: n for name, n in train.per_class.items() if n < FEW_TRAIN} if train else {}
 
 
 class FindingExample(Record):
