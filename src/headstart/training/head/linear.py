@@ -20,7 +20,8 @@ matrix product per step, from the highest l2 to the lowest, each starting from t
 is folded into the result, which is an ordinary Dense layer.
 
 Features are strongly correlated, so the problem is badly conditioned. It is solved in variables V with W = H^-1/2 V,
-where H = p (1 - p) cov(z) + l2 I is approximately its Hessian: that takes a third to a tenth of the steps.
+where H = p (1 - p) cov(z) + l2 I is approximately its Hessian: that takes a third to a tenth of the steps. Features
+that fit in memory are turned to the principal axes first; there H is diagonal.
 
 Wide features are solved along the :data:`MAX_AXES` principal axes of their standardised values, which are found by
 random projections (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithm 4.4).
@@ -32,6 +33,7 @@ Rows come in blocks, so the same code works on features in memory and on disk.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import NamedTuple, TypeVar
@@ -39,7 +41,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headstart.data.parallel import map_ahead
+from headstart.data.parallel import map_ahead, thread_pool
 from headstart.data.split import folds
 from headstart.errors import InputError
 from headstart.model_files.head_layers import activate
@@ -148,14 +150,11 @@ def solve(
     # BLAS computes in the thread that calls it, and the cores share the blocks.
     with threadpool_limits(1, user_api="blas"):
         data = _Data(rows, indices, labels, task)
-        if data.dim <= MAX_SOLVED_DIM:
+        directions = data.top_directions(MAX_AXES) if data.dim > MAX_SOLVED_DIM else data.spanning_directions()
+        if directions is None:
             return _solve(data, labels, n_classes, groups, class_weights, seed, l2_grid)
-        directions = data.top_directions(MAX_AXES)
-        along = np.concatenate(list(data.map(lambda _, block: block @ directions)))
-        reduced = _Data(along.__getitem__, np.arange(len(along)), labels, task, standardise=False)
-        return _on_features(
-            _solve(reduced, labels, n_classes, groups, class_weights, seed, l2_grid), directions, data.mean, data.scale
-        )
+        head = _solve(data.along(directions), labels, n_classes, groups, class_weights, seed, l2_grid)
+        return _on_features(head, directions, data.mean, data.scale)
 
 
 def _on_features(head: LinearHead, directions: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> LinearHead:
@@ -260,7 +259,9 @@ class CrossValidation:
         fold: np.ndarray,
         weights: np.ndarray,
     ) -> None:
-        self._data = _Data(rows.__getitem__, np.arange(len(rows)), labels, task, standardise=False)
+        data = _Data(rows.__getitem__, np.arange(len(rows)), labels, task, standardise=False)
+        directions = data.spanning_directions()
+        self._data = data if directions is None else data.along(directions)
         self._n_classes, self._fold, self._weights = n_classes, fold, weights
 
     def log_loss(self, l2: float) -> float:
@@ -281,9 +282,10 @@ class _Data:
         task: ClassificationTask,
         *,
         standardise: bool = True,
+        variances: np.ndarray | None = None,
     ) -> None:
         self._rows, self._indices, self.labels, self.task = rows, indices, labels, task
-        self._standardise = standardise
+        self._standardise, self._variances = standardise, variances
         share = -(-len(indices) // (os.cpu_count() or 1))
         self._block_rows = min(BLOCK_ROWS, max(_MIN_BLOCK_ROWS, share))
         self.dim = self._rows(self._indices[:1]).shape[1]
@@ -312,17 +314,32 @@ class _Data:
     def part(self, positions: np.ndarray) -> "_Data":
         """Some of the examples."""
         return _Data(
-            self._rows, self._indices[positions], self.labels[positions], self.task, standardise=self._standardise
+            self._rows,
+            self._indices[positions],
+            self.labels[positions],
+            self.task,
+            standardise=self._standardise,
+            variances=self._variances,
         )
 
-    def map(self, function: Callable[[slice, np.ndarray], Result]) -> Iterator[Result]:
+    def along(self, directions: np.ndarray) -> "_Data":
+        """The coordinates of the examples along principal directions, float32 (d, q)."""
+        rows = np.concatenate(list(self.map(lambda _, block: block @ directions)))
+        variances = np.square(rows).mean(0)
+        return _Data(
+            rows.__getitem__, np.arange(len(rows)), self.labels, self.task, standardise=False, variances=variances
+        )
+
+    def map(
+        self, function: Callable[[slice, np.ndarray], Result], pool: ThreadPoolExecutor | None = None
+    ) -> Iterator[Result]:
         """Call ``function(rows, block)`` for every block, on all cores; results in order."""
 
         def call(where: slice) -> Result:
             return function(where, self._block(where))
 
         slices = self._slices()
-        return map(call, slices) if len(slices) == 1 else map_ahead(call, slices)
+        return map(call, slices) if len(slices) == 1 else map_ahead(call, slices, pool)
 
     def _slices(self) -> list[slice]:
         n, step = len(self._indices), self._block_rows
@@ -339,7 +356,7 @@ class _Data:
     def top_directions(self, count: int) -> np.ndarray:
         """The directions, float32 (d, q), of the largest variances, the largest first; q is ``count`` or the rank."""
         if min(len(self), self.dim) <= _FEW_TIMES * count:
-            return self.principal_axes[1][:, ::-1][:, :count].astype(np.float32)
+            return self.principal_directions[1][:, ::-1][:, :count].astype(np.float32)
         probes = np.random.default_rng(0).standard_normal((self.dim, count + _OVERSAMPLING), np.float32)
         for _ in range(_POWER_ITERATIONS + 1):
             basis, _ = np.linalg.qr(probes)
@@ -348,13 +365,37 @@ class _Data:
         is_large = variances > _MIN_VARIANCE * variances[-1]
         return (basis @ rotation[:, is_large])[:, ::-1][:, :count].astype(np.float32)
 
+    def spanning_directions(self) -> np.ndarray | None:
+        """All principal directions; None where features are not in memory, or may vary in other directions as well.
+
+        Along them, a step of the solver has products with the examples only, and with few examples short ones.
+        """
+        if self._array is None:
+            return None
+        directions = self.principal_directions[1]
+        return directions if len(self) <= _COVARIANCE_ROWS or directions.shape[1] == self.dim else None
+
     def _scatter_times(self, x: np.ndarray) -> np.ndarray:
         """The sum over all examples z of z z^T x, float32 (d, m), for x (d, m)."""
         products = self.map(lambda _, block: block.T @ (block @ x))
         return reduce(np.add, products)
 
+    def preconditioner(self, l2: float) -> Callable[[np.ndarray, float], np.ndarray]:
+        """A function of x, (d, m), and a power that gives H^power x, float32 (d, m)."""
+        if self._variances is not None:
+            curvature = (_OUTPUT_VARIANCE * self._variances + l2)[:, None]
+            return lambda x, power: (curvature**power * x).astype(np.float32)
+        variances, directions = self.principal_directions
+        along_directions = (_OUTPUT_VARIANCE * variances + l2)[:, None]
+
+        def scaled(x: np.ndarray, power: float) -> np.ndarray:
+            rest = l2**power  # beside the principal directions the variance is 0
+            return (rest * x + directions @ ((along_directions**power - rest) * (directions.T @ x))).astype(np.float32)
+
+        return scaled
+
     @cached_property
-    def principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
+    def principal_directions(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances, float32 (r,), along directions, float32 (d, r), from blocks spread over the examples."""
         slices = self._slices()
         sampled_slices = slices[:: max(1, len(slices) * self._block_rows // _COVARIANCE_ROWS)]
@@ -412,14 +453,7 @@ def _minimise(
     """Solve k problems that differ in their example weights (k, n); gives parameters (d + 1, k, classes), bias last."""
     shape = (data.dim + 1, len(weights), n_classes)
     shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    variances, directions = data.principal_axes
-    curvature = _OUTPUT_VARIANCE * variances + l2
-
-    def scaled(x: np.ndarray, power: float) -> np.ndarray:
-        """H^power x, for x (d, m); beside the principal directions the variance is 0."""
-        rest = l2**power
-        along = directions.T @ x
-        return (rest * x + directions @ ((curvature**power - rest)[:, None] * along)).astype(np.float32)
+    scaled = data.preconditioner(l2)
 
     def parameters_of(variables: np.ndarray) -> np.ndarray:
         parameters = variables.reshape(data.dim + 1, -1).astype(np.float32)
@@ -440,7 +474,7 @@ def _minimise(
             flat = error.reshape(len(block), -1)
             return float((share * losses).sum(dtype=np.float64)), block.T @ flat, flat.sum(0)
 
-        for block_sum, block_gradient, block_bias in data.map(block_loss):
+        for block_sum, block_gradient, block_bias in data.map(block_loss, pool):
             loss += block_sum
             gradient[:-1] += block_gradient
             gradient[-1] += block_bias
@@ -451,7 +485,8 @@ def _minimise(
     if start is not None:
         initial[:] = start.reshape(initial.shape)
         initial[:-1] = scaled(initial[:-1], 0.5)
-    return parameters_of(minimise(objective, initial.ravel(), tolerance=tolerance)).reshape(shape)
+    with thread_pool() as pool:
+        return parameters_of(minimise(objective, initial.ravel(), tolerance=tolerance)).reshape(shape)
 
 
 def _held_out(
