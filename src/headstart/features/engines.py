@@ -219,14 +219,42 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
         cache_folder: the cache.
         probe: uint8 images (n, h, w, 3) on which a fresh conversion is compared with Keras.
     """
-    folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = _prepared_folder(base, cache_folder)
     with patient_lock(f"{folder}.lock", f"preparing {base.handle}"):
         if not is_intact(folder):
             weights = base.weights_path.stat().st_size if base.weights_path else 0
             check_room(folder.parent, _PREPARED_FACTOR * weights, f"the prepared files of {base.handle}")
             _convert(base, folder, probe)
     return Prepared(folder, json.loads((folder / "engine.json").read_text()))
+
+
+def find_blocks(base: Base, cache_folder: Path, probe: np.ndarray) -> tuple[Block, ...]:
+    """The blocks of a base; to find them takes a fifth of the time that preparing the base takes.
+
+    Args:
+        base: the base.
+        cache_folder: the cache.
+        probe: what :func:`prepare` takes, if the base is prepared because its blocks cannot be found otherwise.
+    """
+    prepared = _prepared_folder(base, cache_folder)
+    folder = prepared.with_name(f"{prepared.name}-blocks")
+    if not is_intact(prepared) and not is_intact(folder):
+        try:
+            blocks = blocks_of(base)
+        except RuntimeError:  # some bases can be built on one backend only, which preparing them finds out
+            return prepare(base, cache_folder, probe).blocks
+        with checked_folder(folder, shared=True) as filled:
+            (filled / "blocks.json").write_text(json.dumps([block.to_json() for block in blocks]))
+        return blocks
+    if is_intact(prepared):
+        return prepare(base, cache_folder, probe).blocks
+    return tuple(map(Block.from_json, json.loads((folder / "blocks.json").read_text())))
+
+
+def _prepared_folder(base: Base, cache_folder: Path) -> Path:
+    folder = cache_folder / "engines" / f"{base.digest[:32]}-v{PREPARED_VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
