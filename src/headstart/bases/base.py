@@ -229,6 +229,16 @@ class Base(ABC):
         return []
 
     @property
+    def n_token_ids(self) -> int | None:
+        """A number that all token ids in its input are below; None if its input is not token ids."""
+        return None
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the padding among token ids."""
+        return 0
+
+    @property
     def can_learn_contrastively(self) -> bool:
         """Whether contrastive learning can train it on a few examples per class."""
         return False

@@ -73,6 +73,16 @@ class TextBase(Base):
         return [coverage(names, [example.text for example in examples], self.tokenizer)]
 
     @property
+    def n_token_ids(self) -> int:
+        """A number that all token ids in its input are below."""
+        return self.tokenizer.n_ids
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the padding."""
+        return self.tokenizer.pad
+
+    @property
     def can_learn_contrastively(self) -> bool:
         """Whether it is an encoder: word vectors have no blocks to train."""
         return isinstance(self.tokenizer, SubwordTokenizer)

@@ -26,6 +26,7 @@ from headstart.commands.data_preparation import (
 )
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
+from headstart.commands.token_counts import add_counts
 from headstart.commands.train_detector import (
     box_label_issues,
     check_detector_settings,
@@ -216,7 +217,7 @@ def _train_head(
     """From features to a head that is evaluated; the base is fine-tuned if that helps."""
     dataset, split = prepared.dataset, prepared.split
     with cost.stage("head"):
-        head_choice = choose_head(base, prepared, wide, config.head, cache)
+        head_choice = add_counts(choose_head(base, prepared, wide, config.head, cache), dataset, cache)
         label_issues, learning_curve = _examine(head_choice.data, head_choice.head, config.head, dataset.classes, cache)
     if config.search.search is not None:
         with cost.stage("search"):

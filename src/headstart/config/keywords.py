@@ -32,6 +32,7 @@ class TrainKeywords(TypedDict, total=False):
     sample_range: str | Sequence[str] | None
     head: Literal["auto", "linear", "mlp"]
     features: Literal["auto", "own", "blocks"]
+    counts: Literal["auto", "none", "tokens"]
     dense: Sequence[int] | str
     dropout: float
     epochs: int

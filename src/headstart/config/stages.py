@@ -8,6 +8,7 @@ from headstart.config.values import (
     Augmentation,
     AugmentName,
     ClassWeights,
+    CountKind,
     EngineName,
     FeatureKind,
     HeadKind,
@@ -165,6 +166,10 @@ class HeadConfig(Stage):
     features: FeatureKind = setting(
         AUTO, "own are those of the base, blocks adds the outputs of all its blocks; auto takes what cross-validation "
         "prefers, and own for an mlp.", label="Features",
+    )  # fmt: skip
+    counts: CountKind = setting(
+        AUTO, "tokens adds counts of tokens, and of pairs of them, to a linear head on texts; auto takes what "
+        "cross-validation prefers.", label="Counts",
     )  # fmt: skip
     dense: tuple[int, ...] = setting(
         (),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 HeadKind = Literal["auto", "linear", "mlp"]
 FeatureKind = Literal["auto", "own", "blocks"]
+CountKind = Literal["auto", "none", "tokens"]
 ClassWeights = Literal["auto", "balanced", "none"]
 Keep = Literal["better", "fine-tuned"]
 Resize = Literal["stretch", "crop", "pad"]

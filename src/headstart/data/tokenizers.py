@@ -46,6 +46,11 @@ class Tokenizer(ABC):
     def key(self) -> str:
         """Identifies the ids, for cache keys."""
 
+    @property
+    @abstractmethod
+    def n_ids(self) -> int:
+        """A number that all ids are below."""
+
     @abstractmethod
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids, int32 (t,), of one text in UTF-8.
@@ -131,6 +136,11 @@ class WordTokenizer(Tokenizer):
         """Identifies the ids, for cache keys."""
         divided = f"-{self.segmenter.sha256}" if self.segmenter else ""
         return f"words-v{TOKENS_VERSION}-{hashlib.sha256(chr(10).join(self.words).encode()).hexdigest()}{divided}"
+
+    @property
+    def n_ids(self) -> int:
+        """A number that all ids are below."""
+        return len(self.words) + 1
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text; none of a text without a known word."""
@@ -218,6 +228,11 @@ class SubwordTokenizer(Tokenizer):
         tokenizer.no_truncation()
         return tokenizer
 
+    @cached_property
+    def n_ids(self) -> int:
+        """A number that all ids are below."""
+        return 1 + max(self.pad, *self._cut.get_vocab(with_added_tokens=True).values())
+
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text, special tokens included."""
         return np.array(self._cut.encode(text_of(data)).ids, np.int32)
@@ -264,6 +279,11 @@ class CharacterTokenizer(Tokenizer):
         """Identifies the ids, for cache keys."""
         content = "\0".join(self.characters).encode("utf-8", "surrogatepass")
         return f"characters-v{TOKENS_VERSION}-{MAX_CHARACTERS}-{hashlib.sha256(content).hexdigest()}"
+
+    @property
+    def n_ids(self) -> int:
+        """A number that all ids are below."""
+        return len(self.characters) + 3
 
     def decode(self, data: bytes, suffix: str | None = None) -> np.ndarray:
         """Ids of one text, its words divided by single spaces."""

@@ -238,6 +238,8 @@ def _head_and_features(probabilities: Any) -> tuple[list[tuple[np.ndarray, np.nd
     x = probabilities
     while FEATURES not in x.get_names():
         add = x.get_node().input_value(0).get_node()  # below softmax, sigmoid or ReLU
+        if add.input_value(1).get_node().get_type_name() != "Constant":  # logits of token counts are added to these
+            add = add.input_value(0).get_node()
         matmul = add.input_value(0).get_node()
         kernel, bias = (node.input_value(1).get_node().get_data() for node in (matmul, add))
         layers.insert(0, (np.array(kernel, np.float32), np.array(bias, np.float32).ravel()))

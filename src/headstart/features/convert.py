@@ -46,7 +46,7 @@ def convert_base(spec: dict[str, Any], out: str, probe: str, template: str | Non
         check_input_range(base, network, pixels)
     facts = {"shape": list(reference.shape[1:]), "blocks": [block.to_json() for block in find_blocks(network)]}
     if template and not Path(template).exists():
-        make_template(model, (), 0.0, Path(template), pixels)
+        make_template(model, (), 0.0, Path(template), pixels, base.n_token_ids)
     problem: Exception | None = None
     for channels_first in _orders(base):
         try:

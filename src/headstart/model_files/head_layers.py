@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.model_files.token_counts import TokenCounts
 from headstart.tasks.outputs import Activation, activate
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -20,17 +21,24 @@ class HeadLayers:
     Attributes:
         layers: kernel and bias of each.
         activation: turns the logits of the last layer into probabilities; the task of a run defines it.
+        counts: adds logits from counts of tokens to these; None where only the features count.
     """
 
     layers: Layers
     activation: Activation = "softmax"
+    counts: TokenCounts | None = None
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for features (n, d)."""
+    def __call__(self, features: np.ndarray, count_logits: np.ndarray | float = 0.0) -> np.ndarray:
+        """Probabilities, float32 (n, classes).
+
+        Args:
+            features: float32 (n, d).
+            count_logits: float32 (n, classes), from the counts of tokens of the same examples, if the head has these.
+        """
         x = features
         for kernel, bias in self.layers[:-1]:
             x = np.maximum(x @ kernel + bias, 0)
-        return activate(x @ self.layers[-1][0] + self.layers[-1][1], self.activation)
+        return activate(x @ self.layers[-1][0] + self.layers[-1][1] + count_logits, self.activation)
 
 
 def save_layers(layers: Iterable[Sequence[np.ndarray]], path: Path) -> None:

@@ -24,8 +24,19 @@ import numpy as np
 
 from headstart.errors import IntegrityError
 from headstart.model_files.head_layers import HeadLayers
+from headstart.model_files.token_counts import (
+    PAIR_TABLE,
+    TOKEN_TABLE,
+    VALUE_TABLE,
+    Terms,
+    TokenCounts,
+    count_logits,
+)
 
 WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
+
+_COUNT_GROUPS = ("layers/embedding", "layers/embedding_1", "layers/embedding_2")
+"""The HDF5 groups of the tables of counts: the base is one nested model, so no other Embedding layer is at the top."""
 
 _MAX_DIFFERENCE = 1e-4  # of a probability, between Keras on the filled file and the same head in NumPy
 
@@ -61,15 +72,23 @@ class FreezeProof:
     sha256: str
 
 
-def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Path, probe: np.ndarray) -> None:
+def make_template(
+    base_model: Any,
+    units: Sequence[int],
+    dropout: float,
+    out: Path,
+    probe: np.ndarray,
+    n_token_ids: int | None = None,
+) -> None:
     """Save a base with an empty head, and prove that a filled copy works. In a Keras process.
 
     Args:
-        base_model: Keras model from uint8 pixels to features.
+        base_model: Keras model from uint8 pixels, or token ids, to features.
         units: sizes of the hidden Dense layers of the head.
         dropout: rate before each Dense layer when there are hidden ones.
         out: the ``.keras`` to write; the digests of the base go beside it as ``.json``.
-        probe: uint8 images (n, h, w, 3) to compare on.
+        probe: uint8 images (n, h, w, 3), or token ids (n, t), to compare on.
+        n_token_ids: all token ids are below it: the copy may then also have counts of tokens. None if it may not.
 
     Raises:
         IntegrityError: Keras computes other probabilities from the filled file.
@@ -88,24 +107,45 @@ def make_template(base_model: Any, units: Sequence[int], dropout: float, out: Pa
 
     tensors = [np.asarray(weight) for weight in base_model.weights]
     statistics = sum(weight.path.endswith(("moving_mean", "moving_variance")) for weight in base_model.weights)
-    before = sorted(map(tensor_digest, tensors))
-    out.with_suffix(".json").write_text(json.dumps({"before": before, "statistics": statistics}))
+    beside = {"before": sorted(map(tensor_digest, tensors)), "statistics": statistics}
+    if n_token_ids:
+        beside["with_counts"] = _config_with_counts(base_model)
+    out.with_suffix(".json").write_text(json.dumps(beside))
 
     features = np.asarray(base_model.predict(probe, verbose=0))
     rng = np.random.default_rng(0)
     sizes = [features.shape[1], *units, 3]
     kernels = [rng.normal(0, 0.1, pair).astype(np.float32) for pair in pairwise(sizes)]
-    head = HeadLayers(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels))
+    counts = _some_counts(probe, n_token_ids, rng) if n_token_ids else None
+    head = HeadLayers(tuple((kernel, np.zeros(kernel.shape[1], np.float32)) for kernel in kernels), counts=counts)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         trial = Path(scratch, "trial.keras")
         fill_template(out, head, {"classes": ["a", "b", "c"]}, trial)
         opened = keras.models.load_model(trial)
-        difference = float(np.abs(np.asarray(opened.predict(probe, verbose=0)) - head(features)).max())
+        expected = head(features, counts(probe) if counts else 0.0)
+        difference = float(np.abs(np.asarray(opened.predict(probe, verbose=0)) - expected).max())
     if not difference <= _MAX_DIFFERENCE:
         raise IntegrityError(
             f"model.keras, opened by Keras, differs from the base and head it was made of by {difference:.1e} in a "
             "probability. Please report this."
         )
+
+
+def _config_with_counts(base_model: Any) -> Any:
+    """The config of the model with a linear head and counts of tokens; all other weights are those of the template."""
+    import keras
+
+    logits = keras.layers.Dense(2, name="logits")(base_model.output) + count_logits(base_model.input)
+    probabilities = keras.layers.Activation("softmax", name="predictions")(logits)
+    return keras.saving.serialize_keras_object(keras.Model(base_model.input, probabilities, name="headstart"))
+
+
+def _some_counts(ids: np.ndarray, n_token_ids: int, rng: np.random.Generator) -> TokenCounts:
+    """Counts of some of the tokens and pairs in texts (n, t), for 3 classes."""
+    pairs = np.unique(np.stack([ids[:, :-1].ravel(), ids[:, 1:].ravel()], 1), axis=0)[::2]
+    terms = Terms(np.unique(ids)[::2], pairs)
+    n = len(terms.tokens) + len(pairs)
+    return TokenCounts.of(terms, rng.normal(size=(n, 3)), rng.uniform(1, 5, n), n_token_ids)
 
 
 def fill_template(
@@ -125,16 +165,21 @@ def fill_template(
     """
     import h5py
 
+    beside = json.loads(template.with_suffix(".json").read_text())
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch, zipfile.ZipFile(template) as source:
         weights = Path(source.extract(WEIGHTS, scratch))
-        config = json.loads(source.read(CONFIG))
+        config = beside["with_counts"] if head.counts else json.loads(source.read(CONFIG))
+        layers = {layer["name"]: layer["config"] for layer in config["config"]["layers"]}
         with h5py.File(weights, "r+") as file:
             for group, pair in zip(_head_groups(file), head.layers, strict=True):
                 for index, values in enumerate(pair):
                     del file[f"{group}/vars/{index}"]
                     file[f"{group}/vars/{index}"] = values
-        layer = next(layer for layer in config["config"]["layers"] if layer["name"] == "predictions")
-        layer["config"].update(units=head.layers[-1][0].shape[1], activation=head.activation)
+            for (name, table), group in zip(_count_tables(head.counts).items(), _COUNT_GROUPS, strict=False):
+                file[f"{group}/vars/0"] = table
+                layers[name].update(input_dim=len(table), output_dim=table.shape[1])
+        layers["predictions"]["activation"] = head.activation
+        layers.get("logits", layers["predictions"])["units"] = head.layers[-1][0].shape[1]
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as finished:
             for name in source.namelist():
                 if name not in (WEIGHTS, CONFIG, FACTS):
@@ -142,7 +187,12 @@ def fill_template(
             finished.writestr(CONFIG, json.dumps(config))
             finished.write(weights, WEIGHTS)
             finished.writestr(FACTS, json.dumps(facts, ensure_ascii=False, indent=2))
-    return freeze_proof(out, json.loads(template.with_suffix(".json").read_text()), frozen)
+    return freeze_proof(out, beside, frozen)
+
+
+def _count_tables(counts: TokenCounts | None) -> dict[str, np.ndarray]:
+    """The tables of counts by the names of their layers, in the order of the groups in a file."""
+    return {TOKEN_TABLE: counts.tokens, PAIR_TABLE: counts.pairs, VALUE_TABLE: counts.values} if counts else {}
 
 
 def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None = None) -> FreezeProof:
@@ -195,7 +245,7 @@ def base_digests(keras_file: Path, *, with_head: bool = False) -> list[str]:
     with zipfile.ZipFile(keras_file) as source, tempfile.TemporaryDirectory(dir=keras_file.parent) as scratch:
         weights = source.extract(WEIGHTS, scratch)
         with h5py.File(weights, "r") as file:
-            head = () if with_head else tuple(f"{group}/" for group in _head_groups(file))
+            head = () if with_head else tuple(f"{group}/" for group in (*_head_groups(file), *_COUNT_GROUPS))
 
             def visit(name: str, item: Any) -> None:
                 # Random layers store the state of their generator beside the weights; it is no weight.

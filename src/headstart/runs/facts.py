@@ -29,6 +29,7 @@ from headstart.runs.schema import (
     ChoiceFacts,
     CorrectionFacts,
     CostFacts,
+    CountFacts,
     DataFacts,
     EngineFacts,
     FeatureFacts,
@@ -49,7 +50,7 @@ from headstart.runs.schema import (
 )
 from headstart.runs.tables import HistoryRow
 from headstart.system.cost import Cost
-from headstart.training import FeatureComparison, FineTuneResult, Head, NotTried, TrainingData
+from headstart.training import CountComparison, FeatureComparison, FineTuneResult, Head, NotTried, TrainingData
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class HeadChoice:
         verdict: whether the head of the search is kept; None without a search.
         features: the comparison of the base's own features with those of all blocks; None where there was none.
         plain: the head on the base's own features, from which fine-tuning starts; None if it is this one.
+        counts: the comparison of this head with the same one with counts of tokens; None where there was none.
     """
 
     base: Base
@@ -75,6 +77,7 @@ class HeadChoice:
     verdict: Verdict | None = None
     features: FeatureComparison | None = None
     plain: "HeadChoice | None" = None
+    counts: CountComparison | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +378,7 @@ def _head_facts(material: HeadMaterial) -> HeadFacts:
         units=list(head_config.units),
         epochs=sum(row["phase"] == "head" for row in head.history) or None,
         features=_feature_facts(material.head_choice),
+        counts=_count_facts(material.head_choice),
     )
 
 
@@ -384,9 +388,22 @@ def _feature_facts(choice: HeadChoice) -> FeatureFacts | None:
         return None
     start = choice.plain or choice
     return FeatureFacts(
-        kind="blocks" if choice.plain else "own",
+        kind="own" if choice.base is start.base else "blocks",
         own=start.data.features.dim,
         blocks=compared.blocks.layers[0][0].shape[0],
+        gain=compared.gain,
+        standard_error=compared.standard_error,
+    )
+
+
+def _count_facts(choice: HeadChoice) -> CountFacts | None:
+    compared = choice.counts
+    if compared is None or compared.head.counts is None:
+        return None
+    return CountFacts(
+        kind="tokens" if choice.head is compared.head else "none",
+        tokens=compared.head.counts.n_tokens,
+        pairs=compared.head.counts.n_pairs,
         gain=compared.gain,
         standard_error=compared.standard_error,
     )

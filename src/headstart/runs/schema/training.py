@@ -19,6 +19,7 @@ class HeadSettings(Record):
     epochs: int
     class_weights: Literal["auto", "balanced", "none"]
     seed: int
+    counts: Literal["auto", "none", "tokens"] = "none"
 
 
 class FeatureFacts(Record):
@@ -39,6 +40,24 @@ class FeatureFacts(Record):
     standard_error: float | None
 
 
+class CountFacts(Record):
+    """The choice between a head on features alone and one with counts of tokens.
+
+    Attributes:
+        kind: what was chosen.
+        tokens: number of tokens that are counted.
+        pairs: number of pairs of neighbouring tokens that are counted.
+        gain: by how much the cross-validated log loss is lower with counts.
+        standard_error: of the gain.
+    """
+
+    kind: Literal["none", "tokens"]
+    tokens: int
+    pairs: int
+    gain: float
+    standard_error: float
+
+
 class HeadFacts(Record):
     """The head that was trained.
 
@@ -49,6 +68,7 @@ class HeadFacts(Record):
         units: sizes of the hidden layers.
         epochs: that it was trained for; None for a solved head.
         features: that it takes; None where there was no choice.
+        counts: of tokens, beside the features; None where there was no choice.
     """
 
     kind: Literal["linear", "mlp"]
@@ -57,6 +77,7 @@ class HeadFacts(Record):
     units: list[int]
     epochs: int | None
     features: FeatureFacts | None = None
+    counts: CountFacts | None = None
 
 
 class LabelIssueFacts(Record):

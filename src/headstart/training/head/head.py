@@ -33,7 +33,9 @@ class Head(HeadLayers):
         history: rows for ``history.csv``.
         out_of_fold: float32 (n, classes), of a solved head: probabilities of each training example by a head that was
             solved without it.
-        curve: of a solved head, its accuracy with fewer training examples.
+        curve: of a solved head, its accuracy with fewer training examples, from its features alone.
+        count_logits: float32 (n, classes), what the counts of tokens add to the logits of each example of the data set;
+            None where only the features count.
     """
 
     class_weights: tuple[float, ...] | None = None
@@ -41,19 +43,25 @@ class Head(HeadLayers):
     history: list[dict[str, Any]] = field(default_factory=list)
     out_of_fold: np.ndarray | None = None
     curve: Curve | None = None
+    count_logits: np.ndarray | None = None
 
     def with_layers(self, layers: Layers) -> "Head":
-        """The same kind of head with other layers, without the figures of cross-validation, which do not hold then."""
-        return replace(self, layers=layers, out_of_fold=None, curve=None)
+        """The same kind of head with other layers, without counts and cross-validation, which do not hold then."""
+        return replace(self, layers=layers, counts=None, count_logits=None, out_of_fold=None, curve=None)
 
     def at_temperature(self, temperature: float) -> "Head":
         """The head whose logits are those of this one divided by a temperature; see Guo et al., arXiv 1706.04599."""
         kernel, bias = (values / np.float32(temperature) for values in self.layers[-1])
-        return replace(self, layers=(*self.layers[:-1], (kernel, bias)))
+        cooled = replace(self, layers=(*self.layers[:-1], (kernel, bias)))
+        if self.counts is None or self.count_logits is None:
+            return cooled
+        counts, logits = self.counts.scaled(1 / temperature), self.count_logits / np.float32(temperature)
+        return replace(cooled, counts=counts, count_logits=logits)
 
     def over(self, features: FeatureSet, indices: np.ndarray) -> np.ndarray:
         """Probabilities of the examples at ``indices``, computed in blocks."""
-        blocks = [self(features.rows(block)) for block in in_blocks(indices)]
+        logits = self.count_logits
+        blocks = [self(features.rows(block), 0.0 if logits is None else logits[block]) for block in in_blocks(indices)]
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.layers[-1][1])), np.float32)
 
 
@@ -136,4 +144,4 @@ def _read(path: Path) -> Head:
         has_curve = "curve_sizes" in saved
         curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
     weights = tuple(class_weights) if class_weights else None
-    return Head(layers, activation, weights, l2, history, out_of_fold, curve)
+    return Head(layers, activation, class_weights=weights, l2=l2, history=history, out_of_fold=out_of_fold, curve=curve)

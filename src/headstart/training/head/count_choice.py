@@ -1,0 +1,140 @@
+"""The choice, by cross-validation, between a head on features alone and the same head with counts of tokens."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.config import HeadConfig
+from headstart.data.split import folds
+from headstart.model_files.token_counts import TokenCounts
+from headstart.system.checksums import checked_folder, is_intact
+from headstart.system.settings import cache_folder
+from headstart.training.head.counts import COUNTS_VERSION, combine, fit_counts, logits_in_blocks
+from headstart.training.head.head import Head, key_of
+from headstart.training.head.linear import N_FOLDS
+from headstart.training.training_data import TrainingData
+
+_FILE = "counts.npz"
+
+
+@dataclass(frozen=True)
+class TokenSource:
+    """Where token ids come from.
+
+    Attributes:
+        read: gives those of the examples at some indices, each int32 (t,).
+        key: identifies the ids, for cache keys.
+        pad: id of the padding.
+        n_ids: all ids are below this number.
+    """
+
+    read: Callable[[np.ndarray], Sequence[np.ndarray]]
+    key: str
+    pad: int
+    n_ids: int
+
+
+@dataclass(frozen=True)
+class CountComparison:
+    """A head with counts of tokens, compared with the same head without.
+
+    Attributes:
+        head: with counts.
+        gain: by how much the log loss is lower with counts, the mean over the training examples, each predicted without
+            its fold.
+        standard_error: of the gain.
+    """
+
+    head: Head
+    gain: float
+    standard_error: float
+
+    @property
+    def prefers_counts(self) -> bool:
+        """Whether the gain is larger than one standard error; see :mod:`.feature_choice`."""
+        return self.gain > self.standard_error
+
+
+def compare_counts(
+    head: Head, data: TrainingData, source: TokenSource, config: HeadConfig, cache: Path | None = None
+) -> CountComparison | None:
+    """Add counts of tokens to a solved head, or read them from the cache if the same ones were fitted before.
+
+    Args:
+        head: without counts.
+        data: the examples that it was solved on.
+        source: gives their token ids.
+        config: of the head.
+        cache: the cache folder; None means the user's.
+
+    Returns:
+        The comparison; None where there are too few examples for a cross-validation, or no term is in two texts.
+    """
+    if head.out_of_fold is None:
+        return None
+    folder = (cache or cache_folder()) / "heads" / _key(head, data, source, config)
+    if not is_intact(folder):
+        arrays = _fit(head, data, source, config)
+        with checked_folder(folder, shared=True) as filled:
+            np.savez(filled / _FILE, **arrays)
+    with np.load(folder / _FILE) as saved:
+        return _comparison(head, head.out_of_fold, data, config, dict(saved)) if saved.files else None
+
+
+def _fit(head: Head, data: TrainingData, source: TokenSource, config: HeadConfig) -> dict[str, Any]:
+    """The tables and what follows from them; nothing where no term is in two texts."""
+    labels = data.labels[data.train]
+    fold = folds(data.task, labels, data.groups[data.train], N_FOLDS, config.seed)
+    weights = _example_weights(data, config)
+    ids = source.read(data.train)
+    fitted = fit_counts(ids, data.task.targets(labels, data.n_classes), weights, fold, source.pad, source.n_ids)
+    if fitted is None or head.out_of_fold is None:
+        return {}
+    combined = combine(head.out_of_fold, fitted.out_of_fold, labels, weights, fold, data.task)
+    tables = fitted.tables.scaled(combined.factors[1])
+    logits = [logits_in_blocks(tables, texts, source.pad) for texts in (ids, source.read(_held_out(data)))]
+    return {
+        "tokens": tables.tokens, "pairs": tables.pairs, "values": tables.values,
+        "logits": np.concatenate(logits), "factor": np.array(combined.factors[0]),
+        "out_of_fold": combined.out_of_fold,
+    }  # fmt: skip
+
+
+def _comparison(
+    head: Head, before: np.ndarray, data: TrainingData, config: HeadConfig, arrays: dict[str, np.ndarray]
+) -> CountComparison:
+    labels, weights = data.labels[data.train], _example_weights(data, config)
+    losses = [data.task.log_losses(labels, each) for each in (before, arrays["out_of_fold"])]
+    differences = (losses[0] - losses[1]) * weights / weights.mean()
+    logits = np.zeros((len(data.labels), data.n_classes), np.float32)
+    logits[np.concatenate([data.train, _held_out(data)])] = arrays["logits"]
+    factor = np.float32(arrays["factor"])
+    kernel, bias = head.layers[-1]
+    return CountComparison(
+        replace(
+            head, layers=((kernel * factor, bias * factor),), out_of_fold=arrays["out_of_fold"], count_logits=logits,
+            counts=TokenCounts(arrays["tokens"], arrays["pairs"], arrays["values"]),
+        ),
+        gain=float(differences.mean()),
+        standard_error=float(differences.std() / np.sqrt(len(differences))),
+    )  # fmt: skip
+
+
+def _example_weights(data: TrainingData, config: HeadConfig) -> np.ndarray:
+    labels = data.labels[data.train]
+    return data.task.example_weights(labels, data.task.class_weights(labels, data.n_classes, config.class_weights))
+
+
+def _held_out(data: TrainingData) -> np.ndarray:
+    return np.concatenate([data.val, data.test])
+
+
+def _key(head: Head, data: TrainingData, source: TokenSource, config: HeadConfig) -> str:
+    material = hashlib.sha256(json.dumps([COUNTS_VERSION, key_of(data, config), source.key, source.pad]).encode())
+    material.update(b"".join(data.features.digests[i] or b"" for i in data.test.tolist()))
+    return material.hexdigest()[:32]

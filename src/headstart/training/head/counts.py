@@ -1,0 +1,227 @@
+"""Counts of tokens beside a linear head: a naive Bayes classifier of tokens and pairs of tokens, added to its logits.
+
+The classifier compares the terms of a class with those of all others, on TF-IDF vectors of length 1: the weight of term
+t for class k is log p(t | k) - log p(t | not k), with additive smoothing. It is a closed form, so it takes a tenth of a
+second, where a logistic regression on the same counts takes 5 to 100 times as long and is not better.
+
+Its logits are added to those of the head as  a * head + b * counts. The two numbers have the lowest log loss on the
+training examples, each predicted by a head and by counts that were fitted without it. They are also fitted without the
+fold of an example for its own out-of-fold probabilities.
+
+Sources: Rennie, Shih, Teevan and Karger, "Tackling the poor assumptions of naive Bayes text classifiers", ICML 2003;
+Wang and Manning, "Baselines and bigrams: simple, good sentiment and topic classification", ACL 2012; Wolpert, "Stacked
+generalization", Neural Networks 1992.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from headstart.model_files.token_counts import MIN_SQUARED_NORM, Terms, TokenCounts
+from headstart.tasks import ClassificationTask
+from headstart.tasks.outputs import activate, log_odds, logits_of
+from headstart.training.head.lbfgs import minimise
+
+COUNTS_VERSION = 1
+"""Part of every cache key: raise it when the same texts and labels would give other counts."""
+
+_MIN_TEXTS = 2  # with a term: others are left out
+_SMOOTHING = 0.3  # of the mean mass of a term in a class, added to each; 0.1 and 1 are as good
+_MAX_VALUES = 2_000_000  # terms times classes; beyond it, rare terms are left out
+_BLOCK_TEXTS = 1024
+_START = (1.0, 0.1)  # factors of head and counts
+_HEAD_ALONE = (1.0, 0.0)  # where counts are chance: what is rare in a class elsewhere is then frequent in its fold
+
+
+class Entries(NamedTuple):
+    """The terms in some texts, one after the other.
+
+    Attributes:
+        terms: int (e,), numbers of terms; those of one text follow each other.
+        texts: int (e,), the text that each is in, ascending.
+        shares: float (e,), what a term adds to the TF-IDF vector of length 1.
+    """
+
+    terms: np.ndarray
+    texts: np.ndarray
+    shares: np.ndarray
+
+
+class Vocabulary(NamedTuple):
+    """The terms that are used.
+
+    Attributes:
+        terms: tokens and pairs.
+        idf: float (r,), their inverse document frequencies.
+    """
+
+    terms: Terms
+    idf: np.ndarray
+
+    @classmethod
+    def of(cls, ids: Sequence[np.ndarray], pad: int, n_classes: int) -> tuple[Self, Entries]:
+        """The terms in at least two texts, but not in all; and where they are.
+
+        Args:
+            ids: of each text, int32 (t,).
+            pad: id of the padding, which is no token.
+            n_classes: number of classes.
+        """
+        lengths = np.array([len(tokens) for tokens in ids])
+        flat, text = np.concatenate(ids).astype(np.int64), np.repeat(np.arange(len(ids)), lengths)
+        is_pair = (text[1:] == text[:-1]) & (flat[1:] != pad) & (flat[:-1] != pad)
+        codes = np.concatenate([flat[flat != pad], ((flat[:-1] + 1) << 32 | flat[1:])[is_pair]])
+        texts = np.concatenate([text[flat != pad], text[1:][is_pair]])
+        values, numbers = np.unique(codes, return_inverse=True)
+        in_text = np.unique(numbers * len(ids) + texts) // len(ids)
+        frequency = np.bincount(in_text, minlength=len(values))
+        is_used = (frequency >= _MIN_TEXTS) & (frequency < len(ids))
+        most = _MAX_VALUES // n_classes
+        if is_used.sum() > most:
+            is_used &= frequency > np.sort(frequency[is_used])[-most - 1]
+        new_numbers = np.cumsum(is_used) - 1
+        kept = np.flatnonzero(is_used[numbers])
+        kept = kept[np.argsort(texts[kept], kind="stable")]
+        idf = np.log((1 + len(ids)) / (1 + frequency[is_used])) + 1
+        values = values[is_used]
+        pairs = values[values >> 32 > 0]
+        terms = Terms(values[values >> 32 == 0], np.stack([(pairs >> 32) - 1, pairs & 0xFFFFFFFF], 1))
+        used, texts = new_numbers[numbers[kept]], texts[kept]
+        norms = np.sqrt(np.maximum(np.bincount(texts, idf[used] ** 2, len(ids)), MIN_SQUARED_NORM))
+        return cls(terms, idf), Entries(used, texts, idf[used] / norms[texts])
+
+
+class CountClassifier(NamedTuple):
+    """Counts that were fitted on the training texts.
+
+    Attributes:
+        tables: give the logits of any text.
+        out_of_fold: float64 (n, classes), logits of each training text by counts that were fitted without its fold.
+    """
+
+    tables: TokenCounts
+    out_of_fold: np.ndarray
+
+
+def fit_counts(
+    ids: Sequence[np.ndarray], targets: np.ndarray, weights: np.ndarray, fold: np.ndarray, pad: int, n_ids: int
+) -> CountClassifier | None:
+    """Fit counts of tokens and pairs of tokens.
+
+    Args:
+        ids: of each training text, int32 (t,).
+        targets: float (n, classes): 1 for the classes of a text, 0 for the others.
+        weights: float (n,), of the texts.
+        fold: int (n,), fold of each text, from 0 on.
+        pad: id of the padding.
+        n_ids: all ids are below this number.
+
+    Returns:
+        The counts; None where no term is in two texts.
+    """
+    n_classes = targets.shape[1]
+    vocabulary, entries = Vocabulary.of(ids, pad, n_classes)
+    n_terms, n_folds = len(vocabulary.idf), int(fold.max()) + 1
+    if not n_terms:
+        return None
+    shares = entries.shares * weights[entries.texts]
+    where = fold[entries.texts] * n_terms + entries.terms
+    masses = np.zeros((n_folds, n_terms, n_classes))
+    for k in range(n_classes):
+        of_class = targets[entries.texts, k] > 0
+        masses[:, :, k] = np.bincount(where[of_class], shares[of_class], n_folds * n_terms).reshape(n_folds, n_terms)
+    totals = np.bincount(where, shares, n_folds * n_terms).reshape(n_folds, n_terms)
+    out_of_fold = np.zeros((len(ids), n_classes))
+    for number in range(n_folds):
+        ratios = _log_ratios(masses.sum(0) - masses[number], totals.sum(0) - totals[number])
+        in_fold = fold[entries.texts] == number
+        terms, texts, of_text = (values[in_fold] for values in entries)
+        for k in range(n_classes):
+            out_of_fold[:, k] += np.bincount(texts, of_text * ratios[terms, k], len(ids))
+    ratios = _log_ratios(masses.sum(0), totals.sum(0))
+    return CountClassifier(TokenCounts.of(vocabulary.terms, ratios, vocabulary.idf, n_ids), out_of_fold)
+
+
+def _log_ratios(masses: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Weights of terms, float (r, classes): logarithms of the ratio of their shares in a class and outside of it.
+
+    Args:
+        masses: float (r, classes), of the terms in the texts of each class.
+        totals: float (r,), of the terms in all texts.
+    """
+    others = totals[:, None] - masses
+    inside, outside = masses + _SMOOTHING * masses.mean(), others + _SMOOTHING * others.mean()
+    return np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0))
+
+
+class Combination(NamedTuple):
+    """Logits of a head and of counts, added.
+
+    Attributes:
+        factors: of both.
+        out_of_fold: float32 (n, classes), probabilities of the training examples. Nothing in them was fitted to the
+            label of the example: neither head nor counts nor factors.
+    """
+
+    factors: tuple[float, float]
+    out_of_fold: np.ndarray
+
+
+def combine(
+    head: np.ndarray, counts: np.ndarray, labels: np.ndarray, weights: np.ndarray, fold: np.ndarray,
+    task: ClassificationTask,
+) -> Combination:  # fmt: skip
+    """Find the factors of head and counts that give the lowest log loss.
+
+    Args:
+        head: float32 (n, classes), out-of-fold probabilities.
+        counts: float (n, classes), out-of-fold logits.
+        labels: of the same examples, as the task encodes them.
+        weights: float (n,), of the examples.
+        fold: int (n,), of the counts.
+        task: what is predicted.
+    """
+    parts = np.stack([_logits(head, task), counts])
+
+    def factors_for(used: np.ndarray) -> np.ndarray:
+        shares, of_used, used_labels = weights[used] / weights[used].sum(), parts[:, used], labels[used]
+
+        def objective(factors: np.ndarray) -> tuple[float, np.ndarray]:
+            losses, errors = task.cross_entropy(_added(of_used, factors)[:, None, :], used_labels)
+            gradient = (of_used * errors[:, 0] * shares[:, None]).sum((1, 2))
+            return float((shares * losses[:, 0]).sum()), gradient
+
+        factors = minimise(objective, np.array(_START), tolerance=1e-4)
+        return factors if factors[1] > 0 else np.array(_HEAD_ALONE)
+
+    out_of_fold = np.empty_like(head)
+    for number in range(int(fold.max()) + 1):
+        in_fold = fold == number
+        out_of_fold[in_fold] = activate(_added(parts[:, in_fold], factors_for(~in_fold)), task.activation)
+    of_head, of_counts = factors_for(np.ones(len(labels), bool)).tolist()
+    return Combination((of_head, of_counts), out_of_fold)
+
+
+def _added(parts: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The sum of two parts, float (2, n, classes), each times its factor, without BLAS: it rounds by its threads."""
+    return parts[0] * factors[0] + parts[1] * factors[1]
+
+
+def _logits(probabilities: np.ndarray, task: ClassificationTask) -> np.ndarray:
+    if task.activation == "softmax":
+        return logits_of(probabilities)
+    return np.stack([log_odds(probabilities, k, "sigmoid") for k in range(probabilities.shape[1])], 1)
+
+
+def logits_in_blocks(tables: TokenCounts, ids: Sequence[np.ndarray], pad: int) -> np.ndarray:
+    """Logits, float32 (n, classes), of texts of any lengths."""
+    out = np.zeros((len(ids), tables.values.shape[1] - 1), np.float32)
+    order = np.argsort([len(tokens) for tokens in ids], kind="stable")  # texts of one length need no padding
+    for start in range(0, len(order), _BLOCK_TEXTS):
+        block = order[start : start + _BLOCK_TEXTS]
+        padded = np.full((len(block), max(len(ids[block[-1]]), 1)), pad, np.int32)
+        for row, number in zip(padded, block.tolist(), strict=True):
+            row[: len(ids[number])] = ids[number]
+        out[block] = tables(padded)
+    return out
