@@ -167,7 +167,7 @@ def test_a_run_is_evaluated_and_extended(golden: Callable[[str], Path], tmp_path
 def test_a_newer_format_is_refused_by_name(golden: Callable[[str], Path], file: str) -> None:
     folder = golden("v3-texts")
     plain = json.loads((folder / file).read_text())
-    (folder / file).write_text(json.dumps({**plain, "format_version": 5, "unheard_of": 1}))
+    (folder / file).write_text(json.dumps({**plain, "format_version": 6, "unheard_of": 1}))
     expected = f"{file}: format_version 5 is newer than this version of headstart, which reads up to 4. Upgrade"
     with pytest.raises(InputError, match=re.escape(expected)):
         hs.load(folder)

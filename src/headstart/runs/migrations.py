@@ -328,5 +328,18 @@ def _run_4(old: _Plain) -> _Plain:
     return new
 
 
-_RUN_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _run_2, 2: _run_3, 3: _run_4}
-_FIGURES_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _figures_2, 2: dict, 3: dict}
+# --- format 4 to 5 -------------------------------------------------------------------------------------------------
+
+
+def _run_5(old: _Plain) -> _Plain:
+    """No counts of tokens beside the features of a head."""
+    run, new = _Fields(old, ""), dict(old)
+    if old.get("head") is not None:
+        new["head"] = {**run.below("head").plain, "counts": None}
+    if old.get("head_settings") is not None:
+        new["head_settings"] = {**run.below("head_settings").plain, "counts": "none"}
+    return new
+
+
+_RUN_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _run_2, 2: _run_3, 3: _run_4, 4: _run_5}
+_FIGURES_STEPS: dict[int, Callable[[_Plain], _Plain]] = {1: _figures_2, 2: dict, 3: dict, 4: dict}

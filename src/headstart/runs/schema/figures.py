@@ -138,7 +138,7 @@ class Figures(Record):
         leak_free: without examples that were trained on; None where there are none of these.
     """
 
-    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5] = FORMAT_VERSION
     headline: str | None
     metrics: list[str]
     interval: IntervalMethod | None

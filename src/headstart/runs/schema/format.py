@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-FORMAT_VERSION: Literal[4] = 4
+FORMAT_VERSION: Literal[5] = 5
 """Any change of a field of ``run.json`` or ``metrics.json`` raises it, and needs a step in the migrations."""

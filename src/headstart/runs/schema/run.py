@@ -66,7 +66,7 @@ class RunFacts(Record):
         files: name of a file in the folder -> its SHA-256, hex; of those only that headstart alone writes.
     """
 
-    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5] = FORMAT_VERSION
     kind: Kind
     headstart: str
     created: str

@@ -14,12 +14,12 @@ class HeadSettings(Record):
 
     head: Literal["auto", "linear", "mlp"]
     features: Literal["auto", "own", "blocks"]
+    counts: Literal["auto", "none", "tokens"]
     dense: list[int]
     dropout: float
     epochs: int
     class_weights: Literal["auto", "balanced", "none"]
     seed: int
-    counts: Literal["auto", "none", "tokens"] = "none"
 
 
 class FeatureFacts(Record):
