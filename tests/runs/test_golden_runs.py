@@ -168,7 +168,7 @@ def test_a_newer_format_is_refused_by_name(golden: Callable[[str], Path], file: 
     folder = golden("v3-texts")
     plain = json.loads((folder / file).read_text())
     (folder / file).write_text(json.dumps({**plain, "format_version": 6, "unheard_of": 1}))
-    expected = f"{file}: format_version 5 is newer than this version of headstart, which reads up to 4. Upgrade"
+    expected = f"{file}: format_version 6 is newer than this version of headstart, which reads up to 5. Upgrade"
     with pytest.raises(InputError, match=re.escape(expected)):
         hs.load(folder)
 

@@ -10,7 +10,7 @@ vectors: only a row of a table for each token, and one for each pair that the tr
 
 Pairs are found by hashing with linear probing: each token has two numbers, and the entry of a pair is at most
 :data:`PROBES` - 1 places behind the sum of the first number of its first token and the second of its second. An entry
-holds both ids, so another pair is never taken for it. All numbers are below 2^31, and arithmetic on them is exact.
+holds both ids, so another pair never matches it. All numbers are below 2^31, so integers of 32 bits hold them.
 """
 
 from dataclasses import dataclass, replace
@@ -81,10 +81,10 @@ class TokenCounts:
             rng = np.random.default_rng(size)
             tokens[:, 1] = rng.integers(0, size, n_ids)
             tokens[:, 2] = rng.integers(0, 1 + size // _SPREAD, n_ids)
-            wanted = tokens[terms.pairs[:, 0], 1] + tokens[terms.pairs[:, 1], 2]
-            order = np.argsort(wanted, kind="stable")
-            places = np.arange(len(rows)) + np.maximum.accumulate(wanted[order] - np.arange(len(rows)))
-            if not len(rows) or (places - wanted[order]).max() < PROBES:
+            hashes = tokens[terms.pairs[:, 0], 1] + tokens[terms.pairs[:, 1], 2]
+            order = np.argsort(hashes, kind="stable")
+            places = np.arange(len(rows)) + np.maximum.accumulate(hashes[order] - np.arange(len(rows)))
+            if not len(rows) or (places - hashes[order]).max() < PROBES:
                 break
             size *= 2
         pairs = np.full((size + size // _SPREAD + PROBES, 3), NO_TOKEN, np.int32)

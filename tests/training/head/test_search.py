@@ -43,7 +43,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(table: Path, tmp_path_factory: pytest.TempPathFactory) -> hs.Run:
     """A run whose head was found by a search; read it, do not change it."""
     runs = tmp_path_factory.mktemp("runs")
-    return hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=runs)
+    return hs.train(table, base=WORDS, val=0.4, fine_tune="none", counts="none", search=20, runs=runs)
 
 
 def test_a_better_head_on_other_features_is_found_and_kept(searched: hs.Run) -> None:
@@ -83,11 +83,11 @@ def test_the_report_and_the_history_show_the_search(searched: hs.Run) -> None:
 def test_a_search_continues_an_earlier_one(
     table: Path, searched: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    repeated = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=20, runs=tmp_path)
+    repeated = hs.train(table, base=WORDS, val=0.4, fine_tune="none", counts="none", search=20, runs=tmp_path)
     assert repeated.facts.search.new == 0
     assert repeated.facts.search.best == searched.facts.search.best
     assert repeated.metrics == searched.metrics
-    continued = hs.train(table, base=WORDS, val=0.4, fine_tune="none", search=22, runs=tmp_path)
+    continued = hs.train(table, base=WORDS, val=0.4, fine_tune="none", counts="none", search=22, runs=tmp_path)
     assert "continuing a search with 20 finished trials" in caplog.text
     assert continued.facts.search.new == 2
     assert continued.facts.search.tried[:20] == searched.facts.search.tried

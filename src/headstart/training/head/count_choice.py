@@ -109,7 +109,7 @@ def _comparison(
     head: Head, before: np.ndarray, data: TrainingData, config: HeadConfig, arrays: dict[str, np.ndarray]
 ) -> CountComparison:
     labels, weights = data.labels[data.train], _example_weights(data, config)
-    losses = [data.task.log_losses(labels, each) for each in (before, arrays["out_of_fold"])]
+    losses = [data.task.log_losses(labels, probabilities) for probabilities in (before, arrays["out_of_fold"])]
     differences = (losses[0] - losses[1]) * weights / weights.mean()
     logits = np.zeros((len(data.labels), data.n_classes), np.float32)
     logits[np.concatenate([data.train, _held_out(data)])] = arrays["logits"]

@@ -81,15 +81,15 @@ class Vocabulary(NamedTuple):
         if is_used.sum() > most:
             is_used &= frequency > np.sort(frequency[is_used])[-most - 1]
         new_numbers = np.cumsum(is_used) - 1
-        kept = np.flatnonzero(is_used[numbers])
-        kept = kept[np.argsort(texts[kept], kind="stable")]
+        positions = np.flatnonzero(is_used[numbers])
+        positions = positions[np.argsort(texts[positions], kind="stable")]
         idf = np.log((1 + len(ids)) / (1 + frequency[is_used])) + 1
         values = values[is_used]
         pairs = values[values >> 32 > 0]
         terms = Terms(values[values >> 32 == 0], np.stack([(pairs >> 32) - 1, pairs & 0xFFFFFFFF], 1))
-        used, texts = new_numbers[numbers[kept]], texts[kept]
-        norms = np.sqrt(np.maximum(np.bincount(texts, idf[used] ** 2, len(ids)), MIN_SQUARED_NORM))
-        return cls(terms, idf), Entries(used, texts, idf[used] / norms[texts])
+        numbers, texts = new_numbers[numbers[positions]], texts[positions]
+        norms = np.sqrt(np.maximum(np.bincount(texts, idf[numbers] ** 2, len(ids)), MIN_SQUARED_NORM))
+        return cls(terms, idf), Entries(numbers, texts, idf[numbers] / norms[texts])
 
 
 class CountClassifier(NamedTuple):
@@ -150,8 +150,8 @@ def _log_ratios(masses: np.ndarray, totals: np.ndarray) -> np.ndarray:
         masses: float (r, classes), of the terms in the texts of each class.
         totals: float (r,), of the terms in all texts.
     """
-    others = totals[:, None] - masses
-    inside, outside = masses + _SMOOTHING * masses.mean(), others + _SMOOTHING * others.mean()
+    rest = totals[:, None] - masses
+    inside, outside = masses + _SMOOTHING * masses.mean(), rest + _SMOOTHING * rest.mean()
     return np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0))
 
 
@@ -184,12 +184,12 @@ def combine(
     """
     parts = np.stack([_logits(head, task), counts])
 
-    def factors_for(used: np.ndarray) -> np.ndarray:
-        shares, of_used, used_labels = weights[used] / weights[used].sum(), parts[:, used], labels[used]
+    def factors_for(is_used: np.ndarray) -> np.ndarray:
+        shares, used_parts, used_labels = weights[is_used] / weights[is_used].sum(), parts[:, is_used], labels[is_used]
 
         def objective(factors: np.ndarray) -> tuple[float, np.ndarray]:
-            losses, errors = task.cross_entropy(_added(of_used, factors)[:, None, :], used_labels)
-            gradient = (of_used * errors[:, 0] * shares[:, None]).sum((1, 2))
+            losses, errors = task.cross_entropy(_added(used_parts, factors)[:, None, :], used_labels)
+            gradient = (used_parts * errors[:, 0] * shares[:, None]).sum((1, 2))
             return float((shares * losses[:, 0]).sum()), gradient
 
         factors = minimise(objective, np.array(_START), tolerance=1e-4)

@@ -114,6 +114,7 @@ def _solve_linear(data: TrainingData, config: HeadConfig, class_weights: np.ndar
 
 def key_of(data: TrainingData, config: HeadConfig) -> str:
     """Identifies everything that a head depends on, hex."""
+    config = replace(config, features="auto", counts="auto")  # which choose between finished heads
     material = hashlib.sha256(f"{HEAD_VERSION} {data.features.key} {config} {data.n_classes} {data.task.name}".encode())
     for indices in (data.train, data.val):
         material.update(b"".join(data.features.digests[i] or b"" for i in indices.tolist()))
