@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -376,7 +377,8 @@ class ImageBase(Base):
         if self.spec.maps is None:
             return super().features(x)
         maps = [self._as_map(level) for level in (x if isinstance(x, list | tuple) else [x])]
-        flat = [keras.layers.Flatten(data_format="channels_last")(level) for level in maps]
+        # Not by `Flatten`: Keras's OpenVINO backend exports it for one image at a time.
+        flat = [keras.ops.reshape(level, (-1, math.prod(level.shape[1:]))) for level in maps]
         return keras.layers.Concatenate(name="maps")(flat) if len(flat) > 1 else flat[0]
 
     def _as_map(self, x: Any) -> Any:
