@@ -420,10 +420,6 @@ def test_the_description_has_boxes(server: Server) -> None:
 def test_what_a_detector_cannot_do_is_refused_before_the_work(detector: hs.Run, shapes: Path) -> None:
     with pytest.raises(hs.InputError, match="is a detection run, whose base is not fine-tuned: train again"):
         hs.tune(detector.folder)
-    with pytest.raises(hs.InputError, match=r"bases are compared by the features of whole images, and .* has boxes"):
-        hs.compare(shapes)
-    with pytest.raises(hs.InputError, match=r"bases are compared by the features of whole images, and .* has boxes"):
-        hs.train(shapes, base="auto")
     with pytest.raises(hs.InputError, match="search: it tries heads on the features of whole images"):
         hs.train(shapes, search=3)
     with pytest.raises(hs.InputError, match="nothing to add: all 56 images"):
