@@ -76,6 +76,18 @@ def test_the_top_of_a_sequential_model(save, pixels):
     np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_layers_that_only_applications_of_keras_use(save, pixels, name):
+    """Those of ConvNeXt and InceptionResNetV2, which are not public: Keras cannot open its own HDF5 file."""
+    from keras.src.applications.convnext import LayerScale
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    inputs, maps, _ = body()
+    maps = CustomScaleLayer(0.3)([maps, LayerScale(0.5, 8)(maps)])
+    model = keras.Model(inputs, maps)
+    np.testing.assert_allclose(values(load_base(save(model, name)).build(False), pixels), values(model, pixels), 1e-5)
+
+
 def test_nested_models(save, pixels):
     inputs, maps, pooled = body()
     inner = keras.Model(inputs, maps, name="inner")

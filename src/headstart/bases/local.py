@@ -16,7 +16,7 @@ from typing import Any
 from headstart.bases import keras2, saved_model, teachable_machine
 from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, refuse_weights
 from headstart.bases.handle import parse_handle
-from headstart.bases.model_config import ModelFile, all_layers, layer_name, read_model_file
+from headstart.bases.model_config import MODELS, ModelFile, all_layers, layer_name, read_model_file
 from headstart.errors import InputError, field_name, one_line
 from headstart.system import keras_compat
 from headstart.system.checksums import file_sha256
@@ -153,7 +153,9 @@ def refuse_code(file: ModelFile) -> None:
         return
     for item in _objects(file.config):
         kind, module = item.get("class_name"), item.get("module")
-        foreign = module.partition(".")[0] not in _SAFE_MODULES if module else bool(item.get("registered_name"))
+        # Keras 3 states no module of the whole model in HDF5.
+        is_own_model = item is file.config and kind not in MODELS
+        foreign = module.partition(".")[0] not in _SAFE_MODULES if module else item.get("registered_name") or is_own_model
         if kind and foreign:
             raise InputError(
                 f"{file.path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}"
@@ -201,13 +203,11 @@ def open_model(path: Path) -> Any:
     Raises:
         InputError: Keras cannot load it.
     """
-    import keras
-
     try:
         file = read_model_file(path)
         if file.is_keras2:
             return keras2.build(file)
-        return _in_float32(keras.saving.load_model(path, compile=False, safe_mode=True))
+        return _in_float32(keras_compat.load_model(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as exc:
         if isinstance(exc, InputError):
             raise

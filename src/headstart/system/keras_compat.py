@@ -48,10 +48,25 @@ def all_layers(layer: Any, *, include_self: bool = True) -> list[Any]:
     return layer._flatten_layers(include_self=include_self)
 
 
+_LAYERS_OF_APPLICATIONS = {"CustomScaleLayer": "inception_resnet_v2", "LayerScale": "convnext"}
+"""Layers that are not public -> the module of ``keras.applications`` that has them."""
+
+
 def layer_class(name: str) -> Any:
-    """A class of layer of Keras, also one of those that only its ConvNeXt uses, which are not public."""
-    public = importlib.import_module("keras").layers
-    return getattr(public, name, None) or getattr(importlib.import_module("keras.src.applications.convnext"), name)
+    """A class of layer of Keras, also one of those that only its applications use, which are not public."""
+    module = _LAYERS_OF_APPLICATIONS.get(name)
+    source = f"keras.src.applications.{module}" if module else "keras.layers"
+    return getattr(importlib.import_module(source), name)
+
+
+def load_model(path: Path) -> Any:
+    """Open a model file of Keras 3, not compiled; no code from the file is executed.
+
+    Keras does not find the layers of its own applications by their names in HDF5 files.
+    """
+    layers = {name: layer_class(name) for name in _LAYERS_OF_APPLICATIONS}
+    saving = importlib.import_module("keras").saving
+    return saving.load_model(path, custom_objects=layers, compile=False, safe_mode=True)
 
 
 def inner_layer(layer: Any, path: str) -> Any | None:

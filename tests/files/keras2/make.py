@@ -195,7 +195,9 @@ def kernels(keras: ModuleType) -> Any:
     merges = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
     parts = [merge()([x, layers.Permute((2, 1, 3))(layers.Permute((2, 1, 3))(x))]) for merge in merges]
     x = layers.GlobalMaxPooling2D(keepdims=True)(layers.Concatenate(axis=-1)(parts))
-    x = importlib.import_module(f"{keras.__name__}.src.applications.convnext").LayerScale(0.5, 24)(x)  # of ConvNeXt
+    applications = f"{keras.__name__}.src.applications"
+    x = importlib.import_module(f"{applications}.convnext").LayerScale(0.5, 24)(x)
+    x = importlib.import_module(f"{applications}.inception_resnet_v2").CustomScaleLayer(0.3)([x, x * x])
     return keras.Model(inputs, layers.Dense(2)(layers.Dot(1)([layers.Flatten()(x), layers.Reshape((24,))(x)])))
 
 
@@ -203,7 +205,10 @@ def sequences(keras: ModuleType) -> Any:
     """Layers inside layers: attention, recurrent ones and wrappers."""
     layers = keras.layers
     inputs = keras.Input((SIZE, SIZE, 3))
-    x = layers.Reshape((16, 8))(layers.Conv2D(8, 8, strides=8)(layers.Rescaling(1 / 255)(inputs)))
+    frame = [layers.Conv2D(3, 3), layers.BatchNormalization(), layers.DepthwiseConv2D(3), layers.BatchNormalization()]
+    of_frame = keras.Sequential([keras.Input((8, 8, 3)), *frame, layers.GlobalMaxPooling2D()])
+    x = layers.TimeDistributed(of_frame)(layers.Reshape((16, 8, 8, 3))(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.Dense(8)(x)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, value=x))
     x = layers.Bidirectional(layers.LSTM(5, return_sequences=True))(x)
     x = layers.GRU(3)(layers.TimeDistributed(layers.Dense(4))(x))

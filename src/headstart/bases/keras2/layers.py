@@ -18,7 +18,7 @@ _SAME = (
     "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "BatchNormalization", "CenterCrop", "Concatenate",
     "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "ConvLSTM1D", "ConvLSTM2D",
     "ConvLSTM3D", "Cropping1D",
-    "Cropping2D", "Cropping3D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
+    "Cropping2D", "Cropping3D", "CustomScaleLayer", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
     "EinsumDense", "Embedding", "Flatten", "GRU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
     "GlobalMaxPooling3D", "GroupNormalization", "Identity", "LSTM", "LayerNormalization", "LayerScale",
@@ -38,6 +38,7 @@ CLASSES = {name: name for name in _SAME} | {
     "Convolution2D": "Conv2D",
     "CuDNNGRU": "GRU",
     "CuDNNLSTM": "LSTM",
+    "Custom>CustomScaleLayer": "CustomScaleLayer",  # of InceptionResNetV2 in HDF5
     "MultiHeadAttentionV2": "MultiHeadAttention",
     "RandomCrop": "Resizing",  # what it did at inference; that of Keras 3 then keeps the size
     "RandomHeight": "Identity",  # they change images during training only, where headstart has its own views

@@ -132,7 +132,7 @@ def _is_weight(variable: Any) -> bool:
 
 def _places(part: Part) -> tuple[list[_Place], list[_Place]]:
     """Trainable and other weights in the order of Keras 2's HDF5."""
-    if part.is_model:
+    if part.parts:  # a model, or TimeDistributed
         parts = [_places(child) for child in part.parts.values()]
         trainable, non_trainable = ([place for lists in parts for place in lists[i]] for i in (0, 1))
     else:
