@@ -53,14 +53,16 @@ class Recorded:
 
     def __init__(self, folder: Path) -> None:
         self.home, self.record, recorder = folder / "home", folder / "record", folder / "recorder"
+        self.temporary = folder / "temporary"
         self.home.mkdir()
+        self.temporary.mkdir()
         recorder.mkdir()
         (recorder / "sitecustomize.py").write_text(RECORDER)
         paths = [str(recorder), *filter(None, [os.environ.get("PYTHONPATH")])]
         # Nothing else of this environment: several libraries report nothing where `CI` or pytest's variables are set.
         self.environment = {
             "HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(paths),
-            "RECORD": str(self.record), "HEADSTART_PRECISION": "float32",
+            "RECORD": str(self.record), "HEADSTART_PRECISION": "float32", "TMPDIR": str(self.temporary),
         }  # fmt: skip
         self.folder = folder
 
@@ -90,6 +92,7 @@ class Recorded:
         files = [path.relative_to(self.home) for path in self.home.rglob("*") if path.is_file()]
         assert files
         assert [path for path in files if path.parts[:2] != (".cache", "headstart")] == []
+        assert list(self.temporary.iterdir()) == []
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ class Worker:
         """Do a job.
 
         Args:
-            job: ``function``, ``arguments`` and ``has_progress``.
+            job: ``function``, ``arguments``, ``has_progress``, and ``temporary``, a folder for its temporary files.
             on_event: takes every event.
 
         Returns:
@@ -258,6 +258,8 @@ def _end_with(pipe: int) -> None:
 def _do(job: Mapping[str, Any], send: Send) -> None:
     """Do a job and send the reply."""
     module, _, name = job["function"].partition(":")
+    os.environ.setdefault("TFHUB_CACHE_DIR", os.path.join(os.path.dirname(job["temporary"]), "tfhub_modules"))
+    tempfile.tempdir = job["temporary"]
     try:
         if "keras" not in sys.modules:
             _import_lean_keras(os.environ["KERAS_BACKEND"])

@@ -10,9 +10,11 @@ The process stays for the next call, see :mod:`headstart.system.keras_process`.
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from headstart.system import keras_compat
 from headstart.system.events import Relay
 from headstart.system.keras_process import Worker, without_garbage_collection
 from headstart.system.progress import NO_PROGRESS, Progress
+from headstart.system.scratch import scratch_folder
 
 INFERENCE_BACKEND = "openvino"
 TRAINING_BACKENDS = ("tensorflow", "torch", "jax")
@@ -159,7 +162,8 @@ def call(
         RuntimeError: the child failed otherwise; the text ends with its own traceback.
     """
     job = {"function": function, "arguments": dict(arguments), "has_progress": progress is not None}
-    reply = _do(job, backend, progress or NO_PROGRESS)
+    with scratch_folder(Path(tempfile.gettempdir()), "headstart") as temporary:  # TensorFlow leaves files of AutoGraph
+        reply = _do({**job, "temporary": str(temporary)}, backend, progress or NO_PROGRESS)
     if "error" in reply:
         kind = getattr(errors, reply["error"], HeadstartError)
         raise kind(reply["text"])
