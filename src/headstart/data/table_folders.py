@@ -78,7 +78,19 @@ def _check_one_set(root: Path, parts: Sequence[Part]) -> None:
             folder = folder.parent
         folders[folder] = None
     if len(folders) > 1:
-        raise InputError(f"{root} has several sets of tables: {_join(root, list(folders))}. Name one of these folders.")
+        raise InputError(f"{root} has several sets of tables: {_join(root, list(folders))}. {_advice(list(folders))}")
+
+
+def _advice(folders: Sequence[Path]) -> str:
+    """What to do about tables in several folders, of which one alone may be one class."""
+    pair = next((folder.name for folder in folders if "=" in folder.name), "")
+    if pair:
+        column, _, value = pair.partition("=")
+        return (
+            f"A name such as {pair} is the value {value} in a column {column}, which headstart does not read from "
+            "names. Write one table with this column; pandas.read_parquet() reads such folders of Parquet files as one."
+        )
+    return "Name one of these folders; or, if each one is a class, write one table with a column of classes."
 
 
 def _log_unused(root: Path, tables: Sequence[Path], reason: str = "") -> None:
