@@ -145,6 +145,17 @@ def test_tokens_without_a_class_token_are_averaged(tmp_path: Path) -> None:
         np.testing.assert_allclose(features, expected["features"], atol=3e-6)
 
 
+def test_images_have_the_size_of_the_processor(tmp_path: Path) -> None:
+    """Where the configuration of a Swin states another one, transformers computes with the processor's."""
+    pytest.importorskip("transformers")
+    folder = shutil.copytree(Path(__file__).parents[1] / "files/transformers/swin", tmp_path / "swin")
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    settings["size"] = {"height": 48, "width": 48}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    base = hs.load_base(f"hf:{folder}")
+    assert (base.input_size, bool(base.frozen_reason)) == ((48, 48), True)
+
+
 def test_a_run_on_a_preset_is_complete(vit: Path, photos: Path, tmp_path: Path) -> None:
     """KerasHub's first layer of ViT cannot load its own configuration; headstart fixes that."""
     run = hs.train(photos, base=f"preset:{vit}", fine_tune="none", runs=tmp_path)

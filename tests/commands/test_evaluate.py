@@ -102,12 +102,15 @@ def test_an_evaluation_is_never_overwritten_and_opens_like_a_run(fresh: Path, ph
     assert (folders[0] / "report.html").stat().st_size > 1000
 
 
-def test_one_class_alone_can_be_evaluated(fresh: Path, photos: Path, tmp_path: Path) -> None:
+def test_one_class_alone_can_be_evaluated(
+    fresh: Path, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shutil.copytree(photos / "flower", tmp_path / "held-out/flower")
     (tmp_path / "held-out/flower/bad.jpg").write_bytes(b"")
     evaluation = hs.evaluate(fresh, tmp_path / "held-out")
     assert evaluation.figures.splits["held-out"].per_class["china"].support == 0
     assert "bad.jpg" in (evaluation.folder / "skipped.csv").read_text()
+    assert "1 file left out:\n  flower/bad.jpg: empty" in caplog.text
     with pytest.raises(InputError, match="strict: 1 file left out"):
         hs.evaluate(fresh, tmp_path / "held-out", strict=True)
 

@@ -128,15 +128,21 @@ def test_metadata_without_labels_leave_class_folders_as_they_are(tmp_path: Path)
 def test_several_sets_of_tables_are_named(tmp_path: Path) -> None:
     _texts(tmp_path / "en/train-0.parquet")
     _texts(tmp_path / "de/train-0.parquet")
-    with pytest.raises(InputError, match=r"has several sets of tables: de, en\. Name one of these folders; or, if each"):
+    with pytest.raises(
+        InputError, match=r"has several sets of tables: de, en\. Name one of these folders; or, if each"
+    ):
         load_dataset(tmp_path)
 
 
 def test_columns_in_the_names_of_folders_are_named(tmp_path: Path) -> None:
     """Hive's layout, as Spark and pyarrow write partitions: one folder alone would have one class."""
-    frame = pd.DataFrame({"text": list("abcd"), "label": ["pos", "neg"] * 2, "split": ["train", "train", "test", "test"]})
+    frame = pd.DataFrame(
+        {"text": list("abcd"), "label": ["pos", "neg"] * 2, "split": ["train", "train", "test", "test"]}
+    )
     frame.to_parquet(tmp_path / "t", partition_cols=["split", "label"])
-    with pytest.raises(InputError, match=r"A name such as label=neg is the value neg in a column label, which .* Write"):
+    with pytest.raises(
+        InputError, match=r"A name such as label=neg is the value neg in a column label, which .* Write"
+    ):
         load_dataset(tmp_path / "t")
     pd.read_parquet(tmp_path / "t").to_csv(tmp_path / "t.csv", index=False)  # as the message says
     assert sorted(load_dataset(tmp_path / "t.csv").class_names) == ["neg", "neg", "pos", "pos"]

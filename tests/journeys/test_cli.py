@@ -271,6 +271,10 @@ def test_a_folder_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) 
     assert done.returncode == 3
     assert f"Not a directory: {tmp_path / 'file' / 'cache'}" in done.stderr
     assert "HEADSTART_CACHE" in done.stderr
+    if sys.platform == "linux":  # where nobody can write, not even the system's administrator
+        done = headstart("train", photos, "--runs", "/sys/new/runs")
+        assert done.returncode == 3
+        assert re.search(r"(Permission denied|not permitted|Read-only file system): /sys\. Choose", done.stderr)
 
 
 def test_debug_shows_the_traceback(photos: Path) -> None:

@@ -72,9 +72,11 @@ def from_folder(folder: Path, spec: BaseSpec) -> Base:
 
 def _image_base(folder: Path, cached: Path, facts: dict[str, Any], common: dict[str, Any]) -> ImageBase:
     spec = common["spec"]
-    size = _size(spec, facts)
     is_preset = read_converted(folder, spec.handle) is None
     processor = _preset_processor(facts) if is_preset else image_processor.read(folder, spec.handle)
+    size = _size(spec, facts)
+    if spec.input_size is None and size != tuple(processor.size):  # only transformers follows the processor then
+        raise config_fields.unsupported(spec.handle, "image_size", size[0])
     return ImageBase(
         input_size=size,
         preprocessing=processor.preprocessing,

@@ -155,7 +155,9 @@ def refuse_code(file: ModelFile) -> None:
         kind, module = item.get("class_name"), item.get("module")
         # Keras 3 states no module of the whole model in HDF5.
         is_own_model = item is file.config and kind not in MODELS
-        foreign = module.partition(".")[0] not in _SAFE_MODULES if module else item.get("registered_name") or is_own_model
+        foreign = (
+            module.partition(".")[0] not in _SAFE_MODULES if module else item.get("registered_name") or is_own_model
+        )
         if kind and foreign:
             raise InputError(
                 f"{file.path} needs the class {kind!r}{f' of the Python module {module!r}' if module else ''}"

@@ -188,8 +188,18 @@ def _machine_error(exc: OSError, *, debug: bool) -> int:
     if disk.is_full(exc):
         output.error(disk.full_disk_error(exc).render(spell_option))
     else:
-        output.error(f"{exc.strerror}: {exc.filename}. Choose another folder (--runs, HEADSTART_CACHE).")
+        output.error(_no_access(exc))
     return 3
+
+
+def _no_access(exc: OSError) -> str:
+    """The message about a file that cannot be read, or a place that cannot be written into."""
+    path = Path(os.fsdecode(exc.filename or ""))
+    if os.path.exists(path) and not os.access(path, os.R_OK):
+        return f"{path} cannot be read: {exc.strerror}."
+    if exc.errno != errno.ENOTDIR:  # the folder, and not the temporary name in it
+        path = next((place for place in (path, *path.parents) if os.path.exists(place)), path)
+    return f"{exc.strerror}: {path}. Choose another folder (--runs, HEADSTART_CACHE)."
 
 
 def _is_in_cache(path: object) -> bool:

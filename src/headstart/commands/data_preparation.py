@@ -1,7 +1,7 @@
 """From a data set and a base to features, an audit and a split: the second part of a training."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -89,9 +89,12 @@ def prepare_data(
     with cost.stage("audit and split"):
         dataset = replace(dataset, labels=corrections.labels)  # after the split, which must not change
         findings = _findings(dataset, checked, split, base, features)
-        _report(findings, checked.skipped, strict=config.data.strict)
+        report_skipped(checked.skipped, strict=config.data.strict)
+        for finding in findings:
+            if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:
+                logger.warning(finding.summary)
         if config.data.strict:
-            check_labels(dataset.label_problems)
+            report_label_problems(dataset.label_problems, strict=True)
     return PreparedData(dataset, features, checked, split, findings, block_features)
 
 
@@ -213,29 +216,37 @@ def load_for_input(load: Callable[..., Base], options: dict[str, Any], *, is_siz
         return load(**{**options, "input_size": None})
 
 
-def check_labels(problems: Iterable[LabelProblem]) -> None:
-    """Check that no part of a label was left out, such as a box outside its image.
+def report_label_problems(problems: Iterable[LabelProblem], *, strict: bool) -> None:
+    """Log which parts of labels were left out, such as boxes outside their images.
 
     Raises:
-        InputError: one was.
+        InputError: ``strict``, and one was.
     """
-    lost = [problem for problem in problems if problem.is_left_out]
-    if lost:
-        lines = [f"  {problem.file}: {problem.where} {problem.reason}" for problem in lost[:_MAX_LISTED]]
-        text = f"{counted(len(lost), 'object')} left out:\n" + "\n".join(lines)
-        raise InputError(f"{text}\nCorrect their annotations, or leave {field_name('strict')} out.", field="strict")
+    lost = [f"{problem.file}: {problem.where} {problem.reason}" for problem in problems if problem.is_left_out]
+    _report_left_out(_left_out(lost, "object"), "Correct their annotations", strict=strict)
 
 
-def _report(findings: list[Finding], skipped: list[Skipped], *, strict: bool) -> None:
-    """Log what is wrong with the data."""
-    if skipped:
-        lines = [f"  {item.file}: {item.reason}" for item in skipped[:_MAX_LISTED]]
-        if len(skipped) > _MAX_LISTED:
-            lines.append(f"  … and {len(skipped) - _MAX_LISTED:,} more")
-        text = f"{counted(len(skipped), 'file')} left out:\n" + "\n".join(lines)
-        if strict:
-            raise InputError(f"{text}\nFix or remove these files, or leave {field_name('strict')} out.", field="strict")
+def report_skipped(skipped: Sequence[Skipped], *, strict: bool) -> None:
+    """Log which files were left out, and why.
+
+    Raises:
+        InputError: ``strict``, and one was.
+    """
+    _report_left_out(skipped_text(skipped), "Fix or remove these files", strict=strict)
+
+
+def skipped_text(skipped: Sequence[Skipped]) -> str:
+    """How many files were left out, and of the first ones why; empty if there are none."""
+    return _left_out([f"{item.file}: {item.reason}" for item in skipped], "file")
+
+
+def _left_out(lines: Sequence[str], noun: str) -> str:
+    rest = [f"… and {len(lines) - _MAX_LISTED:,} more"] if len(lines) > _MAX_LISTED else []
+    return "\n  ".join([f"{counted(len(lines), noun)} left out:", *lines[:_MAX_LISTED], *rest]) if lines else ""
+
+
+def _report_left_out(text: str, advice: str, *, strict: bool) -> None:
+    if text and strict:
+        raise InputError(f"{text}\n{advice}, or leave {field_name('strict')} out.", field="strict")
+    if text:
         logger.warning(text)
-    for finding in findings:
-        if finding.state == "found" and finding.severity != "info" and finding.check not in UNUSABLE:
-            logger.warning(finding.summary)

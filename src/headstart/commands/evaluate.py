@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from headstart.commands.data_preparation import check_labels
+from headstart.commands.data_preparation import report_label_problems, report_skipped, skipped_text
 from headstart.commands.load import Run
 from headstart.config import Config, merge_settings
 from headstart.config.commands import EVALUATE, shows_settings
@@ -17,7 +17,7 @@ from headstart.data.dataset import Dataset, load_dataset
 from headstart.data.example_rows import Skipped
 from headstart.data.fingerprints import ImageInfo, inspect_image
 from headstart.data.missing_files import check_files
-from headstart.errors import InputError, counted
+from headstart.errors import InputError
 from headstart.evaluation import coverage
 from headstart.explanation.mistakes import explain_mistakes
 from headstart.reports.run import write_report
@@ -111,18 +111,14 @@ def _evaluate(
         check_files(dataset)
         _check_labels(folder, dataset, get_task(facts.task))
         indices = _test_part(dataset)
-        if strict:
-            files = {dataset.files[i] for i in indices.tolist()}
-            check_labels(problem for problem in dataset.label_problems if problem.file in files)
+        files = {dataset.files[i] for i in indices.tolist()}
+        report_label_problems((problem for problem in dataset.label_problems if problem.file in files), strict=strict)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(indices), tta=tta)
         answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, indices, progress)
-    if skipped and (strict or not answers.files):
-        lines = "".join(f"\n  {item.file}: {item.reason}" for item in skipped[:10])
-        raise InputError(
-            f"{'' if answers.files else 'no example can be used: '}{counted(len(skipped), 'file')} left out:{lines}",
-            field="strict" if strict else None,
-        )
+    if not answers.files:
+        raise InputError(f"no example can be used: {skipped_text(skipped)}")
+    report_skipped(skipped, strict=strict)
     with cost.stage("evaluation"):
         metrics = answers.metrics(np.ones(len(answers.labels), bool), classes, seed=facts.seed)
         data_overlap = overlap(folder, facts, predictor.reader, answers, image_infos, progress)

@@ -17,7 +17,7 @@ from headstart.data.class_folders import find_in_folder
 from headstart.data.class_names import same_name, warn_of_similar
 from headstart.data.example_rows import ExampleRows, LabelProblem, Skipped
 from headstart.data.examples import Example
-from headstart.data.folders import subfolders
+from headstart.data.folders import UNREADABLE, subfolders
 from headstart.data.modalities import Modality, modalities
 from headstart.data.table_columns import Columns
 from headstart.data.table_examples import Part, find_in_tables
@@ -351,7 +351,12 @@ def _check_no_columns(path: Path, columns: Columns) -> None:
 def _too_few_classes(source: str, root: Path, rows: ExampleRows, classes: list[str]) -> str:
     if rows.files and classes:
         only = f"{classes[0]!r}, {counted(len(rows.files), 'example')}"
-        hint = _one_level_up(root, classes) or _table_beside(source, root)
+        unread = next((item for item in rows.skipped if UNREADABLE in item.reason), None)
+        hint = (
+            f" {unread.file} {unread.reason}."
+            if unread
+            else _one_level_up(root, classes) or _table_beside(source, root)
+        )
         return f"{source} has one class only ({only}): expected at least two.{hint}"
     is_folder = source != FRAME and Path(source).is_dir()
     expected = f"one folder per class with {_file_kinds()}" if is_folder else "rows with an example and its label"

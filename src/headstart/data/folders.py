@@ -12,6 +12,9 @@ logger = logging.getLogger(__name__)
 Report = Callable[[str, str], None]
 """Is told the path of what is not read, and the reason."""
 
+UNREADABLE = "cannot be read"
+"""Begins the reason for a folder that is not read."""
+
 _NOT_DATA = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _LOOP = "a symbolic link to a folder that it lies in: not followed"
 _AGAIN = "a symbolic link to a folder that is read already: not followed"
@@ -19,7 +22,7 @@ _AGAIN = "a symbolic link to a folder that is read already: not followed"
 
 def log_unread(path: str, reason: str) -> None:
     """Log that something is not read."""
-    logger.warning(f"{path} is not read: {reason}")
+    logger.warning(f"{path} {reason}" if reason.startswith(UNREADABLE) else f"{path} is not read: {reason}")
 
 
 def ignore_unread(path: str, reason: str) -> None:
@@ -93,7 +96,7 @@ def _entries(folder: str, report: Report) -> "list[os.DirEntry[str]]":
                 key=lambda entry: (entry.is_symlink() and is_folder(entry), entry.name),
             )
     except OSError as exc:
-        report(folder, f"cannot be read: {exc.strerror or exc}")
+        report(folder, f"{UNREADABLE}: {exc.strerror or exc}")
         return []
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from headstart.errors import InputError, IntegrityError
+from headstart.errors import InputError, IntegrityError, UnavailableError
 from headstart.runs.migrations import migrate_figures, migrate_run
 from headstart.runs.records import FieldError, Record, decode, wrong_value
 from headstart.runs.schema import FORMAT_VERSION, Figures, RunFacts
@@ -103,6 +103,8 @@ def _read(
 ) -> R:  # fmt: skip
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as exc:
+        raise UnavailableError(f"{path} cannot be read: {exc.strerror}.") from exc
     except (OSError, ValueError, RecursionError) as exc:
         raise IntegrityError(f"{path} cannot be read as JSON ({exc}). {ADVICE}") from exc
     try:
