@@ -28,6 +28,7 @@ from headstart.runs.folder import check_name, name_of, versions, write_folder
 from headstart.runs.overlap import overlap
 from headstart.runs.predictor import Output, Predictor
 from headstart.runs.records import decode
+from headstart.runs.run import RunFolder, folder_of
 from headstart.runs.schema import (
     Coverage,
     DataFacts,
@@ -49,7 +50,7 @@ SPLIT = "held-out"
 
 @shows_settings(EVALUATE)
 def evaluate(
-    run: str | Path,
+    run: RunFolder | str | Path,
     data: Any,
     *,
     name: str | None = None,
@@ -64,7 +65,7 @@ def evaluate(
     that the run was trained on are found, and the figures are given with and without them.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         data: as for ``train``; its classes must be among the run's.
         name: of the evaluation; the data's own name when None. An existing one is never overwritten.
         config: settings, as for :func:`headstart.train`: how the data are read, and ``strict``. For a multi-label run
@@ -80,7 +81,7 @@ def evaluate(
         InputError: no such run or data, other classes, or nothing that can be evaluated.
         IntegrityError: the run does not compute what it did.
     """
-    folder = Path(run)
+    folder = folder_of(run)
     facts = read_facts(folder)
     evaluation_name = check_name(name if name is not None else name_of(data, "evaluation"))
     values = merge_settings(config, settings, allowed=EVALUATE)

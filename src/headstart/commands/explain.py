@@ -1,21 +1,21 @@
 """``explain``: why a run predicts a class for an example."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import InputError
 from headstart.explanation.explain import NEAREST, Explainer, Method
 from headstart.runs.files import read_facts
+from headstart.runs.inputs import examples_in
 from headstart.runs.predictor import Problem
-from headstart.runs.run import RunFolder, examples_in
+from headstart.runs.run import RunFolder, folder_of
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
 
 def explain(
     run: RunFolder | str | Path,
-    examples: str | Path | Iterable[str | Path],
+    examples: Any,
     *,
     class_name: str | None = None,
     box: int = 1,
@@ -45,8 +45,9 @@ def explain(
         InputError: no such run, file or class; the method is not possible; or the only example cannot be used.
         IntegrityError: the run's predictions differ from those of its training.
     """
-    folder = run.folder if isinstance(run, RunFolder) else Path(run)
-    selected, is_one = examples_in(examples, read_facts(folder).modality)
+    folder = folder_of(run)
+    facts = read_facts(folder)
+    selected, is_one = examples_in(examples, facts.modality, facts.config)
     with show_progress(progress) as shown_progress:
         explainer = Explainer(
             folder, class_name=class_name, box=box, method=method, nearest=nearest,

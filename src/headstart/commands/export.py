@@ -5,7 +5,7 @@ from pathlib import Path
 
 from headstart.exporting.export import Export, export_run
 from headstart.exporting.formats import parse
-from headstart.runs.run import RunFolder
+from headstart.runs.run import RunFolder, folder_of
 from headstart.system.display import show_progress
 from headstart.system.progress import Progress
 
@@ -39,7 +39,7 @@ def export(
         IntegrityError: an export does not repeat the run's predictions: a probability differs by more than the
             tolerance of the format, or the metric is significantly worse.
     """
-    folder = run.folder if isinstance(run, RunFolder) else Path(run)
+    folder = folder_of(run)
     parent = Path(out).expanduser() if out is not None else folder / "exports"
     with show_progress(progress):
         return export_run(folder, parse(to), parent)

@@ -30,6 +30,7 @@ from headstart.errors import BadExample, InputError, counted, field_name
 from headstart.features.examination import Examined, examine
 from headstart.runs.files import read_facts
 from headstart.runs.predictor import open_reader
+from headstart.runs.run import RunFolder, folder_of
 from headstart.runs.schema import RunFacts
 from headstart.runs.tables import read_outputs, read_predictions
 from headstart.system.display import show_progress
@@ -43,7 +44,7 @@ _SHOWN = 5  # of the examples that have changed
 
 @shows_settings(EXTEND)
 def extend(
-    run: str | Path,
+    run: RunFolder | str | Path,
     more: Any,
     *,
     config: Config = None,
@@ -61,7 +62,7 @@ def extend(
     one, and keeps a table of all examples (``examples.jsonl``). Old classes keep their numbers, new ones follow.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         more: data as for :func:`headstart.train`; one class is enough. Examples that the run has already are passed
             over.
         config: settings, as for :func:`headstart.train`: how the new examples are read, and ``fine_tune``. What is not
@@ -82,13 +83,13 @@ def extend(
         UnavailableError: weights, network or an optional package is missing.
         IntegrityError: a frozen weight has changed, or the finished model computes something else.
     """
-    folder = Path(run)
+    folder = folder_of(run)
     facts = read_facts(folder)
-    recorded = recorded_settings(run, facts)
+    recorded = recorded_settings(folder, facts)
     values = merge_settings(config, settings, allowed=EXTEND)
     with show_progress(progress) as shown_progress:
         dataset, config_values = _extended(
-            run, more, facts, recorded, values, Path(cache).expanduser() if cache else None, shown_progress
+            folder, more, facts, recorded, values, Path(cache).expanduser() if cache else None, shown_progress
         )
         extended = train(
             dataset, config=config_values, name=name or folder.name, runs=folder.parent if runs is None else runs,
@@ -99,7 +100,7 @@ def extend(
 
 
 def _extended(
-    run: str | Path,
+    run: Path,
     more: Any,
     facts: RunFacts,
     recorded: dict[str, Any],
@@ -108,7 +109,7 @@ def _extended(
     progress: Progress,
 ) -> tuple[Dataset, dict[str, Any]]:
     """Old and new examples together, and the settings to train on them; see :func:`extend`."""
-    old, digests = _old_examples(Path(run), facts, recorded, cache, progress)
+    old, digests = _old_examples(run, facts, recorded, cache, progress)
     columns = ("path_column", "text_column", "label_column", "label_separator")
     in_table = is_frame(more) or not Path(more).expanduser().is_dir()
     defaults = {name: recorded[name] for name in columns} if in_table else {}
@@ -205,7 +206,7 @@ def _groups(folder: Path, facts: RunFacts, files: Sequence[str]) -> list[str]:
     return [group_of_file[file] for file in files]
 
 
-def _check_kind(run: str | Path, old: Dataset, new: Dataset) -> None:
+def _check_kind(run: Path, old: Dataset, new: Dataset) -> None:
     """See that new examples are of the kind of the old ones, and that all classes can be told apart.
 
     Raises:
@@ -237,7 +238,7 @@ def _described(task: Task) -> str:
     return f"{task.wording.labels_of_example} ({task.name})"
 
 
-def _only_new(run: str | Path, old: Dataset, digests: Sequence[str], new: Dataset) -> Dataset:
+def _only_new(run: Path, old: Dataset, digests: Sequence[str], new: Dataset) -> Dataset:
     """The examples that the run does not have: with another content, or another label.
 
     Raises:

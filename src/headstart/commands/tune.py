@@ -12,6 +12,7 @@ from headstart.config.keywords import TuneKeywords
 from headstart.data.run_examples import EXAMPLES, read_examples
 from headstart.errors import InputError, field_name
 from headstart.runs.files import read_facts
+from headstart.runs.run import RunFolder, folder_of
 from headstart.runs.schema import RunFacts
 from headstart.system.progress import Progress
 from headstart.tasks import get_task
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @shows_settings(TUNE)
 def tune(
-    run: str | Path,
+    run: RunFolder | str | Path,
     *,
     config: Config = None,
     name: str | None = None,
@@ -37,7 +38,7 @@ def tune(
     The run itself does not change; the result is a new run.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         config: settings of fine-tuning, as for :func:`headstart.train`.
         name: of the new run; that of the old one, with a number, when None.
         runs: folder for the new run; that of the old one when None.
@@ -53,17 +54,17 @@ def tune(
         IntegrityError: what was frozen has changed, or the finished model computes something else.
     """
     values = merge_settings(config, settings, allowed=names_in(FineTuneConfig))
-    folder = Path(run)
+    folder = folder_of(run)
     facts = read_facts(folder)
-    recorded = recorded_settings(run, facts)
+    recorded = recorded_settings(folder, facts)
     if get_task(facts.task).trains_on != "features":
         raise InputError(
-            f"{run} is a {facts.task} run, whose base is not fine-tuned: train again with other settings, such as "
+            f"{folder} is a {facts.task} run, whose base is not fine-tuned: train again with other settings, such as "
             f"{field_name('detector_epochs')}."
         )
     data: Any = facts.data.path if facts.data else None
     if data is None:
-        raise InputError(f"{run} was trained on a DataFrame, which is not kept: call train() with it again.")
+        raise InputError(f"{folder} was trained on a DataFrame, which is not kept: call train() with it again.")
     if data == EXAMPLES:
         data = read_examples(folder, facts.classes, get_task(facts.task), facts.modality)
     defaults = dict.fromkeys(names_in(FineTuneConfig))
@@ -72,7 +73,7 @@ def tune(
         name=name or folder.name, runs=folder.parent if runs is None else runs, progress=progress,
     )  # fmt: skip
     if tuned.facts.data and facts.data and tuned.facts.data.digest != facts.data.digest:
-        logger.warning(f"the data of {run} have changed since it was trained: do not compare the two runs.")
+        logger.warning(f"the data of {folder} have changed since it was trained: do not compare the two runs.")
     return tuned
 
 
