@@ -120,10 +120,11 @@ def test_the_python_of_the_guide_works(photos: Path, tmp_path: Path, monkeypatch
     """The blocks are run as they stand, but on the base that needs no download, and on small images."""
     text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos)
-    (tmp_path / "cat.jpg").write_bytes((photos / "china/00.jpg").read_bytes())
+    for name in ("cat.jpg", "dog.jpg"):
+        (tmp_path / name).write_bytes((photos / "china/00.jpg").read_bytes())
     names: dict[str, object] = {}
     for block in blocks:
         exec(block.replace('base="keras:Xception"', f'base="embedded:efficientnet-lite0", input_size={SIZE}'), names)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Image as PillowImage
+from PIL.Image import fromarray
 
 from headstart.data.examples import Example, FileExample, TextExample, UnusableExample
 from headstart.data.modalities import Modality
@@ -36,7 +37,7 @@ class ContentExample(Example):
 
     @property
     def location(self) -> None:
-        """There is none."""
+        """It has no address."""
         return
 
     def version(self) -> None:
@@ -92,7 +93,7 @@ def _examples_of(item: Any, position: int, modality: Modality) -> list[Example]:
 
 def _is_content(value: Any) -> bool:
     """Whether this is an image, an array of pixels or the content of a file."""
-    return isinstance(value, (*_BYTES, Image.Image)) or (_is_array(value) and _dimensions(value) in (2, 3))
+    return isinstance(value, (*_BYTES, PillowImage)) or (_is_array(value) and _dimensions(value) in (2, 3))
 
 
 def _is_array(value: Any) -> bool:
@@ -110,9 +111,9 @@ def _in_memory(value: Any, modality: Modality, name: str) -> Example:
         return ContentExample(content, name=name) if modality.has_pixels else _text_of(content, modality)
     if not modality.has_pixels:
         raise _kind_error(value, modality)
-    if isinstance(value, Image.Image):
+    if isinstance(value, PillowImage):
         return ContentExample(_png(value), name=getattr(value, "filename", "") or name)
-    return ContentExample(_png(Image.fromarray(_pixels(value, name))), name=name)
+    return ContentExample(_png(fromarray(_pixels(value, name))), name=name)
 
 
 def _text_of(content: bytes, modality: Modality) -> Example:
@@ -143,7 +144,7 @@ def _pixels(value: Any, name: str) -> np.ndarray:
     )
 
 
-def _png(image: Image.Image) -> bytes:
+def _png(image: PillowImage) -> bytes:
     """An image as the content of a file with the same pixels."""
     keeps = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
     file = io.BytesIO()
