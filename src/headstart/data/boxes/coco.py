@@ -8,12 +8,12 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+from headstart.data.boxes.data_sets import named_image, read_data_sets
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.outlines import mask_corners
 from headstart.data.boxes.parsing import mappings, read_json, reading
 from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, image_size, number
-from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
-from headstart.errors import BadExample, InputError
+from headstart.errors import InputError
 
 NAME = "COCO"
 
@@ -38,25 +38,10 @@ def read_coco(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in COCO's form.
     """
-    annotations = Annotations()
-    splits = SplitLists()
-    by_file: dict[str, AnnotatedImage] = {}
-    for file in files:
-        source = images.relative(str(file))
-        split = split_in_name(file.stem) or split_of_path(source)
-        for image in _read_file(file, source, images, annotations):
-            splits.add(image.file, split)
-            if image.file in by_file:
-                by_file[image.file].boxes += image.boxes
-            else:
-                by_file[image.file] = image
-    annotations.images = [*by_file.values()]
-    images.skip_others(annotations, "not among the images of the annotation file")
-    splits.assign(annotations)
-    return annotations
+    return read_data_sets(files, images, _read_images)
 
 
-def _read_file(file: Path, source: str, images: ImageFiles, annotations: Annotations) -> list[AnnotatedImage]:
+def _read_images(file: Path, source: str, images: ImageFiles, annotations: Annotations) -> list[AnnotatedImage]:
     content = read_coco_json(file)
     names = _category_names(content)
     annotations.classes += [name for name in names.values() if name not in annotations.classes]
@@ -96,14 +81,10 @@ def _images(
     """Number of an image -> the image; None for one that is not there, which is listed."""
     by_id: dict[str, AnnotatedImage | None] = {}
     for entry in mappings(entries):
-        name = str(entry.get("file_name") or "")
-        try:
-            image = AnnotatedImage(images.find(name), source, size=image_size(entry.get("height"), entry.get("width")))
-        except BadExample as exc:
-            annotations.skip(name or source, f"named in {source}: {exc}")
-            by_id[_key(entry.get("id"))] = None
-        else:
-            by_id[_key(entry.get("id"))] = image
+        image = named_image(str(entry.get("file_name") or ""), source, images, annotations)
+        if image is not None:
+            image.size = image_size(entry.get("height"), entry.get("width"))
+        by_id[_key(entry.get("id"))] = image
     return by_id
 
 

@@ -4,11 +4,12 @@ Source: https://labelstud.io/guide/export
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from headstart.data.boxes.data_sets import read_data_sets
 from headstart.data.boxes.image_files import ImageFiles, is_image
 from headstart.data.boxes.outlines import turned_corners
 from headstart.data.boxes.parsing import mappings, read_json, reading
@@ -22,7 +23,6 @@ from headstart.data.boxes.records import (
     image_size,
     number,
 )
-from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.data.example_rows import LabelProblem
 from headstart.data.examples import is_url
 from headstart.errors import BadExample, InputError
@@ -52,21 +52,17 @@ def read_label_studio(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in this form.
     """
-    annotations = Annotations()
-    splits = SplitLists()
-    for file in files:
-        source = images.relative(str(file))
-        with reading(file):
-            tasks = read_json(file)
-        if not is_label_studio(tasks):
-            raise InputError(f"{file} is no export of Label Studio in the form JSON or JSON-MIN.")
-        for task in tasks:
-            image = _read_task(task, source, images, annotations) if isinstance(task, Mapping) else None
-            if image is not None:
-                splits.add(image.file, split_in_name(file.stem) or split_of_path(image.file))
-                annotations.images.append(image)
-    splits.assign(annotations)
-    return annotations
+    return read_data_sets(files, images, _read_images)
+
+
+def _read_images(file: Path, source: str, images: ImageFiles, annotations: Annotations) -> Iterator[AnnotatedImage]:
+    with reading(file):
+        tasks = read_json(file)
+    if not is_label_studio(tasks):
+        raise InputError(f"{file} is no export of Label Studio in the form JSON or JSON-MIN.")
+    for task in mappings(tasks):
+        if (image := _read_task(task, source, images, annotations)) is not None:
+            yield image
 
 
 def _read_task(

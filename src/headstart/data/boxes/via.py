@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headstart.data.boxes.data_sets import named_image, read_data_sets
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.parsing import mappings, read_json, read_lines, reading
 from headstart.data.boxes.records import AnnotatedImage, Annotations, Corners, RawBox, enclosing, number
-from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.errors import BadExample
 
 NAME = "VGG Image Annotator"
@@ -48,25 +48,21 @@ def read_via(files: Sequence[Path], images: ImageFiles) -> Annotations:
     Raises:
         InputError: a file is not in this form.
     """
-    annotations, splits = Annotations(), SplitLists()
-    for file in files:
-        source = images.relative(str(file))
-        with reading(file):
-            regions = list(_csv_regions(file) if file.suffix.lower() == ".csv" else _json_regions(file))
-        class_key = _class_key([region.attributes for region in regions])
-        by_name: dict[str, AnnotatedImage | None] = {}
-        for i, region in enumerate(regions, 1):
-            if region.file not in by_name:
-                by_name[region.file] = _image(region.file, source, images.within(file.parent), annotations)
-            image = by_name[region.file]
-            if image is not None and region.shape is not None:
-                _add(region, f"region {i} of {source}", class_key, image, annotations)
-        for image in filter(None, by_name.values()):
-            splits.add(image.file, split_in_name(file.stem) or split_of_path(image.file))
-            annotations.images.append(image)
-    images.skip_others(annotations, "not among the images of the annotation file")
-    splits.assign(annotations)
-    return annotations
+    return read_data_sets(files, images, _read_images)
+
+
+def _read_images(file: Path, source: str, images: ImageFiles, annotations: Annotations) -> list[AnnotatedImage]:
+    with reading(file):
+        regions = list(_csv_regions(file) if file.suffix.lower() == ".csv" else _json_regions(file))
+    class_key, near_images = _class_key([region.attributes for region in regions]), images.within(file.parent)
+    by_name: dict[str, AnnotatedImage | None] = {}
+    for i, region in enumerate(regions, 1):
+        if region.file not in by_name:
+            by_name[region.file] = named_image(region.file, source, near_images, annotations)
+        image = by_name[region.file]
+        if image is not None and region.shape is not None:
+            _add(region, f"region {i} of {source}", class_key, image, annotations)
+    return [image for image in by_name.values() if image is not None]
 
 
 def _entries(value: Any) -> list[Mapping[str, Any]]:
@@ -113,14 +109,6 @@ def _class_key(attributes: Sequence[Any]) -> str:
     keys = [key for values in attributes if isinstance(values, Mapping) for key in values]
     usual_key = next((key for name in _CLASS_KEYS for key in keys if key.strip().lower() == name), "")
     return usual_key or (max(keys, key=keys.count) if keys else "")
-
-
-def _image(name: str, source: str, images: ImageFiles, annotations: Annotations) -> AnnotatedImage | None:
-    try:
-        return AnnotatedImage(images.find(name), source)
-    except BadExample as exc:
-        annotations.skip(name or source, f"named in {source}: {exc}")
-        return None
 
 
 def _add(region: _Region, where: str, class_key: str, image: AnnotatedImage, annotations: Annotations) -> None:
