@@ -17,6 +17,7 @@ from tests.data.box_files import boxes, draw, labels, problems, read, skipped, s
 
 TWO = [("cat", 10, 20, 50, 60), ("dog", 0, 0, 20, 30)]
 BOXES, NAMES = [[10, 20, 40, 40], [0, 0, 20, 30]], ["cat", "dog"]
+CORNERS = [{"x1": 10, "y1": 20, "x2": 50, "y2": 60}, {"x1": 0, "y1": 0, "x2": 20, "y2": 30}]
 CLASSES = {"names": NAMES, "_type": "ClassLabel"}
 FEATURES = {
     "struct of lists": {"feature": {"bbox": {}, "category": CLASSES}, "_type": "Sequence"},
@@ -52,6 +53,20 @@ def write_parquet(path: Path, rows: list[dict[str, Any]], features: Any = None) 
         {"boxes": json.dumps(BOXES), "labels": json.dumps(NAMES)},
         {"bbox": str(BOXES), "class": str(NAMES)},
         {"bboxes": [[0.1, 0.25, 0.4, 0.5], [0, 0, 0.2, 0.375]], "labels": NAMES},
+        {"bbox": CORNERS, "label": NAMES},
+        {
+            "bbox": [{"XMin": 10, "YMin": 20, "XMax": 50, "YMax": 60}, {"XMin": 0, "YMin": 0, "XMax": 20, "YMax": 30}],
+            "labels": NAMES,
+        },
+        {"boxes": {"x1": [10, 0], "y1": [20, 0], "x2": [50, 20], "y2": [60, 30], "score": [1, 1]}, "labels": NAMES},
+        {"objects": [{"box": box, "label": name} for box, name in zip(CORNERS, NAMES, strict=True)]},
+        {"objects": [{**box, "label": name} for box, name in zip(CORNERS, NAMES, strict=True)]},
+        {"objects": {"x": [10, 0], "y": [20, 0], "width": [40, 20], "height": [40, 30], "category": NAMES}},
+        {
+            "bbox": [{"cx": 0.3, "cy": 0.5, "w": 0.4, "h": 0.5}, {"cx": 0.1, "cy": 0.1875, "w": 0.2, "h": 0.375}],
+            "label": NAMES,
+        },
+        {"bbox": json.dumps(CORNERS), "label": json.dumps(NAMES)},
     ],
 )
 def test_forms_of_columns(tmp_path: Path, columns: dict[str, Any]) -> None:
@@ -66,6 +81,19 @@ def test_forms_of_columns(tmp_path: Path, columns: dict[str, Any]) -> None:
     assert read(tmp_path).labels == found.labels
     frame = pd.DataFrame([row | {"file_name": str(tmp_path / row["file_name"])} for row in rows])
     assert [len(label) for label in load_dataset(frame).labels] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    "box", [[10, 20, 40, 40], {"xmin": 10, "ymin": 20, "xmax": 50, "ymax": 60}, {"x": 10, "y": 20, "w": 40, "h": 40}]
+)
+def test_a_row_of_parquet_for_each_object(tmp_path: Path, box: Any) -> None:
+    draw(tmp_path / "images/1.jpg")
+    draw(tmp_path / "images/2.jpg")
+    rows = [{"path": "images/1.jpg", "bbox": box, "label": name} for name in NAMES]
+    write_parquet(tmp_path / "boxes.parquet", [*rows, {"path": "images/2.jpg", "bbox": None, "label": None}])
+    found = read(tmp_path)
+    assert boxes(found, "images/1.jpg") == [("cat", 10, 20, 50, 60), ("dog", 10, 20, 50, 60)]
+    assert boxes(found, "images/2.jpg") == []
 
 
 def test_lists_in_the_text_of_a_csv_file(tmp_path: Path) -> None:

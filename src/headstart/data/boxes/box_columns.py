@@ -1,49 +1,19 @@
 """Which columns of a table hold boxes: by their usual names, in any case."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.data.boxes.box_lists import BOXES, IGNORED, LABELS, OBJECTS, holds_boxes, holds_objects
-from headstart.data.boxes.records import Corners
+from headstart.data.boxes.corner_names import NAMED_FORMS, ToCorners
 from headstart.data.table_columns import Columns, TableHead, find_column, find_labels
 from headstart.data.tables import column_names, open_table
 from headstart.errors import InputError, UnavailableError
 
-_X1, _Y1, _X2, _Y2 = (
-    ("x1", "xmin", "x_min", "left", "bbox_x1", "bbox_xmin"),
-    ("y1", "ymin", "y_min", "top", "bbox_y1", "bbox_ymin"),
-    ("x2", "xmax", "x_max", "right", "bbox_x2", "bbox_xmax"),
-    ("y2", "ymax", "y_max", "bottom", "bbox_y2", "bbox_ymax"),
-)
-_STARTS = ((*_X1, "x", "bbox_x", "bbox_left"), (*_Y1, "y", "bbox_y", "bbox_top"))
-_CENTRES = (("x_center", "xcenter", "center_x", "cx"), ("y_center", "ycenter", "center_y", "cy"))
-_SIDES = (("bbox_width", "box_width", "bbox_w", "w", "width"), ("bbox_height", "box_height", "bbox_h", "h", "height"))
 _IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "label", "ignored")
 """What the tables that headstart writes call the columns of a box."""
-
-
-def _from_corners(v: Sequence[float]) -> Corners:
-    return v[0], v[1], v[2], v[3]
-
-
-def _from_start(v: Sequence[float]) -> Corners:
-    return v[0], v[1], v[0] + v[2], v[1] + v[3]
-
-
-def from_centre(v: Sequence[float]) -> Corners:
-    """Corners from the centre, the width and the height."""
-    x, y, w, h = v[:4]
-    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
-
-
-_FORMS: tuple[tuple[tuple[Sequence[str], ...], Callable[[Sequence[float]], Corners]], ...] = (
-    ((_X1, _Y1, _X2, _Y2), _from_corners),
-    ((*_CENTRES, *_SIDES), from_centre),
-    ((*_STARTS, *_SIDES), _from_start),
-)
 
 
 class BoxColumns(NamedTuple):
@@ -63,7 +33,7 @@ class BoxColumns(NamedTuple):
     path: int
     label: int | None
     box: list[int]
-    to_corners: Callable[[Sequence[float]], Corners] | None
+    to_corners: ToCorners | None
     size: list[int] | None
     split: int | None
     group: int | None
@@ -140,9 +110,9 @@ def _find_lists(head: TableHead) -> tuple[list[int], None] | None:
     return None
 
 
-def _find_box(head: TableHead) -> tuple[list[int], Callable[[Sequence[float]], Corners]] | None:
+def _find_box(head: TableHead) -> tuple[list[int], ToCorners] | None:
     return next(
-        ((positions, to_corners) for names, to_corners in _FORMS if (positions := _positions(head, names))), None
+        ((positions, to_corners) for names, to_corners in NAMED_FORMS if (positions := _positions(head, names))), None
     )
 
 

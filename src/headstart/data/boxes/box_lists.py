@@ -1,13 +1,14 @@
 """All boxes of an image in one row of a table: Hugging Face's columns of objects, and lists of boxes beside labels.
 
-A cell is a list, or the text of one in JSON or Python. Lists of four numbers do not say what they count, so that is
-decided for a whole table: [x, y, width, height], as in COCO, unless another form fits the images better.
+A cell is a list, or the text of one in JSON or Python. A box is a list of four numbers, or an object with names for
+them, such as x1 or xmin. Lists do not say what they count, so that is decided for a whole table: [x, y, width, height],
+as in COCO, unless another form fits the images better.
 """
 
 import ast
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headstart.data.boxes.corner_names import NAMED_FORMS, NamedForm, ToCorners, from_centre, from_corners, from_start
 from headstart.data.boxes.records import AnnotatedImage, Corners, number
 from headstart.data.cells import cell_text, is_missing
 from headstart.data.images import read_header
@@ -48,13 +50,15 @@ class ListedBox(NamedTuple):
 
     Attributes:
         label: its class; empty if it has none.
-        numbers: four, of a form that is not known yet; NaN where there is no number.
+        numbers: four; NaN where there is no number.
         is_ignored: whether it is a crowd, or difficult.
+        has_corners: whether the numbers are corners, by their names; otherwise their form is not known yet.
     """
 
     label: str
     numbers: Corners
     is_ignored: bool
+    has_corners: bool = False
 
 
 def parsed_cell(value: Any) -> Any:
@@ -74,8 +78,8 @@ def holds_objects(values: Sequence[Any]) -> bool:
 
 
 def holds_boxes(values: Sequence[Any]) -> bool:
-    """Whether cells hold lists of boxes, or boxes of four numbers."""
-    return any(_is_box(cell) or _is_box(cell[0]) for value in values if (cell := _as_list(parsed_cell(value))))
+    """Whether cells hold lists of boxes, or single boxes."""
+    return any(_is_box(cell) or _is_box(_first(cell)) for cell in map(parsed_cell, values))
 
 
 def boxes_in_objects(cell: Any) -> list[ListedBox]:
@@ -87,10 +91,10 @@ def boxes_in_objects(cell: Any) -> list[ListedBox]:
     value = parsed_cell(cell)
     items = _as_list(value)
     if items is not None and all(isinstance(item, Mapping) for item in items):
-        columns = [[_field(item, names) for item in items] for names in (BOXES, _LABELS_INSIDE, IGNORED)]
-        return _joined_lists(*columns)
+        columns = [[_field(item, names) for item in items] for names in (_LABELS_INSIDE, IGNORED)]
+        return _joined_lists([_box_of(item) for item in items], *columns)
     if isinstance(value, Mapping):
-        return _joined_lists(*(_field(value, names) for names in (BOXES, _LABELS_INSIDE, IGNORED)))
+        return _joined_lists(_box_of(value), *(_field(value, names) for names in (_LABELS_INSIDE, IGNORED)))
     if is_missing(value) or value == "":
         return []
     raise BadExample("has objects that cannot be read: expected an object of lists, or a list of objects")
@@ -111,18 +115,56 @@ def boxes_beside_labels(boxes: Any, labels: Any, separator: str | None = None) -
 def _joined_lists(boxes: Any, labels: Any, ignored: Any) -> list[ListedBox]:
     if isinstance(boxes, str) and not boxes.strip():
         return []
-    listed_boxes = [] if _as_list(boxes) is None and is_missing(boxes) else _as_list(boxes)
+    if _is_box(boxes):
+        listed_boxes: list[Any] | None = _boxes_of_lists(boxes) if isinstance(boxes, Mapping) else [boxes]
+    else:
+        listed_boxes = [] if _as_list(boxes) is None and is_missing(boxes) else _as_list(boxes)
     if listed_boxes is None:
         raise BadExample("has boxes that cannot be read: expected a list")
-    if _is_box(listed_boxes):
-        listed_boxes = [listed_boxes]
     names, marks = _for_each(labels, listed_boxes), _for_each(ignored, listed_boxes)
     if not len(names) == len(marks) == len(listed_boxes):
         raise BadExample(f"has boxes and labels that do not match: {len(listed_boxes):,} and {len(names):,}")
     return [
-        ListedBox(_scalar_text(name), _numbers(box), _scalar_text(mark).lower() in ("1", "true"))
+        _listed_box(box, _scalar_text(name), _scalar_text(mark).lower() in ("1", "true"))
         for box, name, mark in zip(listed_boxes, names, marks, strict=True)
     ]
+
+
+def _listed_box(box: Any, label: str, is_ignored: bool) -> ListedBox:
+    if not isinstance(box, Mapping):
+        return ListedBox(label, _numbers(box), is_ignored)
+    values, form = _named_numbers(box) or ([], NAMED_FORMS[0])
+    return ListedBox(label, form.to_corners(_numbers(values)), is_ignored, has_corners=True)
+
+
+def _boxes_of_lists(box: Mapping[Any, Any]) -> list[Any]:
+    """The boxes of an object with a list for each number; of one with single numbers the box itself.
+
+    Raises:
+        BadExample: the lists differ in length.
+    """
+    values, form = _named_numbers(box) or ([], NAMED_FORMS[0])
+    lists = [_as_list(value) for value in values]
+    if all(items is None for items in lists):
+        return [box]
+    lengths = {len(items or ()) for items in lists}
+    if len(lengths) > 1:
+        raise BadExample(f"has lists of numbers of boxes that do not match: {', '.join(map(str, sorted(lengths)))}")
+    names = [usual_names[0] for usual_names in form.names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(items or () for items in lists), strict=True)]
+
+
+def _named_numbers(box: Mapping[Any, Any]) -> tuple[list[Any], NamedForm] | None:
+    """The four values of a box whose names say what they are, and their form."""
+    present = {str(name).lower() for name in box}
+    form = next((form for form in NAMED_FORMS if all(present.intersection(names) for names in form.names)), None)
+    return ([_field(box, names) for names in form.names], form) if form else None
+
+
+def _box_of(fields: Mapping[Any, Any]) -> Any:
+    """The box among the fields of an object, or the object itself if it has the numbers of a box."""
+    box = _field(fields, BOXES)
+    return fields if box is None and _named_numbers(fields) else box
 
 
 def _for_each(value: Any, boxes: Sequence[Any]) -> list[Any]:
@@ -138,12 +180,20 @@ def _as_list(value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, list | tuple) else None
 
 
+def _first(value: Any) -> Any:
+    return next(iter(_as_list(value) or ()), None)
+
+
 def _has_boxes(value: Any) -> bool:
-    first = value if isinstance(value, Mapping) else next(iter(_as_list(value) or ()), None)
-    return isinstance(first, Mapping) and any(str(name).lower() in BOXES for name in first)
+    first = value if isinstance(value, Mapping) else _first(value)
+    return isinstance(first, Mapping) and (
+        any(str(name).lower() in BOXES for name in first) or _named_numbers(first) is not None
+    )
 
 
 def _is_box(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return _named_numbers(value) is not None
     items = _as_list(value)
     return items is not None and len(items) == _NUMBERS and all(isinstance(x, int | float | np.number) for x in items)
 
@@ -167,22 +217,10 @@ def _scalar_text(value: Any) -> str:
 # ---- what the four numbers are
 
 
-def _from_start(v: Corners) -> Corners:
-    return v[0], v[1], v[0] + v[2], v[1] + v[3]
-
-
-def _from_corners(v: Corners) -> Corners:
-    return v
-
-
-def _from_centre(v: Corners) -> Corners:
-    return v[0] - v[2] / 2, v[1] - v[3] / 2, v[0] + v[2] / 2, v[1] + v[3] / 2
-
-
-_FORMS: dict[str, Callable[[Corners], Corners]] = {
-    "x, y, width, height": _from_start,
-    "x1, y1, x2, y2": _from_corners,
-    "centre x, centre y, width, height": _from_centre,
+_FORMS: dict[str, ToCorners] = {
+    "x, y, width, height": from_start,
+    "x1, y1, x2, y2": from_corners,
+    "centre x, centre y, width, height": from_centre,
 }
 
 

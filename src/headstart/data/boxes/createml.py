@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.boxes.box_columns import from_centre
+from headstart.data.boxes.corner_names import from_centre
 from headstart.data.boxes.data_sets import named_image, read_data_sets
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.parsing import mappings, read_json, reading

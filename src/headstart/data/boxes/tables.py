@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.boxes.box_columns import BoxColumns, find_box_columns
-from headstart.data.boxes.box_lists import boxes_beside_labels, boxes_in_objects, decide_form
+from headstart.data.boxes.box_lists import ListedBox, boxes_beside_labels, boxes_in_objects, decide_form
 from headstart.data.boxes.image_files import ImageFiles
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
@@ -61,7 +61,7 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
             path = "" if content else cell_text(values[at.path])
             problem = problem or ("" if content else path_problem(values[at.path]) or ("" if path else "has no path"))
             try:
-                objects = [] if problem else _listed_objects(where, values, at, columns.label_separator)
+                objects = [] if problem else _listed_objects(values, at, columns.label_separator)
             except BadExample as exc:
                 problem = str(exc)
             if problem:
@@ -74,7 +74,9 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
             )
             if at.to_corners is None:
                 list_image = listed_by_file.setdefault(file, AnnotatedImage(file, source))
-                list_image.boxes += objects
+                for i, item in enumerate(objects, 1):
+                    box = RawBox(f"object {i} in {where}", item.label, item.numbers, item.is_ignored)
+                    (image if item.has_corners else list_image).boxes.append(box)
                 list_image.size = image.size
             splits.add(file, split_of_table if at.split is None else _split(where, cell_text(values[at.split])))
     decide_form([*listed_by_file.values()], root)
@@ -93,8 +95,8 @@ def _image_content(head: TableHead, values: Sequence[Any], column: int) -> bytes
     return content if content and (image_extension(content) or head.holds_images(column)) else None
 
 
-def _listed_objects(where: str, values: Sequence[Any], at: BoxColumns, separator: str | None) -> list[RawBox]:
-    """The objects of a row that holds all of an image, with numbers of a form that is not known yet.
+def _listed_objects(values: Sequence[Any], at: BoxColumns, separator: str | None) -> list[ListedBox]:
+    """The objects of a row that holds all of an image, or one.
 
     Raises:
         BadExample: they cannot be read.
@@ -102,11 +104,7 @@ def _listed_objects(where: str, values: Sequence[Any], at: BoxColumns, separator
     if at.to_corners is not None:
         return []
     cell = values[at.box[0]]
-    objects = boxes_in_objects(cell) if at.label is None else boxes_beside_labels(cell, values[at.label], separator)
-    return [
-        RawBox(f"object {number} in {where}", item.label, item.numbers, item.is_ignored)
-        for number, item in enumerate(objects, 1)
-    ]
+    return boxes_in_objects(cell) if at.label is None else boxes_beside_labels(cell, values[at.label], separator)
 
 
 def _add_row(where: str, texts: Sequence[str], at: BoxColumns, image: AnnotatedImage) -> None:

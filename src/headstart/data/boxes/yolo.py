@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from headstart.data.boxes.box_columns import from_centre
+from headstart.data.boxes.corner_names import from_centre
 from headstart.data.boxes.image_files import ImageFiles, is_image
 from headstart.data.boxes.parsing import read_lines, read_text
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, enclosing, number
