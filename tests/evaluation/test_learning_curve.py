@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headstart.evaluation.learning_curve import forecast
+from headstart.evaluation.learning_curve import forecast, forecast_figure
 from headstart.tasks import get_task
 from headstart.training.head.linear import Curve, solve
 
@@ -43,6 +43,25 @@ def test_the_class_that_gains_most_comes_first() -> None:
     of_both = Curve(steep.sizes, steep.labels, np.where(steep.labels == 1, steep.right, flat.right))
     found = forecast(of_both, 4000, ["flat", "steep"])
     assert next(iter(found.class_gains)) == "steep"
+
+
+def test_the_figure_of_a_detector_is_carried_on() -> None:
+    """Of one class by a power law, of another one equal at all sizes and in some resamples without objects."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([50, 100, 200])
+    steep = 3 * sizes**-0.5 + rng.normal(0, 0.01, (200, 1)) + rng.normal(0, 0.004, (200, 3))
+    flat = np.tile(rng.normal(0.2, 0.01, (200, 1)), 3)
+    flat[::7] = np.nan
+    found = forecast_figure(sizes.tolist(), (steep + 0.2) / 2, {"flat": flat, "steep": steep, "none": flat * np.nan})
+    expected = 3 * (200**-0.5 - 400**-0.5)
+    assert (found.n_train, found.more_per_class) == (200, 200)
+    assert found.gain[0] == pytest.approx(expected / 2, abs=0.015)
+    assert found.gain[1] < expected / 2 < found.gain[2]
+    assert [*found.class_gains] == ["steep"]
+    assert found.class_gains["steep"][0] == pytest.approx(expected, abs=0.03)
+    assert [size for size, *_ in found.points] == [50, 100, 200]
+    assert found.points[-1][1] == pytest.approx(1 - (3 * 200**-0.5 + 0.2) / 2, abs=0.01)
+    assert found.extrapolated[-1][0] == pytest.approx(400)
 
 
 def test_a_solved_head_brings_its_curve() -> None:

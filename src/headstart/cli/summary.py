@@ -38,6 +38,7 @@ def summary(run: "RunFolder") -> str:
     if headline == "train":
         lines.append("no examples were held out: this is the accuracy on the training examples, not on new ones")
     lines += _out_of_distribution(run, figures)
+    lines += _learning_curve(run)
     lines += _label_issues(run)
     return "\n".join(lines)
 
@@ -68,6 +69,16 @@ def _selective_prediction(run: "RunFolder") -> list[str]:
         f"{coverage.precision:.1%} (95 % interval {coverage.low:.1%} to {coverage.high:.1%}); required: "
         f"{selective.min_precision:.1%} (--min-precision {selective.min_precision:g})"
     ]
+
+
+def _learning_curve(run: "RunFolder") -> list[str]:
+    """What more images would give, where the learning curve was set."""
+    curve = run.facts.learning_curve
+    if curve is None or not (run.facts.config or {}).get("learning_curve"):
+        return []
+    value, low, high = curve.gain
+    metric, more = get_task(run.facts.task).deciding.in_text, f"{curve.more_per_class:,} {run.facts.modality.plural}"
+    return [f"another {more} to train on should give about {value:+.3f} {metric} ({low:+.3f} to {high:+.3f})"]
 
 
 def _label_issues(run: "RunFolder") -> list[str]:

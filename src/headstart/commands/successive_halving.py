@@ -29,7 +29,7 @@ from headstart.data.audit import audit
 from headstart.data.dataset import Dataset
 from headstart.data.missing_files import check_usable
 from headstart.data.readers import decode_example
-from headstart.data.split import check_split, split_dataset
+from headstart.data.split import check_split, split_dataset, stratified_order
 from headstart.errors import BadExample, HeadstartError, InputError, counted, field_name
 from headstart.features import extract
 from headstart.features.engines import Prepared, last_error_line, latency_ms, prepare
@@ -39,7 +39,6 @@ from headstart.tasks.comparison import Comparison
 
 logger = logging.getLogger(__name__)
 
-_IN_TURNS = 10  # of each class, however rare
 _FINALISTS = 3  # reach the last round with any score
 _TIMED = 8  # examples that the latency is measured on
 _REASONS_SHOWN = 10
@@ -168,7 +167,9 @@ class SuccessiveHalving(ABC):
             is_given=self.dataset.given_splits is not None,
         )
         train = split.index("train")
-        self.order = train[_in_turns(self.dataset.task.strata(self.dataset.labels[train]), len(train), self.seed)]
+        self.order = train[
+            stratified_order(self.dataset.task.strata(self.dataset.labels[train]), len(train), self.seed)
+        ]
         self.split, self.digests = split, features.digests
 
     def measure(self) -> None:
@@ -290,18 +291,3 @@ def _size_mb(base: Base, prepared: Prepared) -> float:
     """Of the weights as float32, or of the files where a graph does not tell."""
     weights = sum(block.params for block in prepared.blocks)
     return (4 * weights or sum(path.stat().st_size for path in files_of(base).values())) / 1e6
-
-
-def _in_turns(strata: Sequence[np.ndarray], n: int, seed: int) -> np.ndarray:
-    """An order of examples of which every beginning has each class in its share, but the first few of each in turns.
-
-    Returns:
-        int (n,), positions.
-    """
-    rng = np.random.default_rng(seed)
-    place = np.full(n, np.inf)
-    for members in strata:
-        rank = rng.permutation(len(members))
-        in_share = (rank + rng.random()) / max(len(members), 1)
-        place[members] = np.minimum(place[members], np.where(rank < _IN_TURNS, rank - _IN_TURNS, in_share))
-    return np.lexsort((rng.permutation(n), place))

@@ -33,6 +33,7 @@ from headstart.commands.train_detector import (
     detector_answers,
     detector_precision,
     fit_detector_layers,
+    image_forecast,
 )
 from headstart.config import (
     AUTO,
@@ -258,8 +259,10 @@ def _train_detector(
         )
         evaluated = _evaluated(prepared, answers, config.split.seed)
         label_issues = box_label_issues(result, prepared, answers)
+        learning_curve = image_forecast(result, prepared, answers, config.split.seed)
     return DetectorMaterial(
-        **common, base=result.base, features=prepared.features, label_issues=label_issues, result=result,
+        **common, base=result.base, features=prepared.features, label_issues=label_issues,
+        learning_curve=learning_curve, result=result,
         precision=precision, **evaluated,
     )  # fmt: skip
 

@@ -14,17 +14,19 @@ from headstart.config import ComputeConfig, TrainConfig, all_settings, given_set
 from headstart.data.dataset import Dataset
 from headstart.data.images import Decoder
 from headstart.data.parallel import map_ahead
-from headstart.data.split import Split, folds
+from headstart.data.split import Split, folds, stratified_order
 from headstart.errors import InputError
-from headstart.evaluation import LabelIssues, examine_labels, join_issues
+from headstart.evaluation import Forecast, LabelIssues, examine_labels, forecast_figure, join_issues
 from headstart.features.engines import KerasEngine, resolve_precision
 from headstart.runs.answers import Answers
 from headstart.system.progress import Progress
+from headstart.tasks.detection.metrics import resampled_errors
 from headstart.training.detection import DetectorResult, LabelledImages, open_detector, train_detector
 
 logger = logging.getLogger(__name__)
 
 _FOLDS = 3
+_LEAST_CURVE = (20, 10)  # images to train on and for validation, for a learning curve
 
 
 def check_detector_settings(config: TrainConfig) -> None:
@@ -62,6 +64,7 @@ def fit_detector_layers(
         len(prepared.dataset.classes),
         config.detector,
         folds=_folds(prepared, config.split.seed) if config.detector.check_train_labels else None,
+        subsets=_subsets(prepared, config) if config.detector.learning_curve else (),
         seed=config.split.seed,
         time_limit=config.fine_tuning.time_limit,
         **asdict(config.compute),
@@ -78,6 +81,40 @@ def _folds(prepared: PreparedData, seed: int) -> np.ndarray | None:
         logger.warning("too few training images to examine their boxes")
         return None
     return folds(prepared.dataset.task, prepared.dataset.labels[train], groups, _FOLDS, seed)
+
+
+def _subsets(prepared: PreparedData, config: TrainConfig) -> list[np.ndarray]:
+    """Positions of a quarter and of a half of the training images, each class in its share; empty for too few."""
+    train, val = prepared.split.index("train"), prepared.split.index("val")
+    if config.fine_tuning.time_limit is not None:
+        logger.warning("there is no learning curve with a time limit: trainings that are cut short would flatten it")
+        return []
+    if len(train) < _LEAST_CURVE[0] or len(val) < _LEAST_CURVE[1]:
+        logger.warning(
+            f"too few images for a learning curve: expected at least {_LEAST_CURVE[0]} to train on and "
+            f"{_LEAST_CURVE[1]} for validation, got {len(train)} and {len(val)}"
+        )
+        return []
+    order = stratified_order(
+        prepared.dataset.task.strata(prepared.dataset.labels[train]), len(train), config.split.seed
+    )
+    return [np.sort(order[: len(train) // part]) for part in (4, 2)]
+
+
+def image_forecast(result: DetectorResult, prepared: PreparedData, answers: Answers, seed: int) -> Forecast | None:
+    """How much more training images would help, by detectors that were trained on a part of them.
+
+    Returns:
+        None where none were.
+    """
+    if not result.subset_detections:
+        return None
+    val, classes = answers.splits == "val", prepared.dataset.classes
+    outputs = [*result.subset_detections, answers.outputs[val]]
+    errors, class_errors = resampled_errors(answers.labels[val], outputs, len(classes), seed=seed)
+    n = len(prepared.split.index("train"))
+    by_class = {name: class_errors[:, :, number] for number, name in enumerate(classes)}
+    return forecast_figure([n // 4, n // 2, n], errors, by_class, seed=seed)
 
 
 def box_label_issues(result: DetectorResult, prepared: PreparedData, answers: Answers) -> LabelIssues | None:

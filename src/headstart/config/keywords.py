@@ -58,6 +58,7 @@ class TrainKeywords(TypedDict, total=False):
     detector_views: int | None
     no_mirror: bool
     check_train_labels: bool
+    learning_curve: bool
     min_precision: float
     bases: str | Sequence[str]
     max_mb: float | None

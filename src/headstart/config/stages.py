@@ -285,6 +285,10 @@ class DetectorConfig(Stage):
         False, "Also examine the boxes of the training images, by three short trainings on two thirds of them each. It "
         "takes most of the time of the training again.", label="Check the labels of training images",
     )  # fmt: skip
+    learning_curve: bool = setting(
+        False, "Also estimate how much more training images would help, by trainings on a quarter and on half of them. "
+        "It takes a little longer than the training itself.", label="Learning curve",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

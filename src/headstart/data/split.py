@@ -27,6 +27,7 @@ FEW_TRAIN = 2
 
 _MIN_WITHOUT = 2  # training examples without a class, where it is learned from them, too
 _MAX_NAMED = 5  # classes in a sentence; the finding lists all of them
+_IN_TURNS = 10  # of each class, however rare
 _LARGEST_SHARE = 5  # a group of near-duplicates that is more than a fifth of a class is split nevertheless
 
 
@@ -322,6 +323,21 @@ def _remedies(plural: str, usable: int, n_classes: int, n_needed: int, *, is_giv
         remedies.append(f"leave the class out ({field_name('classes')})")
     sentence = ", ".join(remedies[:-1]) + (" or " if len(remedies) > 1 else "") + remedies[-1]
     return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def stratified_order(strata: Sequence[np.ndarray], n: int, seed: int) -> np.ndarray:
+    """An order of examples of which every beginning has each class in its share, but the first few of each in turns.
+
+    Returns:
+        int (n,), positions.
+    """
+    rng = np.random.default_rng(seed)
+    place = np.full(n, np.inf)
+    for members in strata:
+        rank = rng.permutation(len(members))
+        in_share = (rank + rng.random()) / max(len(members), 1)
+        place[members] = np.minimum(place[members], np.where(rank < _IN_TURNS, rank - _IN_TURNS, in_share))
+    return np.lexsort((rng.permutation(n), place))
 
 
 def folds(task: Task, labels: np.ndarray, groups: np.ndarray, k: int, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from headstart.evaluation.calibration import Calibration, calibrate, held_out_ex
 from headstart.evaluation.class_changes import ClassChanges, class_changes
 from headstart.evaluation.compare import Verdict, judge_fine_tuning, judge_search
 from headstart.evaluation.label_issues import LabelIssues, examine_labels, find_label_issues, join_issues
-from headstart.evaluation.learning_curve import Forecast, forecast
+from headstart.evaluation.learning_curve import Forecast, forecast, forecast_figure
 from headstart.evaluation.selective_prediction import (
     Coverage,
     SelectivePrediction,
@@ -27,6 +27,7 @@ __all__ = [
     "examine_labels",
     "find_label_issues",
     "forecast",
+    "forecast_figure",
     "held_out_examples",
     "join_issues",
     "judge_fine_tuning",

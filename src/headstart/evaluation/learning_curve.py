@@ -11,7 +11,7 @@ Exponents between 0.05 and 0.1 are as frequent as those between 0.5 and 1. With 
 of the true gains; benchmarks/forecasts.py measures this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +36,12 @@ class Forecast:
     """The extrapolated learning curve.
 
     Attributes:
-        points: (examples, accuracy, low, high) of each measured size; 95 % intervals.
+        points: (examples, figure, low, high) of each measured size; 95 % intervals.
         extrapolated: the same of the fitted curves, from the smallest size to twice the training examples.
         n_train: number of training examples.
-        more_per_class: number of further examples of each class.
-        gain: in accuracy by these.
-        class_gains: class name -> gain in its recall, if it is noticeable; those that add most to the accuracy first.
+        more_per_class: number of further examples of each class; for a detector, of further images in all.
+        gain: in the figure by these.
+        class_gains: class name -> gain in its own figure, if it is noticeable; those that add most to the gain first.
     """
 
     points: list[tuple[float, float, float, float]]
@@ -92,6 +92,43 @@ def forecast(
         more_per_class=more,
         gain=_bounded(now - later),
         class_gains={name: class_gains[name] for name in sorted(class_gains, key=lambda name: -total_gains[name])},
+    )
+
+
+def forecast_figure(
+    sizes: Sequence[int], errors: np.ndarray, class_errors: Mapping[str, np.ndarray], *, seed: int = 0
+) -> Forecast:
+    """Extrapolate how a figure of object detection grows with the number of images.
+
+    Args:
+        sizes: numbers of training images, rising; the last one is that of the finished detector.
+        errors: float (r, s), one minus the figure, in resamples of the validation images.
+        class_errors: class -> the same of its own figure; nan in resamples without an object of it.
+        seed: of the exponents.
+    """
+    rng, at = np.random.default_rng(seed), np.asarray(sizes, np.float64)
+    n_train, more = int(sizes[-1]), _round(sizes[-1])
+    sizes_compared = np.array([n_train, n_train + more])
+    curves = _Curves(at, errors, rng)
+    class_gains = {}
+    for name, of_class in class_errors.items():
+        defined = of_class[~np.isnan(of_class).any(1)]
+        if len(defined) > 1:
+            now, later = _Curves(at, defined, rng)(sizes_compared).T
+            gain = _bounded(now - later)
+            if gain[0] >= NOTICEABLE:
+                class_gains[name] = gain
+    now, later = curves(sizes_compared).T
+    reach = np.geomspace(at[0], 2 * n_train, 25)
+    return Forecast(
+        points=[(float(size), *_bounded(1 - errors[:, i])) for i, size in enumerate(at)],
+        extrapolated=[
+            (float(size), *_bounded(1 - of_size)) for size, of_size in zip(reach, curves(reach).T, strict=True)
+        ],
+        n_train=n_train,
+        more_per_class=more,
+        gain=_bounded(now - later),
+        class_gains=dict(sorted(class_gains.items(), key=lambda item: -item[1][0])),
     )
 
 

@@ -287,17 +287,18 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     return _svg((_WIDTH, floor + 24), label, Markup().join(elements))
 
 
-def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: int) -> Markup:
-    """Accuracy over the number of training examples: the measured values, and the band of the forecast.
+def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: int, name: str) -> Markup:
+    """A figure over the number of training examples: the measured values, and the band of the forecast.
 
     Args:
-        points: (examples, accuracy, low, high) as measured.
+        points: (examples, figure, low, high) as measured.
         beyond: the same for the fitted curves, from left to right.
         now: current number of examples.
+        name: of the figure.
     """
     lows, highs = [row[2] for row in (*points, *beyond)], [row[3] for row in (*points, *beyond)]
     frame = _Frame((0, beyond[-1][0]), (min(lows), max(highs)), height=190)
-    elements = [frame.axes("training examples →", "accuracy")]
+    elements = [frame.axes("training examples →", name)]
     outline = [(size, high) for size, _, _, high in beyond] + [(size, low) for size, _, low, _ in reversed(beyond)]
     path = "M" + "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in outline) + "Z"
     elements.append(Markup('<path class="bar" d="{}"/>').format(path))
@@ -307,13 +308,11 @@ def learning_curve(points: Sequence[Bounded], beyond: Sequence[Bounded], now: in
     elements.append(Markup('<path class="mark" d="M{} {}V{}"/>').format(x, frame.top, frame.top + frame.height))
     elements.append(_text(x + 7, frame.top + frame.height - 8, f"{now:,} now", "note"))
     for size, value, low, high in points:
-        title = f"{size:,.0f} examples: {value:.3f} right ({low:.3f} to {high:.3f})"
+        title = f"{size:,.0f} examples: {name} {value:.3f} ({low:.3f} to {high:.3f})"
         across = frame.x(size)
         elements.append(Markup('<path class="whisker" d="M{} {}V{}"/>').format(across, frame.y(low), frame.y(high)))
         elements.append(frame.dot((size, value), "point", title, radius=4))
-    label = "Share right by examples to train on: " + "; ".join(
-        f"{size:,.0f}: {value:.3f}" for size, value, *_ in points
-    )
+    label = f"{name} by examples to train on: " + "; ".join(f"{size:,.0f}: {value:.3f}" for size, value, *_ in points)
     return _svg((_WIDTH, frame.top + frame.height + 38), label, Markup().join(elements))
 
 

@@ -97,7 +97,7 @@ def content(folder: Path, issues_shown: int = 16) -> dict[str, Any]:
         "confidence": evaluation.confidence(split, rows, facts.selective_prediction),
         "calibration": evaluation.calibration(facts.calibration),
         "curves": training.curves(history),
-        "learning_curve": training.learning_curve(facts.learning_curve),
+        "learning_curve": training.learning_curve(facts.learning_curve, task),
         "search": training.search(facts),
         "tuning": training.fine_tuning(facts, history),
         "data": _data(facts.data, classes),

@@ -30,16 +30,26 @@ def curves(history: Sequence[HistoryRow]) -> dict[str, Any] | None:
     return content or None
 
 
-def learning_curve(facts: LearningCurveFacts | None) -> dict[str, Any] | None:
+def learning_curve(facts: LearningCurveFacts | None, task: Task) -> dict[str, Any] | None:
     """The learning curve, and whether more data would help."""
     if facts is None:
         return None
     return {
         **facts.to_json(),
-        "plot": plots.learning_curve(facts.points, facts.extrapolated, facts.n_train),
+        "plot": plots.learning_curve(facts.points, facts.extrapolated, facts.n_train, task.deciding.in_text),
+        "gain_text": _gain(facts.gain, task),
         "helps": facts.gain[0] >= NOTICEABLE,
         "collect": next(iter(facts.class_gains.items()), None),
     }
+
+
+def _gain(gain: tuple[float, float, float], task: Task) -> tuple[str, str]:
+    """A gain in the metric that decides, and its interval."""
+    if not task.deciding.is_share:
+        value, low, high = (f"{number:+.3f}" for number in gain)
+        return f"{value} {task.deciding.in_text}", f"{low} to {high}"
+    value, low, high = (f"{100 * number:+.1f}" for number in gain)
+    return f"{value} points of {task.deciding.in_text}", f"{low} to {high}"
 
 
 def fine_tuning(facts: RunFacts, history: Sequence[HistoryRow]) -> dict[str, Any] | None:

@@ -92,6 +92,7 @@ class Material:
         audit: of the data.
         findings: of the audit and of what came after it.
         label_issues: labels that look wrong; None where none were examined.
+        learning_curve: None if not computed.
         answers: about all examples.
         figures: split -> its figures.
         leak_free: the figures without examples seen in training.
@@ -109,6 +110,7 @@ class Material:
     audit: Audit
     findings: list[Finding]
     label_issues: LabelIssues | None
+    learning_curve: Forecast | None
     answers: Answers
     figures: dict[str, SplitFigures]
     leak_free: LeakFree | None
@@ -136,7 +138,6 @@ class HeadMaterial(Material):
     Attributes:
         head_choice: the head before fine-tuning.
         head: the finished head.
-        learning_curve: None if not computed.
         tuned: what fine-tuning made.
         verdict: whether that is kept.
         calibration: of the probabilities.
@@ -146,7 +147,6 @@ class HeadMaterial(Material):
 
     head_choice: HeadChoice
     head: Head
-    learning_curve: Forecast | None
     tuned: FineTuneResult | NotTried
     verdict: Verdict
     calibration: Calibration
@@ -211,7 +211,7 @@ def common_facts(material: Material, **fields: Any) -> RunFacts:
         material: what the stages gave.
         fields: of :class:`RunFacts`, beside those.
     """
-    issues = material.label_issues
+    issues, curve = material.label_issues, material.learning_curve
     return RunFacts(
         kind="trained",
         headstart=versions()["headstart"],
@@ -225,6 +225,7 @@ def common_facts(material: Material, **fields: Any) -> RunFacts:
         audit=finding_facts(material.findings),
         choice=_choice_facts(material.choice) if material.choice else None,
         change=decode(ChangeFacts, material.change.to_dict()) if material.change else None,
+        learning_curve=decode(LearningCurveFacts, asdict(curve)) if curve else None,
         label_issues=LabelIssueFacts(examined=issues.examined, count=len(issues)) if issues is not None else None,
         **fields,
     )
@@ -333,9 +334,8 @@ def data_digest(dataset: Dataset, digests: Sequence[bytes | None], usable: np.nd
 
 def _optional_facts(material: HeadMaterial) -> dict[str, Any]:
     """What not every head has, by the names of its fields."""
-    curve, selective = material.learning_curve, material.selective_prediction
+    selective = material.selective_prediction
     return {
-        "learning_curve": decode(LearningCurveFacts, asdict(curve)) if curve else None,
         "selective_prediction": _selective_prediction_facts(selective) if selective else None,
         "search": _search_facts(material.head_choice),
     }

@@ -14,7 +14,8 @@ FORM = ("base", "fine_tune", "input_size", "min_precision", "dense", "search")
 """Settings with a field in the form, apart from the classes, which have checkboxes."""
 
 DETECTOR_FORM = (
-    "base", "input_size", "detector_epochs", "detector_views", "no_mirror", "check_train_labels", "time_limit",
+    "base", "input_size", "detector_epochs", "detector_views", "no_mirror", "check_train_labels", "learning_curve",
+    "time_limit",
 )  # fmt: skip
 """The same of a detector."""
 

@@ -1,6 +1,7 @@
 """A detector: it learns, its base stays frozen, its file opens in plain Keras, and a killed training resumes."""
 
 import csv
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.cli.summary import summary
 from headstart.errors import InputError
 from headstart.runs.predictor import Predictor
 from headstart.system.settings import cache_folder
@@ -80,16 +82,39 @@ def test_labels_of_training_images_are_examined_by_detectors_that_did_not_see_th
     detector: "hs.Run", shapes: Path, tmp_path: Path
 ) -> None:
     """The training itself comes from the cache, and so do the fits of the second run."""
-    settings: dict[str, Any] = {**DETECTOR, "check_train_labels": True, "runs": tmp_path / "runs"}
+    settings: dict[str, Any] = {
+        **DETECTOR,
+        "check_train_labels": True,
+        "learning_curve": True,
+        "runs": tmp_path / "runs",
+    }
     run = hs.train(shapes, **settings)
     assert (run.folder / "engine/model.bin").read_bytes() == (detector.folder / "engine/model.bin").read_bytes()
     assert run.facts.label_issues.examined == 32 + 12
     rows = (run.folder / "suspects.csv").read_text(encoding="utf-8")
     assert len(rows.splitlines()) - 1 == run.facts.label_issues.count < 8
+    _check_curve(run)
     started = time.monotonic()
     again = hs.train(shapes, **settings)
     assert time.monotonic() - started < 10
     assert (again.folder / "suspects.csv").read_text(encoding="utf-8") == rows
+
+
+def _check_curve(run: "hs.Run") -> None:
+    """Detectors that were trained on a part of the images are worse, and the finished one is the last point."""
+    curve = run.facts.learning_curve
+    assert [size for size, *_ in curve.points] == [8, 16, 32]
+    quarter, half, whole = (value for _, value, *_ in curve.points)
+    assert 0.05 < quarter < whole
+    assert whole == pytest.approx(
+        run.figures.splits["val"].metrics["map_50_95"].value, abs=0.03
+    )  # a median, and a mean
+    assert half < whole + 0.1
+    assert (curve.n_train, curve.more_per_class) == (32, 30)
+    assert "another 30 images to train on should give about +0." in summary(run)
+    report = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Detectors were trained on a quarter and on half of the training images alone" in report
+    assert re.search(r"nother 30 images should give about (<strong>)?\+0\.\d{3} mAP50-95", report)
 
 
 def test_a_changed_engine_is_noticed(detector: "hs.Run", tmp_path: Path) -> None:

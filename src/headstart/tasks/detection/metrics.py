@@ -57,8 +57,11 @@ class DetectionTable:
 
     def mean_average_precision(self, weights: np.ndarray) -> np.ndarray:
         """mAP50-95 of each resample, float (resamples,), from weights (resamples, n)."""
-        by_class = [average_precisions(matches, weights)[0].mean(1) for matches in self.matches]
-        return mean_of_defined(np.stack(by_class, 1))
+        return mean_of_defined(self.class_precisions(weights))
+
+    def class_precisions(self, weights: np.ndarray) -> np.ndarray:
+        """Average precision of each class in each resample, float (resamples, classes)."""
+        return np.stack([average_precisions(matches, weights)[0].mean(1) for matches in self.matches], 1)
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric, float (resamples,), and every figure of the classes, (resamples, classes)."""
@@ -179,6 +182,26 @@ def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: 
         value=(values[0], values[1]),
         value_gain=percentiles(gains) if len(gains) else (0.0, 0.0),
     )
+
+
+def resampled_errors(
+    labels: np.ndarray, outputs: Sequence[np.ndarray], n_classes: int, *, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """One minus mAP50-95, and one minus the average precision of each class, of several detectors.
+
+    Args:
+        labels: object array (n,) of the true objects of each image.
+        outputs: for each detector an object array (n,) of its detections.
+        n_classes: number of classes.
+        seed: of the resamples of images, which are the same for all.
+
+    Returns:
+        float (resamples, detectors), and (resamples, detectors, classes); nan where there are no objects.
+    """
+    tables = [DetectionTable(labels, of_detector, n_classes, None) for of_detector in outputs]
+    weights = resample(len(labels), max(table.n_detections for table in tables), seed)
+    by_class = np.stack([table.class_precisions(weights) for table in tables], 1)
+    return 1 - np.stack([mean_of_defined(values) for values in by_class.transpose(1, 0, 2)], 1), 1 - by_class
 
 
 def resample(n: int, n_detections: int, seed: int) -> np.ndarray:

@@ -26,11 +26,20 @@ from headstart.system.settings import Precision, cache_folder
 from headstart.tasks.detection.boxes import Boxes
 from headstart.training.detection.job import DetectorJob, write_boxes
 from headstart.training.detection.plan import LabelledImages, bytes_of_views, check_disk_space, plan_detector
-from headstart.training.detection.short_fits import fit_detectors, fold_fits, is_finished, steps_of_fit
+from headstart.training.detection.short_fits import (
+    ShortFit,
+    fit_detectors,
+    fold_fits,
+    is_finished,
+    steps_of_fit,
+    steps_of_training,
+)
 from headstart.training.detection.trainer import STATE_FILE
 from headstart.training.detection.view_folders import mark_as_used, remove_old_views, views_folder
 
 logger = logging.getLogger(__name__)
+
+_LEAST_SHARE = 0.25  # of the steps of the training, for the smallest subset
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class DetectorResult:
         facts: epochs, seconds, sizes, why training stopped …
         out_of_fold: object array (n_train,), the detections in the training images by detectors that did not see them;
             None where no folds were given, or no time was left.
+        subset_detections: for each subset of the training images the detections in the validation images by a detector
+            that was trained on it alone, object array (n_val,).
     """
 
     folder: Path
@@ -55,6 +66,7 @@ class DetectorResult:
     history: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
     out_of_fold: np.ndarray | None = None
+    subset_detections: tuple[np.ndarray, ...] = ()
 
     @property
     def xml(self) -> Path | None:
@@ -70,6 +82,7 @@ def train_detector(
     config: DetectorConfig,
     *,
     folds: np.ndarray | None = None,
+    subsets: Sequence[np.ndarray] = (),
     seed: int = 0,
     time_limit: float | None = None,
     engine: EngineName = "auto",
@@ -86,6 +99,7 @@ def train_detector(
         n_classes: number of classes.
         config: epochs, views …
         folds: int (n_train,), number of the fold of each training image, to detect in all of them out of fold.
+        subsets: positions of training images; a detector is trained on those of each subset alone, too.
         seed: of everything random.
         time_limit: in seconds; training then ends after the step in which it is over.
         engine: runs the frozen base.
@@ -105,19 +119,22 @@ def train_detector(
     )  # fmt: skip
     job, objects = plan.job, [*train.objects, *val.objects]
     with own_folder(cache / "tuning" / plan.key(backend, objects), "training the same detector") as work:
-        is_trained, out_of_fold = is_finished(work), None
-        if not is_trained or folds is not None:
+        is_trained, out_of_fold, subset_detections = is_finished(work), None, []
+        if not is_trained or folds is not None or subsets:
             with own_folder(views_folder(cache, job, plan.base), "training on the same views") as views:
                 job = replace(job, folder=str(work), boxes=str(work / "boxes.npz"), views_folder=str(views))
                 if not is_trained:
                     _train(job, objects, backend, progress)
                 if folds is not None:
                     out_of_fold = _detect_out_of_fold(job, objects, folds, backend, progress)
+                subset_detections = [_fit_subset(job, objects, subset, backend, progress) for subset in subsets]
                 mark_as_used(views)
             remove_old_views(cache)
         facts = json.loads((work / "facts.json").read_text())
     history, proof = facts.pop("history"), FreezeProof(**facts.pop("proof"))
-    return DetectorResult(work, plan.base, plan.maps, proof, tuple(history), facts, out_of_fold)
+    return DetectorResult(
+        work, plan.base, plan.maps, proof, tuple(history), facts, out_of_fold, tuple(subset_detections)
+    )
 
 
 def _fold_key(folds: np.ndarray) -> str:
@@ -130,6 +147,26 @@ def open_detector(result: DetectorResult, precision: str) -> Engine:
         return OpenVINOEngine(result.xml, precision)
     keras = keras_worker.import_keras()
     return KerasEngine(keras.models.load_model(result.folder / MODEL_FILE))
+
+
+def _fit_subset(
+    job: DetectorJob, objects: Sequence[Boxes], subset: np.ndarray, backend: str, progress: Progress
+) -> np.ndarray:
+    """The detections in the validation images by a detector that is trained on some of the training images alone.
+
+    It has nearly as many steps as the training, or the gain from more images would be underestimated: of 205 images of
+    blood cells, a quarter and all gave mAP50-95 of .47 and .48 after 115 steps, and .48 and .56 after 345. A half
+    needs more steps than a quarter.
+    """
+    share = len(subset) / job.n_train
+    steps = round(steps_of_training(job) * (_LEAST_SHARE + (1 - _LEAST_SHARE) * share))
+    folder = Path(job.folder, f"subset-{hashlib.sha256(np.asarray(subset, '<i8').tobytes()).hexdigest()[:16]}")
+    fit = ShortFit(subset.tolist(), range(job.n_train, len(objects)))
+    (detections,) = fit_detectors(
+        job, folder, objects, [fit], steps, label=f"learning curve: {counted(len(subset), 'image')}", backend=backend,
+        progress=progress,
+    )  # fmt: skip
+    return detections
 
 
 def _train(job: DetectorJob, objects: Sequence[Boxes], backend: str, progress: Progress) -> None:
