@@ -100,8 +100,12 @@ def test_classes_that_were_not_learned_are_marked(detector: hs.Run, tmp_path: Pa
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     run = hs.load(folder)
     text = run.report().read_text(encoding="utf-8")
-    assert re.search(r"disc</bdi><span class=\"explain\"><span class=\"wrong-text\">not learned: no training image<", text)
-    assert re.search(r"square</bdi><span class=\"explain\"><span class=\"wrong-text\">hardly learned: 1 training image<", text)
+    assert re.search(
+        r"disc</bdi><span class=\"explain\"><span class=\"wrong-text\">not learned: no training image<", text
+    )
+    assert re.search(
+        r"square</bdi><span class=\"explain\"><span class=\"wrong-text\">hardly learned: 1 training image<", text
+    )
     assert "not learned, or hardly: disc (no training image), square (1 training image)" in summary(run)
 
 

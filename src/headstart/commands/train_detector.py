@@ -20,7 +20,7 @@ from headstart.evaluation import Forecast, LabelIssues, examine_labels, forecast
 from headstart.features.engines import KerasEngine, resolve_precision
 from headstart.runs.answers import Answers
 from headstart.system.progress import Progress
-from headstart.tasks.detection.metrics import resampled_errors
+from headstart.tasks.detection.resampled_errors import resampled_errors
 from headstart.training.detection import DetectorResult, LabelledImages, open_detector, train_detector
 
 logger = logging.getLogger(__name__)

@@ -45,7 +45,7 @@ def read_data_sets(files: Sequence[Path], images: ImageFiles, read_images: ReadI
 
 
 def named_image(name: str, source: str, images: ImageFiles, annotations: Annotations) -> AnnotatedImage | None:
-    """The image of a name in an annotation file; None if there is none, which is listed."""
+    """The image of a name in an annotation file; None if it is missing, which is listed."""
     try:
         return AnnotatedImage(images.find(name), source)
     except BadExample as exc:
