@@ -62,9 +62,9 @@ class DataConfig(Stage):
         "expression on the file name.", label="Keep together", form="COLUMN|folder|REGEX",
     )  # fmt: skip
     annotations: str | None = setting(
-        None, "File or folder with the boxes of a folder of images: Pascal VOC, COCO, YOLO, CVAT, LabelMe, Label "
-        "Studio or a table. Default: found in the folder.", label="Boxes of objects", form="PATH", example="a path",
-        parse=parse_path,
+        None, "File or folder with the boxes of a folder of images: Pascal VOC, COCO, YOLO, KITTI, CVAT, LabelMe, "
+        "Label Studio or a table. Default: found in the folder.", label="Boxes of objects", form="PATH",
+        example="a path", parse=parse_path,
     )  # fmt: skip
     classes: tuple[str, ...] | None = setting(
         None, "Use only these classes.", label="Classes", form="A,B,…", example="a name or several", parse=parse_names

@@ -12,6 +12,10 @@ from headstart.errors import InputError, UnavailableError
 
 _IMAGE_SIDES = (("image_height", "img_height", "height"), ("image_width", "img_width", "width"))
 
+_IMAGE_IDS = ("imageid", "image_id")
+LABEL_NAMES = ("labelname", "label_name")
+"""Usual names of the column of labels in tables of Open Images, in lower case."""
+
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "label", "ignored")
 """What the tables that headstart writes call the columns of a box."""
 
@@ -65,7 +69,7 @@ def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
     Raises:
         InputError: one that is needed is missing.
     """
-    path, box = find_column(head, "path", columns.path), _find_box(head) or _find_lists(head)
+    path, box = _find_path(head, columns), _find_box(head) or _find_lists(head)
     labels = [] if box is None else _find_label(head, columns, box)
     if path is None or box is None or not labels:
         raise InputError(
@@ -86,6 +90,17 @@ def find_box_columns(head: TableHead, columns: Columns) -> BoxColumns:
     )
 
 
+def _find_path(head: TableHead, columns: Columns) -> int | None:
+    """The column of paths, or of names of images without their extension, as Open Images has them."""
+    position = None if columns.path else head.position(_IMAGE_IDS)
+    try:
+        return find_column(head, "path", columns.path)
+    except InputError:
+        if position is None:
+            raise
+        return position
+
+
 def _find_label(head: TableHead, columns: Columns, box: tuple[list[int], Any]) -> list[int | None]:
     """The one column of labels, None where the column of objects has them; empty if several are named."""
     (first, *_), to_corners = box
@@ -95,6 +110,8 @@ def _find_label(head: TableHead, columns: Columns, box: tuple[list[int], Any]) -
         other_columns = (columns.path, columns.split, columns.group)
         if (position := head.position(LABELS, other_columns)) is not None:
             return [position]
+    if not columns.label and (position := head.position(LABEL_NAMES)) is not None:
+        return [position]
     positions = [*find_labels(head, columns).values()]
     return [positions[0]] if len(positions) == 1 else []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.boxes import coco, createml, cvat, label_studio, labelme, via, voc, yolo
+from headstart.data.boxes import coco, createml, cvat, kitti, label_studio, labelme, via, voc, yolo
 from headstart.data.boxes import tables as box_tables
 from headstart.data.boxes.box_columns import is_box_table
 from headstart.data.boxes.image_files import ImageFiles
@@ -34,6 +34,7 @@ _READERS: Mapping[str, Callable[[Sequence[Path], ImageFiles], Annotations]] = {
     label_studio.NAME: label_studio.read_label_studio,
     createml.NAME: createml.read_createml,
     via.NAME: via.read_via,
+    kitti.NAME: kitti.read_kitti,
 }
 _SHOWN = 3
 _WRAPPERS = 3  # folders with one folder in them
@@ -117,8 +118,8 @@ def _named_reading(path: Path, root: Path) -> Reading:
     if reading is None or not reading.format:
         raise InputError(
             f"{path} holds no labels of boxes in a known form: expected Pascal VOC, COCO (labels, not results), YOLO, "
-            "CVAT for images, LabelMe, Label Studio, CreateML, VGG Image Annotator, or a table with the columns path, "
-            "x1, y1, x2, y2 and label, or with a column of objects.",
+            "CVAT for images, LabelMe, Label Studio, CreateML, VGG Image Annotator, KITTI, or a table with the columns "
+            "path, x1, y1, x2, y2 and label, or with a column of objects.",
             field="annotations",
         )
     return reading

@@ -13,7 +13,21 @@ from headstart.data.folders import ignore_unread, walk
 from headstart.data.images import EXTENSIONS
 from headstart.errors import BadExample
 
-_CONTAINERS = {"annotations", "annotation", "labels", "label", "jpegimages", "images", "image", "imgs", "img", "xml"}
+_CONTAINERS = {
+    "annotations",
+    "annotation",
+    "labels",
+    "label",
+    "jpegimages",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "xml",
+    "label_2",
+    "image_2",
+    "data",
+}
 _SHOWN = 3
 
 
@@ -94,7 +108,11 @@ class ImageFiles:
             return name
         parts = _parts(name)
         file = parts[-1] if parts else ""
-        stem = os.path.splitext(file)[0] if PurePath(file).suffix.lower() in {*EXTENSIONS, ".xml", ".json"} else file
+        stem = (
+            os.path.splitext(file)[0]
+            if PurePath(file).suffix.lower() in {*EXTENSIONS, ".xml", ".json", ".txt"}
+            else file
+        )
         candidates = self._by_name.get(file) or self._by_stem.get(stem) or []
         if not candidates:
             raise BadExample(f"there is no image of this name: {name}")

@@ -6,11 +6,11 @@ A folder of class folders costs one look at the names in it and in its split fol
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart.data.boxes import coco, createml, cvat, label_studio, labelme, tables, via, voc, yolo
+from headstart.data.boxes import coco, createml, cvat, kitti, label_studio, labelme, tables, via, voc, yolo
 from headstart.data.boxes.box_columns import is_box_table
 from headstart.data.boxes.box_lists import BOXES, OBJECTS
 from headstart.data.boxes.image_files import is_image
@@ -22,6 +22,7 @@ from headstart.errors import BadExample
 from headstart.system.settings import check_readable
 
 _FOLDERS = {"annotations", "annotation", "labels", "jpegimages", "xml", "xmls", "json", "csv", "obj_train_data"}
+_LABELS = re.compile(r"(?i)labels?(_\d)?")  # label_2 in KITTI
 _VOC = re.compile(r"(?i)voc(devkit|\d{4}|trainval|test)?([_ -].*)?")
 _DEEPEST = 4
 _BEGINNING, _SMALL = 4096, 5_000_000  # bytes: of a file that is looked at; of one that is parsed to know its kind
@@ -82,9 +83,12 @@ def readings(folder: Path, *, is_named: bool = False) -> list[Reading]:
             ]
     if coco.NAME in files_by_format:
         files_by_format[coco.NAME] = _of_boxes(files_by_format[coco.NAME])
-    label_folders = [entry.folder for entry in folders if _has_labels(entry, folder, is_named=is_named)]
-    if label_folders:
-        files_by_format.setdefault(yolo.NAME, label_folders)
+    for kind, is_label_file in ((yolo.NAME, yolo.is_label_file), (kitti.NAME, kitti.is_kitti_file)):
+        label_folders = [
+            entry.folder for entry in folders if _has_labels(entry, folder, is_label_file, is_named=is_named)
+        ]
+        if label_folders:
+            files_by_format.setdefault(kind, label_folders)
     if len(files_by_format) > 1:
         files_by_format.pop(tables.NAME, None)  # lists of the images are common beside annotations
     return [Reading(kind, files) for kind, files in files_by_format.items()]
@@ -142,7 +146,7 @@ def _entries(folder: Path) -> "list[os.DirEntry[str]]":
 
 def _is_known(name: str) -> bool:
     """Whether a folder has a name that annotation tools give to folders of images or of labels."""
-    return name.lower() in _FOLDERS or is_wrapper(name) or bool(_VOC.fullmatch(name))
+    return name.lower() in _FOLDERS or is_wrapper(name) or bool(_VOC.fullmatch(name) or _LABELS.fullmatch(name))
 
 
 def _candidates(entry: _Listed) -> Iterator[Path]:
@@ -155,8 +159,8 @@ def _candidates(entry: _Listed) -> Iterator[Path]:
     yield from (path for path in entry.paths(".jsonl", ".ndjson") if _LISTS.search(_beginning(path)))
 
 
-def _has_labels(entry: _Listed, root: Path, *, is_named: bool) -> bool:
-    """Whether a folder holds label files of YOLO: in a folder ``labels``, or beside images of the same names."""
+def _has_labels(entry: _Listed, root: Path, is_label_file: Callable[[Path], bool], *, is_named: bool) -> bool:
+    """Whether a folder holds label files of a form: in a folder of labels, or beside images of the same names."""
     texts = entry.names.get(".txt", ())
     if not texts:
         return False
@@ -166,9 +170,9 @@ def _has_labels(entry: _Listed, root: Path, *, is_named: bool) -> bool:
         if is_image(f"x{extension}")
         for name in names
     }
-    is_below_labels = is_named or "labels" in entry.folder.relative_to(root).parts
+    is_below_labels = is_named or any(map(_LABELS.fullmatch, entry.folder.relative_to(root).parts))
     files = [entry.folder / name for name in texts if is_below_labels or os.path.splitext(name)[0] in stems]
-    return any(map(yolo.is_label_file, files[:50]))
+    return any(map(is_label_file, files[:50]))
 
 
 def _of_boxes(files: list[Path]) -> list[Path]:

@@ -10,7 +10,9 @@ from headstart.data.split_names import SPLITS, split_of
 
 logger = logging.getLogger(__name__)
 
-_NO_MEANING = re.compile(r"(?i)instances|annotations?|labels?|coco|yolo|voc|darknet|via|obj")
+_NO_MEANING = re.compile(
+    r"(?i)instances|annotations?|labels?|coco|yolo|voc|darknet|via|obj|bbox(es)?|boxes|detections|oidv\d"
+)
 _HELD_OUT_FIRST = ("test", "val", "train")
 _SHOWN = 3
 

@@ -14,6 +14,7 @@ from typing import Any
 from headstart.data.boxes.box_columns import BoxColumns, find_box_columns
 from headstart.data.boxes.box_lists import ListedBox, boxes_beside_labels, boxes_in_objects, decide_form
 from headstart.data.boxes.image_files import ImageFiles
+from headstart.data.boxes.open_images import name_classes
 from headstart.data.boxes.records import AnnotatedImage, Annotations, RawBox, image_size, number
 from headstart.data.boxes.splits import SplitLists, split_in_name, split_of_path
 from headstart.data.cells import cell_text, file_content, image_extension, path_problem
@@ -85,6 +86,7 @@ def read_tables(tables: Sequence[Any], columns: Columns, images: Callable[[], Im
         by_file[file].is_relative = list_image.is_relative
     annotations.images = [*by_file.values()]
     _use_shares(annotations)
+    name_classes(annotations, [table for table in tables if not is_frame(table)])
     splits.assign(annotations)
     return annotations
 
