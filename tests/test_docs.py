@@ -120,12 +120,13 @@ def test_the_python_of_the_guide_works(photos: Path, tmp_path: Path, monkeypatch
     """The blocks are run as they stand, but on the base that needs no download, and on small images."""
     text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos)
     for name in ("cat.jpg", "dog.jpg"):
         (tmp_path / name).write_bytes((photos / "china/00.jpg").read_bytes())
     names: dict[str, object] = {}
     for block in blocks:
-        exec(block.replace('base="keras:Xception"', f'base="embedded:efficientnet-lite0", input_size={SIZE}'), names)
+        block = block.replace('base="keras:Xception"', f'base="embedded:efficientnet-lite0", input_size={SIZE}')
+        exec(block.replace("input_size=160", f"input_size={SIZE}"), names)
     assert len(names["X"]) == len(names["y"]) == 110

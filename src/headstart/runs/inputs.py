@@ -82,6 +82,8 @@ def examples_in(inputs: Any, modality: Modality, config: Mapping[str, Any] | Non
 
 def _examples_of(item: Any, position: int, modality: Modality) -> list[Example]:
     """The examples of one item of a list; those of a folder or a pattern are several."""
+    if isinstance(item, Example):
+        return [item]
     if isinstance(item, str | Path):
         return modality.find_examples([item])
     if _is_content(item):
