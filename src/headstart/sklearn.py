@@ -37,8 +37,9 @@ class HeadstartClassifier(_base.ClassifierMixin, _base.BaseEstimator):
     """A new head on a pretrained base, and fine-tuning if wanted, as an estimator.
 
     X holds images as paths, PIL images, arrays (uint8 (h, w, 3)) or bytes, or texts as strings: a list, an array, a
-    Series, a DataFrame with a column of them, or examples of a :class:`headstart.Dataset`. All examples given to :meth:`fit` are trained on, because scikit-learn
-    divides the data itself; with fine-tuning, 15 % of them decide whether it is kept.
+    Series, a DataFrame with a column of them, or examples of a :class:`headstart.Dataset`.
+    All examples given to :meth:`fit` are trained on, because scikit-learn divides the data itself; with fine-tuning,
+    15 % of them decide whether it is kept.
 
     Args:
         base: handle of the base; None means the best one here for images or texts.
@@ -93,7 +94,7 @@ class HeadstartClassifier(_base.ClassifierMixin, _base.BaseEstimator):
             InputError: an example cannot be used, there are fewer than two classes, or a setting has a wrong value.
         """
         labels = np.asarray(y)
-        if labels.ndim != 1:
+        if len(labels.shape) != 1:
             raise InputError(f"y has the shape {labels.shape}: expected one label for each example, (n,).")
         self.classes_, codes = np.unique(labels, return_inverse=True)
         names = _class_names(self.classes_)
