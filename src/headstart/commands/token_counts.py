@@ -18,6 +18,12 @@ logger = logging.getLogger(__name__)
 MIN_EXAMPLES = 150
 """With fewer training texts, only the features are used: on 8 to 32 texts of a class, counts are as good or worse."""
 
+MAX_EXAMPLES = 50_000
+"""With more training texts, only the features are used: to count tokens takes about 10 kB of memory for each text."""
+
+MAX_OUTPUTS = 10_000_000
+"""The most training texts times classes: beyond it, fitting takes minutes."""
+
 
 def add_counts(choice: HeadChoice, dataset: Dataset, cache: Path | None) -> HeadChoice:
     """The head with counts of the tokens that its base reads, if they make it better.
@@ -61,6 +67,6 @@ def _may_help(choice: HeadChoice) -> bool:
     return (
         choice.base.n_token_ids is not None
         and choice.config.kind == "linear"
-        and len(data.train) >= MIN_EXAMPLES
+        and MIN_EXAMPLES <= len(data.train) <= min(MAX_EXAMPLES, MAX_OUTPUTS // data.n_classes)
         and most >= FEW
     )

@@ -35,7 +35,7 @@ Key = TypeVar("Key")
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 """Largest absolute difference of a probability between an engine and Keras; bfloat16 keeps 8 bits of mantissa."""
 
-PREPARED_VERSION = 6
+PREPARED_VERSION = 7
 """Part of the cache's folder names: raise it when what is prepared, or how, changes."""
 
 _PREPARED_FACTOR = 2  # the engine and the template have the weights once each

@@ -24,14 +24,7 @@ import numpy as np
 
 from headstart.errors import IntegrityError
 from headstart.model_files.head_layers import HeadLayers
-from headstart.model_files.token_counts import (
-    PAIR_TABLE,
-    TOKEN_TABLE,
-    VALUE_TABLE,
-    Terms,
-    TokenCounts,
-    count_logits,
-)
+from headstart.model_files.token_counts import Terms, TokenCounts, count_logits
 
 WEIGHTS, CONFIG, FACTS = "model.weights.h5", "config.json", "headstart.json"
 
@@ -175,7 +168,8 @@ def fill_template(
                 for index, values in enumerate(pair):
                     del file[f"{group}/vars/{index}"]
                     file[f"{group}/vars/{index}"] = values
-            for (name, table), group in zip(_count_tables(head.counts).items(), _COUNT_GROUPS, strict=False):
+            tables = head.counts.for_keras() if head.counts else {}
+            for (name, table), group in zip(tables.items(), _COUNT_GROUPS, strict=False):
                 file[f"{group}/vars/0"] = table
                 layers[name].update(input_dim=len(table), output_dim=table.shape[1])
         layers["predictions"]["activation"] = head.activation
@@ -188,11 +182,6 @@ def fill_template(
             finished.write(weights, WEIGHTS)
             finished.writestr(FACTS, json.dumps(facts, ensure_ascii=False, indent=2))
     return freeze_proof(out, beside, frozen)
-
-
-def _count_tables(counts: TokenCounts | None) -> dict[str, np.ndarray]:
-    """The tables of counts by the names of their layers, in the order of the groups in a file."""
-    return {TOKEN_TABLE: counts.tokens, PAIR_TABLE: counts.pairs, VALUE_TABLE: counts.values} if counts else {}
 
 
 def freeze_proof(keras_file: Path, base: dict[str, Any], frozen: Frozen | None = None) -> FreezeProof:

@@ -10,7 +10,10 @@ vectors: only a row of a table for each token, and one for each pair that the tr
 
 Pairs are found by hashing with linear probing: each token has two numbers, and the entry of a pair is at most
 :data:`PROBES` - 1 places behind the sum of the first number of its first token and the second of its second. An entry
-holds both ids, so another pair never matches it. All numbers are below 2^31, so integers of 32 bits hold them.
+holds both ids, so another pair never matches it.
+
+Keras has Embedding layers for look-ups, which hold floats: on torch, integers cannot be their weights. So in Keras each
+number is stored in two digits of base :data:`DIGIT`, which are exact in float16 as well: some exports store that.
 """
 
 from dataclasses import dataclass, replace
@@ -18,8 +21,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-PROBES = 8
+PROBES = 12
 """Entries in which a pair can be."""
+
+DIGIT = 2048
+"""Numbers are below the square of this one. Up to it, float16 has every integer."""
 
 NO_TOKEN = -1
 """Stands after the last token; no token has this id."""
@@ -91,6 +97,10 @@ class TokenCounts:
         pairs[places, :2], pairs[places, 2] = terms.pairs[order], rows[order]
         return cls(tokens, pairs, values)
 
+    def for_keras(self) -> dict[str, np.ndarray]:
+        """The weights of the layers that :func:`count_logits` makes, float32 (rows, columns), by their names."""
+        return {TOKEN_TABLE: _digits(self.tokens), PAIR_TABLE: _digits(self.pairs), VALUE_TABLE: self.values}
+
     @property
     def n_tokens(self) -> int:
         """Number of tokens that are counted."""
@@ -119,6 +129,12 @@ class TokenCounts:
         return total[:, :-1] / np.sqrt(np.maximum(total[:, -1:], MIN_SQUARED_NORM))
 
 
+def _digits(numbers: np.ndarray) -> np.ndarray:
+    """The lower digits of integers (rows, columns), and then the higher ones; of :data:`NO_TOKEN` itself and 0."""
+    high = np.maximum(numbers, 0) // DIGIT
+    return np.concatenate([numbers - high * DIGIT, high], axis=1).astype(np.float32)
+
+
 def count_logits(ids: Any) -> Any:
     """The same in Keras: from a symbolic tensor of ids (n, t) to logits (n, classes), with empty tables for 2 classes.
 
@@ -127,25 +143,22 @@ def count_logits(ids: Any) -> Any:
     import keras
     from keras import ops
 
-    def table(columns: int, dtype: str, name: str) -> Any:
-        layer = keras.layers.Embedding(1, columns, "zeros", dtype=dtype, name=name)
-        layer.trainable = False
-        return layer
+    def numbers(name: str, places: Any) -> list[Any]:
+        digits = ops.cast(keras.layers.Embedding(1, 6, "zeros", name=name, trainable=False)(places), "int32")
+        return [digits[..., column] + digits[..., column + 3] * DIGIT for column in range(3)]
 
-    tokens = table(3, "int32", TOKEN_TABLE)(ids)
-    rows, first, second = (tokens[:, :, column] for column in range(3))
+    rows, first, second = numbers(TOKEN_TABLE, ids)
     following = ops.concatenate([ids[:, 1:], ops.zeros_like(ids[:, :1]) + NO_TOKEN], axis=1)
     second = ops.concatenate([second[:, 1:], ops.zeros_like(second[:, :1])], axis=1)
     places = ops.expand_dims(first + second, -1)
     places = ops.concatenate([places + number for number in range(PROBES)], axis=-1)
-    entries = table(3, "int32", PAIR_TABLE)(places)
+    first_ids, second_ids, entry_rows = numbers(PAIR_TABLE, places)
     is_found = ops.logical_and(
-        ops.equal(entries[:, :, :, 0], ops.expand_dims(ids, -1)),
-        ops.equal(entries[:, :, :, 1], ops.expand_dims(following, -1)),
+        ops.equal(first_ids, ops.expand_dims(ids, -1)), ops.equal(second_ids, ops.expand_dims(following, -1))
     )
-    pair_rows = ops.max(entries[:, :, :, 2] * ops.cast(is_found, "int32"), axis=-1)
+    pair_rows = ops.max(entry_rows * ops.cast(is_found, "int32"), axis=-1)
     all_rows = ops.concatenate([rows, pair_rows], axis=1)
-    total = ops.sum(table(3, "float32", VALUE_TABLE)(all_rows), axis=1)
+    total = ops.sum(keras.layers.Embedding(1, 3, "zeros", name=VALUE_TABLE, trainable=False)(all_rows), axis=1)
     return total[:, :-1] / ops.sqrt(ops.maximum(total[:, -1:], MIN_SQUARED_NORM))
 
 

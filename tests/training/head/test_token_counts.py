@@ -8,7 +8,7 @@ import pytest
 import headstart as hs
 from headstart.errors import InputError
 from headstart.explanation.activations import open_activations
-from headstart.model_files.token_counts import Terms, TokenCounts
+from headstart.model_files.token_counts import DIGIT, Terms, TokenCounts
 from headstart.runs.predictor import Predictor
 from headstart.tasks import classification_task, get_task
 from headstart.training.head.counts import Vocabulary, combine, fit_counts, logits_in_blocks
@@ -40,6 +40,17 @@ def test_logits_are_those_of_a_linear_classifier_on_tf_idf() -> None:
             row[:] = (weights[known] * idf[known, None]).sum(0) / np.sqrt((idf[known] ** 2).sum())
     np.testing.assert_allclose(logits_in_blocks(tables, texts, PAD), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logits_in_blocks(tables.scaled(-0.5), texts, PAD), -0.5 * expected, rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_in_keras_are_exact_in_float16() -> None:
+    pairs = np.unique(np.random.default_rng(0).integers(1, 200_000, (9000, 2)), axis=0)
+    tables = TokenCounts.of(
+        Terms(np.arange(1, 3), pairs), np.ones((len(pairs) + 2, 2)), np.ones(len(pairs) + 2), 200_000
+    )
+    tokens_in_keras, pairs_in_keras, _ = tables.for_keras().values()
+    for numbers, digits in ((tables.tokens, tokens_in_keras), (tables.pairs, pairs_in_keras)):
+        low, high = np.split(digits.astype(np.float16).astype(np.int64), 2, axis=1)
+        np.testing.assert_array_equal(low + DIGIT * high, numbers)
 
 
 def test_terms_of_one_text_or_of_all_and_padding_are_left_out() -> None:

@@ -23,12 +23,12 @@ from headstart.tasks import ClassificationTask
 from headstart.tasks.outputs import activate, log_odds, logits_of
 from headstart.training.head.lbfgs import minimise
 
-COUNTS_VERSION = 1
+COUNTS_VERSION = 2
 """Part of every cache key: raise it when the same texts and labels would give other counts."""
 
 _MIN_TEXTS = 2  # with a term: others are left out
 _SMOOTHING = 0.3  # of the mean mass of a term in a class, added to each; 0.1 and 1 are as good
-_MAX_VALUES = 2_000_000  # terms times classes; beyond it, rare terms are left out
+_MAX_VALUES = 1_000_000  # terms times classes; beyond it, rare terms are left out
 _BLOCK_TEXTS = 1024
 _START = (1.0, 0.1)  # factors of head and counts
 _HEAD_ALONE = (1.0, 0.0)  # where counts are chance: what is rare in a class elsewhere is then frequent in its fold
@@ -68,28 +68,29 @@ class Vocabulary(NamedTuple):
             pad: id of the padding, which is no token.
             n_classes: number of classes.
         """
-        lengths = np.array([len(tokens) for tokens in ids])
-        flat, text = np.concatenate(ids).astype(np.int64), np.repeat(np.arange(len(ids)), lengths)
-        is_pair = (text[1:] == text[:-1]) & (flat[1:] != pad) & (flat[:-1] != pad)
-        codes = np.concatenate([flat[flat != pad], ((flat[:-1] + 1) << 32 | flat[1:])[is_pair]])
-        texts = np.concatenate([text[flat != pad], text[1:][is_pair]])
-        values, numbers = np.unique(codes, return_inverse=True)
-        in_text = np.unique(numbers * len(ids) + texts) // len(ids)
-        frequency = np.bincount(in_text, minlength=len(values))
+        flat, text = np.concatenate(ids), np.repeat(np.arange(len(ids)), [len(tokens) for tokens in ids])
+        is_token = flat != pad
+        is_pair = (text[1:] == text[:-1]) & is_token[1:] & is_token[:-1]
+        codes = [flat[is_token].astype(np.int64), (flat[:-1][is_pair].astype(np.int64) + 1) << 32 | flat[1:][is_pair]]
+        code, texts = np.concatenate(codes), np.concatenate([text[is_token], text[1:][is_pair]])
+        order = np.argsort(code, kind="stable")  # within a term the texts ascend
+        code, texts = code[order], texts[order]
+        is_new = np.diff(code, prepend=-1) != 0
+        number = np.cumsum(is_new) - 1
+        frequency = np.bincount(number[is_new | (np.diff(texts, prepend=-1) != 0)])
         is_used = (frequency >= _MIN_TEXTS) & (frequency < len(ids))
-        most = _MAX_VALUES // n_classes
+        most = _MAX_VALUES // max(n_classes, 2)
         if is_used.sum() > most:
             is_used &= frequency > np.sort(frequency[is_used])[-most - 1]
-        new_numbers = np.cumsum(is_used) - 1
-        positions = np.flatnonzero(is_used[numbers])
+        positions = np.flatnonzero(is_used[number])
         positions = positions[np.argsort(texts[positions], kind="stable")]
+        terms, texts = (np.cumsum(is_used) - 1)[number[positions]], texts[positions]
         idf = np.log((1 + len(ids)) / (1 + frequency[is_used])) + 1
-        values = values[is_used]
-        pairs = values[values >> 32 > 0]
-        terms = Terms(values[values >> 32 == 0], np.stack([(pairs >> 32) - 1, pairs & 0xFFFFFFFF], 1))
-        numbers, texts = new_numbers[numbers[positions]], texts[positions]
-        norms = np.sqrt(np.maximum(np.bincount(texts, idf[numbers] ** 2, len(ids)), MIN_SQUARED_NORM))
-        return cls(terms, idf), Entries(numbers, texts, idf[numbers] / norms[texts])
+        norms = np.sqrt(np.maximum(np.bincount(texts, idf[terms] ** 2, len(ids)), MIN_SQUARED_NORM))
+        used_codes = code[is_new][is_used]
+        pairs = used_codes[used_codes >> 32 > 0]
+        vocabulary = Terms(used_codes[used_codes >> 32 == 0], np.stack([(pairs >> 32) - 1, pairs & 0xFFFFFFFF], 1))
+        return cls(vocabulary, idf), Entries(terms, texts, idf[terms] / norms[texts])
 
 
 class CountClassifier(NamedTuple):
