@@ -109,11 +109,7 @@ def _evaluate(
     cost, classes = Cost(progress), facts.classes
     with cost.stage("data"):
         dataset = load_dataset(data, **reading, known_classes=classes)
-        check_files(dataset)
-        _check_labels(folder, dataset, get_task(facts.task))
-        indices = _test_part(dataset)
-        files = {dataset.files[i] for i in indices.tolist()}
-        report_label_problems((problem for problem in dataset.label_problems if problem.file in files), strict=strict)
+        indices = _checked_test_part(folder, dataset, get_task(facts.task), strict=strict)
     with cost.stage("predictions"):
         predictor = Predictor(folder, expected=len(indices), tta=tta)
         answers, image_infos, skipped, n_out_of_distribution = _answers(predictor, dataset, indices, progress)
@@ -157,6 +153,16 @@ def _evaluate(
         write_report(partial)
 
     return Run(write_folder(folder / "evaluations", name, fill))
+
+
+def _checked_test_part(folder: Path, dataset: Dataset, task: Task, *, strict: bool) -> np.ndarray:
+    """Positions of the examples to evaluate, int (n,); their files are there, and their labels fit the run."""
+    check_files(dataset)
+    _check_labels(folder, dataset, task)
+    indices = _test_part(dataset)
+    files = {dataset.files[i] for i in indices.tolist()}
+    report_label_problems((problem for problem in dataset.label_problems if problem.file in files), strict=strict)
+    return indices
 
 
 def _selective_prediction(facts: RunFacts, answers: Answers) -> SelectivePredictionFacts | None:

@@ -29,6 +29,7 @@ from headstart.tasks import get_task
 
 _LONG_TABLE = 30  # rows of a table of classes that are shown at once
 _SKIPPED = 50
+_SHOWN_S = 0.005  # a stage that took less did nothing, such as fine-tuning that was not tried
 
 
 def write_report(folder: Path) -> Path:
@@ -160,7 +161,7 @@ def _head_settings(settings: HeadSettings | None) -> list[tuple[str, str]]:
 def _cost(cost: CostFacts | None) -> dict[str, Any] | None:
     if cost is None or not cost.wall_s:
         return None
-    stages: list[dict[str, Any]] = [stage.to_json() for stage in cost.stages]
+    stages: list[dict[str, Any]] = [stage.to_json() for stage in cost.stages if stage.seconds >= _SHOWN_S]
     remaining_s = cost.wall_s - sum(stage["seconds"] for stage in stages)
     if remaining_s > max(0.05, 0.005 * cost.wall_s):
         stages.append({"stage": "writing the run", "seconds": remaining_s})

@@ -151,10 +151,12 @@ def test_a_time_limit_that_is_too_short_is_reported(
 
 
 def test_a_worse_model_is_rejected_unless_keep_is_fine_tuned(
-    digits: Path, small_base: str, head_only: hs.Run, tmp_path: Path
+    digits: Path, small_base: str, head_only: hs.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {"base": small_base, "runs": tmp_path, "fine_tune": "last:1", **OPTIONS}
     rejected = hs.train(digits, config=HARMS, **options)
+    first_figure = head_only.figures.splits["val"].metrics["accuracy"]
+    assert f"with the head alone: validation accuracy {first_figure.value:.1%} (95 % interval" in caplog.text
     facts = rejected.facts.fine_tuning
     assert facts.outcome == "not better"
     assert facts.on_val.value[1] < facts.on_val.value[0]

@@ -185,6 +185,8 @@ def fine_tune(
     elif config.fine_tune_precision == "auto":
         config = replace(config, fine_tune_precision=precision)
     attempt = _ContrastiveAttempt if contrastive else _Attempt
+    if len(data.val):
+        _log_first_figure(best_data, best_head)
     try:
         return attempt(
             base, examples, data, head, head_config, config, engine, precision, cache or cache_folder(), progress,
@@ -194,6 +196,16 @@ def fine_tune(
         if config.fine_tune != "auto":
             raise
         return NotTried(str(exc))
+
+
+def _log_first_figure(data: TrainingData, head: Head) -> None:
+    """How good the head is: known minutes before the end of fine-tuning."""
+    metric, names = data.task.metrics[0], [str(number) for number in range(data.n_classes)]
+    figures = data.task.evaluate(data.labels[data.val], head.over(data.features, data.val), names, None)
+    logger.info(
+        f"with the head alone: validation {metric.in_text} {metric.format(figures[metric.name])} on "
+        f"{counted(len(data.val), 'example')}; now fine-tuning"
+    )
 
 
 def check_finished(tuned: FineTuneResult, features: FeatureSet, train: np.ndarray) -> None:
