@@ -195,6 +195,17 @@ def test_a_changed_file_is_noticed_when_the_run_is_opened(copied: Path, photos: 
         hs.load(copied).predict(photos / "china/00.jpg")
 
 
+def test_a_run_that_is_in_use_does_not_follow_its_file(copied: Path, photos: Path) -> None:
+    """A newer run is copied over an older one that a server has opened: OpenVINO would mix both."""
+    run, image, weights = hs.load(copied), photos / "china/00.jpg", copied / "engine/model.bin"
+    expected = run.predict(image).probabilities
+    with open(weights, "r+b") as file:  # in place, as `cp` does it
+        file.write(bytes(weights.stat().st_size))
+    assert run.predict(image).probabilities == expected
+    with pytest.raises(IntegrityError, match=r"model\.bin: its SHA-256 is not the one in run\.json"):
+        hs.load(copied).predict(image)
+
+
 def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere is not a run: there is no such folder"):
         hs.load(tmp_path / "nowhere")

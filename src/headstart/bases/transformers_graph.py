@@ -258,7 +258,7 @@ def _positions(model: Any) -> int:
     positions = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
     for path, module in model.named_modules():
         if path.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            positions = min(positions, module.num_embeddings - module.padding_idx - 1)
+            positions = min(positions, len(module.weight) - module.padding_idx - 1)
     return int(positions) if positions > 0 else MAX_TOKENS  # -1 in XLNet: no limit
 
 

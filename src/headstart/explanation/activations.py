@@ -16,7 +16,7 @@ from headstart.bases.feature_layer import inline_nested_models
 from headstart.data.images import Box
 from headstart.explanation.heat import FULL_INPUT
 from headstart.explanation.receptive_field import cell_bounds
-from headstart.features.engines import compile_graph
+from headstart.features.engines import compile_graph, read_graph
 from headstart.model_files.head_layers import Activation, HeadLayers
 from headstart.model_files.openvino_file import FEATURES
 from headstart.runs.predictor import Predictor, precision_here
@@ -111,7 +111,7 @@ class OpenVINOActivations:
         import openvino
         from openvino import opset13 as op
 
-        graph = openvino.Core().read_model(str(xml))
+        graph = read_graph(xml)
         probabilities = graph.output(0).get_node().input_value(0)
         layers, features = _head_and_features(probabilities)
         self.head = HeadLayers(tuple(layers), activation)

@@ -160,7 +160,16 @@ def compile_graph(graph: Any, precision: str, at_once: int | None = 1) -> Any:
 def _core() -> Any:
     import openvino
 
-    return openvino.Core()
+    core = openvino.Core()
+    # By default weights stay in their file: one that is overwritten changes the results of a model that is in use, and
+    # one that is truncated ends the process.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
+
+
+def read_graph(xml: Path) -> Any:
+    """The OpenVINO model in a file, independent of what becomes of the file."""
+    return _core().read_model(str(xml))
 
 
 def can_compute_bfloat16() -> bool:
