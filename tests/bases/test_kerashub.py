@@ -131,6 +131,17 @@ def test_token_ids_and_vectors_equal_those_of_kerashub(text_preset: Path) -> Non
     assert [block.name for block in find_blocks(base.build(False))] == ["transformer_layer_0", "transformer_layer_1"]
 
 
+def test_a_model_whose_vectors_depend_on_padding_is_refused(tmp_path: Path) -> None:
+    """FNet mixes all positions of a batch, and takes no mask."""
+    pieces = {"pad_piece": "<pad>", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "user_defined_symbols": ["[MASK]"]}
+    proto = _sentence_pieces(unk_id=0, pad_id=3, bos_id=4, eos_id=5, **pieces)
+    tokenizer = keras_hub.models.FNetTokenizer(proto=proto)
+    backbone = keras_hub.models.FNetBackbone(tokenizer.vocabulary_size(), 1, 16, 32, max_sequence_length=24)
+    folder = _save(tmp_path / "f_net", backbone, tokenizer)
+    with pytest.raises(InputError, match="gives a text other vectors if padding stands after it"):
+        hs.load_base(f"preset:{folder}")
+
+
 def test_tokens_without_a_class_token_are_averaged(tmp_path: Path) -> None:
     """Swin of Hugging Face, compared with transformers: see ``tests/files/transformers/make.py``.
 

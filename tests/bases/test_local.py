@@ -6,7 +6,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import headstart as hs
 from headstart.bases import load_base
 from headstart.bases.blocks import find_blocks
 from headstart.errors import InputError
@@ -145,6 +147,18 @@ def test_convolutions_on_one_pixel_are_a_top(save):
 def test_without_a_top_the_whole_model_is_used(save):
     inputs, maps, _ = body()
     assert load_base(save(keras.Model(inputs, maps))).build(False).output_shape[-1] == 8
+
+
+@pytest.mark.slow
+def test_a_size_that_the_network_cannot_compute_is_refused(save, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    for _ in range(3):
+        x = layers.Conv2D(4, 3, 2)(x)
+    base = load_base(save(keras.Model(inputs, x)), input_size=10)
+    Image.new("RGB", (12, 12)).save(tmp_path / "image.png")
+    with pytest.raises(InputError, match=r"cannot be computed for an input of 10x10 pixels: .* zero or negative\. Rec"):
+        hs.extract(base, [tmp_path / "image.png"])
 
 
 def test_everything_is_frozen(save, pixels):

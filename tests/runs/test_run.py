@@ -106,6 +106,23 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_of_two_processes_with_one_name_the_slower_one_takes_another(tmp_path: Path) -> None:
+    """It fills a folder from the start, in which nothing of the first attempt is left."""
+
+    def fill(folder: Path, name: str) -> None:
+        (folder / "engine").mkdir()
+        (folder / "engine" / name).write_text("")
+        (folder / name).write_text("")
+        if name == "mine":
+            (tmp_path / "mine").mkdir()  # by the other one
+            (tmp_path / "mine" / "run.json").write_text("")
+
+    folder = write_folder(tmp_path, "mine", fill)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*")) == [
+        *("mine-2/engine", "mine-2/engine/mine-2", "mine-2/mine-2"),
+    ]
+
+
 @pytest.mark.slow
 def test_plain_keras_opens_the_model_without_headstart(run: hs.Run, photos: Path, tmp_path: Path) -> None:
     rows = _predictions(run.folder)[:7]

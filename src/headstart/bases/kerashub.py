@@ -15,17 +15,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart.bases import config_fields, hf_tokenizer, image_processor, kerashub_tokens, transformers_check
 from headstart.bases.base import Base, BaseSpec, ImageBase, Preprocessing, files_sha256, read_licence, refuse_weights
 from headstart.bases.cached_facts import cached_facts
-from headstart.bases.text import MAX_TOKENS, TextBase, token_mask
+from headstart.bases.text import MAX_TOKENS, TextBase, check_padding, token_mask
 from headstart.data.resizing import Interpolation, ResizeRule
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, UnavailableError, field_name, one_line
 from headstart.system import keras_compat, keras_worker
 from headstart.system.settings import cache_folder
 
-_FACTS_VERSION = 7
+_FACTS_VERSION = 8
 """Part of the cache's folder names: increase it if the facts about a model change."""
 
 _FILES = ("*.json", "*/config.json", "*.weights.h5", "*.safetensors", "*.txt", "*.model", "assets/**/*", "README.md")
@@ -226,10 +228,14 @@ def _build_images(folder: Path, size: tuple[int, int], include_top: bool) -> Any
 
 
 def _build_texts(folder: Path, pad: int, include_top: bool) -> Any:
+    return _text_network(_backbone(folder), pad)
+
+
+def _text_network(backbone: Any, pad: int) -> Any:
+    """A model from token ids (n, t) to vectors (n, t, d), which are zero for padding."""
     import keras
     from keras import ops
 
-    backbone = _backbone(folder)
     ids = keras.Input((None,), dtype="int32", name="ids")
     mask = ops.cast(ops.not_equal(ids, pad), "int32")
     tensors = {
@@ -335,13 +341,12 @@ def _facts(folder: Path, out: Path, name: str) -> dict[str, Any]:
         write_tokenizer(folder, out, name)
         if compares:
             transformers_check.compare_tokens(folder, (out / "tokenizer.json").read_text(encoding="utf-8"), name)
-        length = getattr(backbone, "max_sequence_length", None) or MAX_TOKENS
-        return {
-            "modality": "text",
-            "feature_dim": shape[-1],
-            "max_length": min(length, MAX_TOKENS),
-            "pad": int(backbone.vocabulary_size),  # KerasHub's own id for padding is that of a word in some models
-        }
+        pad = int(backbone.vocabulary_size)  # KerasHub's own id for padding is that of a word in some models
+        length = min(getattr(backbone, "max_sequence_length", None) or MAX_TOKENS, MAX_TOKENS)
+        network = _text_network(backbone, pad)
+        ids = np.random.default_rng(0).integers(0, pad, (1, min(9, length)), np.int32)
+        check_padding(lambda ids: np.asarray(network(ids, training=False)), ids, pad, length, name)
+        return {"modality": "text", "feature_dim": shape[-1], "max_length": length, "pad": pad}
     raise InputError(f"{name} has the inputs {', '.join(sorted(inputs))}: expected a model of images or of texts.")
 
 

@@ -1,14 +1,17 @@
 """Bases for texts: from token ids to one vector per text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from headstart.bases.base import STD_EPSILON, Base, DataFormat
 from headstart.data.examples import Example
 from headstart.data.modalities import TEXT
 from headstart.data.tokenizers import SubwordTokenizer
+from headstart.errors import InputError
 
 if TYPE_CHECKING:
     from headstart.data.audit import Finding
@@ -18,6 +21,8 @@ Pooling = Literal["mean", "max", "cls", "last"]
 
 MAX_TOKENS = 512
 """Maximum number of tokens in a text, also for models that accept more: the cost grows with its square."""
+
+_MAX_DIFFERENCE = 1e-3  # of a vector with padding and without it, relative to the largest value
 
 
 def token_mask(states: Any) -> Any:
@@ -29,6 +34,32 @@ def token_mask(states: Any) -> Any:
     from keras import ops
 
     return ops.cast(ops.any(ops.not_equal(states, 0), axis=-1, keepdims=True), "float32")
+
+
+def check_padding(
+    compute: Callable[[np.ndarray], np.ndarray], ids: np.ndarray, pad: int, positions: int, name: str
+) -> None:
+    """Check that the vectors of a text do not depend on padding: texts of other lengths are computed with it.
+
+    Args:
+        compute: token vectors, float32 (n, t, d), of ids.
+        ids: of a text without padding, int32 (1, t).
+        pad: the id of padding.
+        positions: greatest number of tokens.
+        name: of the model, for the message.
+
+    Raises:
+        InputError: they do.
+    """
+    n_tokens = ids.shape[1]
+    padded = np.pad(ids, ((0, 0), (0, min(8, positions - n_tokens))), constant_values=pad)
+    alone, together = compute(ids), compute(padded)[:, :n_tokens]
+    difference = np.abs(together - alone).max() / max(np.abs(alone).max(), 1e-12)
+    if not difference <= _MAX_DIFFERENCE:
+        raise InputError(
+            f"{name} gives a text other vectors if padding stands after it (they differ by {difference:.1e}): its "
+            "features would depend on the other texts of a batch. Use another model."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

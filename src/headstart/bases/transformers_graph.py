@@ -17,7 +17,7 @@ import numpy as np
 from headstart.bases import hf_tokenizer, image_processor, transformers_check
 from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence
 from headstart.bases.cached_facts import cached_facts
-from headstart.bases.text import MAX_TOKENS, TextBase
+from headstart.bases.text import MAX_TOKENS, TextBase, check_padding
 from headstart.data.tokenizers import SubwordTokenizer
 from headstart.errors import InputError, one_line
 from headstart.system.extras import require
@@ -249,7 +249,11 @@ def _text_module(model: Any, folder: Path, out: Path, name: str) -> tuple[dict[s
     facts = {"modality": "text", "takes": [None], "pad": pad, "max_length": positions}
     module = States().eval()
     examples = [make_example(n, min(t, positions)) for n, t in (_TRACED_SHAPE, *_COMPARED_SHAPES)]
-    _check_padding(module, examples[0][1:], pad, positions, name)
+
+    def compute(ids: np.ndarray) -> np.ndarray:
+        return _compute(module, [torch.from_numpy(ids)], name)[0]
+
+    check_padding(compute, examples[0][1:].numpy(), pad, positions, name)
     return facts, module, examples
 
 
@@ -260,25 +264,6 @@ def _positions(model: Any) -> int:
         if path.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             positions = min(positions, len(module.weight) - module.padding_idx - 1)
     return int(positions) if positions > 0 else MAX_TOKENS  # -1 in XLNet: no limit
-
-
-def _check_padding(module: Any, ids: Any, pad: int, positions: int, name: str) -> None:
-    """Check that the vectors of a text (1, t) do not depend on padding: texts of other lengths are computed with it.
-
-    Raises:
-        InputError: they do.
-    """
-    import torch
-
-    n = min(8, positions - ids.shape[1])
-    padded = torch.cat([ids, torch.full((1, n), pad, dtype=ids.dtype)], 1)
-    alone, together = _compute(module, [ids, padded], name)
-    difference = _relative_difference(together[:, : ids.shape[1]], alone)
-    if not difference <= _MAX_DIFFERENCE:
-        raise InputError(
-            f"{name} gives a text other vectors if padding stands after it (they differ by {difference:.1e}): its "
-            "features would depend on the other texts of a batch. Use another model."
-        )
 
 
 def _tokenizer(folder: Path, name: str) -> str:

@@ -309,11 +309,10 @@ def _compare(
 
 
 def _publish(target: Format, result: Replay, scratch: Path, parent: Path, predictor: Predictor) -> Export:
-    """Move a complete export to its final folder."""
+    """Copy a complete export to its final folder."""
 
     def fill(partial: Path, _: str) -> None:
-        for path in (scratch / target.folder).iterdir():
-            path.rename(partial / path.name)
+        shutil.copytree(scratch / target.folder, partial, dirs_exist_ok=True)
         write_companions(partial, predictor.folder, predictor.facts, target, asdict(result))
 
     final = write_folder(parent, target.folder, fill)

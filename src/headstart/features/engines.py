@@ -19,7 +19,7 @@ import numpy as np
 
 from headstart.bases.base import OWN, Base, ImageBase
 from headstart.bases.blocks import Block, blocks_of
-from headstart.errors import InputError
+from headstart.errors import InputError, one_line
 from headstart.system import gpu, keras_worker
 from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.disk import check_room
@@ -296,7 +296,8 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             if facts["optimised"]:
                 break
         if template and not template.with_suffix(".json").exists():  # which is written last
-            raise RuntimeError(f"Keras can neither run nor save {base.handle}: " + "; ".join(best["problems"]))
+            reasons = dict.fromkeys(problem.partition(": ")[2] for problem in best["problems"])  # often all the same
+            raise InputError(f"{base.handle} cannot be computed for an input of {_shape(probe)}: {'; '.join(reasons)}")
         if "blocks" not in best:
             best["blocks"] = [block.to_json() for block in blocks_of(base)]
         files = [*Path(scratch, best["by"]).iterdir()] if best["converted"] else []
@@ -307,10 +308,16 @@ def _convert(base: Base, folder: Path, probe: np.ndarray) -> None:
             (result / "engine.json").write_text(json.dumps(best, indent=2))
 
 
+def _shape(probe: np.ndarray) -> str:
+    return f"{probe.shape[1]}x{probe.shape[2]} pixels" if probe.ndim == 4 else f"{probe.shape[1]} tokens"
+
+
 def last_error_line(traceback: str) -> str:
-    """The line of a traceback that names the exception; Keras adds many after it."""
-    error_lines = [line for line in traceback.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
-    return error_lines[-1] if error_lines else traceback.strip().splitlines()[-1]
+    """What a traceback says about its exception, up to the arguments that Keras adds after it."""
+    lines = re.sub(r"\x1b\[[\d;]*m", "", traceback).strip().splitlines()  # without the colours of a terminal
+    starts = [i for i, line in enumerate(lines) if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    message = "\n".join(lines[starts[-1] if starts else -1 :])
+    return one_line(re.split(r"\nArguments received by |\n\S*Call arguments received by ", message)[0])
 
 
 def choose_engine(

@@ -5,6 +5,7 @@ So a folder with its name is always complete: ``runs/photos``, then ``runs/photo
 
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +23,7 @@ def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> 
     Args:
         parent: made if missing.
         name: wanted name.
-        fill: called with the folder to fill and the name it will have; again with another name if someone was faster.
+        fill: called with an empty folder and the name it will have; again with another name if someone was faster.
     """
     with scratch_folder(parent, name) as partial:
         partial.chmod(0o777 & ~_umask())  # a scratch folder is private to its user; a run is an ordinary folder
@@ -32,10 +33,19 @@ def write_folder(parent: Path, name: str, fill: Callable[[Path, str], None]) -> 
             try:
                 os.rename(partial, final)
             except OSError:
-                if final.exists():
-                    continue
-                raise
+                if not final.exists():
+                    raise
+                _empty(partial)
+                continue
             return final
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def check_name(name: str) -> str:
