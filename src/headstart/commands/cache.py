@@ -26,6 +26,7 @@ KINDS = {
     "kerashub": "facts about models of KerasHub",
     "transformers": "models of transformers as graphs",
     "table-images": "images that are in tables, as files",
+    "templates": "compiled templates of pages",
 }
 """Folder of the cache -> what it holds."""
 

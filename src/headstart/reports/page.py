@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import re
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from markupsafe import Markup
 
 from headstart.data.audit import Occurrence
 from headstart.runs.schema import FindingExample
+from headstart.system.atomic import atomic_file
 from headstart.system.durations import format_duration
+from headstart.system.settings import cache_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,8 +47,28 @@ def open_template(name: str, *folders: Path) -> Any:
 def _environment(folders: tuple[Path, ...]) -> Any:
     import jinja2  # here, because many commands import this module and few write a page
 
+    class CheckedBytecode(jinja2.BytecodeCache):
+        """Compiled templates in the cache; a damaged one is compiled again, because running it could crash Python."""
+
+        def load_bytecode(self, bucket: Any) -> None:
+            with suppress(OSError):
+                digest, _, code = self._file(bucket).read_bytes().partition(b"\n")
+                if hashlib.sha256(code).hexdigest().encode() == digest:
+                    bucket.bytecode_from_string(code)
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            code = bucket.bytecode_to_string()
+            with suppress(OSError):  # the next process compiles it, too
+                self._file(bucket).parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(self._file(bucket), shared=True) as path:
+                    path.write_bytes(hashlib.sha256(code).hexdigest().encode() + b"\n" + code)
+
+        def _file(self, bucket: Any) -> Path:
+            return cache_folder() / "templates" / f"{bucket.key}-{sys.version_info.major}.{sys.version_info.minor}"
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
+        bytecode_cache=CheckedBytecode(),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

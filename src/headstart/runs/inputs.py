@@ -100,7 +100,7 @@ def _is_content(value: Any) -> bool:
 
 def _is_array(value: Any) -> bool:
     """Whether this is an array of NumPy or a tensor; a Series of pandas is a list of values."""
-    return hasattr(value, "__array__") and not hasattr(value, "iloc")
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not hasattr(value, "iloc")
 
 
 def _dimensions(array: Any) -> int:

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,26 @@ CHECKSUMS = "checksums.json"
 """File in a cached folder: name -> SHA-256 of every other file in it, written last."""
 
 
+_SETTLED_NS = 100_000_000
+"""A file that was changed this long ago changes again with other times; clocks of file systems tick every few ms."""
+
+_digests: dict[Path, tuple[tuple[int, ...], str]] = {}  # digests of files that this process has read, by their times
+
+
 def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in blocks: 2 GB a second on a current CPU."""
+    """Hex SHA-256 of a file's bytes, read in blocks: 2 GB a second on a current CPU.
+
+    A file that this process has read already is read again only if its size, its inode or one of its times is another.
+    """
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = os.fstat(file.fileno())
+        version = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if _digests.get(path, (None,))[0] == version:
+            return _digests[path][1]
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
+        _digests[path] = version, digest
+    return digest
 
 
 def checksums_of(folder: Path) -> dict[str, str]:

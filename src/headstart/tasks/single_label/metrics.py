@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from headstart.tasks.outputs import MIN_PROBABILITY
-from headstart.tasks.statistics import interval, n_resamples, wilson
+from headstart.tasks.statistics import interval, n_resamples, resample_weights, wilson
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 _BINS = 10
+_AT_ONCE = 1_000_000  # weights of examples in resamples that are held in memory
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], *, seed: int = 0) -> dict[str, Any]:
@@ -30,17 +31,20 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     """
     table = _Table(labels, probabilities, len(classes))
     n = len(labels)
-    point = table.figures(np.ones(n))
+    point = {name: values[0] for name, values in table.figures(np.ones((1, n))).items()}
     rng = np.random.default_rng(seed)
     count = n_resamples(n)
-    resampled_figures = [table.figures(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(count)]
-    spread = {name: np.stack([figures[name] for figures in resampled_figures]) for name in point}
+    at_once = max(1, _AT_ONCE // n)
+    resampled_figures = [
+        table.figures(resample_weights(n, min(at_once, count - start), rng)) for start in range(0, count, at_once)
+    ]
+    spread = {name: np.concatenate([figures[name] for figures in resampled_figures]) for name in point}
     accuracy_bounds = wilson(float(point["accuracy"]), n)
     result: dict[str, Any] = {"examples": n, "resamples": count}
     for name in METRICS:
         fallback = accuracy_bounds if name in ("accuracy", "balanced_accuracy", "macro_f1") else None
         result[name] = interval(float(point[name]), spread[name], fallback)
-    confusion = table.confusion(np.ones(n)).astype(int)
+    confusion = table.confusion(np.ones((1, n)))[0].astype(int)
     support, predicted = confusion.sum(1), confusion.sum(0)
     result["per_class"] = {
         name: {
@@ -78,6 +82,15 @@ def expected_calibration_errors(labels: np.ndarray, probabilities: np.ndarray, w
     return np.abs(weights @ (excess[:, None] * in_bin)).sum(1) / weights.sum(1)
 
 
+def _sums(values: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
+    """Sums of the columns of each group, float64 (k, count), of values (k, n); ``group`` is int (n,)."""
+    order = np.argsort(group, kind="stable")
+    groups, starts = np.unique(group[order], return_index=True)
+    sums = np.zeros((len(values), count))
+    sums[:, groups] = np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
+    return sums
+
+
 def _bins(confidence: np.ndarray) -> np.ndarray:
     return np.minimum((confidence * _BINS).astype(int), _BINS - 1)
 
@@ -100,24 +113,26 @@ class _Table:
         self._loss = -np.log(np.maximum(self.probabilities[rows, self.labels], MIN_PROBABILITY)).astype(np.float64)
 
     def confusion(self, weights: np.ndarray) -> np.ndarray:
-        cells = np.bincount(self._cell, weights, minlength=self.n_classes**2)
-        return cells.reshape(self.n_classes, self.n_classes)
+        """Weighted counts, float64 (k, classes, classes), for k weightings (k, n) of the examples."""
+        cells = _sums(weights, self._cell, self.n_classes**2)
+        return cells.reshape(-1, self.n_classes, self.n_classes)
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        total = weights.sum()
+        """Every figure, (k,) or (k, classes), for k weightings (k, n) of the examples."""
+        total = weights.sum(1, dtype=np.float64)
         confusion = self.confusion(weights)
-        hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+        hits, support, predicted = confusion.diagonal(axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             recall = np.where(support > 0, hits / support, np.nan)
             precision = np.where(predicted > 0, hits / predicted, np.nan)
             f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
-        difference = np.bincount(self._bin, weights * (self._right - self._confidence), minlength=_BINS)
+        differences = _sums(weights * (self._right - self._confidence), self._bin, _BINS)
         return {
-            "accuracy": np.asarray(hits.sum() / total),
-            "balanced_accuracy": np.asarray(recall[support > 0].mean()),
-            "macro_f1": np.asarray(f1[support > 0].mean()),
-            "log_loss": np.asarray(weights @ self._loss / total),
-            "ece": np.asarray(np.abs(difference).sum() / total),
+            "accuracy": hits.sum(1) / total,
+            "balanced_accuracy": np.nanmean(recall, 1),
+            "macro_f1": np.nanmean(f1, 1),
+            "log_loss": weights @ self._loss / total,
+            "ece": np.abs(differences).sum(1) / total,
             "precision": precision,
             "recall": recall,
             "f1": f1,
