@@ -1,15 +1,19 @@
-"""The base's own features against those of all its blocks: the head alone, and what the blocks cost.
+"""The base's own features, those of all its blocks, and counts of tokens beside them: the head alone, and the cost.
 
     python benchmarks/features.py DATA [--base embedded:all-minilm-l6-v2] [--input-size 128]
 
-In turn, each in a process of its own: ``headstart train`` with either kind of features in an empty cache; the same with
-the base prepared; and once more on the same data. The second counts for the comparison.
+In turn, each in a process of its own: ``headstart train`` with each choice of features in an empty cache; the same with
+the base prepared; and once more on the same data. The second counts for the comparison. Counts are for texts only.
 """
 
 import argparse
+from typing import Any
 
 from contest import Bench, picture_options, read, read_once, run_contest, test_accuracy
 from measure import machine, markdown
+
+CHOICES = (("own", "none"), ("auto", "none"), ("auto", "auto"))
+"""Settings of features and counts."""
 
 
 def compare(bench: Bench, options: argparse.Namespace) -> str:
@@ -17,23 +21,33 @@ def compare(bench: Bench, options: argparse.Namespace) -> str:
     del options
     read_once(bench.data)
     rows = []
-    for features in ("own", "auto"):
-        settings = ("--fine-tune", "none", "--features", features)
-        first, _ = bench.train(f"{features}-first", features, *settings)
-        cache = bench.work / "caches" / features
+    for features, counts in CHOICES:
+        name, settings = f"{features}-{counts}", ("--fine-tune", "none", "--features", features, "--counts", counts)
+        first, _ = bench.train(f"{name}-first", name, *settings)
+        cache = bench.work / "caches" / name
         for path in [path for path in cache.iterdir() if path.name != "engines"]:  # the prepared base stays
             path.rename(path.with_name(f"old-{path.name}"))
-        cost, folder = bench.train(features, features, *settings)
-        again, _ = bench.train(f"{features}-again", features, *settings)
-        choice = read(folder / "run.json")["head"]["features"] or {"kind": "own", "gain": None}
-        gain = "" if choice["gain"] is None else f"{choice['gain']:.4f} ± {choice['standard_error']:.4f}"
+        cost, folder = bench.train(name, name, *settings)
+        again, _ = bench.train(f"{name}-again", name, *settings)
+        facts = read(folder / "run.json")
         seconds = [f"{each:.1f}" for each in (first.wall_s, cost.wall_s, cost.cpu_s, again.wall_s)]
-        rows.append((features, choice["kind"], gain, f"{test_accuracy(folder):.3f}", *seconds))
+        choices = [_describe(facts["head"][kind]) for kind in ("features", "counts")]
+        rows.append((features, counts, *choices, f"{test_accuracy(folder):.3f}", *seconds))
+        if counts == "none" and features == "auto" and facts["base"]["modality"] != "text":
+            break
     header = (
-        "--features", "taken", "log loss lower by", "test accuracy", "first run, wall s", "base prepared, wall s",
-        "base prepared, CPU s", "same data again, wall s",
+        "--features", "--counts", "blocks: log loss lower by", "counts: log loss lower by", "test accuracy",
+        "first run, wall s", "base prepared, wall s", "base prepared, CPU s", "same data again, wall s",
     )  # fmt: skip
     return f"{bench.data.name}, {bench.base}, seed {bench.seed}.\n\n{markdown(header, rows)}\n\n{machine()}"
+
+
+def _describe(choice: dict[str, Any] | None) -> str:
+    """What was chosen, and by how much the log loss of blocks or counts is lower."""
+    if choice is None:
+        return ""
+    gain = "" if choice["gain"] is None else f", {choice['gain']:.4f} ± {choice['standard_error']:.4f}"
+    return f"{choice['kind']}{gain}"
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.bases.base import Base
+from headstart.config import HeadConfig
 from headstart.data.dataset import Dataset
 from headstart.data.parallel import map_ahead
 from headstart.data.readers import decode_example
@@ -25,6 +27,16 @@ MAX_OUTPUTS = 10_000_000
 """The most training texts times classes: beyond it, fitting takes minutes."""
 
 
+def check_counts(base: Base, config: HeadConfig) -> None:
+    """Check that counts are possible where they are required.
+
+    Raises:
+        InputError: the base does not read token ids.
+    """
+    if config.counts == "tokens" and base.n_token_ids is None:
+        raise InputError(f"{base.handle} reads no tokens that could be counted: use auto or none.", field="counts")
+
+
 def add_counts(choice: HeadChoice, dataset: Dataset, cache: Path | None) -> HeadChoice:
     """The head with counts of the tokens that its base reads, if they make it better.
 
@@ -32,16 +44,11 @@ def add_counts(choice: HeadChoice, dataset: Dataset, cache: Path | None) -> Head
         choice: the head on features.
         dataset: the examples.
         cache: the cache folder; None means the user's.
-
-    Raises:
-        InputError: counts are required, and the head cannot have them.
     """
     config, base, data = choice.config, choice.base, choice.data
-    if config.counts == "none" or (config.counts == "auto" and not _may_help(choice)):
+    is_tried = config.counts == "tokens" or (config.counts == "auto" and _may_help(choice))
+    if base.n_token_ids is None or not is_tried:
         return choice
-    if base.n_token_ids is None or config.kind != "linear":
-        reason = "a head with hidden layers" if base.n_token_ids else f"{base.handle}, whose input is not token ids"
-        raise InputError(f"tokens cannot be counted for {reason}: use auto or none.", field="counts")
     reader = base.reader()
 
     def read(indices: np.ndarray) -> list[np.ndarray]:

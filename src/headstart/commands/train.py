@@ -26,7 +26,7 @@ from headstart.commands.data_preparation import (
 )
 from headstart.commands.head_search import search_for_head
 from headstart.commands.load import Run
-from headstart.commands.token_counts import add_counts
+from headstart.commands.token_counts import add_counts, check_counts
 from headstart.commands.train_detector import (
     box_label_issues,
     check_detector_settings,
@@ -190,6 +190,7 @@ def _train(
         base = _load(name, config, dataset, cache, check_base, progress, is_size_set=is_size_set)
         if base.weights_path:  # before the work, and again when the size of all files is known
             check_room(runs, _COPIES * base.weights_path.stat().st_size, f"the files of the run {run_name}")
+        check_counts(base, config.head)
         wide = base_with_blocks(base, config, dataset, cache)
 
     def extract_features(base: Base, indices: Iterable[int] | None) -> FeatureSet:

@@ -88,6 +88,12 @@ def _head_without_hidden_layers(config: TrainConfig) -> tuple[str, str] | None:
     return None
 
 
+def _counts_need_a_linear_head(config: TrainConfig) -> tuple[str, str] | None:
+    if config.head.counts == "tokens" and config.head.kind == "mlp":
+        return "counts", "tokens cannot be counted for a head with hidden layers: use auto or none, or a linear head."
+    return None
+
+
 def _something_to_train_on(config: TrainConfig) -> tuple[str, str] | None:
     if config.split.val + config.split.test >= 1:
         return "val", f"{config.split.val:g} and {field_name('test')} {config.split.test:g} leave nothing to train on."
@@ -133,6 +139,7 @@ def _separator_is_for_one_column(config: TrainConfig) -> tuple[str, str] | None:
 
 _RULES: tuple[Callable[[TrainConfig], tuple[str, str] | None], ...] = (
     _head_without_hidden_layers,
+    _counts_need_a_linear_head,
     _something_to_train_on,
     _search_chooses_the_head,
     _choice_needs_auto,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart.errors import InputError
@@ -146,7 +147,13 @@ def test_a_run_with_counts_is_one_model(order_run: hs.Run) -> None:
     assert computed.features.shape == (len(ids), order_run.facts.base.feature_dim)
 
 
-def test_counts_of_a_head_with_hidden_layers_are_refused(tmp_path: Path) -> None:
+def test_counts_are_refused_where_they_are_impossible(tmp_path: Path) -> None:
     table = write_orders(tmp_path / "orders.csv", 40)
     with pytest.raises(InputError, match="tokens cannot be counted for a head with hidden layers"):
         hs.train(table, base="embedded:glove-6b-50d", head="mlp", counts="tokens", runs=tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("fine", "coarse"):
+        (tmp_path / "photos" / name).mkdir()
+        Image.new("RGB", (32, 32)).save(tmp_path / "photos" / name / "1.png")
+    with pytest.raises(InputError, match="efficientnet-lite0 reads no tokens that could be counted"):
+        hs.train(tmp_path / "photos", counts="tokens", runs=tmp_path)
