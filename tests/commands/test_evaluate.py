@@ -8,7 +8,7 @@ from PIL import Image
 
 import headstart as hs
 from headstart.errors import InputError
-from tests.conftest import SIZE
+from tests.conftest import SIZE, Command
 
 
 @pytest.fixture
@@ -136,3 +136,26 @@ def test_of_divided_data_the_test_part_is_taken(fresh: Path, photos: Path, tmp_p
             for number in numbers:
                 shutil.copy(photos / name / f"{number:02}.jpg", tmp_path / "data" / side / name)
     assert hs.evaluate(fresh, tmp_path / "data").figures.splits["held-out"].examples == 10
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "message"),
+    [
+        ("accuracy=0.6", 0, ""),
+        ("log_loss=2", 0, ""),
+        ("accuracy=1.01", 2, "accuracy is 100.0%: worse than 101.0%."),
+        ("log_loss=0", 2, "log loss is "),
+        (
+            "acuracy=0.9",
+            2,
+            "--fail-under: expected METRIC=VALUE, such as accuracy=0.9, got 'acuracy=0.9'. Did you mean",
+        ),
+        ("accuracy=good", 2, "--fail-under: expected a number after accuracy=, such as 0.9, got 'good'."),
+    ],
+)
+def test_a_figure_that_is_too_low_fails_the_command(
+    limit: str, code: int, message: str, headstart_here: Command, fresh: Path, photos: Path
+) -> None:
+    done = headstart_here("evaluate", fresh, photos, "--fail-under", limit)
+    assert (done.returncode, message in done.stderr) == (code, True)
+    assert (fresh / "evaluations").exists() == (message[:2] != "--")
