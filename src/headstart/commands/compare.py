@@ -46,13 +46,15 @@ def compare(
     """Compare pretrained bases on some data, and say which is the best one within a budget.
 
     Each is judged by the cross-validated linear head on its frozen features, on a stratified sample of the examples
-    that :func:`headstart.train` would train on.
+    that :func:`headstart.train` would train on. For data with boxes, by a short training of a detector on its frozen
+    maps, on validation images.
 
     Args:
         data: a folder, a table or a DataFrame.
         config: settings, as for :func:`headstart.train`; see :data:`headstart.config.commands.COMPARE`.
-        min_accuracy: a share; the best base is then the fastest one that reaches it.
-        examples: number of examples in the last round.
+        min_accuracy: a share; the best base is then the fastest one that reaches it, in accuracy or in the metric that
+            decides for other labels.
+        examples: number of examples in the last round; of images to train on, for data with boxes.
         cache: folder of the feature cache; the cache of the user when None.
         progress: as for :func:`headstart.train`.
         settings: settings by name; see ``config``.
