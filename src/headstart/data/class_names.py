@@ -21,14 +21,17 @@ _MANY = 10  # classes that are all numbers with decimals
 _SEPARATORS = re.compile(r"(?<=\w)[-_\s]+(?=\w)")
 
 
-def whole_numbers(labels: Sequence[Label]) -> list[Label]:
+def whole_numbers(source: str, labels: Sequence[Label]) -> list[Label]:
     """Labels where all are whole numbers, some of them written as decimals: a column of numbers with gaps.
 
-    ``1`` and ``1.0`` become ``1``. Other labels stay as they are.
+    ``1`` and ``1.0`` become ``1``, which is logged. Other labels stay as they are.
     """
     names = label_names(labels)
     if not any("." in name for name in names) or not all(_WHOLE.fullmatch(name) for name in names):
         return list(labels)
+    twice = next((name for name in sorted(names) if "." in name and _whole(name) in names), None)
+    if twice:
+        logger.info(f"{source}: labels such as {_whole(twice)!r} and {twice!r} are one class, {_whole(twice)}")
     return renamed_labels(labels, _whole)
 
 

@@ -132,7 +132,7 @@ def _unify_labels(source: str, rows: ExampleRows) -> None:
         _check_names(source, labels)
     else:
         hint_at_separator(source, labels)
-    rows.labels = whole_numbers(labels)
+    rows.labels = whole_numbers(source, labels)
     check_not_measured(source, rows.labels)
     warn_of_missing(source, rows.labels)
 
