@@ -320,7 +320,7 @@ def test_settings_have_one_name_in_python_and_on_the_command_line(name: str) -> 
     assert [options[setting].opts for setting in takes] == [[f"--{s.replace('_', '-')}"] for s in takes]
     arguments = inspect.signature(getattr(hs, name)).parameters
     # The bundle is a matter of the environment; the others are about what is printed, or another function.
-    of_the_terminal = {"bundle", "export", "report", "as_json", "fail_on", "fix", "explain"}
+    of_the_terminal = {"bundle", "export", "report", "as_json", "fail_on", "limits", "fix", "explain"}
     assert set(options) - set(takes) - of_the_terminal <= set(arguments)
 
 

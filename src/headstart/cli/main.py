@@ -27,7 +27,7 @@ COMMANDS = {
     "explain": ("headstart.cli.explain", "Explain predictions: heat maps, words, similar training examples."),
     "export": ("headstart.cli.export", "Export a trained model: ONNX, LiteRT, OpenVINO, SavedModel, Keras."),
     "evaluate": ("headstart.cli.evaluate", "Evaluate a run on new labelled data."),
-    "runs": ("headstart.cli.runs", "List, show or remove finished runs."),
+    "runs": ("headstart.cli.runs", "List finished runs, show their figures, or remove some."),
     "audit": ("headstart.cli.audit", "Check a data set before training."),
     "compare": ("headstart.cli.compare", "Compare bases on your data, within limits of size and time."),
     "ui": ("headstart.cli.ui", "Start the web UI."),
