@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 import headstart as hs
 from headstart.bases import load_base
 from headstart.bases.blocks import find_blocks
-from headstart.errors import InputError
+from headstart.errors import InputError, IntegrityError
 from tests.lazy import Lazy
 
 keras, layers = Lazy("keras"), Lazy("keras.layers")
@@ -302,3 +304,24 @@ def test_the_digest_depends_on_the_file(save):
     model = keras.saving.load_model(base.weights_path)
     model.set_weights([weight + 1 for weight in model.get_weights()])
     assert load_base(save(model)).digest != base.digest
+
+
+@pytest.mark.parametrize("handle", ["hf:bert", "file:m.h5", "stanza:v.pt", "word2vec:v.bin", "tfhub:module"])
+def test_pointers_of_git_lfs_are_named(handle, tmp_path, monkeypatch):
+    """What a clone has in place of large files if Git LFS is not installed."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert/config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "module").mkdir()
+    for name in ("bert/model.safetensors", "m.h5", "v.pt", "v.bin", "module/saved_model.pb"):
+        (tmp_path / name).write_text(pointer)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"is a Git LFS pointer instead of the file: run `git lfs pull`"):
+        load_base(handle, texts=["a"] if handle.startswith(("stanza", "word2vec")) else None)
+
+
+def test_damaged_safetensors_are_named(tmp_path):
+    folder = shutil.copytree(Path(__file__).parents[1] / "files/transformers/bert", tmp_path / "bert")
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:500])
+    with pytest.raises(IntegrityError, match=r"model\.safetensors in .* cannot be read .*: download it again"):
+        load_base(f"hf:{folder}").build(False)

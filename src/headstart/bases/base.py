@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from headstart.data.examples import Example
+from headstart.data.examples import Example, check_pointer
 from headstart.data.modalities import IMAGE, Modality
 from headstart.data.readers import Reader
 from headstart.data.resizing import OWN_RULE, Resize, ResizeRule
-from headstart.errors import InputError, field_name
+from headstart.errors import BadExample, InputError, field_name
 from headstart.system.checksums import file_sha256
 from headstart.system.keras_worker import INFERENCE_BACKEND
 
@@ -447,6 +447,20 @@ def refuse_weights(spec: BaseSpec) -> None:
         raise InputError(
             f"{spec.weights} cannot be used with {spec.handle}, which has its own weights.", field="weights"
         )
+
+
+def refuse_pointers(files: Iterable[Path]) -> None:
+    """Check that files are there themselves, and not what a clone without Git LFS has in their place.
+
+    Raises:
+        InputError: one is not.
+    """
+    for path in filter(Path.is_file, files):
+        with open(path, "rb") as file:
+            try:
+                check_pointer(file.read(100))
+            except BadExample as exc:
+                raise InputError(f"{path} is {exc}.") from exc
 
 
 def read_licence(folder: Path) -> str:

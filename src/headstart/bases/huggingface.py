@@ -26,13 +26,13 @@ from headstart.bases import (
     transformers_graph,
     vision_transformers,
 )
-from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence, refuse_weights
+from headstart.bases.base import Base, BaseSpec, ImageBase, files_sha256, read_licence, refuse_pointers, refuse_weights
 from headstart.bases.bundle import offline_reason, unavailable_error
 from headstart.bases.config_fields import UnsupportedFieldError
 from headstart.bases.handle import Handle, parse_handle
 from headstart.bases.text import Pooling, TextBase
 from headstart.data.tokenizers import SubwordTokenizer
-from headstart.errors import InputError, UnavailableError, one_line
+from headstart.errors import InputError, IntegrityError, UnavailableError, one_line
 from headstart.system.checksums import file_sha256
 from headstart.system.extras import path_in_package, require
 from headstart.system.progress import NO_PROGRESS, Progress
@@ -61,6 +61,9 @@ _POOLINGS: dict[str, Pooling] = {
     "cls": "cls", "cls_token": "cls", "max": "max", "max_tokens": "max", "mean": "mean", "mean_tokens": "mean",
     "lasttoken": "last",
 }  # fmt: skip
+_LARGE_FILES = ("*.safetensors", "*.h5", "*.model", "tokenizer.json")
+"""What repositories keep in Git LFS."""
+
 _UNLIMITED = 1_000_000  # tokenizers without a maximum length state a huge number
 
 
@@ -92,6 +95,7 @@ def is_model(folder: Path) -> bool:
 def from_folder(folder: Path, spec: BaseSpec) -> Base:
     """Load a model from a local folder as the base of a spec; errors as of :func:`load`."""
     _refuse_nested_encoder(folder)
+    refuse_pointers(sorted(path for pattern in _LARGE_FILES for path in folder.glob(pattern)))
     config = _read_json(folder / "config.json")
     kind = config.get("model_type")
     if kind is None and not config.keys() & {"class_name", "registered_name", "architecture"}:
@@ -375,7 +379,11 @@ def _build_vision_transformer(
 def _open_tensors(weights: list[Path]) -> Iterator[encoders.Tensors]:
     safetensors = require("safetensors", extra="text", purpose="reading the weights of a transformer")
     with ExitStack() as stack:
-        files = [stack.enter_context(safetensors.safe_open(path, "numpy")) for path in weights]
+        try:
+            files = [stack.enter_context(safetensors.safe_open(path, "numpy")) for path in weights]
+        except safetensors.SafetensorError as exc:
+            names = ", ".join(path.name for path in weights[:4])
+            raise IntegrityError(f"{names} in {weights[0].parent} cannot be read ({exc}): download it again.") from exc
         by_name = {_normalized_name(name): (file, name) for file in files for name in file.keys()}  # noqa: SIM118
 
         def tensor(name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.bases.base import refuse_pointers
 from headstart.errors import InputError, field_name
 
 MODELS = ("Functional", "Model", "Sequential")
@@ -61,8 +62,11 @@ def read_model_file(path: Path) -> ModelFile:
     Raises:
         InputError: the file is damaged, not a Keras model, contains weights only, or was written by Keras 1.
     """
+    refuse_pointers([path])
     try:
         file = _read_archive(path) if zipfile.is_zipfile(path) else _read_hdf5(path)
+    except InputError:
+        raise
     except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as exc:
         raise InputError(f"{path} is damaged or not a Keras model: {exc}.") from exc
     if not isinstance(file.config, dict):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_weights
+from headstart.bases.base import BaseSpec, ImageBase, Preprocessing, files_sha256, refuse_pointers, refuse_weights
 from headstart.bases.cached_facts import cached_facts
 from headstart.bases.download import fetch_archive
 from headstart.bases.handle import parse_handle
@@ -71,6 +71,7 @@ def from_folder(folder: Path, spec: BaseSpec, unscaled: Preprocessing = UNIT_RAN
     """
     if not is_saved_model(folder):
         raise InputError(f"{folder} is not a SavedModel: expected a folder with saved_model.pb in it.")
+    refuse_pointers(_files(folder))
     digest = files_sha256(_files(folder))
     cached = cache_folder() / "saved-models" / f"{digest[:32]}-3"  # 3: the version of what is written there
     choose_backend = partial(keras_worker.with_tensorflow, spec.handle)

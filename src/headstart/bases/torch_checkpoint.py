@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from headstart.bases.base import refuse_pointers
 from headstart.errors import IntegrityError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -100,6 +101,7 @@ def read_torch_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         IntegrityError: another format, a damaged file, or a file that contains more than arrays.
     """
+    refuse_pointers([path])
     try:
         with open(path, "rb") as file:
             return _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)

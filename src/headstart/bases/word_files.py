@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.bases.base import refuse_pointers
 from headstart.bases.fasttext_file import MAGIC, open_fasttext
 from headstart.bases.keyed_vectors import PICKLE, open_keyed_vectors
 from headstart.bases.word_table import Words, WordTable
@@ -39,6 +40,7 @@ def read_words(path: Path, selected: Collection[str], first: int, progress: Prog
     Raises:
         InputError: the file contains no word vectors, or is damaged.
     """
+    refuse_pointers([path])
     try:
         table = _open_table(path)
         if table is None:
