@@ -34,6 +34,7 @@ SPLIT_NAMES = {"val": "validation", "train": "training"}
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
 _DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turned round, in the dark and in the light
 _CONFUSIONS = 15
+_TWO_SIDED = 1.96  # standard errors that chance gives, in 95 % of cases at most
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -198,8 +199,11 @@ def confidence(
     if not bins:
         return None
     total = sum(one_bin.count for one_bin in bins)
-    excess = sum(one_bin.count * ((one_bin.confidence or 0) - (one_bin.accuracy or 0)) for one_bin in bins) / total
+    accuracy = sum(one_bin.count * (one_bin.accuracy or 0) for one_bin in bins) / total
+    excess = sum(one_bin.count * (one_bin.confidence or 0) for one_bin in bins) / total - accuracy
+    smoothed = (accuracy * total + 1) / (total + 2)  # not exactly 0 or 1, where the formula says that nothing varies
     return {
+        "by_chance": _TWO_SIDED * math.sqrt(smoothed * (1 - smoothed) / total),
         "plot": plots.reliability([one_bin.to_json() for one_bin in bins]),
         "excess": excess,
         "thresholds": _by_threshold(rows, (selective.threshold if selective else None) or None),
