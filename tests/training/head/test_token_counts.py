@@ -136,6 +136,7 @@ def test_a_run_with_counts_is_one_model(order_run: hs.Run) -> None:
     assert choice.kind == "tokens"
     assert choice.gain > choice.standard_error > 0
     assert order_run.metrics["accuracy"] > 0.9
+    assert order_run.facts.learning_curve.points[-1][1] > 0.9  # also of the head with counts
     assert "pairs" in (order_run.folder / "report.html").read_text(encoding="utf-8")
     predictor = Predictor(order_run.folder, expected=1)
     answers = order_run.predict(["never good garden", "garden good never"])

@@ -14,9 +14,17 @@ from headstart.data.split import folds
 from headstart.model_files.token_counts import TokenCounts
 from headstart.system.checksums import checked_folder, is_intact
 from headstart.system.settings import cache_folder
-from headstart.training.head.counts import COUNTS_VERSION, combine, fit_counts, logits_in_blocks
+from headstart.training.head.counts import (
+    COUNTS_VERSION,
+    Combination,
+    CountClassifier,
+    combine,
+    fit_counts,
+    logits_in_blocks,
+    logits_of_parts,
+)
 from headstart.training.head.head import Head, key_of
-from headstart.training.head.linear import N_FOLDS
+from headstart.training.head.linear import N_FOLDS, Curve
 from headstart.training.training_data import TrainingData
 
 _FILE = "counts.npz"
@@ -92,17 +100,35 @@ def _fit(head: Head, data: TrainingData, source: TokenSource, config: HeadConfig
     fold = folds(data.task, labels, data.groups[data.train], N_FOLDS, config.seed)
     weights = _example_weights(data, config)
     ids = source.read(data.train)
-    fitted = fit_counts(ids, data.task.targets(labels, data.n_classes), weights, fold, source.pad, source.n_ids)
+    targets = data.task.targets(labels, data.n_classes)
+    fitted = fit_counts(ids, targets, weights, fold, source.pad, source.n_ids)
     if fitted is None or head.out_of_fold is None:
         return {}
     combined = combine(head.out_of_fold, fitted.out_of_fold, labels, weights, fold, data.task)
     tables = fitted.tables.scaled(combined.factors[1])
+    right = _right(head.curve, fitted, combined, targets, weights)
     logits = [logits_in_blocks(tables, texts, source.pad) for texts in (ids, source.read(_held_out(data)))]
     return {
         "tokens": tables.tokens, "pairs": tables.pairs, "values": tables.values,
         "logits": np.concatenate(logits), "factor": np.array(combined.factors[0]),
-        "out_of_fold": combined.out_of_fold,
+        "out_of_fold": combined.out_of_fold, **({} if right is None else {"right": right}),
     }  # fmt: skip
+
+
+def _right(
+    curve: Curve | None, fitted: CountClassifier, combined: Combination, targets: np.ndarray, weights: np.ndarray
+) -> np.ndarray | None:
+    """The learning curve with counts: which answers are right; None where it is not known."""
+    if curve is None or curve.logits is None or len(curve.labels) != len(weights):
+        return None
+    right = curve.right.copy()
+    for row, logits in zip(right, curve.logits, strict=False):
+        is_used = row < 0
+        counts = logits_of_parts(fitted, is_used, targets, weights)
+        answers = (combined.factors[0] * logits + combined.factors[1] * counts).argmax(1)
+        row[~is_used] = (answers == curve.labels)[~is_used]
+    right[-1] = combined.out_of_fold.argmax(1) == curve.labels
+    return right
 
 
 def _comparison(
@@ -115,10 +141,11 @@ def _comparison(
     logits[np.concatenate([data.train, _held_out(data)])] = arrays["logits"]
     factor = np.float32(arrays["factor"])
     kernel, bias = head.layers[-1]
+    curve = head.curve._replace(right=arrays["right"]) if head.curve and "right" in arrays else None
     return CountComparison(
         replace(
-            head, layers=((kernel * factor, bias * factor),), out_of_fold=arrays["out_of_fold"], count_logits=logits,
-            counts=TokenCounts(arrays["tokens"], arrays["pairs"], arrays["values"]),
+            head, layers=((kernel * factor, bias * factor),), out_of_fold=arrays["out_of_fold"], curve=curve,
+            counts=TokenCounts(arrays["tokens"], arrays["pairs"], arrays["values"]), count_logits=logits,
         ),
         gain=float(differences.mean()),
         standard_error=float(differences.std() / np.sqrt(len(differences))),

@@ -23,7 +23,7 @@ from headstart.tasks import ClassificationTask
 from headstart.tasks.outputs import activate, log_odds, logits_of
 from headstart.training.head.lbfgs import minimise
 
-COUNTS_VERSION = 2
+COUNTS_VERSION = 3
 """Part of every cache key: raise it when the same texts and labels would give other counts."""
 
 _MIN_TEXTS = 2  # with a term: others are left out
@@ -99,10 +99,51 @@ class CountClassifier(NamedTuple):
     Attributes:
         tables: give the logits of any text.
         out_of_fold: float64 (n, classes), logits of each training text by counts that were fitted without its fold.
+        vocabulary: the terms.
+        entries: where they are in the training texts.
     """
 
     tables: TokenCounts
     out_of_fold: np.ndarray
+    vocabulary: Vocabulary
+    entries: Entries
+
+
+class _Masses(NamedTuple):
+    """Weighted TF-IDF of terms, summed over the texts of each group.
+
+    Attributes:
+        by_class: float (groups, r, classes), in the texts of each class.
+        in_all: float (groups, r), in all texts.
+    """
+
+    by_class: np.ndarray
+    in_all: np.ndarray
+
+    @classmethod
+    def of(cls, entries: Entries, n_terms: int, targets: np.ndarray, weights: np.ndarray, group: np.ndarray) -> Self:
+        """Sum up the terms of the texts, each in a group, int (n,) from 0 on."""
+        n_groups, n_classes = int(group.max()) + 1, targets.shape[1]
+        shares = entries.shares * weights[entries.texts]
+        where = group[entries.texts] * n_terms + entries.terms
+        by_class = np.zeros((n_groups, n_terms, n_classes))
+        for k in range(n_classes):
+            of_class = targets[entries.texts, k] > 0
+            sums = np.bincount(where[of_class], shares[of_class], n_groups * n_terms)
+            by_class[:, :, k] = sums.reshape(n_groups, n_terms)
+        return cls(by_class, np.bincount(where, shares, n_groups * n_terms).reshape(n_groups, n_terms))
+
+    def log_ratios(self, groups: np.ndarray) -> np.ndarray:
+        """Weights of terms, float (r, classes), from the groups where the mask is True."""
+        return _log_ratios(self.by_class[groups].sum(0), self.in_all[groups].sum(0))
+
+
+def _logits_where(is_wanted: np.ndarray, entries: Entries, ratios: np.ndarray) -> np.ndarray:
+    """Logits, float (n, classes), of the texts where the mask, bool (n,), is True; 0 elsewhere."""
+    is_in = is_wanted[entries.texts]
+    terms, texts, shares = (values[is_in] for values in entries)
+    columns = [np.bincount(texts, shares * ratios[terms, k], len(is_wanted)) for k in range(ratios.shape[1])]
+    return np.stack(columns, 1)
 
 
 def fit_counts(
@@ -121,27 +162,23 @@ def fit_counts(
     Returns:
         The counts; None where no term is in two texts.
     """
-    n_classes = targets.shape[1]
-    vocabulary, entries = Vocabulary.of(ids, pad, n_classes)
-    n_terms, n_folds = len(vocabulary.idf), int(fold.max()) + 1
-    if not n_terms:
+    vocabulary, entries = Vocabulary.of(ids, pad, targets.shape[1])
+    if not len(vocabulary.idf):
         return None
-    shares = entries.shares * weights[entries.texts]
-    where = fold[entries.texts] * n_terms + entries.terms
-    masses = np.zeros((n_folds, n_terms, n_classes))
-    for k in range(n_classes):
-        of_class = targets[entries.texts, k] > 0
-        masses[:, :, k] = np.bincount(where[of_class], shares[of_class], n_folds * n_terms).reshape(n_folds, n_terms)
-    totals = np.bincount(where, shares, n_folds * n_terms).reshape(n_folds, n_terms)
-    out_of_fold = np.zeros((len(ids), n_classes))
-    for number in range(n_folds):
-        ratios = _log_ratios(masses.sum(0) - masses[number], totals.sum(0) - totals[number])
-        in_fold = fold[entries.texts] == number
-        terms, texts, of_text = (values[in_fold] for values in entries)
-        for k in range(n_classes):
-            out_of_fold[:, k] += np.bincount(texts, of_text * ratios[terms, k], len(ids))
-    ratios = _log_ratios(masses.sum(0), totals.sum(0))
-    return CountClassifier(TokenCounts.of(vocabulary.terms, ratios, vocabulary.idf, n_ids), out_of_fold)
+    masses = _Masses.of(entries, len(vocabulary.idf), targets, weights, fold)
+    numbers = np.arange(len(masses.in_all))
+    out_of_fold = sum(_logits_where(fold == k, entries, masses.log_ratios(numbers != k)) for k in numbers)
+    ratios = masses.log_ratios(numbers >= 0)
+    tables = TokenCounts.of(vocabulary.terms, ratios, vocabulary.idf, n_ids)
+    return CountClassifier(tables, np.asarray(out_of_fold), vocabulary, entries)
+
+
+def logits_of_parts(
+    fitted: CountClassifier, is_part: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Logits, float (n, classes), of the other texts by counts of a part of them, bool (n,); 0 for the part itself."""
+    masses = _Masses.of(fitted.entries, len(fitted.vocabulary.idf), targets, weights, is_part.astype(int))
+    return _logits_where(~is_part, fitted.entries, masses.log_ratios(np.arange(len(masses.in_all)) == 1))
 
 
 def _log_ratios(masses: np.ndarray, totals: np.ndarray) -> np.ndarray:

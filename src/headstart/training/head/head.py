@@ -17,7 +17,7 @@ from headstart.training.head import dense
 from headstart.training.head.linear import Curve, in_blocks, solve
 from headstart.training.training_data import TrainingData
 
-HEAD_VERSION = 6
+HEAD_VERSION = 7
 """Part of every cache key: raise it when the same features and labels would give another head."""
 
 _FILE = "head.npz"
@@ -33,7 +33,7 @@ class Head(HeadLayers):
         history: rows for ``history.csv``.
         out_of_fold: float32 (n, classes), of a solved head: probabilities of each training example by a head that was
             solved without it.
-        curve: of a solved head, its accuracy with fewer training examples, from its features alone.
+        curve: of a solved head, its accuracy with fewer training examples.
         count_logits: float32 (n, classes), what the counts of tokens add to the logits of each example of the data set;
             None where only the features count.
     """
@@ -131,7 +131,8 @@ def _write(head: Head, folder: Path) -> None:
     if head.out_of_fold is not None:
         arrays["out_of_fold"] = head.out_of_fold
     if head.curve is not None:
-        arrays.update({f"curve_{name}": values for name, values in head.curve._asdict().items()})
+        fields = head.curve._asdict().items()
+        arrays.update({f"curve_{name}": values for name, values in fields if values is not None})
     with checked_folder(folder, shared=True) as filled:
         np.savez(filled / _FILE, **arrays)
 
@@ -143,6 +144,6 @@ def _read(path: Path) -> Head:
         layers = tuple((saved[f"kernel{i}"], saved[f"bias{i}"]) for i in range(n_layers))
         out_of_fold = saved.get("out_of_fold")
         has_curve = "curve_sizes" in saved
-        curve = Curve(*(saved[f"curve_{name}"] for name in Curve._fields)) if has_curve else None
+        curve = Curve(*(saved.get(f"curve_{name}") for name in Curve._fields)) if has_curve else None
     weights = tuple(class_weights) if class_weights else None
     return Head(layers, activation, class_weights=weights, l2=l2, history=history, out_of_fold=out_of_fold, curve=curve)

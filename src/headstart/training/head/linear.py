@@ -49,6 +49,7 @@ from headstart.tasks import ClassificationTask
 from headstart.tasks.outputs import (
     at_temperature,
     fit_temperature,
+    logits_of,
 )
 from headstart.training.head.lbfgs import minimise
 
@@ -75,6 +76,7 @@ _MIN_VARIANCE = 1e-6  # of the largest one; what float32 distinguishes from 0
 _OUTPUT_VARIANCE = 0.1  # p (1 - p) of a fairly confident prediction
 _TENTHS, _DRAWS = (1, 2, 4), 3  # tenths of the examples for the learning curve, and how many samples of each size
 _MIN_PER_TENTH = 2  # examples of each class
+_MAX_CURVE_LOGITS = 1_000_000  # of each head of the learning curve
 
 Result = TypeVar("Result")
 RowReader = Callable[[np.ndarray], np.ndarray]
@@ -111,11 +113,13 @@ class Curve(NamedTuple):
         sizes: int (k,), number of examples that each was solved on.
         labels: int (n,), classes of all these examples.
         right: int8 (k, n), whether the prediction for an example is right; -1 where the head was solved on it.
+        logits: float16 (k - 1, n, classes), of all heads but the last; None where they are many.
     """
 
     sizes: np.ndarray
     labels: np.ndarray
     right: np.ndarray
+    logits: np.ndarray | None = None
 
 
 def solve(
@@ -195,7 +199,9 @@ def _solve(
         out_of_fold = _out_of_fold(
             data, _converted(fold_parameters, cv_data, data), _fold_of_each(sample, fold, groups)
         )
-        curve = _curve(cv_data, groups[sample], n_classes, class_weights, best, fold_parameters, fold, seed)
+        curve = _curve(
+            cv_data, groups[sample], n_classes, class_weights, best, fold_parameters, fold, seed, temperature
+        )
     return LinearHead(
         kernel=kernel.astype(np.float32),
         bias=(bias - data.mean @ kernel).astype(np.float32),
@@ -512,6 +518,7 @@ def _curve(
     fold_parameters: np.ndarray,
     fold: np.ndarray,
     seed: int,
+    temperature: float,
 ) -> Curve | None:
     """Solve on a few tenths of the examples; four fifths were solved in cross-validation."""
     labels = data.labels
@@ -521,19 +528,25 @@ def _curve(
     if np.bincount(10 * labels + tenth, minlength=10 * n_classes).min() < _MIN_PER_TENTH:
         return None
     weights = data.task.example_weights(labels, class_weights)
-    sizes, right = [], []
+    sizes, right, logits = [], [], []
     for count in _TENTHS:
         draws = [(np.arange(count) + draw * count) % 10 for draw in range(_DRAWS)]
         used = np.stack([np.isin(tenth, tenths) for tenths in draws])
         # Not from an earlier solution: that was solved on examples that are used for evaluation here.
         parameters = _minimise(data, used * weights, n_classes, l2 * 10 / count, start=None, tolerance=1e-2)
         for draw in range(_DRAWS):
-            predicted = _out_of_fold(data, parameters[:, draw : draw + 1], np.zeros(len(data), int)).argmax(1)
+            probabilities = _out_of_fold(data, parameters[:, draw : draw + 1], np.zeros(len(data), int))
+            predicted = probabilities.argmax(1)
+            logits.append((logits_of(probabilities) / temperature).astype(np.float16))
             sizes.append(int(used[draw].sum()))
             right.append(np.where(used[draw], -1, predicted == labels))
     predicted = _out_of_fold(data, fold_parameters, fold).argmax(1)
     sizes.append(round(len(data) * (1 - 1 / N_FOLDS)))
-    return Curve(np.array(sizes), labels, np.array([*right, predicted == labels], np.int8))
+    is_small = len(labels) * n_classes <= _MAX_CURVE_LOGITS
+    return Curve(
+        np.array(sizes), labels, np.array([*right, predicted == labels], np.int8),
+        np.array(logits) if is_small else None,
+    )  # fmt: skip
 
 
 def _out_of_fold(data: _Data, parameters: np.ndarray, fold: np.ndarray) -> np.ndarray:
