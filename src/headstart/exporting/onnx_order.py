@@ -3,28 +3,23 @@
 tf2onnx iterates over sets of objects, whose order depends on memory addresses, and numbers the nodes that it adds.
 """
 
-import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
-
-_NUMBER = re.compile(r"(const_fold_opt)?__\d+")
 
 
 def put_in_order(graph: Any) -> None:
     """Sort nodes and constants of an ``onnx.GraphProto`` in the order in which the outputs need them, and number them.
 
-    Names of inputs and outputs do not change, nor do other names without a number of tf2onnx. It merges equal constants
-    under the name of any one of them, and may then remove all but one of their readers: constants are only numbered.
+    Names of inputs and outputs do not change. tf2onnx merges equal constants and equal nodes under the name of any one
+    of them, so the others are named by their kind and a number.
     """
     _sort(graph)
-    fixed = [value.name for value in (*graph.input, *graph.output)]
-    names, used = {name: name for name in fixed}, set(fixed)
-    for tensor in graph.initializer:
-        _choose_name(tensor.name, names, used, "constant")
-    _choose_names(graph, names, used)
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    _choose_names(graph, names, Counter())
     _rename(graph, names)
     for number, node in enumerate(_all_nodes(graph)):
-        node.name = f"{_NUMBER.sub('', node.name)}_{number}"
+        node.name = f"{node.op_type}_{number}"
     del graph.value_info[:]  # shapes that onnx can infer again
 
 
@@ -68,26 +63,17 @@ def _values(node: Any) -> Iterator[str]:
         yield from (output.name for output in subgraph.output)
 
 
-def _choose_names(graph: Any, names: dict[str, str], used: set[str]) -> None:
-    for value in (*graph.input, *graph.initializer):
-        _choose_name(value.name, names, used)
+def _choose_names(graph: Any, names: dict[str, str], counts: Counter[str]) -> None:
+    """Name the values of a graph that have no new name yet, by their kinds, of which there are so many already."""
+    kinds = [(value.name, "constant") for value in (*graph.initializer, *graph.input)]
     for node in graph.node:
         for subgraph in _subgraphs([node]):
-            _choose_names(subgraph, names, used)
-        for output in node.output:
-            _choose_name(output, names, used)
-
-
-def _choose_name(name: str, names: dict[str, str], used: set[str], plain: str = "") -> None:
-    if not name or name in names:  # an empty name means none
-        return
-    plain = plain or _NUMBER.sub("", name) or "constant"
-    new, number = plain, 1
-    while new in used:
-        number += 1
-        new = f"{plain}_{number}"
-    names[name] = new
-    used.add(new)
+            _choose_names(subgraph, names, counts)
+        kinds += [(output, node.op_type.lower()) for output in node.output]
+    for name, kind in kinds:
+        if name and name not in names:  # an empty name means none
+            counts[kind] += 1
+            names[name] = f"{kind}_{counts[kind]}"
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
