@@ -183,9 +183,9 @@ def _modality_of(data: Any) -> Modality:
     items = [item.location or item.text if isinstance(item, Example) else item for item in _items(data)]
     strings = [item for item in items if isinstance(item, str)]
     files = [item for item in strings if not item.count("\n") and Path(item).suffix]
-    paths = [str(item) for item in items if isinstance(item, Path)]
-    is_file = modality_of_table([*files, *paths], []).has_file([*files, *paths])
-    return modality_of_table([*files, *paths], [] if is_file else strings)
+    files += [str(item) for item in items if isinstance(item, Path)]
+    modality = modality_of_table(files, [])
+    return modality if modality.has_file(files) else modality_of_table(files, strings)
 
 
 def _class_names(classes: np.ndarray) -> list[str]:

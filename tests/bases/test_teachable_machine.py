@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 import headstart as hs
 from headstart.bases import load_base
 from headstart.errors import InputError
+from tests.conftest import Command
 
 
 def _layer(kind: str, name: str, input_name: str = "", **config: Any) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def test_a_missing_weight_is_named(export: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path, headstart_here: Command) -> None:
     export.with_name("labels.txt").write_text("0 china\n1 flower\n")
     run = hs.adopt(export.parent, name="mine", runs=tmp_path / "runs")
     base = load_base(f"file:{export}")
@@ -117,6 +118,9 @@ def test_an_export_becomes_a_run(export: Path, photos: Path, tmp_path: Path) -> 
     assert "2 classes, not yet evaluated" in repr(run)
     with pytest.raises(InputError, match="was adopted, and has no figures"):
         run.report()
+    listed = headstart_here("runs", tmp_path / "runs").stdout.splitlines()[2]
+    assert listed.split()[0] == "mine"
+    assert "cannot be opened" not in listed
     export.with_name("labels.txt").write_text("0 china\n1 flower\n2 more\n")
     with pytest.raises(InputError, match=r"has 2 classes, and 3 names are given"):
         hs.adopt(export, runs=tmp_path / "runs")

@@ -1,5 +1,6 @@
 """What `predict` and the commands take in Python: whatever holds images or texts is answered as its file would be."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,8 @@ def test_texts_are_answered_in_any_form(text_run: hs.Run, tmp_path: Path) -> Non
 
 
 def test_a_run_has_the_commands_of_the_package(run: hs.Run, photos: Path, tmp_path: Path) -> None:
-    evaluation = hs.load(run.folder).evaluate(photos, name="by-method", progress=False)
+    copy = hs.load(shutil.copytree(run.folder, tmp_path / "run"))  # the shared one is not changed
+    evaluation = copy.evaluate(photos, name="by-method", progress=False)
     assert evaluation.facts.kind == "evaluation"
     assert evaluation.confusion_matrix.sum() == evaluation.figures.headline_figures.examples
     assert run.confusion_matrix.shape == (len(run.classes),) * 2
@@ -126,7 +128,7 @@ def test_a_run_has_the_commands_of_the_package(run: hs.Run, photos: Path, tmp_pa
     (export,) = run.export("keras", out=tmp_path / "exports", progress=False)
     assert export.model.exists()
     with pytest.raises(InputError, match="blocks, got last:99"):
-        hs.load(run.folder).tune(fine_tune="last:99", progress=False)
+        copy.tune(fine_tune="last:99", progress=False)
 
 
 def test_values_that_are_missing_in_texts_keep_their_place(text_run: hs.Run) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from headstart.system import keras_worker
 from headstart.system.cost import Cost
 from headstart.system.keras_worker import call
 
@@ -91,10 +90,3 @@ def test_processes_that_wait_end_with_their_parent() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert not Path(f"/proc/{int(done.stdout)}").exists()
-
-
-def test_a_process_can_be_started_before_it_is_needed() -> None:
-    keras_worker.start()
-    first = call("os:getppid", {})
-    keras_worker.start()
-    assert call("os:getppid", {}) == first

@@ -44,16 +44,8 @@ def _list(folder: Path, *, as_json: bool) -> None:
         created = entry.created.strftime("%Y-%m-%d %H:%M") if entry.created else "–"
         examples = f"{facts.data.examples:,}" if facts and facts.data else "–"
         handle = facts.base.handle if facts else ""
-        rows.append(
-            (
-                entry.folder.name,
-                created,
-                entry.figure or "cannot be opened",
-                examples,
-                handle,
-                f"{entry.size / 1e6:,.1f}",
-            )
-        )
+        figure = "cannot be opened" if entry.problem else entry.figure or "–"
+        rows.append((entry.folder.name, created, figure, examples, handle, f"{entry.size / 1e6:,.1f}"))
     output.table(_COLUMNS, rows, right=(3, 5), less_important=(4, 1))
     for entry in entries:
         if entry.problem:

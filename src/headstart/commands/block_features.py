@@ -12,7 +12,7 @@ from headstart.commands.data_preparation import PreparedData, training_data
 from headstart.config import HeadConfig, TrainConfig
 from headstart.data.dataset import Dataset
 from headstart.errors import InputError
-from headstart.features.engines import find_blocks
+from headstart.features.engines import cached_blocks
 from headstart.features.extraction import FeatureSet, first_inputs, store_part
 from headstart.runs.facts import HeadChoice
 from headstart.system.settings import cache_folder
@@ -46,7 +46,7 @@ def base_with_blocks(base: Base, config: TrainConfig, dataset: Dataset, cache: P
     if head.features == "own" or (head.features == "auto" and not may_help):
         return None
     probe = first_inputs(base.reader(), dataset.examples)
-    wide = with_block_features(base, find_blocks(base, cache or cache_folder(), probe)) if len(probe) else None
+    wide = with_block_features(base, cached_blocks(base, cache or cache_folder(), probe)) if len(probe) else None
     if wide is None and head.features == "blocks":
         raise InputError(f"{base.handle} has no blocks with several positions: use own or auto.", field="features")
     return wide
@@ -55,7 +55,7 @@ def base_with_blocks(base: Base, config: TrainConfig, dataset: Dataset, cache: P
 def split_features(base: Base, wide: Base, features: FeatureSet, cache: Path | None) -> FeatureSet:
     """The base's own features among those of all blocks; they are added to the cache as features of their own."""
     folder = cache or cache_folder()
-    blocks = find_blocks(base, folder, np.empty(0))
+    blocks = cached_blocks(base, folder, np.empty(0))
     width = own_width(wide.spec.taps or (), blocks, features.dim)
     return store_part(features, width, without_block_features(wide), folder)
 
@@ -81,9 +81,5 @@ def choose_head(
     if config.features != "blocks" and not compared.prefers_blocks:
         return plain
     if compared.gain is not None:
-        logger.info(
-            f"features of all blocks: in cross-validation the log loss is {abs(compared.gain):.3f} "
-            f"{'lower' if compared.gain > 0 else 'higher'} than with the base's own (standard error "
-            f"{compared.standard_error:.3f})"
-        )
+        logger.info("features of all blocks: " + compared.gain.describe("with the base's own"))
     return HeadChoice(wide, blocks, compared.blocks, config, features=compared, plain=plain)

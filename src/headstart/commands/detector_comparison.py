@@ -83,11 +83,9 @@ class DetectorComparison(SuccessiveHalving):
             cache=self.cache,
             progress=self.progress,
         )
-        task = self.dataset.task
-        figures = task.evaluate(self.labels, contender.outputs, self.dataset.classes, None, seed=self.seed)
         contender.row = Row(
             handle=contender.base.handle, size_mb=contender.size_mb or 0.0, ms=contender.ms,
-            examples=len(trained), figure=figures[task.deciding_metric], finished=is_last,
+            examples=len(trained), figure=self.figure_of(contender.outputs), finished=is_last,
         )  # fmt: skip
 
     def _ranked(self, *, is_first: bool) -> list[Contender]:

@@ -14,7 +14,6 @@ from headstart.errors import InputError
 from headstart.evaluation.transferability import log_evidence
 from headstart.features import FeatureSet, extract
 from headstart.tasks import ClassificationTask, classification_task
-from headstart.tasks.statistics import Interval
 from headstart.training.head.linear import solve
 
 
@@ -83,13 +82,9 @@ class HeadComparison(SuccessiveHalving):
         candidate.row = Row(
             handle=candidate.base.handle, size_mb=candidate.size_mb or 0.0, ms=candidate.ms, feature_dim=features.dim,
             evidence=candidate.evidence, examples=len(usable_rows),
-            figure=self._figure(candidate.outputs),
+            figure=self.figure_of(candidate.outputs),
             log_loss=float(self.task.log_losses(self.labels, candidate.outputs).mean()), finished=is_last,
         )  # fmt: skip
-
-    def _figure(self, probabilities: np.ndarray) -> Interval:
-        figures = self.task.evaluate(self.labels, probabilities, self.dataset.classes, None, seed=self.seed)
-        return figures[self.task.deciding_metric]
 
     def _ranked(self, *, is_first: bool) -> list[Contender]:
         ranked = sorted(self.running, key=lambda candidate: candidate.row.log_loss or 0.0)

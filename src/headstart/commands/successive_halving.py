@@ -36,6 +36,7 @@ from headstart.features.engines import Prepared, last_error_line, latency_ms, pr
 from headstart.system.progress import Progress
 from headstart.system.settings import is_offline
 from headstart.tasks.comparison import Comparison
+from headstart.tasks.statistics import Interval
 
 logger = logging.getLogger(__name__)
 
@@ -234,6 +235,11 @@ class SuccessiveHalving(ABC):
         ]
         self.eliminated += [candidate.row for candidate in ranked if candidate not in survivors]
         self.running = survivors
+
+    def figure_of(self, outputs: np.ndarray) -> Interval:
+        """The metric that decides, of outputs about the judged examples."""
+        task = self.dataset.task
+        return task.evaluate(self.labels, outputs, self.dataset.classes, None, seed=self.seed)[task.deciding_metric]
 
     def _against(self, candidate: Contender, top: Contender) -> Comparison:
         return self.dataset.task.compare(self.labels, candidate.outputs, top.outputs, seed=self.seed)

@@ -58,12 +58,9 @@ def add_counts(choice: HeadChoice, dataset: Dataset, cache: Path | None) -> Head
     compared = compare_counts(choice.head, data, source, config, cache)
     if compared is None:
         return choice
-    if config.counts == "auto" and not compared.prefers_counts:
+    if config.counts == "auto" and not compared.gain.is_clear:
         return replace(choice, counts=compared)
-    logger.info(
-        f"counts of tokens: in cross-validation the log loss is {abs(compared.gain):.3f} "
-        f"{'lower' if compared.gain > 0 else 'higher'} than without (standard error {compared.standard_error:.3f})"
-    )
+    logger.info(f"counts of tokens: {compared.gain.describe('without')}")
     return replace(choice, head=compared.head, counts=compared, plain=choice.plain or choice)
 
 
@@ -72,8 +69,7 @@ def _may_help(choice: HeadChoice) -> bool:
     data = choice.data
     most = int(data.task.counts(data.labels[data.train], data.n_classes).max())
     return (
-        choice.base.n_token_ids is not None
-        and choice.config.kind == "linear"
+        choice.config.kind == "linear"
         and MIN_EXAMPLES <= len(data.train) <= min(MAX_EXAMPLES, MAX_OUTPUTS // data.n_classes)
         and most >= FEW
     )

@@ -68,10 +68,8 @@ def forecast(
     weights = resample_weights(len(curve.labels), _RESAMPLES, rng)
     sizes, resampled_errors = _resampled(curve, weights, rng)
     more = more_per_class or _round(n_train / len(classes))
-    reach = np.geomspace(sizes[0], 2 * n_train, 25)
     sizes_compared = np.array([n_train, n_train + more * len(classes)])
     curves = _Curves(sizes, resampled_errors, rng)
-    now, later = curves(sizes_compared).T
     most_wrong = np.argsort(-np.bincount(curve.labels, curve.right[-1] == 0, minlength=len(classes)), kind="stable")
     class_gains, total_gains = {}, {}
     for number in most_wrong[:_MAX_CLASSES].tolist():
@@ -83,16 +81,10 @@ def forecast(
         gain = _bounded(now_of_class - later_of_class)
         if gain[0] >= NOTICEABLE:
             class_gains[classes[number]], total_gains[classes[number]] = gain, gain[0] * is_member.mean()
-    return Forecast(
-        points=[(float(size), *_bounded(1 - resampled_errors[:, i])) for i, size in enumerate(sizes)],
-        extrapolated=[
-            (float(size), *_bounded(1 - errors)) for size, errors in zip(reach, curves(reach).T, strict=True)
-        ],
-        n_train=n_train,
-        more_per_class=more,
-        gain=_bounded(now - later),
-        class_gains={name: class_gains[name] for name in sorted(class_gains, key=lambda name: -total_gains[name])},
-    )
+    return _forecast(
+        curves, sizes, resampled_errors, sizes_compared, more,
+        {name: class_gains[name] for name in sorted(class_gains, key=lambda name: -total_gains[name])},
+    )  # fmt: skip
 
 
 def forecast_figure(
@@ -118,17 +110,27 @@ def forecast_figure(
             gain = _bounded(now - later)
             if gain[0] >= NOTICEABLE:
                 class_gains[name] = gain
-    now, later = curves(sizes_compared).T
-    reach = np.geomspace(at[0], 2 * n_train, 25)
+    by_gain = dict(sorted(class_gains.items(), key=lambda item: -item[1][0]))
+    return _forecast(curves, at, errors, sizes_compared, more, by_gain)
+
+
+def _forecast(
+    curves: "_Curves", sizes: np.ndarray, errors: np.ndarray, compared: np.ndarray, more: int,
+    class_gains: dict[str, Bounded],
+) -> Forecast:  # fmt: skip
+    """What curves that were fitted to errors (r, s) at some sizes (s,) say; ``compared`` are sizes now and later."""
+    now, later = curves(compared).T
+    n_train = int(compared[0])
+    reach = np.geomspace(sizes[0], 2 * n_train, 25)
     return Forecast(
-        points=[(float(size), *_bounded(1 - errors[:, i])) for i, size in enumerate(at)],
+        points=[(float(size), *_bounded(1 - errors[:, i])) for i, size in enumerate(sizes)],
         extrapolated=[
             (float(size), *_bounded(1 - of_size)) for size, of_size in zip(reach, curves(reach).T, strict=True)
         ],
         n_train=n_train,
         more_per_class=more,
         gain=_bounded(now - later),
-        class_gains=dict(sorted(class_gains.items(), key=lambda item: -item[1][0])),
+        class_gains=class_gains,
     )
 
 

@@ -237,7 +237,7 @@ def prepare(base: Base, cache_folder: Path, probe: np.ndarray) -> Prepared:
     return Prepared(folder, json.loads((folder / "engine.json").read_text()))
 
 
-def find_blocks(base: Base, cache_folder: Path, probe: np.ndarray) -> tuple[Block, ...]:
+def cached_blocks(base: Base, cache_folder: Path, probe: np.ndarray) -> tuple[Block, ...]:
     """The blocks of a base; to find them takes a fifth of the time that preparing the base takes.
 
     Args:
@@ -247,16 +247,15 @@ def find_blocks(base: Base, cache_folder: Path, probe: np.ndarray) -> tuple[Bloc
     """
     prepared = _prepared_folder(base, cache_folder)
     folder = prepared.with_name(f"{prepared.name}-blocks")
-    if not is_intact(prepared) and not is_intact(folder):
+    if is_intact(prepared):
+        return prepare(base, cache_folder, probe).blocks
+    if not is_intact(folder):
         try:
             blocks = blocks_of(base)
         except RuntimeError:  # some bases can be built on one backend only, which preparing them finds out
             return prepare(base, cache_folder, probe).blocks
         with checked_folder(folder, shared=True) as filled:
             (filled / "blocks.json").write_text(json.dumps([block.to_json() for block in blocks]))
-        return blocks
-    if is_intact(prepared):
-        return prepare(base, cache_folder, probe).blocks
     return tuple(map(Block.from_json, json.loads((folder / "blocks.json").read_text())))
 
 

@@ -24,6 +24,7 @@ from headstart.runs.schema import (
 from headstart.runs.tables import LabelIssue, PredictionRow, read_label_issues
 from headstart.tasks import Region, Task, get_task
 from headstart.tasks.labels import NO_LABEL
+from headstart.tasks.statistics import Z
 
 BACKGROUND = "background"
 """In a confusion matrix of boxes: what was not detected, or where nothing is."""
@@ -34,7 +35,6 @@ SPLIT_NAMES = {"val": "validation", "train": "training"}
 _CELLS_WITH_NUMBERS = 12  # a confusion matrix with more classes is drawn
 _DEEP, _DEEPEST = 0.63, 0.78  # shades of its cells on which text has to be turned round, in the dark and in the light
 _CONFUSIONS = 15
-_TWO_SIDED = 1.96  # standard errors that chance gives, in 95 % of cases at most
 _MOST_SQUARES = 2000
 _THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -203,7 +203,7 @@ def confidence(
     excess = sum(one_bin.count * (one_bin.confidence or 0) for one_bin in bins) / total - accuracy
     smoothed = (accuracy * total + 1) / (total + 2)  # not exactly 0 or 1, where the formula says that nothing varies
     return {
-        "by_chance": _TWO_SIDED * math.sqrt(smoothed * (1 - smoothed) / total),
+        "by_chance": Z * math.sqrt(smoothed * (1 - smoothed) / total),
         "plot": plots.reliability([one_bin.to_json() for one_bin in bins]),
         "excess": excess,
         "thresholds": _by_threshold(rows, (selective.threshold if selective else None) or None),

@@ -391,8 +391,8 @@ def _feature_facts(choice: HeadChoice) -> FeatureFacts | None:
         kind="own" if choice.base is start.base else "blocks",
         own=start.data.features.dim,
         blocks=compared.blocks.layers[0][0].shape[0],
-        gain=compared.gain,
-        standard_error=compared.standard_error,
+        gain=compared.gain and compared.gain.value,
+        standard_error=compared.gain and compared.gain.standard_error,
     )
 
 
@@ -404,8 +404,8 @@ def _count_facts(choice: HeadChoice) -> CountFacts | None:
         kind="tokens" if choice.head is compared.head else "none",
         tokens=compared.head.counts.n_tokens,
         pairs=compared.head.counts.n_pairs,
-        gain=compared.gain,
-        standard_error=compared.standard_error,
+        gain=compared.gain.value,
+        standard_error=compared.gain.standard_error,
     )
 
 

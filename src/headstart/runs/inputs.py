@@ -95,16 +95,12 @@ def _examples_of(item: Any, position: int, modality: Modality) -> list[Example]:
 
 def _is_content(value: Any) -> bool:
     """Whether this is an image, an array of pixels or the content of a file."""
-    return isinstance(value, (*_BYTES, PillowImage)) or (_is_array(value) and _dimensions(value) in (2, 3))
+    return isinstance(value, (*_BYTES, PillowImage)) or (_is_array(value) and len(value.shape) in (2, 3))
 
 
 def _is_array(value: Any) -> bool:
     """Whether this is an array of NumPy or a tensor; a Series of pandas is a list of values."""
     return hasattr(value, "shape") and hasattr(value, "dtype") and not hasattr(value, "iloc")
-
-
-def _dimensions(array: Any) -> int:
-    return len(array.shape)
 
 
 def _in_memory(value: Any, modality: Modality, name: str) -> Example:

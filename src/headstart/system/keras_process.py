@@ -50,7 +50,7 @@ class Worker:
     """
 
     def __init__(self, backend: str, variables: Mapping[str, str]) -> None:
-        self._variables, self._key = dict(variables), _import_variables()
+        self._backend, self._variables, self._key = backend, variables, _import_variables()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._cpu_s, self._peak_kb = 0.0, 0
         self._job: int | None = None  # process that does the job
@@ -59,7 +59,7 @@ class Worker:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headstart.system.keras_process", backend],
-                env=self._environment(backend),
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -69,7 +69,6 @@ class Worker:
         except BaseException:
             self._log.close()
             raise
-        self._backend = backend
         _workers.append(self)
 
     def is_ready(self) -> bool:
@@ -91,7 +90,7 @@ class Worker:
         """
         self._log.seek(0)
         self._log.truncate()
-        place = {"environment": self._environment(self._backend), "folder": _current_folder()}
+        place = {"environment": self._environment(), "folder": _current_folder()}
         print(json.dumps({**job, **place}), file=self._process.stdin, flush=True)
         reply = None
         for line in self._process.stdout or ():
@@ -138,8 +137,8 @@ class Worker:
         """Seconds of processor time so far, and the memory of the largest job in kilobytes, of a living process."""
         return (self._cpu_s, self._peak_kb) if self._process.returncode is None else (0.0, 0)
 
-    def _environment(self, backend: str) -> dict[str, str]:
-        return {**self._variables, **os.environ, "KERAS_BACKEND": backend}
+    def _environment(self) -> dict[str, str]:
+        return {**self._variables, **os.environ, "KERAS_BACKEND": self._backend}
 
 
 def living_cost() -> tuple[float, int]:

@@ -172,13 +172,6 @@ def call(
     return reply["result"]
 
 
-def start(backend: str = INFERENCE_BACKEND) -> None:
-    """Start a process for a later :func:`call`, so that it imports Keras while this one does other work."""
-    worker = _idle.get(backend)
-    if worker is None or not worker.is_ready():
-        _keep(backend, Worker(backend, _SETTINGS))
-
-
 def _do(job: Mapping[str, Any], backend: str, progress: Progress) -> dict[str, Any]:
     """The reply to a job, by the process that waits for one or by a new one."""
     idle_worker = _idle.pop(backend, None)

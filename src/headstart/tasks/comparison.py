@@ -6,11 +6,8 @@ also sees confidence and so finds smaller gains.
 """
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
-from headstart.tasks.statistics import LEVEL
-
-_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+from headstart.tasks.statistics import LEVEL, Z
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Comparison:
     def standard_error(self) -> float:
         """Of the gain, as wide as a normal distribution with this interval."""
         low, high = self.value_gain
-        return (high - low) / (2 * _Z)
+        return (high - low) / (2 * Z)
 
     @property
     def difference(self) -> float:

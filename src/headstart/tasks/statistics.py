@@ -16,7 +16,9 @@ METHOD = "bootstrap over examples, percentile; Wilson's score interval if all ar
 Interval = dict[str, float | None]
 """``value``, ``low`` and ``high`` of a figure; None where it is not defined."""
 
-_Z = 1.959964  # of a normal distribution: 95 % lie within
+Z = 1.959964
+"""Standard errors from the mean of a normal distribution within which :data:`LEVEL` of it lies."""
+
 _RESAMPLES, _FEW_RESAMPLES, _MANY_EXAMPLES = 1000, 200, 20_000
 
 
@@ -37,8 +39,8 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share among n."""
     if n == 0 or math.isnan(share):
         return math.nan, math.nan
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

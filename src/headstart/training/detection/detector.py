@@ -137,8 +137,8 @@ def train_detector(
     )
 
 
-def _fold_key(folds: np.ndarray) -> str:
-    return hashlib.sha256(np.asarray(folds, "<i8").tobytes()).hexdigest()[:16]
+def _key_of(numbers: np.ndarray) -> str:
+    return hashlib.sha256(np.asarray(numbers, "<i8").tobytes()).hexdigest()[:16]
 
 
 def open_detector(result: DetectorResult, precision: str) -> Engine:
@@ -160,7 +160,7 @@ def _fit_subset(
     """
     share = len(subset) / job.n_train
     steps = round(steps_of_training(job) * (_LEAST_SHARE + (1 - _LEAST_SHARE) * share))
-    folder = Path(job.folder, f"subset-{hashlib.sha256(np.asarray(subset, '<i8').tobytes()).hexdigest()[:16]}")
+    folder = Path(job.folder, f"subset-{_key_of(subset)}")
     fit = ShortFit(subset.tolist(), range(job.n_train, len(objects)))
     (detections,) = fit_detectors(
         job, folder, objects, [fit], steps, label=f"learning curve: {counted(len(subset), 'image')}", backend=backend,
@@ -198,7 +198,7 @@ def _detect_out_of_fold(
     job: DetectorJob, objects: Sequence[Boxes], folds: np.ndarray, backend: str, progress: Progress
 ) -> np.ndarray | None:
     """The detections in the training images by detectors that did not see them; None if no time is left for it."""
-    folder, fits, steps = Path(job.folder, f"folds-{_fold_key(folds)}"), fold_fits(folds), steps_of_fit(job)
+    folder, fits, steps = Path(job.folder, f"folds-{_key_of(folds)}"), fold_fits(folds), steps_of_fit(job)
     if job.time_limit is not None and not is_finished(folder):
         facts = json.loads(Path(job.folder, "facts.json").read_text())
         job = replace(job, time_limit=job.time_limit - facts["seconds"] - facts["views_s"])

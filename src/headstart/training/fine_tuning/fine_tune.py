@@ -200,7 +200,7 @@ def fine_tune(
 
 def _log_first_figure(data: TrainingData, head: Head) -> None:
     """How good the head is: known minutes before the end of fine-tuning."""
-    metric, names = data.task.metrics[0], [str(number) for number in range(data.n_classes)]
+    metric, names = data.task.deciding, [str(number) for number in range(data.n_classes)]
     figures = data.task.evaluate(data.labels[data.val], head.over(data.features, data.val), names, None)
     logger.info(
         f"with the head alone: validation {metric.in_text} {metric.format(figures[metric.name])} on "

@@ -25,6 +25,7 @@ from headstart.training.head.counts import (
 )
 from headstart.training.head.head import Head, key_of
 from headstart.training.head.linear import N_FOLDS, Curve
+from headstart.training.head.log_loss_gain import LogLossGain, example_weights, log_loss_gain
 from headstart.training.training_data import TrainingData
 
 _FILE = "counts.npz"
@@ -53,19 +54,11 @@ class CountComparison:
 
     Attributes:
         head: with counts.
-        gain: by how much the log loss is lower with counts, the mean over the training examples, each predicted without
-            its fold.
-        standard_error: of the gain.
+        gain: of the counts.
     """
 
     head: Head
-    gain: float
-    standard_error: float
-
-    @property
-    def prefers_counts(self) -> bool:
-        """Whether the gain is larger than one standard error; see :mod:`.feature_choice`."""
-        return self.gain > self.standard_error
+    gain: LogLossGain
 
 
 def compare_counts(
@@ -98,7 +91,7 @@ def _fit(head: Head, data: TrainingData, source: TokenSource, config: HeadConfig
     """The tables and what follows from them; nothing where no term is in two texts."""
     labels = data.labels[data.train]
     fold = folds(data.task, labels, data.groups[data.train], N_FOLDS, config.seed)
-    weights = _example_weights(data, config)
+    weights = example_weights(data, config)
     ids = source.read(data.train)
     targets = data.task.targets(labels, data.n_classes)
     fitted = fit_counts(ids, targets, weights, fold, source.pad, source.n_ids)
@@ -134,9 +127,6 @@ def _right(
 def _comparison(
     head: Head, before: np.ndarray, data: TrainingData, config: HeadConfig, arrays: dict[str, np.ndarray]
 ) -> CountComparison:
-    labels, weights = data.labels[data.train], _example_weights(data, config)
-    losses = [data.task.log_losses(labels, probabilities) for probabilities in (before, arrays["out_of_fold"])]
-    differences = (losses[0] - losses[1]) * weights / weights.mean()
     logits = np.zeros((len(data.labels), data.n_classes), np.float32)
     logits[np.concatenate([data.train, _held_out(data)])] = arrays["logits"]
     factor = np.float32(arrays["factor"])
@@ -147,14 +137,8 @@ def _comparison(
             head, layers=((kernel * factor, bias * factor),), out_of_fold=arrays["out_of_fold"], curve=curve,
             counts=TokenCounts(arrays["tokens"], arrays["pairs"], arrays["values"]), count_logits=logits,
         ),
-        gain=float(differences.mean()),
-        standard_error=float(differences.std() / np.sqrt(len(differences))),
+        log_loss_gain(data, config, before, arrays["out_of_fold"]),
     )  # fmt: skip
-
-
-def _example_weights(data: TrainingData, config: HeadConfig) -> np.ndarray:
-    labels = data.labels[data.train]
-    return data.task.example_weights(labels, data.task.class_weights(labels, data.n_classes, config.class_weights))
 
 
 def _held_out(data: TrainingData) -> np.ndarray:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from headstart.config import HeadConfig
 from headstart.training.head.head import Head, fit_head
+from headstart.training.head.log_loss_gain import LogLossGain, log_loss_gain
 from headstart.training.training_data import TrainingData
 
 
@@ -17,23 +16,17 @@ class FeatureComparison:
     Attributes:
         own: on the base's own features.
         blocks: on those of all blocks.
-        gain: by how much the log loss is lower with blocks, the mean over the training examples, each predicted by a
-            head that was solved without it; None where there are too few examples for a cross-validation.
-        standard_error: of the gain.
+        gain: of those of all blocks; None where there are too few examples for a cross-validation.
     """
 
     own: Head
     blocks: Head
-    gain: float | None
-    standard_error: float | None
+    gain: LogLossGain | None
 
     @property
     def prefers_blocks(self) -> bool:
-        """Whether the gain is larger than one standard error: the simpler model is kept otherwise.
-
-        Source: Breiman, Friedman, Olshen and Stone, "Classification and regression trees", 1984, section 3.4.3.
-        """
-        return self.gain is not None and self.standard_error is not None and self.gain > self.standard_error
+        """Whether those of all blocks are clearly better."""
+        return self.gain is not None and self.gain.is_clear
 
 
 def compare_features(
@@ -50,15 +43,7 @@ def compare_features(
     Raises:
         InputError: the features are not finite, or the task has no such class weights.
     """
-    heads = fit_head(own, config, cache), fit_head(blocks, config, cache)
-    if heads[0].out_of_fold is None or heads[1].out_of_fold is None:
-        return FeatureComparison(*heads, gain=None, standard_error=None)
-    labels = own.labels[own.train]
-    losses = [own.task.log_losses(labels, head.out_of_fold) for head in heads if head.out_of_fold is not None]
-    weights = own.task.example_weights(labels, own.task.class_weights(labels, own.n_classes, config.class_weights))
-    differences = (losses[0] - losses[1]) * weights / weights.mean()
-    return FeatureComparison(
-        *heads,
-        gain=float(differences.mean()),
-        standard_error=float(differences.std() / np.sqrt(len(differences))),
-    )
+    of_own, of_blocks = fit_head(own, config, cache), fit_head(blocks, config, cache)
+    if of_own.out_of_fold is None or of_blocks.out_of_fold is None:
+        return FeatureComparison(of_own, of_blocks, None)
+    return FeatureComparison(of_own, of_blocks, log_loss_gain(own, config, of_own.out_of_fold, of_blocks.out_of_fold))
