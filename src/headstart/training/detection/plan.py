@@ -17,7 +17,7 @@ from headstart.config import DetectorConfig
 from headstart.data.examples import Example
 from headstart.data.readers import decode_examples
 from headstart.errors import InputError
-from headstart.features.engines import EngineName, prepare, resolve_precision
+from headstart.features.engines import EngineName, cached_blocks, prepare, resolve_precision
 from headstart.system.disk import size_on_disk
 from headstart.system.settings import Precision
 from headstart.tasks.detection.boxes import Boxes
@@ -90,13 +90,13 @@ def base_with_maps(base: ImageBase, cache: Path, probe: np.ndarray) -> tuple[Ima
 
     Args:
         base: the frozen base.
-        cache: the cache folder, for the prepared base.
+        cache: the cache folder, for the blocks of the base.
         probe: a few images as the base takes them, uint8 (n, h, w, 3).
 
     Raises:
         InputError: the base has no feature maps.
     """
-    maps = find_maps(prepare(base, cache, probe).blocks, base.input_size)
+    maps = find_maps(cached_blocks(base, cache, probe), base.input_size)
     spec: BaseSpec = replace(base.spec, maps=tuple(level.block for level in maps))
     return derive(base, spec).for_images(), maps
 
